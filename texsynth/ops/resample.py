@@ -1,0 +1,35 @@
+"""Sizes: resize and pad images."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def resize(image: Tensor, height: int, width: int) -> Tensor:
+    """Antialiased bicubic resize. image: (N, C, H, W) in [0, 1]. Returns (N, C, height, width) in [0, 1]."""
+    if image.shape[2:] == (height, width):
+        return image
+    return F.interpolate(image, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def pad_to_multiple(image: Tensor, multiple: int, at_least: int) -> Tensor:
+    """Reflect `image` (N, C, H, W) at its right and bottom border until both sides are multiples.
+
+    The sides become multiples of `multiple` and no less than `at_least`; a picture smaller than the padding
+    is reflected to and fro, so any size from 1x1 works.
+    """
+    for dim in (2, 3):
+        size = image.shape[dim]
+        wanted = max(-(-size // multiple) * multiple, at_least)
+        if wanted > size:
+            image = image.index_select(dim, reflected_index(size, wanted, image.device))
+    return image
+
+
+def reflected_index(size: int, wanted: int, device: torch.device | str = "cpu") -> Tensor:
+    """(wanted,) indices 0, 1, ..., size - 1, size - 2, ..., 1, 0, 1, ...: reflection about the end samples."""
+    period = max(2 * (size - 1), 1)
+    phase = torch.arange(wanted, device=device) % period
+    return torch.minimum(phase, period - phase) if size > 1 else torch.zeros_like(phase)

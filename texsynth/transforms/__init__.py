@@ -1,0 +1,38 @@
+"""Feature transforms: from the moments of content and style to one affine map of the features."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from texsynth.errors import UsageError
+from texsynth.settings import TransformSettings
+from texsynth.transforms import adain, ift, optimal_transport, wct
+from texsynth.transforms.affine import AffineMap
+from texsynth.transforms.moments import Moments
+
+__all__ = ["TRANSFORMS", "AffineMap", "Fit", "Moments", "fit_map"]
+
+
+class Fit(Protocol):
+    """What a transform is: a function from moments and its own settings to a map."""
+
+    def __call__(self, content: Moments, style: Moments, settings: Any) -> AffineMap:  # noqa: ANN401
+        """Fit the map that gives the content the look of the style."""
+        ...
+
+
+TRANSFORMS: dict[str, Fit] = {
+    "adain": adain.fit,
+    "wct": wct.fit,
+    "ot": optimal_transport.fit,
+    "ift": ift.fit,
+}
+"""Transforms by the name in their settings."""
+
+
+def fit_map(settings: TransformSettings, content: Moments, style: Moments) -> AffineMap:
+    """Map that gives features with the moments `content` the look of those with the moments `style`."""
+    for what, moments in (("content", content), ("style", style)):
+        if not moments.is_finite:
+            raise UsageError(f"the features of the {what} have overflowed; use --dtype float32")
+    return TRANSFORMS[settings.name](content, style, settings)

@@ -1,0 +1,87 @@
+"""The affine map of features that every transform ends in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from texsynth.transforms.moments import Moments
+
+
+@dataclass(frozen=True)
+class AffineMap:
+    """f -> matrix f + offset at every pixel."""
+
+    matrix: Tensor
+    """(C, C) float64 on the CPU."""
+    offset: Tensor
+    """(C,) float64 on the CPU."""
+
+    @classmethod
+    def identity(cls, channels: int) -> AffineMap:
+        """The map that changes nothing."""
+        return cls(torch.eye(channels, dtype=torch.float64), torch.zeros(channels, dtype=torch.float64))
+
+    @classmethod
+    def between_means(cls, content: Moments, style: Moments, matrix: Tensor | None = None) -> AffineMap:
+        """`matrix`, by default the identity, applied around the means: mean_s + matrix (f - mean_c).
+
+        Without a pixel on either side there is no mean to go to, and the map is the identity.
+        """
+        if content.n <= 0 or style.n <= 0:
+            return cls.identity(len(content.sum))
+        matrix = torch.eye(len(content.sum), dtype=torch.float64) if matrix is None else matrix
+        return cls(matrix, style.mean - matrix @ content.mean)
+
+    @staticmethod
+    def mix(maps: Sequence[AffineMap], weights: Sequence[float]) -> AffineMap:
+        """Weighted mean of maps; weights are non-negative and need not add up to 1."""
+        share = [w / sum(weights) for w in weights]
+        pairs = list(zip(share, maps, strict=True))
+        matrix = torch.stack([s * m.matrix for s, m in pairs]).sum(0)
+        return AffineMap(matrix, torch.stack([s * m.offset for s, m in pairs]).sum(0))
+
+    @torch.no_grad()
+    def __call__(self, features: Tensor) -> Tensor:
+        """features: (N, C, h, w), any floating type. Returns the same shape, type and memory layout.
+
+        float64 features are mapped in float64, all others in float32.
+        """
+        dtype = torch.float64 if features.dtype == torch.float64 else torch.float32
+        matrix = self.matrix.to(dtype).to(features.device)
+        offset = self.offset.to(dtype).to(features.device)
+        # A matrix product, not a convolution: cuDNN's convolutions round to TF32 by default.
+        with torch.autocast(features.device.type, enabled=False):
+            x = features.to(dtype)
+            if features.is_contiguous(memory_format=torch.channels_last):
+                out = torch.nn.functional.linear(x.permute(0, 2, 3, 1), matrix, offset).permute(0, 3, 1, 2)
+            else:
+                flat = torch.baddbmm(offset[:, None], matrix.expand(len(x), -1, -1), x.flatten(2))
+                out = flat.reshape(features.shape)
+        return out.to(features.dtype)
+
+    def lerp(self, strength: float) -> AffineMap:
+        """From the identity at strength 0 to this map at 1."""
+        none = AffineMap.identity(len(self.offset))
+        return AffineMap(torch.lerp(none.matrix, self.matrix, strength), self.offset * strength)
+
+    def compose(self, other: AffineMap) -> AffineMap:
+        """`other` first, then this map."""
+        return AffineMap(self.matrix @ other.matrix, self.matrix @ other.offset + self.offset)
+
+    def fold(self, conv_weight: Tensor, conv_bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Weight and bias of one convolution that equals this map followed by the given one.
+
+        conv_weight: (O, C, kh, kw), conv_bias: (O,). Exact for reflection, replication and circular padding,
+        which copy features, and without padding; not for zero padding, whose zeros the map would have moved.
+        """
+        kernel = conv_weight.detach().cpu().double()
+        weight = torch.einsum("ockl,cd->odkl", kernel, self.matrix)
+        bias = torch.einsum("ockl,c->o", kernel, self.offset)
+        if conv_bias is not None:
+            bias = bias + conv_bias.detach().cpu().double()
+        dtype, device = conv_weight.dtype, conv_weight.device
+        return weight.contiguous().to(dtype).to(device), bias.to(dtype).to(device)

@@ -1,0 +1,195 @@
+"""Iterative feature transformation: gradient descent from the content to the style's second moment.
+
+Chiu and Gurari 2020, "Iterative Feature Transformation for Fast and Versatile Universal Style Transfer". The
+paper iterates on the C x n features F. From F = F0 every step multiplies them from the left, so F = A F0 and
+the same iteration runs on the C x C matrix A:
+
+    loss(A) / n = tr((A - A0) Sigma (A - A0)^T) + lambda' |A Sigma A^T - S|^2          (supplement, eq. 24-27)
+    direction   = -2 (A - A0) - 4 lambda' (A Sigma A^T - S) A,    lambda' = lambda / n
+
+with Sigma and S the second moments of content and style and A0 the anchor, at first the identity. Several
+styles equal one whose second moment is their weighted mean.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from texsynth.ops.linalg import symmetric_eigh
+from texsynth.settings import IFTSettings
+from texsynth.transforms.affine import AffineMap
+from texsynth.transforms.moments import Moments
+
+_DIMMEST = 1e-6  # a style with a smaller share of the content's second moment counts as one with this share
+
+
+def fit(content: Moments, style: Moments, settings: IFTSettings) -> AffineMap:
+    """Map after `n_iter` anchors of `n_upd` steps.
+
+    One pixel on either side gives the shift of the mean alone. No step increases the loss, so for second
+    moments Sigma and S the mapped features have a second moment of norm at most |S| + |Sigma - S|, and one
+    anchor moves them by at most sqrt(lambda') |Sigma - S| in the root mean square.
+    """
+    if content.n <= 1 or style.n <= 1 or (settings.centred and not content.has_spread):
+        return AffineMap.between_means(content, style)
+    if settings.centred:
+        matrix, _ = descend(content.covariance, style.covariance, settings)
+        return AffineMap.between_means(content, style, matrix)
+    matrix, _ = descend(content.second, style.second, settings)
+    return AffineMap(matrix, torch.zeros_like(content.sum))
+
+
+def style_weight(sigma: Tensor, target: Tensor, pull: float) -> float:
+    """lambda' = pull / (tr(S) / C), a weight per pixel that is free of the scale of the features.
+
+    sigma, target: (C, C) second moments of content and style. The paper's lambda = lambda' n is tied to the
+    size of the picture and to the scale of the features.
+    """
+    scale = max(float(target.trace()), _DIMMEST * float(sigma.trace())) / len(target)
+    return pull / scale if scale > 0 else 0.0
+
+
+def descend(sigma: Tensor, target: Tensor, settings: IFTSettings) -> tuple[Tensor, list[float]]:
+    """Gradient descent on A, which ends early when rounding leaves nothing to gain.
+
+    sigma, target: (C, C) float64 second moments of content and style. Returns A and loss / n before the first
+    and after every step; a new anchor adds the loss against itself, which is lower, and its own steps.
+    """
+    # In the eigenbasis V of sigma, with B = A V, and there only in directions that the content has. In the
+    # others A would grow without any effect on the loss: after hundreds of steps even rounding that leaks
+    # into them has exploded. They are left as they are.
+    eigen = symmetric_eigh(sigma)
+    alive = eigen.values > eigen.cutoff
+    basis, spectrum = eigen.vectors[:, alive], eigen.values[alive]
+    weight = style_weight(sigma, target, settings.pull)
+    mapped, losses = basis, []
+    for _ in range(settings.n_iter):
+        problem = _Problem(spectrum, target, weight, mapped)
+        point = problem.start()
+        losses.append(point.loss)
+        for _ in range(settings.n_upd):
+            line = problem.steepest(point)
+            moved = problem.move(point, line, STEPS[settings.step](line, settings.rate))
+            if not moved.loss < point.loss:
+                break
+            point = moved
+            losses.append(point.loss)
+        mapped = point.mapped
+    return torch.eye(len(target), dtype=torch.float64) + (mapped - basis) @ basis.T, losses
+
+
+@dataclass(frozen=True)
+class _Point:
+    """B, (C, r) for r directions, with what the loss is made of."""
+
+    mapped: Tensor
+    gap: Tensor  # A Sigma A^T - S, (C, C)
+    loss: float  # divided by n
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The loss along a direction D: loss(B + t D) - loss(B) = n (c1 t + c2 t^2 + c3 t^3 + c4 t^4)."""
+
+    direction: Tensor
+    cross: Tensor  # A Sigma D^T + D Sigma A^T, (C, C)
+    square: Tensor  # D Sigma D^T, (C, C)
+    coefficients: tuple[float, float, float, float]
+    safe: float  # no step below 2 * safe increases the loss
+
+    def change(self, t: float) -> float:
+        """Change of loss / n by the step t; infinite where it overflows."""
+        c1, c2, c3, c4 = self.coefficients
+        value = t * (c1 + t * (c2 + t * (c3 + t * c4)))
+        return value if math.isfinite(value) else math.inf
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """The loss against one anchor, with sigma as its positive eigenvalues (r,)."""
+
+    spectrum: Tensor
+    target: Tensor
+    weight: float
+    anchor: Tensor
+
+    def start(self) -> _Point:
+        """The anchor itself."""
+        gram = (self.anchor * self.spectrum) @ self.anchor.T
+        return self._point(self.anchor, (gram + gram.T) / 2 - self.target)
+
+    def _point(self, mapped: Tensor, gap: Tensor) -> _Point:
+        loss = ((mapped - self.anchor).square() * self.spectrum).sum() + self.weight * gap.square().sum()
+        return _Point(mapped, gap, float(loss))
+
+    def steepest(self, point: _Point) -> _Line:
+        """The direction of the negative gradient, and the quartic that the loss follows along it."""
+        weight, gap = self.weight, point.gap
+        direction = -2 * (point.mapped - self.anchor) - 4 * weight * (gap @ point.mapped)
+        by_sigma = direction * self.spectrum
+        half, square = point.mapped @ by_sigma.T, direction @ by_sigma.T
+        cross, square = half + half.T, (square + square.T) / 2
+        # The slope is also 2 tr((A - A0) Sigma D^T) + 2 lambda' <gap, cross>, but that cancels near the end.
+        slope = -float(square.trace())
+        coefficients = (
+            slope,
+            -slope + weight * float(cross.square().sum() + 2 * (gap * square).sum()),
+            2 * weight * float((cross * square).sum()),
+            weight * float(square.square().sum()),
+        )
+        # Wherever the loss is no higher than here, |gap| <= sqrt(loss / lambda') = R, and the Hessian at most
+        # 2 + 4 lambda' (2 |S| + 3 R). The Frobenius norm of S is above the spectral one and costs nothing.
+        radius = math.sqrt(point.loss / weight) if weight else 0.0
+        bound = 2 + 4 * weight * (2 * float(self.target.norm()) + 3 * radius)
+        return _Line(direction, cross, square, coefficients, 1 / bound)
+
+    def move(self, point: _Point, line: _Line, t: float) -> _Point:
+        """The step t along a line, on which the gap is a polynomial and need not be computed anew."""
+        gap = point.gap + t * line.cross + t**2 * line.square
+        return self._point(point.mapped + t * line.direction, gap)
+
+
+def _line_step(line: _Line, rate: float) -> float:
+    """Exact line search: the best stationary point of the quartic, or the safe step if that is better.
+
+    The published code takes the largest root that an absolute test finds real; with three roots that may be a
+    maximum, and rounding may leave none. Here the real parts of all roots compete by the loss they reach.
+    """
+    del rate
+    # In units of the safe step the coefficients are of like size, whatever the features.
+    c1, c2, c3, c4 = (c * line.safe ** (i + 1) for i, c in enumerate(line.coefficients))
+    if not c1 < 0:
+        return 0.0
+    slope = np.array([4 * c4, 3 * c3, 2 * c2, c1]) / -c1
+    roots = np.roots(slope).real if np.isfinite(slope).all() else np.empty(0)
+    return min([line.safe, *(line.safe * float(r) for r in roots if r > 0)], key=line.change)
+
+
+def _safe_step(line: _Line, rate: float) -> float:
+    """1 / L for the bound L of the Hessian on the set of lower loss."""
+    del rate
+    return line.safe
+
+
+def _fixed_step(line: _Line, rate: float) -> float:
+    """The paper's constant rate; where that would increase the loss, the safe step, with a warning."""
+    if line.change(rate) <= 0:
+        return rate
+    message = f"IFT at rate {rate:g} diverges and goes on with safe steps; use a lower rate or step=line"
+    warnings.warn(message, RuntimeWarning, stacklevel=2)
+    return line.safe
+
+
+STEPS: dict[str, Callable[[_Line, float], float]] = {
+    "line": _line_step,
+    "safe": _safe_step,
+    "fixed": _fixed_step,
+}
+"""Ways to choose the step size, by the name in the settings."""

@@ -1,0 +1,57 @@
+"""Optimal transport between Gaussians: of all maps that give the style's mean and covariance, the one that
+moves the features least.
+
+Lu et al. 2019, "A Closed-form Solution to Universal Style Transfer"; barycentre: Alvarez-Esteban et al. 2016,
+"A fixed-point approach to barycenters in Wasserstein space", eq. 19.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from texsynth.ops.linalg import psd_powers
+from texsynth.settings import OTSettings
+from texsynth.transforms.affine import AffineMap
+from texsynth.transforms.moments import Moments
+
+_ROUNDS = 100
+
+
+def fit(content: Moments, style: Moments, settings: OTSettings) -> AffineMap:
+    """Sigma^-1/2 (Sigma^1/2 S Sigma^1/2)^1/2 Sigma^-1/2 around the means: symmetric, positive semi-definite.
+
+    S is the covariance of the style, Sigma of the content; both get the ridge. One pixel or a flat content
+    gives the shift of the mean alone. The norm of the matrix is bounded as in WCT.
+    """
+    if not content.has_spread or style.n <= 1:
+        return AffineMap.between_means(content, style)
+    root, inverse = psd_powers(content.regular_covariance(settings.ridge), 0.5, -0.5)
+    (middle,) = psd_powers(root @ style.regular_covariance(settings.ridge) @ root, 0.5)
+    matrix = inverse @ middle @ inverse
+    return AffineMap.between_means(content, style, (matrix + matrix.T) / 2)
+
+
+def barycentre(styles: Sequence[Moments], weights: Sequence[float]) -> Moments:
+    """Style between styles: the Gaussian with the least weighted squared transport distance to all of them.
+
+    Unlike the mean of covariances it keeps one spread where the styles' means differ. weights: non-negative,
+    not all zero. `n` is the weighted mean of the pixel counts. Styles without pixels are left out.
+    """
+    pairs = [(m, w) for m, w in zip(styles, weights, strict=True) if m.n > 0 and w > 0]
+    if not pairs:
+        return Moments.empty(len(styles[0].sum))
+    share = [w / sum(w for _, w in pairs) for _, w in pairs]
+    covariances = [m.covariance for m, _ in pairs]
+    n = sum(s * m.n for s, (m, _) in zip(share, pairs, strict=True))
+    mean = torch.stack([s * m.mean for s, (m, _) in zip(share, pairs, strict=True)]).sum(0)
+    covariance = torch.stack([s * c for s, c in zip(share, covariances, strict=True)]).sum(0)
+    for _ in range(_ROUNDS):
+        root, inverse = psd_powers(covariance, 0.5, -0.5)
+        moved = [s * psd_powers(root @ c @ root, 0.5)[0] for s, c in zip(share, covariances, strict=True)]
+        half = inverse @ torch.stack(moved).sum(0)
+        previous, covariance = covariance, half @ half.T
+        if float((covariance - previous).norm()) <= 1e-12 * float(previous.norm()):
+            break
+    return Moments(n, n * mean, n * (covariance + torch.outer(mean, mean)))
