@@ -115,7 +115,7 @@ def test_the_limit_is_stationary(pull: float) -> None:
 @pytest.mark.filterwarnings("error")
 def test_matrices_and_features_iterate_alike(channels: int, pixels: int, dead: int, n_iter: int) -> None:
     content, style = make_features(0, channels, pixels, dead), make_features(1, channels, 77)
-    settings = IFTSettings(pull=0.3, step="fixed", rate=0.01, n_iter=n_iter)
+    settings = IFTSettings(centred=False, pull=0.3, step="fixed", rate=0.01, n_iter=n_iter)
     c, s = Moments.of(content), Moments.of(style)
     expected = plain_iteration(content, s.second, style_weight(c.second, s.second, settings.pull), settings)
     ours = fit_map(settings, c, s)(content)
@@ -175,8 +175,8 @@ def test_the_scale_of_features_does_not_matter(step: str) -> None:
 
 def test_the_size_of_pictures_does_not_matter() -> None:
     content, style = make_features(0, 6, 200), make_features(1, 6, 90)
-    once = fit_map(IFTSettings(), Moments.of(content), Moments.of(style))
-    often = fit_map(IFTSettings(), Moments.of(content).scaled(49), Moments.of(style).scaled(3))
+    once = fit_map(IFTSettings(centred=False), Moments.of(content), Moments.of(style))
+    often = fit_map(IFTSettings(centred=False), Moments.of(content).scaled(49), Moments.of(style).scaled(3))
     assert_close(often.matrix, once.matrix, rtol=0, atol=1e-9)
 
 
@@ -198,7 +198,7 @@ def test_more_pull_comes_closer_to_the_style() -> None:
     target = Moments.of(style).second
     gaps = []
     for pull in (0.01, 0.1, 1.0, 10.0):
-        out = fit_map(IFTSettings(pull=pull, n_upd=300), Moments.of(content), Moments.of(style))(content)
+        out = fit_map(IFTSettings(centred=False, pull=pull, n_upd=300), Moments.of(content), Moments.of(style))(content)
         gaps.append(float((Moments.of(out).second - target).norm()))
     assert gaps == sorted(gaps, reverse=True)
 
@@ -207,7 +207,7 @@ def test_anchors_that_move_come_closer_to_the_style() -> None:
     content, style = make_features(0, 6, 300), make_features(1, 6, 300)
     target, gaps = Moments.of(style).second, []
     for n_iter in (1, 2, 4):
-        settings = IFTSettings(pull=0.1, n_upd=30, n_iter=n_iter)
+        settings = IFTSettings(centred=False, pull=0.1, n_upd=30, n_iter=n_iter)
         out = fit_map(settings, Moments.of(content), Moments.of(style))(content)
         gaps.append(float((Moments.of(out).second - target).norm()))
     assert gaps == sorted(gaps, reverse=True)
@@ -216,7 +216,7 @@ def test_anchors_that_move_come_closer_to_the_style() -> None:
 def test_the_stated_bounds() -> None:
     content, style = make_features(0, 6, 300), 3 * make_features(1, 6, 300)
     sigma, target = Moments.of(content).second, Moments.of(style).second
-    out = fit_map(IFTSettings(pull=50.0), Moments.of(content), Moments.of(style))(content)
+    out = fit_map(IFTSettings(centred=False, pull=50.0), Moments.of(content), Moments.of(style))(content)
     gap = float((sigma - target).norm())
     moved = float((out - content).square().sum(1).mean()) ** 0.5
     assert moved <= math.sqrt(style_weight(sigma, target, 50.0)) * gap

@@ -19,10 +19,10 @@ ALL: list[TransformSettings] = [
     WCTSettings(),
     OTSettings(),
     IFTSettings(),
-    IFTSettings(step="safe"),
-    IFTSettings(step="fixed", rate=1e-3),
-    IFTSettings(centred=True),
-    IFTSettings(pull=1000.0, n_upd=40, n_iter=2),
+    IFTSettings(centred=False, step="safe"),
+    IFTSettings(centred=False, step="fixed", rate=1e-3),
+    IFTSettings(centred=False),
+    IFTSettings(centred=False, pull=1000.0, n_upd=40, n_iter=2),
 ]
 CENTRED = [s for s in ALL if s.name != "ift" or s.centred]
 each = pytest.mark.parametrize("settings", ALL, ids=str)

@@ -53,8 +53,7 @@ def timed(benchmark: BenchmarkFixture, work: Callable[[], object]) -> None:
 
 
 def test_full_width_vgg19_to_relu4_1_float32(benchmark: BenchmarkFixture, picture: torch.Tensor) -> None:
-    vgg = Encoder((64, 128, 256, 512, 512))
-    inference(vgg)
+    vgg = inference(Encoder((64, 128, 256, 512, 512)))
     timed(benchmark, lambda: vgg.segment(picture, 0, 4))
 
 
@@ -76,7 +75,9 @@ def test_photo_decoder(benchmark: BenchmarkFixture, lite: Model, picture: torch.
     timed(benchmark, lambda: lite.photo_decoder()(features))
 
 
-def test_edge_aware_finishing(benchmark: BenchmarkFixture, picture: torch.Tensor, style: torch.Tensor) -> None:
+def test_edge_aware_finishing(
+    benchmark: BenchmarkFixture, picture: torch.Tensor, style: torch.Tensor
+) -> None:
     timed(benchmark, lambda: local_affine(picture, style))
 
 

@@ -19,11 +19,14 @@ FIT_SIDE = 256
 """The field is fitted on pictures reduced to this many pixels on the longer side; it is smooth anyway."""
 
 
-def local_affine(content: Tensor, result: Tensor, cells: int = 12, tones: int = 8, prior: float = 0.02) -> Tensor:
+def local_affine(
+    content: Tensor, result: Tensor, cells: int = 12, tones: int = 8, prior: float = 0.02
+) -> Tensor:
     """Edge-aware version of `result`.
 
-    content, result: (1, 3, H, W) in [0, 1]. cells: grid cells along the longer side. tones: steps of lightness.
-    prior: pull towards the one colour map of the whole picture, as a share of the mean number of pixels per cell.
+    content, result: (1, 3, H, W) in [0, 1]. cells: grid cells along the longer side. tones: steps of
+    lightness. prior: pull towards the one colour map of the whole picture, as a share of the mean weight
+    of a cell.
     Returns (1, 3, H, W), not clamped. result == content gives content back.
     """
     height, width = content.shape[2:]
@@ -57,19 +60,20 @@ def _fit(content: Tensor, result: Tensor, grid: tuple[int, int, int], prior: flo
     anchor = prior / share[:, 0, 0].numel() / (rows * columns) * (whole[:, :4] + 0.05 * scale * eye)
     left = square.permute(2, 3, 4, 0, 1) + anchor
     right = cross.permute(2, 3, 4, 0, 1) + anchor @ middle
-    return torch.linalg.solve(left, right).permute(4, 3, 0, 1, 2).to(content.dtype)
+    field: Tensor = torch.linalg.solve(left, right)
+    return field.permute(4, 3, 0, 1, 2).to(content.dtype)
 
 
 def _apply(field: Tensor, content: Tensor) -> Tensor:
     """Interpolate the maps at position and lightness of every pixel and apply them."""
     height, width = content.shape[2:]
-    like = {"dtype": content.dtype, "device": content.device}
-    y = torch.linspace(-1, 1, height, **like)[:, None].expand(height, width)
-    x = torch.linspace(-1, 1, width, **like)[None].expand(height, width)
+    y = torch.linspace(-1, 1, height).to(content)[:, None].expand(height, width)
+    x = torch.linspace(-1, 1, width).to(content)[None].expand(height, width)
     where = torch.stack([x, y, 2 * luma(content)[0, 0] - 1], 2)[None, None]
     maps = F.grid_sample(field.flatten(0, 1)[None], where, padding_mode="border", align_corners=True)
     maps = maps[0, :, 0].unflatten(0, (3, 4))
-    return (maps[:, :3] * content).sum(1)[None] + maps[:, 3][None]
+    mapped: Tensor = (maps[:, :3] * content).sum(1)[None] + maps[:, 3][None]
+    return mapped
 
 
 def _hats(count: int, size: int, like: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def pad_to_multiple(image: Tensor, multiple: int, at_least: int) -> Tensor:
 
 
 def reflected_index(size: int, wanted: int, device: torch.device | str = "cpu") -> Tensor:
-    """(wanted,) indices 0, 1, ..., size - 1, size - 2, ..., 1, 0, 1, ...: reflection about the end samples."""
+    """(wanted,) indices 0, 1, ..., size - 1, size - 2, ..., 0, 1, ...: reflection about the end samples."""
     period = max(2 * (size - 1), 1)
     phase = torch.arange(wanted, device=device) % period
     return torch.minimum(phase, period - phase) if size > 1 else torch.zeros_like(phase)

@@ -1,0 +1,39 @@
+"""Tiny networks and pictures for tests."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from texsynth.models.autoencoder import Decoder, PhotoDecoder
+from texsynth.models.registry import Model, build_model
+from texsynth.models.vgg import Encoder
+
+WIDTHS = (4, 6, 8, 10, 12)
+
+
+def tiny_tensors(seed: int = 0) -> dict[str, Tensor]:
+    """Random weights of a complete model, in the layout of a model file."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        parts = {
+            "encoder": Encoder(WIDTHS),
+            **{f"decoder{level}": Decoder(WIDTHS, level) for level in (1, 2, 3, 4, 5)},
+            "photo": PhotoDecoder(WIDTHS[:4]),
+        }
+        return {f"{name}.{key}": v for name, net in parts.items() for key, v in net.state_dict().items()}
+
+
+def tiny_model(dtype: torch.dtype = torch.float32) -> Model:
+    """A complete model with random weights."""
+    return build_model("tiny", tiny_tensors(), dtype=dtype)
+
+
+def waves(height: int, width: int, phase: float = 0.0) -> Tensor:
+    """A smooth coloured picture (1, 3, H, W) in [0, 1]."""
+    y = torch.linspace(0, 4 * math.pi, height)[:, None]
+    x = torch.linspace(0, 6 * math.pi, width)[None]
+    channels = [torch.sin(x + phase) * torch.cos(y), torch.sin(x + y + phase), torch.cos(2 * x - y)]
+    return torch.stack([0.5 + 0.45 * c for c in channels])[None]

@@ -1,0 +1,71 @@
+"""Imports point down the layers, in no circle, and each outside library stays in its place."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import texsynth
+
+ROOT = Path(texsynth.__file__).parent
+ROWS = ("cli", "batch", "pipelines", "training", "models", "transforms texture", "ops images",
+        "presets explain strict_yaml settings errors device")  # fmt: skip
+RANK = {name: -row for row, names in enumerate(ROWS) for name in names.split()}
+HOMES = {"PIL": "images", "imagecodecs": "images", "tifffile": "images", "typer": "cli", "rich": "cli"}
+
+
+def imports(path: Path) -> set[str]:
+    """Modules that the file imports anywhere but for type checks only."""
+    tree, found = ast.parse(path.read_text()), set()
+    typing_only = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)]
+    skipped = {id(child) for node in typing_only for child in ast.walk(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and id(node) not in skipped:
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and id(node) not in skipped:
+            assert not node.level, f"{path}: relative import"
+            found |= {f"{node.module}.{a.name}" if is_module(node.module, a.name) else str(node.module)
+                      for a in node.names}  # fmt: skip
+    return found
+
+
+def is_module(package: str | None, name: str) -> bool:
+    place = ROOT.parent.joinpath(*str(package).split("."), name)
+    return place.is_dir() or place.with_suffix(".py").is_file()
+
+
+MODULES = {
+    ".".join(p.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): p
+    for p in ROOT.rglob("*.py")
+    if "reference" not in p.parts
+}
+
+
+def layer(module: str) -> str:
+    return [*module.split("."), ""][1]
+
+
+def test_imports_point_down() -> None:
+    for module, path in MODULES.items():
+        for target in imports(path):
+            if target.startswith("texsynth.") and layer(module) in RANK:
+                assert RANK[layer(target)] <= RANK[layer(module)], f"{module} imports {target}"
+
+
+def test_every_module_has_a_layer() -> None:
+    assert {layer(module) for module in MODULES} - {"", "__main__"} <= set(RANK)
+
+
+def test_no_import_cycles() -> None:
+    inside = {
+        m: {t for t in imports(p) if t in MODULES and t not in (m, "texsynth")} for m, p in MODULES.items()
+    }
+    TopologicalSorter(inside).prepare()
+
+
+def test_outside_libraries_stay_in_their_layer() -> None:
+    for module, path in MODULES.items():
+        for target in imports(path):
+            home = HOMES.get(target.split(".")[0])
+            assert home in (None, layer(module)), f"{module} imports {target}"

@@ -1,0 +1,136 @@
+"""Encoders, decoders and weight files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from nets import WIDTHS, tiny_model, tiny_tensors, waves
+from safetensors.torch import save_file
+from torch import nn
+
+from texsynth.errors import ModelError
+from texsynth.models.autoencoder import Decoder, PhotoDecoder, high_frequencies
+from texsynth.models.registry import build_model, load_model, verify_assets
+from texsynth.models.vgg import LEVELS, Encoder, conv_names, input_widths
+from texsynth.models.weights import file_hash, read_weights, write_weights
+
+
+def test_layers_are_those_of_vgg19() -> None:
+    names = [f"conv{b}_{i}" for b, i in conv_names(5)]
+    assert names == [
+        *("conv1_1", "conv1_2", "conv2_1", "conv2_2"),
+        *("conv3_1", "conv3_2", "conv3_3", "conv3_4"),
+        *("conv4_1", "conv4_2", "conv4_3", "conv4_4", "conv5_1"),
+    ]
+    assert input_widths((64, 128, 256, 512, 512))[4, 1] == 256
+
+
+def test_encoder_equals_a_plain_sequential_network() -> None:
+    encoder = Encoder((4, 6))
+    plain = nn.Sequential(
+        *(nn.ReflectionPad2d(1), encoder.conv(1, 1), nn.ReLU()),
+        *(nn.ReflectionPad2d(1), encoder.conv(1, 2), nn.ReLU(), nn.MaxPool2d(2, 2, ceil_mode=True)),
+        *(nn.ReflectionPad2d(1), encoder.conv(2, 1), nn.ReLU()),
+    )
+    image = waves(18, 22)
+    torch.testing.assert_close(encoder(image, 2)[1], plain(image))
+
+
+@pytest.mark.parametrize("size", [(32, 32), (48, 80)])
+def test_features_shrink_by_two_per_level_and_decoders_undo_it(size: tuple[int, int]) -> None:
+    model = tiny_model()
+    features = model.encoder(waves(*size), 5)
+    for level, f in zip(LEVELS, features, strict=True):
+        cells = tuple(side // 2 ** (level - 1) for side in size)
+        assert f.shape == (1, WIDTHS[level - 1], *cells)
+        assert (f >= 0).all()
+        assert model.decoder(level)(f).shape == (1, 3, *size)
+    assert model.photo_decoder()(features[:4]).shape == (1, 3, *size)
+
+
+def test_a_segment_continues_where_another_stopped() -> None:
+    encoder, image = Encoder(WIDTHS), waves(32, 32)
+    torch.testing.assert_close(encoder.segment(encoder(image, 2)[1], 2, 4), encoder(image, 4)[3])
+
+
+def test_high_frequencies_ignore_constants_and_commute_with_affine_maps() -> None:
+    x = torch.randn(1, 3, 8, 8, dtype=torch.float64)
+    matrix, offset = torch.randn(3, 3, dtype=torch.float64), torch.randn(3, 1, 1, dtype=torch.float64)
+    assert high_frequencies(torch.ones(1, 2, 8, 8)).abs().max() < 1e-6
+    mapped = torch.einsum("ij,njhw->nihw", matrix, x) + offset
+    torch.testing.assert_close(
+        high_frequencies(mapped), torch.einsum("ij,njhw->nihw", matrix, high_frequencies(x))
+    )
+
+
+def test_shapes_alone_rebuild_every_network() -> None:
+    for net, again in [
+        (Encoder(WIDTHS), Encoder.from_state),
+        (Decoder(WIDTHS[:3], 3), lambda state: Decoder.from_state(state, 3)),
+        (PhotoDecoder(WIDTHS[:4]), PhotoDecoder.from_state),
+    ]:
+        rebuilt = again(net.state_dict())
+        for key, value in net.state_dict().items():
+            assert torch.equal(rebuilt.state_dict()[key], value)
+
+
+def test_a_weight_file_comes_back_as_half_precision_with_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    write_weights(path, tiny_tensors(), {"teacher": "VGG-19"})
+    tensors, header = read_weights(path)
+    assert header["teacher"] == "VGG-19"
+    assert all(value.dtype == torch.float16 for value in tensors.values())
+    model = load_model(str(path))
+    assert model.sha256 == file_hash(path)
+    assert model.encoder.widths == WIDTHS
+
+
+def test_overflow_in_half_precision_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="float16"):
+        write_weights(tmp_path / "x.safetensors", {"w": torch.tensor([1e6])}, {})
+
+
+def test_bad_weight_files_give_one_sentence(tmp_path: Path) -> None:
+    text = tmp_path / "text.safetensors"
+    text.write_text("not weights")
+    other = tmp_path / "other.safetensors"
+    save_file({"conv.weight": torch.zeros(1)}, other)
+    for path, word in [
+        (text, "damaged"),
+        (other, "not a texsynth model"),
+        (tmp_path / "no.safetensors", "exist"),
+    ]:
+        with pytest.raises(ModelError, match=word):
+            load_model(str(path))
+    with pytest.raises(ModelError, match="unknown model"):
+        load_model("litle")
+
+
+def test_a_missing_decoder_names_the_command_that_trains_it() -> None:
+    tensors = {k: v for k, v in tiny_tensors().items() if not k.startswith(("decoder3", "photo"))}
+    model = build_model("tiny", tensors)
+    with pytest.raises(ModelError, match="texsynth train decoder --level 3"):
+        model.decoder(3)
+    with pytest.raises(ModelError, match="texsynth train decoder --photo"):
+        model.photo_decoder()
+
+
+def test_the_embedded_weights_are_intact_and_small() -> None:
+    assert verify_assets()
+    assert all(sound for _, sound in verify_assets())
+    model = load_model("lite")
+    assert sorted(model.decoders) == [1, 2, 3, 4, 5]
+    assert model.photo is not None
+    assert {"command", "data", "teacher"} <= set(model.provenance)
+
+
+def test_lite_rebuilds_a_picture_and_its_features_have_unit_mean() -> None:
+    model, image = load_model("lite"), waves(128, 128)
+    f = model.encoder(image, 5)
+    for level in LEVELS[:4]:
+        mse = F.mse_loss(model.decoder(level)(f[level - 1]).clamp(0, 1), image)
+        assert -10 * torch.log10(mse) > 18, level
+        assert 0.1 < f[level - 1].mean() < 5

@@ -1,0 +1,78 @@
+"""What can be known to be wrong before any model is loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from texsynth import images
+from texsynth.batch.plan import Input, Job
+from texsynth.batch.run import Failed
+from texsynth.errors import InputError, OutputError, UsageError
+from texsynth.images.picture import DEEP_FORMATS
+from texsynth.settings import RunSettings
+
+
+def check_outputs(jobs: Sequence[Job], inputs: Iterable[Input], *, force: bool) -> None:
+    """Find collisions (UsageError), then outputs that exist or cannot be written (OutputError)."""
+    read = {os.path.realpath(item.path): item for item in inputs if item.piped is None}
+    taken: dict[str, Job] = {}
+    for job, path in _written(jobs):
+        real = os.path.realpath(path)
+        if real in read:
+            raise UsageError(f"the output {path} is also an input; choose another name with -o")
+        if real in taken:
+            other = taken[real].content
+            raise UsageError(f"{other} and {job.content} would both be written to {path}; rename one of them")
+        taken[real] = job
+    for _, path in _written(jobs):
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder; choose another name with -o")
+        if path.exists() and not force:
+            raise OutputError(f"{path} exists already; use --force to replace it")
+        _check_folder(path.parent)
+
+
+def _written(jobs: Sequence[Job]) -> Iterator[tuple[Job, Path]]:
+    """Every file that the jobs will write."""
+    for job in jobs:
+        if not job.to_pipe:
+            yield job, job.output
+            beside = images.sidecar(job.output)
+            if beside:
+                yield job, beside
+
+
+def _check_folder(folder: Path) -> None:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is a file, so nothing can be written below it")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"the folder {folder} is not writable")
+
+
+def check_depth(jobs: Sequence[Job], run: RunSettings, suffix: str) -> None:
+    """UsageError when 16 bits are asked of a format with 8. suffix: format of standard output."""
+    for job in jobs:
+        path = Path(f"-{suffix}") if job.to_pipe else job.output
+        if run.bit_depth == 16 and images.output_format(path) not in DEEP_FORMATS:
+            raise UsageError(f"{path}: --bit-depth 16 needs .png or .tif")
+
+
+def check_headers(jobs: Sequence[Job], style: Input, run: RunSettings) -> tuple[list[Job], list[Failed]]:
+    """Jobs whose content has a sound header, and the others. Raises InputError for the style's."""
+    _probe(style, run)
+    good, failed = [], []
+    for job in jobs:
+        try:
+            _probe(job.content, run)
+            good.append(job)
+        except InputError as error:
+            failed.append(Failed(job, error))
+    return good, failed
+
+
+def _probe(item: Input, run: RunSettings) -> None:
+    images.probe(item.source, name=str(item), max_pixels=run.max_pixels, frame=run.frame)

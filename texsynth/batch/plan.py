@@ -1,0 +1,124 @@
+"""Which pictures go in and where each result goes, settled before any work."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from texsynth.errors import InputError, UsageError
+from texsynth.images import OUTPUT_SUFFIXES, SUFFIXES, output_format, read_bytes
+
+PIPE = Path("-")
+"""Standard input or output."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A picture to read. key: its path relative to the folder that was named, which seeds it."""
+
+    path: Path
+    key: str
+    piped: bytes | None = None
+
+    def read(self) -> bytes:
+        """The bytes of the file or of standard input."""
+        return read_bytes(self.path) if self.piped is None else self.piped
+
+    @property
+    def source(self) -> Path | bytes:
+        """What the header can be probed from without reading it all."""
+        return self.path if self.piped is None else self.piped
+
+    @property
+    def stem(self) -> str:
+        """Name for outputs."""
+        return self.path.stem if self.piped is None else "stdin"
+
+    def __str__(self) -> str:
+        """What messages call it."""
+        return str(self.path) if self.piped is None else "standard input"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One content and the file its result goes to."""
+
+    content: Input
+    output: Path
+
+    @property
+    def to_pipe(self) -> bool:
+        """True when the result goes to standard output."""
+        return self.output == PIPE
+
+
+def file_seed(seed: int, key: str) -> int:
+    """The seed of one picture: the same alone or in a batch, on any machine."""
+    digest = hashlib.sha256(f"{seed}\0{key}".encode(errors="surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def find_inputs(arguments: Sequence[str], *, recursive: bool, piped: bytes | None = None) -> list[Input]:
+    """Files, the pictures of folders, and the matches of glob patterns, each once and in the given order.
+
+    piped: the content of standard input, for `-`. Raises InputError for a folder or pattern without pictures.
+    """
+    found: dict[str, Input] = {}
+    for argument in arguments:
+        for item in _expand(argument, recursive=recursive, piped=piped):
+            found.setdefault(os.path.realpath(item.path), item)
+    return list(found.values())
+
+
+def pair(inputs: Sequence[Input], style: Input, output: str | None, *, suffix: str = ".png") -> list[Job]:
+    """Give every input its output.
+
+    output: None for `CONTENT.STYLE.png` in the current folder, `-`, a file, or a folder when it exists, ends
+    with a slash or when there are several inputs. Raises UsageError.
+    """
+    if output == "-":
+        if len(inputs) > 1:
+            raise UsageError(f"{len(inputs)} contents cannot share standard output; use -o FOLDER")
+        return [Job(inputs[0], PIPE)]
+    path = Path(output or ".")
+    is_folder = output is None or path.is_dir() or output.endswith(("/", os.sep))
+    if not is_folder and len(inputs) == 1:
+        output_format(path)
+        return [Job(inputs[0], path)]
+    if not is_folder and path.suffix.lower() in OUTPUT_SUFFIXES:
+        raise UsageError(f"{len(inputs)} contents cannot share the output {path}; use -o FOLDER")
+    inside = output is not None
+    return [Job(i, path / _parent(i, inside) / f"{i.stem}.{style.stem}{suffix}") for i in inputs]
+
+
+def _parent(item: Input, inside: bool) -> Path:
+    """Below an output folder the inputs keep the folders they were found in."""
+    return Path(item.key).parent if inside else Path()
+
+
+def _expand(argument: str, *, recursive: bool, piped: bytes | None) -> list[Input]:
+    path = Path(argument)
+    if path == PIPE:
+        return [Input(PIPE, "-", piped or b"")]
+    if path.is_dir():
+        found = path.rglob("*") if recursive else path.glob("*")
+        pictures = [p for p in sorted(found) if _is_picture(p.relative_to(path)) and p.is_file()]
+        if not pictures:
+            hint = "" if recursive else "; use --recursive to search folders inside it"
+            raise InputError(f"there are no pictures in the folder {path}{hint}")
+        return [Input(p, p.relative_to(path).as_posix()) for p in pictures]
+    if glob.has_magic(argument) and not path.exists():
+        matches = [p for p in map(Path, sorted(glob.glob(argument, recursive=True))) if p.is_file()]
+        if not matches:
+            raise InputError(f"no file matches {argument!r}")
+        return [Input(p, p.name) for p in matches]
+    return [Input(path, path.name)]
+
+
+def _is_picture(path: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.parts)
+    return path.suffix.lower() in SUFFIXES and not hidden

@@ -1,0 +1,56 @@
+"""The command line. Only what every start needs is imported here; commands import the rest when they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+import texsynth
+from texsynth.cli import doctor, presets, replay, stylize, train
+from texsynth.cli.app import App
+
+app = typer.Typer(
+    name="texsynth",
+    cls=App,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Texture synthesis and style transfer, offline from the first minute.",
+)
+
+commands: dict[str, Callable[..., None]] = {
+    "stylize": stylize.stylize,
+    "replay": replay.replay,
+    "doctor": doctor.doctor,
+}
+for name, command in commands.items():
+    app.command(name)(command)
+
+for name, group in {
+    "presets": presets.app,
+    "train": train.app,
+}.items():
+    app.add_typer(group, name=name)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"texsynth {texsynth.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the `texsynth` command."""
+    app()

@@ -1,0 +1,101 @@
+"""Errors become one sentence on standard error and an exit code."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import signal
+import sys
+import traceback
+import warnings
+from contextlib import suppress
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from texsynth.cli.show import VERBOSE, complain
+from texsynth.errors import TexsynthError
+
+BUG, USAGE, INTERRUPTED = 1, 2, 130
+
+
+class App(TyperGroup):
+    """A command group whose expected errors never show a traceback."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 (typer's signature)
+        """Parse, run, and leave with the exit code."""
+        standalone = extra.get("standalone_mode", True)
+        extra["standalone_mode"] = False
+        # A polite kill cleans up like Ctrl-C: no temporary file stays behind.
+        _on_terminate(signal.default_int_handler)
+        _allow_any_file_name()
+        # What libraries log about damaged files is reported in one sentence instead.
+        logging.basicConfig(handlers=[logging.NullHandler()])
+        try:
+            code = super().main(*args, **extra)
+        except typer.TyperException as error:
+            code = _usage(error)
+        except (KeyboardInterrupt, typer.Abort):
+            complain("interrupted")
+            code = INTERRUPTED
+        _drop_unwritable_output()
+        if standalone:
+            sys.exit(code or 0)
+        return code
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 (typer's signature)
+        """Run the chosen command."""
+        try:
+            with warnings.catch_warnings():
+                # Libraries warn about our input in words meant for programmers; what matters is reported.
+                warnings.simplefilter("ignore")
+                return super().invoke(ctx)
+        except TexsynthError as error:
+            complain(str(error))
+            if ctx.meta.get(VERBOSE):
+                traceback.print_exc()
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            complain("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            complain(f"this is a bug in texsynth: {type(error).__name__}: {error}")
+            if ctx.meta.get(VERBOSE):
+                traceback.print_exc()
+            else:
+                complain("run again with -v for the details", prefix="")
+            raise typer.Exit(BUG) from error
+
+
+def _usage(error: typer.TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    message = getattr(error, "format_message", lambda: str(error))()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return USAGE
+    complain(message[:1].lower() + message[1:].rstrip("."))
+    if context is not None:
+        complain(f"try `{context.command_path} --help`", prefix="")
+    return USAGE
+
+
+def _allow_any_file_name() -> None:
+    """Results name files, and the name of a file need not be text."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
+
+
+def _drop_unwritable_output() -> None:
+    """When the reader of a pipe has gone, Python would complain once more at exit."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _on_terminate(handler: Any) -> None:  # noqa: ANN401 (the signal module's own type)
+    with suppress(ValueError):  # outside the main thread signals are the caller's business
+        signal.signal(signal.SIGTERM, handler)

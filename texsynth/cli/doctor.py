@@ -1,0 +1,141 @@
+"""texsynth doctor."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+import typer
+
+import texsynth
+from texsynth.cli import options
+from texsynth.cli.show import Screen
+from texsynth.errors import ModelError, TexsynthError
+
+OK, WARNING, BAD = "ok", "warning", "bad"
+
+PACKAGES = ("torch", "numpy", "pillow", "imagecodecs", "tifffile", "safetensors", "pydantic", "typer", "rich")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report. exit_code: what the whole command ends with if this is the worst."""
+
+    check: str
+    status: str
+    text: str
+    exit_code: int = 0
+
+
+def doctor(
+    quiet: options.Quiet = False, verbose: options.Verbose = False, as_json: options.Json = False
+) -> None:
+    """Check the installation: versions, devices, weights, and a small picture from end to end."""
+    screen = Screen(quiet, verbose, as_json)
+    worst = 0
+    for check in (_versions, _torchvision, _devices, _weights, _trial):
+        for found in check():
+            worst = max(worst, found.exit_code)
+            line = f"{found.status:8} {found.check:12} {found.text}"
+            screen.result(line, check=found.check, status=found.status, text=found.text)
+    raise typer.Exit(worst)
+
+
+def _versions() -> list[Finding]:
+    own = Finding("texsynth", OK, texsynth.__version__)
+    python = Finding("python", OK, f"{platform.python_version()} on {platform.platform()}")
+    return [own, python, *map(_package, PACKAGES)]
+
+
+def _package(name: str) -> Finding:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return Finding(name, OK, version(name))
+    except PackageNotFoundError:
+        return Finding(name, BAD, f"is not installed; run `pip install {name}`", 1)
+
+
+def _torchvision() -> list[Finding]:
+    """Only training and fetching vgg19 use torchvision, so nothing about it is more than a warning."""
+    from importlib.metadata import version
+
+    try:
+        found = import_module("torchvision")
+    except ImportError:
+        return [
+            Finding(
+                "torchvision", WARNING, "cannot be imported; only vgg19 needs it: `pip install torchvision`"
+            )
+        ]
+    except (RuntimeError, AttributeError, OSError) as error:
+        versions = f"torchvision {version('torchvision')} does not match torch {version('torch')}"
+        cure = "install both from one index: `pip install --force-reinstall torch torchvision`"
+        return [Finding("torchvision", WARNING, f"{versions} ({error}); only vgg19 needs it; {cure}")]
+    return [Finding("torchvision", OK, str(getattr(found, "__version__", "")))]
+
+
+def _devices() -> list[Finding]:
+    def find() -> list[Finding]:
+        from texsynth.device import devices, has_bfloat16, pick_device
+
+        chosen = pick_device()
+        native = "bfloat16" if has_bfloat16(chosen) else "float32"
+        found = [Finding(name, OK, text) for name, text in devices().items()]
+        return [*found, Finding("auto", OK, f"{chosen} in {native}")]
+
+    return _guarded("devices", find)
+
+
+def _weights() -> list[Finding]:
+    def find() -> list[Finding]:
+        from texsynth.models.registry import verify_assets
+
+        return [_weight(name, sound) for name, sound in verify_assets()]
+
+    return _guarded("weights", find)
+
+
+def _weight(name: str, sound: bool) -> Finding:
+    if sound:
+        return Finding("weights", OK, name)
+    return Finding("weights", BAD, f"{name} is missing or damaged; reinstall texsynth", ModelError.exit_code)
+
+
+def _trial() -> list[Finding]:
+    """Stylize a small gradient with the default model."""
+
+    def find() -> list[Finding]:
+        import torch
+
+        from texsynth.device import pick_device, pick_dtype
+        from texsynth.models.registry import load_model
+        from texsynth.pipelines.stylize import fit_style, stylize
+        from texsynth.settings import RunSettings, StylizeSettings
+
+        device, settings = pick_device(), StylizeSettings()
+        model = load_model(RunSettings().model, device, pick_dtype("auto", device))
+        content = torch.linspace(0, 1, 64).expand(1, 3, 64, 64)
+        start = time.perf_counter()
+        result = stylize(content, fit_style(content.flip(3) ** 2, model, settings), model, settings)
+        milliseconds = 1000 * (time.perf_counter() - start)
+        if not bool(result.isfinite().all()):
+            return [Finding("trial", BAD, f"{model.name} on {device} gives numbers that are not finite", 1)]
+        return [
+            Finding("trial", OK, f"64 x 64 pixels with {model.name} on {device} in {milliseconds:.0f} ms")
+        ]
+
+    return _guarded("trial", find)
+
+
+def _guarded(check: str, find: Callable[[], list[Finding]]) -> list[Finding]:
+    """What `find` finds; an error is a finding too."""
+    try:
+        return find()
+    except TexsynthError as error:
+        return [Finding(check, BAD, str(error), error.exit_code)]
+    except (ImportError, OSError) as error:
+        return [Finding(check, BAD, f"a package cannot be loaded: {error}", 1)]

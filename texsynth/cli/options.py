@@ -1,0 +1,143 @@
+"""Options that several commands share, each with its help written once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from texsynth.cli.show import VERBOSE
+
+
+def _preset_names(incomplete: str) -> list[str]:
+    from texsynth.presets import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
+def _model_names(incomplete: str) -> list[str]:
+    from texsynth.models.names import model_names
+
+    return [name for name in model_names() if name.startswith(incomplete)]
+
+
+def _remember(ctx: typer.Context, value: bool) -> bool:
+    """Let the error handler around all commands know."""
+    ctx.meta[VERBOSE] = value
+    return value
+
+
+FILES, LOOK, MACHINE, SCREEN = "Files", "Look", "Machine", "Output on screen"
+
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FILE|FOLDER|-",
+        help="Result: a file, a folder (made when missing if it ends with /), or - for standard output. "
+        "Default: CONTENT.STYLE.png here.",
+        rich_help_panel=FILES,
+    ),
+]
+Recursive = Annotated[
+    bool, typer.Option("-r", "--recursive", help="Search folders inside folders.", rich_help_panel=FILES)
+]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="SUFFIX",
+        help="Format of results whose name is not given: png, jpg, webp or tif.",
+        rich_help_panel=FILES,
+    ),
+]
+Force = Annotated[
+    bool, typer.Option("-f", "--force", help="Replace existing results.", rich_help_panel=FILES)
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "-n", "--dry-run", help="Check everything and list the results, but make none.", rich_help_panel=FILES
+    ),
+]
+BitDepth = Annotated[
+    int | None,
+    typer.Option(help="8 or 16 bits per channel. Default: those of the content.", rich_help_panel=FILES),
+]
+Quality = Annotated[
+    int | None, typer.Option(help="Of JPEG and WebP, 1 to 100. Default: 95.", rich_help_panel=FILES)
+]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(help="Refuse larger pictures before decoding. Default: 2^28.", rich_help_panel=FILES),
+]
+Frame = Annotated[
+    int | None,
+    typer.Option(help="Frame of animated pictures or page of TIFF, from 0.", rich_help_panel=FILES),
+]
+MaxSide = Annotated[
+    int | None,
+    typer.Option(
+        "--max-side",
+        "--size",
+        help="Reduce larger contents to this longer side in pixels.",
+        rich_help_panel=FILES,
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "-p",
+        "--preset",
+        metavar="NAME|FILE",
+        help="Named settings; `texsynth presets list` shows them.",
+        autocompletion=_preset_names,
+        rich_help_panel=LOOK,
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one setting, like transform.pull=2. Repeatable.",
+        rich_help_panel=LOOK,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Network: the name of an embedded one or a .safetensors file. Default: lite.",
+        autocompletion=_model_names,
+        rich_help_panel=MACHINE,
+    ),
+]
+Device = Annotated[
+    str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:N. Default: auto.", rich_help_panel=MACHINE)
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        help="auto, float32, bfloat16 or float16. Default: auto, bfloat16 where native.",
+        rich_help_panel=MACHINE,
+    ),
+]
+Threads = Annotated[
+    int | None, typer.Option(help="CPU threads. Default: torch's choice.", rich_help_panel=MACHINE)
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(help="Seed of all random numbers, mixed with each file's path.", rich_help_panel=MACHINE),
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only errors.", rich_help_panel=SCREEN)]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "-v", "--verbose", callback=_remember, help="More detail, tracebacks too.", rich_help_panel=SCREEN
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Results as JSON, one object per line.", rich_help_panel=SCREEN)
+]

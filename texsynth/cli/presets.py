@@ -1,0 +1,58 @@
+"""texsynth presets."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from texsynth.cli import options
+from texsynth.cli.show import complain
+from texsynth.errors import UsageError
+
+app = typer.Typer(no_args_is_help=True, help="Named settings: see them, read them, check your own.")
+
+
+@app.command("list")
+def list_presets(as_json: options.Json = False) -> None:
+    """List the presets that come with texsynth."""
+    from texsynth.presets import load, names
+
+    found = {name: load(name).description for name in names()}
+    width = max(map(len, found), default=0)
+    for name, description in found.items():
+        line = json.dumps({"name": name, "description": description}, ensure_ascii=False)
+        typer.echo(line if as_json else f"{name:{width}}  {description}")
+
+
+@app.command("show")
+def show_preset(
+    preset: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Name of a preset, or a YAML file.")],
+) -> None:
+    """Show all settings of a preset, defaults included, as YAML that can be edited and used."""
+    from texsynth.presets import SECTIONS, as_tree, load, resolve
+    from texsynth.strict_yaml import dump
+
+    loaded = load(preset)
+    sections = {name: as_tree(resolve(kind, loaded, [], {})) for name, kind in SECTIONS.items()}
+    typer.echo(dump({"description": loaded.description, **sections}), nl=False)
+
+
+@app.command("validate")
+def validate_presets(
+    presets: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help="Presets to check.")],
+) -> None:
+    """Check presets: keys, values, and what they extend."""
+    from texsynth.presets import load
+
+    failed = False
+    for preset in presets:
+        try:
+            load(preset)
+            typer.echo(f"{preset}: ok")
+        except UsageError as error:
+            failed = True
+            complain(str(error))
+    if failed:
+        raise typer.Exit(UsageError.exit_code)

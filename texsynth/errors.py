@@ -1,0 +1,39 @@
+"""Errors that a user can mend, each with its exit code."""
+
+from __future__ import annotations
+
+
+class TexsynthError(Exception):
+    """Base of all expected errors. The message is one sentence with the bad value and the cure."""
+
+    exit_code = 1
+
+
+class UsageError(TexsynthError):
+    """A wrong argument, setting or preset."""
+
+    exit_code = 2
+
+
+class InputError(TexsynthError):
+    """An input that is missing, unreadable or refused."""
+
+    exit_code = 4
+
+
+class OutputError(TexsynthError):
+    """An output that cannot be written, or that exists and --force was not given."""
+
+    exit_code = 5
+
+
+class ModelError(TexsynthError):
+    """Weights that are missing, damaged or of another layout."""
+
+    exit_code = 6
+
+
+class MemoryExhaustedError(TexsynthError):
+    """The picture does not fit in memory."""
+
+    exit_code = 7

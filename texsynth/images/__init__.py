@@ -1,0 +1,23 @@
+"""Files to pixel arrays and back: the only package that knows picture formats. It does not import torch."""
+
+from texsynth.images.decode import Header, probe, read, read_bytes, read_rgb8
+from texsynth.images.encode import embedded_settings, encode, sidecar, write
+from texsynth.images.picture import OUTPUT_SUFFIXES, SUFFIXES, Picture, output_format
+from texsynth.images.store import store
+
+__all__ = [
+    "OUTPUT_SUFFIXES",
+    "SUFFIXES",
+    "Header",
+    "Picture",
+    "embedded_settings",
+    "encode",
+    "output_format",
+    "probe",
+    "read",
+    "read_bytes",
+    "read_rgb8",
+    "sidecar",
+    "store",
+    "write",
+]

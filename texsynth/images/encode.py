@@ -1,0 +1,157 @@
+"""Pixels to picture files that carry their colour space and the settings they were made with."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from texsynth.errors import InputError, OutputError
+from texsynth.images.colour import srgb_profile
+from texsynth.images.decode import opened, read_bytes
+from texsynth.images.picture import (
+    ALPHA_FORMATS,
+    DEEP_FORMATS,
+    Picture,
+    Pixels,
+    as_depth,
+    output_format,
+)
+from texsynth.images.store import store
+
+KEYWORD = "texsynth"
+"""Keyword of the PNG text chunk with the settings."""
+
+FLATTENED = "{} cannot hold alpha; transparent parts were laid over white"
+
+
+def sidecar(path: Path) -> Path | None:
+    """Where the settings of `path` go when its format has no place for them."""
+    return None if output_format(path) == "PNG" else path.with_name(path.name + ".yaml")
+
+
+def write(
+    picture: Picture, path: Path, *, settings: str = "", quality: int = 95, force: bool = False
+) -> tuple[str, ...]:
+    """Write `picture` in the format of the name, with `settings` inside (PNG) or beside it (`.yaml`).
+
+    16-bit pixels stay 16-bit where the format can. quality: 1 to 100 for JPEG and WebP.
+    Returns warnings. Raises OutputError.
+    """
+    name = output_format(path)
+    data, warnings = encode(picture, name, settings=settings, quality=quality)
+    store(data, path, force=force)
+    beside = sidecar(path)
+    if beside and settings:
+        store(settings.encode(), beside, force=force)
+    return warnings
+
+
+def encode(
+    picture: Picture, name: str, *, settings: str = "", quality: int = 95
+) -> tuple[bytes, tuple[str, ...]]:
+    """The bytes of a file of format `name` and warnings about what the format could not keep."""
+    warnings: tuple[str, ...] = ()
+    if picture.alpha is not None and name not in ALPHA_FORMATS:
+        picture = flattened(picture)
+        warnings = (FLATTENED.format(name),)
+    depth = picture.bit_depth if name in DEEP_FORMATS else 8
+    pixels = as_depth(picture.rgb, depth)
+    if picture.alpha is not None:
+        pixels = np.dstack([pixels, as_depth(picture.alpha, depth)])
+    try:
+        return ENCODERS[name](np.ascontiguousarray(pixels), settings, quality), warnings
+    except (OSError, ValueError) as error:  # for example a side beyond what JPEG or WebP can count
+        size = f"{picture.width} x {picture.height}"
+        raise OutputError(f"a {size} picture cannot be written as {name}: {error}") from error
+
+
+def flattened(picture: Picture) -> Picture:
+    """`picture` laid over white."""
+    if picture.alpha is None:
+        return picture
+    top = np.iinfo(picture.rgb.dtype).max
+    weight = picture.alpha[..., None] / top
+    rgb = picture.rgb * weight + top * (1 - weight)
+    return replace(picture, rgb=(rgb + 0.5).astype(picture.rgb.dtype), alpha=None)
+
+
+def embedded_settings(path: Path) -> str:
+    """The settings text that `write` left in or beside `path`; InputError when there is none."""
+    beside = path.with_name(path.name + ".yaml")
+    if beside.exists():
+        return read_bytes(beside).decode(errors="replace")
+    with opened(path, str(path)) as image:
+        text = image.info.get(KEYWORD)
+    if not isinstance(text, str):
+        raise InputError(f"{path} carries no texsynth settings, and there is no {beside.name} beside it")
+    return text
+
+
+def _png(pixels: Pixels, settings: str, quality: int) -> bytes:  # noqa: ARG001
+    if pixels.dtype == np.uint16:
+        return _with_chunks(bytes(imagecodecs.png_encode(pixels)), settings)
+    info = PngImagePlugin.PngInfo()
+    if settings:
+        info.add_itxt(KEYWORD, settings)
+    return _save(pixels, "PNG", pnginfo=info)
+
+
+def _with_chunks(png: bytes, settings: str) -> bytes:
+    """Put profile and settings after the header chunk of a 16-bit `png`, which Pillow cannot write."""
+    chunks = [(b"iCCP", b"sRGB\0\0" + zlib.compress(srgb_profile()))]
+    if settings:
+        chunks.append((b"iTXt", KEYWORD.encode() + b"\0\0\0\0\0" + settings.encode()))
+    parts = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    ]
+    header_end = 8 + 25
+    return png[:header_end] + b"".join(parts) + png[header_end:]
+
+
+def _jpeg(pixels: Pixels, settings: str, quality: int) -> bytes:  # noqa: ARG001
+    return _save(pixels, "JPEG", quality=quality, subsampling="4:4:4", optimize=True)
+
+
+def _webp(pixels: Pixels, settings: str, quality: int) -> bytes:  # noqa: ARG001
+    return _save(pixels, "WEBP", quality=quality, lossless=quality == 100, exact=True)
+
+
+def _tiff(pixels: Pixels, settings: str, quality: int) -> bytes:  # noqa: ARG001
+    import tifffile  # a quarter of a second that only TIFF pays
+
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer,
+        pixels,
+        photometric="rgb",
+        extrasamples=["unassalpha"] if pixels.shape[2] == 4 else None,
+        compression="zlib",
+        predictor=True,
+        iccprofile=srgb_profile(),
+        metadata=None,
+        software="texsynth",
+    )
+    return buffer.getvalue()
+
+
+def _save(pixels: Pixels, name: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format=name, icc_profile=srgb_profile(), **options)
+    return buffer.getvalue()
+
+
+ENCODERS: dict[str, Callable[[Pixels, str, int], bytes]] = {
+    "PNG": _png,
+    "JPEG": _jpeg,
+    "WEBP": _webp,
+    "TIFF": _tiff,
+}

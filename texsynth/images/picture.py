@@ -1,0 +1,86 @@
+"""What a picture is once it has left its file, and the formats that are accepted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from texsynth.errors import UsageError
+
+Pixels = NDArray[Any]
+"""uint8 or uint16."""
+
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+"""Formats that are read; anything else is refused before its decoder runs."""
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
+"""File names that a folder is searched for, in lower case."""
+
+OUTPUT_SUFFIXES = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+"""File names that can be written."""
+
+DEEP_FORMATS = frozenset({"PNG", "TIFF"})
+"""Formats that hold 16 bits per channel."""
+
+ALPHA_FORMATS = frozenset({"PNG", "WEBP", "TIFF"})
+"""Formats that hold an alpha channel."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """sRGB pixels, upright, with what is needed to write a picture of the same kind.
+
+    rgb: (H, W, 3) uint8 or uint16. alpha: (H, W) of the same type, or None.
+    """
+
+    rgb: Pixels
+    alpha: Pixels | None = None
+    source_format: str = "PNG"
+    grey: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def bit_depth(self) -> int:
+        """8 or 16."""
+        return self.rgb.dtype.itemsize * 8
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
+        return int(self.rgb.shape[1])
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        return int(self.rgb.shape[0])
+
+
+def as_depth(values: Pixels, bit_depth: int) -> Pixels:
+    """Full-range uint8 or uint16 `values` at `bit_depth` 8 or 16, rounded to the nearest."""
+    if values.dtype.itemsize * 8 == bit_depth:
+        return values
+    if bit_depth == 16:
+        return values.astype(np.uint16) * np.uint16(257)
+    return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+
+
+def output_format(path: Path) -> str:
+    """The format that the name of `path` asks for; UsageError when it cannot be written."""
+    try:
+        return OUTPUT_SUFFIXES[path.suffix.lower()]
+    except KeyError:
+        known = ", ".join(OUTPUT_SUFFIXES)
+        raise UsageError(
+            f"{path}: cannot write {path.suffix or 'a name without suffix'}; use {known}"
+        ) from None

@@ -1,0 +1,105 @@
+"""VGG-19-shaped encoders of any width.
+
+One class serves the full-width network and our quarter-width `lite`: the channel table is read from the
+weights. Architecture: Simonyan and Zisserman 2015; the cut at relu1_1..relu5_1, the reflection padding and
+the unit mean activation are those of the style-transfer literature (`vgg_normalised`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BLOCKS = (2, 2, 4, 4, 1)
+"""Convolutions kept in each block of VGG-19; the fifth block ends at relu5_1."""
+
+LEVELS = (1, 2, 3, 4, 5)
+"""Level L is the output of the first convolution of block L after its ReLU, reluL_1."""
+
+
+def conv_names(level: int = 5) -> list[tuple[int, int]]:
+    """(block, index) of every convolution up to and including reluLEVEL_1, in forward order."""
+    names = [(b, i) for b, count in enumerate(BLOCKS, 1) for i in range(1, count + 1)]
+    return [name for name in names if name <= (level, 1)]
+
+
+def input_widths(widths: tuple[int, ...], image_channels: int = 3) -> dict[tuple[int, int], int]:
+    """Input channels of every convolution of a network whose blocks have `widths` channels."""
+    outputs = [widths[b - 1] for b, _ in conv_names(len(widths))]
+    return dict(zip(conv_names(len(widths)), [image_channels, *outputs], strict=False))
+
+
+def pad_reflect(x: Tensor) -> Tensor:
+    """x: (N, C, h, w) with h, w >= 2. Returns (N, C, h + 2, w + 2)."""
+    return F.pad(x, (1, 1, 1, 1), mode="reflect")
+
+
+class Encoder(nn.Module):
+    """Image to features at reluL_1."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        """widths: channels of blocks 1..len(widths); five blocks reach relu5_1."""
+        super().__init__()
+        self.widths = widths
+        for (block, index), channels in input_widths(widths).items():
+            self.add_module(f"conv{block}_{index}", nn.Conv2d(channels, widths[block - 1], 3))
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> Encoder:
+        """Build from a state dict with keys `convB_I.weight|bias`; its shapes decide the widths.
+
+        Raises KeyError or RuntimeError for another layout.
+        """
+        blocks = [b for b in LEVELS if f"conv{b}_1.weight" in state]
+        if not blocks:
+            raise KeyError("conv1_1.weight")
+        encoder = cls(tuple(state[f"conv{b}_1.weight"].shape[0] for b in blocks))
+        encoder.load_state_dict({key: value.float() for key, value in state.items()})
+        return encoder
+
+    def conv(self, block: int, index: int) -> nn.Conv2d:
+        """Convolution `convB_I`."""
+        conv = self.get_submodule(f"conv{block}_{index}")
+        assert isinstance(conv, nn.Conv2d)
+        return conv
+
+    def segment(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """Go from level `start` (0 is the image) to level `stop`, both reluL_1. Shapes (N, C, h, w)."""
+        for block, index in conv_names(stop):
+            if (block, index) <= (start, 1):
+                continue
+            if index == 1 and block > 1:
+                x = F.max_pool2d(x, 2, 2, ceil_mode=True)
+            x = F.relu(self.conv(block, index)(pad_reflect(x)))
+        return x
+
+    def forward(self, image: Tensor, level: int = 5) -> list[Tensor]:
+        """Features of levels 1..`level`.
+
+        image: (N, 3, H, W) sRGB values in [0, 1], H and W at least 2 * 2 ** (level - 1).
+        Returns tensors (N, C_l, ceil(H / 2 ** (l - 1)), ceil(W / 2 ** (l - 1))), non-negative.
+        """
+        features = [self.segment(image, 0, 1)]
+        for stop in range(2, level + 1):
+            features.append(self.segment(features[-1], stop - 1, stop))
+        return features
+
+
+_M = TypeVar("_M", bound=nn.Module)
+
+
+def channels_last(
+    module: _M, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+) -> _M:
+    """Move `module` and store its kernels channels last, the faster layout for narrow convolutions."""
+    module.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module
+
+
+def inference(module: _M, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> _M:
+    """`channels_last`, frozen for evaluation."""
+    return channels_last(module.eval().requires_grad_(False), device, dtype)

@@ -1,0 +1,68 @@
+"""Weight files: safetensors with provenance in the header, checked by hash, written as float16."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from texsynth.errors import ModelError
+
+ASSETS = Path(__file__).parent / "assets"
+SUMS = "SHA256SUMS"
+"""File beside the embedded weights, in the format of `sha256sum`."""
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and header of a safetensors file.
+
+    Raises ModelError when the file is missing or damaged.
+    """
+    if not path.is_file():
+        raise ModelError(f"model file {path} does not exist; reinstall texsynth or give another --model")
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            return tensors, dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"model file {path} is damaged ({error}); install it again") from error
+
+
+def write_weights(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+    """Save as float16. Raises ModelError for a value that float16 cannot hold."""
+    half = {key: value.detach().cpu().to(torch.float16).contiguous() for key, value in tensors.items()}
+    bad = [key for key, value in half.items() if not value.isfinite().all()]
+    if bad:
+        raise ModelError(f"weights {bad[0]} do not fit in float16; train again with a lower rate")
+    save_file(half, path, metadata=dict(header))
+    path.chmod(0o644)  # safetensors writes for the owner alone
+
+
+def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The entries below `prefix.`, without it."""
+    return {key[len(prefix) + 1 :]: v for key, v in tensors.items() if key.startswith(prefix + ".")}
+
+
+def expected_hashes(folder: Path = ASSETS) -> dict[str, str]:
+    """File name to SHA-256 of the published weights in `folder`."""
+    sums = folder / SUMS
+    pairs = [line.split() for line in sums.read_text().splitlines()] if sums.exists() else []
+    return {name: digest for digest, name in pairs}
+
+
+def record_hash(path: Path) -> None:
+    """Note the SHA-256 of a weight file in the list beside it."""
+    hashes = expected_hashes(path.parent) | {path.name: file_hash(path)}
+    lines = [f"{digest}  {name}\n" for name, digest in sorted(hashes.items())]
+    (path.parent / SUMS).write_text("".join(lines))

@@ -1,0 +1,164 @@
+"""Frozen settings: every field is a YAML key of a preset, a `--set` path and, where common, a flag.
+
+Nothing here imports torch, so presets are read and checked before the heavy start-up.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Level = Annotated[int, Field(ge=1, le=5)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, unknown keys refused, no silent conversion of text to numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class AdaINSettings(Settings):
+    """Per-channel mean and deviation (Huang and Belongie 2017)."""
+
+    name: Literal["adain"] = "adain"
+    ridge: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """Added to all variances, as a share of their mean; keeps channels that rarely fire from blowing up."""
+
+
+class WCTSettings(Settings):
+    """Whitening and colouring (Li et al. 2017)."""
+
+    name: Literal["wct"] = "wct"
+    ridge: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """Added to both covariances, as a share of their mean variance; keeps weak directions from blowing up."""
+
+
+class OTSettings(Settings):
+    """Optimal transport between Gaussians: the Monge map, least change of the content (Lu et al. 2019)."""
+
+    name: Literal["ot"] = "ot"
+    ridge: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """As in WCT."""
+
+
+class IFTSettings(Settings):
+    """Iterative feature transformation (Chiu and Gurari 2020), run on C x C matrices."""
+
+    name: Literal["ift"] = "ift"
+    pull: Annotated[float, Field(gt=0)] = 1.0
+    """Weight of the style term per pixel, lambda / n, in units of 1 / (mean second moment of the style).
+
+    Independent of picture size and of feature scale. Small stays close to the content, large goes to the
+    style."""
+    n_upd: Annotated[int, Field(ge=1, le=1000)] = 15
+    """Gradient steps for each anchor."""
+    n_iter: Annotated[int, Field(ge=1, le=100)] = 1
+    """How often the anchor moves to the current result."""
+    step: Literal["line", "safe", "fixed"] = "line"
+    """Exact line search, the bound 1/L that cannot diverge, or the paper's fixed rate.
+
+    Where the fixed rate would increase the loss, a safe step takes its place."""
+    rate: Annotated[float, Field(gt=0)] = 0.01
+    """Step size of `fixed`."""
+    centred: bool = True
+    """Match covariance and mean; False matches the paper's uncentred Gram matrix, which the mean dominates."""
+
+
+TransformSettings = Annotated[
+    AdaINSettings | WCTSettings | OTSettings | IFTSettings, Field(discriminator="name")
+]
+
+
+class StylizeSettings(Settings):
+    """How `texsynth stylize` works."""
+
+    mode: Literal["artistic", "photo"] = "artistic"
+    """Autoencoders coarse to fine, or one encoding decoded with high-frequency skips."""
+    transform: TransformSettings = IFTSettings()
+    """How content features become style features."""
+    levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (4, 3, 2, 1)
+    """Levels that are transformed, from coarse to fine."""
+    strength: Fraction = 1.0
+    """0 keeps the content, 1 applies the whole map."""
+    level_strength: dict[Level, Fraction] = {}
+    """Strength of single levels, multiplied with `strength`."""
+    preserve_color: bool = False
+    """Keep the colours of the content and take only light and dark from the style."""
+    edge_aware: bool = True
+    """In photo mode, keep to the content's contours: no haloes, no blotches, and no grain from the style."""
+    style_scale: Annotated[float, Field(gt=0, le=8)] = 1.0
+    """Size of the style's strokes: the style picture is resized by this factor."""
+
+    @field_validator("levels", mode="before")
+    @classmethod
+    def _list_to_tuple(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("levels")
+    @classmethod
+    def _coarse_to_fine(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if list(value) != sorted(set(value), reverse=True):
+            raise ValueError(
+                f"levels {list(value)} must go from coarse to fine without repeats, like [4, 3, 2, 1]"
+            )
+        return value
+
+
+MAX_PIXELS = 1 << 28
+"""16384 x 16384."""
+
+
+class RunSettings(Settings):
+    """What a run needs besides the look: model, machine, seed, and how pictures are read and written."""
+
+    model: str = "lite"
+    """Name of an embedded model or path of a weight file."""
+    device: str = "auto"
+    """auto, cpu, mps, cuda or cuda:N."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Number type of the networks; statistics are always float64."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """CPU threads; None leaves the choice to torch."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Together with the relative path of a picture it decides all random numbers."""
+    max_pixels: Annotated[int, Field(ge=1)] = MAX_PIXELS
+    """Pictures with more pixels are refused before they are decoded."""
+    frame: Annotated[int, Field(ge=0)] | None = None
+    """Frame of animated pictures, page of TIFF files."""
+    max_side: Annotated[int, Field(ge=1)] | None = None
+    """Larger contents are reduced to this many pixels on the longer side."""
+    bit_depth: Literal[8, 16] | None = None
+    """Bits per channel written; None keeps those of the content."""
+    quality: Annotated[int, Field(ge=1, le=100)] = 95
+    """Of JPEG and WebP."""
+
+
+class Source(Settings):
+    """A picture that went into an output."""
+
+    path: str
+    sha256: str
+
+
+class Versions(Settings):
+    """What computed an output."""
+
+    texsynth: str
+    torch: str
+
+
+class Record(Settings):
+    """What `texsynth replay` needs to make an output again; embedded in every output."""
+
+    command: Literal["stylize"] = "stylize"
+    content: Source
+    style: Source
+    key: str
+    """Relative path of the content, which seeds it."""
+    stylize: StylizeSettings
+    run: RunSettings
+    """With device, dtype and threads as they were chosen."""
+    model_sha256: str
+    versions: Versions

@@ -1,0 +1,111 @@
+"""Distil the narrow encoder from the teacher, together with decoders that keep it invertible.
+
+Three terms: the teacher's principal components from the student's features by one linear head per level
+(distillation), the image from the features (reconstruction), and the features of that image (cycle). The
+transforms feed decoders features that no encoder produced, so the cycle counts from the first step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from texsynth.models.autoencoder import Decoder
+from texsynth.models.vgg import LEVELS, Encoder
+from texsynth.training.closed_form import ridge
+from texsynth.training.data import to_image
+from texsynth.training.teacher import Cache, gather
+
+IMAGE_VARIANCE = 0.07
+"""Mean variance of training pictures; errors are measured against it."""
+
+
+@dataclass(frozen=True)
+class DistillationSettings:
+    """Weights of the joint training."""
+
+    batch: int = 16
+    decoded: int = 8
+    """Pictures of the batch that are also decoded; the rest only distil, at half the cost."""
+    reconstruction: float = 10.0
+    cycle: float = 1.0
+    level_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0)
+    """Weights of the levels in the distillation."""
+    level_odds: tuple[float, ...] = (0.1, 0.25, 0.3, 0.35)
+    """How often the decoder of levels 1, 2, ... is the one trained in a step."""
+
+
+class Distillation(nn.Module):
+    """Encoder, one linear head per level, and the decoders of the first levels."""
+
+    def __init__(self, encoder: Encoder, decoders: list[Decoder], cache: Cache) -> None:
+        """cache: what the heads are to predict; only its sizes are used here."""
+        super().__init__()
+        self.encoder = encoder
+        self.decoders = nn.ModuleList(decoders)
+        self.heads = nn.ModuleList(
+            nn.Linear(width, target.shape[2])
+            for width, target in zip(encoder.widths, cache.targets, strict=True)
+        )
+
+    @torch.no_grad()
+    def fit_heads(self, cache: Cache, count: int = 512) -> None:
+        """Set the heads by regression on the first `count` crops of the cache."""
+        pooled: list[list[Tensor]] = [[] for _ in LEVELS]
+        for index in torch.arange(min(count, len(cache.crops))).split(32):
+            features = self.encoder(to_image(cache.crops[index]))
+            for k, f in enumerate(features):
+                pooled[k].append(gather(f, cache.positions[k][index]).flatten(0, 1))
+        for k, head in enumerate(self.heads):
+            assert isinstance(head, nn.Linear)
+            x, y = torch.cat(pooled[k]), cache.targets[k][:count].flatten(0, 1).float()
+            mean = x.mean(0)
+            weight = ridge((x - mean).T @ (x - mean), (x - mean).T @ (y - y.mean(0)), 1e-5)
+            head.weight.copy_(weight.T)
+            head.bias.copy_(y.mean(0) - mean @ weight)
+
+    def losses(
+        self, cache: Cache, settings: DistillationSettings, device: torch.device, rng: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Draw a batch and a level. Returns the terms `distillation`, `reconstruction` and `cycle`.
+
+        Without decoders, `distillation` alone.
+        """
+        index = torch.randint(len(cache.crops), (settings.batch,), generator=rng)
+        level = 1 + int(torch.multinomial(torch.tensor(settings.level_odds), 1, generator=rng))
+        level = level if self.decoders else 0
+        image = to_image(cache.crops[index], device)
+        features = self.encoder(image)
+        taught = image.new_zeros(())
+        for k, f in enumerate(features):
+            guess = self.heads[k](gather(f, cache.positions[k][index].to(device)))
+            miss = guess.float() - cache.targets[k][index].to(device).float()
+            taught = taught + settings.level_weights[k] * miss.square().sum(2).mean() / cache.variance[k]
+        terms = {"distillation": taught}
+        if level > 0:
+            some = slice(settings.decoded)
+            rebuilt, cycle = cycle_terms(
+                self.encoder, self.decoders[level - 1], features[level - 1][some], level, image[some]
+            )
+            terms["reconstruction"] = settings.reconstruction * rebuilt
+            terms["cycle"] = settings.cycle * cycle
+        return terms
+
+
+def cycle_terms(
+    encoder: Encoder, decoder: nn.Module, features: Tensor, level: int, image: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The two terms of the autoencoder loss (002, eq. 28), each relative to the variance of its target.
+
+    features: `encoder`'s of `image` at `level`. Returns reconstruction and feature errors, both scalar.
+    """
+    rebuilt = decoder(features)
+    again = encoder.segment(rebuilt, 0, level)
+    variance = features.detach().float().var((0, 2, 3)).mean()
+    return (
+        F.mse_loss(rebuilt.float(), image) / IMAGE_VARIANCE,
+        F.mse_loss(again.float(), features.float()) / variance,
+    )

@@ -1,0 +1,138 @@
+"""`texsynth train encoder`: cut the encoder out of the teacher, cache the teacher, distil."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from texsynth.errors import UsageError
+from texsynth.models.autoencoder import Decoder
+from texsynth.models.vgg import Encoder, channels_last, conv_names
+from texsynth.models.weights import file_hash, part, read_weights
+from texsynth.training.closed_form import cut_encoder, start_decoder
+from texsynth.training.data import Picture, find_pictures, load_pictures, random_crops
+from texsynth.training.distillation import Distillation, DistillationSettings
+from texsynth.training.loop import LoopSettings, autocast_for, run
+from texsynth.training.optimizer import Optimizer
+from texsynth.training.teacher import Cache, build_cache, load_cache, load_teacher, save_cache
+
+CUT_CROPS = 640
+"""Crops for the closed-form start of the encoder; more did not change it."""
+
+
+@dataclass(frozen=True)
+class EncoderRun:
+    """Everything that decides the result of an encoder training."""
+
+    data: Path
+    teacher: Path
+    folder: Path
+    steps: int = 1700
+    crops: int = 9216
+    crop_px: int = 128
+    widths: tuple[int, ...] = (16, 32, 64, 128, 128)
+    kernel_rate: float = 2.5e-4
+    rate: float = 3e-4
+    seed: int = 0
+    save_every: int = 100
+    init: Path | None = None
+    """`encoder.safetensors` of an earlier run to improve, decoders included; None starts in closed form."""
+    above: int = 0
+    """Levels up to this one stay as they are, and no decoders are trained."""
+    loss: DistillationSettings = field(default_factory=DistillationSettings)
+
+    def origin(self, pictures: int) -> dict[str, str]:
+        """What cut and cache were made from, to recognise them on resume."""
+        return {
+            "teacher": file_hash(self.teacher),
+            "pictures": str(pictures),
+            "crops": f"{self.crops} of {self.crop_px}",
+            "widths": str(self.widths),
+            "seed": str(self.seed),
+        }
+
+
+def train_encoder(
+    settings: EncoderRun,
+    device: torch.device,
+    *,
+    resume: bool,
+    report: Callable[[str], None],
+    on_step: Callable[[int, Mapping[str, float]], None],
+) -> Path:
+    """Run all stages in `settings.folder`, reusing finished ones. Returns the encoder's file."""
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    pictures = load_pictures(find_pictures(settings.data, held_out=False), settings.crop_px + 32)
+    origin = settings.origin(len(pictures))
+    report(f"{len(pictures)} training pictures")
+    start, cache = _prepare(settings, pictures, origin, report)
+    rng = torch.Generator().manual_seed(settings.seed + 1)
+    if settings.init:
+        start, _ = read_weights(settings.init)
+    encoder = Encoder.from_state(part(start, "encoder") if settings.init else start)
+    decoders = [] if settings.above else [Decoder(encoder.widths, level) for level in (1, 2, 3, 4)]
+    for level, decoder in enumerate(decoders, 1):
+        if settings.init:
+            decoder.load_state_dict(part(start, f"decoder{level}"))
+        elif not resume:
+            start_decoder(decoder, encoder, cache.crops[:320], rng)
+    report("decoders started")
+    module = Distillation(encoder, decoders, cache)
+    for block, index in conv_names(settings.above) if settings.above else []:
+        encoder.conv(block, index).requires_grad_(False)
+    module.fit_heads(cache)
+    channels_last(module, device)
+    trained = [p for p in module.parameters() if p.requires_grad]
+    optimizer = Optimizer(trained, settings.kernel_rate, settings.rate)
+    run(
+        module,
+        lambda rng: module.losses(cache, settings.loss, device, rng),
+        optimizer,
+        LoopSettings(settings.steps, save_every=settings.save_every),
+        rng,
+        settings.folder / "encoder.checkpoint",
+        resume=resume,
+        autocast=autocast_for(device),
+        on_step=on_step,
+    )
+    out = settings.folder / "encoder.safetensors"
+    tensors = dict(start) if settings.above else {}
+    tensors |= {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
+    for level, decoder in enumerate(decoders, 1):
+        tensors |= {f"decoder{level}.{key}": value for key, value in decoder.state_dict().items()}
+    save_file({key: value.contiguous() for key, value in tensors.items()}, out, metadata=origin)
+    return out
+
+
+def _prepare(
+    settings: EncoderRun, pictures: list[Picture], origin: dict[str, str], report: Callable[[str], None]
+) -> tuple[dict[str, Tensor], Cache]:
+    """The closed-form encoder and the teacher's cache, from the run folder when they are there."""
+    teacher = load_teacher(settings.teacher)
+    if len(teacher.widths) != len(settings.widths) or any(
+        narrow > wide for narrow, wide in zip(settings.widths, teacher.widths, strict=True)
+    ):
+        raise UsageError(
+            f"widths {settings.widths} do not fit a teacher with {teacher.widths}; choose smaller ones"
+        )
+    start_file, cache_file = settings.folder / "start.safetensors", settings.folder / "cache.safetensors"
+    if start_file.exists() and safe_open(start_file, "pt").metadata() == origin:
+        start = load_file(start_file)
+    else:
+        rng = torch.Generator().manual_seed(settings.seed)
+        crops = random_crops(pictures, min(CUT_CROPS, settings.crops), settings.crop_px, rng)
+        start = cut_encoder(teacher, settings.widths, crops, rng, report).state_dict()
+        save_file(start, start_file, metadata=origin)
+    cache = load_cache(cache_file, origin)
+    if cache is None:
+        rng = torch.Generator().manual_seed(settings.seed)
+        crops = random_crops(pictures, settings.crops, settings.crop_px, rng)
+        cache = build_cache(teacher, crops, rng, lambda done, total: report(f"teacher: {done}/{total} crops"))
+        save_cache(cache, cache_file, origin)
+    return start, cache

@@ -1,0 +1,65 @@
+"""Muon for convolution kernels, Adam for everything else, behind one small face.
+
+Muon (Jordan et al. 2024) orthogonalises the momentum of a matrix; PyTorch's takes matrices only, so each
+kernel (O, I, 3, 3) is shown to it as a view (O, 9 I).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Optimizer:
+    """Muon on 4-D parameters, Adam on the rest."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], kernel_rate: float, rate: float) -> None:
+        """kernel_rate, rate: learning rates of the two; Muon's updates are scaled to the size of Adam's."""
+        parameters = list(parameters)
+        self.kernels = [(p, nn.Parameter(_matrix(p.data))) for p in parameters if p.ndim == 4]
+        if any(m.data_ptr() != p.data_ptr() for p, m in self.kernels):
+            raise ValueError("kernels must be stored channels last, so that their matrices share memory")
+        rest = [p for p in parameters if p.ndim != 4]
+        matrices = [m for _, m in self.kernels]
+        self.parts: list[torch.optim.Optimizer] = [
+            torch.optim.Muon(matrices, lr=kernel_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.Adam(rest, lr=rate, betas=(0.9, 0.98)),
+        ]
+        self.rates = (kernel_rate, rate)
+
+    def scale_rates(self, factor: float) -> None:
+        """Set both learning rates to `factor` times their base."""
+        for part, rate in zip(self.parts, self.rates, strict=True):
+            for group in part.param_groups:
+                group["lr"] = rate * factor
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for kernel, _ in self.kernels:
+            kernel.grad = None
+        for part in self.parts:
+            part.zero_grad()
+
+    def step(self) -> None:
+        """Update all parameters from their gradients."""
+        for kernel, matrix in self.kernels:
+            matrix.grad = None if kernel.grad is None else _matrix(kernel.grad)
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """States of both parts."""
+        return [part.state_dict() for part in self.parts]
+
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        """Restore both parts."""
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict(state)
+
+
+def _matrix(kernel: Tensor) -> Tensor:
+    """View of a channels-last kernel (O, I, kh, kw) as (O, kh * kw * I), sharing its memory."""
+    return kernel.permute(0, 2, 3, 1).reshape(len(kernel), -1)
