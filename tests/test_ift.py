@@ -198,7 +198,9 @@ def test_more_pull_comes_closer_to_the_style() -> None:
     target = Moments.of(style).second
     gaps = []
     for pull in (0.01, 0.1, 1.0, 10.0):
-        out = fit_map(IFTSettings(centred=False, pull=pull, n_upd=300), Moments.of(content), Moments.of(style))(content)
+        out = fit_map(
+            IFTSettings(centred=False, pull=pull, n_upd=300), Moments.of(content), Moments.of(style)
+        )(content)
         gaps.append(float((Moments.of(out).second - target).norm()))
     assert gaps == sorted(gaps, reverse=True)
 

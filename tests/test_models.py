@@ -39,6 +39,14 @@ def test_encoder_equals_a_plain_sequential_network() -> None:
     torch.testing.assert_close(encoder(image, 2)[1], plain(image))
 
 
+def test_inference_on_large_pictures_reflects_like_training() -> None:
+    encoder, image = Encoder(WIDTHS), waves(150, 170)
+    with torch.no_grad():
+        fast = encoder(image, 3)
+    for a, b in zip(fast, encoder(image, 3), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("size", [(32, 32), (48, 80)])
 def test_features_shrink_by_two_per_level_and_decoders_undo_it(size: tuple[int, int]) -> None:
     model = tiny_model()

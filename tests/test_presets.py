@@ -48,7 +48,7 @@ def test_extends_reaches_neighbours_and_shipped_presets(tmp_path: Path) -> None:
     path = written(tmp_path, "top", "extends: base.yaml\nstylize: {transform: {n_upd: 3}}")
     found = settings(preset=path)
     assert found.strength == 0.5
-    assert found.transform == IFTSettings(pull=8.0, n_iter=2, n_upd=3)
+    assert found.transform == IFTSettings(pull=8.0, n_upd=3)
     assert load(path).description == load("bold").description
 
 

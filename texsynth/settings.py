@@ -63,7 +63,7 @@ class IFTSettings(Settings):
     rate: Annotated[float, Field(gt=0)] = 0.01
     """Step size of `fixed`."""
     centred: bool = True
-    """Match covariance and mean; False matches the paper's uncentred Gram matrix, which the mean dominates."""
+    """Match covariance and mean; False is the paper's uncentred Gram matrix, which the mean dominates."""
 
 
 TransformSettings = Annotated[

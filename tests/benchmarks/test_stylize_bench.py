@@ -97,7 +97,5 @@ def test_transform(
 def test_whole_stylization_with_the_style_encoded(
     benchmark: BenchmarkFixture, lite: Model, picture: torch.Tensor, style: torch.Tensor, mode: str
 ) -> None:
-    settings = StylizeSettings.model_validate({"mode": mode, "transform": {"name": "ot"}})
-    if mode == "artistic":
-        settings = StylizeSettings()
+    settings = StylizeSettings.model_validate({"mode": mode})
     timed(benchmark, lambda: stylize(picture, fit_style(style, lite, settings), lite, settings))

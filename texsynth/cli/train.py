@@ -56,6 +56,10 @@ def encoder(
     level_weights: Annotated[
         str | None, typer.Option(metavar="A,B,C,D,E", help="Weights of the levels in the distillation.")
     ] = None,
+    level_odds: Annotated[
+        str | None, typer.Option(metavar="A,B,C,D", help="How often levels 1 to 4 are decoded.")
+    ] = None,
+    decoded: Annotated[int | None, typer.Option(min=1, help="Crops of a step that are also decoded.")] = None,
     cycle: Annotated[float | None, typer.Option(min=0, help="Weight of the feature error.")] = None,
     reconstruction: Annotated[float | None, typer.Option(min=0, help="Weight of the image error.")] = None,
     rate: Annotated[float | None, typer.Option(min=0, help="Learning rate of the kernels.")] = None,
@@ -74,13 +78,15 @@ def encoder(
 
     _need(data, teacher, *([init] if init else []))
     _check_fresh(folder / "encoder.checkpoint", resume)
-    terms = _given(batch=batch, cycle=cycle, reconstruction=reconstruction)
+    terms = _given(batch=batch, decoded=decoded, cycle=cycle, reconstruction=reconstruction)
     if level_weights:
-        terms["level_weights"] = tuple(float(w) for w in _five(level_weights, "--level-weights"))
+        terms["level_weights"] = tuple(float(w) for w in _numbers(level_weights, 5, "--level-weights"))
+    if level_odds:
+        terms["level_odds"] = tuple(float(w) for w in _numbers(level_odds, 4, "--level-odds"))
     loss = DistillationSettings(**terms)
     rest = _given(steps=steps, crops=crops, above=above, kernel_rate=rate, init=init)
     if widths:
-        rest["widths"] = tuple(int(w) for w in _five(widths, "--widths"))
+        rest["widths"] = tuple(int(w) for w in _numbers(widths, 5, "--widths"))
     run = EncoderRun(data, teacher, folder, seed=seed, loss=loss, **rest)
     screen = Screen(quiet)
     with _progress(screen, run.steps) as on_step:
@@ -160,10 +166,10 @@ def pack(
         screen.result(f"{measure:24} {line}", measure=measure, **values)
 
 
-def _five(text: str, option: str) -> list[str]:
+def _numbers(text: str, count: int, option: str) -> list[str]:
     numbers = [number.strip() for number in text.split(",")]
-    if len(numbers) != 5 or not all(number.replace(".", "", 1).isdecimal() for number in numbers):
-        raise UsageError(f"{option} {text!r} must be five numbers, like 16,32,64,128,128")
+    if len(numbers) != count or not all(number.replace(".", "", 1).isdecimal() for number in numbers):
+        raise UsageError(f"{option} {text!r} must be {count} numbers with commas between them")
     return numbers
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from texsynth.models.vgg import conv_names, input_widths, pad_reflect
+from texsynth.models.vgg import conv_names, conv_reflect, input_widths
 
 
 def upsample(x: Tensor) -> Tensor:
@@ -44,10 +44,10 @@ class Decoder(nn.Module):
 
     def step(self, x: Tensor, block: int, index: int) -> Tensor:
         """Undo `convB_I`, and the pooling before it. The last step is linear: it gives the image."""
-        x = self.conv(block, index)(pad_reflect(x))
+        x = conv_reflect(self.conv(block, index), x)
         if (block, index) == (1, 1):
             return x
-        x = F.relu(x)
+        x = F.relu_(x)
         return upsample(x) if index == 1 else x
 
     def forward(self, features: Tensor) -> Tensor:
@@ -96,6 +96,12 @@ class PhotoDecoder(nn.Module):
         decoder.load_state_dict({key: value.float() for key, value in state.items()})
         return decoder
 
+    def conv(self, name: str) -> nn.Conv2d:
+        """Convolution `upL` or `mergeL`."""
+        conv = self.get_submodule(name)
+        assert isinstance(conv, nn.Conv2d)
+        return conv
+
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """features: levels 1..len(widths), each (N, C_l, h_l, w_l) with h_l, w_l twice those of level l + 1.
 
@@ -103,9 +109,9 @@ class PhotoDecoder(nn.Module):
         """
         x = features[-1]
         for level in range(len(self.widths), 1, -1):
-            x = upsample(F.relu(self.get_submodule(f"up{level}")(pad_reflect(x))))
+            x = upsample(F.relu_(conv_reflect(self.conv(f"up{level}"), x)))
             skip = features[level - 2]
             x = torch.cat([x, high_frequencies(skip) if level <= 3 else skip], 1)
-            x = self.get_submodule(f"merge{level - 1}")(pad_reflect(x))
-            x = F.relu(x) if level > 2 else x
+            x = conv_reflect(self.conv(f"merge{level - 1}"), x)
+            x = F.relu_(x) if level > 2 else x
         return x

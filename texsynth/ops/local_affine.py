@@ -15,10 +15,16 @@ from torch import Tensor
 from texsynth.ops.color import luma
 from texsynth.ops.resample import resize
 
-FIT_SIDE = 256
+NOISE = 0.1**2
+"""Variance of the content that may be noise, such as JPEG's around bright flat areas.
+
+Slopes that only noise of this size supports follow the map of the whole picture."""
+
+FIT_SIDE = 192
 """The field is fitted on pictures reduced to this many pixels on the longer side; it is smooth anyway."""
 
 
+@torch.no_grad()
 def local_affine(
     content: Tensor, result: Tensor, cells: int = 12, tones: int = 8, prior: float = 0.02
 ) -> Tensor:
@@ -30,64 +36,89 @@ def local_affine(
     Returns (1, 3, H, W), not clamped. result == content gives content back.
     """
     height, width = content.shape[2:]
+    cell_px = -(-max(height, width) // cells)
     factor = min(1.0, FIT_SIDE / max(height, width))
     small = (max(1, round(height * factor)), max(1, round(width * factor)))
-    per_cell = max(small) / cells
-    grid = (tones, max(2, round(small[0] / per_cell) + 1), max(2, round(small[1] / per_cell) + 1))
-    field = _fit(resize(content, *small), resize(result.clamp(0, 1), *small), grid, prior)
-    return _apply(field, content)
+    knots = (-(-height // cell_px) + 1, -(-width // cell_px) + 1)
+    # Sample positions of the reduced pictures in units of cells, pixel centre to pixel centre.
+    where = [
+        ((torch.arange(n) + 0.5) * full / n - 0.5) / cell_px
+        for n, full in zip(small, (height, width), strict=True)
+    ]
+    hats = [_hats(count, at.to(content)) for count, at in zip(knots, where, strict=True)]
+    field = _fit(resize(content, *small), resize(result.clamp(0, 1), *small), hats, tones, prior)
+    return _apply(field, content, cell_px)
 
 
-def _fit(content: Tensor, result: Tensor, grid: tuple[int, int, int], prior: float) -> Tensor:
-    """Least squares per grid cell. Returns the maps (3, 4, tones, rows, columns)."""
-    tones, rows, columns = grid
-    height, width = content.shape[2:]
-    homogeneous = torch.cat([content[0], torch.ones_like(content[0, :1])])
-    both = torch.cat([homogeneous, result[0]])
-    products = torch.einsum("ihw,jhw->ijhw", homogeneous, both).flatten(0, 1)
-    tone = luma(content)[0, 0] * (tones - 1)
-    share = (1 - (tone - torch.arange(tones, device=tone.device)[:, None, None]).abs()).clamp_min(0)
-    over = _hats(rows, height, content)
-    across = _hats(columns, width, content)
-    sums = torch.stack([over @ (products * part) @ across.T for part in share], 1)
+def _fit(content: Tensor, result: Tensor, hats: list[Tensor], tones: int, prior: float) -> Tensor:
+    """Least squares per knot of the grid. Returns the maps (3, 4, tones, rows, columns)."""
+    both = torch.cat([content[0], torch.ones_like(content[0, :1]), result[0]])
+    products = torch.einsum("ihw,jhw->ijhw", both[:4], both).flatten(0, 1)
+    rows, columns = hats
+    parts = _tone_hats(content, tones)[0]
+    sums = torch.stack([rows @ (products * part) @ columns.T for part in parts], 1)
     sums = _blur(sums).double()
     square, cross = sums.unflatten(0, (4, 7)).split([4, 3], 1)
     whole = sums.sum((1, 2, 3)).unflatten(0, (4, 7))
     eye = torch.eye(4, dtype=torch.float64, device=content.device)
     scale = float(whole[3, 3])
     middle = torch.linalg.solve(whole[:, :4] + 1e-6 * scale * eye, whole[:, 4:] + 1e-6 * scale * eye[:, :3])
-    # Pull towards the global map: its own normal equations, shrunk to a fraction of a mean cell's weight.
-    anchor = prior / share[:, 0, 0].numel() / (rows * columns) * (whole[:, :4] + 0.05 * scale * eye)
+    # Pull towards the global map: its own normal equations, shrunk to a fraction of a mean knot's weight.
+    knots = tones * len(rows) * len(columns)
+    anchor = prior / knots * (whole[:, :4] + 0.05 * scale * eye)
+    # Where the content is flat, its noise must not be taken for the cause of what the result does there.
+    slopes = torch.tensor([NOISE, NOISE, NOISE, 0], dtype=torch.float64, device=content.device).diag()
+    anchor = anchor + square[3, 3, ..., None, None] * slopes
     left = square.permute(2, 3, 4, 0, 1) + anchor
     right = cross.permute(2, 3, 4, 0, 1) + anchor @ middle
     field: Tensor = torch.linalg.solve(left, right)
     return field.permute(4, 3, 0, 1, 2).to(content.dtype)
 
 
-def _apply(field: Tensor, content: Tensor) -> Tensor:
-    """Interpolate the maps at position and lightness of every pixel and apply them."""
+def _apply(field: Tensor, content: Tensor, cell_px: int) -> Tensor:
+    """Interpolate the maps at position and lightness of every pixel and apply them.
+
+    Within a cell the map is a bilinear mix of those at its four corners, so each corner's maps are applied
+    to all pixels of the cell in one matrix product, a row of cells at a time.
+    """
     height, width = content.shape[2:]
-    y = torch.linspace(-1, 1, height).to(content)[:, None].expand(height, width)
-    x = torch.linspace(-1, 1, width).to(content)[None].expand(height, width)
-    where = torch.stack([x, y, 2 * luma(content)[0, 0] - 1], 2)[None, None]
-    maps = F.grid_sample(field.flatten(0, 1)[None], where, padding_mode="border", align_corners=True)
-    maps = maps[0, :, 0].unflatten(0, (3, 4))
-    mapped: Tensor = (maps[:, :3] * content).sum(1)[None] + maps[:, 3][None]
-    return mapped
+    tones, rows, columns = field.shape[2:]
+    extra = ((columns - 1) * cell_px - width, (rows - 1) * cell_px - height)
+    padded = F.pad(content, (0, extra[0], 0, extra[1]), mode="replicate")
+    near = torch.arange(cell_px).to(content) / cell_px
+    ends = torch.stack([1 - near, near])
+    corner_weight = torch.einsum("ay,bx->abyx", ends, ends).flatten(2).flatten(0, 1)
+    # (rows, columns, out, tone and in) at every knot
+    knots = field.permute(3, 4, 0, 2, 1).flatten(3)
+    strips = []
+    for row in range(rows - 1):
+        strip = padded[:, :, row * cell_px : (row + 1) * cell_px]
+        homogeneous = torch.cat([strip, torch.ones_like(strip[:, :1])], 1)
+        inputs = (_tone_hats(strip, tones)[0, :, None] * homogeneous).flatten(0, 1)
+        cells = inputs.unflatten(2, (columns - 1, cell_px)).permute(2, 0, 1, 3).flatten(2)
+        corners = torch.stack([knots[row + a, b : columns - 1 + b] for a in (0, 1) for b in (0, 1)], 1)
+        mapped = (corners.flatten(1, 2) @ cells).unflatten(1, (4, 3)) * corner_weight[:, None]
+        strips.append(mapped.sum(1).unflatten(2, (cell_px, cell_px)).permute(1, 2, 0, 3).flatten(2))
+    return torch.cat(strips, 1)[None, :, :height, :width]
 
 
-def _hats(count: int, size: int, like: Tensor) -> Tensor:
-    """(count, size) linear interpolation weights of `size` samples around `count` evenly spaced knots."""
-    position = torch.linspace(0, count - 1, size, dtype=like.dtype, device=like.device)
-    knots = torch.arange(count, dtype=like.dtype, device=like.device)
+def _tone_hats(image: Tensor, tones: int) -> Tensor:
+    """(1, tones, h, w) linear interpolation weights of every pixel's lightness."""
+    steps = torch.arange(tones).to(image).view(1, -1, 1, 1)
+    return (1 - (luma(image) * (tones - 1) - steps).abs()).clamp_min(0)
+
+
+def _hats(count: int, position: Tensor) -> Tensor:
+    """(count, n) linear interpolation weights of samples at `position` (n,) around knots 0..count - 1."""
+    knots = torch.arange(count).to(position)
     return (1 - (position - knots[:, None]).abs()).clamp_min(0)
 
 
 def _blur(sums: Tensor) -> Tensor:
     """1-2-1 along the three axes of the grid, so that neighbours share evidence. sums: (K, t, r, c)."""
-    kernel = sums.new_tensor([0.25, 0.5, 0.25])
     for axis in (1, 2, 3):
-        moved = sums.movedim(axis, -1)
-        padded = F.pad(moved.flatten(0, -2)[:, None], (1, 1), mode="replicate")
-        sums = F.conv1d(padded, kernel[None, None])[:, 0].unflatten(0, moved.shape[:-1]).movedim(-1, axis)
+        last = sums.shape[axis] - 1
+        before = sums.index_select(axis, torch.arange(-1, last).clamp(min=0).to(sums.device))
+        after = sums.index_select(axis, torch.arange(1, last + 2).clamp(max=last).to(sums.device))
+        sums = (before + 2 * sums + after) / 4
     return sums

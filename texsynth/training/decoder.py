@@ -59,10 +59,13 @@ def train_decoder(
     if not weights.exists():
         raise ModelError(f"{weights} does not exist; run `texsynth train encoder` first")
     tensors = load_file(weights)
+    out = settings.folder / f"{settings.name}.safetensors"
+    if out.exists() and not resume:
+        tensors |= load_file(out)
     encoder = Encoder.from_state(part(tensors, "encoder")).requires_grad_(False)
     pictures = load_pictures(find_pictures(settings.data, held_out=False), settings.crop_px + 32)
     rng = torch.Generator().manual_seed(settings.seed + 100 * settings.level)
-    module = _start(settings, encoder, part(tensors, settings.name), random_crops(pictures, 320, 128, rng))
+    module = _start(settings, encoder, tensors, random_crops(pictures, 320, 128, rng))
     report(f"{settings.name} on {len(pictures)} training pictures")
     for net in (encoder, module):
         channels_last(net, device)
@@ -86,19 +89,22 @@ def train_decoder(
         autocast=autocast_for(device),
         on_step=on_step,
     )
-    out = settings.folder / f"{settings.name}.safetensors"
     save_file({f"{settings.name}.{key}": v.contiguous() for key, v in module.state_dict().items()}, out)
     return out
 
 
-def _start(settings: DecoderRun, encoder: Encoder, given: dict[str, Tensor], crops: Tensor) -> nn.Module:
-    """The decoder of the joint training where there is one, else a closed-form or random start."""
+def _start(settings: DecoderRun, encoder: Encoder, tensors: dict[str, Tensor], crops: Tensor) -> nn.Module:
+    """The decoder as an earlier training left it, else a closed-form or, for photographs, a random start."""
+    given = part(tensors, settings.name)
     if settings.level == 0:
-        return PhotoDecoder(encoder.widths[:4])
+        return PhotoDecoder.from_state(given) if given else PhotoDecoder(encoder.widths[:4])
     if given:
         return Decoder.from_state(given, settings.level)
     decoder = Decoder(encoder.widths, settings.level)
     start_decoder(decoder, encoder, crops, torch.Generator().manual_seed(settings.seed))
+    # From the next finer level on, that level's decoder does the same work and is trained already.
+    finer = part(tensors, f"decoder{settings.level - 1}")
+    decoder.load_state_dict({**decoder.state_dict(), **finer})
     return decoder
 
 

@@ -33,7 +33,7 @@ class EncoderRun:
     data: Path
     teacher: Path
     folder: Path
-    steps: int = 1700
+    steps: int = 1800
     crops: int = 9216
     crop_px: int = 128
     widths: tuple[int, ...] = (16, 32, 64, 128, 128)
