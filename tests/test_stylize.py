@@ -41,6 +41,17 @@ def test_every_transform_gives_a_finite_picture_of_the_same_size(
     assert 0 <= out.min() <= out.max() <= 1
 
 
+@pytest.mark.parametrize("settings", [ARTISTIC, PHOTO], ids=["artistic", "photo"])
+def test_half_precision_networks_give_nearly_the_same(settings: StylizeSettings) -> None:
+    outs = []
+    for dtype in (torch.float32, torch.bfloat16):
+        model = load_model("lite", dtype=dtype)
+        style = fit_style(waves(48, 48, 2.0), model, settings)
+        outs.append(stylize(0.3 + 0.4 * waves(48, 64), style, model, settings))
+    assert outs[1].dtype == torch.float32
+    assert psnr(*outs) > 28
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 70), (3, 2), (31, 33), (64, 17)])
 @pytest.mark.parametrize(
     "settings", [ARTISTIC, PHOTO, StylizeSettings(levels=(5, 2))], ids=["art", "photo", "5"]

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from texsynth.models.vgg import conv_names, conv_reflect, input_widths
+from texsynth.transforms.affine import AffineMap
 
 
 def upsample(x: Tensor) -> Tensor:
@@ -42,20 +43,27 @@ class Decoder(nn.Module):
         assert isinstance(conv, nn.Conv2d)
         return conv
 
-    def step(self, x: Tensor, block: int, index: int) -> Tensor:
-        """Undo `convB_I`, and the pooling before it. The last step is linear: it gives the image."""
-        x = conv_reflect(self.conv(block, index), x)
+    def step(self, x: Tensor, block: int, index: int, before: AffineMap | None = None) -> Tensor:
+        """Undo `convB_I`, and the pooling before it. The last step is linear: it gives the image.
+
+        before: a map of x, folded into the convolution.
+        """
+        conv = self.conv(block, index)
+        weight, bias = before.fold(conv.weight, conv.bias) if before else (conv.weight, conv.bias)
+        x = conv_reflect(x, weight, bias)
         if (block, index) == (1, 1):
             return x
         x = F.relu_(x)
         return upsample(x) if index == 1 else x
 
-    def forward(self, features: Tensor) -> Tensor:
-        """features: (N, C, h, w) at reluLEVEL_1, h, w >= 2.
+    def forward(self, features: Tensor, before: AffineMap | None = None) -> Tensor:
+        """features: (N, C, h, w) at reluLEVEL_1, h, w >= 2; mapped by `before` first, where it is given.
 
         Returns (N, 3, h * 2 ** (level - 1), w * 2 ** (level - 1)), about [0, 1] but not clamped.
         """
-        for block, index in self.names:
+        first, *rest = self.names
+        features = self.step(features, *first, before)
+        for block, index in rest:
             features = self.step(features, block, index)
         return features
 
@@ -109,9 +117,10 @@ class PhotoDecoder(nn.Module):
         """
         x = features[-1]
         for level in range(len(self.widths), 1, -1):
-            x = upsample(F.relu_(conv_reflect(self.conv(f"up{level}"), x)))
+            up, merge = self.conv(f"up{level}"), self.conv(f"merge{level - 1}")
+            x = upsample(F.relu_(conv_reflect(x, up.weight, up.bias)))
             skip = features[level - 2]
             x = torch.cat([x, high_frequencies(skip) if level <= 3 else skip], 1)
-            x = conv_reflect(self.conv(f"merge{level - 1}"), x)
+            x = conv_reflect(x, merge.weight, merge.bias)
             x = F.relu_(x) if level > 2 else x
         return x

@@ -79,7 +79,10 @@ def _artistic(
     for done, level in enumerate(settings.levels, 1):
         features = _encode(image, model, level, every=False)[-1]
         chosen = _map(features, image, weight, style, settings, level)
-        image = model.decoder(level)(chosen(features)).float()
+        # Folded, the map costs nothing; with half-precision weights it would be rounded, so it is applied.
+        folded = model.dtype == torch.float32
+        decoder = model.decoder(level)
+        image = (decoder(features, chosen) if folded else decoder(chosen(features))).float()
         image = image[:, :, :height, :width].clamp(0, 1)
         if on_step:
             on_step(Step("level", done, len(settings.levels)))
