@@ -176,6 +176,13 @@ def test_train_resume_and_pack_from_the_command_line(pictures: Path, teacher: Pa
     with (broken / "encoder.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["0", "1", "2", "3"]
 
+    deep, improve = tmp_path / "deep", ("--init", whole, "--above", 4, "--level-odds", "0,0,0,0,1")
+    train("encoder", deep, *common, *shape, *improve, "--steps", 2)
+    before, after = (load_file(f / "encoder.safetensors") for f in (whole, deep))
+    changed = {key for key in after if key not in before or not torch.equal(after[key], before[key])}
+    assert {key.split(".")[0] for key in changed} == {"encoder", "decoder5"}
+    assert not any(key.startswith(("encoder.conv1", "encoder.conv4_1")) for key in changed)
+
     for decoder in (("--level", "5"), ("--level", "1"), ("--photo",)):
         train("decoder", whole, *common, *decoder, "--steps", 2, "--batch", 2)
     out = tmp_path / "model.safetensors"

@@ -47,9 +47,7 @@ def encoder(
     widths: Annotated[
         str | None, typer.Option(metavar="A,B,C,D,E", help="Channels at relu1_1..relu5_1.")
     ] = None,
-    init: Annotated[
-        Path | None, typer.Option(help="encoder.safetensors of an earlier run to improve.")
-    ] = None,
+    init: Annotated[Path | None, typer.Option(help="Folder of an earlier run to improve.")] = None,
     above: Annotated[
         int | None, typer.Option(min=1, max=4, help="Keep levels up to this one, train the deeper ones.")
     ] = None,
@@ -57,7 +55,7 @@ def encoder(
         str | None, typer.Option(metavar="A,B,C,D,E", help="Weights of the levels in the distillation.")
     ] = None,
     level_odds: Annotated[
-        str | None, typer.Option(metavar="A,B,C,D", help="How often levels 1 to 4 are decoded.")
+        str | None, typer.Option(metavar="A,B,C,D,E", help="How often each level is decoded.")
     ] = None,
     decoded: Annotated[int | None, typer.Option(min=1, help="Crops of a step that are also decoded.")] = None,
     cycle: Annotated[float | None, typer.Option(min=0, help="Weight of the feature error.")] = None,
@@ -82,7 +80,7 @@ def encoder(
     if level_weights:
         terms["level_weights"] = tuple(float(w) for w in _numbers(level_weights, 5, "--level-weights"))
     if level_odds:
-        terms["level_odds"] = tuple(float(w) for w in _numbers(level_odds, 4, "--level-odds"))
+        terms["level_odds"] = tuple(float(w) for w in _numbers(level_odds, 5, "--level-odds"))
     loss = DistillationSettings(**terms)
     rest = _given(steps=steps, crops=crops, above=above, kernel_rate=rate, init=init)
     if widths:

@@ -14,6 +14,9 @@ from torch import Tensor
 from texsynth.errors import ModelError
 
 ASSETS = Path(__file__).parent / "assets"
+PARTS = ("encoder", "decoder1", "decoder2", "decoder3", "decoder4", "decoder5", "photo")
+"""Parts of a model, prefixes of its tensors and names of the files of a training run."""
+
 SUMS = "SHA256SUMS"
 """File beside the embedded weights, in the format of `sha256sum`."""
 
@@ -66,3 +69,15 @@ def record_hash(path: Path) -> None:
     hashes = expected_hashes(path.parent) | {path.name: file_hash(path)}
     lines = [f"{digest}  {name}\n" for name, digest in sorted(hashes.items())]
     (path.parent / SUMS).write_text("".join(lines))
+
+
+def collect(folder: Path) -> dict[str, Tensor]:
+    """Weights of a run: the encoder, and every decoder in its finished form where there is one."""
+    tensors: dict[str, Tensor] = {}
+    for name in PARTS:
+        path = folder / f"{name}.safetensors"
+        if path.exists():
+            tensors |= read_weights(path)[0]
+    if not part(tensors, "encoder"):
+        raise ModelError(f"{folder} has no encoder.safetensors; run `texsynth train encoder` first")
+    return tensors

@@ -7,7 +7,7 @@ regress, layer by layer, what the encoder's layer had consumed. Gradient trainin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from texsynth.models.autoencoder import Decoder
 from texsynth.models.vgg import Encoder, conv_names, pad_reflect
+from texsynth.models.weights import part
 from texsynth.training.data import to_image
 from texsynth.training.teacher import gather, sample_positions
 
@@ -133,6 +134,20 @@ def _cut_layer(conv: nn.Conv2d, inputs: Tensor, targets: Tensor, image: Tensor) 
 def _unit_energy(x: Tensor) -> Tensor:
     x = x - x.mean(0)
     return x / x.square().sum(1).mean().sqrt().clamp_min(1e-12)
+
+
+def begin_decoder(
+    level: int, encoder: Encoder, tensors: Mapping[str, Tensor], crops: Tensor, rng: torch.Generator
+) -> Decoder:
+    """The decoder of `level` as an earlier training left it in `tensors`, else in closed form."""
+    given = part(tensors, f"decoder{level}")
+    if given:
+        return Decoder.from_state(given, level)
+    decoder = Decoder(encoder.widths, level)
+    start_decoder(decoder, encoder, crops, rng)
+    # From the next finer level on, that level's decoder does the same work and is trained already.
+    decoder.load_state_dict({**decoder.state_dict(), **part(tensors, f"decoder{level - 1}")})
+    return decoder
 
 
 @torch.no_grad()

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from texsynth.errors import ModelError
-from texsynth.models.autoencoder import Decoder, PhotoDecoder
+from texsynth.models.autoencoder import PhotoDecoder
 from texsynth.models.vgg import Encoder, channels_last
-from texsynth.models.weights import part
-from texsynth.training.closed_form import start_decoder
+from texsynth.models.weights import collect, part
+from texsynth.training.closed_form import begin_decoder
 from texsynth.training.data import find_pictures, intensify, load_pictures, random_crops, to_image
 from texsynth.training.distillation import IMAGE_VARIANCE, cycle_terms
 from texsynth.training.loop import LoopSettings, autocast_for, run
@@ -55,13 +54,8 @@ def train_decoder(
     on_step: Callable[[int, Mapping[str, float]], None],
 ) -> Path:
     """Train against (002, eq. 28): image and feature reconstruction. Returns the decoder's file."""
-    weights = settings.folder / "encoder.safetensors"
-    if not weights.exists():
-        raise ModelError(f"{weights} does not exist; run `texsynth train encoder` first")
-    tensors = load_file(weights)
+    tensors = collect(settings.folder)
     out = settings.folder / f"{settings.name}.safetensors"
-    if out.exists() and not resume:
-        tensors |= load_file(out)
     encoder = Encoder.from_state(part(tensors, "encoder")).requires_grad_(False)
     pictures = load_pictures(find_pictures(settings.data, held_out=False), settings.crop_px + 32)
     rng = torch.Generator().manual_seed(settings.seed + 100 * settings.level)
@@ -95,17 +89,11 @@ def train_decoder(
 
 def _start(settings: DecoderRun, encoder: Encoder, tensors: dict[str, Tensor], crops: Tensor) -> nn.Module:
     """The decoder as an earlier training left it, else a closed-form or, for photographs, a random start."""
-    given = part(tensors, settings.name)
     if settings.level == 0:
+        given = part(tensors, "photo")
         return PhotoDecoder.from_state(given) if given else PhotoDecoder(encoder.widths[:4])
-    if given:
-        return Decoder.from_state(given, settings.level)
-    decoder = Decoder(encoder.widths, settings.level)
-    start_decoder(decoder, encoder, crops, torch.Generator().manual_seed(settings.seed))
-    # From the next finer level on, that level's decoder does the same work and is trained already.
-    finer = part(tensors, f"decoder{settings.level - 1}")
-    decoder.load_state_dict({**decoder.state_dict(), **finer})
-    return decoder
+    rng = torch.Generator().manual_seed(settings.seed)
+    return begin_decoder(settings.level, encoder, tensors, crops, rng)
 
 
 def _level_losses(

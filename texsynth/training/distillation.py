@@ -34,18 +34,18 @@ class DistillationSettings:
     cycle: float = 1.0
     level_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0)
     """Weights of the levels in the distillation."""
-    level_odds: tuple[float, ...] = (0.1, 0.25, 0.3, 0.35)
-    """How often the decoder of levels 1, 2, ... is the one trained in a step."""
+    level_odds: tuple[float, ...] = (0.1, 0.25, 0.3, 0.35, 0.0)
+    """How often the decoder of levels 1, 2, ... is the one trained in a step; at 0 it is not needed."""
 
 
 class Distillation(nn.Module):
-    """Encoder, one linear head per level, and the decoders of the first levels."""
+    """Encoder, one linear head per level, and some decoders."""
 
-    def __init__(self, encoder: Encoder, decoders: list[Decoder], cache: Cache) -> None:
-        """cache: what the heads are to predict; only its sizes are used here."""
+    def __init__(self, encoder: Encoder, decoders: dict[int, Decoder], cache: Cache) -> None:
+        """decoders: by level. cache: what the heads are to predict; only its sizes are used here."""
         super().__init__()
         self.encoder = encoder
-        self.decoders = nn.ModuleList(decoders)
+        self.decoders = nn.ModuleDict({str(level): decoder for level, decoder in decoders.items()})
         self.heads = nn.ModuleList(
             nn.Linear(width, target.shape[2])
             for width, target in zip(encoder.widths, cache.targets, strict=True)
@@ -75,8 +75,8 @@ class Distillation(nn.Module):
         Without decoders, `distillation` alone.
         """
         index = torch.randint(len(cache.crops), (settings.batch,), generator=rng)
-        level = 1 + int(torch.multinomial(torch.tensor(settings.level_odds), 1, generator=rng))
-        level = level if self.decoders else 0
+        odds = torch.tensor([settings.level_odds[int(level) - 1] for level in self.decoders])
+        chosen = int(torch.multinomial(odds, 1, generator=rng)) if len(odds) else -1
         image = to_image(cache.crops[index], device)
         features = self.encoder(image)
         taught = image.new_zeros(())
@@ -85,10 +85,11 @@ class Distillation(nn.Module):
             miss = guess.float() - cache.targets[k][index].to(device).float()
             taught = taught + settings.level_weights[k] * miss.square().sum(2).mean() / cache.variance[k]
         terms = {"distillation": taught}
-        if level > 0:
+        if chosen >= 0:
+            level = list(self.decoders)[chosen]
             some = slice(settings.decoded)
             rebuilt, cycle = cycle_terms(
-                self.encoder, self.decoders[level - 1], features[level - 1][some], level, image[some]
+                self.encoder, self.decoders[level], features[int(level) - 1][some], int(level), image[some]
             )
             terms["reconstruction"] = settings.reconstruction * rebuilt
             terms["cycle"] = settings.cycle * cycle

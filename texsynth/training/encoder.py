@@ -12,10 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from texsynth.errors import UsageError
-from texsynth.models.autoencoder import Decoder
 from texsynth.models.vgg import Encoder, channels_last, conv_names
-from texsynth.models.weights import file_hash, part, read_weights
-from texsynth.training.closed_form import cut_encoder, start_decoder
+from texsynth.models.weights import collect, file_hash, part
+from texsynth.training.closed_form import begin_decoder, cut_encoder
 from texsynth.training.data import Picture, find_pictures, load_pictures, random_crops
 from texsynth.training.distillation import Distillation, DistillationSettings
 from texsynth.training.loop import LoopSettings, autocast_for, run
@@ -42,9 +41,9 @@ class EncoderRun:
     seed: int = 0
     save_every: int = 100
     init: Path | None = None
-    """`encoder.safetensors` of an earlier run to improve, decoders included; None starts in closed form."""
+    """Folder of an earlier run to improve, decoders included; None starts in closed form."""
     above: int = 0
-    """Levels up to this one stay as they are, and no decoders are trained."""
+    """Levels up to this one stay as they are, with their decoders."""
     loss: DistillationSettings = field(default_factory=DistillationSettings)
 
     def origin(self, pictures: int) -> dict[str, str]:
@@ -74,14 +73,15 @@ def train_encoder(
     start, cache = _prepare(settings, pictures, origin, report)
     rng = torch.Generator().manual_seed(settings.seed + 1)
     if settings.init:
-        start, _ = read_weights(settings.init)
+        start = collect(settings.init)
     encoder = Encoder.from_state(part(start, "encoder") if settings.init else start)
-    decoders = [] if settings.above else [Decoder(encoder.widths, level) for level in (1, 2, 3, 4)]
-    for level, decoder in enumerate(decoders, 1):
-        if settings.init:
-            decoder.load_state_dict(part(start, f"decoder{level}"))
-        elif not resume:
-            start_decoder(decoder, encoder, cache.crops[:320], rng)
+    wanted = [
+        level for level, odds in enumerate(settings.loss.level_odds, 1) if odds and level > settings.above
+    ]
+    decoders = {
+        level: begin_decoder(level, encoder, start if settings.init else {}, cache.crops[:320], rng)
+        for level in wanted
+    }
     report("decoders started")
     module = Distillation(encoder, decoders, cache)
     for block, index in conv_names(settings.above) if settings.above else []:
@@ -102,9 +102,9 @@ def train_encoder(
         on_step=on_step,
     )
     out = settings.folder / "encoder.safetensors"
-    tensors = dict(start) if settings.above else {}
+    tensors = dict(start) if settings.init else {}
     tensors |= {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
-    for level, decoder in enumerate(decoders, 1):
+    for level, decoder in decoders.items():
         tensors |= {f"decoder{level}.{key}": value for key, value in decoder.state_dict().items()}
     save_file({key: value.contiguous() for key, value in tensors.items()}, out, metadata=origin)
     return out

@@ -7,31 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from texsynth.errors import ModelError
 from texsynth.models.autoencoder import PhotoDecoder
 from texsynth.models.registry import Model, build_model
 from texsynth.models.vgg import LEVELS, Encoder
-from texsynth.models.weights import part, read_weights, record_hash, write_weights
+from texsynth.models.weights import collect, part, read_weights, record_hash, write_weights
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, random_crops, to_image
 from texsynth.training.metrics import cycle_error, explained_variance, reconstruction
 from texsynth.training.teacher import load_teacher
-
-PARTS = ("encoder", *(f"decoder{level}" for level in LEVELS), "photo")
-
-
-def collect(folder: Path) -> dict[str, Tensor]:
-    """Weights of a run: the encoder, and every decoder in its finished form where there is one."""
-    tensors: dict[str, Tensor] = {}
-    for name in PARTS:
-        path = folder / f"{name}.safetensors"
-        if path.exists():
-            tensors |= load_file(path)
-    if not part(tensors, "encoder"):
-        raise ModelError(f"{folder} has no encoder.safetensors; run `texsynth train encoder` first")
-    return tensors
 
 
 @torch.no_grad()
