@@ -6,7 +6,7 @@ import pytest
 import torch
 from nets import tiny_model, waves
 
-from texsynth.errors import ModelError
+from texsynth.errors import ModelError, UsageError
 from texsynth.models.registry import build_model, load_model
 from texsynth.ops.resample import resize
 from texsynth.pipelines.progress import Step
@@ -120,6 +120,11 @@ def test_a_level_without_decoder_is_refused_before_the_work() -> None:
     for settings in (ARTISTIC, PHOTO):
         with pytest.raises(ModelError, match="texsynth train decoder"):
             fit_style(waves(8, 8), bare, settings)
+
+
+def test_photo_mode_refuses_a_level_it_does_not_have() -> None:
+    with pytest.raises(UsageError, match="levels 1 to 4, not 5"):
+        fit_style(waves(8, 8), tiny_model(), StylizeSettings(mode="photo", levels=(5, 1)))
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda t: t.name)

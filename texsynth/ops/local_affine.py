@@ -57,22 +57,23 @@ def _fit(content: Tensor, result: Tensor, hats: list[Tensor], tones: int, prior:
     rows, columns = hats
     parts = _tone_hats(content, tones)[0]
     sums = torch.stack([rows @ (products * part) @ columns.T for part in parts], 1)
-    sums = _blur(sums).double()
+    # The grid is small, and not every device has float64.
+    sums = _blur(sums).cpu().double()
     square, cross = sums.unflatten(0, (4, 7)).split([4, 3], 1)
     whole = sums.sum((1, 2, 3)).unflatten(0, (4, 7))
-    eye = torch.eye(4, dtype=torch.float64, device=content.device)
+    eye = torch.eye(4, dtype=torch.float64)
     scale = float(whole[3, 3])
     middle = torch.linalg.solve(whole[:, :4] + 1e-6 * scale * eye, whole[:, 4:] + 1e-6 * scale * eye[:, :3])
     # Pull towards the global map: its own normal equations, shrunk to a fraction of a mean knot's weight.
     knots = tones * len(rows) * len(columns)
     anchor = prior / knots * (whole[:, :4] + 0.05 * scale * eye)
     # Where the content is flat, its noise must not be taken for the cause of what the result does there.
-    slopes = torch.tensor([NOISE, NOISE, NOISE, 0], dtype=torch.float64, device=content.device).diag()
+    slopes = torch.tensor([NOISE, NOISE, NOISE, 0], dtype=torch.float64).diag()
     anchor = anchor + square[3, 3, ..., None, None] * slopes
     left = square.permute(2, 3, 4, 0, 1) + anchor
     right = cross.permute(2, 3, 4, 0, 1) + anchor @ middle
     field: Tensor = torch.linalg.solve(left, right)
-    return field.permute(4, 3, 0, 1, 2).to(content.dtype)
+    return field.permute(4, 3, 0, 1, 2).to(content)
 
 
 def _apply(field: Tensor, content: Tensor, cell_px: int) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from texsynth.errors import UsageError
 from texsynth.models.registry import Model
 from texsynth.ops.color import with_chroma_of
 from texsynth.ops.local_affine import local_affine
@@ -33,7 +34,8 @@ def fit_style(
     """Measure a style once; the result serves any number of contents.
 
     style: (1, 3, H, W) in [0, 1]. weight: (1, 1, H, W) opacity, pixels of weight 0 do not count.
-    Raises ModelError when the model has no decoder for a level of `settings`.
+    Raises ModelError when the model has no decoder for a level of `settings`, UsageError for a level that
+    photo mode does not have.
     """
     _check(model, settings)
     size = [max(1, round(side * settings.style_scale)) for side in style.shape[2:]]
@@ -143,7 +145,11 @@ def _map(
 
 def _check(model: Model, settings: StylizeSettings) -> None:
     if settings.mode == "photo":
-        model.photo_decoder()
+        deepest = len(model.photo_decoder().widths)
+        if max(settings.levels) > deepest:
+            raise UsageError(
+                f"photo mode has levels 1 to {deepest}, not {max(settings.levels)}; change levels"
+            )
     else:
         for level in settings.levels:
             model.decoder(level)
