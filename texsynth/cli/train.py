@@ -11,7 +11,7 @@ import typer
 
 from texsynth.cli import options
 from texsynth.cli.show import Screen
-from texsynth.errors import InputError, UsageError
+from texsynth.errors import InputError, OutputError, UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Train encoders and decoders, and pack them into a model file.")
 
@@ -27,6 +27,11 @@ Teacher = Annotated[
 ]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Length of the training.")]
 Batch = Annotated[int | None, typer.Option("--batch", min=1, help="Crops per step.")]
+Cycle = Annotated[float | None, typer.Option("--cycle", min=0, help="Weight of the feature error.")]
+Reconstruction = Annotated[
+    float | None, typer.Option("--reconstruction", min=0, help="Weight of the image error.")
+]
+Rate = Annotated[float | None, typer.Option("--rate", min=0, help="Learning rate of the kernels.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Decides all random numbers.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint, exactly.")]
 
@@ -58,9 +63,9 @@ def encoder(
         str | None, typer.Option(metavar="A,B,C,D,E", help="How often each level is decoded.")
     ] = None,
     decoded: Annotated[int | None, typer.Option(min=1, help="Crops of a step that are also decoded.")] = None,
-    cycle: Annotated[float | None, typer.Option(min=0, help="Weight of the feature error.")] = None,
-    reconstruction: Annotated[float | None, typer.Option(min=0, help="Weight of the image error.")] = None,
-    rate: Annotated[float | None, typer.Option(min=0, help="Learning rate of the kernels.")] = None,
+    cycle: Cycle = None,
+    reconstruction: Reconstruction = None,
+    rate: Rate = None,
     seed: Seed = 0,
     resume: Resume = False,
     device: options.Device = None,
@@ -101,9 +106,9 @@ def decoder(
     photo: Annotated[bool, typer.Option("--photo", help="Train the photo decoder instead.")] = False,
     steps: Steps = None,
     batch: Batch = None,
-    cycle: Annotated[float | None, typer.Option(min=0, help="Weight of the feature error.")] = None,
-    reconstruction: Annotated[float | None, typer.Option(min=0, help="Weight of the image error.")] = None,
-    rate: Annotated[float | None, typer.Option(min=0, help="Learning rate of the kernels.")] = None,
+    cycle: Cycle = None,
+    reconstruction: Reconstruction = None,
+    rate: Rate = None,
     seed: Seed = 0,
     resume: Resume = False,
     device: options.Device = None,
@@ -152,8 +157,6 @@ def pack(
 
     _need(data)
     if output.exists() and not force:
-        from texsynth.errors import OutputError
-
         raise OutputError(f"{output} exists already; use --force to replace it")
     pairs = [item.partition("=") for item in note or ()]
     _machine("cpu", threads)
