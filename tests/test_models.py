@@ -16,6 +16,7 @@ from texsynth.models.autoencoder import Decoder, PhotoDecoder, high_frequencies
 from texsynth.models.registry import build_model, load_model, verify_assets
 from texsynth.models.vgg import LEVELS, Encoder, conv_names, input_widths
 from texsynth.models.weights import file_hash, read_weights, write_weights
+from texsynth.transforms.affine import AffineMap
 
 
 def test_layers_are_those_of_vgg19() -> None:
@@ -62,6 +63,23 @@ def test_features_shrink_by_two_per_level_and_decoders_undo_it(size: tuple[int, 
 def test_a_segment_continues_where_another_stopped() -> None:
     encoder, image = Encoder(WIDTHS), waves(32, 32)
     torch.testing.assert_close(encoder.segment(encoder(image, 2)[1], 2, 4), encoder(image, 4)[3])
+
+
+def test_maps_fold_into_the_photo_decoder() -> None:
+    rng = torch.Generator().manual_seed(0)
+    decoder = PhotoDecoder((4, 5, 6, 7)).double()
+    shapes = [(4, 32), (5, 16), (6, 8), (7, 4)]
+    features = [torch.randn(1, c, s, s, generator=rng, dtype=torch.float64) for c, s in shapes]
+    maps = {
+        level: AffineMap(
+            torch.randn(c, c, generator=rng, dtype=torch.float64),
+            torch.randn(c, generator=rng, dtype=torch.float64),
+        )
+        for level, (c, _) in enumerate(shapes, 1)
+        if level != 3
+    }
+    mapped = [maps[k](f) if k in maps else f for k, f in enumerate(features, 1)]
+    torch.testing.assert_close(decoder(features, maps), decoder(mapped))
 
 
 def test_high_frequencies_ignore_constants_and_commute_with_affine_maps() -> None:

@@ -9,6 +9,7 @@ from nets import waves
 
 from texsynth.ops.color import luma, with_chroma_of
 from texsynth.ops.local_affine import local_affine
+from texsynth.ops.noise import soft_noise
 from texsynth.ops.resample import pad_to_multiple, reflected_index, resize
 
 
@@ -64,3 +65,23 @@ def test_edge_aware_finishing_removes_a_halo_and_keeps_the_edge() -> None:
     slope = out[:, :, 40:64].diff(dim=2).abs()
     assert float(slope.max()) < 0.01
     assert float(out[:, :, 63].mean() - out[:, :, 64].mean()) > 0.5
+
+
+def test_edge_aware_finishing_does_not_amplify_noise_of_a_flat_picture() -> None:
+    # What a colourful style does to the chroma blocks of a JPEG sky.
+    rng = torch.Generator().manual_seed(0)
+    noise = 0.01 * torch.randn(1, 3, 16, 16, generator=rng).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    loud = local_affine(0.6 + noise, 0.5 + 6 * noise)
+    assert float(loud.std()) < 3 * float(noise.std())
+    assert abs(float(loud.mean()) - 0.5) < 0.02
+
+
+def test_soft_noise_has_unit_deviation_up_to_the_border_and_follows_the_generator() -> None:
+    one, two = (soft_noise(torch.zeros(4, 3, 64, 48), torch.Generator().manual_seed(5)) for _ in range(2))
+    assert torch.equal(one, two)
+    assert one.shape == (4, 3, 64, 48)
+    assert abs(float(one.mean())) < 0.05
+    assert float(one.std()) == pytest.approx(1, abs=0.05)
+    assert float(one[..., 0].std()) == pytest.approx(1, abs=0.2)
+    # Neighbours of the kernel (1, 2, 3, 2, 1) share 16 of 19.
+    assert float((one[..., 1:] * one[..., :-1]).mean()) == pytest.approx(16 / 19, abs=0.05)

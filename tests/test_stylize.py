@@ -82,6 +82,20 @@ def test_strength_zero_is_the_plain_autoencoder_whatever_the_style() -> None:
     )
 
 
+def test_lite_puts_strokes_into_flat_areas_by_grain_that_follows_the_seed() -> None:
+    model, flat, style = load_model("lite"), torch.full((1, 3, 48, 48), 0.5), waves(48, 48, 2.0)
+
+    def paint(grain: float, seed: int, strength: float = 1.0) -> torch.Tensor:
+        settings = StylizeSettings(levels=(4,), grain=grain, strength=strength)
+        rng = torch.Generator().manual_seed(seed)
+        return stylize(flat, fit_style(style, model, settings), model, settings, rng=rng)
+
+    assert paint(0.0, 1).std((2, 3)).max() < 1e-3 < 1e-2 < paint(0.1, 1).std((2, 3)).max()
+    assert torch.equal(paint(0.1, 1), paint(0.1, 1))
+    assert not torch.equal(paint(0.1, 1), paint(0.1, 2))
+    torch.testing.assert_close(paint(0.1, 1, 0.0), paint(0.0, 1, 0.0))
+
+
 def test_transparent_pixels_do_not_count() -> None:
     model, settings = tiny_model(), StylizeSettings(levels=(1,))
     style = torch.cat([waves(16, 16), torch.ones(1, 3, 16, 16)], 3)
@@ -149,7 +163,10 @@ def test_lite_takes_over_the_mean_colour_of_the_style() -> None:
 
 def test_one_strength_means_the_same_at_every_size() -> None:
     # Level 1 sees colours and not the size of things, so that the size can enter through the strength alone.
-    model, settings = load_model("lite"), StylizeSettings(levels=(1,), transform=IFTSettings(pull=0.2))
+    model, settings = (
+        load_model("lite"),
+        StylizeSettings(levels=(1,), transform=IFTSettings(pull=0.2), grain=0),
+    )
     style = fit_style(0.2 + 0.3 * waves(128, 128, 2.0).flip(1), model, settings)
     outs = []
     for side in (128, 256, 1024):

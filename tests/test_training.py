@@ -14,10 +14,11 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from texsynth.cli import app
-from texsynth.models.autoencoder import Decoder
+from texsynth.models.autoencoder import Decoder, PhotoDecoder
 from texsynth.models.registry import load_model
 from texsynth.models.vgg import Encoder
-from texsynth.training.closed_form import cut_encoder, patches, select_units, start_decoder
+from texsynth.training.closed_form import cut_encoder, patches, refine_units, select_units
+from texsynth.training.closed_form_decoders import start_decoder, start_photo_decoder
 from texsynth.training.data import centre_crops, find_pictures, intensify, is_held_out, random_crops, to_image
 from texsynth.training.loop import LoopSettings, rate_factor
 from texsynth.training.metrics import cycle_error, explained_variance, reconstruction
@@ -96,6 +97,23 @@ def test_matching_pursuit_takes_the_informative_units_first() -> None:
     assert select_units(units.T @ units, units.T @ goal, 2) == [2, 0]
 
 
+def test_refined_units_find_the_ones_behind_the_data() -> None:
+    rng = torch.Generator().manual_seed(0)
+    inputs, true = torch.randn(3000, 4, generator=rng), torch.randn(4, 2, generator=rng)
+    goal = torch.relu(inputs @ true) @ torch.randn(2, 6, generator=rng)
+    goal = goal - goal.mean(0)
+    start = true + 0.5 * torch.randn(4, 2, generator=rng)
+
+    def unexplained(weight: torch.Tensor, bias: torch.Tensor) -> float:
+        units = torch.relu(inputs @ weight + bias)
+        units = units - units.mean(0)
+        rest = goal - units @ torch.linalg.lstsq(units, goal).solution
+        return float(rest.square().sum() / goal.square().sum())
+
+    assert unexplained(start, torch.zeros(2)) > 0.02
+    assert unexplained(*refine_units(start, torch.zeros(2), inputs, goal)) < 1e-4
+
+
 def test_a_student_as_wide_as_its_teacher_explains_it() -> None:
     torch.manual_seed(0)
     wide, data = Encoder((8, 8, 8, 8, 8)), crops(32)
@@ -116,6 +134,19 @@ def test_the_closed_form_decoder_beats_a_random_one() -> None:
 
     before = psnr()
     start_decoder(decoder, encoder, data[:32], torch.Generator().manual_seed(0))
+    assert psnr() > before + 10
+
+
+def test_the_closed_form_photo_decoder_rebuilds_smooth_pictures() -> None:
+    torch.manual_seed(0)
+    data, encoder = crops(48, 64), Encoder((16, 16, 16, 16))
+    decoder = PhotoDecoder((16, 16, 16, 16))
+
+    def psnr() -> float:
+        return reconstruction(lambda image: decoder(encoder(image, 4)), data[32:])
+
+    before = psnr()
+    start_photo_decoder(decoder, encoder, data[:32], torch.Generator().manual_seed(0))
     assert psnr() > before + 10
 
 

@@ -63,8 +63,6 @@ def stylize_file(
 ) -> Written:
     """Read, stylize and write one picture. suffix: the format of an output to standard output."""
     run = prepared.run
-    # The transforms draw no random numbers today; one that does is reproducible from the start.
-    torch.manual_seed(file_seed(run.seed, job.content.key))
     content, source = _read(job.content, run)
     with memory_guard(job.content):
         content = fit_within(content, run.max_side)
@@ -74,6 +72,7 @@ def stylize_file(
             prepared.model,
             prepared.settings,
             weight=to_weight(content),
+            rng=torch.Generator().manual_seed(file_seed(run.seed, job.content.key)),
             on_step=on_step,
         )
         picture = to_picture(result, content.alpha, run.bit_depth or content.bit_depth)

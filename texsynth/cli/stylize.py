@@ -56,6 +56,12 @@ def stylize(
             rich_help_panel=Look,
         ),
     ] = None,
+    grain: Annotated[
+        float | None,
+        typer.Option(
+            help="Noise that becomes strokes in flat areas, 0 to 1; artistic mode only.", rich_help_panel=Look
+        ),
+    ] = None,
     style_scale: Annotated[
         float | None,
         typer.Option(help="Resize the style first: above 1 for larger strokes.", rich_help_panel=Look),
@@ -91,6 +97,7 @@ def stylize(
         "transform": None if transform is None else {"name": transform},
         "strength": strength,
         "preserve_color": preserve_color,
+        "grain": grain,
         "style_scale": style_scale,
     }
     sets = [*(assignments or ()), *map(_level_assignment, level_strength or ())]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -48,9 +47,7 @@ class Decoder(nn.Module):
 
         before: a map of x, folded into the convolution.
         """
-        conv = self.conv(block, index)
-        weight, bias = before.fold(conv.weight, conv.bias) if before else (conv.weight, conv.bias)
-        x = conv_reflect(x, weight, bias)
+        x = _convolve(self.conv(block, index), x, before)
         if (block, index) == (1, 1):
             return x
         x = F.relu_(x)
@@ -88,39 +85,59 @@ class PhotoDecoder(nn.Module):
         """widths: of the encoder's blocks up to the coarsest level that is read."""
         super().__init__()
         self.widths = widths
+        # The image itself is what level 1 adds to, so the last convolutions are linear and three wide.
+        outputs = (3, *widths)
         for level in range(len(widths), 1, -1):
-            self.add_module(f"up{level}", nn.Conv2d(widths[level - 1], widths[level - 2], 3))
-            if level > 2:
-                self.add_module(f"merge{level - 1}", nn.Conv2d(2 * widths[level - 2], widths[level - 2], 3))
-        # At full size one linear convolution reads the image out of relu1_1, and every layer costs most.
-        self.merge1 = nn.Conv2d(2 * widths[0], 3, 3)
+            target = outputs[level - 1] if level > 2 else 3
+            self.add_module(f"up{level}", nn.Conv2d(widths[level - 1], target, 3))
+            size = 1 if level > 2 else 3
+            self.add_module(f"skip{level - 1}", nn.Conv2d(widths[level - 2], target, size, bias=False))
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> PhotoDecoder:
         """Build from a state dict; its shapes decide the widths."""
-        levels = sum(key.startswith("up") and key.endswith("weight") for key in state)
-        finer = [state[f"up{level}.weight"].shape[0] for level in range(2, levels + 2)]
-        decoder = cls((*finer, state[f"up{levels + 1}.weight"].shape[1]))
+        skips = sum(key.startswith("skip") for key in state)
+        finer = [state[f"skip{level}.weight"].shape[1] for level in range(1, skips + 1)]
+        decoder = cls((*finer, state[f"up{skips + 1}.weight"].shape[1]))
         decoder.load_state_dict({key: value.float() for key, value in state.items()})
         return decoder
 
     def conv(self, name: str) -> nn.Conv2d:
-        """Convolution `upL` or `mergeL`."""
+        """Convolution `upL` or `skipL`."""
         conv = self.get_submodule(name)
         assert isinstance(conv, nn.Conv2d)
         return conv
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
+    def forward(self, features: Sequence[Tensor], maps: Mapping[int, AffineMap] | None = None) -> Tensor:
         """features: levels 1..len(widths), each (N, C_l, h_l, w_l) with h_l, w_l twice those of level l + 1.
 
+        maps: what to do to the features of a level first, folded into the convolution that reads them.
         Returns (N, 3, h_1, w_1), about [0, 1] but not clamped.
         """
-        x = features[-1]
-        for level in range(len(self.widths), 1, -1):
-            up, merge = self.conv(f"up{level}"), self.conv(f"merge{level - 1}")
-            x = upsample(F.relu_(conv_reflect(x, up.weight, up.bias)))
-            skip = features[level - 2]
-            x = torch.cat([x, high_frequencies(skip) if level <= 3 else skip], 1)
-            x = conv_reflect(x, merge.weight, merge.bias)
-            x = F.relu_(x) if level > 2 else x
+        deepest, maps = len(self.widths), maps or {}
+        x, before = features[-1], maps.get(deepest)
+        for level in range(deepest, 1, -1):
+            x = self.step(x, features[level - 2], level, before, maps.get(level - 1))
+            x, before = F.relu_(x) if level > 2 else x, None
         return x
+
+    def step(
+        self,
+        x: Tensor,
+        finer: Tensor,
+        level: int,
+        before: AffineMap | None = None,
+        before_finer: AffineMap | None = None,
+    ) -> Tensor:
+        """One level up: `x` at twice its size plus the skip from the features `finer` of the level below.
+
+        before, before_finer: maps of the two, folded into their convolutions. Not yet rectified.
+        """
+        skip = _convolve(self.conv(f"skip{level - 1}"), finer, before_finer)
+        up = upsample(_convolve(self.conv(f"up{level}"), x, before))
+        return up + (high_frequencies(skip) if level <= 3 else skip)
+
+
+def _convolve(conv: nn.Conv2d, x: Tensor, before: AffineMap | None) -> Tensor:
+    weight, bias = before.fold(conv.weight, conv.bias) if before else (conv.weight, conv.bias)
+    return conv_reflect(x, weight, bias) if conv.kernel_size == (3, 3) else F.conv2d(x, weight, bias)

@@ -16,9 +16,15 @@ from texsynth.ops.color import luma
 from texsynth.ops.resample import resize
 
 NOISE = 0.1**2
-"""Variance of the content that may be noise, such as JPEG's around bright flat areas.
+"""Variance that the content of a cell may have from noise, such as JPEG's around bright flat areas.
 
 Slopes that only noise of this size supports follow the map of the whole picture."""
+
+NOISE_OF_ALL = 0.03**2
+"""Variance that the whole content may have from noise.
+
+Slopes that only this supports follow the identity, which leaves noise as it is; else a style of strong
+colours would show the blocks of a pale JPEG sky."""
 
 FIT_SIDE = 192
 """The field is fitted on pictures reduced to this many pixels on the longer side; it is smooth anyway."""
@@ -62,14 +68,15 @@ def _fit(content: Tensor, result: Tensor, hats: list[Tensor], tones: int, prior:
     square, cross = sums.unflatten(0, (4, 7)).split([4, 3], 1)
     whole = sums.sum((1, 2, 3)).unflatten(0, (4, 7))
     eye = torch.eye(4, dtype=torch.float64)
+    slopes = torch.tensor([1, 1, 1, 0], dtype=torch.float64).diag()
     scale = float(whole[3, 3])
-    middle = torch.linalg.solve(whole[:, :4] + 1e-6 * scale * eye, whole[:, 4:] + 1e-6 * scale * eye[:, :3])
+    damping = scale * (NOISE_OF_ALL * slopes + 1e-6 * eye)
+    middle = torch.linalg.solve(whole[:, :4] + damping, whole[:, 4:] + damping[:, :3])
     # Pull towards the global map: its own normal equations, shrunk to a fraction of a mean knot's weight.
     knots = tones * len(rows) * len(columns)
     anchor = prior / knots * (whole[:, :4] + 0.05 * scale * eye)
     # Where the content is flat, its noise must not be taken for the cause of what the result does there.
-    slopes = torch.tensor([NOISE, NOISE, NOISE, 0], dtype=torch.float64).diag()
-    anchor = anchor + square[3, 3, ..., None, None] * slopes
+    anchor = anchor + square[3, 3, ..., None, None] * NOISE * slopes
     left = square.permute(2, 3, 4, 0, 1) + anchor
     right = cross.permute(2, 3, 4, 0, 1) + anchor @ middle
     field: Tensor = torch.linalg.solve(left, right)

@@ -12,6 +12,7 @@ from texsynth.errors import UsageError
 from texsynth.models.registry import Model
 from texsynth.ops.color import with_chroma_of
 from texsynth.ops.local_affine import local_affine
+from texsynth.ops.noise import soft_noise
 from texsynth.ops.resample import pad_to_multiple, resize
 from texsynth.pipelines.progress import OnStep, Step
 from texsynth.settings import StylizeSettings
@@ -55,17 +56,29 @@ def stylize(
     settings: StylizeSettings,
     *,
     weight: Tensor | None = None,
+    rng: torch.Generator | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Give `content` the style.
 
     content: (1, 3, H, W) in [0, 1], any size from 1x1. weight: (1, 1, H, W) opacity for the statistics.
+    rng: on the CPU, for the grain; None draws the same grain every time.
     Returns the same shape and range.
     """
     _check(model, settings)
-    route = _photo if settings.mode == "photo" else _artistic
-    result = route(content, style, model, settings, weight, on_step).clamp(0, 1)
+    if settings.mode == "photo":
+        result = _photo(content, style, model, settings, weight, on_step)
+    else:
+        grainy = _with_grain(content, settings, rng or torch.Generator().manual_seed(0))
+        result = _artistic(grainy, style, model, settings, weight, on_step)
+    result = result.clamp(0, 1)
     return with_chroma_of(content.to(result.device), result) if settings.preserve_color else result
+
+
+def _with_grain(content: Tensor, settings: StylizeSettings, rng: torch.Generator) -> Tensor:
+    """Noise for the transforms to turn into strokes; without any effect of theirs there is none."""
+    deviation = settings.grain * _strength(settings, settings.levels[0])
+    return content + deviation * soft_noise(content, rng) if deviation else content
 
 
 def _artistic(
@@ -81,10 +94,7 @@ def _artistic(
     for done, level in enumerate(settings.levels, 1):
         features = _encode(image, model, level, every=False)[-1]
         chosen = _map(features, image, weight, style, settings, level)
-        # Folded, the map costs nothing; with half-precision weights it would be rounded, so it is applied.
-        folded = model.dtype == torch.float32
-        decoder = model.decoder(level)
-        image = (decoder(features, chosen) if folded else decoder(chosen(features))).float()
+        image = model.decoder(level)(features, chosen).float()
         image = image[:, :, :height, :width].clamp(0, 1)
         if on_step:
             on_step(Step("level", done, len(settings.levels)))
@@ -101,13 +111,12 @@ def _photo(
 ) -> Tensor:
     """Encode once, map every level, decode once with the mapped high frequencies as skips."""
     decoder = model.photo_decoder()
-    features = _encode(content, model, len(decoder.widths))
+    features, maps = _encode(content, model, len(decoder.widths)), {}
     for done, level in enumerate(settings.levels, 1):
-        chosen = _map(features[level - 1], content, weight, style, settings, level)
-        features[level - 1] = chosen(features[level - 1])
+        maps[level] = _map(features[level - 1], content, weight, style, settings, level)
         if on_step:
             on_step(Step("level", done, len(settings.levels)))
-    result = decoder(features).float()[:, :, : content.shape[2], : content.shape[3]]
+    result = decoder(features, maps).float()[:, :, : content.shape[2], : content.shape[3]]
     return local_affine(content.to(result.device), result) if settings.edge_aware else result
 
 
@@ -140,7 +149,11 @@ def _map(
 ) -> AffineMap:
     content = _moments(features, image, weight, level)
     chosen = fit_map(settings.transform, content, style.moments[level])
-    return chosen.lerp(settings.strength * settings.level_strength.get(level, 1.0))
+    return chosen.lerp(_strength(settings, level))
+
+
+def _strength(settings: StylizeSettings, level: int) -> float:
+    return settings.strength * settings.level_strength.get(level, 1.0)
 
 
 def _check(model: Model, settings: StylizeSettings) -> None:

@@ -1,21 +1,18 @@
-"""Student encoder and decoders by linear regression, without one gradient step.
+"""A student encoder cut out of its teacher, layer by layer, before any joint training.
 
-The encoder is cut out of the teacher: each layer regresses the teacher's pre-activations from the student's
-own input and keeps the few units that explain most of the teacher's features and of the image. The decoders
-regress, layer by layer, what the encoder's layer had consumed. Gradient training starts from here.
+Each layer regresses the teacher's pre-activations from the student's own input, keeps the few units that
+explain most of the teacher's features and of the image, and moves those until they explain more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from texsynth.models.autoencoder import Decoder
 from texsynth.models.vgg import Encoder, conv_names, pad_reflect
-from texsynth.models.weights import part
 from texsynth.training.data import to_image
 from texsynth.training.teacher import gather, sample_positions
 
@@ -122,66 +119,46 @@ def _cut_layer(conv: nn.Conv2d, inputs: Tensor, targets: Tensor, image: Tensor) 
     goal = torch.cat([_unit_energy(F.relu(targets)), _unit_energy(image)], 1)
     covariance, cross = centred.T @ centred / samples, centred.T @ goal / samples
     chosen = select_units(covariance, cross, conv.out_channels)
-    solution = ridge(covariance[chosen][:, chosen], cross[chosen], 1e-5)
-    residual = (goal - centred[:, chosen] @ solution)[:, : targets.shape[1]]
-    scale = units[:, chosen].square().mean(0).sqrt()
+    weight, bias = refine_units(weight[:, chosen], bias[chosen], inputs, goal)
+    units = F.relu(inputs @ weight + bias)
+    residual = _unexplained(units, goal)[:, : targets.shape[1]]
+    scale = units.square().mean(0).sqrt()
     scale = scale.where(scale > 1e-3, torch.ones_like(scale))
-    conv.weight.data = (weight[:, chosen] / scale).T.reshape(conv.weight.shape).contiguous()
-    conv.bias.data = (bias - centre @ weight)[chosen] / scale  # type: ignore[union-attr]
+    conv.weight.data = (weight / scale).T.reshape(conv.weight.shape).contiguous()
+    conv.bias.data = (bias - centre @ weight) / scale  # type: ignore[union-attr]
     return float(1 - residual.square().sum() / samples)
+
+
+def refine_units(
+    weight: Tensor, bias: Tensor, inputs: Tensor, goal: Tensor, rounds: int = 40
+) -> tuple[Tensor, Tensor]:
+    """Move ReLU units until the best linear map from them explains most of `goal`.
+
+    Variable projection: the map is solved for at every evaluation, so L-BFGS sees the units alone. One layer
+    by itself is a small problem, and joint training would take hours over what this does to the first one.
+    weight: (d, k), bias: (k,), inputs: (M, d), goal: (M, c). Returns weight and bias.
+    """
+    weight, bias = (x.detach().clone().requires_grad_() for x in (weight, bias))
+    search = torch.optim.LBFGS([weight, bias], max_iter=rounds, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        search.zero_grad()
+        loss = _unexplained(F.relu(inputs @ weight + bias), goal).square().sum() / len(inputs)
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        search.step(closure)
+    return weight.detach(), bias.detach()
+
+
+def _unexplained(units: Tensor, goal: Tensor) -> Tensor:
+    """What the best linear map of `units` (M, k) leaves of a centred `goal` (M, c)."""
+    centred = units - units.mean(0)
+    gram, cross = centred.T @ centred / len(units), centred.T @ goal / len(units)
+    return goal - centred @ ridge(gram, cross, 1e-5)
 
 
 def _unit_energy(x: Tensor) -> Tensor:
     x = x - x.mean(0)
     return x / x.square().sum(1).mean().sqrt().clamp_min(1e-12)
-
-
-def begin_decoder(
-    level: int, encoder: Encoder, tensors: Mapping[str, Tensor], crops: Tensor, rng: torch.Generator
-) -> Decoder:
-    """The decoder of `level` as an earlier training left it in `tensors`, else in closed form."""
-    given = part(tensors, f"decoder{level}")
-    if given:
-        return Decoder.from_state(given, level)
-    decoder = Decoder(encoder.widths, level)
-    start_decoder(decoder, encoder, crops, rng)
-    # From the next finer level on, that level's decoder does the same work and is trained already.
-    decoder.load_state_dict({**decoder.state_dict(), **part(tensors, f"decoder{level - 1}")})
-    return decoder
-
-
-@torch.no_grad()
-def start_decoder(decoder: Decoder, encoder: Encoder, crops: Tensor, rng: torch.Generator) -> None:
-    """Set every convolution of `decoder` by regressing what the encoder's convolution had consumed."""
-    goals: dict[tuple[int, int], list[Tensor]] = {}
-    features = []
-    for chunk in crops.split(_CHUNK):
-        x = consumed = to_image(chunk)
-        for block, index in conv_names(decoder.level):
-            if index == 1 and block > 1:
-                x, consumed = F.max_pool2d(x, 2), F.max_pool2d(consumed, 2)
-            goals.setdefault((block, index), []).append(consumed)
-            consumed = encoder.conv(block, index)(pad_reflect(x))
-            x = F.relu(consumed)
-        features.append(x)
-    for block, index in decoder.names:
-        cells = features[0].shape[2] * features[0].shape[3]
-        where = [sample_positions(len(x), cells, 192, rng) for x in features]
-        inputs = torch.cat([patches(x, p) for x, p in zip(features, where, strict=True)])
-        pairs = zip(goals[block, index], where, strict=True)
-        goal = torch.cat([gather(z, p).flatten(0, 1) for z, p in pairs])
-        if (block, index) != (1, 1):
-            # The ReLU hides how negative a value was, so it is not worth explaining.
-            goal = torch.maximum(goal, -0.5 * F.relu(goal).std(0))
-        _fit(decoder.conv(block, index), inputs, goal)
-        features = [decoder.step(x, block, index) for x in features]
-
-
-def _fit(conv: nn.Conv2d, inputs: Tensor, goal: Tensor) -> None:
-    """Least squares of `goal` (M, C_out) on patches (M, 9 C_in)."""
-    centre, mean = inputs.mean(0), goal.mean(0)
-    inputs = inputs - centre
-    gram = inputs.T @ inputs / len(inputs)
-    weight = ridge(gram, inputs.T @ (goal - mean) / len(inputs), 1e-3)
-    conv.weight.data = weight.T.reshape(conv.weight.shape).contiguous()
-    conv.bias.data = mean - centre @ weight  # type: ignore[union-attr]

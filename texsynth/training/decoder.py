@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from texsynth.models.autoencoder import PhotoDecoder
 from texsynth.models.vgg import Encoder, channels_last
 from texsynth.models.weights import collect, part
-from texsynth.training.closed_form import begin_decoder
+from texsynth.training.closed_form_decoders import begin_decoder, start_photo_decoder
 from texsynth.training.data import find_pictures, intensify, load_pictures, random_crops, to_image
 from texsynth.training.distillation import IMAGE_VARIANCE, cycle_terms
 from texsynth.training.loop import LoopSettings, autocast_for, run
@@ -88,11 +88,15 @@ def train_decoder(
 
 
 def _start(settings: DecoderRun, encoder: Encoder, tensors: dict[str, Tensor], crops: Tensor) -> nn.Module:
-    """The decoder as an earlier training left it, else a closed-form or, for photographs, a random start."""
+    """The decoder as an earlier training left it, else in closed form."""
+    rng = torch.Generator().manual_seed(settings.seed)
     if settings.level == 0:
         given = part(tensors, "photo")
-        return PhotoDecoder.from_state(given) if given else PhotoDecoder(encoder.widths[:4])
-    rng = torch.Generator().manual_seed(settings.seed)
+        if given:
+            return PhotoDecoder.from_state(given)
+        decoder = PhotoDecoder(encoder.widths[:4])
+        start_photo_decoder(decoder, encoder, crops, rng)
+        return decoder
     return begin_decoder(settings.level, encoder, tensors, crops, rng)
 
 

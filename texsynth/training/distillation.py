@@ -31,10 +31,10 @@ class DistillationSettings:
     decoded: int = 8
     """Pictures of the batch that are also decoded; the rest only distil, at half the cost."""
     reconstruction: float = 10.0
-    cycle: float = 1.0
-    level_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0)
+    cycle: float = 2.0
+    level_weights: tuple[float, ...] = (2.0, 1.0, 2.0, 1.0, 1.5)
     """Weights of the levels in the distillation."""
-    level_odds: tuple[float, ...] = (0.1, 0.25, 0.3, 0.35, 0.0)
+    level_odds: tuple[float, ...] = (0.06, 0.14, 0.3, 0.3, 0.2)
     """How often the decoder of levels 1, 2, ... is the one trained in a step; at 0 it is not needed."""
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from texsynth.errors import UsageError
 from texsynth.models.vgg import Encoder, channels_last, conv_names
 from texsynth.models.weights import collect, file_hash, part
-from texsynth.training.closed_form import begin_decoder, cut_encoder
+from texsynth.training.closed_form import cut_encoder
+from texsynth.training.closed_form_decoders import begin_decoder
 from texsynth.training.data import Picture, find_pictures, load_pictures, random_crops
 from texsynth.training.distillation import Distillation, DistillationSettings
 from texsynth.training.loop import LoopSettings, autocast_for, run
@@ -32,11 +33,11 @@ class EncoderRun:
     data: Path
     teacher: Path
     folder: Path
-    steps: int = 1800
-    crops: int = 9216
+    steps: int = 10000
+    crops: int = 24000
     crop_px: int = 128
     widths: tuple[int, ...] = (16, 32, 64, 128, 128)
-    kernel_rate: float = 2.5e-4
+    kernel_rate: float = 4e-4
     rate: float = 3e-4
     seed: int = 0
     save_every: int = 100

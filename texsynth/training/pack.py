@@ -38,10 +38,9 @@ def to_unit_mean(tensors: Mapping[str, Tensor], crops: Tensor) -> dict[str, Tens
         for name in (reader, readers[2]):
             if f"{name}.weight" in out:
                 out[f"{name}.weight"] *= mean[:, None, None]
-        if f"photo.up{level}.weight" in out and f"photo.up{level + 1}.weight" not in out:
-            out[f"photo.up{level}.weight"] *= mean[:, None, None]
-        if f"photo.merge{level}.weight" in out:
-            out[f"photo.merge{level}.weight"][:, len(mean) :] *= mean[:, None, None]
+        skip, deepest = f"photo.skip{level}.weight", f"photo.up{level}.weight"
+        if skip in out or deepest in out:
+            out[skip if skip in out else deepest] *= mean[:, None, None]
     return out
 
 

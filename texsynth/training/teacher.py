@@ -19,6 +19,7 @@ from texsynth.errors import ModelError
 from texsynth.models.vgg import LEVELS, Encoder, inference
 from texsynth.models.weights import read_weights
 from texsynth.training.data import to_image
+from texsynth.training.loop import autocast_for
 
 COMPONENTS = (32, 64, 128, 256, 256)
 """Principal components kept per level; they hold 90% and more of the variance."""
@@ -99,10 +100,13 @@ def build_cache(
     positions: list[list[Tensor]] = [[] for _ in LEVELS]
     targets: list[list[Tensor]] = [[] for _ in LEVELS]
     done = 0
+    autocast = autocast_for(device)
     for chunk in crops.split(16):
-        for k, f in enumerate(teacher(to_image(chunk, device))):
+        with autocast():
+            features = teacher(to_image(chunk, device))
+        for k, f in enumerate(features):
             where = sample_positions(len(chunk), f.shape[2] * f.shape[3], POSITIONS[k], rng)
-            values = (gather(f, where.to(device)) - means[k].to(device)) @ bases[k].to(device)
+            values = (gather(f, where.to(device)).float() - means[k].to(device)) @ bases[k].to(device)
             positions[k].append(where)
             targets[k].append(values.half().cpu())
         done += len(chunk)

@@ -122,8 +122,8 @@ def _sums(rows: Tensor, weight: Tensor | None) -> Moments:
     float32 products alone lose the covariance where the mean is large. So the rows are shifted by a rough
     mean, which float32 does without error for such features, summed in blocks, and shifted back in float64.
     """
-    rows = rows if rows.dtype == torch.float64 else rows.float()
-    weight = None if weight is None else weight.to(rows)
+    dtype = torch.float64 if rows.dtype == torch.float64 else torch.float32
+    weight = None if weight is None else weight.to(rows.device, dtype)
     shift = _shift(rows, weight)
     # MPS has no float64; elsewhere sums stay where they are, as a copy for every block would make it wait.
     home = torch.device("cpu") if rows.device.type == "mps" else rows.device
@@ -131,8 +131,11 @@ def _sums(rows: Tensor, weight: Tensor | None) -> Moments:
     total = torch.zeros(channels, dtype=torch.float64, device=home)
     outer = torch.zeros(channels, channels, dtype=torch.float64, device=home)
     size = min(max(_BLOCK_VALUES // channels, 1), _BLOCK_PIXELS, max(len(rows) // 16, 256))
+    # One buffer that stays in the cache: fresh memory for every block would cost more than the sums.
+    buffer = torch.empty(size, channels, dtype=dtype, device=rows.device)
     for start in range(0, len(rows), size):
-        shifted = rows[start : start + size] - shift
+        block = rows[start : start + size]
+        shifted = torch.sub(block, shift, out=buffer[: len(block)])
         weighted = shifted if weight is None else shifted * weight[start : start + size, None]
         total += weighted.sum(0).to(home)
         outer += (weighted.T @ shifted).to(home)
@@ -149,11 +152,13 @@ def _shift(rows: Tensor, weight: Tensor | None) -> Tensor:
     It is zero for the others: there the zeros behind a ReLU stay zeros. Shifted, they would be many equal
     terms, and equal terms round alike, to an error of 1e-6 of the sum.
     """
-    thin = rows[:: max(1, len(rows) // 4096)]
-    w = torch.ones_like(thin[:, :1]) if weight is None else weight[:: max(1, len(rows) // 4096), None]
-    if not float(w.sum()) > 0:
-        thin, w = rows, torch.ones_like(rows[:, :1]) if weight is None else weight[:, None]
-    total = w.sum().clamp(min=torch.finfo(rows.dtype).tiny)
+    dtype = torch.float64 if rows.dtype == torch.float64 else torch.float32
+    every = max(1, len(rows) // 4096)
+    if weight is not None and not float(weight[::every].sum()) > 0:
+        every = 1
+    thin = rows[::every].to(dtype)
+    w = torch.ones_like(thin[:, :1]) if weight is None else weight[::every, None]
+    total = w.sum().clamp(min=torch.finfo(dtype).tiny)
     mean = (thin * w).sum(0) / total
     variance = ((thin - mean).square() * w).sum(0) / total
     return mean.where(mean.square() > 4 * variance, torch.zeros_like(mean))
