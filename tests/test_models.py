@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from texsynth.errors import ModelError
-from texsynth.models.autoencoder import Decoder, PhotoDecoder, high_frequencies
+from texsynth.models.autoencoder import Decoder, PhotoDecoder
 from texsynth.models.registry import build_model, load_model, verify_assets
-from texsynth.models.vgg import LEVELS, Encoder, conv_names, input_widths
+from texsynth.models.vgg import LEVELS, Encoder, conv_names, conv_reflect, input_widths
 from texsynth.models.weights import file_hash, read_weights, write_weights
 from texsynth.transforms.affine import AffineMap
 
@@ -65,6 +65,14 @@ def test_a_segment_continues_where_another_stopped() -> None:
     torch.testing.assert_close(encoder.segment(encoder(image, 2)[1], 2, 4), encoder(image, 4)[3])
 
 
+@pytest.mark.parametrize("size", [(2, 2), (6, 10), (5, 8), (7, 3)])
+@pytest.mark.parametrize("outputs", [1, 3, 4])
+def test_convolutions_to_an_image_are_convolutions(size: tuple[int, int], outputs: int) -> None:
+    conv = nn.Conv2d(5, outputs, 3, padding=1, padding_mode="reflect").double()
+    x = torch.randn(2, 5, *size, dtype=torch.float64)
+    torch.testing.assert_close(conv_reflect(x, conv.weight, conv.bias), conv(x))
+
+
 def test_maps_fold_into_the_photo_decoder() -> None:
     rng = torch.Generator().manual_seed(0)
     decoder = PhotoDecoder((4, 5, 6, 7)).double()
@@ -82,14 +90,12 @@ def test_maps_fold_into_the_photo_decoder() -> None:
     torch.testing.assert_close(decoder(features, maps), decoder(mapped))
 
 
-def test_high_frequencies_ignore_constants_and_commute_with_affine_maps() -> None:
-    x = torch.randn(1, 3, 8, 8, dtype=torch.float64)
-    matrix, offset = torch.randn(3, 3, dtype=torch.float64), torch.randn(3, 1, 1, dtype=torch.float64)
-    assert high_frequencies(torch.ones(1, 2, 8, 8)).abs().max() < 1e-6
-    mapped = torch.einsum("ij,njhw->nihw", matrix, x) + offset
-    torch.testing.assert_close(
-        high_frequencies(mapped), torch.einsum("ij,njhw->nihw", matrix, high_frequencies(x))
-    )
+def test_the_photo_decoder_takes_no_light_or_colour_from_the_fine_levels() -> None:
+    decoder = PhotoDecoder((4, 5, 6, 7)).double()
+    shapes = [(4, 32), (5, 16), (6, 8), (7, 4)]
+    features = [torch.rand(1, c, s, s, dtype=torch.float64) for c, s in shapes]
+    lifted = [f + (k < 2) for k, f in enumerate(features)]
+    torch.testing.assert_close(decoder(features), decoder(lifted))
 
 
 def test_shapes_alone_rebuild_every_network() -> None:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from nets import waves
 
-from texsynth.device import pick_dtype
+from texsynth.device import DTYPES, has_bfloat16
 from texsynth.models.registry import Model, load_model
 from texsynth.models.vgg import Encoder, inference
 from texsynth.ops.local_affine import local_affine
@@ -32,9 +32,13 @@ SIDE = 512
 LEVELS = (1, 2, 3, 4)
 
 
-@pytest.fixture(scope="module")
-def lite() -> Model:
-    return load_model("lite", dtype=pick_dtype("auto", torch.device("cpu")))
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def lite(request: pytest.FixtureRequest) -> Model:
+    """The embedded model; bfloat16 where the processor multiplies it natively."""
+    dtype = DTYPES[request.param]
+    if dtype == torch.bfloat16 and not has_bfloat16(torch.device("cpu")):
+        pytest.skip("this processor would emulate bfloat16")
+    return load_model("lite", dtype=dtype)
 
 
 @pytest.fixture(scope="module")

@@ -65,20 +65,12 @@ class Decoder(nn.Module):
         return features
 
 
-def high_frequencies(x: Tensor) -> Tensor:
-    """What average pooling and up-sampling lose. x: (N, C, h, w), h and w even. Same shape.
-
-    Linear and free of constants: for an affine map A f + b it gives A high_frequencies(f), so the map
-    of a level may be applied before or after.
-    """
-    return x - upsample(F.avg_pool2d(x, 2))
-
-
 class PhotoDecoder(nn.Module):
     """Whole features of the coarse levels plus the high frequencies of the fine ones to an image.
 
     The skips carry the edges, so lines stay where they are; light and colour come up from levels 4 and 3.
-    Level 4 alone has lost too much of saturated colours.
+    Level 4 alone has lost too much of saturated colours. The high frequencies are what average pooling and
+    up-sampling lose: linear and free of constants, so the map of a level may be applied before or after.
     """
 
     def __init__(self, widths: tuple[int, ...]) -> None:
@@ -134,8 +126,9 @@ class PhotoDecoder(nn.Module):
         before, before_finer: maps of the two, folded into their convolutions. Not yet rectified.
         """
         skip = _convolve(self.conv(f"skip{level - 1}"), finer, before_finer)
-        up = upsample(_convolve(self.conv(f"up{level}"), x, before))
-        return up + (high_frequencies(skip) if level <= 3 else skip)
+        up = _convolve(self.conv(f"up{level}"), x, before)
+        # What the fine levels pass on are the high frequencies, skip - upsample(pooled skip).
+        return upsample(up - F.avg_pool2d(skip, 2) if level <= 3 else up) + skip
 
 
 def _convolve(conv: nn.Conv2d, x: Tensor, before: AffineMap | None) -> Tensor:

@@ -43,7 +43,33 @@ def conv_reflect(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
     x: (N, C, h, w) with h, w >= 2; weight: (O, C, 3, 3); bias: (O,). Returns (N, O, h, w).
     """
+    if len(weight) <= 3 and x.shape[2] % 2 == x.shape[3] % 2 == 0:
+        return _conv_blocks(pad_reflect(x), weight, bias)
     return F.conv2d(pad_reflect(x), weight, bias)
+
+
+def max_pool(x: Tensor) -> Tensor:
+    """2x2 max pooling. x: (N, C, h, w); an odd last line or column is pooled alone."""
+    if x.shape[2] % 2 or x.shape[3] % 2:
+        return F.max_pool2d(x, 2, 2, ceil_mode=True)
+    # On CPUs twice as fast as the pooling kernel, which also looks for the places of the maxima.
+    rows = torch.maximum(x[:, :, ::2], x[:, :, 1::2])
+    return torch.maximum(rows[..., ::2], rows[..., 1::2])
+
+
+def _conv_blocks(padded: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The same with the pixels of a 2 x 2 block as channels, for convolutions that give an image.
+
+    Processors fill their vectors with output channels, and three leave most of a vector empty.
+    padded: (N, C, h + 2, w + 2) with h, w even. Returns (N, O, h, w).
+    """
+    block = weight.new_zeros(len(weight), 2, 2, weight.shape[1], 4, 4)
+    for row in (0, 1):
+        for column in (0, 1):
+            block[:, row, column, :, row : row + 3, column : column + 3] = weight
+    kernel = block.flatten(0, 2).contiguous(memory_format=torch.channels_last)
+    repeated = None if bias is None else bias.repeat_interleave(4)
+    return F.pixel_shuffle(F.conv2d(padded, kernel, repeated, stride=2), 2)
 
 
 class Encoder(nn.Module):
@@ -81,7 +107,7 @@ class Encoder(nn.Module):
             if (block, index) <= (start, 1):
                 continue
             if index == 1 and block > 1:
-                x = F.max_pool2d(x, 2, 2, ceil_mode=True)
+                x = max_pool(x)
             conv = self.conv(block, index)
             x = F.relu_(conv_reflect(x, conv.weight, conv.bias))
         return x

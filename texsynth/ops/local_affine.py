@@ -41,6 +41,7 @@ def local_affine(
     of a cell.
     Returns (1, 3, H, W), not clamped. result == content gives content back.
     """
+    content, result = content.contiguous(), result.contiguous()
     height, width = content.shape[2:]
     cell_px = -(-max(height, width) // cells)
     factor = min(1.0, FIT_SIDE / max(height, width))
@@ -100,18 +101,20 @@ def _apply(field: Tensor, content: Tensor, cell_px: int) -> Tensor:
     knots = field.permute(3, 4, 0, 2, 1).flatten(3)
     strips = []
     for row in range(rows - 1):
-        strip = padded[:, :, row * cell_px : (row + 1) * cell_px]
-        homogeneous = torch.cat([strip, torch.ones_like(strip[:, :1])], 1)
-        inputs = (_tone_hats(strip, tones)[0, :, None] * homogeneous).flatten(0, 1)
-        cells = inputs.unflatten(2, (columns - 1, cell_px)).permute(2, 0, 1, 3).flatten(2)
+        strip = padded[0, :, row * cell_px : (row + 1) * cell_px]
+        # (cells, 3, pixels, 1): as pictures one pixel wide
+        cells = strip.unflatten(2, (columns - 1, cell_px)).permute(2, 0, 1, 3).flatten(2)[..., None]
+        homogeneous = torch.cat([cells, torch.ones_like(cells[:, :1])], 1)
+        inputs = _tone_hats(cells, tones)[:, :, None] * homogeneous[:, None]
         corners = torch.stack([knots[row + a, b : columns - 1 + b] for a in (0, 1) for b in (0, 1)], 1)
-        mapped = (corners.flatten(1, 2) @ cells).unflatten(1, (4, 3)) * corner_weight[:, None]
+        mapped = corners.flatten(1, 2) @ inputs.flatten(1, 2)[..., 0]
+        mapped = mapped.unflatten(1, (4, 3)) * corner_weight[:, None]
         strips.append(mapped.sum(1).unflatten(2, (cell_px, cell_px)).permute(1, 2, 0, 3).flatten(2))
     return torch.cat(strips, 1)[None, :, :height, :width]
 
 
 def _tone_hats(image: Tensor, tones: int) -> Tensor:
-    """(1, tones, h, w) linear interpolation weights of every pixel's lightness."""
+    """(N, tones, h, w) linear interpolation weights of every pixel's lightness."""
     steps = torch.arange(tones).to(image).view(1, -1, 1, 1)
     return (1 - (luma(image) * (tones - 1) - steps).abs()).clamp_min(0)
 

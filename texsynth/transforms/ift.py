@@ -126,13 +126,15 @@ class _Problem:
         return self._point(self.anchor, (gram + gram.T) / 2 - self.target)
 
     def _point(self, mapped: Tensor, gap: Tensor) -> _Point:
-        loss = ((mapped - self.anchor).square() * self.spectrum).sum() + self.weight * gap.square().sum()
-        return _Point(mapped, gap, float(loss))
+        away = mapped - self.anchor
+        loss = _inner(away * self.spectrum, away) + self.weight * _inner(gap, gap)
+        return _Point(mapped, gap, loss)
 
     def steepest(self, point: _Point) -> _Line:
         """The direction of the negative gradient, and the quartic that the loss follows along it."""
         weight, gap = self.weight, point.gap
-        direction = -2 * (point.mapped - self.anchor) - 4 * weight * (gap @ point.mapped)
+        towards = torch.addmm(self.anchor, gap, point.mapped, beta=2, alpha=-4 * weight)
+        direction = torch.sub(towards, point.mapped, alpha=2)
         by_sigma = direction * self.spectrum
         half, square = point.mapped @ by_sigma.T, direction @ by_sigma.T
         cross, square = half + half.T, (square + square.T) / 2
@@ -140,9 +142,9 @@ class _Problem:
         slope = -float(square.trace())
         coefficients = (
             slope,
-            -slope + weight * float(cross.square().sum() + 2 * (gap * square).sum()),
-            2 * weight * float((cross * square).sum()),
-            weight * float(square.square().sum()),
+            -slope + weight * (_inner(cross, cross) + 2 * _inner(gap, square)),
+            2 * weight * _inner(cross, square),
+            weight * _inner(square, square),
         )
         # Wherever the loss is no higher than here, |gap| <= sqrt(loss / lambda') = R, and the Hessian at most
         # 2 + 4 lambda' (2 |S| + 3 R). The Frobenius norm of S is above the spectral one and costs nothing.
@@ -152,8 +154,13 @@ class _Problem:
 
     def move(self, point: _Point, line: _Line, t: float) -> _Point:
         """The step t along a line, on which the gap is a polynomial and need not be computed anew."""
-        gap = point.gap + t * line.cross + t**2 * line.square
-        return self._point(point.mapped + t * line.direction, gap)
+        gap = torch.add(point.gap, line.cross, alpha=t).add_(line.square, alpha=t**2)
+        return self._point(torch.add(point.mapped, line.direction, alpha=t), gap)
+
+
+def _inner(a: Tensor, b: Tensor) -> float:
+    """Sum of the products of two matrices."""
+    return float(torch.dot(a.flatten(), b.flatten()))
 
 
 def _line_step(line: _Line, rate: float) -> float:

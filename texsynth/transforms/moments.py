@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 _BLOCK_VALUES = 2**17  # shifted features of a block: 512 KiB in float32 stay in the cache
-_BLOCK_PIXELS = 4096  # in one block; blocks are added up in float64
+_BLOCK_PIXELS = 8192  # in one block; blocks are added up in float64
 _FLAT = 1e-12  # variance below this share of the second moment is the rounding of float32 features
 
 
