@@ -88,7 +88,7 @@ class StylizeSettings(Settings):
     """Keep the colours of the content and take only light and dark from the style."""
     edge_aware: bool = True
     """In photo mode, keep to the content's contours: no haloes, no blotches, and no grain from the style."""
-    grain: Fraction = 0.03
+    grain: Fraction = 0.05
     """In artistic mode, deviation of the noise that the content gets first, so that flat areas get strokes.
 
     The style's strokes grow out of what is there; a clear sky has nothing for them to grow out of."""
