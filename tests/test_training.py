@@ -209,6 +209,8 @@ def test_train_resume_and_pack_from_the_command_line(pictures: Path, teacher: Pa
 
     deep, improve = tmp_path / "deep", ("--init", whole, "--above", 4, "--level-odds", "0,0,0,0,1")
     train("encoder", deep, *common, *shape, *improve, "--steps", 2)
+    assert not (deep / "start.safetensors").exists(), "weights to start from are given"
+    assert not (deep / "cache.safetensors").exists(), "the run before has the same one"
     before, after = (load_file(f / "encoder.safetensors") for f in (whole, deep))
     changed = {key for key in after if key not in before or not torch.equal(after[key], before[key])}
     assert {key.split(".")[0] for key in changed} == {"encoder", "decoder5"}

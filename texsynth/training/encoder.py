@@ -14,7 +14,7 @@ from torch import Tensor
 from texsynth.errors import UsageError
 from texsynth.models.vgg import Encoder, channels_last, conv_names
 from texsynth.models.weights import collect, file_hash, part
-from texsynth.training.closed_form import cut_encoder
+from texsynth.training.closed_form import Report, cut_encoder
 from texsynth.training.closed_form_decoders import begin_decoder
 from texsynth.training.data import Picture, find_pictures, load_pictures, random_crops
 from texsynth.training.distillation import Distillation, DistillationSettings
@@ -24,6 +24,9 @@ from texsynth.training.teacher import Cache, build_cache, load_cache, load_teach
 
 CUT_CROPS = 640
 """Crops for the closed-form start of the encoder; more did not change it."""
+
+CACHE = "cache.safetensors"
+"""File of the teacher's features in a run folder."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +76,11 @@ def train_encoder(
     report(f"{len(pictures)} training pictures")
     start, cache = _prepare(settings, pictures, origin, report)
     rng = torch.Generator().manual_seed(settings.seed + 1)
-    if settings.init:
-        start = collect(settings.init)
-    encoder = Encoder.from_state(part(start, "encoder") if settings.init else start)
+    encoder = Encoder.from_state(part(start, "encoder"))
     wanted = [
         level for level, odds in enumerate(settings.loss.level_odds, 1) if odds and level > settings.above
     ]
-    decoders = {
-        level: begin_decoder(level, encoder, start if settings.init else {}, cache.crops[:320], rng)
-        for level in wanted
-    }
+    decoders = {level: begin_decoder(level, encoder, start, cache.crops[:320], rng) for level in wanted}
     report("decoders started")
     module = Distillation(encoder, decoders, cache)
     for block, index in conv_names(settings.above) if settings.above else []:
@@ -103,8 +101,7 @@ def train_encoder(
         on_step=on_step,
     )
     out = settings.folder / "encoder.safetensors"
-    tensors = dict(start) if settings.init else {}
-    tensors |= {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
+    tensors = start | {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
     for level, decoder in decoders.items():
         tensors |= {f"decoder{level}.{key}": value for key, value in decoder.state_dict().items()}
     save_file({key: value.contiguous() for key, value in tensors.items()}, out, metadata=origin)
@@ -112,9 +109,9 @@ def train_encoder(
 
 
 def _prepare(
-    settings: EncoderRun, pictures: list[Picture], origin: dict[str, str], report: Callable[[str], None]
+    settings: EncoderRun, pictures: list[Picture], origin: dict[str, str], report: Report
 ) -> tuple[dict[str, Tensor], Cache]:
-    """The closed-form encoder and the teacher's cache, from the run folder when they are there."""
+    """Weights to start from and the teacher's cache, which may be there from an earlier run."""
     teacher = load_teacher(settings.teacher)
     if len(teacher.widths) != len(settings.widths) or any(
         narrow > wide for narrow, wide in zip(settings.widths, teacher.widths, strict=True)
@@ -122,18 +119,26 @@ def _prepare(
         raise UsageError(
             f"widths {settings.widths} do not fit a teacher with {teacher.widths}; choose smaller ones"
         )
-    start_file, cache_file = settings.folder / "start.safetensors", settings.folder / "cache.safetensors"
-    if start_file.exists() and safe_open(start_file, "pt").metadata() == origin:
-        start = load_file(start_file)
-    else:
+    start = collect(settings.init) if settings.init else _cut(settings, teacher, pictures, origin, report)
+    for folder in (settings.folder, settings.init):
+        cache = load_cache(folder / CACHE, origin) if folder else None
+        if cache:
+            return start, cache
+    rng = torch.Generator().manual_seed(settings.seed)
+    crops = random_crops(pictures, settings.crops, settings.crop_px, rng)
+    cache = build_cache(teacher, crops, rng, lambda done, total: report(f"teacher: {done}/{total} crops"))
+    save_cache(cache, settings.folder / CACHE, origin)
+    return start, cache
+
+
+def _cut(
+    settings: EncoderRun, teacher: Encoder, pictures: list[Picture], origin: dict[str, str], report: Report
+) -> dict[str, Tensor]:
+    """The closed-form encoder, from the run folder when it is there."""
+    file = settings.folder / "start.safetensors"
+    if not (file.exists() and safe_open(file, "pt").metadata() == origin):
         rng = torch.Generator().manual_seed(settings.seed)
         crops = random_crops(pictures, min(CUT_CROPS, settings.crops), settings.crop_px, rng)
-        start = cut_encoder(teacher, settings.widths, crops, rng, report).state_dict()
-        save_file(start, start_file, metadata=origin)
-    cache = load_cache(cache_file, origin)
-    if cache is None:
-        rng = torch.Generator().manual_seed(settings.seed)
-        crops = random_crops(pictures, settings.crops, settings.crop_px, rng)
-        cache = build_cache(teacher, crops, rng, lambda done, total: report(f"teacher: {done}/{total} crops"))
-        save_cache(cache, cache_file, origin)
-    return start, cache
+        student = cut_encoder(teacher, settings.widths, crops, rng, report)
+        save_file(student.state_dict(), file, metadata=origin)
+    return {f"encoder.{key}": value for key, value in load_file(file).items()}
