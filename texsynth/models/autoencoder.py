@@ -77,12 +77,10 @@ class PhotoDecoder(nn.Module):
         """widths: of the encoder's blocks up to the coarsest level that is read."""
         super().__init__()
         self.widths = widths
-        # The image itself is what level 1 adds to, so the last convolutions are linear and three wide.
-        outputs = (3, *widths)
         for level in range(len(widths), 1, -1):
-            target = outputs[level - 1] if level > 2 else 3
+            # The last step is linear and gives the image; every layer at full size would cost most of all.
+            target, size = (widths[level - 2], 1) if level > 2 else (3, 3)
             self.add_module(f"up{level}", nn.Conv2d(widths[level - 1], target, 3))
-            size = 1 if level > 2 else 3
             self.add_module(f"skip{level - 1}", nn.Conv2d(widths[level - 2], target, size, bias=False))
 
     @classmethod
