@@ -110,6 +110,87 @@ class StylizeSettings(Settings):
         return value
 
 
+Method = Literal[
+    "transposer",
+    "patch",
+    "optimize",
+    "transposer+patch",
+    "transposer+optimize",
+    "patch+optimize",
+    "transposer+patch+optimize",
+]
+"""Stages of an expansion: a layout, and what refines it."""
+
+
+class PatchSettings(Settings):
+    """The patch-based stage: a layout quilted in source coordinates, then search and vote over a pyramid."""
+
+    block: Annotated[float, Field(gt=0.05, le=0.9)] = 0.44
+    """Side of a quilted block, as a share of the exemplar's shorter side."""
+    overlap: Annotated[float, Field(gt=0.05, le=0.6)] = 0.42
+    """Overlap of neighbouring blocks, as a share of the block."""
+    tolerance: Annotated[float, Field(ge=0, le=10)] = 0.1
+    """Blocks whose error is within this share of the best may be drawn."""
+    occurrence: Annotated[float, Field(ge=0, le=100)] = 0.5
+    """How strongly parts of the exemplar that are already used are avoided."""
+    lattice: Literal["auto", "off"] = "auto"
+    """Keep the lattice of a regular texture; off treats every texture as irregular."""
+    refine: Annotated[int, Field(ge=0, le=1000)] = 40
+    """Blocks laid again over the worst seams."""
+    patch_px: Annotated[int, Field(ge=4, le=32)] = 8
+    """Side of the patches that are searched and voted."""
+    iterations: tuple[Annotated[int, Field(ge=0, le=50)], ...] = (2, 1, 1)
+    """Rounds of search and vote, one number per pyramid level from coarse to fine; () skips them."""
+    guide: Annotated[float, Field(ge=0, le=100)] = 2.0
+    """Weight of a guide map against the texture itself."""
+
+    @field_validator("iterations", mode="before")
+    @classmethod
+    def _list_to_tuple(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class OptimizeSettings(Settings):
+    """The statistics stage: gradient descent on the pixels until feature statistics are the exemplar's."""
+
+    loss: Literal["wasserstein", "gram"] = "wasserstein"
+    """Sliced Wasserstein distance of features (Heitz et al. 2021), or Gram matrices (Gatys et al. 2015)."""
+    iterations: Annotated[int, Field(ge=1, le=10000)] = 12
+    """Steps at full size after another stage."""
+    rate: Annotated[float, Field(gt=0, le=1)] = 0.003
+    """Step size of Adam after another stage."""
+    noise_iterations: Annotated[int, Field(ge=1, le=10000)] = 60
+    """Steps at each pyramid level when there is no other stage and noise is the start."""
+    noise_rate: Annotated[float, Field(gt=0, le=1)] = 0.03
+    """Step size of Adam from noise."""
+    patches: Annotated[float, Field(ge=0, le=100)] = 0.3
+    """Weight of the distance of Laplacian-pyramid patches against that of features."""
+
+
+class ExpandSettings(Settings):
+    """How `texsynth expand` works."""
+
+    method: Method = "patch+optimize"
+    """Stages, in this order."""
+    scale: Annotated[float, Field(gt=0, le=64)] = 2.0
+    """Output over exemplar, on both sides; `size` takes precedence."""
+    size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    """Width and height of the output in pixels."""
+    tileable: bool = False
+    """Make the output periodic: its right border continues at the left, its bottom at the top."""
+    variation: Fraction = 0.0
+    """Share of seeded noise mixed into the Transposer's self-similarity maps."""
+    patch: PatchSettings = PatchSettings()
+    """The patch-based stage."""
+    optimize: OptimizeSettings = OptimizeSettings()
+    """The statistics stage."""
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _list_to_tuple(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+
 MAX_PIXELS = 1 << 28
 """16384 x 16384."""
 
