@@ -109,8 +109,8 @@ def test_seeds_depend_on_seed_and_path_only() -> None:
 
 def work_that_raises(errors: dict[str, BaseException]) -> object:
     def work(item: Job) -> Written:
-        if item.content.key in errors:
-            raise errors[item.content.key]
+        if item.picture.key in errors:
+            raise errors[item.picture.key]
         return Written(1, 1)
 
     return work
@@ -142,7 +142,7 @@ def test_exit_codes(errors: dict[str, BaseException], code: int) -> None:
 
 
 def test_memory_errors_become_one_sentence() -> None:
-    from texsynth.batch.work import memory_guard
+    from texsynth.batch.files import memory_guard
 
     errors = [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9")]
     sentence = r"a\.png does not fit in memory; reduce it with --max-side"

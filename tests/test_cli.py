@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from texsynth.cli import app
 from texsynth.images import Picture, embedded_settings, read, write
-from texsynth.settings import Record
+from texsynth.settings import StylizeRecord
 from texsynth.strict_yaml import parse
 
 
@@ -65,7 +65,8 @@ def test_every_option_has_help() -> None:
 LIGHT = [
     "--help", "--version", "stylize --help", "presets list", "presets show photo", "stylize a.png",
     "stylize a b --strength 7", "stylize a b --bogus", "stylize a b --model x", "replay --help",
-    "doctor --help", "nosuch", "stylize a.png b.png",
+    "doctor --help", "nosuch", "stylize a.png b.png", "expand --help", "tile --help", "expand a.png --size 3",
+    "expand a.png --method magic", "expand a.png", "tile a.png -p fast", "replay a.png",
 ]  # fmt: skip
 
 
@@ -114,7 +115,7 @@ def test_settings_are_embedded(place: Path, model: Path) -> None:
     flags = ["--set", "transform.n_upd=3", "--level-strength", "4=0.5", "--seed", "7", "--preset", "bold"]
     assert run_cli("stylize", "cat.png", "wave.png", "-o", "o.jpg", "--model", model, *flags).exit_code == 0
     assert (place / "o.jpg.yaml").exists()
-    record = Record.model_validate(parse(embedded_settings(place / "o.jpg"), source="o.jpg"))
+    record = StylizeRecord.model_validate(parse(embedded_settings(place / "o.jpg"), source="o.jpg"))
     assert record.stylize.transform.model_dump()["n_upd"] == 3
     assert record.stylize.level_strength == {4: 0.5}
     assert record.stylize.style_scale == 1.5

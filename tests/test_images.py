@@ -16,6 +16,7 @@ from PIL import Image, ImageCms
 from texsynth.errors import InputError, OutputError, UsageError
 from texsynth.images import (
     Picture,
+    contact_sheet,
     embedded_settings,
     encode,
     output_format,
@@ -24,6 +25,7 @@ from texsynth.images import (
     read_rgb8,
     sidecar,
     store,
+    thumbnails,
     write,
 )
 from texsynth.images.colour import srgb_profile
@@ -317,3 +319,49 @@ def test_fit_within_only_reduces() -> None:
 def test_read_rgb8_cuts_16_bits(tmp_path: Path) -> None:
     write(Picture(np.full((4, 4, 3), 0x80FF, np.uint16)), tmp_path / "a.png")
     assert read_rgb8(tmp_path / "a.png").max() == 0x80
+
+
+@pytest.mark.parametrize(("name", "depth"), [("PNG", 8), ("PNG", 16), ("TIFF", 8), ("TIFF", 16), ("JPEG", 8)])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_grey_is_written_as_one_channel(name: str, depth: int, alpha: bool) -> None:
+    kind = np.uint16 if depth == 16 else np.uint8
+    grey = np.full((8, 9, 1), 200, kind)
+    picture = Picture(grey.repeat(3, 2), grey[..., 0] // 2 if alpha else None, grey=True)
+    data, _ = encode(picture, name, settings="a: 1")
+    found = read(data)
+    assert (found.grey, found.bit_depth) == (not (alpha and name == "TIFF"), depth)
+    opaque = alpha and name == "JPEG"  # laid over white
+    assert opaque or np.abs(found.rgb.astype(int) - 200).max() <= (2 if name == "JPEG" else 0)
+    assert (found.alpha is not None) == (alpha and name != "JPEG")
+    assert read(encode(picture, "WEBP")[0]).rgb.shape == (8, 9, 3)
+
+
+def test_data_has_no_profile() -> None:
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = icc.replace(b"rXYZ", b"tXYZ").replace(b"bXYZ", b"rXYZ").replace(b"tXYZ", b"bXYZ")
+    for pixels in (noise(), noise(dtype=np.uint16)):
+        data = bytes(imagecodecs.png_encode(pixels)) if pixels.dtype == np.uint16 else png(pixels)
+        tagged = data[:33] + chunk(b"iCCP", b"x\0\0" + zlib.compress(swapped)) + data[33:]
+        assert not np.array_equal(read(tagged).rgb, pixels)
+        picture = read(tagged, as_data=True)
+        assert np.array_equal(picture.rgb, pixels)
+        for name in ("PNG", "TIFF", "WEBP", "JPEG"):
+            with Image.open(io.BytesIO(encode(picture, name)[0])) as image:
+                assert not image.info.get("icc_profile")
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+
+
+def test_contact_sheet() -> None:
+    small, deep, large = Picture(noise()), Picture(noise(dtype=np.uint16)), Picture(noise(700, 35))
+    first = thumbnails([small, deep])
+    assert np.array_equal(first[0], small.rgb), "never enlarged"
+    second = thumbnails([small, large])
+    assert [cell.shape for cell in second] == [(3, 4, 3), (320, 16, 3)], "one scale"
+    sheet = contact_sheet([first, second])
+    assert sheet.rgb.shape == (12 + 6 + 12 + 320 + 12, 12 + 4 + 12 + 16 + 12, 3)
+    assert np.array_equal(sheet.rgb[12:18, 12:21], small.rgb)
+    clear = Picture(noise(), np.zeros((6, 9), np.uint8))
+    assert (thumbnails([clear])[0] == 255).all()

@@ -9,7 +9,7 @@ import pytest
 from texsynth import presets
 from texsynth.errors import UsageError
 from texsynth.presets import load, resolve
-from texsynth.settings import IFTSettings, StylizeSettings, WCTSettings
+from texsynth.settings import IFTSettings, Settings, StylizeSettings, WCTSettings
 from texsynth.strict_yaml import MAX_BYTES, dump, parse
 
 
@@ -23,17 +23,38 @@ def written(folder: Path, name: str, text: str) -> str:
     return str(path)
 
 
+DEFAULTS = {"stylize": "artistic", "expand": "balanced"}
+"""The preset of every command that equals its defaults."""
+
+
+def shipped(section: str) -> dict[str, Settings]:
+    """The presets that ship with settings for a command, resolved."""
+    loaded = {name: load(name) for name in presets.names()}
+    kind = presets.SECTIONS[section]
+    return {name: resolve(kind, p, [], {}) for name, p in loaded.items() if section in p.sections}
+
+
 @pytest.mark.parametrize("name", presets.names())
 def test_every_shipped_preset_is_sound(name: str) -> None:
     preset = load(name)
     assert preset.description
-    assert settings(preset=name) != StylizeSettings() or name == "artistic"
+    assert preset.sections
 
 
-def test_enough_presets_ship_and_all_differ() -> None:
-    resolved = [settings(preset=name) for name in presets.names()]
-    assert len(resolved) >= 6
+@pytest.mark.parametrize(("section", "name"), DEFAULTS.items())
+def test_one_preset_of_a_command_holds_its_defaults(section: str, name: str) -> None:
+    assert [n for n, s in shipped(section).items() if s == presets.SECTIONS[section]()] == [name]
+
+
+@pytest.mark.parametrize("section", presets.SECTIONS)
+def test_all_presets_differ(section: str) -> None:
+    resolved = list(shipped(section).values())
     assert all(a != b for i, a in enumerate(resolved) for b in resolved[:i])
+
+
+def test_enough_presets_ship() -> None:
+    assert len(shipped("stylize")) >= 6
+    assert {"fast", "balanced", "best"} <= set(shipped("expand"))
 
 
 def test_precedence(tmp_path: Path) -> None:
@@ -152,7 +173,8 @@ def test_scalars_are_read_as_in_yaml_1_2(text: str, value: object) -> None:
     assert type(found) is type(value)
 
 
-@pytest.mark.parametrize("name", presets.names())
-def test_resolved_settings_survive_yaml(name: str) -> None:
-    found = settings(preset=name)
-    assert StylizeSettings.model_validate(parse(dump(presets.as_tree(found)), source="test")) == found
+@pytest.mark.parametrize("section", presets.SECTIONS)
+def test_resolved_settings_survive_yaml(section: str) -> None:
+    for found in shipped(section).values():
+        again = parse(dump(presets.as_tree(found)), source="test")
+        assert presets.SECTIONS[section].model_validate(again) == found

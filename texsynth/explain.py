@@ -63,9 +63,15 @@ def _sentence(kind: type[BaseModel], error: Any) -> str:  # noqa: ANN401 (pydant
         return (
             f"unknown setting {str(path[-1])!r}{inside}{nearest(str(path[-1]), owner.get('properties', {}))}"
         )
+    if error["type"] == "missing":
+        return f"{key} is missing"
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        name = value.get("name") if isinstance(value, dict) else value
-        return f"{key} {name!r} is unknown; use one of {error['ctx'].get('expected_tags', 'the known names')}"
+        tag = error["ctx"]["discriminator"].strip("'")
+        name = value.get(tag) if isinstance(value, dict) else value
+        what = key if path else tag
+        return (
+            f"{what} {name!r} is unknown; use one of {error['ctx'].get('expected_tags', 'the known names')}"
+        )
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     return f"{key} is {value!r} but must be {_allowed(schema)}"

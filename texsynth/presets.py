@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from texsynth.errors import UsageError
 from texsynth.explain import nearest, validated
-from texsynth.settings import ExpandSettings, Settings, StylizeSettings
+from texsynth.settings import ExpandSettings, Settings, StylizeSettings, TransposerSettings
 from texsynth.strict_yaml import parse
 
 S = TypeVar("S", bound=Settings)
@@ -18,7 +18,11 @@ S = TypeVar("S", bound=Settings)
 Tree = dict[str | int, Any]
 """Nested settings as YAML holds them."""
 
-SECTIONS: dict[str, type[Settings]] = {"stylize": StylizeSettings, "expand": ExpandSettings}
+SECTIONS: dict[str, type[Settings]] = {
+    "stylize": StylizeSettings,
+    "expand": ExpandSettings,
+    "transposer": TransposerSettings,
+}
 """Sections of a preset, one per command, and the settings each is read into."""
 
 MAX_CHAIN = 16

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    field_validator,
+    model_validator,
+)
 
 Level = Annotated[int, Field(ge=1, le=5)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -125,21 +133,21 @@ Method = Literal[
 class PatchSettings(Settings):
     """The patch-based stage: a layout quilted in source coordinates, then search and vote over a pyramid."""
 
-    block: Annotated[float, Field(gt=0.05, le=0.9)] = 0.44
+    block: Annotated[float, Field(gt=0.05, le=0.9)] = 0.36
     """Side of a quilted block, as a share of the exemplar's shorter side."""
-    overlap: Annotated[float, Field(gt=0.05, le=0.6)] = 0.42
+    overlap: Annotated[float, Field(gt=0.05, le=0.5)] = 0.25
     """Overlap of neighbouring blocks, as a share of the block."""
     tolerance: Annotated[float, Field(ge=0, le=10)] = 0.1
     """Blocks whose error is within this share of the best may be drawn."""
-    occurrence: Annotated[float, Field(ge=0, le=100)] = 0.5
+    occurrence: Annotated[float, Field(ge=0, le=100)] = 0.6
     """How strongly parts of the exemplar that are already used are avoided."""
     lattice: Literal["auto", "off"] = "auto"
     """Keep the lattice of a regular texture; off treats every texture as irregular."""
-    refine: Annotated[int, Field(ge=0, le=1000)] = 40
-    """Blocks laid again over the worst seams."""
+    refine: Annotated[float, Field(ge=0, le=100)] = 2.0
+    """Blocks laid again over the worst seams, for each block of the layout."""
     patch_px: Annotated[int, Field(ge=4, le=32)] = 8
     """Side of the patches that are searched and voted."""
-    iterations: tuple[Annotated[int, Field(ge=0, le=50)], ...] = (2, 1, 1)
+    iterations: tuple[Annotated[int, Field(ge=0, le=50)], ...] = (2,)
     """Rounds of search and vote, one number per pyramid level from coarse to fine; () skips them."""
     guide: Annotated[float, Field(ge=0, le=100)] = 2.0
     """Weight of a guide map against the texture itself."""
@@ -170,7 +178,7 @@ class OptimizeSettings(Settings):
 class ExpandSettings(Settings):
     """How `texsynth expand` works."""
 
-    method: Method = "patch+optimize"
+    method: Method = "patch"
     """Stages, in this order."""
     scale: Annotated[float, Field(gt=0, le=64)] = 2.0
     """Output over exemplar, on both sides; `size` takes precedence."""
@@ -189,6 +197,45 @@ class ExpandSettings(Settings):
     @classmethod
     def _list_to_tuple(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value
+
+
+class TransposerSettings(Settings):
+    """How `texsynth train transposer` trains; the four variants of paper 004 are presets."""
+
+    encoder: Literal["own", "lite"] = "lite"
+    """Its own strided encoder, trained with the rest, or the features of the pretrained model, kept."""
+    gram: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the L1 distance of Gram matrices, relative to the target's."""
+    wasserstein: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the sliced Wasserstein distance, relative to the target's variance."""
+    perceptual: Annotated[float, Field(ge=0)] = 0.1
+    """Weight of the L1 distance of features place by place, relative to the target's."""
+    critic: Annotated[float, Field(ge=0)] = 0.2
+    """Weight of the patch critic (spectral norm, hinge)."""
+    residual: Annotated[float, Field(ge=0)] = 0.05
+    """Weight of the mean absolute residual; keeps the decoder from repainting what was copied."""
+    regions: Annotated[int, Field(ge=1, le=8)] = 1
+    """Spatial tags of the sliced Wasserstein distance: compare regions x regions parts one by one."""
+    directions: Annotated[int, Field(ge=1, le=1024)] = 24
+    """Random projections at each level."""
+    samples: Annotated[int, Field(ge=64)] = 1024
+    """Most positions of a level that are projected."""
+    procedural: Fraction = 0.3
+    """Share of procedural textures among the training targets."""
+    crop_px: Annotated[int, Field(ge=16, le=512)] = 64
+    """Side of the exemplar, a random crop of a target of twice this side."""
+    batch: Annotated[int, Field(ge=1)] = 6
+    """Targets per step."""
+    kernel_rate: Annotated[float, Field(gt=0)] = 1.5e-3
+    """Learning rate of the convolutions."""
+    rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Learning rate of everything else."""
+
+    @model_validator(mode="after")
+    def _has_a_loss(self) -> TransposerSettings:
+        if self.gram + self.wasserstein + self.perceptual + self.critic == 0:
+            raise ValueError("one of gram, wasserstein, perceptual and critic must be above 0")
+        return self
 
 
 MAX_PIXELS = 1 << 28
@@ -227,6 +274,13 @@ class Source(Settings):
     sha256: str
 
 
+class Sibling(Source):
+    """A map that was expanded like the exemplar."""
+
+    output: str
+    """Name of the file it was written to, beside the output."""
+
+
 class Versions(Settings):
     """What computed an output."""
 
@@ -234,8 +288,8 @@ class Versions(Settings):
     torch: str
 
 
-class Record(Settings):
-    """What `texsynth replay` needs to make an output again; embedded in every output."""
+class StylizeRecord(Settings):
+    """What `texsynth replay` needs to stylize a picture again."""
 
     command: Literal["stylize"] = "stylize"
     content: Source
@@ -247,3 +301,43 @@ class Record(Settings):
     """With device, dtype and threads as they were chosen."""
     model_sha256: str
     versions: Versions
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+class ExpandRecord(Settings):
+    """What `texsynth replay` needs to expand a texture, fill a hole in it, or make it seamless again."""
+
+    command: Literal["expand", "tile"]
+    exemplars: Annotated[tuple[Source, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    weights: Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(_as_tuple)] = ()
+    """Shares of the exemplars, one each; empty for equal ones."""
+    siblings: Annotated[tuple[Sibling, ...], BeforeValidator(_as_tuple)] = ()
+    mask: Source | None = None
+    """Where to sample."""
+    guide: Source | None = None
+    guide_of: Source | None = None
+    """What the guide's values look like on the exemplar."""
+    hole: Source | None = None
+    key: str
+    """Relative paths of the exemplars, joined by `+`, which seed it."""
+    index: Annotated[int, Field(ge=1)] = 1
+    """Which of the variations of `--count`."""
+    part: Annotated[int, Field(ge=0)] = 0
+    """0 in the texture itself, k in its k-th sibling."""
+    expand: ExpandSettings
+    run: RunSettings
+    """As in StylizeRecord."""
+    model_sha256: str
+    transposer_sha256: str | None = None
+    versions: Versions
+
+
+Record = Annotated[StylizeRecord | ExpandRecord, Field(discriminator="command")]
+"""What `texsynth replay` needs to make an output again; embedded in every output."""
+
+
+class Embedded(RootModel[Record]):
+    """A record as it is read from an output."""

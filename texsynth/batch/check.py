@@ -7,44 +7,53 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from texsynth import images
-from texsynth.batch.plan import Input, Job
+from texsynth.batch.plan import PIPE, Input, Job
 from texsynth.batch.run import Failed
 from texsynth.errors import InputError, OutputError, UsageError
 from texsynth.images.picture import DEEP_FORMATS
 from texsynth.settings import RunSettings
 
 
-def check_outputs(jobs: Sequence[Job], inputs: Iterable[Input], *, force: bool) -> None:
-    """Find collisions (UsageError), then outputs that exist or cannot be written (OutputError)."""
-    read = {os.path.realpath(item.path): item for item in inputs if item.piped is None}
-    taken: dict[str, Job] = {}
-    for job, path in _written(jobs):
+def check_outputs(
+    jobs: Sequence[Job], inputs: Iterable[Input], *, force: bool, also: Sequence[Path] = ()
+) -> None:
+    """Find collisions (UsageError), then outputs that exist or cannot be written (OutputError).
+
+    also: files that the run writes besides those of its jobs.
+    """
+    read = {os.path.realpath(item.path) for item in inputs if item.piped is None}
+    taken: dict[str, str] = {}
+    written = [*_written(jobs), *((str(path), path) for path in also)]
+    for owner, path in written:
         real = os.path.realpath(path)
         if real in read:
             raise UsageError(f"the output {path} is also an input; choose another name with -o")
+        if taken.get(real) == owner:
+            raise UsageError(f"two results of {owner} would both be written to {path}; rename one of them")
         if real in taken:
-            other = taken[real].content
-            raise UsageError(f"{other} and {job.content} would both be written to {path}; rename one of them")
-        taken[real] = job
-    for _, path in _written(jobs):
+            raise UsageError(f"{taken[real]} and {owner} would both be written to {path}; rename one of them")
+        taken[real] = owner
+    for _, path in written:
         if path.is_dir():
             raise OutputError(f"{path} is a folder; choose another name with -o")
         if path.exists() and not force:
             raise OutputError(f"{path} exists already; use --force to replace it")
-        _check_folder(path.parent)
+        check_folder(path.parent)
 
 
-def _written(jobs: Sequence[Job]) -> Iterator[tuple[Job, Path]]:
-    """Every file that the jobs will write."""
+def _written(jobs: Sequence[Job]) -> Iterator[tuple[str, Path]]:
+    """Every file that the jobs will write, with what it is made of."""
     for job in jobs:
-        if not job.to_pipe:
-            yield job, job.output
-            beside = images.sidecar(job.output)
-            if beside:
-                yield job, beside
+        for path in job.outputs:
+            if path != PIPE:
+                yield str(job.picture), path
+                beside = images.sidecar(path)
+                if beside:
+                    yield str(job.picture), beside
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """OutputError when nothing can be written into `folder`, which need not exist yet."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
@@ -67,7 +76,7 @@ def check_headers(jobs: Sequence[Job], style: Input, run: RunSettings) -> tuple[
     good, failed = [], []
     for job in jobs:
         try:
-            _probe(job.content, run)
+            _probe(job.picture, run)
             good.append(job)
         except InputError as error:
             failed.append(Failed(job, error))

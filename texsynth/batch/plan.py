@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from texsynth.errors import InputError, UsageError
 from texsynth.images import OUTPUT_SUFFIXES, SUFFIXES, output_format, read_bytes
@@ -23,6 +24,8 @@ class Input:
     path: Path
     key: str
     piped: bytes | None = None
+    recorded: str | None = None
+    """Path in the record of its outputs when that differs from `path`, because the file has moved."""
 
     def read(self) -> bytes:
         """The bytes of the file or of standard input."""
@@ -45,10 +48,18 @@ class Input:
 
 @dataclass(frozen=True)
 class Job:
-    """One content and the file its result goes to."""
+    """One picture and the file its result goes to."""
 
-    content: Input
+    picture: Input
     output: Path
+
+    role: ClassVar[str] = "content"
+    """What `picture` is to the command."""
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """All files that are written, PIPE among them."""
+        return (self.output,)
 
     @property
     def to_pipe(self) -> bool:
@@ -75,24 +86,33 @@ def find_inputs(arguments: Sequence[str], *, recursive: bool, piped: bytes | Non
 
 
 def pair(inputs: Sequence[Input], style: Input, output: str | None, *, suffix: str = ".png") -> list[Job]:
-    """Give every input its output.
+    """A stylize job for every input, by default with the output `CONTENT.STYLE.png`. Raises UsageError."""
+    names = [f"{i.stem}.{style.stem}{suffix}" for i in inputs]
+    return [Job(i, path) for i, path in zip(inputs, destinations(inputs, names, output), strict=True)]
 
-    output: None for `CONTENT.STYLE.png` in the current folder, `-`, a file, or a folder when it exists, ends
-    with a slash or when there are several inputs. Raises UsageError.
+
+def destinations(
+    inputs: Sequence[Input], names: Sequence[str], output: str | None, *, role: str = "contents"
+) -> list[Path]:
+    """Where the result of every input goes.
+
+    names: file names, one per input. output: None for these names in the current folder, `-`, a file, or a
+    folder when it exists, ends with a slash or when there are several inputs. role: what messages call the
+    inputs. Raises UsageError.
     """
     if output == "-":
         if len(inputs) > 1:
-            raise UsageError(f"{len(inputs)} contents cannot share standard output; use -o FOLDER")
-        return [Job(inputs[0], PIPE)]
+            raise UsageError(f"{len(inputs)} {role} cannot share standard output; use -o FOLDER")
+        return [PIPE]
     path = Path(output or ".")
     is_folder = output is None or path.is_dir() or output.endswith(("/", os.sep))
     if not is_folder and len(inputs) == 1:
         output_format(path)
-        return [Job(inputs[0], path)]
+        return [path]
     if not is_folder and path.suffix.lower() in OUTPUT_SUFFIXES:
-        raise UsageError(f"{len(inputs)} contents cannot share the output {path}; use -o FOLDER")
+        raise UsageError(f"{len(inputs)} {role} cannot share the output {path}; use -o FOLDER")
     inside = output is not None
-    return [Job(i, path / _parent(i, inside) / f"{i.stem}.{style.stem}{suffix}") for i in inputs]
+    return [path / _parent(i, inside) / name for i, name in zip(inputs, names, strict=True)]
 
 
 def _parent(item: Input, inside: bool) -> Path:

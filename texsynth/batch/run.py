@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from texsynth.batch.plan import Job
 from texsynth.errors import TexsynthError
+
+J = TypeVar("J", bound=Job)
 
 BUG, PARTLY_FAILED, ALL_FAILED, INTERRUPTED = 1, 3, 4, 130
 
@@ -78,8 +81,8 @@ class Report:
 
 
 def run(
-    jobs: Sequence[Job],
-    work: Callable[[Job], Written],
+    jobs: Sequence[J],
+    work: Callable[[J], Written],
     *,
     failed: Sequence[Failed] = (),
     on_outcome: Callable[[Outcome], None] | None = None,
@@ -103,7 +106,7 @@ def run(
     return report
 
 
-def _attempt(job: Job, work: Callable[[Job], Written]) -> Outcome:
+def _attempt(job: J, work: Callable[[J], Written]) -> Outcome:
     start = time.perf_counter()
     try:
         written = work(job)

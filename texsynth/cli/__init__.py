@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import texsynth
-from texsynth.cli import doctor, presets, replay, stylize, train
+from texsynth.cli import doctor, evaluate, expand, presets, replay, stylize, tile, train
 from texsynth.cli.app import App
 
 app = typer.Typer(
@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 
 commands: dict[str, Callable[..., None]] = {
+    "expand": expand.expand,
+    "tile": tile.tile,
     "stylize": stylize.stylize,
     "replay": replay.replay,
     "doctor": doctor.doctor,
@@ -32,6 +34,7 @@ for name, command in commands.items():
 for name, group in {
     "presets": presets.app,
     "train": train.app,
+    "evaluate": evaluate.app,
 }.items():
     app.add_typer(group, name=name)
 

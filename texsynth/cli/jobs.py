@@ -1,52 +1,95 @@
-"""From checked arguments to finished files: what the image commands have in common."""
+"""From planned jobs to finished files: what the image commands have in common."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from texsynth.cli.show import Screen
 from texsynth.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from texsynth.batch.plan import Input, Job
-    from texsynth.batch.run import Failed, Report, Written
-    from texsynth.settings import RunSettings, StylizeSettings
+    from texsynth.batch.run import Failed, Written
+    from texsynth.pipelines.progress import OnStep
+    from texsynth.settings import RunSettings
+
+J = TypeVar("J", bound="Job")
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is to be read and written."""
+class Work(Generic[J]):
+    """What is ready to do jobs: networks are loaded, devices chosen."""
 
-    pictures: Sequence[str]
+    do: Callable[[J, OnStep], Written]
+    detail: str
+    """A line for --verbose."""
+    notes: Sequence[str] = ()
+    finish: Callable[[], Sequence[Path]] = tuple
+    """Called after the last job, also an interrupted one. Returns further files that were written."""
+
+
+@dataclass(frozen=True)
+class Plan(Generic[J]):
+    """Jobs, at least one, and how they are checked and done."""
+
+    jobs: Sequence[J]
+    inputs: Sequence[Input]
+    """All files that are read."""
+    check: Callable[[], tuple[Sequence[J], Sequence[Failed]]]
+    """Look at the inputs: the jobs that can be done, and those that cannot. Raises what stops all."""
+    begin: Callable[[], Work[J]]
+    """Load what the work needs, torch with it."""
+    also: Sequence[Path] = ()
+    """Files that are written besides those of the jobs."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where results go and whether they may replace others."""
+
     output: str | None
-    suffix: str
-    recursive: bool
-    force: bool
+    suffix: str = "png"
+    """Format of results whose name is not given."""
+    force: bool = False
 
 
 def carry_out(
-    request: Request, settings: StylizeSettings, run: RunSettings, screen: Screen, *, dry_run: bool = False
+    plan: Plan[J], target: Target, run: RunSettings, screen: Screen, *, dry_run: bool = False
 ) -> int:
     """Check everything, then load the model and do the jobs. Returns the exit code."""
-    from texsynth.batch.check import check_depth, check_headers, check_outputs
+    from texsynth.batch.check import check_depth, check_outputs
     from texsynth.batch.run import Written
     from texsynth.batch.run import run as run_jobs
 
-    check_model(run.model)
-    jobs, style = _planned(request)
-    check_outputs(jobs, [*(job.content for job in jobs), style], force=request.force)
-    check_depth(jobs, run, f".{request.suffix}")
-    if jobs[0].to_pipe:
+    check_outputs(plan.jobs, plan.inputs, force=target.force, also=plan.also)
+    check_depth(plan.jobs, run, f".{target.suffix}")
+    if plan.jobs[0].to_pipe:
         _check_standard_output(screen)
-    good, failed = check_headers(jobs, style, run)
+    good, failed = plan.check()
     if dry_run:
         return run_jobs(good, lambda _: Written(0, 0), failed=failed, on_outcome=screen.planned).exit_code
     if good:
-        report = _do(good, failed, style, request, settings, run, screen)
+        with screen.progress(len(good)) as bar:
+            work = plan.begin()
+            for note in work.notes:
+                screen.note(note)
+            screen.detail(work.detail)
+
+            def do(job: J) -> Written:
+                bar.picture(str(job.picture) if job.to_pipe else job.output.name)
+                written = work.do(job, bar.step)
+                bar.advance()
+                return written
+
+            report = run_jobs(good, do, failed=failed, on_outcome=screen.outcome)
+            if report.done:
+                for path in work.finish():
+                    screen.result(str(path), preview=str(path))
     else:
         report = run_jobs([], lambda _: Written(0, 0), failed=failed, on_outcome=screen.outcome)
     screen.summary(report)
@@ -62,61 +105,39 @@ def check_model(name: str) -> None:
         raise UsageError(f"unknown model {name!r}{nearest(name, model_names())}, or give a .safetensors file")
 
 
-def _do(
-    jobs: Sequence[Job],
-    failed: Sequence[Failed],
-    style: Input,
-    request: Request,
-    settings: StylizeSettings,
-    run: RunSettings,
-    screen: Screen,
-) -> Report:
-    from texsynth.batch.run import run as run_jobs
-    from texsynth.batch.work import prepare, stylize_file
-
-    with screen.progress(len(jobs)) as bar:
-        prepared = prepare(style, settings, run)
-        for warning in prepared.warnings:
-            screen.note(warning)
-        screen.detail(f"model {prepared.model.name} on {prepared.run.device} in {prepared.run.dtype}")
-
-        def work(job: Job) -> Written:
-            bar.picture(job.content.path.name)
-            suffix = f".{request.suffix}"
-            written = stylize_file(job, prepared, force=request.force, suffix=suffix, on_step=bar.step)
-            bar.advance()
-            return written
-
-        return run_jobs(jobs, work, failed=failed, on_outcome=screen.outcome)
-
-
-def _planned(request: Request) -> tuple[list[Job], Input]:
-    """The jobs, at least one, and the style."""
-    from texsynth.batch.plan import find_inputs, pair
+def check_suffix(suffix: str) -> str:
+    """`--format` as a file name ends, like `.png`; UsageError when it cannot be written."""
     from texsynth.images import OUTPUT_SUFFIXES
 
-    *contents, style = request.pictures
-    if not contents:
-        raise UsageError(f"only {style!r} is given; a content and a style are needed")
-    if f".{request.suffix}" not in OUTPUT_SUFFIXES:
-        raise UsageError(f"--format is {request.suffix!r} but must be png, jpg, webp or tif")
-    if request.pictures.count("-") > 1:
+    if f".{suffix}" not in OUTPUT_SUFFIXES:
+        raise UsageError(f"--format is {suffix!r} but must be png, jpg, webp or tif")
+    return f".{suffix}"
+
+
+def piped(arguments: Sequence[str | None]) -> bytes | None:
+    """Standard input when one of the `arguments` is `-`. UsageError for two, InputError when it is empty."""
+    if arguments.count("-") > 1:
         raise UsageError("standard input (-) can be used for one picture only")
-    piped = _standard_input() if "-" in request.pictures else None
-    styles = find_inputs([style], recursive=False, piped=piped)
-    if len(styles) != 1 or Path(style).is_dir():
-        raise UsageError(f"the style {style!r} is a folder or several files; give one picture")
-    inputs = find_inputs(contents, recursive=request.recursive, piped=piped)
-    return pair(inputs, styles[0], request.output, suffix=f".{request.suffix}"), styles[0]
-
-
-def _standard_input() -> bytes:
+    if "-" not in arguments:
+        return None
     if sys.stdin.isatty():
         raise UsageError("standard input is a terminal; pipe a picture into it")
     data = sys.stdin.buffer.read()
     if not data:
         raise InputError("standard input is empty; pipe a picture into it")
     return data
+
+
+def machine_line(model: str, run: RunSettings) -> str:
+    """What computes, for --verbose."""
+    return f"model {model} on {run.device} in {run.dtype}"
+
+
+def other_weights(made_with: str | None, found: str | None, name: str) -> list[str]:
+    """What a replay says about weights that are not those of the record. made_with: None when all is fine."""
+    if made_with in (None, found):
+        return []
+    return [f"the result was made with other weights of {name}; expect a different picture"]
 
 
 def _check_standard_output(screen: Screen) -> None:

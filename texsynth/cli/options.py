@@ -29,17 +29,22 @@ def _remember(ctx: typer.Context, value: bool) -> bool:
 
 FILES, LOOK, MACHINE, SCREEN = "Files", "Look", "Machine", "Output on screen"
 
-Output = Annotated[
-    str | None,
-    typer.Option(
+
+def _output(default: str) -> object:
+    """The -o option of a command whose results are called `default` when no name is given."""
+    return typer.Option(
         "-o",
         "--output",
         metavar="FILE|FOLDER|-",
         help="Result: a file, a folder (made when missing if it ends with /), or - for standard output. "
-        "Default: CONTENT.STYLE.png here.",
+        f"Default: {default} here.",
         rich_help_panel=FILES,
-    ),
-]
+    )
+
+
+Output = Annotated[str | None, _output("CONTENT.STYLE.png")]
+ExpandOutput = Annotated[str | None, _output("NAME.expand.png")]
+TileOutput = Annotated[str | None, _output("NAME.tile.png")]
 Recursive = Annotated[
     bool, typer.Option("-r", "--recursive", help="Search folders inside folders.", rich_help_panel=FILES)
 ]
@@ -63,14 +68,17 @@ DryRun = Annotated[
 ]
 BitDepth = Annotated[
     int | None,
-    typer.Option(help="8 or 16 bits per channel. Default: those of the content.", rich_help_panel=FILES),
+    typer.Option(help="8 or 16 bits per channel. Default: those of the input.", rich_help_panel=FILES),
 ]
 Quality = Annotated[
     int | None, typer.Option(help="Of JPEG and WebP, 1 to 100. Default: 95.", rich_help_panel=FILES)
 ]
 MaxPixels = Annotated[
     int | None,
-    typer.Option(help="Refuse larger pictures before decoding. Default: 2^28.", rich_help_panel=FILES),
+    typer.Option(
+        help="Refuse larger pictures, before decoding, and larger results. Default: 2^28.",
+        rich_help_panel=FILES,
+    ),
 ]
 Frame = Annotated[
     int | None,
@@ -101,7 +109,7 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change one setting, like transform.pull=2. Repeatable.",
+        help="Change one setting of those that `texsynth presets show` lists. Repeatable.",
         rich_help_panel=LOOK,
     ),
 ]

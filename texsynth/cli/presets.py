@@ -19,11 +19,12 @@ def list_presets(as_json: options.Json = False) -> None:
     """List the presets that come with texsynth."""
     from texsynth.presets import load, names
 
-    found = {name: load(name).description for name in names()}
-    width = max(map(len, found), default=0)
-    for name, description in found.items():
-        line = json.dumps({"name": name, "description": description}, ensure_ascii=False)
-        typer.echo(line if as_json else f"{name:{width}}  {description}")
+    for name in (found := names()):
+        preset = load(name)
+        commands = list(preset.sections)
+        fields = {"name": name, "commands": commands, "description": preset.description}
+        text = f"{name:{max(map(len, found))}}  {', '.join(commands)}: {preset.description}"
+        typer.echo(json.dumps(fields, ensure_ascii=False) if as_json else text)
 
 
 @app.command("show")

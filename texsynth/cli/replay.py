@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from texsynth.cli import options
+from texsynth.cli.jobs import Plan, Target, carry_out, check_model
 from texsynth.cli.show import Screen
-from texsynth.errors import InputError
+from texsynth.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from texsynth.batch.plan import Job
-    from texsynth.settings import Record, Source
+    from texsynth.batch.plan import Input
+    from texsynth.settings import ExpandRecord, Record, RunSettings, Source, StylizeRecord
 
 
 def replay(
@@ -25,6 +28,13 @@ def replay(
     ] = None,
     content: Annotated[str | None, typer.Option(help="Where the content is now, if it moved.")] = None,
     style: Annotated[str | None, typer.Option(help="Where the style is now, if it moved.")] = None,
+    exemplar: Annotated[str | None, typer.Option(help="Where the only exemplar is now, if it moved.")] = None,
+    moved: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", metavar="OLD=NEW", help="Where any other input is now, if it moved. Repeatable."
+        ),
+    ] = None,
     device: options.Device = None,
     threads: options.Threads = None,
     force: options.Force = False,
@@ -34,69 +44,145 @@ def replay(
 ) -> None:
     """Make a result again from the settings inside it; its pictures must be unchanged.
 
-    On the same version, device and thread count the file is the same, byte for byte.
+    On the same version, device and thread count the file is the same, byte for byte. Sibling maps are made
+    again with their texture, or alone when OUTPUT is one of them.
     """
     from texsynth import images
     from texsynth.explain import validated
-    from texsynth.settings import Record
+    from texsynth.settings import Embedded, StylizeRecord
     from texsynth.strict_yaml import parse
 
-    record = validated(Record, parse(images.embedded_settings(result), source=str(result)), str(result))
-    target = output or str(result.with_name(f"{result.stem}.replay{result.suffix}"))
-    changed = {
-        key: value for key, value in {"device": device, "threads": threads}.items() if value is not None
-    }
-    run = validated(type(record.run), {**record.run.model_dump(), **changed}, "")
-    record = record.model_copy(update={"run": run})
-    sources = _located(record.content, content, result), _located(record.style, style, result)
-    screen = Screen(quiet, verbose, as_json, results=target != "-")
-    raise typer.Exit(_again(record, sources, target, result, screen, force=force))
+    text = images.embedded_settings(result)
+    record = validated(Embedded, parse(text, source=str(result)), str(result)).root
+    name = output or str(result.with_name(f"{result.stem}.replay{result.suffix}"))
+    target = Target(name, result.suffix.lower().lstrip("."), force)
+    run = _on_this_machine(record.run, device, threads)
+    check_model(run.model)
+    inputs = _Inputs(result, _pairs(moved or ()))
+    named = {"--content": content, "--style": style, "--exemplar": exemplar}
+    if isinstance(record, StylizeRecord):
+        plan: Plan[Any] = _stylize(record, inputs, named, run, target)
+    else:
+        plan = _expand(record, inputs, named, run, target)
+    inputs.check_all_used()
+    screen = Screen(quiet, verbose, as_json, results=target.output != "-")
+    raise typer.Exit(carry_out(plan, target, run, screen))
 
 
-def _again(
-    record: Record,
-    sources: tuple[Path, Path],
-    target: str,
-    result: Path,
-    screen: Screen,
-    *,
-    force: bool,
-) -> int:
-    from texsynth.batch.check import check_outputs
-    from texsynth.batch.plan import Input, pair
-    from texsynth.batch.run import Written
-    from texsynth.batch.run import run as run_jobs
-    from texsynth.cli.jobs import check_model
+def _stylize(
+    record: StylizeRecord, inputs: _Inputs, named: dict[str, str | None], run: RunSettings, target: Target
+) -> Plan[Any]:
+    from texsynth.batch.plan import pair
+    from texsynth.cli.stylize import stylize_plan
 
-    check_model(record.run.model)
-    content, style = Input(sources[0], record.key), Input(sources[1], sources[1].name)
-    jobs = pair([content], style, target)
-    check_outputs(jobs, [content, style], force=force)
-    from texsynth.batch.work import prepare, stylize_file
+    _refuse(named, ("--exemplar",), record)
+    content = inputs.find(record.content, record.key, named["--content"])
+    style = inputs.find(record.style, "", named["--style"])
+    jobs = pair([content], style, target.output)
+    return stylize_plan(jobs, style, record.stylize, run, target, made_with=record.model_sha256)
 
-    with screen.progress(1) as bar:
-        prepared = prepare(style, record.stylize, record.run)
-        if prepared.model.sha256 != record.model_sha256:
-            screen.note(
-                f"{result} was made with other weights of {record.run.model}; expect a different picture"
+
+def _expand(
+    record: ExpandRecord, inputs: _Inputs, named: dict[str, str | None], run: RunSettings, target: Target
+) -> Plan[Any]:
+    from texsynth.batch.expand_plan import ExpandJob, Task
+    from texsynth.batch.plan import PIPE, destinations
+    from texsynth.cli.texture import texture_plan
+
+    _refuse(named, ("--content", "--style"), record)
+    if named["--exemplar"] and len(record.exemplars) > 1:
+        raise UsageError(
+            f"--exemplar is for one exemplar, and {len(record.exemplars)} are mixed; use --input OLD=NEW"
+        )
+
+    def optional(source: Source | None) -> Input | None:
+        return inputs.find(source, "") if source else None
+
+    exemplars = tuple(inputs.find(source, record.key, named["--exemplar"]) for source in record.exemplars)
+    task = Task(
+        record.command,
+        exemplars,
+        record.weights,
+        tuple(inputs.find(source, "") for source in record.siblings),
+        optional(record.mask),
+        optional(record.guide),
+        optional(record.guide_of),
+        optional(record.hole),
+        recorded_key=record.key,
+    )
+    (path,) = destinations(exemplars[:1], [f"{inputs.result.stem}.replay.{target.suffix}"], target.output)
+    names = tuple(source.output for source in record.siblings)
+    folder = Path() if path == PIPE else path.parent
+    again = [Path(name) for name in names if record.part == 0]
+    beside = tuple(folder / f"{name.stem}.replay{name.suffix}" for name in again)
+    job = ExpandJob(exemplars[0], path, task, record.index, beside, names, record.part)
+    return texture_plan([job], record.expand, run, target, made_with=record)
+
+
+def _refuse(named: dict[str, str | None], options: Sequence[str], record: Record) -> None:
+    for option in options:
+        if named[option]:
+            raise UsageError(f"{option} does not apply, {record.command} made this file; use --input OLD=NEW")
+
+
+def _on_this_machine(run: RunSettings, device: str | None, threads: int | None) -> RunSettings:
+    from texsynth.explain import validated
+
+    given = {"device": device, "threads": threads}
+    changed = {key: value for key, value in given.items() if value is not None}
+    return validated(type(run), {**run.model_dump(), **changed}, "")
+
+
+def _pairs(moved: Sequence[str]) -> dict[str, str]:
+    """`OLD=NEW` as OLD to NEW."""
+    pairs = {}
+    for text in moved:
+        old, sign, new = text.partition("=")
+        if not (old and sign and new):
+            raise UsageError(f"--input {text!r} is not of the form OLD=NEW, like walls/brick.png=brick.png")
+        pairs[old] = new
+    return pairs
+
+
+@dataclass
+class _Inputs:
+    """The files that `result` was made from, where they are now."""
+
+    result: Path
+    moved: dict[str, str]
+    used: set[str] = field(default_factory=set)
+    seen: list[str] = field(default_factory=list)
+
+    def find(self, source: Source, key: str, moved: str | None = None) -> Input:
+        """The file of `source`, at `moved`, from here or beside the result, with the content it had.
+
+        Raises InputError.
+        """
+        from texsynth.batch.plan import Input
+        from texsynth.images import read_bytes
+
+        self.seen.append(source.path)
+        for old in (source.path, Path(source.path).name):
+            if moved is None and old in self.moved:
+                self.used.add(old)
+                moved = self.moved[old]
+        if source.path == "-" and not moved:
+            raise InputError(
+                f"{self.result} was made from standard input; name the file with --content, --style, "
+                f"--exemplar or --input -=FILE"
             )
+        path = Path(moved or source.path)
+        if not moved and not path.exists():
+            path = self.result.parent / source.path
+        if hashlib.sha256(read_bytes(path)).hexdigest() != source.sha256:
+            raise InputError(f"{path} has changed since {self.result} was made from it")
+        return Input(path, key or path.name, recorded=source.path)
 
-        def work(job: Job) -> Written:
-            return stylize_file(job, prepared, force=force, suffix=result.suffix, on_step=bar.step)
-
-        report = run_jobs(jobs, work, on_outcome=screen.outcome)
-    return report.exit_code
-
-
-def _located(source: Source, moved: str | None, result: Path) -> Path:
-    """The file of `source`, from here or beside `result`, with the content it had. Raises InputError."""
-    from texsynth.images import read_bytes
-
-    if source.path == "-" and not moved:
-        raise InputError(f"{result} was made from standard input; name the file with --content or --style")
-    path = Path(moved or source.path)
-    if not moved and not path.exists():
-        path = result.parent / source.path
-    if hashlib.sha256(read_bytes(path)).hexdigest() != source.sha256:
-        raise InputError(f"{path} has changed since {result} was made from it")
-    return path
+    def check_all_used(self) -> None:
+        """UsageError for an `--input` that is none."""
+        for old in self.moved:
+            if old not in self.used:
+                raise UsageError(
+                    f"--input {old}=...: {self.result} was not made from {old}; its inputs are "
+                    f"{', '.join(self.seen)}"
+                )

@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from texsynth.batch.plan import Job
     from texsynth.batch.run import Done, Failed, Outcome, Report
     from texsynth.pipelines.progress import Step
+
+SPEED_SECONDS = 900
+"""Time over which the speed is averaged for the time that is left; a picture may take minutes."""
 
 VERBOSE = "texsynth.verbose"
 """Key of the context's meta that says whether -v was given."""
@@ -69,28 +73,35 @@ class Screen:
         if isinstance(outcome, Failed):
             self._failed(outcome)
         else:
-            job = outcome.job
-            self.result(str(job.output), output=str(job.output), content=str(job.content.path))
+            self._files(outcome.job)
 
     def _done(self, done: Done) -> None:
         for warning in done.written.warnings:
-            self.note(f"{done.job.content}: {warning}")
-        self.result(
-            str(done.job.output),
-            output=str(done.job.output),
-            content=str(done.job.content.path),
+            self.note(f"{done.job.picture}: {warning}")
+        self._files(
+            done.job,
             width=done.written.width,
             height=done.written.height,
             seconds=round(done.seconds, 3),
         )
         self.detail(f"{done.job.output}: {done.seconds:.2f} s")
 
+    def _files(self, job: Job, **fields: object) -> None:
+        """The files of a job: a line each, or one JSON object, where siblings come after the output."""
+        names = [str(job.output), *(str(path) for path in job.outputs if path != job.output)]
+        beside = {"siblings": names[1:]} if names[1:] else {}
+        self.result(
+            "\n".join(names), output=names[0], **beside, **{job.role: str(job.picture.path)}, **fields
+        )
+
     def _failed(self, failure: Failed) -> None:
         bug = "" if failure.exit_code != 1 else f"this is a bug in texsynth: {type(failure.error).__name__}: "
         message = f"{bug}{failure.error}"
         complain(message)
         if self.as_json:
-            self.result("", content=str(failure.job.content.path), error=message, exit_code=failure.exit_code)
+            job = failure.job
+            fields = {job.role: str(job.picture.path)}
+            self.result("", **fields, error=message, exit_code=failure.exit_code)
         if bug and self.verbose:
             import traceback
 
@@ -106,17 +117,36 @@ class Screen:
 
     @contextmanager
     def progress(self, total: int) -> Iterator[Bar]:
-        """A bar over `total` pictures, on a terminal and unless --quiet."""
+        """A bar over `total` pictures with the time that is left, on a terminal and unless --quiet."""
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
         shown = console.is_terminal and not self.quiet
         # Results in a pipe must not be caught by the bar, which draws on standard error.
         to_terminal = sys.stdout.isatty()
         with Progress(
-            *columns, console=console, transient=True, disable=not shown, redirect_stdout=to_terminal
+            *columns,
+            console=console,
+            transient=True,
+            disable=not shown,
+            redirect_stdout=to_terminal,
+            speed_estimate_period=SPEED_SECONDS,
         ) as progress:
             yield Bar(progress, total)
 
@@ -129,14 +159,23 @@ class Bar:
         self._progress = progress
         self._pictures = progress.add_task("pictures", total=total, visible=total > 1)
         self._steps = progress.add_task("preparing", total=None)
+        self._name, self._last = "", 0
 
     def picture(self, name: str) -> None:
         """A new picture begins."""
+        self._name, self._last = name, 0
         self._progress.reset(self._steps, description=name)
+        # Rich measures speed between advances only, and shall know when the first picture began.
+        self._progress.advance(self._pictures, 1e-9)
 
     def step(self, step: Step) -> None:
-        """Part of a picture is done."""
-        self._progress.update(self._steps, completed=step.done, total=step.total)
+        """Part of a picture is done; a stage that starts anew is timed anew."""
+        if step.done < self._last:
+            self._progress.reset(self._steps)
+        self._last = step.done
+        self._progress.update(
+            self._steps, completed=step.done, total=step.total, description=f"{self._name}: {step.stage}"
+        )
 
     def advance(self) -> None:
         """A picture is finished."""

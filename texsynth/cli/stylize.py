@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.jobs import Request, carry_out
+from texsynth.cli.jobs import (
+    Plan,
+    Target,
+    Work,
+    carry_out,
+    check_suffix,
+    machine_line,
+    other_weights,
+    piped,
+)
 from texsynth.cli.show import Screen
+from texsynth.cli.values import given, look_settings, run_settings
 from texsynth.errors import UsageError
+
+if TYPE_CHECKING:
+    from texsynth.batch.plan import Input, Job
+    from texsynth.batch.run import Written
+    from texsynth.pipelines.progress import OnStep
+    from texsynth.settings import RunSettings, StylizeSettings
 
 Look = options.LOOK
 
@@ -88,9 +105,7 @@ def stylize(
 
     texsynth stylize photo.jpg painting.jpg -o out.png
     """
-    from texsynth.explain import validated
-    from texsynth.presets import load, resolve
-    from texsynth.settings import RunSettings, StylizeSettings
+    from texsynth.settings import StylizeSettings
 
     look = {
         "mode": None if photo is None else ("photo" if photo else "artistic"),
@@ -101,14 +116,61 @@ def stylize(
         "style_scale": style_scale,
     }
     sets = [*(assignments or ()), *map(_level_assignment, level_strength or ())]
-    settings = resolve(StylizeSettings, load(preset) if preset else None, sets, _given(look))
-    machine = {"model": model, "device": device, "dtype": dtype, "threads": threads, "seed": seed}
-    reading = {"max_pixels": max_pixels, "frame": frame, "max_side": max_side}
-    writing = {"bit_depth": bit_depth, "quality": quality}
-    run = validated(RunSettings, _given({**machine, **reading, **writing}), "")
-    request = Request(pictures, output, suffix.lower().lstrip("."), recursive, force)
+    settings = look_settings(StylizeSettings, preset, sets, given(look))
+    run = run_settings(
+        model=model, device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels,
+        frame=frame, max_side=max_side, bit_depth=bit_depth, quality=quality,
+    )  # fmt: skip
+    target = Target(output, suffix.lower().lstrip("."), force)
     screen = Screen(quiet, verbose, as_json, results=output != "-")
-    raise typer.Exit(carry_out(request, settings, run, screen, dry_run=dry_run))
+    jobs, chosen = _planned(pictures, target, recursive=recursive)
+    plan = stylize_plan(jobs, chosen, settings, run, target)
+    raise typer.Exit(carry_out(plan, target, run, screen, dry_run=dry_run))
+
+
+def stylize_plan(
+    jobs: Sequence[Job],
+    style: Input,
+    settings: StylizeSettings,
+    run: RunSettings,
+    target: Target,
+    *,
+    made_with: str | None = None,
+) -> Plan[Job]:
+    """How `jobs` are checked and done. made_with: hash of the weights that are expected, for a replay."""
+    from texsynth.batch.check import check_headers
+
+    def begin() -> Work[Job]:
+        from texsynth.batch.work import prepare, stylize_file
+
+        prepared = prepare(style, settings, run)
+
+        def do(job: Job, on_step: OnStep) -> Written:
+            return stylize_file(
+                job, prepared, force=target.force, suffix=f".{target.suffix}", on_step=on_step
+            )
+
+        notes = [*prepared.warnings, *other_weights(made_with, prepared.model.sha256, run.model)]
+        return Work(do, machine_line(prepared.model.name, prepared.run), notes)
+
+    inputs = [*(job.picture for job in jobs), style]
+    return Plan(jobs, inputs, lambda: check_headers(jobs, style, run), begin)
+
+
+def _planned(pictures: Sequence[str], target: Target, *, recursive: bool) -> tuple[list[Job], Input]:
+    """The jobs, at least one, and the style."""
+    from texsynth.batch.plan import find_inputs, pair
+
+    *contents, style = pictures
+    if not contents:
+        raise UsageError(f"only {style!r} is given; a content and a style are needed")
+    suffix = check_suffix(target.suffix)
+    data = piped(pictures)
+    styles = find_inputs([style], recursive=False, piped=data)
+    if len(styles) != 1 or Path(style).is_dir():
+        raise UsageError(f"the style {style!r} is a folder or several files; give one picture")
+    inputs = find_inputs(contents, recursive=recursive, piped=data)
+    return pair(inputs, styles[0], target.output, suffix=suffix), styles[0]
 
 
 def _level_assignment(text: str) -> str:
@@ -116,7 +178,3 @@ def _level_assignment(text: str) -> str:
     if not (level.strip().isdecimal() and sign and value):
         raise UsageError(f"--level-strength {text!r} is not of the form LEVEL=X, like 4=0.5")
     return f"level_strength.{level.strip()}={value}"
-
-
-def _given(values: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in values.items() if value is not None}

@@ -3,6 +3,7 @@
 from texsynth.images.decode import Header, probe, read, read_bytes, read_rgb8
 from texsynth.images.encode import embedded_settings, encode, sidecar, write
 from texsynth.images.picture import OUTPUT_SUFFIXES, SUFFIXES, Picture, output_format
+from texsynth.images.sheet import contact_sheet, thumbnails
 from texsynth.images.store import store
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "SUFFIXES",
     "Header",
     "Picture",
+    "contact_sheet",
     "embedded_settings",
     "encode",
     "output_format",
@@ -19,5 +21,6 @@ __all__ = [
     "read_rgb8",
     "sidecar",
     "store",
+    "thumbnails",
     "write",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import imagecodecs
@@ -71,12 +71,18 @@ def probe(
 
 
 def read(
-    source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS, frame: int | None = None
+    source: Path | bytes,
+    *,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    frame: int | None = None,
+    as_data: bool = False,
 ) -> Picture:
     """Decode a picture.
 
     source: a file or the bytes of one. name: what messages call it. max_pixels: refuse larger pictures.
-    frame: which frame of an animated picture or page of a TIFF, from 0. Raises InputError.
+    frame: which frame of an animated picture or page of a TIFF, from 0. as_data: the values are normals,
+    roughness or the like and no colours, so a colour profile is ignored. Raises InputError.
     """
     name = name or _name(source)
     data = read_bytes(source) if isinstance(source, Path) else source
@@ -84,10 +90,14 @@ def read(
         header = _checked(image, name, max_pixels, frame)
         if header.frames > 1:
             image.seek(frame or 0)
+        if as_data:
+            image.info.pop("icc_profile", None)
         deep = _deep_pixels(image, data, header.format, frame or 0)
         if deep is None:
-            return _from_pil(image, name, header.format)
-        return _from_deep(image, *deep, source_format=header.format)
+            picture = _from_pil(image, name, header.format)
+        else:
+            picture = _from_deep(image, *deep, source_format=header.format)
+    return replace(picture, is_data=as_data)
 
 
 def read_rgb8(path: Path) -> Pixels:

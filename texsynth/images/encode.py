@@ -19,6 +19,7 @@ from texsynth.images.decode import opened, read_bytes
 from texsynth.images.picture import (
     ALPHA_FORMATS,
     DEEP_FORMATS,
+    GREY_FORMATS,
     Picture,
     Pixels,
     as_depth,
@@ -63,11 +64,15 @@ def encode(
         picture = flattened(picture)
         warnings = (FLATTENED.format(name),)
     depth = picture.bit_depth if name in DEEP_FORMATS else 8
-    pixels = as_depth(picture.rgb, depth)
+    # Hardly any program reads grey TIFF with alpha, nor do we at 16 bits.
+    grey = picture.grey and name in GREY_FORMATS and (picture.alpha is None or name != "TIFF")
+    pixels = as_depth(picture.rgb[..., :1] if grey else picture.rgb, depth)
+    # The profile of sRGB describes three channels; grey without one is taken for sRGB everywhere.
+    profile = None if grey or picture.is_data else srgb_profile()
     if picture.alpha is not None:
         pixels = np.dstack([pixels, as_depth(picture.alpha, depth)])
     try:
-        return ENCODERS[name](np.ascontiguousarray(pixels), settings, quality), warnings
+        return ENCODERS[name](np.ascontiguousarray(pixels), settings, quality, profile), warnings
     except (OSError, ValueError) as error:  # for example a side beyond what JPEG or WebP can count
         size = f"{picture.width} x {picture.height}"
         raise OutputError(f"a {size} picture cannot be written as {name}: {error}") from error
@@ -95,18 +100,18 @@ def embedded_settings(path: Path) -> str:
     return text
 
 
-def _png(pixels: Pixels, settings: str, quality: int) -> bytes:  # noqa: ARG001
+def _png(pixels: Pixels, settings: str, quality: int, profile: bytes | None) -> bytes:  # noqa: ARG001
     if pixels.dtype == np.uint16:
-        return _with_chunks(bytes(imagecodecs.png_encode(pixels)), settings)
+        return _with_chunks(bytes(imagecodecs.png_encode(pixels)), settings, profile)
     info = PngImagePlugin.PngInfo()
     if settings:
         info.add_itxt(KEYWORD, settings)
-    return _save(pixels, "PNG", pnginfo=info)
+    return _save(pixels, "PNG", profile, pnginfo=info)
 
 
-def _with_chunks(png: bytes, settings: str) -> bytes:
+def _with_chunks(png: bytes, settings: str, profile: bytes | None) -> bytes:
     """Put profile and settings after the header chunk of a 16-bit `png`, which Pillow cannot write."""
-    chunks = [(b"iCCP", b"sRGB\0\0" + zlib.compress(srgb_profile()))]
+    chunks = [(b"iCCP", b"sRGB\0\0" + zlib.compress(profile))] if profile else []
     if settings:
         chunks.append((b"iTXt", KEYWORD.encode() + b"\0\0\0\0\0" + settings.encode()))
     parts = [
@@ -117,39 +122,44 @@ def _with_chunks(png: bytes, settings: str) -> bytes:
     return png[:header_end] + b"".join(parts) + png[header_end:]
 
 
-def _jpeg(pixels: Pixels, settings: str, quality: int) -> bytes:  # noqa: ARG001
-    return _save(pixels, "JPEG", quality=quality, subsampling="4:4:4", optimize=True)
+def _jpeg(pixels: Pixels, settings: str, quality: int, profile: bytes | None) -> bytes:  # noqa: ARG001
+    return _save(pixels, "JPEG", profile, quality=quality, subsampling="4:4:4", optimize=True)
 
 
-def _webp(pixels: Pixels, settings: str, quality: int) -> bytes:  # noqa: ARG001
-    return _save(pixels, "WEBP", quality=quality, lossless=quality == 100, exact=True)
+def _webp(pixels: Pixels, settings: str, quality: int, profile: bytes | None) -> bytes:  # noqa: ARG001
+    return _save(pixels, "WEBP", profile, quality=quality, lossless=quality == 100, exact=True)
 
 
-def _tiff(pixels: Pixels, settings: str, quality: int) -> bytes:  # noqa: ARG001
+def _tiff(pixels: Pixels, settings: str, quality: int, profile: bytes | None) -> bytes:  # noqa: ARG001
     import tifffile  # a quarter of a second that only TIFF pays
 
     buffer = io.BytesIO()
     tifffile.imwrite(
         buffer,
-        pixels,
-        photometric="rgb",
+        _plain(pixels),
+        photometric="rgb" if pixels.shape[2] >= 3 else "minisblack",
         extrasamples=["unassalpha"] if pixels.shape[2] == 4 else None,
         compression="zlib",
         predictor=True,
-        iccprofile=srgb_profile(),
+        iccprofile=profile,
         metadata=None,
         software="texsynth",
     )
     return buffer.getvalue()
 
 
-def _save(pixels: Pixels, name: str, **options: object) -> bytes:
+def _save(pixels: Pixels, name: str, profile: bytes | None, **options: object) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format=name, icc_profile=srgb_profile(), **options)
+    Image.fromarray(_plain(pixels)).save(buffer, format=name, icc_profile=profile, **options)
     return buffer.getvalue()
 
 
-ENCODERS: dict[str, Callable[[Pixels, str, int], bytes]] = {
+def _plain(pixels: Pixels) -> Pixels:
+    """(H, W) for a single channel, as libraries want it."""
+    return pixels[..., 0] if pixels.shape[2] == 1 else pixels
+
+
+ENCODERS: dict[str, Callable[[Pixels, str, int, bytes | None], bytes]] = {
     "PNG": _png,
     "JPEG": _jpeg,
     "WEBP": _webp,

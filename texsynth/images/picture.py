@@ -33,6 +33,9 @@ OUTPUT_SUFFIXES = {
 DEEP_FORMATS = frozenset({"PNG", "TIFF"})
 """Formats that hold 16 bits per channel."""
 
+GREY_FORMATS = frozenset({"PNG", "JPEG", "TIFF"})
+"""Formats that hold a single channel."""
+
 ALPHA_FORMATS = frozenset({"PNG", "WEBP", "TIFF"})
 """Formats that hold an alpha channel."""
 
@@ -41,7 +44,8 @@ ALPHA_FORMATS = frozenset({"PNG", "WEBP", "TIFF"})
 class Picture:
     """sRGB pixels, upright, with what is needed to write a picture of the same kind.
 
-    rgb: (H, W, 3) uint8 or uint16. alpha: (H, W) of the same type, or None.
+    rgb: (H, W, 3) uint8 or uint16. alpha: (H, W) of the same type, or None. grey: the three channels are
+    equal, and one is written. is_data: the values are no colours, so no colour profile is written.
     """
 
     rgb: Pixels
@@ -49,6 +53,7 @@ class Picture:
     source_format: str = "PNG"
     grey: bool = False
     warnings: tuple[str, ...] = ()
+    is_data: bool = False
 
     @property
     def bit_depth(self) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,18 @@ class LoopSettings:
     """Largest gradient norm; larger gradients are scaled down to it."""
     save_every: int = 100
     """Steps between checkpoints."""
+    rescues: int = 5
+    """How often a run may go back to its last good state because the loss was not finite."""
+
+
+class Stateful(Protocol):
+    """What learns beside the module, such as a critic, and is saved with it."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on exactly."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
 
 
 LossFunction = Callable[[torch.Generator], dict[str, Tensor]]
@@ -46,15 +58,20 @@ def run(
     resume: bool,
     autocast: Callable[[], AbstractContextManager[Any]],
     on_step: Callable[[int, Mapping[str, float]], None] | None = None,
+    companion: Stateful | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> None:
     """Train `module` in place. A killed run goes on from its checkpoint, bit for bit as if it had not been.
 
-    Raises InputError when there is nothing to resume, or when the loss is no longer finite.
+    companion: saved and restored with the module; `loss` trains it. A loss or gradient that is not finite
+    takes everything but the random numbers back to the last checkpoint, which `report` is told.
+    Raises InputError when there is nothing to resume, or when that has happened too often.
     """
-    log_path = checkpoint.with_suffix(".csv")
-    start = _restore(checkpoint, module, optimizer, rng, log_path, resume)
+    state = _State(checkpoint, module, optimizer, rng, companion)
+    step = state.start(resume)
     module.train()
-    for step in range(start, settings.steps):
+    rescues = 0
+    while step < settings.steps:
         optimizer.scale_rates(rate_factor(step, settings))
         with autocast():
             terms = loss(rng)
@@ -63,14 +80,24 @@ def run(
         total.backward()
         norm = nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
         if not math.isfinite(float(total.detach()) + float(norm)):
-            raise InputError(f"the loss is not finite at step {step}; lower the learning rate and resume")
+            rescues += 1
+            if rescues > settings.rescues:
+                raise InputError(
+                    f"the loss was not finite {rescues} times, last at step {step}; "
+                    "lower the learning rate and resume"
+                )
+            failed, step = step, state.load(random_numbers=False)
+            if report:
+                report(f"the loss was not finite at step {failed}; back to the state after step {step}")
+            continue
         optimizer.step()
         values = {name: float(t.detach()) for name, t in terms.items()}
-        _log(log_path, step, values)
+        _log(state.log, step, values)
+        step += 1
         if on_step:
-            on_step(step + 1, values)
-        if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
-            _save(checkpoint, module, optimizer, rng, step + 1)
+            on_step(step, values)
+        if step % settings.save_every == 0 or step == settings.steps:
+            state.save(step)
 
 
 def autocast_for(device: torch.device) -> Callable[[], AbstractContextManager[Any]]:
@@ -87,35 +114,57 @@ def rate_factor(step: int, settings: LoopSettings) -> float:
     return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / settings.steps)))
 
 
-def _save(path: Path, module: nn.Module, optimizer: Optimizer, rng: torch.Generator, step: int) -> None:
-    state = {
-        "module": module.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "rng": rng.get_state(),
-        "step": step,
-    }
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    os.replace(part, path)
+@dataclass(frozen=True)
+class _State:
+    """Everything a run changes, and the file it is kept in."""
 
+    path: Path
+    module: nn.Module
+    optimizer: Optimizer
+    rng: torch.Generator
+    companion: Stateful | None
 
-def _restore(
-    path: Path, module: nn.Module, optimizer: Optimizer, rng: torch.Generator, log_path: Path, resume: bool
-) -> int:
-    if not resume:
-        log_path.unlink(missing_ok=True)
+    @property
+    def log(self) -> Path:
+        return self.path.with_suffix(".csv")
+
+    def start(self, resume: bool) -> int:
+        """Step to begin with; a fresh run is saved first, so that there always is a good state."""
+        if resume:
+            if not self.path.exists():
+                raise InputError(f"there is no checkpoint {self.path} to resume from; start without --resume")
+            return self.load()
+        self.log.unlink(missing_ok=True)
+        self.save(0)
         return 0
-    if not path.exists():
-        raise InputError(f"there is no checkpoint {path} to resume from; start without --resume")
-    state = torch.load(path, weights_only=True)
-    module.load_state_dict(state["module"])
-    optimizer.load_state_dict(state["optimizer"])
-    rng.set_state(state["rng"])
-    step = int(state["step"])
-    if log_path.exists():  # rows after the checkpoint will be written again
-        kept = log_path.read_text().splitlines(keepends=True)[: step + 1]
-        log_path.write_text("".join(kept))
-    return step
+
+    def save(self, step: int) -> None:
+        state = {
+            "module": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rng": self.rng.get_state(),
+            "step": step,
+        }
+        if self.companion:
+            state["companion"] = self.companion.state_dict()
+        part = self.path.with_suffix(".part")
+        torch.save(state, part)
+        os.replace(part, self.path)
+
+    def load(self, *, random_numbers: bool = True) -> int:
+        """Go back to the file; new random numbers if the old ones led to a failure. Returns the step."""
+        state = torch.load(self.path, weights_only=True)
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.companion:
+            self.companion.load_state_dict(state["companion"])
+        if random_numbers:
+            self.rng.set_state(state["rng"])
+        step = int(state["step"])
+        if self.log.exists():  # rows after the checkpoint will be written again
+            kept = self.log.read_text().splitlines(keepends=True)[: step + 1]
+            self.log.write_text("".join(kept))
+        return step
 
 
 def _log(path: Path, step: int, values: Mapping[str, float]) -> None:

@@ -1,0 +1,210 @@
+"""The page of an evaluation in a real browser, without any network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from nets import waves
+
+from texsynth.batch.candidates import candidates
+from texsynth.batch.evaluate import PAGE, evaluate, write
+from texsynth.batch.evaluation import Plan
+from texsynth.batch.plan import find_inputs
+from texsynth.images import write as write_picture
+from texsynth.images.tensors import to_picture
+from texsynth.settings import ExpandSettings, RunSettings
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+HOSTILE = "<img src=x onerror=alert(1)>&\"'.png"
+"""A file name that would do something if it were not escaped."""
+
+
+def tool(*names: str) -> str:
+    """The first of these programs that is installed; skips the test without."""
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip(f"no {' or '.join(names)} on this machine")
+    return found
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three exemplars, one with markup in its name and one that is no picture, and three methods."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for name, seed in (("waves.png", 0.0), (HOSTILE, 1.0)):
+        write_picture(to_picture(waves(70, 90, seed), None, 8), folder / name)
+    (folder / "broken.png").write_bytes(b"no picture")
+    size = ExpandSettings()
+    plan = Plan(
+        find_inputs([str(folder)], recursive=False),
+        candidates(["tile", "mirror", "quilting"], (), size),
+        size,
+        RunSettings(device="cpu", threads=1),
+        crop=32,
+    )
+    write(evaluate(plan, Silent(), lambda what, error: None), folder / "out", force=False)
+    return folder / "out" / PAGE
+
+
+class Silent:
+    """Shows nothing."""
+
+    def picture(self, name: str) -> None: ...
+
+    def step(self, step: object) -> None: ...
+
+    def advance(self) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Chrome]:
+    """A headless browser that cannot reach any other machine."""
+    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    from selenium.webdriver.chrome.service import Service
+
+    options = selenium.ChromeOptions()
+    options.binary_location = tool("chromium", "google-chrome", "chromium-browser")
+    for flag in (
+        "headless=new",
+        "no-sandbox",
+        "disable-dev-shm-usage",
+        "disable-gpu",
+        "window-size=1000,900",
+        "force-device-scale-factor=1",
+        "host-resolver-rules=MAP * ~NOTFOUND",
+        "proxy-server=127.0.0.1:9",
+    ):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = selenium.Chrome(options=options, service=Service(tool("chromedriver")))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.fixture
+def browser(driver: Chrome, page: Path) -> Chrome:
+    """The page, freshly loaded."""
+    for log in ("browser", "performance"):
+        driver.get_log(log)
+    driver.get(page.as_uri())
+    return driver
+
+
+def column(browser: Chrome, table: int, heading: str) -> list[str]:
+    """Texts of a column of the table with this number, from top to bottom."""
+    return list(
+        browser.execute_script(
+            "const table = document.querySelectorAll('table')[arguments[0]];"
+            "const at = [...table.tHead.rows[0].cells].findIndex(c => c.textContent == arguments[1]);"
+            "const rows = [...table.tBodies[0].rows].filter(row => !row.hidden);"
+            "return rows.map(row => row.cells[at].textContent.trim())",
+            table,
+            heading,
+        )
+    )
+
+
+def click_heading(browser: Chrome, table: int, heading: str) -> None:
+    buttons = browser.find_elements("css selector", "table")[table].find_elements("css selector", "th button")
+    # By key, as without a mouse.
+    next(b for b in buttons if b.text == heading).send_keys("\n")
+
+
+def test_pictures_are_there_in_their_own_size(browser: Chrome, page: Path) -> None:
+    sizes = browser.execute_script(
+        "return Promise.all([...document.images].map(async i => {"
+        " await i.decode();"
+        " return [i.alt, i.naturalWidth, i.naturalHeight, i.getBoundingClientRect().width, i.height] }))"
+    )
+    assert len(sizes) == 2 * (1 + 1 + 3), "exemplar, truth and three methods, twice"
+    for alt, *size in sizes:
+        side = 32 if alt.endswith("exemplar") else 64
+        assert size == [side] * 4, alt
+    assert {alt.split(", ")[0] for alt, *_ in sizes} == {"waves.png", HOSTILE}
+
+
+def test_nothing_is_loaded_from_elsewhere_and_nothing_complains(browser: Chrome, page: Path) -> None:
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
+    assert page.as_uri() in urls, "requests are seen"
+    assert all(url.startswith("data:") or url == page.as_uri() for url in urls)
+    assert browser.get_log("browser") == []
+    assert "http" not in page.read_text().replace("http-equiv", "")
+
+
+def test_tables_sort_in_both_directions(browser: Chrome) -> None:
+    for heading in ("coherence", "seconds"):
+        click_heading(browser, 1, heading)
+        rising = [float(text) for text in column(browser, 1, heading) if text != "–"]
+        assert rising == sorted(rising)
+        click_heading(browser, 1, heading)
+        falling = [float(text) for text in column(browser, 1, heading) if text != "–"]
+        assert falling == sorted(rising, reverse=True)
+        assert len(rising) >= 3
+    assert column(browser, 1, "seconds")[-1] == "–", "the truth takes no time, and comes last"
+    click_heading(browser, 2, "method")
+    assert column(browser, 2, "method") == sorted(column(browser, 2, "method"))
+
+
+def test_filters_and_zoom(browser: Chrome) -> None:
+    field = browser.find_element("id", "filter")
+    field.send_keys("WAVE")
+    assert browser.find_element("id", "shown").text == "1 of 3 exemplars"
+    assert set(column(browser, 2, "exemplar")) == {"waves.png"}
+    browser.find_element("css selector", "input[value=mirror]").send_keys(" ")
+    assert "mirror" not in column(browser, 2, "method")
+    shown = "return [...document.images].filter(i => i.checkVisibility()).map(i => i.alt)"
+    assert browser.execute_script(shown) == [
+        f"waves.png, {what}" for what in ("exemplar", "truth", "tile", "quilting")
+    ]
+    browser.execute_script(
+        "const z = document.getElementById('zoom'); z.value = '3'; z.dispatchEvent(new Event('change'))"
+    )
+    width, rendering = browser.execute_script(
+        "const i = document.images[document.images.length - 1];"
+        "return [parseFloat(getComputedStyle(i).width), getComputedStyle(i).imageRendering]"
+    )
+    assert (width, rendering) == (192, "pixelated")
+
+
+def test_names_are_text_and_failures_are_shown(browser: Chrome, page: Path) -> None:
+    headings = browser.execute_script("return [...document.querySelectorAll('h3')].map(h => h.textContent)")
+    assert sorted(headings) == sorted([HOSTILE, "broken.png", "waves.png"])
+    assert "broken.png is not a picture" in browser.execute_script("return document.body.textContent")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_ink_stands_out_from_paper(browser: Chrome, scheme: str) -> None:
+    """Contrast of at least 7 to 1 for text and 4.5 to 1 for marks (WCAG 2.1, 1.4.3 and 1.4.6)."""
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    colours = browser.execute_script(
+        "const c = document.createElement('canvas').getContext('2d', {willReadFrequently: true});"
+        "const style = getComputedStyle(document.documentElement);"
+        "return ['paper', 'ink', 'link', 'good', 'bad'].map(name => {"
+        " c.fillStyle = style.getPropertyValue('--' + name); c.fillRect(0, 0, 1, 1);"
+        " return [...c.getImageData(0, 0, 1, 1).data].slice(0, 3) })"
+    )
+    paper, ink, *marks = (luminance(torch.tensor(rgb) / 255) for rgb in colours)
+    assert contrast(paper, ink) >= 7
+    assert all(contrast(paper, mark) >= 4.5 for mark in marks)
+
+
+def luminance(rgb: torch.Tensor) -> float:
+    linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float((linear * torch.tensor([0.2126, 0.7152, 0.0722])).sum())
+
+
+def contrast(a: float, b: float) -> float:
+    return (max(a, b) + 0.05) / (min(a, b) + 0.05)

@@ -1,0 +1,186 @@
+"""One variation of a texture from its exemplars and maps to its finished files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import texsynth
+from texsynth import presets
+from texsynth.batch.expand_plan import ExpandJob
+from texsynth.batch.files import Delivery, as_text, deliver, memory_guard
+from texsynth.batch.machine import decided
+from texsynth.batch.material import Map, Mask, Material
+from texsynth.batch.run import Written
+from texsynth.images import Picture
+from texsynth.images.picture import Pixels
+from texsynth.images.tensors import to_image, to_picture
+from texsynth.models.weights import ASSETS, file_hash
+from texsynth.ops.color import luma
+from texsynth.pipelines import expand as pipeline
+from texsynth.pipelines.progress import OnStep
+from texsynth.settings import ExpandRecord, ExpandSettings, RunSettings, Sibling, Source, Versions
+from texsynth.strict_yaml import dump
+from texsynth.texture.source import Exemplar
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The networks, and the settings with every `auto` decided."""
+
+    networks: pipeline.Networks
+    settings: ExpandSettings
+    run: RunSettings
+    transposer_sha256: str | None = None
+    """Of the embedded transposer, when the method needs it."""
+
+
+def prepare(settings: ExpandSettings, run: RunSettings) -> Prepared:
+    """Choose the device and load what the method needs."""
+    run, device, dtype = decided(run)
+    networks = pipeline.load_networks(settings, run.model, device, dtype)
+    digest = file_hash(ASSETS / "transposer.safetensors") if networks.transposer else None
+    return Prepared(networks, settings, run, digest)
+
+
+def expand_file(
+    job: ExpandJob,
+    material: Material,
+    prepared: Prepared,
+    *,
+    force: bool = False,
+    suffix: str = ".png",
+    on_step: OnStep | None = None,
+    on_picture: Callable[[Picture], None] | None = None,
+) -> Written:
+    """Make and write one variation and its siblings.
+
+    suffix: the format of an output to standard output. on_picture: is handed the texture.
+    """
+    run = prepared.run
+    with memory_guard(job.picture, job.task.cure):
+        result = _computed(job, material, prepared, on_step)
+        pictures = [_texture(result.image, material, run)]
+        for values, like in zip(result.siblings, material.siblings, strict=True):
+            pictures.append(_as_map(values, like.picture))
+    record = _record(job, material, prepared)
+    deliveries = [
+        Delivery(pictures[part], path, dump(presets.as_tree(record.model_copy(update={"part": part}))))
+        for part, path in job.parts
+    ]
+    # The texture last: when it is there, all is there.
+    warnings = deliver(deliveries[::-1], quality=run.quality, force=force, suffix=suffix)
+    if on_picture:
+        on_picture(pictures[0])
+    shown = deliveries[0].picture
+    return Written(shown.width, shown.height, material.warnings + result.notes + warnings)
+
+
+def _computed(
+    job: ExpandJob, material: Material, prepared: Prepared, on_step: OnStep | None
+) -> pipeline.Expanded:
+    settings, networks = prepared.settings, prepared.networks
+    rng = torch.Generator().manual_seed(job.seed(prepared.run.seed))
+    exemplars = _exemplars(job, material)
+    if job.task.command == "tile":
+        return pipeline.tile(exemplars[0], settings, networks, rng=rng, on_step=on_step)
+    hole = material.hole_mask
+    if hole is not None:
+        return pipeline.fill(exemplars[0], _from_mask(hole), settings, networks, rng=rng, on_step=on_step)
+    guide = None
+    if material.guide:
+        guide = _guide(material.guide, alone=material.guide_of is None)
+    return pipeline.expand(exemplars, settings, networks, guide=guide, rng=rng, on_step=on_step)
+
+
+def _exemplars(job: ExpandJob, material: Material) -> list[Exemplar]:
+    weights = job.task.weights or (1.0,) * len(material.exemplars)
+    siblings = tuple(_values(found.picture) for found in material.siblings)
+    return [
+        Exemplar(
+            image=to_image(found.picture),
+            siblings=siblings,
+            mask=None if allowed is None else _from_mask(allowed),
+            guide=_guide(material.guide_of, alone=False) if material.guide_of else None,
+            weight=weight,
+        )
+        for found, allowed, weight in zip(material.exemplars, material.allowed, weights, strict=True)
+    ]
+
+
+def _from_mask(mask: Mask) -> Tensor:
+    return torch.from_numpy(mask.astype(np.float32))[None, None]
+
+
+def _guide(guide: Map, *, alone: bool) -> Tensor:
+    """(1, 3, H, W); (1, 1, H, W), its lightness, when it is `alone` and meets the exemplar's lightness."""
+    image = to_image(guide.picture)
+    return luma(image) if alone else image
+
+
+def _values(picture: Picture) -> Tensor:
+    """All channels of a map as they are, alpha among them. Returns (1, c, H, W) in [0, 1], c from 1 to 4."""
+    image = to_image(picture)[:, : 1 if picture.grey else 3]
+    if picture.alpha is None:
+        return image
+    alpha = picture.alpha.astype(np.float32) / np.iinfo(picture.alpha.dtype).max
+    return torch.cat([image, torch.from_numpy(alpha)[None, None]], 1)
+
+
+def _as_map(values: Tensor, like: Picture) -> Picture:
+    """The inverse of `_values`: a picture of the kind of `like`."""
+    colours = 1 if like.grey else 3
+    picture = to_picture(values[:, :colours].expand(-1, 3, -1, -1), None, like.bit_depth)
+    alpha = None
+    if like.alpha is not None:
+        alpha = to_picture(values[:, colours:].expand(-1, 3, -1, -1), None, like.bit_depth).rgb[..., 0]
+    return replace(picture, alpha=alpha, grey=like.grey, is_data=True)
+
+
+def _texture(image: Tensor, material: Material, run: RunSettings) -> Picture:
+    """The opaque result at the exemplar's depth, grey when all exemplars are."""
+    pictures = [found.picture for found in material.exemplars]
+    grey = all(picture.grey for picture in pictures)
+    if grey:
+        image = image.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    depth = run.bit_depth or max(picture.bit_depth for picture in pictures)
+    return replace(to_picture(image, _kept_alpha(material), depth), grey=grey)
+
+
+def _kept_alpha(material: Material) -> Pixels | None:
+    """A filled picture stays transparent where it was, except in the hole."""
+    hole, alpha = material.hole_mask, material.exemplars[0].picture.alpha
+    if hole is None or alpha is None or alpha.min() == np.iinfo(alpha.dtype).max:
+        return None
+    return np.where(hole, np.iinfo(alpha.dtype).max, alpha).astype(alpha.dtype)
+
+
+def _record(job: ExpandJob, material: Material, prepared: Prepared) -> ExpandRecord:
+    return ExpandRecord(
+        command=job.task.command,
+        exemplars=tuple(found.source for found in material.exemplars),
+        weights=job.task.weights,
+        siblings=tuple(
+            Sibling(path=found.source.path, sha256=found.source.sha256, output=as_text(name))
+            for found, name in zip(material.siblings, job.names, strict=True)
+        ),
+        mask=_source(material.mask),
+        guide=_source(material.guide),
+        guide_of=_source(material.guide_of),
+        hole=_source(material.hole),
+        key=as_text(job.task.key),
+        index=job.index,
+        expand=prepared.settings,
+        run=prepared.run,
+        model_sha256=prepared.networks.model.sha256,
+        transposer_sha256=prepared.transposer_sha256,
+        versions=Versions(texsynth=texsynth.__version__, torch=torch.__version__),
+    )
+
+
+def _source(found: Map | None) -> Source | None:
+    return found.source if found else None

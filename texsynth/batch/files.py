@@ -1,0 +1,107 @@
+"""What every job does around its work: read its pictures, note where they came from, write its files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from texsynth import images
+from texsynth.batch.plan import PIPE, Input
+from texsynth.errors import InputError, MemoryExhaustedError, OutputError
+from texsynth.settings import RunSettings, Source
+
+NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+"""How torch says on its various devices that memory is exhausted."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A finished picture, the file it goes to (or PIPE), and the settings that it carries."""
+
+    picture: images.Picture
+    path: Path
+    settings: str
+
+
+@contextmanager
+def memory_guard(what: object, cure: str = "reduce it with --max-side") -> Iterator[None]:
+    """Turn every way of running out of memory into one error."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in NO_MEMORY):
+            raise
+        raise MemoryExhaustedError(f"{what} does not fit in memory; {cure}") from error
+
+
+def read_input(item: Input, run: RunSettings, *, as_data: bool = False) -> tuple[images.Picture, Source]:
+    """Decode a picture, and what a record says about it. as_data: values that are no colours."""
+    data = item.read()
+    with memory_guard(item):
+        picture = images.read(
+            data, name=str(item), max_pixels=run.max_pixels, frame=run.frame, as_data=as_data
+        )
+    return picture, Source(path=recorded_path(item), sha256=hashlib.sha256(data).hexdigest())
+
+
+def refuse_transparent(item: Input, picture: images.Picture) -> None:
+    """InputError when nothing of `picture` can be seen."""
+    if picture.alpha is not None and not picture.alpha.any():
+        raise InputError(f"{item} is fully transparent, so there is nothing to measure")
+
+
+def recorded_path(item: Input) -> str:
+    """The path of `item` as text: names of files need not be text, settings must be."""
+    return item.recorded or as_text(str(item.path))
+
+
+def as_text(name: str) -> str:
+    """A file name with what is not text replaced."""
+    return os.fsencode(name).decode(errors="replace")
+
+
+def deliver(
+    deliveries: Sequence[Delivery], *, quality: int, force: bool, suffix: str = ".png"
+) -> tuple[str, ...]:
+    """Write files, all or none of the new ones. suffix: format of standard output. Returns warnings."""
+    warnings: tuple[str, ...] = ()
+    made: list[Path] = []
+    try:
+        for delivery in deliveries:
+            fresh = [] if delivery.path == PIPE else [p for p in _files(delivery.path) if not p.exists()]
+            warnings += _write(delivery, quality=quality, force=force, suffix=suffix)
+            made += fresh
+    except BaseException:
+        # Siblings without their texture are of no use to anyone.
+        for path in made:
+            path.unlink(missing_ok=True)
+        raise
+    return warnings
+
+
+def _files(path: Path) -> list[Path]:
+    beside = images.sidecar(path)
+    return [path, beside] if beside else [path]
+
+
+def _write(delivery: Delivery, *, quality: int, force: bool, suffix: str) -> tuple[str, ...]:
+    picture, path, text = delivery.picture, delivery.path, delivery.settings
+    if path != PIPE:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"the folder {path.parent} cannot be made: {error.strerror}") from error
+        return images.write(picture, path, settings=text, quality=quality, force=force)
+    name = images.output_format(Path(f"-{suffix}"))
+    data, warnings = images.encode(picture, name, settings=text, quality=quality)
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        raise OutputError(f"standard output cannot be written: {(error.strerror or '').lower()}") from error
+    return warnings

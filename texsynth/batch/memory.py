@@ -1,0 +1,73 @@
+"""How much memory an expansion takes and how much there is, roughly and before any work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from texsynth.errors import MemoryExhaustedError
+
+BASE_BYTES = 300 << 20
+"""Of the program, torch and the networks."""
+
+BYTES_PER_PIXEL = {"transposer": 100, "patch": 120, "optimize": 40}
+"""Of an output while a stage works, about four fifths of what was measured; `optimize` works in tiles."""
+
+NOISE_BYTES_PER_PIXEL = 500
+"""Of `optimize` alone, which starts from noise and takes features of the whole output."""
+
+SIBLING_BYTES_PER_PIXEL = 36
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def check_memory(name: object, width: int, height: int, *, method: str, siblings: int = 0, cure: str) -> None:
+    """Refuse an output that cannot fit. MemoryExhaustedError with the sizes and the `cure`.
+
+    The estimate is a lower bound: what passes may still turn out too large, what does not pass is hopeless.
+    """
+    available = available_bytes()
+    needed = BASE_BYTES + width * height * bytes_per_pixel(method, siblings)
+    if available is not None and needed > available:
+        raise MemoryExhaustedError(
+            f"{name}: an output of {width} x {height} pixels needs at least {_size(needed)} of memory, "
+            f"and {_size(available)} are free; {cure}"
+        )
+
+
+def bytes_per_pixel(method: str, siblings: int) -> int:
+    """Of the stage of `method` that takes most, with so many sibling maps."""
+    stages = [BYTES_PER_PIXEL[stage] for stage in method.split("+")]
+    most = NOISE_BYTES_PER_PIXEL if method == "optimize" else max(stages)
+    return most + siblings * SIBLING_BYTES_PER_PIXEL
+
+
+def available_bytes() -> int | None:
+    """Memory that this process may still take, limits of containers included; None where nobody says."""
+    found = [bytes_ for bytes_ in (_system(), _container()) if bytes_ is not None]
+    return min(found, default=None)
+
+
+def _system() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name == "MemAvailable":
+                return int(value.split()[0]) * 1024
+        # Without that line, what is unused is less than what is available, but the best there is.
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError, IndexError):
+        return None
+
+
+def _container() -> int | None:
+    try:
+        limit = (CGROUP / "memory.max").read_text().strip()
+        used = int((CGROUP / "memory.current").read_text())
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else max(0, int(limit) - used)
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 10 << 30 else f"{count >> 20} MiB"

@@ -1,0 +1,46 @@
+"""Contact sheets: many pictures on one, small, each row at one scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from texsynth.images.encode import flattened
+from texsynth.images.picture import Picture, Pixels, as_depth
+
+CELL_PX = 320
+GAP_PX = 12
+PAPER = 236
+
+
+def thumbnails(pictures: Sequence[Picture]) -> list[Pixels]:
+    """`pictures` over white at one scale, which lets the largest fit a cell; never enlarged.
+
+    Returns (H, W, 3) uint8 arrays, at least 1x1.
+    """
+    longest = max(max(picture.width, picture.height) for picture in pictures)
+    scale = min(1.0, CELL_PX / longest)
+    return [_reduced(picture, scale) for picture in pictures]
+
+
+def contact_sheet(rows: Sequence[Sequence[Pixels]]) -> Picture:
+    """`rows` of (H, W, 3) uint8 thumbnails on one sheet, each row aligned at its top."""
+    width = max(sum(cell.shape[1] + GAP_PX for cell in cells) for cells in rows) + GAP_PX
+    height = sum(max(cell.shape[0] for cell in cells) + GAP_PX for cells in rows) + GAP_PX
+    sheet = np.full((height, width, 3), PAPER, np.uint8)
+    top = GAP_PX
+    for cells in rows:
+        left = GAP_PX
+        for cell in cells:
+            sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
+            left += cell.shape[1] + GAP_PX
+        top += max(cell.shape[0] for cell in cells) + GAP_PX
+    return Picture(sheet)
+
+
+def _reduced(picture: Picture, scale: float) -> Pixels:
+    rgb = as_depth(flattened(picture).rgb, 8)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return rgb if scale == 1 else np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))

@@ -1,0 +1,270 @@
+"""The Transposer: texture synthesis in one pass, any exemplar to any size (Liu et al. 2020; paper 004).
+
+Encoder, self-similarity map at three scales, transposed convolution of the map with filters made from the
+features, decoder. Deviations from paper 004, each for a reason:
+- The map is extended along its own peaks to the size of the output (`texture.placement`), so that any size
+  takes one pass, and on a torus the output is periodic.
+- The transposed convolution is divided by the sum of its weights, biases come from global means, and features
+  are normalised per pixel, so that nothing depends on the size or on the batch.
+- Pixels are copied from the exemplar; the network chooses from which copy (`transposer_copy`), and its
+  decoder's picture is added as a residual that starts at zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from texsynth.errors import InputError, ModelError
+from texsynth.models.transposer_copy import CopyHead, high_pass
+from texsynth.models.transposer_parts import (
+    REACH,
+    SCALES,
+    OwnEncoder,
+    TransposedScale,
+    convolve,
+    exact,
+    resize,
+    scale_size,
+)
+from texsynth.models.vgg import Encoder, inference
+from texsynth.models.weights import ASSETS, expected_hashes, file_hash, part, read_weights
+from texsynth.ops.resample import pad_to_multiple
+from texsynth.texture.placement import Layout, place
+from texsynth.texture.self_similarity import self_difference
+
+MIN_SIDE = 16
+"""Smallest side of an exemplar."""
+
+FILTERS = (16, 24, 32)
+"""Channels of the filters at 1/2, 1/4 and 1/8."""
+
+DECODED = 16
+"""Channels of the decoder at half size."""
+
+OWN_WIDTHS = (16, 32, 48, 64)
+"""Channels of the own encoder at full size and at the three scales."""
+
+
+class Transposer(nn.Module):
+    """Exemplar to texture."""
+
+    def __init__(
+        self, encoder: OwnEncoder | Encoder, filters: Sequence[int] = FILTERS, decoded: int = DECODED
+    ) -> None:
+        """encoder: its own, or a VGG-shaped one with levels up to 4, which stays as it is."""
+        super().__init__()
+        self.encoder = encoder
+        self.dtype = torch.float32
+        """Number type of the convolutions in `expand`; all else stays in float32."""
+        self.own = isinstance(encoder, OwnEncoder)
+        if not self.own:
+            encoder.requires_grad_(False)
+        channels = encoder.widths[1 : SCALES + 1]
+        for scale in range(1, SCALES + 1):
+            self.add_module(f"scale{scale}", TransposedScale(channels[scale - 1], filters[scale - 1]))
+        widths = (decoded, *filters[1:], 0)
+        for scale in range(1, SCALES + 1):
+            inputs = filters[scale - 1] + widths[scale]
+            self.add_module(f"decode{scale}", nn.Conv2d(inputs, widths[scale - 1], 3))
+        self.copy = CopyHead(channels[0], decoded)
+        self.residual1 = nn.Conv2d(decoded, 8, 3)
+        self.residual2 = nn.Conv2d(8 + 3, 16, 3)
+        self.residual3 = nn.Conv2d(16, 3, 3)
+        nn.init.zeros_(self.residual3.weight)
+        assert self.residual3.bias is not None
+        nn.init.zeros_(self.residual3.bias)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> Transposer:
+        """Build from a state dict; its shapes decide the encoder's kind and all widths.
+
+        Raises KeyError or RuntimeError for another layout.
+        """
+        inside = part(state, "encoder")
+        encoder: OwnEncoder | Encoder
+        if "conv0.weight" in inside:
+            names = ["conv0", *(f"down{scale}" for scale in range(1, SCALES + 1))]
+            encoder = OwnEncoder([inside[f"{name}.weight"].shape[0] for name in names])
+        else:
+            encoder = Encoder.from_state(inside)
+        filters = [state[f"scale{scale}.filter.weight"].shape[0] for scale in range(1, SCALES + 1)]
+        net = cls(encoder, filters, state["decode1.weight"].shape[0])
+        net.load_state_dict({key: value.float() for key, value in state.items()})
+        return net
+
+    def trained(self) -> list[nn.Parameter]:
+        """Parameters that training changes; a pretrained encoder's are not among them."""
+        return [p for p in self.parameters() if p.requires_grad]
+
+    def features(self, exemplar: Tensor) -> list[Tensor]:
+        """Features of (N, 3, h, w) at 1/2, 1/4, 1/8 of its sides, rounded up to multiples of 8."""
+        padded = pad_to_multiple(exemplar, 2**SCALES, MIN_SIDE)
+        if isinstance(self.encoder, OwnEncoder):
+            found: list[Tensor] = self.encoder(padded)
+            return found
+        with torch.no_grad():
+            levels: list[Tensor] = self.encoder(padded, SCALES + 1)
+        return levels[1:]
+
+    def forward(
+        self, exemplar: Tensor, layouts: Sequence[Layout], extras: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Synthesize along given layouts, one for each exemplar.
+
+        exemplar: (N, 3, h, w) in [0, 1], h and w at least 16; extras: (N, k, h, w), which go where the pixels
+        go.
+        Returns (image (N, 3, H, W), not clamped; the copied channels (N, 3 + k, H, W)).
+        """
+        size, circular = layouts[0].size, layouts[0].circular
+        features = self.features(exemplar)
+        decoded = self._decode(features, layouts)
+        sources = exemplar if extras is None else torch.cat([exemplar, extras], 1)
+        copied: Tensor = self.copy(exemplar, features[0], decoded, layouts, sources)
+        inner = F.relu(convolve(self.residual1, decoded, circular))
+        inner = resize(inner, _canvas(size, circular), circular)[..., : size[0], : size[1]]
+        fine = F.relu(convolve(self.residual2, torch.cat([inner, copied[:, :3]], 1), circular))
+        fine = convolve(self.residual3, fine, circular)
+        # In units of the exemplar's contrast, so that a plain exemplar stays plain.
+        contrast = exemplar.std((2, 3), keepdim=True).mean(1, keepdim=True)
+        return copied[:, :3] + contrast * exact(fine), copied
+
+    def _decode(self, features: Sequence[Tensor], layouts: Sequence[Layout]) -> Tensor:
+        """Three scales of transposed convolutions, decoded up to half size: (N, DECODED, H / 2, W / 2)."""
+        first = layouts[0]
+        canvas = _canvas(first.size, first.circular)
+        x: Tensor | None = None
+        for scale in range(SCALES, 0, -1):
+            own = features[scale - 1]
+            size = scale_size(canvas, scale)
+            margin = (0, 0) if first.circular else (own.shape[2] // 2, own.shape[3] // 2)
+            peaks = torch.cat([_peaks(k, canvas, size, own.shape[2:], margin) for k in layouts]).to(
+                own.device
+            )
+            block = self.get_submodule(f"scale{scale}")
+            assert isinstance(block, TransposedScale)
+            similarity = block.extended_map(own, peaks, first.circular)
+            laid = block(own, similarity, size, margin, first.circular)
+            joined = laid if x is None else torch.cat([laid, resize(x, size, first.circular)], 1)
+            conv = self.get_submodule(f"decode{scale}")
+            assert isinstance(conv, nn.Conv2d)
+            x = F.relu(convolve(conv, joined, first.circular))
+        assert x is not None
+        return x
+
+    @torch.no_grad()
+    def expand(
+        self,
+        exemplar: Tensor,
+        size: tuple[int, int],
+        *,
+        circular: bool,
+        rng: torch.Generator,
+        variation: float = 0.0,
+        extras: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """More of a texture, in one pass.
+
+        exemplar: (1, 3, h, w) in [0, 1], sides of at least 16. size: (H, W) of the output. circular: make it
+        periodic. variation: 0..1, share of seeded noise in the map that places the copies. extras:
+        (1, k, h, w), further maps of the same surface, copied from where the pixels come from.
+        Returns (image (1, 3, H, W) in [0, 1], extras (1, k, H, W) or None). Raises InputError for a smaller
+        exemplar.
+        """
+        if min(exemplar.shape[2:]) < MIN_SIDE:
+            height, width = exemplar.shape[2:]
+            raise InputError(
+                f"an exemplar has {width} x {height} pixels; it needs at least {MIN_SIDE} each way"
+            )
+        layouts = lay_out(exemplar, size, rng, circular=circular, variation=variation)
+        with torch.autocast(exemplar.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            image, copied = self(exemplar, layouts, extras)
+        return image.clamp(0, 1), None if extras is None else copied[:, 3:]
+
+
+def lay_out(
+    exemplars: Tensor,
+    size: tuple[int, int],
+    rng: torch.Generator,
+    *,
+    circular: bool = False,
+    origins: Sequence[tuple[int, int]] | None = None,
+    variation: float = 0.0,
+) -> list[Layout]:
+    """Where the copies go, from the self-similarity maps of the pixels themselves.
+
+    exemplars: (N, 3, h, w). origins: corner of the first copy in each output, None for the middle.
+    """
+    h, w = exemplars.shape[2:]
+    reach = (min(int(REACH * h), h - 1), min(int(REACH * w), w - 1))
+    with torch.no_grad():
+        difference, energy = self_difference(high_pass(exemplars), reach)
+    maps = zip(difference.cpu(), energy.cpu(), strict=True)
+    return [
+        place(
+            d,
+            e,
+            (h, w),
+            size,
+            rng,
+            circular=circular,
+            origin=origins[k] if origins else None,
+            variation=variation,
+        )
+        for k, (d, e) in enumerate(maps)
+    ]
+
+
+def load_transposer(
+    name: str = "transposer", device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> Transposer:
+    """Load the embedded network `transposer`, or a safetensors file by path.
+
+    dtype is that of the convolutions; maps, transposed convolutions and copies stay in float32.
+    Raises ModelError when the file is missing, damaged, of another layout or not the published one.
+    """
+    path = ASSETS / f"{name}.safetensors" if name == "transposer" else Path(name)
+    tensors, _ = read_weights(path)
+    if path.parent == ASSETS and expected_hashes().get(path.name) != file_hash(path):
+        raise ModelError(f"the weights of {name} do not match their published hash; reinstall texsynth")
+    try:
+        net = Transposer.from_state(tensors)
+    except (KeyError, RuntimeError, IndexError) as error:
+        raise ModelError(
+            f"{path} is not a Transposer ({error}); give a file made by `texsynth train pack-transposer`"
+        ) from error
+    net.dtype = dtype
+    return inference(net, device)
+
+
+def _canvas(size: tuple[int, int], circular: bool) -> tuple[int, int]:
+    """The size that features are computed for: the output's on a torus, else its sides as multiples of 8."""
+    if circular:
+        return size
+    unit = 2**SCALES
+    return -(-size[0] // unit) * unit, -(-size[1] // unit) * unit
+
+
+def _peaks(
+    layout: Layout, canvas: Sequence[int], size: Sequence[int], features: Sequence[int], margin: Sequence[int]
+) -> Tensor:
+    """Ones where the copies of a layout lie at one scale, (1, 1, a, b)."""
+    shape = (
+        tuple(size)
+        if layout.circular
+        else tuple(n - f + 2 * m + 1 for n, f, m in zip(size, features, margin, strict=True))
+    )
+    corners = torch.tensor([copy[:2] for copy in layout.placements], dtype=torch.float64)
+    if layout.circular:
+        corners = corners.remainder(torch.tensor(layout.size))
+    ratio = torch.tensor([n / c for n, c in zip(size, canvas, strict=True)])
+    at = (corners * ratio + 0.5).floor().long() + torch.tensor(margin)
+    limit = torch.tensor(shape)
+    at = at.remainder(limit) if layout.circular else at.clamp_min(0).minimum(limit - 1)
+    peaks = torch.zeros(1, 1, *shape)
+    peaks[0, 0, at[:, 0], at[:, 1]] = 1
+    return peaks

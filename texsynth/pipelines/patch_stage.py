@@ -1,0 +1,127 @@
+"""The patch-based stage of an expansion: quilt, lay again over bad seams, search and vote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texsynth.pipelines.progress import OnStep, Step
+from texsynth.settings import PatchSettings
+from texsynth.texture.atlas import MIN_SIDE, Atlas
+from texsynth.texture.blending import seam_correction
+from texsynth.texture.lattice import Lattice
+from texsynth.texture.optimization import Target, optimize_patches
+from texsynth.texture.quilting import Quilt, QuiltSettings, raster
+from texsynth.texture.seams import seam_cost
+
+LATTICE_OCCURRENCE = 0.1
+"""Of a regular texture every period may be used often; the phase matters more."""
+
+LATTICE_TOLERANCE = 0.02
+
+SPREAD = 0.15
+"""Distance over which brightness steps at seams are spread, as a share of the exemplar's side."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a stage is to make."""
+
+    size: tuple[int, int]
+    """Rows and columns."""
+    wrap: bool = False
+    lattice: Lattice | None = None
+    guide: Tensor | None = None
+    """(g, H, W), what the guide channels of the atlas should be."""
+    fixed: Tensor | None = None
+    """(H, W) bool, pixels that stay; the atlas has them at the same place."""
+
+
+def patch_stage(
+    atlas: Atlas,
+    wanted: Wanted,
+    settings: PatchSettings,
+    rng: torch.Generator,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Lay out and refine a texture. Returns its colours and sibling maps, (3 + s, H, W)."""
+    tell = on_step or (lambda _: None)
+    quilt = _quilted(atlas, wanted, settings, rng, tell)
+    if settings.refine:
+        rounds = round(settings.refine * _pieces(wanted, quilt.settings))
+        quilt.refine(rounds, _stage(tell, "seams", rounds))
+    seam = seam_cost(atlas, quilt.image, quilt.at) > 0
+    grow = settings.patch_px // 2
+    active = F.max_pool2d(seam.float()[None, None], 2 * grow + 1, 1, grow)[0, 0] > 0
+    planes = torch.cat([atlas.image, atlas.siblings])
+    target = Target(
+        guide=wanted.guide,
+        guide_weight=settings.guide,
+        fixed=wanted.fixed,
+        image=None if wanted.fixed is None else planes[:, quilt.at[0], quilt.at[1]],
+    )
+    correction = seam_correction(planes, quilt.at, SPREAD * atlas.side, wrap=wanted.wrap, fixed=wanted.fixed)
+    patch = min(settings.patch_px, MIN_SIDE // 2, *wanted.size)
+    if not any(settings.iterations) or patch < 4:
+        return planes[:, quilt.at[0], quilt.at[1]] + correction
+    result, _ = optimize_patches(
+        atlas,
+        quilt.at,
+        patch,
+        settings.iterations,
+        rng,
+        wrap=wanted.wrap,
+        active=active,
+        target=target,
+        on_round=_stage(tell, "patches", sum(settings.iterations)),
+    )
+    return result + correction
+
+
+def _quilted(
+    atlas: Atlas, wanted: Wanted, settings: PatchSettings, rng: torch.Generator, tell: OnStep
+) -> Quilt:
+    largest = min(atlas.largest_square(), *wanted.size)
+    block = max(min(round(settings.block * atlas.side), largest), 4)
+    overlap = max(2, min(round(settings.overlap * block), block // 2))
+    regular = wanted.lattice is not None
+    quilt = Quilt(
+        atlas,
+        wanted.size,
+        QuiltSettings(
+            block,
+            overlap,
+            LATTICE_TOLERANCE if regular else settings.tolerance,
+            LATTICE_OCCURRENCE if regular else settings.occurrence,
+            guide=settings.guide,
+            wrap=wanted.wrap,
+        ),
+        rng,
+        lattice=wanted.lattice,
+        guide=wanted.guide,
+    )
+    if wanted.fixed is not None:
+        rows, columns = (torch.arange(n) for n in wanted.size)
+        quilt.fix(torch.stack(torch.broadcast_tensors(rows[:, None], columns[None])), wanted.fixed)
+    places = [
+        place for place in raster(wanted.size, block, overlap, wrap=wanted.wrap) if not quilt.is_full(*place)
+    ]
+    on_block = _stage(tell, "layout", len(places))
+    for done, place in enumerate(places, 1):
+        quilt.lay(*place)
+        on_block(done)
+    return quilt
+
+
+def _pieces(wanted: Wanted, quilt: QuiltSettings) -> float:
+    """How many blocks the part of the output that may change is worth."""
+    free = wanted.size[0] * wanted.size[1] if wanted.fixed is None else int((~wanted.fixed).sum())
+    return max(free / (quilt.block - quilt.overlap) ** 2, 1)
+
+
+def _stage(tell: OnStep, name: str, total: int) -> Callable[[int], None]:
+    return lambda done: tell(Step(name, done, total))

@@ -1,0 +1,173 @@
+"""The lattice of a regular texture, from its self-similarity map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texsynth.ops.boxes import box_mean
+from texsynth.texture.self_similarity import self_difference
+
+MIN_CONFIDENCE = 0.4
+"""Real lattices of photographs had .51 to .97, accidental ones .28 to .35."""
+
+MIN_SHIFT = 6
+"""Pixels; nearer peaks of the map are smoothness, not repetition."""
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Two independent vectors by which the texture repeats."""
+
+    vectors: Tensor
+    """(2, 2) float64, one (dy, dx) in pixels in each row."""
+    confidence: float
+    """Correlation of the texture with itself along the weaker vector, up to 1."""
+
+
+def find_lattice(image: Tensor) -> Lattice | None:
+    """The two shortest independent strong repetitions of `image` (1, 3, h, w), or None if it is irregular."""
+    score = correlation(image)
+    limit = [int(0.6 * side) for side in image.shape[2:]]
+    peaks = _peaks(score, limit)
+    basis = _basis(peaks)
+    if basis is None:
+        return None
+    vectors = _refined(score, torch.tensor([peak[1:] for peak in basis], dtype=torch.float64))
+    confidence = min(peak[0] for peak in basis)
+    return Lattice(vectors, confidence) if confidence >= MIN_CONFIDENCE else None
+
+
+def correlation(image: Tensor) -> Tensor:
+    """How alike the texture and its shifted self are, 1 for an exact repetition and 0 for unrelated.
+
+    image: (1, 3, h, w). Slow shading and pixel noise are taken out first. Returns (2P + 1, 2Q + 1) with
+    (P, Q) three quarters of the sides, shift zero in the middle.
+    """
+    h, w = image.shape[2:]
+    smooth = box_mean(image, 1)
+    detail = smooth - box_mean(smooth, max(min(h, w) // 8, 1))
+    detail = detail - detail.mean((2, 3), keepdim=True)
+    difference, energy = self_difference(detail, (int(0.75 * h), int(0.75 * w)))
+    both = energy + energy.flip((1, 2))
+    floor = 1e-6 * energy.amax().clamp_min(1e-12)
+    return (1 - difference / both.clamp_min(float(floor)))[0]
+
+
+def phase_error(
+    lattice: Lattice, shape: tuple[int, ...] | torch.Size, corner: tuple[int, int], origin: tuple[int, int]
+) -> Tensor:
+    """Distance in pixels of every source position from the lattice's phase at an output position.
+
+    shape: rows and columns of source positions. corner: output position. origin: source minus output of a
+    block that is in phase. Returns (rows, columns).
+    """
+    rows = torch.arange(shape[0], dtype=torch.float64)[:, None] - corner[0] - origin[0]
+    columns = torch.arange(shape[1], dtype=torch.float64)[None] - corner[1] - origin[1]
+    offset = torch.stack(torch.broadcast_tensors(rows, columns), -1)
+    periods = offset @ torch.linalg.inv(lattice.vectors)
+    error = (periods - periods.round()) @ lattice.vectors
+    return error.norm(dim=-1).float()
+
+
+def snapped(lattice: Lattice, size: tuple[int, int]) -> Lattice | None:
+    """The nearest lattice that a torus of `size` (rows, columns) closes over, row offsets included.
+
+    None when that would bend the lattice by more than a tenth.
+    """
+    torus = torch.tensor(size, dtype=torch.float64).diag()
+    counts = (torus @ torch.linalg.inv(lattice.vectors)).round()
+    if float(torch.linalg.det(counts).abs()) < 0.5:
+        return None
+    vectors = torch.linalg.solve(counts, torus)
+    bend = torch.linalg.solve(lattice.vectors, vectors) - torch.eye(2, dtype=torch.float64)
+    if float(torch.linalg.matrix_norm(bend, 2)) > 0.1:
+        return None
+    return Lattice(vectors, lattice.confidence)
+
+
+def _peaks(score: Tensor, limit: list[int]) -> list[tuple[float, int, int]]:
+    """Local maxima within `limit` of one half plane, strongest first: (score, dy, dx)."""
+    top, left = score.shape[0] // 2, score.shape[1] // 2
+    best = F.max_pool2d(score[None, None], 7, 1, 3)[0, 0]
+    dy = torch.arange(score.shape[0])[:, None] - top
+    dx = torch.arange(score.shape[1])[None] - left
+    good = (score >= best) & ((dy > 0) | ((dy == 0) & (dx > 0)))
+    good &= (dy.square() + dx.square() >= MIN_SHIFT**2) & (dy.abs() <= limit[0]) & (dx.abs() <= limit[1])
+    rows, columns = good.nonzero().unbind(1)
+    found = [
+        (float(score[r, c]), int(r) - top, int(c) - left)
+        for r, c in zip(rows.tolist(), columns.tolist(), strict=True)
+    ]
+    return sorted(found, reverse=True)
+
+
+def _basis(peaks: list[tuple[float, int, int]]) -> list[tuple[float, int, int]] | None:
+    """The shortest strong peak, and the shortest in another direction that is nearly as strong."""
+    if not peaks:
+        return None
+    first = min((p for p in peaks if p[0] > 0.8 * peaks[0][0]), key=_length)
+    for share in (0.8, 0.6, 0.4, 0.25):
+        other = [p for p in peaks if p[0] > share * peaks[0][0] and _sine(first, p) > 0.5]
+        if other:
+            return [first, min(other, key=_length)]
+    return None
+
+
+def _length(peak: tuple[float, int, int]) -> float:
+    return float(peak[1] ** 2 + peak[2] ** 2) ** 0.5
+
+
+def _sine(a: tuple[float, int, int], b: tuple[float, int, int]) -> float:
+    return abs(a[1] * b[2] - a[2] * b[1]) / (_length(a) * _length(b))
+
+
+def _refined(score: Tensor, vectors: Tensor) -> Tensor:
+    """Least squares through the peaks near integer combinations, so that errors do not add up over periods."""
+    middle = torch.tensor([score.shape[0] // 2, score.shape[1] // 2], dtype=torch.float64)
+    radius = max(2, int(0.12 * float(vectors.norm(dim=1).min())))
+    for reach in (1, 2, 3, 5, 8):
+        span = torch.arange(-reach, reach + 1, dtype=torch.float64)
+        combos = torch.cartesian_prod(span, span)
+        rows = []
+        for combo in combos:
+            place = middle + combo @ vectors
+            if not bool(combo.any()) or bool(((place - middle).abs() > 0.9 * middle).any()):
+                continue
+            peak, height = _nearest_peak(score, place, radius)
+            if peak is not None and height > 0:
+                rows.append((combo * height, (peak - middle) * height))
+        if len(rows) < 2:
+            continue
+        left, right = torch.stack([r[0] for r in rows]), torch.stack([r[1] for r in rows])
+        if int(torch.linalg.matrix_rank(left)) == 2:
+            vectors = torch.linalg.lstsq(left, right, driver="gelsd").solution
+    return vectors
+
+
+def _nearest_peak(score: Tensor, place: Tensor, radius: int) -> tuple[Tensor | None, float]:
+    """The maximum within `radius` of `place`, to a fraction of a pixel by parabolas; None at the rim."""
+    row, column = (int(v) for v in place.round())
+    if not (radius < row < score.shape[0] - radius - 1 and radius < column < score.shape[1] - radius - 1):
+        return None, 0.0
+    part = score[row - radius : row + radius + 1, column - radius : column + radius + 1]
+    index = int(part.argmax())
+    r, c = index // part.shape[1] + row - radius, index % part.shape[1] + column - radius
+    if abs(r - row) == radius or abs(c - column) == radius:
+        return None, 0.0
+    shift = [
+        _vertex(*(float(v) for v in score[r - 1 : r + 2, c])),
+        _vertex(*(float(v) for v in score[r, c - 1 : c + 2])),
+    ]
+    return torch.tensor([r, c], dtype=torch.float64) + torch.tensor(shift, dtype=torch.float64), float(
+        score[r, c]
+    )
+
+
+def _vertex(before: float, at: float, after: float) -> float:
+    """Where the parabola through three values one apart has its maximum, from the middle one."""
+    bend = before - 2 * at + after
+    return max(-0.5, min(0.5, 0.5 * (before - after) / bend)) if bend < 0 else 0.0

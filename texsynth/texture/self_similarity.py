@@ -1,0 +1,115 @@
+"""Self-similarity map and transposed convolution, exact by FFT (paper 004, equation 1 and decoder).
+
+The map tells how well a texture agrees with itself moved by (p, q); the transposed convolution lays copies
+of the features where the map says so. Both are full two-dimensional correlations or convolutions, so both
+cost C N log N for N pixels. The difference of equation 1 cancels almost completely at a good shift, hence
+float32 at least, and never reduced precision, whatever autocast is on.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+EPS = 1e-8
+"""Smallest energy that differences are divided by."""
+
+
+def self_difference(x: Tensor, reach: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Squared difference of features and their shifted copy, and the energy, both summed over the overlap.
+
+    x: (N, C, H, W); reach: (P, Q) with 0 <= P < H and 0 <= Q < W, the largest shifts along y and x.
+    Returns (difference, energy), each (N, 2 P + 1, 2 Q + 1), with shift (p, q) at [P + p, Q + q]:
+    sum |F(m, n) - F(m - p, n - q)|^2 and sum |F(m, n)|^2 over the (m, n) where both are inside. Both are
+    non-negative; the difference is even in the shift, the energy is not. Float32, or float64 where x is.
+    Raises ValueError when the reach is not below the size.
+    """
+    height, width = x.shape[2:]
+    if not (0 <= reach[0] < height and 0 <= reach[1] < width):
+        raise ValueError(f"the reach {reach} must be below the size {(height, width)} of the features")
+    with torch.autocast(x.device.type, enabled=False):
+        x = x if x.dtype == torch.float64 else x.float()
+        # The difference does not see a constant; without one far less cancels.
+        centred = x - x.mean((2, 3), keepdim=True)
+        energy = _overlap_sums(centred.square().sum(1), reach)
+        difference = energy + energy.flip(1, 2) - 2 * _autocorrelation(centred, reach)
+        difference = difference.clamp_min(0)
+        middle = torch.zeros_like(difference)
+        middle[:, reach[0], reach[1]] = 1
+        return difference * (1 - middle), _overlap_sums(x.square().sum(1), reach)
+
+
+def self_similarity(x: Tensor, reach: tuple[int, int]) -> Tensor:
+    """Equation 1 of paper 004 with sums over the overlap: S = -difference / energy.
+
+    x: (N, C, H, W); reach as in `self_difference`. Returns (N, 2 P + 1, 2 Q + 1), at most 0, and 0 at the
+    shift (0, 0) and wherever the texture repeats exactly.
+    """
+    difference, energy = self_difference(x, reach)
+    return -difference / energy.clamp_min(EPS)
+
+
+def transposed_convolution(weights: Tensor, filters: Tensor, *, circular: bool = False) -> Tensor:
+    """Lay copies of `filters`, weighted by a map of one channel: out = sum over (p, q) of w(p, q) F(. - p).
+
+    weights: (N, 1, a, b); filters: (N, C, h, w), each picture with its own.
+    Returns (N, C, a + h - 1, b + w - 1), or (N, C, a, b) periodic when `circular`. Float32 or float64.
+    """
+    a, b = weights.shape[2:]
+    h, w = filters.shape[2:]
+    with torch.autocast(weights.device.type, enabled=False):
+        dtype = torch.promote_types(torch.promote_types(weights.dtype, filters.dtype), torch.float32)
+        weights, filters = weights.to(dtype), filters.to(dtype)
+        if circular:
+            filters, size = wrap(filters, (a, b)), (a, b)
+        else:
+            size = (good_size(a + h - 1), good_size(b + w - 1))
+        product = torch.fft.rfft2(weights, s=size) * torch.fft.rfft2(filters, s=size)
+        out: Tensor = torch.fft.irfft2(product, s=size)
+        return out if circular else out[..., : a + h - 1, : b + w - 1]
+
+
+def wrap(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Fold (N, C, h, w) onto a torus of `size`, adding what falls on the same place."""
+    for dim, period in ((2, size[0]), (3, size[1])):
+        length = x.shape[dim]
+        turns = -(-length // period)
+        pad = [0, 0, 0, 0]
+        pad[2 * (3 - dim) + 1] = turns * period - length
+        x = F.pad(x, pad).unflatten(dim, (turns, period)).sum(dim)
+    return x
+
+
+def good_size(least: int) -> int:
+    """The smallest number from `least` on without prime factors above 5, where transforms are fast."""
+    size = max(least, 1)
+    while True:
+        rest = size
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return size
+        size += 1
+
+
+def _autocorrelation(x: Tensor, reach: tuple[int, int]) -> Tensor:
+    """R(p, q) = sum over the overlap of F(m, n) . F(m - p, n - q), (N, 2 P + 1, 2 Q + 1)."""
+    size = [good_size(n + r) for n, r in zip(x.shape[2:], reach, strict=True)]
+    spectrum = torch.fft.rfft2(x, s=size)
+    power = (spectrum.real.square() + spectrum.imag.square()).sum(1)
+    wrapped: Tensor = torch.fft.irfft2(power, s=size)
+    # Negative shifts lie at the end; rolled, the shift (-P, -Q) comes first.
+    return wrapped.roll(reach, (1, 2))[:, : 2 * reach[0] + 1, : 2 * reach[1] + 1]
+
+
+def _overlap_sums(energy: Tensor, reach: tuple[int, int]) -> Tensor:
+    """Sums of (N, H, W) over the overlap with its copy moved by (p, q), from a summed-area table."""
+    table = F.pad(energy.cumsum(1).cumsum(2), (1, 0, 1, 0))
+    for dim, r in ((1, reach[0]), (2, reach[1])):
+        length = table.shape[dim] - 1
+        shift = torch.arange(-r, r + 1, device=energy.device)
+        stop, start = (length + shift).clamp(max=length), shift.clamp(min=0)
+        table = table.index_select(dim, stop) - table.index_select(dim, start)
+    return table
