@@ -40,12 +40,12 @@ def test_unequal_numbers_match_their_quantiles() -> None:
 
 def test_a_moved_and_a_scaled_cloud_have_closed_forms() -> None:
     cloud = samples(1, 3, 400)
-    directions = random_directions(20000, 3, torch.Generator().manual_seed(2), cloud)
+    directions = random_directions(6000, 3, torch.Generator().manual_seed(2), cloud)
     move = torch.tensor([1.0, -2, 0.5]).view(1, 3, 1)
     moved = sliced_wasserstein(cloud + move, cloud, directions)
-    assert moved.item() == pytest.approx(move.square().sum().item() / 3, rel=0.02)
+    assert moved.item() == pytest.approx(move.square().sum().item() / 3, rel=0.03)
     scaled = sliced_wasserstein(1.5 * cloud, cloud, directions)
-    assert scaled.item() == pytest.approx(0.25 * cloud.square().mean().item(), rel=0.02)
+    assert scaled.item() == pytest.approx(0.25 * cloud.square().mean().item(), rel=0.03)
 
 
 def test_the_gradient_follows_the_ranks() -> None:

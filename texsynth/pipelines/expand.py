@@ -88,7 +88,8 @@ def expand(
     if plain is not None:
         return plain
     stages = settings.method.split("+")
-    image, siblings, notes = None, None, ()
+    image, siblings = None, None
+    notes: tuple[str, ...] = ()
     if "transposer" in stages:
         image, siblings = _transposed(exemplars[0], size, settings, networks, rng, on_step)
     if "patch" in stages:
@@ -121,7 +122,7 @@ def fill(
 ) -> Expanded:
     """In-paint: the texture goes on over the hole, everything else stays.
 
-    hole: (1, 1, h, w), above 0.5 what is to be filled. Raises InputError when too little is left to take from.
+    hole: (1, 1, h, w), above 0.5 what is to be filled. Raises InputError when too little is left.
     """
     missing = hole[0, 0] > 0.5
     mask = ~missing if picture.mask is None else ~missing & (picture.mask[0, 0] > 0.5)
@@ -165,7 +166,7 @@ def _completed(
     size = (picture.image.shape[2], picture.image.shape[3])
     wanted = Wanted(size, settings.tileable, lattice, fixed=fixed)
     planes = patch_stage(build_atlas([picture]), wanted, settings.patch, rng, on_step)
-    image, notes = planes[None, :3], ()
+    image, notes = planes[None, :3], tuple[str, ...]()
     if "optimize" in settings.method:
         image, notes = optimize(
             image,
@@ -185,7 +186,8 @@ def _check(exemplars: Sequence[Exemplar], settings: ExpandSettings, *, guided: b
     for e in exemplars:
         if min(e.image.shape[2:]) < MIN_SIDE:
             raise InputError(
-                f"an exemplar has {e.image.shape[3]} x {e.image.shape[2]} pixels; it needs {MIN_SIDE} each way"
+                f"an exemplar has {e.image.shape[3]} x {e.image.shape[2]} pixels; "
+                f"it needs at least {MIN_SIDE} each way"
             )
     if "transposer" in settings.method and (
         len(exemplars) > 1 or guided or any(e.mask is not None for e in exemplars)
@@ -244,7 +246,7 @@ def _guided(
     settings: ExpandSettings,
     rng: torch.Generator,
 ) -> tuple[list[Exemplar], Tensor | None]:
-    """Exemplars with the planes that a layout is guided by, and what these should be in the output, (g, H, W)."""
+    """Exemplars with the planes that guide a layout, and what these should be in the output, (g, H, W)."""
     planes: list[list[Tensor]] = [[] for _ in exemplars]
     aims = []
     if guide is not None:
@@ -282,4 +284,4 @@ def _soft(image: Tensor, radius: int) -> Tensor:
 def _split(siblings: Tensor | None, exemplar: Exemplar) -> tuple[Tensor, ...]:
     if siblings is None or not exemplar.siblings:
         return ()
-    return siblings.split([s.shape[1] for s in exemplar.siblings], 1)
+    return tuple(torch.split(siblings, [s.shape[1] for s in exemplar.siblings], 1))

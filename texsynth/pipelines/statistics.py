@@ -175,7 +175,7 @@ class _Descent:
             optimizer.param_groups[0]["lr"] = rate * (0.1 + 0.9 * cosine)
             optimizer.zero_grad()
             loss = self._loss(self._rolled(image), deep)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             finite = bool(loss.isfinite()) and image.grad is not None and bool(image.grad.isfinite().all())
             if not finite:
                 with torch.no_grad():

@@ -1,7 +1,7 @@
 """Brightness steps along seams are spread until they cannot be seen.
 
-Gradient-domain composition (Perez et al. 2003) with a pull towards the copies (screened Poisson equation): of a
-step only its correction is solved for, so that everything away from seams keeps its gradients exactly.
+Gradient-domain composition (Perez et al. 2003) with a pull towards the copies (screened Poisson equation).
+Only a correction is solved for, so that everything away from seams keeps its gradients.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from torch import Tensor
 
 from texsynth.texture.atlas import gather
 
-STEP = 0.12
+STEP = 0.2
 """Steps larger than about this are contours that do not meet; to spread them would draw haloes."""
 
-ROUNDS = 12
-"""Solutions one after the other where pixels are held fixed; without such pixels one is exact."""
+ROUNDS = 20
+"""Steps towards the solution where pixels are held fixed; without such pixels one FFT is exact."""
 
 
 def seam_correction(
@@ -23,8 +23,9 @@ def seam_correction(
 ) -> Tensor:
     """What to add to a layout so that its pieces meet without a step.
 
-    source: (C, h, w), the colours and then siblings, which follow the colours; at: (2, H, W) source positions. reach: distance in pixels over which a step is spread.
-    fixed: (H, W) bool, where the correction is zero. Returns (C, H, W).
+    source: (C, h, w), the colours and then siblings, which follow the colours; at: (2, H, W) source
+    positions. reach: distance in pixels over which a step is spread. fixed: (H, W) bool, where the
+    correction is zero. Returns (C, H, W).
     """
     image = gather(source, at[0], at[1])
     limit = torch.tensor(source.shape[1:]).view(2, 1, 1) - 1
@@ -45,14 +46,23 @@ def seam_correction(
         (g.roll(1, dim) - g for g, dim in zip(wanted, (1, 2), strict=True)), torch.zeros_like(image)
     )
     solve = _Screened(image.shape[1], image.shape[2], reach, wrap=wrap)
-    correction = solve(right_side)
-    if fixed is None:
-        return correction
-    free = (~fixed).float()
-    correction = correction * free
+    return solve(right_side) if fixed is None else _held(solve, right_side, (~fixed).float())
+
+
+def _held(solve: _Screened, right_side: Tensor, free: Tensor) -> Tensor:
+    """The solution that is zero where `free` (H, W) is: conjugate gradients, the FFT as preconditioner."""
+    x = torch.zeros_like(right_side)
+    residual = right_side * free
+    direction = better = solve(residual) * free
+    product = (residual * better).sum((1, 2), keepdim=True)
     for _ in range(ROUNDS):
-        correction = free * (correction + solve(right_side - solve.applied(correction)))
-    return correction
+        image = solve.applied(direction) * free
+        step = product / (direction * image).sum((1, 2), keepdim=True).clamp_min(1e-20)
+        x, residual = x + step * direction, residual - step * image
+        better = solve(residual) * free
+        old, product = product, (residual * better).sum((1, 2), keepdim=True)
+        direction = better + product / old.clamp_min(1e-20) * direction
+    return x
 
 
 class _Screened:
@@ -70,8 +80,8 @@ class _Screened:
         if not self.wrap:  # an even continuation has no gradient across the border
             right_side = torch.cat([right_side, right_side.flip(1)], 1)
             right_side = torch.cat([right_side, right_side.flip(2)], 2)
-        solved = torch.fft.irfft2(torch.fft.rfft2(right_side) / self.values, s=right_side.shape[1:])
-        return solved[:, : self.size[0], : self.size[1]]
+        solved: Tensor = torch.fft.irfft2(torch.fft.rfft2(right_side) / self.values, s=right_side.shape[1:])
+        return solved[:, : self.size[0], : self.size[1]].contiguous()
 
     def applied(self, x: Tensor) -> Tensor:
         """The operator on (C, H, W)."""

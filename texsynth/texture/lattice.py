@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -70,7 +71,8 @@ def phase_error(
     offset = torch.stack(torch.broadcast_tensors(rows, columns), -1)
     periods = offset @ torch.linalg.inv(lattice.vectors)
     error = (periods - periods.round()) @ lattice.vectors
-    return error.norm(dim=-1).float()
+    distance: Tensor = torch.linalg.vector_norm(error, dim=-1)
+    return distance.float()
 
 
 def snapped(lattice: Lattice, size: tuple[int, int]) -> Lattice | None:
@@ -118,7 +120,7 @@ def _basis(peaks: list[tuple[float, int, int]]) -> list[tuple[float, int, int]] 
 
 
 def _length(peak: tuple[float, int, int]) -> float:
-    return float(peak[1] ** 2 + peak[2] ** 2) ** 0.5
+    return math.hypot(peak[1], peak[2])
 
 
 def _sine(a: tuple[float, int, int], b: tuple[float, int, int]) -> float:
@@ -126,7 +128,7 @@ def _sine(a: tuple[float, int, int], b: tuple[float, int, int]) -> float:
 
 
 def _refined(score: Tensor, vectors: Tensor) -> Tensor:
-    """Least squares through the peaks near integer combinations, so that errors do not add up over periods."""
+    """Least squares through the peaks near integer combinations: errors do not add up over periods."""
     middle = torch.tensor([score.shape[0] // 2, score.shape[1] // 2], dtype=torch.float64)
     radius = max(2, int(0.12 * float(vectors.norm(dim=1).min())))
     for reach in (1, 2, 3, 5, 8):

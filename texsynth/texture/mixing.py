@@ -16,8 +16,8 @@ def label_field(
 ) -> Tensor:
     """Smooth random regions, one kind for each exemplar.
 
-    shares: of the area, one per exemplar, not all zero. scale: width of the regions in pixels. wrap: continue around
-    the torus. Returns (len(shares), *size), one at one exemplar for every pixel and zero elsewhere.
+    shares: of the area, one per exemplar, not all zero. scale: width of the regions in pixels. wrap: continue
+    around the torus. Returns (len(shares), *size), one at one exemplar for every pixel and zero elsewhere.
     """
     wanted = torch.tensor(shares) / sum(shares)
     margin = 0 if wrap else 2 * round(scale)

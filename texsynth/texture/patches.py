@@ -1,7 +1,7 @@
 """Search and vote: every patch of the output becomes like some patch of the exemplar.
 
-Patch-based texture optimization (Kwatra et al. 2005) with the field of nearest neighbours of PatchMatch (Barnes
-et al. 2009). The field starts from a layout in source coordinates: from random positions it collapses to blur.
+Patch-based texture optimization (Kwatra et al. 2005) with the field of nearest neighbours of PatchMatch
+(Barnes et al. 2009). The field starts from a layout: from random positions it collapses to blur.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ COMPONENTS = 24
 EXHAUSTIVE = 2e7
 """Products of output and source patches up to which all pairs are compared."""
 
+DOUBT = 1e-6
+"""Trust in the worst patch; it decides only where there is no other."""
+
 MEDOID = (0.15, 0.06, 0.03)
 """Deviations of the last votes: ever closer to one patch's own colour, so that nothing blurs."""
 
@@ -32,7 +35,7 @@ class Field:
     """Source positions of the output's patches, and how to vote with them."""
 
     at: Tensor
-    """(2, qy, qx) long, top left corners in the atlas of the patches at rows and columns 0, 2, 4, ... of the canvas."""
+    """(2, qy, qx) long, top left corners in the atlas of the patches at rows and columns 0, 2, 4, ..."""
     weight: Tensor
     """(qy, qx), trust in a patch."""
     patch: int
@@ -47,7 +50,7 @@ class Field:
 
 
 def canvas_grid(size: tuple[int, int], patch: int, *, wrap: bool) -> tuple[Tensor, Tensor]:
-    """Output rows and columns of the top left corners of all patches, (qy,) and (qx,); both may be negative."""
+    """Output rows and columns of the top left corners of all patches, (qy,) and (qx,), from -margin."""
     margin = 0 if wrap else patch
     ends = [n if wrap else n + 2 * margin - patch + 1 for n in size]
     rows, columns = (torch.arange(0, end, STRIDE) - margin for end in ends)
@@ -71,12 +74,14 @@ def field_of_layout(layout: Tensor, allowed: Tensor, patch: int, *, wrap: bool) 
         off_y, off_x = y - near_y, x - near_x
     centre = layout[:, near_y][:, :, near_x]
     at = centre + torch.stack(torch.broadcast_tensors(off_y[:, None], off_x[None])) - middle
-    at = legal(at, allowed)
-    return Field(at, torch.ones(at.shape[1:]), patch, size, wrap)
+    moved = legal(at, allowed)
+    # A patch that would stick out of the exemplar had to move, and says nothing about its place any more.
+    weight = torch.where((moved == at).all(0), 1.0, DOUBT)
+    return Field(moved, weight, patch, size, wrap)
 
 
 def legal(at: Tensor, allowed: Tensor) -> Tensor:
-    """Positions moved to the nearest inside, and where that is masked, to the nearest allowed row or column."""
+    """Positions moved to the nearest that is allowed. allowed: (rows, columns) bool."""
     limit = torch.tensor(allowed.shape).view(2, 1, 1) - 1
     at = at.clamp_min(0).minimum(limit)
     bad = ~allowed[at[0], at[1]]
@@ -176,7 +181,7 @@ class Search:
             index = self._propagate(query, field, index, distance + penalty[index], penalty, moving)
         distance = self._distance(query, index)
         scale = 2 * _quantile(distance[moving], 0.75) + 1e-8 if bool(moving.any()) else 1.0
-        weight = torch.exp(-distance / scale) + 1e-3
+        weight = torch.exp(-distance / scale) * _inside(field).flatten() + DOUBT
         width, shape = self.allowed.shape[1], field.at.shape[1:]
         at = torch.stack([index // width, index % width]).view(2, *shape)
         return Field(at, weight.view(shape), field.patch, field.size, field.wrap)
@@ -226,6 +231,15 @@ class Search:
             better = (error < best) & inside
             index[who], best = torch.where(better, other, index[who]), torch.where(better, error, best)
         return index
+
+
+def _inside(field: Field) -> Tensor:
+    """(qy, qx), trust in patches that stick out of the output, for which part of the search is a guess."""
+    shares = []
+    for start, length in zip(canvas_grid(field.size, field.patch, wrap=field.wrap), field.size, strict=True):
+        covered = (start + field.patch).clamp_max(length) - start.clamp_min(0)
+        shares.append(covered / field.patch if not field.wrap else torch.ones(len(start)))
+    return (shares[0][:, None] * shares[1][None]) ** 6
 
 
 def _touching(active: Tensor | None, field: Field) -> Tensor:

@@ -1,9 +1,9 @@
 """Image quilting in source coordinates (Efros and Freeman 2001), exhaustive by FFT.
 
 What is laid are positions in the atlas, not colours, so masks, sibling maps and later refinement follow. The
-squared error of a block at every position of the atlas is a sum of correlations, so one block costs a few FFTs of
-the atlas's size instead of a scan, whatever is known around it: raster order, a torus, a hole, or a block
-that is laid again over a bad seam are all the same step.
+squared error of a block at every position of the atlas is a sum of correlations, so one block costs a few
+FFTs of the atlas's size instead of a scan, whatever is known around it: raster order, a torus, a hole, or a
+block laid again over a bad seam are all the same step.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from texsynth.ops.boxes import box_sum
 from texsynth.texture.atlas import Atlas, gather
 from texsynth.texture.lattice import Lattice, phase_error
 from texsynth.texture.seams import keep_old, seam_cost
-
 
 Place = tuple[Tensor, Tensor]
 """Rows (n, 1) and columns (1, m) of a rectangle of the canvas."""
@@ -115,9 +114,9 @@ class Quilt:
                 on_round(done + 1)
 
     def _place(self, here: Place, corners: Tensor, overlap: int, *, only_better: bool = False) -> bool:
-        """Join one of the blocks at `corners` (K, 2), that with the least visible seams, into the square `here`.
+        """Join the block at `corners` (K, 2) whose seams are least visible into the square `here`.
 
-        only_better: leave things as they are unless the seams become less visible. Returns whether it was laid.
+        only_better: leave things as they are unless seams become less visible. Returns whether it was laid.
         """
         size = here[0].shape[0]
         span = torch.arange(size)
@@ -248,13 +247,13 @@ class _Spectra:
     def errors(self, wanted: Tensor, weight: Tensor, size: int) -> Tensor:
         """Sum over a square of weight * |atlas - wanted|^2 at every position of its top left corner.
 
-        wanted: (C, b, b), weight: (b, b). Returns (h - b + 1, w - b + 1). Positions inside do not wrap around,
-        so circular correlation at the atlas's own size is exact.
+        wanted: (C, b, b), weight: (b, b). Returns (h - b + 1, w - b + 1). Positions inside do not wrap
+        around, so circular correlation at the atlas's own size is exact.
         """
         centred = (wanted - self.mean) * weight
         stack = torch.fft.rfft2(torch.cat([centred, weight[None]]), s=self.size).conj()
         spectrum = stack[-1] * self.square - 2 * (stack[:-1] * self.plain).sum(0)
-        sums = torch.fft.irfft2(spectrum, s=self.size)
+        sums: Tensor = torch.fft.irfft2(spectrum, s=self.size)
         own = (centred * (wanted - self.mean)).sum()
         return sums[: self.size[0] - size + 1, : self.size[1] - size + 1] + own
 

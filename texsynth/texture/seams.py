@@ -10,7 +10,6 @@ from torch import Tensor
 
 from texsynth.texture.atlas import Atlas, gather
 
-
 CONTRAST = 1e-3
 """Squared contrast below which every difference is equally visible."""
 
@@ -70,9 +69,11 @@ def _turned(squares: Tensor, mirror: bool, transpose: bool) -> Tensor:
 def seam_cost(atlas: Atlas, image: Tensor, at: Tensor, known: Tensor | None = None) -> Tensor:
     """How visible the joins of a layout are (Kwatra et al. 2003, equation 2).
 
-    image: (C, H, W) gathered from `atlas`; at: (2, H, W) source positions; known: (H, W) bool, pixels that have
-    been laid, None for all. Returns (H, W), zero inside copied pieces: the difference between what the pixel to the right or below would be if its piece went on here and
-    what it is, over the contrast there. The last row and column lack a neighbour.
+    image: (C, H, W) gathered from `atlas`; at: (2, H, W) source positions; known: (H, W) bool, pixels that
+    have been laid, None for all.
+    Returns (H, W), zero inside copied pieces: the difference between what the pixel to the right or below
+    would be if its piece went on here and what it is, over the contrast there. The last row and column lack
+    a neighbour.
     """
     total = torch.zeros(image.shape[1:])
     limit = torch.tensor(atlas.valid.shape).view(2, 1, 1) - 1
