@@ -12,6 +12,7 @@ from torch import Tensor
 from texsynth.errors import InputError
 from texsynth.ops.boxes import box_mean, box_sum
 from texsynth.texture.atlas import Atlas, build_atlas
+from texsynth.texture.bending import bent
 from texsynth.texture.blending import seam_correction
 from texsynth.texture.lattice import Lattice, find_lattice, phase_error, snapped
 from texsynth.texture.mixing import label_field
@@ -225,7 +226,7 @@ def test_patch_optimization_puts_fixed_pixels_back() -> None:
     fixed = torch.zeros(40, 40, dtype=torch.bool)
     fixed[:, :20] = True
     layout = identity(40, 40).flip(2).contiguous()
-    target = Target(fixed=fixed, image=atlas.image)
+    target = Target(fixed, atlas.image)
     planes, _ = optimize_patches(atlas, layout, 8, (1, 1), rng(), wrap=False, target=target)
     assert torch.equal(planes[:, :, :20], atlas.image[:, :, :20])
 
@@ -265,3 +266,19 @@ def test_a_mask_must_leave_a_square() -> None:
     mask[:, :, ::2] = 1
     with pytest.raises(InputError, match="largest free square"):
         build_atlas([Exemplar(noise(40, 40), mask=mask)]).largest_square()
+
+
+def test_bending_moves_the_lattice_and_masks_what_sticks_out() -> None:
+    exemplar = Exemplar(box_mean(repeated(12, 16, 96, 96), 1), siblings=(noise(96, 96)[:, :1],))
+    before = find_lattice(exemplar.image)
+    assert before is not None
+    after = snapped(before, (130, 130))
+    assert after is not None
+    changed = bent(exemplar, before, after)
+    found = find_lattice(changed.image)
+    assert found is not None
+    periods = found.vectors @ torch.linalg.inv(after.vectors)
+    assert float((periods - periods.round()).abs().max()) < 0.03
+    assert changed.siblings[0].shape[2:] == changed.image.shape[2:]
+    assert changed.mask is not None
+    assert float(changed.mask.mean()) > 0.9

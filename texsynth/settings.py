@@ -133,13 +133,13 @@ Method = Literal[
 class PatchSettings(Settings):
     """The patch-based stage: a layout quilted in source coordinates, then search and vote over a pyramid."""
 
-    block: Annotated[float, Field(gt=0.05, le=0.9)] = 0.36
+    block: Annotated[float, Field(gt=0.05, le=0.9)] = 0.4
     """Side of a quilted block, as a share of the exemplar's shorter side."""
-    overlap: Annotated[float, Field(gt=0.05, le=0.5)] = 0.25
+    overlap: Annotated[float, Field(gt=0.05, le=0.5)] = 0.2
     """Overlap of neighbouring blocks, as a share of the block."""
     tolerance: Annotated[float, Field(ge=0, le=10)] = 0.1
     """Blocks whose error is within this share of the best may be drawn."""
-    occurrence: Annotated[float, Field(ge=0, le=100)] = 0.6
+    occurrence: Annotated[float, Field(ge=0, le=100)] = 0.4
     """How strongly parts of the exemplar that are already used are avoided."""
     lattice: Literal["auto", "off"] = "auto"
     """Keep the lattice of a regular texture; off treats every texture as irregular."""
@@ -167,7 +167,7 @@ class OptimizeSettings(Settings):
     """Steps at full size after another stage."""
     rate: Annotated[float, Field(gt=0, le=1)] = 0.003
     """Step size of Adam after another stage."""
-    noise_iterations: Annotated[int, Field(ge=1, le=10000)] = 60
+    noise_iterations: Annotated[int, Field(ge=1, le=10000)] = 50
     """Steps at each pyramid level when there is no other stage and noise is the start."""
     noise_rate: Annotated[float, Field(gt=0, le=1)] = 0.03
     """Step size of Adam from noise."""

@@ -18,12 +18,16 @@ from texsynth.pipelines.progress import OnStep, Step
 from texsynth.pipelines.statistics import optimize, synthesize
 from texsynth.settings import ExpandSettings
 from texsynth.texture.atlas import MIN_SIDE, build_atlas, guide_of
-from texsynth.texture.lattice import Lattice, find_lattice, snapped
+from texsynth.texture.bending import bent
+from texsynth.texture.lattice import Lattice, bend, find_lattice, snapped
 from texsynth.texture.mixing import label_field
 from texsynth.texture.source import Exemplar
 
 CONSTANT = 1 / 255
 """Exemplars whose colours differ by less are one colour, and so is the output."""
+
+SMALL_BEND = 0.01
+"""A lattice that is off by less closes by itself: seams take up the difference."""
 
 MIX_SCALE = 0.25
 """Width of the regions of a mixed output, as a share of the exemplars' side."""
@@ -93,9 +97,10 @@ def expand(
     if "transposer" in stages:
         image, siblings = _transposed(exemplars[0], size, settings, networks, rng, on_step)
     if "patch" in stages:
+        lattice, exemplars = _regular(exemplars, settings, size)
         source, aim = _guided(exemplars, guide, image, size, settings, rng)
         atlas = build_atlas(source, guided=aim is not None)
-        wanted = Wanted(size, settings.tileable, _lattice(exemplars, settings, size), aim)
+        wanted = Wanted(size, settings.tileable, lattice, aim)
         planes = patch_stage(atlas, wanted, settings.patch, rng, on_step)
         image, siblings = planes[None, :3], planes[None, 3:]
     if "optimize" in stages and image is not None:
@@ -228,14 +233,22 @@ def _transposed(
     return image.float().cpu(), extras.new_zeros(1, 0, *size) if siblings is None else siblings.float().cpu()
 
 
-def _lattice(
+def _regular(
     exemplars: Sequence[Exemplar], settings: ExpandSettings, size: tuple[int, int]
-) -> Lattice | None:
-    """Of a single whole exemplar; two textures share none, and a mask hides it."""
+) -> tuple[Lattice | None, Sequence[Exemplar]]:
+    """The lattice of a single whole exemplar, and the exemplars, bent where a torus needs whole periods.
+
+    Two textures share no lattice, and a mask hides it.
+    """
     if settings.patch.lattice == "off" or len(exemplars) > 1 or exemplars[0].mask is not None:
-        return None
+        return None, exemplars
     lattice = find_lattice(exemplars[0].image)
-    return snapped(lattice, size) if lattice and settings.tileable else lattice
+    if lattice is None or not settings.tileable:
+        return lattice, exemplars
+    closed = snapped(lattice, size)
+    if closed is None or bend(lattice, closed) < SMALL_BEND:
+        return closed, exemplars
+    return closed, [bent(exemplars[0], lattice, closed)]
 
 
 def _guided(

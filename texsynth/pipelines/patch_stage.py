@@ -58,16 +58,12 @@ def patch_stage(
     grow = settings.patch_px // 2
     active = F.max_pool2d(seam.float()[None, None], 2 * grow + 1, 1, grow)[0, 0] > 0
     planes = torch.cat([atlas.image, atlas.siblings])
-    target = Target(
-        guide=wanted.guide,
-        guide_weight=settings.guide,
-        fixed=wanted.fixed,
-        image=None if wanted.fixed is None else planes[:, quilt.at[0], quilt.at[1]],
-    )
+    laid = planes[:, quilt.at[0], quilt.at[1]]
+    target = None if wanted.fixed is None else Target(wanted.fixed, laid)
     correction = seam_correction(planes, quilt.at, SPREAD * atlas.side, wrap=wanted.wrap, fixed=wanted.fixed)
     patch = min(settings.patch_px, MIN_SIDE // 2, *wanted.size)
     if not any(settings.iterations) or patch < 4:
-        return planes[:, quilt.at[0], quilt.at[1]] + correction
+        return laid + correction
     result, _ = optimize_patches(
         atlas,
         quilt.at,

@@ -15,6 +15,9 @@ from texsynth.texture.self_similarity import self_difference
 MIN_CONFIDENCE = 0.4
 """Real lattices of photographs had .51 to .97, accidental ones .28 to .35."""
 
+MAX_BEND = 0.15
+"""Largest change of a length, as a share, by which a texture may be bent to close over a torus."""
+
 MIN_SHIFT = 6
 """Pixels; nearer peaks of the map are smoothness, not repetition."""
 
@@ -78,17 +81,21 @@ def phase_error(
 def snapped(lattice: Lattice, size: tuple[int, int]) -> Lattice | None:
     """The nearest lattice that a torus of `size` (rows, columns) closes over, row offsets included.
 
-    None when that would bend the lattice by more than a tenth.
+    None when that would bend the lattice by more than MAX_BEND.
     """
     torus = torch.tensor(size, dtype=torch.float64).diag()
     counts = (torus @ torch.linalg.inv(lattice.vectors)).round()
     if float(torch.linalg.det(counts).abs()) < 0.5:
         return None
     vectors = torch.linalg.solve(counts, torus)
-    bend = torch.linalg.solve(lattice.vectors, vectors) - torch.eye(2, dtype=torch.float64)
-    if float(torch.linalg.matrix_norm(bend, 2)) > 0.1:
-        return None
-    return Lattice(vectors, lattice.confidence)
+    closed = Lattice(vectors, lattice.confidence)
+    return closed if bend(lattice, closed) <= MAX_BEND else None
+
+
+def bend(before: Lattice, after: Lattice) -> float:
+    """Largest relative change of any length when one lattice is bent into another."""
+    change = torch.linalg.solve(before.vectors, after.vectors) - torch.eye(2, dtype=torch.float64)
+    return float(torch.linalg.matrix_norm(change, 2))
 
 
 def _peaks(score: Tensor, limit: list[int]) -> list[tuple[float, int, int]]:

@@ -15,34 +15,20 @@ from texsynth.texture.patches import MEDOID, STRIDE, Field, Search, canvas_grid,
 
 @dataclass(frozen=True)
 class Target:
-    """What an output must keep to besides looking like the exemplar."""
+    """Pixels of an output that stay as they are."""
 
-    guide: Tensor | None = None
-    """(g, H, W), what the guide channels of the atlas should be."""
-    guide_weight: float = 0.0
-    fixed: Tensor | None = None
-    """(H, W) bool, pixels that stay as they are in `image`."""
-    image: Tensor | None = None
+    fixed: Tensor
+    """(H, W) bool."""
+    image: Tensor
     """(3 + s, H, W), the fixed pixels and those of the sibling maps."""
 
     def at_level(self, level: int) -> Target:
         """The same at 1 / 2^level of the size."""
-        fixed = None if self.fixed is None else reduced(self.fixed[None].float(), level)[0] > 0.999
-        return Target(
-            None if self.guide is None else reduced(self.guide, level),
-            self.guide_weight,
-            fixed,
-            None if self.image is None else reduced(self.image, level),
-        )
-
-    def planes(self, image: Tensor) -> Tensor:
-        """image (3, H, W) with the guide that the search compares too."""
-        return image if self.guide is None else torch.cat([image, self.guide_weight**0.5 * self.guide])
+        fixed = reduced(self.fixed[None].float(), level)[0] > 0.999
+        return Target(fixed, reduced(self.image, level))
 
     def held(self, image: Tensor) -> Tensor:
-        """image (C, H, W) with the fixed pixels put back."""
-        if self.fixed is None or self.image is None:
-            return image
+        """image (C, H, W), C <= 3 + s, with the fixed pixels put back."""
         return torch.where(self.fixed, self.image[: len(image)], image)
 
 
@@ -65,29 +51,28 @@ def optimize_patches(
     exemplar is smaller than three patches are skipped. active: (H, W) bool, where the layout may change.
     Returns all planes of the output, colours then siblings, (3 + s, H, W), and the field that made them.
     """
-    target = target or Target()
     levels = len(iterations)
     while levels > 1 and (atlas.side >> (levels - 1)) < 3 * patch:
         levels -= 1
     field, done = None, 0
     for level, rounds in zip(reversed(range(levels)), iterations[len(iterations) - levels :], strict=True):
-        image, guide = reduced(atlas.image, level), reduced(atlas.guide, level)
+        image = reduced(atlas.image, level)
         valid = reduced(atlas.valid[None].float(), level)[0] > 0.999
         allowed = free_squares(valid, patch)
         if not bool(allowed.any()):
             continue
-        aim = target.at_level(level)
+        held = target.at_level(level).held if target else _same
         if field is None:
             field = _first(layout, level, allowed, patch, wrap=wrap)
         else:
             size = tuple(-(-n // 2**level) for n in layout.shape[1:])
             field = refined(field, (size[0], size[1]), allowed)
-        search = Search(_with_guide(image, guide, aim), allowed, patch, occurrence, rng)
-        output = aim.held(vote(field, image))
+        search = Search(image, allowed, patch, occurrence, rng)
+        output = held(vote(field, image))
         where = None if active is None else reduced(active[None].float(), level)[0] > 0
         for _ in range(rounds):
-            field = search.improve(field, aim.planes(output), where)
-            output = aim.held(vote(field, image))
+            field = search.improve(field, output, where)
+            output = held(vote(field, image))
             done += 1
             if on_round:
                 on_round(done)
@@ -96,13 +81,18 @@ def optimize_patches(
     return finished(field, atlas, target), field
 
 
-def finished(field: Field, atlas: Atlas, target: Target) -> Tensor:
+def finished(field: Field, atlas: Atlas, target: Target | None) -> Tensor:
     """The output's planes at full size, sharpened towards one patch's own colours."""
     planes = torch.cat([atlas.image, atlas.siblings])
-    output = target.held(vote(field, planes))
+    held = target.held if target else _same
+    output = held(vote(field, planes))
     for deviation in MEDOID:
-        output = target.held(vote(field, planes, output[:3], deviation))
+        output = held(vote(field, planes, output[:3], deviation))
     return output
+
+
+def _same(image: Tensor) -> Tensor:
+    return image
 
 
 def refined(field: Field, size: tuple[int, int], allowed: Tensor) -> Field:
@@ -135,7 +125,3 @@ def _first(layout: Tensor, level: int, allowed: Tensor, patch: int, *, wrap: boo
     rows, columns = rows.clamp_max(layout.shape[1] - 1), columns.clamp_max(layout.shape[2] - 1)
     coarse = layout[:, rows][:, :, columns] // scale
     return field_of_layout(coarse, allowed, patch, wrap=wrap)
-
-
-def _with_guide(image: Tensor, guide: Tensor, target: Target) -> Tensor:
-    return image if target.guide is None else torch.cat([image, target.guide_weight**0.5 * guide])

@@ -20,8 +20,14 @@ from torch import Tensor
 SPACING = 0.4
 """Distance of the grid's points as a share of the exemplar: every pixel is covered about six times."""
 
+WINDOW = 0.65
+"""How far a copy may lie from its point of the grid, in steps; more than half, so that periods fit in."""
+
 APART = 0.125
 """Copies lie at least this share of the exemplar apart; nearer ones only look alike because it is smooth."""
+
+WORSE = 0.2
+"""A copy is left out where others that agree better by this much cover all of its place."""
 
 NOISE = 0.03
 """Deviation of the noise on the map, in shares of the energy."""
@@ -95,7 +101,7 @@ def place(
             canvas.add(Placement(*at, float(torch.rand((), generator=rng))))
     while (hole := canvas.first_hole()) is not None:
         canvas.add(Placement(*hole, -1.0, 0.0))
-    return Layout(exemplar, size, circular, _slots(canvas.laid, exemplar, size, circular))
+    return Layout(exemplar, size, circular, _slots(canvas.worthwhile(), exemplar, size, circular))
 
 
 def paint(layout: Layout, slot: int, rows: Tensor, columns: Tensor, *, cues: bool = True) -> Painted:
@@ -172,6 +178,23 @@ class _Canvas:
             self.covered[tuple(slice(*pair) for pair in ends)] = True
         self.laid.append(copy)
 
+    def worthwhile(self) -> list[Placement]:
+        """The copies laid, without those off the lattice that others on it make superfluous."""
+        best = np.full(self.size, -np.inf, dtype=np.float32)
+        places = [self._covers(copy) for copy in self.laid]
+        for copy, place in zip(self.laid, places, strict=True):
+            best[place] = np.maximum(best[place], copy.agreement)
+        return [copy for k, (copy, place) in enumerate(zip(self.laid, places, strict=True))
+                if k == 0 or (best[place] < copy.agreement + WORSE).any()]  # fmt: skip
+
+    def _covers(self, copy: Placement) -> tuple[np.ndarray, ...]:
+        """Index of the output's pixels that a copy covers."""
+        spans = [np.arange(at, at + e) for at, e in zip(copy[:2], self.exemplar, strict=True)]
+        if self.circular:
+            return np.ix_(*(np.unique(span % n) for span, n in zip(spans, self.size, strict=True)))
+        inside = [span[(span >= 0) & (span < n)] for span, n in zip(spans, self.size, strict=True)]
+        return np.ix_(*inside)
+
     def first_hole(self) -> tuple[int, int] | None:
         """Corner of a copy around the first pixel that none covers."""
         if self.covered.all():
@@ -221,7 +244,10 @@ def _windows(
             step = SPACING * e
             steps = range(math.floor((-(e // 2) - o) / step), math.ceil((n - e + e // 2 - o) / step) + 1)
         axes.append(
-            [(abs(k), range(round(o + (k - 0.5) * step), round(o + (k + 0.5) * step) + 1)) for k in steps]
+            [
+                (abs(k), range(round(o + (k - WINDOW) * step), round(o + (k + WINDOW) * step) + 1))
+                for k in steps
+            ]
         )
     pairs = [(max(i, j), i + j, r, c) for i, r in axes[0] for j, c in axes[1] if (i, j) != (0, 0)]
     pairs.sort(key=lambda pair: pair[:2])

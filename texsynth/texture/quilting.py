@@ -174,7 +174,10 @@ class Quilt:
             typical, good = ranked[len(ranked) // 2] + 1e-9, ranked[len(ranked) // 50] + 1e-9
         if self.lattice is not None:
             if self._origin is None:
-                self._origin = self._begin(corner, allowed)
+                # With a guide the first block goes where it fits, else the middle has every phase at hand.
+                start = (error.argmin() if self._guide else _middle(allowed)).item()
+                row, column = divmod(int(start), error.shape[1])
+                self._origin = (row - corner[0], column - corner[1])
             out = phase_error(self.lattice, error.shape, corner, self._origin)
             error = error + self.settings.phase * typical * (out - 1).clamp(0, 4).square()
         if self.settings.occurrence and bool(self.known.any()):
@@ -198,13 +201,6 @@ class Quilt:
 
     def _allowed(self, size: int) -> Tensor:
         return self.atlas.positions(size)
-
-    def _begin(self, corner: tuple[int, int], allowed: Tensor) -> tuple[int, int]:
-        """Source minus output position of the first block, from the middle, where every phase is at hand."""
-        places = allowed.nonzero()
-        middle = torch.tensor(allowed.shape) / 2
-        row, column = places[(places - middle).abs().sum(1).argmin()].tolist()
-        return row - corner[0], column - corner[1]
 
     def _count(self, at: Tensor, where: Tensor, amount: float) -> None:
         rows, columns = at[:, where]
@@ -232,6 +228,13 @@ class Quilt:
         more = self._window(*corner, size + 1)
         more = more[0][: height + 1], more[1][:, : width + 1]
         cost[here] = self._cost(more)[: here[0].shape[0], : here[1].shape[1]]
+
+
+def _middle(allowed: Tensor) -> Tensor:
+    """Running number of the allowed position nearest to the middle."""
+    places = allowed.nonzero()
+    row, column = places[(places - torch.tensor(allowed.shape) / 2).abs().sum(1).argmin()]
+    return row * allowed.shape[1] + column
 
 
 class _Spectra:
