@@ -18,10 +18,10 @@ from texsynth.texture.optimization import Target, optimize_patches
 from texsynth.texture.quilting import Quilt, QuiltSettings, raster
 from texsynth.texture.seams import seam_cost
 
-LATTICE_OCCURRENCE = 0.1
-"""Of a regular texture every period may be used often; the phase matters more."""
+LATTICE_OCCURRENCE = 1.0
+"""On a lattice every period fits, so the one odd brick would come back in each; the phase keeps the order."""
 
-LATTICE_TOLERANCE = 0.02
+LATTICE_TOLERANCE = 0.2
 
 SPREAD = 0.15
 """Distance over which brightness steps at seams are spread, as a share of the exemplar's side."""
