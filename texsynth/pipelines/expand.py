@@ -29,7 +29,7 @@ CONSTANT = 1 / 255
 SMALL_BEND = 0.01
 """A lattice that is off by less closes by itself: seams take up the difference."""
 
-MIX_SCALE = 0.25
+MIX_SCALE = 0.3
 """Width of the regions of a mixed output, as a share of the exemplars' side."""
 
 TILE_BAND = 0.14
@@ -100,7 +100,7 @@ def expand(
         lattice, exemplars = _regular(exemplars, settings, size)
         source, aim = _guided(exemplars, guide, image, size, settings, rng)
         atlas = build_atlas(source, guided=aim is not None)
-        wanted = Wanted(size, settings.tileable, lattice, aim)
+        wanted = Wanted(size, settings.tileable, lattice, aim, mixed=len(exemplars) > 1)
         planes = patch_stage(atlas, wanted, settings.patch, rng, on_step)
         image, siblings = planes[None, :3], planes[None, 3:]
     if "optimize" in stages and image is not None:

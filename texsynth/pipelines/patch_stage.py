@@ -11,7 +11,7 @@ from torch import Tensor
 
 from texsynth.pipelines.progress import OnStep, Step
 from texsynth.settings import PatchSettings
-from texsynth.texture.atlas import MIN_SIDE, Atlas
+from texsynth.texture.atlas import MIN_SIDE, Atlas, largest_square
 from texsynth.texture.blending import seam_correction
 from texsynth.texture.lattice import Lattice
 from texsynth.texture.optimization import Target, optimize_patches
@@ -22,6 +22,15 @@ LATTICE_OCCURRENCE = 1.0
 """On a lattice every period fits, so the one odd brick would come back in each; the phase keeps the order."""
 
 LATTICE_TOLERANCE = 0.2
+
+MIX_BLOCK = 0.5
+"""Blocks of a mixed texture, over those of a single one, so that they follow the regions."""
+
+HOLE_BLOCK = 1.6
+"""Blocks that fill a hole, over the largest square inside it."""
+
+HOLE_ROUNDS = 4
+"""Rounds of search and vote in a hole for each elsewhere: its border cannot be cut, only voted over."""
 
 SPREAD = 0.15
 """Distance over which brightness steps at seams are spread, as a share of the exemplar's side."""
@@ -39,6 +48,8 @@ class Wanted:
     """(g, H, W), what the guide channels of the atlas should be."""
     fixed: Tensor | None = None
     """(H, W) bool, pixels that stay; the atlas has them at the same place."""
+    mixed: bool = False
+    """Several exemplars take turns."""
 
 
 def patch_stage(
@@ -61,19 +72,22 @@ def patch_stage(
     laid = planes[:, quilt.at[0], quilt.at[1]]
     target = None if wanted.fixed is None else Target(wanted.fixed, laid)
     correction = seam_correction(planes, quilt.at, SPREAD * atlas.side, wrap=wanted.wrap, fixed=wanted.fixed)
+    iterations = settings.iterations
+    if wanted.fixed is not None:
+        iterations = tuple(HOLE_ROUNDS * rounds for rounds in iterations)
     patch = min(settings.patch_px, MIN_SIDE // 2, *wanted.size)
-    if not any(settings.iterations) or patch < 4:
+    if not any(iterations) or patch < 4:
         return laid + correction
     result, _ = optimize_patches(
         atlas,
         quilt.at,
         patch,
-        settings.iterations,
+        iterations,
         rng,
         wrap=wanted.wrap,
         active=active,
         target=target,
-        on_round=_stage(tell, "patches", sum(settings.iterations)),
+        on_round=_stage(tell, "patches", sum(iterations)),
     )
     return result + correction
 
@@ -83,6 +97,13 @@ def _quilted(
 ) -> Quilt:
     largest = min(atlas.largest_square(), *wanted.size)
     block = max(min(round(settings.block * atlas.side), largest), 4)
+    if wanted.mixed:
+        block = max(round(MIX_BLOCK * block), 4)
+    if wanted.fixed is not None:
+        # Blocks not much larger than the hole: what is far from it need not agree.
+        middle = [n // 2 if wanted.wrap else 0 for n in wanted.size]
+        hole = largest_square((~wanted.fixed).roll(middle, (0, 1)), block)
+        block = min(block, max(round(HOLE_BLOCK * hole), MIN_SIDE))
     overlap = max(2, min(round(settings.overlap * block), block // 2))
     regular = wanted.lattice is not None
     quilt = Quilt(

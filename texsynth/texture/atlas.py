@@ -41,15 +41,12 @@ class Atlas:
 
     def largest_square(self) -> int:
         """Side of the largest valid square, up to `side`. Raises InputError below MIN_SIDE."""
-        low, high = 0, self.side
-        while low < high:  # squares inside a square are valid too, so bisection finds the largest
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if bool(self.positions(middle).any()) else (low, middle - 1)
-        if low < MIN_SIDE:
+        side = largest_square(self.valid, self.side)
+        if side < MIN_SIDE:
             raise InputError(
-                f"the largest free square that the mask leaves has {low} px; it needs at least {MIN_SIDE}"
+                f"the largest free square that the mask leaves has {side} px; it needs at least {MIN_SIDE}"
             )
-        return low
+        return side
 
 
 def build_atlas(exemplars: Sequence[Exemplar], *, guided: bool = False) -> Atlas:
@@ -84,6 +81,15 @@ def guide_of(exemplar: Exemplar) -> Tensor:
     if exemplar.guide is not None:
         return exemplar.guide[0]
     return box_mean(luma(exemplar.image), max(1, min(exemplar.image.shape[2:]) // 16))[0]
+
+
+def largest_square(valid: Tensor, limit: int) -> int:
+    """Side of the largest square inside `valid` (h, w) bool, up to `limit`."""
+    low, high = 0, min(limit, *valid.shape)
+    while low < high:  # squares inside a square are valid too, so bisection finds the largest
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if bool(free_squares(valid, middle).any()) else (low, middle - 1)
+    return low
 
 
 def free_squares(valid: Tensor, size: int) -> Tensor:

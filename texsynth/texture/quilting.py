@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texsynth.ops.boxes import box_sum
+from texsynth.ops.boxes import box_mean, box_sum
 from texsynth.texture.atlas import Atlas, gather
 from texsynth.texture.lattice import Lattice, phase_error
 from texsynth.texture.seams import keep_old, seam_cost
@@ -63,6 +63,8 @@ class Quilt:
         self.used = torch.zeros(atlas.valid.shape)
         self._origin: tuple[int, int] | None = None
         self.fixed = torch.zeros(size, dtype=torch.bool)
+        # Where a fit counts: everywhere, or around what is not fixed.
+        self._near = torch.ones(size, dtype=torch.bool)
         self._colour = _Spectra(atlas.image)
         self._guide = _Spectra(atlas.guide) if guide is not None else None
         self._wanted = (1 / atlas.share.clamp_min(1e-6)).where(atlas.valid, torch.zeros(()))
@@ -70,6 +72,8 @@ class Quilt:
     def fix(self, at: Tensor, known: Tensor) -> None:
         """Take over positions (2, H, W) where `known` (H, W) is True, for good."""
         self.fixed |= known
+        reach = self.settings.block // 2
+        self._near = box_mean((~known).float(), reach) > 0
         self.at, self.known = torch.where(known, at, self.at), self.known | known
         self.image = torch.where(known, gather(self.atlas.image, at[0], at[1]), self.image)
 
@@ -80,7 +84,7 @@ class Quilt:
     def lay(self, top: int, left: int) -> None:
         """Find a block for the square at (top, left) and join it to what is known there."""
         here = self._window(top, left, self.settings.block)
-        known = self.known[here]
+        known = self.known[here] & self._near[here]
         errors = self._errors((top, left), known, self._known_image(here), self.settings.block)
         self._place(here, self._drawn(errors), self.settings.overlap)
 
@@ -103,7 +107,7 @@ class Quilt:
             if not self.settings.wrap:
                 corner = [max(0, min(c, n - size)) for c, n in zip(corner, self.known.shape, strict=True)]
             here = self._window(corner[0], corner[1], size)
-            ring = self.known[here].clone()
+            ring = self.known[here] & self._near[here]
             ring[overlap:-overlap, overlap:-overlap] = False
             errors = self._errors((corner[0], corner[1]), ring, self._known_image(here), size)
             if not self._place(here, self._best(errors, self.settings.tries), overlap, only_better=True):
