@@ -18,10 +18,10 @@ from texsynth.texture.optimization import Target, optimize_patches
 from texsynth.texture.quilting import Quilt, QuiltSettings, raster
 from texsynth.texture.seams import seam_cost
 
-LATTICE_OCCURRENCE = 1.0
-"""On a lattice every period fits, so the one odd brick would come back in each; the phase keeps the order."""
+LATTICE_OCCURRENCE = 0.25
+"""On a lattice less is enough: more of it tears the threads of a cloth, none repeats one odd brick for ever."""
 
-LATTICE_TOLERANCE = 0.2
+LATTICE_TOLERANCE = 0.05
 
 MIX_BLOCK = 0.5
 """Blocks of a mixed texture, over those of a single one, so that they follow the regions."""

@@ -237,8 +237,8 @@ class Quilt:
 def _middle(allowed: Tensor) -> Tensor:
     """Running number of the allowed position nearest to the middle."""
     places = allowed.nonzero()
-    row, column = places[(places - torch.tensor(allowed.shape) / 2).abs().sum(1).argmin()]
-    return row * allowed.shape[1] + column
+    nearest: Tensor = places[(places - torch.tensor(allowed.shape) / 2).abs().sum(1).argmin()]
+    return nearest[0] * allowed.shape[1] + nearest[1]
 
 
 class _Spectra:
