@@ -239,13 +239,13 @@ def test_a_step_between_two_pieces_is_spread_and_fixed_pixels_keep_theirs() -> N
     step = source[:, at[0], at[1]]
     flat = step + seam_correction(source, at, 30.0, wrap=False)
     jump = (flat[:, :, 10] - flat[:, :, 9]).abs().max()
-    assert float(jump) < 0.1 * 0.02
+    assert float(jump) < 0.3 * 0.02
     fixed = torch.zeros(20, 20, dtype=torch.bool)
     fixed[:, :10] = True
     held = seam_correction(source, at, 30.0, wrap=False, fixed=fixed)
     assert float(held[:, :, :10].abs().max()) == 0
     mended = step + held
-    assert float((mended[:, :, 10] - mended[:, :, 9]).abs().max()) < 0.5 * 0.02
+    assert float((mended[:, :, 10] - mended[:, :, 9]).abs().max()) < 0.6 * 0.02
 
 
 def test_a_layout_without_seams_is_not_corrected() -> None:

@@ -9,10 +9,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from texsynth.ops.boxes import box_mean
 from texsynth.texture.atlas import gather
 
 STEP = 0.2
 """Steps larger than about this are contours that do not meet; to spread them would draw haloes."""
+
+SMOOTH = 0.02
+"""Deviation of colours at which the grain of a texture begins to hide steps; there copies stay exact."""
+
+GRAIN_RADIUS = 3
+"""Pixels around a seam that count as its grain."""
 
 ROUNDS = 20
 """Steps towards the solution where pixels are held fixed; without such pixels one FFT is exact."""
@@ -29,6 +36,7 @@ def seam_correction(
     """
     image = gather(source, at[0], at[1])
     limit = torch.tensor(source.shape[1:]).view(2, 1, 1) - 1
+    visible = _visibility(image[:3])
     wanted = []
     for dim in (1, 2):
         step = torch.tensor([2 - dim, dim - 1]).view(2, 1, 1)
@@ -41,12 +49,19 @@ def seam_correction(
         # The mean of the gradients in both pieces, less the one that the layout has there.
         change = 0.5 * ((ahead - image) + (after - behind)) - (after - image)
         size = change[:3].square().sum(0) / STEP**2
-        wanted.append(change * joined * torch.exp(-size))
+        wanted.append(change * (joined * visible * torch.exp(-size)))
     right_side = sum(
         (g.roll(1, dim) - g for g, dim in zip(wanted, (1, 2), strict=True)), torch.zeros_like(image)
     )
     solve = _Screened(image.shape[1], image.shape[2], reach, wrap=wrap)
     return solve(right_side) if fixed is None else _held(solve, right_side, (~fixed).float())
+
+
+def _visibility(image: Tensor) -> Tensor:
+    """(H, W), near 1 where the texture is smooth and near 0 where its grain hides any step."""
+    mean = box_mean(image, GRAIN_RADIUS)
+    variance = (box_mean(image.square(), GRAIN_RADIUS) - mean.square()).clamp_min(0).mean(0)
+    return 1 / (1 + variance / SMOOTH**2)
 
 
 def _held(solve: _Screened, right_side: Tensor, free: Tensor) -> Tensor:
