@@ -19,7 +19,7 @@ from texsynth.texture.quilting import Quilt, QuiltSettings, raster
 from texsynth.texture.seams import seam_cost
 
 LATTICE_OCCURRENCE = 0.25
-"""On a lattice less is enough: more of it tears the threads of a cloth, none repeats one odd brick for ever."""
+"""On a lattice less is enough: more tears the threads of a cloth, none repeats one odd brick for ever."""
 
 LATTICE_TOLERANCE = 0.05
 
