@@ -139,7 +139,7 @@ class PatchSettings(Settings):
     """Overlap of neighbouring blocks, as a share of the block."""
     tolerance: Annotated[float, Field(ge=0, le=10)] = 0.1
     """Blocks whose error is within this share of the best may be drawn."""
-    occurrence: Annotated[float, Field(ge=0, le=100)] = 0.2
+    occurrence: Annotated[float, Field(ge=0, le=100)] = 0.3
     """How strongly parts of the exemplar that are already used are avoided."""
     lattice: Literal["auto", "off"] = "auto"
     """Keep the lattice of a regular texture; off treats every texture as irregular."""

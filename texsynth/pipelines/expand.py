@@ -97,7 +97,8 @@ def expand(
     if "transposer" in stages:
         image, siblings = _transposed(exemplars[0], size, settings, networks, rng, on_step)
     if "patch" in stages:
-        lattice, exemplars = _regular(exemplars, settings, size)
+        # A guide decides where things go, a lattice would too.
+        lattice, exemplars = (None, exemplars) if guide is not None else _regular(exemplars, settings, size)
         source, aim = _guided(exemplars, guide, image, size, settings, rng)
         atlas = build_atlas(source, guided=aim is not None)
         wanted = Wanted(size, settings.tileable, lattice, aim, mixed=len(exemplars) > 1)

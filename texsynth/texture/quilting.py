@@ -130,11 +130,11 @@ class Quilt:
         fresh = gather(self.atlas.image, blocks[:, 0], blocks[:, 1]).transpose(0, 1)
         keep = keep_old((fresh - old).square().sum(1), known, overlap) | self.fixed[here]
         before = (self.at[:, here[0], here[1]], old, known)
-        best, least = None, self._cost(self._around(here)).sum() if only_better else None
+        best, least = None, self._total(here) if only_better else None
         laid, self.known[here] = known, True
         for number in range(len(corners) if len(corners) > 1 or only_better else 0):
             self._write(here, keep[number], blocks[number], fresh[number])
-            cost = self._cost(self._around(here)).sum()
+            cost = self._total(here)
             if least is None or cost < least:
                 best, least = number, cost
             self._write(here, torch.zeros_like(known), *before[:2])
@@ -160,6 +160,14 @@ class Quilt:
         """Seam cost between the pixels of a place that have been laid."""
         return seam_cost(self.atlas, self._known_image(here), self.at[:, here[0], here[1]], self.known[here])
 
+    def _total(self, here: Place) -> float:
+        """What the square costs with its joins to its surroundings: seams, and departures from the guide."""
+        cost = float(self._cost(self._around(here)).sum())
+        if self.guide is not None:
+            found = gather(self.atlas.guide, *self.at[:, here[0], here[1]])
+            cost += self.settings.guide * float((found - self.guide[:, here[0], here[1]]).square().sum())
+        return cost
+
     def _errors(self, corner: tuple[int, int], known: Tensor, old: Tensor, size: int) -> Tensor:
         """Penalised error of every source position; infinite where it is not allowed."""
         allowed = self._allowed(size)
@@ -168,7 +176,7 @@ class Quilt:
             error = self._colour.errors(old, known.float(), size)
         if self._guide is not None and self.guide is not None:
             here = self._window(*corner, size)
-            weight = self.settings.guide * max(float(known.float().mean()), 0.25)
+            weight = self.settings.guide * max(float(known.float().mean()), 0.5)
             wanted = self.guide[:, here[0], here[1]]
             error = error + weight * self._guide.errors(wanted, torch.ones(size, size), size)
         error = error.clamp_min(0).masked_fill(~allowed, torch.inf)
@@ -178,9 +186,7 @@ class Quilt:
             typical, good = ranked[len(ranked) // 2] + 1e-9, ranked[len(ranked) // 50] + 1e-9
         if self.lattice is not None:
             if self._origin is None:
-                # With a guide the first block goes where it fits, else the middle has every phase at hand.
-                start = (error.argmin() if self._guide else _middle(allowed)).item()
-                row, column = divmod(int(start), error.shape[1])
+                row, column = self._start(error, allowed)
                 self._origin = (row - corner[0], column - corner[1])
             out = phase_error(self.lattice, error.shape, corner, self._origin)
             error = error + self.settings.phase * typical * (out - 1).clamp(0, 4).square()
@@ -189,6 +195,12 @@ class Quilt:
             level = self.known.sum() / self.atlas.valid.sum()
             error = error + self.settings.occurrence * good * spent / (level + 0.5)
         return error
+
+    def _start(self, error: Tensor, allowed: Tensor) -> tuple[int, int]:
+        """The first block of a lattice: where it fits a guide, else anywhere."""
+        places = (allowed & (error <= error.min())).nonzero() if self._guide else allowed.nonzero()
+        row, column = places[int(torch.randint(len(places), (), generator=self.rng))].tolist()
+        return row, column
 
     def _drawn(self, errors: Tensor) -> Tensor:
         """(K, 2) some of the source positions that are nearly the best."""
@@ -232,13 +244,6 @@ class Quilt:
         more = self._window(*corner, size + 1)
         more = more[0][: height + 1], more[1][:, : width + 1]
         cost[here] = self._cost(more)[: here[0].shape[0], : here[1].shape[1]]
-
-
-def _middle(allowed: Tensor) -> Tensor:
-    """Running number of the allowed position nearest to the middle."""
-    places = allowed.nonzero()
-    nearest: Tensor = places[(places - torch.tensor(allowed.shape) / 2).abs().sum(1).argmin()]
-    return nearest[0] * allowed.shape[1] + nearest[1]
 
 
 class _Spectra:
