@@ -33,5 +33,5 @@ def box_mean(values: Tensor, radius: int) -> Tensor:
     values: (..., H, W). Returns the same shape and type.
     """
     size, pad = 2 * radius + 1, (radius,) * 4
-    count = box_sum(F.pad(torch.ones_like(values[..., :, :]), pad), size)
+    count = box_sum(F.pad(torch.ones_like(values), pad), size)
     return (box_sum(F.pad(values, pad), size) / count).to(values.dtype)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.errors import InputError, UsageError
 from texsynth.models.registry import Model, load_model
 from texsynth.models.transposer import Transposer, load_transposer
+from texsynth.ops.boxes import box_mean
 from texsynth.ops.resample import resize
 from texsynth.pipelines.patch_stage import Wanted, patch_stage
 from texsynth.pipelines.progress import OnStep, Step
@@ -269,8 +269,8 @@ def _guided(
     if image is not None:
         # Another stage's picture shows where large shapes go; its own pixels are then not needed.
         radius = max(1, min(exemplars[0].image.shape[2:]) // 32)
-        planes = [[*p, _soft(e.image, radius)] for p, e in zip(planes, exemplars, strict=True)]
-        aims.append(_soft(image, radius)[0])
+        planes = [[*p, box_mean(e.image, radius)] for p, e in zip(planes, exemplars, strict=True)]
+        aims.append(box_mean(image, radius)[0])
     if len(exemplars) > 1:
         scale = MIX_SCALE * min(min(e.image.shape[2:]) for e in exemplars)
         shares = [e.weight for e in exemplars]
@@ -289,10 +289,6 @@ def _label(exemplar: Exemplar, number: int, count: int) -> Tensor:
     label = torch.zeros(1, count, *exemplar.image.shape[2:])
     label[:, number] = 1
     return label
-
-
-def _soft(image: Tensor, radius: int) -> Tensor:
-    return F.avg_pool2d(image, 2 * radius + 1, 1, radius, count_include_pad=False)
 
 
 def _split(siblings: Tensor | None, exemplar: Exemplar) -> tuple[Tensor, ...]:
