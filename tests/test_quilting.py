@@ -11,6 +11,7 @@ from torch import Tensor
 
 from texsynth.errors import InputError
 from texsynth.ops.boxes import box_mean, box_sum
+from texsynth.pipelines.patch_stage import best_layout, faults
 from texsynth.texture.atlas import Atlas, build_atlas
 from texsynth.texture.bending import bent
 from texsynth.texture.blending import seam_correction
@@ -282,3 +283,28 @@ def test_bending_moves_the_lattice_and_masks_what_sticks_out() -> None:
     assert changed.siblings[0].shape[2:] == changed.image.shape[2:]
     assert changed.mask is not None
     assert float(changed.mask.mean()) > 0.9
+
+
+def test_of_several_layouts_the_least_faulty_is_kept() -> None:
+    atlas = build_atlas([Exemplar(noise(40, 40))])
+    made: list[Quilt] = []
+
+    def make(name: str) -> Quilt:
+        quilt = Quilt(atlas, (70, 70), QuiltSettings(16, 4, 0.5, 0.3), rng(len(made)))
+        for top, left in raster((70, 70), 16, 4, wrap=False):
+            quilt.lay(top, left)
+        made.append(quilt)
+        return quilt
+
+    kept = best_layout(6, make)
+    unit = faults(made[0])
+    relative = [sum(new / old for new, old in zip(faults(quilt), unit, strict=True)) for quilt in made]
+    assert len(made) == 6
+    assert kept is made[min(range(6), key=relative.__getitem__)]
+
+
+def test_a_layout_without_seams_that_uses_everything_once_has_no_faults() -> None:
+    atlas = build_atlas([Exemplar(noise(32, 32))])
+    quilt = Quilt(atlas, (32, 32), QuiltSettings(32, 4, 0.0, 0.0), rng())
+    quilt.lay(0, 0)
+    assert max(faults(quilt)) < 1e-5

@@ -141,6 +141,8 @@ class PatchSettings(Settings):
     """Blocks whose error is within this share of the best may be drawn."""
     occurrence: Annotated[float, Field(ge=0, le=100)] = 0.3
     """How strongly parts of the exemplar that are already used are avoided."""
+    layouts: Annotated[int, Field(ge=1, le=100)] = 4
+    """Layouts made; the one with the faintest seams and the most even use of the exemplar is kept."""
     lattice: Literal["auto", "off"] = "auto"
     """Keep the lattice of a regular texture; off treats every texture as irregular."""
     refine: Annotated[float, Field(ge=0, le=100)] = 2.0

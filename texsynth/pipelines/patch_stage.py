@@ -32,6 +32,9 @@ HOLE_BLOCK = 1.6
 HOLE_ROUNDS = 4
 """Rounds of search and vote in a hole for each elsewhere: its border cannot be cut, only voted over."""
 
+USE_CELLS = 8
+"""Cells along each side of the exemplar among which its use is compared."""
+
 SPREAD = 0.15
 """Distance over which brightness steps at seams are spread, as a share of the exemplar's side."""
 
@@ -61,7 +64,7 @@ def patch_stage(
 ) -> Tensor:
     """Lay out and refine a texture. Returns its colours and sibling maps, (3 + s, H, W)."""
     tell = on_step or (lambda _: None)
-    quilt = _quilted(atlas, wanted, settings, rng, tell)
+    quilt = best_layout(settings.layouts, lambda name: _quilted(atlas, wanted, settings, rng, name, tell))
     if settings.refine:
         rounds = round(settings.refine * _pieces(wanted, quilt.settings))
         quilt.refine(rounds, _stage(tell, "seams", rounds))
@@ -92,8 +95,32 @@ def patch_stage(
     return result + correction
 
 
+def best_layout(count: int, make: Callable[[str], Quilt]) -> Quilt:
+    """The quilt of `count` with the least visible seams and the most even use of the exemplar."""
+    best, unit, least = make("layout"), None, 2.0
+    for number in range(2, count + 1):
+        unit = unit or faults(best)
+        other = make(f"layout {number}")
+        total = sum(new / old for new, old in zip(faults(other), unit, strict=True))
+        if total < least:
+            best, least = other, total
+    return best
+
+
+def faults(quilt: Quilt) -> tuple[float, float]:
+    """Mean visibility of the seams, and deviation of the use of the exemplar's parts; both above 0.
+
+    In layouts of one texture the first goes with coherence, the second with the Wasserstein distance to the
+    truth (correlations of about 0.4 on textures that were not held out).
+    """
+    seam = float(seam_cost(quilt.atlas, quilt.image, quilt.at).sqrt().mean())
+    cell = max(min(quilt.used.shape) // USE_CELLS, 1)
+    use = F.avg_pool2d((quilt.used * quilt.wanted)[None], cell)
+    return seam + 1e-6, float(use.std(correction=0) / use.mean().clamp_min(1e-6)) + 1e-6
+
+
 def _quilted(
-    atlas: Atlas, wanted: Wanted, settings: PatchSettings, rng: torch.Generator, tell: OnStep
+    atlas: Atlas, wanted: Wanted, settings: PatchSettings, rng: torch.Generator, name: str, tell: OnStep
 ) -> Quilt:
     largest = min(atlas.largest_square(), *wanted.size)
     block = max(min(round(settings.block * atlas.side), largest), 4)
@@ -127,7 +154,7 @@ def _quilted(
     places = [
         place for place in raster(wanted.size, block, overlap, wrap=wanted.wrap) if not quilt.is_full(*place)
     ]
-    on_block = _stage(tell, "layout", len(places))
+    on_block = _stage(tell, name, len(places))
     for done, place in enumerate(places, 1):
         quilt.lay(*place)
         on_block(done)
