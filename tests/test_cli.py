@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from texsynth.cli import app
 from texsynth.images import Picture, embedded_settings, read, write
-from texsynth.settings import StylizeRecord
+from texsynth.records import StylizeRecord
 from texsynth.strict_yaml import parse
 
 
@@ -63,7 +63,8 @@ def test_every_option_has_help() -> None:
 
 
 LIGHT = [
-    "--help", "--version", "stylize --help", "presets list", "presets show photo", "stylize a.png",
+    "blend --help", "blend a.png --style b.png:x@9", "card show", "--help", "--version", "stylize --help",
+    "presets list", "presets show photo", "stylize a.png",
     "stylize a b --strength 7", "stylize a b --bogus", "stylize a b --model x", "replay --help",
     "doctor --help", "nosuch", "stylize a.png b.png", "expand --help", "tile --help", "expand a.png --size 3",
     "expand a.png --method magic", "expand a.png", "tile a.png -p fast", "replay a.png",
@@ -365,7 +366,7 @@ def test_an_unexpected_error_is_short_unless_verbose(
     def broken(*args: object, **options: object) -> None:
         raise KeyError("oops")
 
-    monkeypatch.setattr("texsynth.batch.work.fit_style", broken)
+    monkeypatch.setattr("texsynth.batch.styles.fit_style", broken)
     flags = ["stylize", "cat.png", "wave.png", "--model", model]
     short, long = run_cli(*flags), run_cli(*flags, "-v")
     assert (short.exit_code, long.exit_code) == (1, 1)

@@ -17,7 +17,7 @@ from texture_files import (
 )
 
 from texsynth.images import Picture, write
-from texsynth.settings import Embedded, StylizeRecord
+from texsynth.records import Embedded, StylizeRecord
 from texsynth.strict_yaml import parse
 
 pytest_plugins = ("texture_fixtures",)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from typer.testing import Result
 
 from texsynth.images import Picture, embedded_settings, write
-from texsynth.settings import Embedded, ExpandRecord
+from texsynth.records import Embedded, ExpandRecord
 from texsynth.strict_yaml import parse
 
 QUICK = (

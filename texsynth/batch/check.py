@@ -8,7 +8,7 @@ from pathlib import Path
 
 from texsynth import images
 from texsynth.batch.plan import PIPE, Input, Job
-from texsynth.batch.run import Failed
+from texsynth.batch.run import Failed, J
 from texsynth.errors import InputError, OutputError, UsageError
 from texsynth.images.picture import DEEP_FORMATS
 from texsynth.settings import RunSettings
@@ -70,10 +70,17 @@ def check_depth(jobs: Sequence[Job], run: RunSettings, suffix: str) -> None:
             raise UsageError(f"{path}: --bit-depth 16 needs .png or .tif")
 
 
-def check_headers(jobs: Sequence[Job], style: Input, run: RunSettings) -> tuple[list[Job], list[Failed]]:
-    """Jobs whose content has a sound header, and the others. Raises InputError for the style's."""
-    _probe(style, run)
-    good, failed = [], []
+def check_headers(
+    jobs: Sequence[J], styles: Iterable[Input], run: RunSettings
+) -> tuple[list[J], list[Failed]]:
+    """Jobs whose content has a sound header, and the others. Raises InputError for that of a style."""
+    for style in styles:
+        if style.is_card:
+            style.read()
+        else:
+            _probe(style, run)
+    good: list[J] = []
+    failed: list[Failed] = []
     for job in jobs:
         try:
             _probe(job.picture, run)

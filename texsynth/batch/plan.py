@@ -17,6 +17,10 @@ PIPE = Path("-")
 """Standard input or output."""
 
 
+CARD_SUFFIX = ".card"
+"""Files with the moments of a style instead of its picture."""
+
+
 @dataclass(frozen=True)
 class Input:
     """A picture to read. key: its path relative to the folder that was named, which seeds it."""
@@ -30,6 +34,11 @@ class Input:
     def read(self) -> bytes:
         """The bytes of the file or of standard input."""
         return read_bytes(self.path) if self.piped is None else self.piped
+
+    @property
+    def is_card(self) -> bool:
+        """Whether the name says that this is a style card."""
+        return self.piped is None and self.path.suffix.lower() == CARD_SUFFIX
 
     @property
     def source(self) -> Path | bytes:

@@ -12,11 +12,13 @@ from texsynth.batch.files import Delivery, as_text, deliver, memory_guard, read_
 from texsynth.batch.machine import decided
 from texsynth.batch.plan import Input, Job, file_seed
 from texsynth.batch.run import Written
+from texsynth.batch.styles import measured
 from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
 from texsynth.models.registry import Model, load_model
 from texsynth.pipelines.progress import OnStep
-from texsynth.pipelines.stylize import FittedStyle, fit_style, stylize
-from texsynth.settings import RunSettings, Source, StylizeRecord, StylizeSettings, Versions
+from texsynth.pipelines.stylize import FittedStyle, stylize
+from texsynth.records import StylizeRecord, Versions
+from texsynth.settings import RunSettings, Source, StylizeSettings
 from texsynth.strict_yaml import dump
 
 
@@ -36,11 +38,8 @@ def prepare(style: Input, settings: StylizeSettings, run: RunSettings) -> Prepar
     """Choose the device, load the model and measure the style."""
     run, device, dtype = decided(run)
     model = load_model(run.model, device, dtype)
-    picture, source = read_input(style, run)
-    refuse_transparent(style, picture)
-    with memory_guard(style):
-        fitted = fit_style(to_image(picture), model, settings, weight=to_weight(picture))
-    return Prepared(model, fitted, source, settings, run, tuple(f"{style}: {w}" for w in picture.warnings))
+    found = measured(style, model, settings, run)
+    return Prepared(model, found.style, found.source, settings, run, found.warnings)
 
 
 def stylize_file(

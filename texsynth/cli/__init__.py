@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import texsynth
-from texsynth.cli import doctor, evaluate, expand, presets, replay, stylize, tile, train
+from texsynth.cli import blend, card, doctor, evaluate, expand, presets, replay, stylize, tile, train
 from texsynth.cli.app import App
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ commands: dict[str, Callable[..., None]] = {
     "expand": expand.expand,
     "tile": tile.tile,
     "stylize": stylize.stylize,
+    "blend": blend.blend,
     "replay": replay.replay,
     "doctor": doctor.doctor,
 }
@@ -32,6 +33,7 @@ for name, command in commands.items():
     app.command(name)(command)
 
 for name, group in {
+    "card": card.app,
     "presets": presets.app,
     "train": train.app,
     "evaluate": evaluate.app,

@@ -43,6 +43,7 @@ def _output(default: str) -> object:
 
 
 Output = Annotated[str | None, _output("CONTENT.STYLE.png")]
+BlendOutput = Annotated[str | None, _output("CONTENT.blend.png")]
 ExpandOutput = Annotated[str | None, _output("NAME.expand.png")]
 TileOutput = Annotated[str | None, _output("NAME.tile.png")]
 Recursive = Annotated[
@@ -110,6 +111,27 @@ Set = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="Change one setting of those that `texsynth presets show` lists. Repeatable.",
+        rich_help_panel=LOOK,
+    ),
+]
+Photo = Annotated[
+    bool | None,
+    typer.Option(
+        "--photo/--artistic", help="Keep contours as in a photograph, or paint.", rich_help_panel=LOOK
+    ),
+]
+Transform = Annotated[
+    str | None, typer.Option(help="How features are matched: ift, wct, ot or adain.", rich_help_panel=LOOK)
+]
+Strength = Annotated[
+    float | None,
+    typer.Option(help="0 keeps the content, 1 applies the whole style.", rich_help_panel=LOOK),
+]
+PreserveColor = Annotated[
+    bool | None,
+    typer.Option(
+        "--preserve-color/--no-preserve-color",
+        help="Keep the colours of the content.",
         rich_help_panel=LOOK,
     ),
 ]

@@ -17,7 +17,8 @@ from texsynth.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from texsynth.batch.plan import Input
-    from texsynth.settings import ExpandRecord, Record, RunSettings, Source, StylizeRecord
+    from texsynth.records import BlendRecord, ExpandRecord, Record, StylizeRecord
+    from texsynth.settings import RunSettings, Source
 
 
 def replay(
@@ -49,7 +50,7 @@ def replay(
     """
     from texsynth import images
     from texsynth.explain import validated
-    from texsynth.settings import Embedded, StylizeRecord
+    from texsynth.records import BlendRecord, Embedded, StylizeRecord
     from texsynth.strict_yaml import parse
 
     text = images.embedded_settings(result)
@@ -62,6 +63,8 @@ def replay(
     named = {"--content": content, "--style": style, "--exemplar": exemplar}
     if isinstance(record, StylizeRecord):
         plan: Plan[Any] = _stylize(record, inputs, named, run, target)
+    elif isinstance(record, BlendRecord):
+        plan = _blend(record, inputs, named, run, target)
     else:
         plan = _expand(record, inputs, named, run, target)
     inputs.check_all_used()
@@ -80,6 +83,30 @@ def _stylize(
     style = inputs.find(record.style, "", named["--style"])
     jobs = pair([content], style, target.output)
     return stylize_plan(jobs, style, record.stylize, run, target, made_with=record.model_sha256)
+
+
+def _blend(
+    record: BlendRecord, inputs: _Inputs, named: dict[str, str | None], run: RunSettings, target: Target
+) -> Plan[Any]:
+    from texsynth.batch.blend_plan import Ingredient, Recipe, blend_jobs
+    from texsynth.cli.blend import blend_plan
+
+    _refuse(named, ("--style", "--exemplar"), record)
+    content = inputs.find(record.content, record.key, named["--content"])
+    ingredients = tuple(
+        Ingredient(
+            tuple(inputs.find(source, "") for source in style.sources),
+            style.weight,
+            style.levels,
+            inputs.find(style.mask, "") if style.mask else None,
+            inputs.find(style.labels, "") if style.labels else None,
+        )
+        for style in record.styles
+    )
+    labels = inputs.find(record.content_labels, "") if record.content_labels else None
+    recipe = Recipe(ingredients, labels, record.sequential, record.feather)
+    jobs = blend_jobs([content], recipe, target.output, sweep=None, suffix=f".{target.suffix}")
+    return blend_plan(jobs, recipe, record.stylize, run, target, made_with=record.model_sha256)
 
 
 def _expand(

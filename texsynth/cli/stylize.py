@@ -43,20 +43,9 @@ def stylize(
     output: options.Output = None,
     preset: options.Preset = None,
     assignments: options.Set = None,
-    photo: Annotated[
-        bool | None,
-        typer.Option(
-            "--photo/--artistic", help="Keep contours as in a photograph, or paint.", rich_help_panel=Look
-        ),
-    ] = None,
-    transform: Annotated[
-        str | None,
-        typer.Option(help="How features are matched: ift, wct, ot or adain.", rich_help_panel=Look),
-    ] = None,
-    strength: Annotated[
-        float | None,
-        typer.Option(help="0 keeps the content, 1 applies the whole style.", rich_help_panel=Look),
-    ] = None,
+    photo: options.Photo = None,
+    transform: options.Transform = None,
+    strength: options.Strength = None,
     level_strength: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,14 +54,7 @@ def stylize(
             rich_help_panel=Look,
         ),
     ] = None,
-    preserve_color: Annotated[
-        bool | None,
-        typer.Option(
-            "--preserve-color/--no-preserve-color",
-            help="Keep the colours of the content.",
-            rich_help_panel=Look,
-        ),
-    ] = None,
+    preserve_color: options.PreserveColor = None,
     grain: Annotated[
         float | None,
         typer.Option(
@@ -154,7 +136,7 @@ def stylize_plan(
         return Work(do, machine_line(prepared.model.name, prepared.run), notes)
 
     inputs = [*(job.picture for job in jobs), style]
-    return Plan(jobs, inputs, lambda: check_headers(jobs, style, run), begin)
+    return Plan(jobs, inputs, lambda: check_headers(jobs, [style], run), begin)
 
 
 def _planned(pictures: Sequence[str], target: Target, *, recursive: bool) -> tuple[list[Job], Input]:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from texsynth.batch.run import Written
     from texsynth.images.picture import Picture, Pixels
     from texsynth.pipelines.progress import OnStep
-    from texsynth.settings import ExpandRecord, ExpandSettings, RunSettings
+    from texsynth.records import ExpandRecord
+    from texsynth.settings import ExpandSettings, RunSettings
 
 MAPS, LOOK = "Maps", options.LOOK
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -14,9 +15,9 @@ from texsynth.ops.color import with_chroma_of
 from texsynth.ops.local_affine import local_affine
 from texsynth.ops.noise import soft_noise
 from texsynth.ops.resample import pad_to_multiple, resize
-from texsynth.pipelines.progress import OnStep, Step
+from texsynth.pipelines.progress import OnStep, Step, part_of
 from texsynth.settings import StylizeSettings
-from texsynth.transforms import fit_map
+from texsynth.transforms import fit_mix
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
 
@@ -27,8 +28,45 @@ class FittedStyle:
 
     moments: dict[int, Moments]
 
+    def plus(self, other: FittedStyle) -> FittedStyle:
+        """Both together, as if they were one picture."""
+        return FittedStyle({level: m + other.moments[level] for level, m in self.moments.items()})
 
-@torch.inference_mode()
+    def only(self, levels: Collection[int]) -> FittedStyle:
+        """The same at some levels alone."""
+        return FittedStyle({level: m for level, m in self.moments.items() if level in levels})
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a region of the content becomes like: one style, or something between several."""
+
+    styles: tuple[FittedStyle, ...]
+    weights: tuple[float, ...]
+    """One for each style, non-negative; at every level those of the styles that have it count."""
+    mask: Tensor | None = None
+    """(1, 1, H, W) in [0, 1], how far each pixel belongs to it; None for what the other parts leave."""
+
+    def has(self, level: int) -> bool:
+        """Whether any of its styles has the level."""
+        return bool(self._at(level))
+
+    def counted(self, weight: Tensor | None) -> Tensor | None:
+        """Whose statistics count: the mask's pixels by their opacity `weight`."""
+        if self.mask is None or weight is None:
+            return weight if self.mask is None else self.mask
+        return self.mask * weight
+
+    def map(self, content: Moments, settings: StylizeSettings, level: int) -> AffineMap:
+        """The map of a level that it has, for a region with the moments `content`."""
+        styles, weights = zip(*self._at(level), strict=True)
+        return fit_mix(settings.transform, content, styles, weights).lerp(_strength(settings, level))
+
+    def _at(self, level: int) -> list[tuple[Moments, float]]:
+        pairs = zip(self.styles, self.weights, strict=True)
+        return [(style.moments[level], w) for style, w in pairs if level in style.moments and w > 0]
+
+
 def fit_style(
     style: Tensor, model: Model, settings: StylizeSettings, *, weight: Tensor | None = None
 ) -> FittedStyle:
@@ -39,19 +77,28 @@ def fit_style(
     photo mode does not have.
     """
     _check(model, settings)
-    size = [max(1, round(side * settings.style_scale)) for side in style.shape[2:]]
+    return measure(style, model, settings.levels, scale=settings.style_scale, weight=weight)
+
+
+@torch.inference_mode()
+def measure(
+    style: Tensor, model: Model, levels: Collection[int], *, scale: float = 1.0, weight: Tensor | None = None
+) -> FittedStyle:
+    """The moments of a style at some levels; those of a level are the same whatever the others are.
+
+    style, weight: as in `fit_style`. scale: the style is resized by this factor first.
+    """
+    size = [max(1, round(side * scale)) for side in style.shape[2:]]
     style = resize(style, size[0], size[1])
     weight = None if weight is None else resize(weight, size[0], size[1])
-    features = _encode(style, model, max(settings.levels))
-    return FittedStyle(
-        {level: _moments(features[level - 1], style, weight, level) for level in settings.levels}
-    )
+    features = _encode(style, model, max(levels), padded_for=len(model.encoder.widths))
+    return FittedStyle({level: _moments(features[level - 1], style, weight, level) for level in levels})
 
 
 @torch.inference_mode()
 def stylize(
     content: Tensor,
-    style: FittedStyle,
+    style: FittedStyle | Sequence[Part],
     model: Model,
     settings: StylizeSettings,
     *,
@@ -59,20 +106,37 @@ def stylize(
     rng: torch.Generator | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """Give `content` the style.
+    """Give `content` the style, or each part of it its own.
 
-    content: (1, 3, H, W) in [0, 1], any size from 1x1. weight: (1, 1, H, W) opacity for the statistics.
-    rng: on the CPU, for the grain; None draws the same grain every time.
-    Returns the same shape and range.
+    content: (1, 3, H, W) in [0, 1], any size from 1x1. style: one for all, or parts with masks of the
+    content's size, of which one at most has no mask; what no part covers stays as it is.
+    weight: (1, 1, H, W) opacity for the statistics. rng: on the CPU, for the grain; None draws the same grain
+    every time. Returns the same shape and range.
     """
     _check(model, settings)
-    if settings.mode == "photo":
-        result = _photo(content, style, model, settings, weight, on_step)
-    else:
-        grainy = _with_grain(content, settings, rng or torch.Generator().manual_seed(0))
-        result = _artistic(grainy, style, model, settings, weight, on_step)
-    result = result.clamp(0, 1)
+    parts = [Part((style,), (1.0,))] if isinstance(style, FittedStyle) else covering(style)
+    one = _photo if settings.mode == "photo" else _artistic
+    start = content
+    if settings.mode == "artistic":
+        start = _with_grain(content, settings, rng or torch.Generator().manual_seed(0))
+    # Every part is made as a whole picture and shown where its mask is: nothing draws the mask's border.
+    result = content.to(model.device)
+    for number, part in enumerate(parts):
+        made = one(start, part, model, settings, weight, part_of(on_step, number, len(parts)))
+        made = made.clamp(0, 1)
+        result = made if part.mask is None else result + part.mask.to(made) * (made - content.to(made))
     return with_chroma_of(content.to(result.device), result) if settings.preserve_color else result
+
+
+def covering(parts: Sequence[Part]) -> list[Part]:
+    """`parts` with masks that add up to at most 1 at every pixel; a single one without a mask stays so."""
+    masks = [part.mask for part in parts if part.mask is not None]
+    if not masks:
+        return list(parts)
+    total = torch.stack(masks).sum(0)
+    over = total.clamp_min(1)
+    rest = (1 - total).clamp_min(0)
+    return [replace(p, mask=rest if p.mask is None else p.mask / over) for p in parts]
 
 
 def _with_grain(content: Tensor, settings: StylizeSettings, rng: torch.Generator) -> Tensor:
@@ -83,46 +147,59 @@ def _with_grain(content: Tensor, settings: StylizeSettings, rng: torch.Generator
 
 def _artistic(
     content: Tensor,
-    style: FittedStyle,
+    part: Part,
     model: Model,
     settings: StylizeSettings,
     weight: Tensor | None,
-    on_step: OnStep | None,
+    on_step: OnStep,
 ) -> Tensor:
     """Encode, map and decode at one level after the other, coarse to fine (Li et al. 2017; 002)."""
     image, (height, width) = content, content.shape[2:]
     for done, level in enumerate(settings.levels, 1):
-        features = _encode(image, model, level, every=False)[-1]
-        chosen = _map(features, image, weight, style, settings, level)
-        image = model.decoder(level)(features, chosen).float()
-        image = image[:, :, :height, :width].clamp(0, 1)
-        if on_step:
-            on_step(Step("level", done, len(settings.levels)))
-    return image
+        if part.has(level):
+            features = _encode(image, model, level, every=False)[-1]
+            chosen = part.map(_moments(features, image, part.counted(weight), level), settings, level)
+            image = model.decoder(level)(features, chosen).float()
+            image = image[:, :, :height, :width].clamp(0, 1)
+        on_step(Step("level", done, len(settings.levels)))
+    return image.to(model.device)
 
 
 def _photo(
     content: Tensor,
-    style: FittedStyle,
+    part: Part,
     model: Model,
     settings: StylizeSettings,
     weight: Tensor | None,
-    on_step: OnStep | None,
+    on_step: OnStep,
 ) -> Tensor:
     """Encode once, map every level, decode once with the mapped high frequencies as skips."""
     decoder = model.photo_decoder()
     features, maps = _encode(content, model, len(decoder.widths)), {}
     for done, level in enumerate(settings.levels, 1):
-        maps[level] = _map(features[level - 1], content, weight, style, settings, level)
-        if on_step:
-            on_step(Step("level", done, len(settings.levels)))
+        if part.has(level):
+            own = _moments(features[level - 1], content, part.counted(weight), level)
+            maps[level] = part.map(own, settings, level)
+        on_step(Step("level", done, len(settings.levels)))
     result = decoder(features, maps).float()[:, :, : content.shape[2], : content.shape[3]]
     return local_affine(content.to(result.device), result) if settings.edge_aware else result
 
 
-def _encode(image: Tensor, model: Model, level: int, *, every: bool = True) -> list[Tensor]:
-    """Features of levels 1..`level`, or of `level` alone, of the image padded to whole pooling cells."""
-    padded = pad_to_multiple(image, 2 ** (level - 1), at_least=2**level)
+def _pooled(mask: Tensor, level: int) -> Tensor:
+    """A mask of the image at the size of its features, padding included."""
+    stride = 2 ** (level - 1)
+    return F.avg_pool2d(pad_to_multiple(mask.float(), stride, at_least=2 * stride), stride)
+
+
+def _encode(
+    image: Tensor, model: Model, level: int, *, every: bool = True, padded_for: int = 0
+) -> list[Tensor]:
+    """Features of levels 1..`level`, or of `level` alone, of the image padded to whole pooling cells.
+
+    padded_for: a deeper level whose cells count, too.
+    """
+    deepest = max(level, padded_for)
+    padded = pad_to_multiple(image, 2 ** (deepest - 1), at_least=2**deepest)
     padded = padded.to(model.device, model.dtype).contiguous(memory_format=torch.channels_last)
     if every:
         return model.encoder(padded, level)  # type: ignore[no-any-return]
@@ -134,22 +211,8 @@ def _moments(features: Tensor, image: Tensor, weight: Tensor | None, level: int)
     stride = 2 ** (level - 1)
     rows, columns = -(-image.shape[2] // stride), -(-image.shape[3] // stride)
     if weight is not None:
-        padded = pad_to_multiple(weight.float(), stride, at_least=stride)
-        weight = F.avg_pool2d(padded, stride)[:, :, :rows, :columns].to(features.device)
+        weight = _pooled(weight, level)[:, :, :rows, :columns].to(features.device)
     return Moments.of(features[:, :, :rows, :columns], weight)
-
-
-def _map(
-    features: Tensor,
-    image: Tensor,
-    weight: Tensor | None,
-    style: FittedStyle,
-    settings: StylizeSettings,
-    level: int,
-) -> AffineMap:
-    content = _moments(features, image, weight, level)
-    chosen = fit_map(settings.transform, content, style.moments[level])
-    return chosen.lerp(_strength(settings, level))
 
 
 def _strength(settings: StylizeSettings, level: int) -> float:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from texsynth.errors import UsageError
-from texsynth.settings import TransformSettings
+from texsynth.settings import IFTSettings, OTSettings, TransformSettings
 from texsynth.transforms import adain, ift, optimal_transport, wct
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
 
-__all__ = ["TRANSFORMS", "AffineMap", "Fit", "Moments", "fit_map"]
+__all__ = ["TRANSFORMS", "AffineMap", "Fit", "Moments", "fit_map", "fit_mix"]
 
 
 class Fit(Protocol):
@@ -36,3 +37,20 @@ def fit_map(settings: TransformSettings, content: Moments, style: Moments) -> Af
         if not moments.is_finite:
             raise UsageError(f"the features of the {what} have overflowed; use --dtype float32")
     return TRANSFORMS[settings.name](content, style, settings)
+
+
+def fit_mix(
+    settings: TransformSettings, content: Moments, styles: Sequence[Moments], weights: Sequence[float]
+) -> AffineMap:
+    """Map that gives features with the moments `content` the look between `styles`.
+
+    weights: non-negative, not all zero; they need not add up to 1. IFT mixes second moments and optimal
+    transport takes the Wasserstein barycentre; the others mix what each style makes of the content.
+    """
+    if len(styles) == 1:
+        return fit_map(settings, content, styles[0])
+    if isinstance(settings, IFTSettings):
+        return fit_map(settings, content, ift.mixed(styles, weights, settings))
+    if isinstance(settings, OTSettings):
+        return fit_map(settings, content, optimal_transport.barycentre(styles, weights))
+    return AffineMap.mix([fit_map(settings, content, style) for style in styles], weights)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,14 @@ def fit(content: Moments, style: Moments, settings: IFTSettings) -> AffineMap:
         return AffineMap.between_means(content, style, matrix)
     matrix, _ = descend(content.second, style.second, settings)
     return AffineMap(matrix, torch.zeros_like(content.sum))
+
+
+def mixed(styles: Sequence[Moments], weights: Sequence[float], settings: IFTSettings) -> Moments:
+    """The one style that pulls like several: the loss is that of their weighted mean second moment.
+
+    Centred, the second moments are covariances. weights: non-negative, not all zero.
+    """
+    return Moments.average(styles, weights) if settings.centred else Moments.blend(styles, weights)
 
 
 def style_weight(sigma: Tensor, target: Tensor, pull: float) -> float:

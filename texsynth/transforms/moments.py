@@ -51,15 +51,33 @@ class Moments:
         return total
 
     @classmethod
-    def blend(cls, moments: Sequence[Moments], weights: Sequence[float]) -> Moments:
-        """Mean of the per-pixel moments, so that a large picture counts no more than a small one.
+    def of_gaussian(cls, n: float, mean: Tensor, covariance: Tensor) -> Moments:
+        """Moments of `n` pixels with this mean (C,) and covariance (C, C), both float64."""
+        return cls(n, n * mean, n * (covariance + torch.outer(mean, mean)))
+
+    @classmethod
+    def average(cls, moments: Sequence[Moments], weights: Sequence[float]) -> Moments:
+        """Mean of the means, and mean of the covariances, so that a large picture counts no more.
 
         weights: one for each item, non-negative, not all zero. `n` is the weighted mean of the pixel counts.
+        Items without pixels are left out. What lies between the means is no spread of any of the items, so
+        it is not added to the covariance.
         """
-        share = [w / sum(weights) for w in weights]
-        n = sum(s * m.n for s, m in zip(share, moments, strict=True))
-        parts = [m.scaled(s * n / m.n) for s, m in zip(share, moments, strict=True) if m.n > 0]
-        return sum(parts, cls.empty(len(moments[0].sum)))
+        shares = _shares(moments, weights)
+        if not shares:
+            return cls.empty(len(moments[0].sum))
+        return cls.of_gaussian(
+            sum(s * m.n for m, s in shares),
+            torch.stack([s * m.mean for m, s in shares]).sum(0),
+            torch.stack([s * m.covariance for m, s in shares]).sum(0),
+        )
+
+    @classmethod
+    def blend(cls, moments: Sequence[Moments], weights: Sequence[float]) -> Moments:
+        """As `average`, but the mean of the raw second moments, the Gram matrices."""
+        shares = _shares(moments, weights)
+        n = sum(s * m.n for m, s in shares)
+        return sum((m.scaled(s * n / m.n) for m, s in shares), cls.empty(len(moments[0].sum)))
 
     def __add__(self, other: Moments) -> Moments:
         """Moments of both sets of pixels together."""
@@ -114,6 +132,13 @@ class Moments:
             shrink = below / max(above, below)
             covariance = (1 - shrink) * covariance + shrink * level * eye
         return covariance + ridge * level * eye
+
+
+def _shares(moments: Sequence[Moments], weights: Sequence[float]) -> list[tuple[Moments, float]]:
+    """Items that have pixels and weight, with weights that add up to 1."""
+    pairs = [(m, w) for m, w in zip(moments, weights, strict=True) if m.n > 0 and w > 0]
+    total = sum(w for _, w in pairs)
+    return [(m, w / total) for m, w in pairs]
 
 
 def _sums(rows: Tensor, weight: Tensor | None) -> Moments:

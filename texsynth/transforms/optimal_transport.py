@@ -54,4 +54,4 @@ def barycentre(styles: Sequence[Moments], weights: Sequence[float]) -> Moments:
         previous, covariance = covariance, half @ half.T
         if float((covariance - previous).norm()) <= 1e-12 * float(previous.norm()):
             break
-    return Moments(n, n * mean, n * (covariance + torch.outer(mean, mean)))
+    return Moments.of_gaussian(n, mean, covariance)
