@@ -119,7 +119,10 @@ def test_records_of_stylize_are_still_understood() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("command: dance", "odd.png: command 'dance' is unknown; use one of 'stylize', 'expand', 'tile'"),
+        (
+            "command: dance",
+            "odd.png: command 'dance' is unknown; use one of 'stylize', 'blend', 'expand', 'tile'",
+        ),
         ("a: 1", "odd.png: command None is unknown"),
         ("[]", "odd.png: the settings is [] but must be a mapping"),
         ("command: expand", "odd.png: exemplars is missing"),

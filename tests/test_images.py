@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from texsynth.images import (
     sidecar,
     store,
     thumbnails,
+    verify,
     write,
 )
 from texsynth.images.colour import srgb_profile
@@ -365,3 +367,34 @@ def test_contact_sheet() -> None:
     assert np.array_equal(sheet.rgb[12:18, 12:21], small.rgb)
     clear = Picture(noise(), np.zeros((6, 9), np.uint8))
     assert (thumbnails([clear])[0] == 255).all()
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_settings_beside_a_picture_are_never_those_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_new: bool
+) -> None:
+    path, written = tmp_path / "a.jpg", []
+
+    def killed(data: bytes, path: Path, *, force: bool = False) -> None:
+        written.append(path.name)
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        store(data, path, force=force)
+
+    if not is_new:
+        write(Picture(noise()), path, settings="old")
+    monkeypatch.setattr(import_module("texsynth.images.encode"), "store", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write(Picture(noise()), path, settings="new", force=True)
+    assert written == (["a.jpg.yaml", "a.jpg"] if is_new else ["a.jpg", "a.jpg.yaml"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ([] if is_new else ["a.jpg", "a.jpg.yaml"])
+
+
+def test_verify(tmp_path: Path) -> None:
+    for name in ("a.png", "a.jpg", "a.webp", "a.tif"):
+        write(Picture(noise(60, 60)), tmp_path / name)
+        verify(tmp_path / name)
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(data[: len(data) * 2 // 3])
+        with pytest.raises(InputError, match=r"a\.\w+ is "):
+            verify(tmp_path / name)

@@ -37,7 +37,9 @@ def validated(kind: type[M], data: object, source: str) -> M:
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        sentence = _sentence(kind, error.errors()[0])
+        # A misspelt key is also a missing one; what was written says more.
+        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+        sentence = _sentence(kind, first)
         raise UsageError(f"{source}: {sentence}" if source else sentence) from None
 
 

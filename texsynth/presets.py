@@ -50,6 +50,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in folder().glob("*.yaml"))
 
 
+def is_file_name(name: str) -> bool:
+    """Whether a preset of this name is looked for as a file, not among those of texsynth."""
+    return name.endswith(SUFFIXES) or "/" in name or "\\" in name
+
+
 def load(name: str) -> Preset:
     """The preset called `name`, or in the file `name`; checked as a whole. Raises UsageError."""
     path = _find(name, None)
@@ -127,7 +132,7 @@ def _assigned(assignment: str) -> Tree:
 
 def _find(name: str, base: Path | None) -> Path:
     """The file of preset `name`; file names in `extends:` count from the folder `base`."""
-    if name.endswith(SUFFIXES) or "/" in name or "\\" in name:
+    if is_file_name(name):
         path = (base or Path()) / name
         if not path.is_file():
             raise UsageError(f"preset file {path} does not exist")

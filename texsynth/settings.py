@@ -5,6 +5,7 @@ Nothing here imports torch, so presets are read and checked before the heavy sta
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -72,8 +73,18 @@ class IFTSettings(Settings):
     """Match covariance and mean; False is the paper's uncentred Gram matrix, which the mean dominates."""
 
 
+class DescentSettings(Settings):
+    """No map of features, but gradient descent on the picture itself (Gatys et al. 2015); slow."""
+
+    name: Literal["optimize"] = "optimize"
+    iterations: Annotated[int, Field(ge=1, le=10000)] = 100
+    """Of L-BFGS."""
+    content: Annotated[float, Field(ge=0)] = 0.1
+    """Weight of the distance to the content's features against that of the Gram matrices."""
+
+
 TransformSettings = Annotated[
-    AdaINSettings | WCTSettings | OTSettings | IFTSettings, Field(discriminator="name")
+    AdaINSettings | WCTSettings | OTSettings | IFTSettings | DescentSettings, Field(discriminator="name")
 ]
 
 
@@ -105,6 +116,12 @@ class StylizeSettings(Settings):
     @classmethod
     def _list_to_tuple(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _descent_paints(self) -> StylizeSettings:
+        if self.mode == "photo" and self.transform.name == "optimize":
+            raise ValueError("transform optimize paints, so mode must be artistic")
+        return self
 
     @field_validator("levels")
     @classmethod
@@ -242,6 +259,10 @@ MAX_PIXELS = 1 << 28
 """16384 x 16384."""
 
 
+MEMORY_LIMIT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(%|B|KiB|MiB|GiB|TiB)?")
+"""Bytes with or without a unit, or a share of what is free."""
+
+
 class RunSettings(Settings):
     """What a run needs besides the look: model, machine, seed, and how pictures are read and written."""
 
@@ -265,6 +286,18 @@ class RunSettings(Settings):
     """Bits per channel written; None keeps those of the content."""
     quality: Annotated[int, Field(ge=1, le=100)] = 95
     """Of JPEG and WebP."""
+    memory_limit: str | None = None
+    """Memory that a stylization may take, like 4GiB or 80%; None is half of what is free."""
+    tile: Annotated[int, Field(ge=0)] | None = None
+    """Side in pixels of the tiles of a stylization, 0 for none; None leaves it to the memory limit."""
+
+    @field_validator("memory_limit")
+    @classmethod
+    def _is_a_size(cls, value: str | None) -> str | None:
+        found = MEMORY_LIMIT.fullmatch(value) if value is not None else None
+        if value is not None and (not found or (found[2] == "%" and float(found[1]) > 100)):
+            raise ValueError(f"memory limit {value!r} must be like 4GiB, 500MiB or 80%")
+        return value
 
 
 class Source(Settings):

@@ -18,6 +18,7 @@ from texsynth.batch.machine import decided
 from texsynth.batch.plan import Input, file_seed
 from texsynth.batch.run import Written
 from texsynth.batch.styles import measured
+from texsynth.batch.tiles import chosen_tile
 from texsynth.errors import InputError
 from texsynth.images.picture import as_depth
 from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
@@ -141,20 +142,31 @@ def blend_file(
     refuse_transparent(job.picture, content)
     with memory_guard(job.picture):
         content = fit_within(content, run.max_side)
+        masks = _masks(prepared)
+        size = content.height, content.width
+        tile = chosen_tile(job.picture, size, prepared.model, settings, run, masks)
         result = to_image(content)
         rounds = _rounds(job, prepared, result)
         for number, parts in enumerate(rounds):
             result = stylize(
                 result, parts, prepared.model, settings, weight=to_weight(content),
                 rng=torch.Generator().manual_seed(file_seed(run.seed, job.picture.key)),
-                on_step=part_of(on_step, number, len(rounds)),
+                tile=tile, on_step=part_of(on_step, number, len(rounds)),
             )  # fmt: skip
         picture = to_picture(result, content.alpha, run.bit_depth or content.bit_depth)
-    text = dump(presets.as_tree(_record(job, source, prepared)))
+    text = dump(presets.as_tree(_record(job, source, prepared, tile)))
     warnings = deliver([Delivery(picture, job.output, text)], quality=run.quality, force=force, suffix=suffix)
     if on_picture:
         on_picture(picture)
     return Written(picture.width, picture.height, content.warnings + warnings)
+
+
+def _masks(prepared: PreparedBlend) -> int:
+    """How many parts with a mask a picture has at most."""
+    if prepared.content_labels:
+        return len(prepared.content_labels[0].unique())
+    given = sum(part.mask is not None for part in prepared.parts)
+    return given + (0 < given < len(prepared.parts))
 
 
 def _rounds(job: BlendJob, prepared: PreparedBlend, content: Tensor) -> list[Sequence[Part]]:
@@ -200,7 +212,7 @@ def _check_proportions(item: Input | None, mask: Tensor | None, job: BlendJob, s
         )
 
 
-def _record(job: BlendJob, source: Source, prepared: PreparedBlend) -> BlendRecord:
+def _record(job: BlendJob, source: Source, prepared: PreparedBlend, tile: int | None) -> BlendRecord:
     recipe = prepared.recipe
     return BlendRecord(
         content=source,
@@ -213,7 +225,7 @@ def _record(job: BlendJob, source: Source, prepared: PreparedBlend) -> BlendReco
         feather=recipe.feather,
         key=as_text(job.picture.key),
         stylize=prepared.settings,
-        run=prepared.run,
+        run=prepared.run.model_copy(update={"memory_limit": None, "tile": tile}),
         model_sha256=prepared.model.sha256,
         versions=Versions(texsynth=texsynth.__version__, torch=torch.__version__),
     )

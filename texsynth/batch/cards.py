@@ -18,6 +18,7 @@ import texsynth
 from texsynth.batch.files import as_text, memory_guard, read_input, refuse_transparent
 from texsynth.batch.machine import decided
 from texsynth.batch.plan import Input
+from texsynth.batch.tiles import style_tile
 from texsynth.errors import InputError, OutputError, UsageError
 from texsynth.images import Picture, store
 from texsynth.images.encode import flattened
@@ -67,7 +68,12 @@ def make_card(inputs: Sequence[Input], run: RunSettings, style_scale: float) -> 
         refuse_transparent(item, picture)
         with memory_guard(item, "use a smaller --style-scale"):
             found = measure(
-                to_image(picture), model, total.keys(), scale=style_scale, weight=to_weight(picture)
+                to_image(picture),
+                model,
+                total.keys(),
+                scale=style_scale,
+                weight=to_weight(picture),
+                tile=style_tile(picture.height, picture.width, style_scale),
             ).moments
             thumbnail = _thumbnail(picture) if thumbnail is None else thumbnail
         if not all(moments.is_finite for moments in found.values()):

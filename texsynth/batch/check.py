@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from texsynth import images
-from texsynth.batch.plan import PIPE, Input, Job
+from texsynth.batch.plan import PIPE, Input, Job, StyledJob
 from texsynth.batch.run import Failed, J
 from texsynth.errors import InputError, OutputError, UsageError
 from texsynth.images.picture import DEEP_FORMATS
@@ -15,11 +15,16 @@ from texsynth.settings import RunSettings
 
 
 def check_outputs(
-    jobs: Sequence[Job], inputs: Iterable[Input], *, force: bool, also: Sequence[Path] = ()
+    jobs: Sequence[Job],
+    inputs: Iterable[Input],
+    *,
+    force: bool,
+    also: Sequence[Path] = (),
+    cure: str = "rename one of them",
 ) -> None:
     """Find collisions (UsageError), then outputs that exist or cannot be written (OutputError).
 
-    also: files that the run writes besides those of its jobs.
+    also: files that the run writes besides those of its jobs. cure: of two results with one name.
     """
     read = {os.path.realpath(item.path) for item in inputs if item.piped is None}
     taken: dict[str, str] = {}
@@ -29,9 +34,9 @@ def check_outputs(
         if real in read:
             raise UsageError(f"the output {path} is also an input; choose another name with -o")
         if taken.get(real) == owner:
-            raise UsageError(f"two results of {owner} would both be written to {path}; rename one of them")
+            raise UsageError(f"two results of {owner} would both be written to {path}; {cure}")
         if real in taken:
-            raise UsageError(f"{taken[real]} and {owner} would both be written to {path}; rename one of them")
+            raise UsageError(f"{taken[real]} and {owner} would both be written to {path}; {cure}")
         taken[real] = owner
     for _, path in written:
         if path.is_dir():
@@ -88,6 +93,34 @@ def check_headers(
         except InputError as error:
             failed.append(Failed(job, error))
     return good, failed
+
+
+def check_styled(jobs: Sequence[StyledJob], run: RunSettings) -> tuple[list[StyledJob], list[Failed]]:
+    """Jobs whose content and style have sound headers, and the others. Every file is opened once."""
+    errors: dict[Input, InputError | None] = {}
+    good: list[StyledJob] = []
+    failed: list[Failed] = []
+    for job in jobs:
+        for item in (job.picture, job.style):
+            if item not in errors:
+                errors[item] = _fault(item, run)
+        error = errors[job.picture] or errors[job.style]
+        if error is None:
+            good.append(job)
+        else:
+            failed.append(Failed(job, error))
+    return good, failed
+
+
+def _fault(item: Input, run: RunSettings) -> InputError | None:
+    try:
+        if item.is_card:
+            item.read()
+        else:
+            _probe(item, run)
+    except InputError as error:
+        return error
+    return None
 
 
 def _probe(item: Input, run: RunSettings) -> None:

@@ -30,8 +30,8 @@ def check_memory(name: object, width: int, height: int, *, method: str, siblings
     needed = BASE_BYTES + width * height * bytes_per_pixel(method, siblings)
     if available is not None and needed > available:
         raise MemoryExhaustedError(
-            f"{name}: an output of {width} x {height} pixels needs at least {_size(needed)} of memory, "
-            f"and {_size(available)} are free; {cure}"
+            f"{name}: an output of {width} x {height} pixels needs at least {size_text(needed)} of memory, "
+            f"and {size_text(available)} are free; {cure}"
         )
 
 
@@ -69,5 +69,6 @@ def _container() -> int | None:
     return None if limit == "max" else max(0, int(limit) - used)
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
+    """`count` bytes for a message."""
     return f"{count / 2**30:.1f} GiB" if count >= 10 << 30 else f"{count >> 20} MiB"

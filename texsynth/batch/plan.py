@@ -5,13 +5,14 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from texsynth.errors import InputError, UsageError
 from texsynth.images import OUTPUT_SUFFIXES, SUFFIXES, output_format, read_bytes
+from texsynth.settings import StylizeSettings
 
 PIPE = Path("-")
 """Standard input or output."""
@@ -75,6 +76,25 @@ class Job:
         """True when the result goes to standard output."""
         return self.output == PIPE
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What else tells it from the other jobs of a run."""
+        return {}
+
+
+@dataclass(frozen=True)
+class StyledJob(Job):
+    """A picture with the style and the settings that it gets. preset: a name for the settings."""
+
+    style: Input
+    settings: StylizeSettings
+    preset: str
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Style and preset."""
+        return {"style": str(self.style.path), "preset": self.preset}
+
 
 def file_seed(seed: int, key: str) -> int:
     """The seed of one picture: the same alone or in a batch, on any machine."""
@@ -82,14 +102,24 @@ def file_seed(seed: int, key: str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def find_inputs(arguments: Sequence[str], *, recursive: bool, piped: bytes | None = None) -> list[Input]:
+def find_inputs(
+    arguments: Sequence[str],
+    *,
+    recursive: bool,
+    piped: bytes | None = None,
+    suffixes: Collection[str] = SUFFIXES,
+    deeper: str = "--recursive",
+) -> list[Input]:
     """Files, the pictures of folders, and the matches of glob patterns, each once and in the given order.
 
-    piped: the content of standard input, for `-`. Raises InputError for a folder or pattern without pictures.
+    piped: the content of standard input, for `-`. suffixes: of the files that folders are searched for.
+    deeper: how messages say to search folders inside folders. Raises InputError for a folder or pattern
+    without pictures.
     """
     found: dict[str, Input] = {}
     for argument in arguments:
-        for item in _expand(argument, recursive=recursive, piped=piped):
+        hint = "" if recursive else f"; use {deeper} to search folders inside it"
+        for item in _expand(argument, recursive=recursive, piped=piped, suffixes=suffixes, hint=hint):
             found.setdefault(os.path.realpath(item.path), item)
     return list(found.values())
 
@@ -129,15 +159,16 @@ def _parent(item: Input, inside: bool) -> Path:
     return Path(item.key).parent if inside else Path()
 
 
-def _expand(argument: str, *, recursive: bool, piped: bytes | None) -> list[Input]:
+def _expand(
+    argument: str, *, recursive: bool, piped: bytes | None, suffixes: Collection[str], hint: str
+) -> list[Input]:
     path = Path(argument)
     if path == PIPE:
         return [Input(PIPE, "-", piped or b"")]
     if path.is_dir():
         found = path.rglob("*") if recursive else path.glob("*")
-        pictures = [p for p in sorted(found) if _is_picture(p.relative_to(path)) and p.is_file()]
+        pictures = [p for p in sorted(found) if _is_wanted(p.relative_to(path), suffixes) and p.is_file()]
         if not pictures:
-            hint = "" if recursive else "; use --recursive to search folders inside it"
             raise InputError(f"there are no pictures in the folder {path}{hint}")
         return [Input(p, p.relative_to(path).as_posix()) for p in pictures]
     if glob.has_magic(argument) and not path.exists():
@@ -148,6 +179,6 @@ def _expand(argument: str, *, recursive: bool, piped: bytes | None) -> list[Inpu
     return [Input(path, path.name)]
 
 
-def _is_picture(path: Path) -> bool:
+def _is_wanted(path: Path, suffixes: Collection[str]) -> bool:
     hidden = any(part.startswith(".") for part in path.parts)
-    return path.suffix.lower() in SUFFIXES and not hidden
+    return path.suffix.lower() in suffixes and not hidden

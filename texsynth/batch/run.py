@@ -46,7 +46,14 @@ class Failed:
         return self.error.exit_code if isinstance(self.error, TexsynthError) else BUG
 
 
-Outcome = Done | Failed
+@dataclass(frozen=True)
+class Skipped:
+    """A job whose output was there already, as it would be made."""
+
+    job: Job
+
+
+Outcome = Done | Failed | Skipped
 
 
 @dataclass
@@ -56,6 +63,7 @@ class Report:
     total: int
     outcomes: list[Outcome] = field(default_factory=list)
     interrupted: bool = False
+    seconds: float = 0.0
 
     @property
     def failed(self) -> list[Failed]:
@@ -68,13 +76,18 @@ class Report:
         return [outcome for outcome in self.outcomes if isinstance(outcome, Done)]
 
     @property
+    def skipped(self) -> list[Skipped]:
+        """The jobs that there was nothing to do for."""
+        return [outcome for outcome in self.outcomes if isinstance(outcome, Skipped)]
+
+    @property
     def exit_code(self) -> int:
         """Of the whole run: when all jobs fail for one reason, that reason's code."""
         if self.interrupted:
             return INTERRUPTED
         if not self.failed:
             return 0
-        if self.done:
+        if self.done or self.skipped:
             return PARTLY_FAILED
         codes = {failure.exit_code for failure in self.failed}
         return codes.pop() if len(codes) == 1 else ALL_FAILED
@@ -82,17 +95,18 @@ class Report:
 
 def run(
     jobs: Sequence[J],
-    work: Callable[[J], Written],
+    work: Callable[[J], Written | None],
     *,
     failed: Sequence[Failed] = (),
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> Report:
-    """Call `work` on every job in turn.
+    """Call `work` on every job in turn; it returns None when there is nothing to do.
 
     failed: jobs known to be bad, counted but not tried. Ctrl-C ends the run; finished outputs stay.
     """
     report = Report(len(jobs) + len(failed))
     notify = on_outcome or (lambda _: None)
+    start = time.perf_counter()
     for failure in failed:
         report.outcomes.append(failure)
         notify(failure)
@@ -103,13 +117,16 @@ def run(
             notify(report.outcomes[-1])
     except KeyboardInterrupt:
         report.interrupted = True
+    report.seconds = time.perf_counter() - start
     return report
 
 
-def _attempt(job: J, work: Callable[[J], Written]) -> Outcome:
+def _attempt(job: J, work: Callable[[J], Written | None]) -> Outcome:
     start = time.perf_counter()
     try:
         written = work(job)
     except Exception as error:  # the rest of a long batch must not be lost to one picture
         return Failed(job, error)
+    if written is None:
+        return Skipped(job)
     return Done(job, written, time.perf_counter() - start)

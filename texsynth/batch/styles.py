@@ -10,6 +10,7 @@ from torch import Tensor
 from texsynth.batch import cards
 from texsynth.batch.files import memory_guard, read_input, recorded_path, refuse_transparent
 from texsynth.batch.plan import Input
+from texsynth.batch.tiles import style_tile
 from texsynth.errors import InputError
 from texsynth.images.tensors import to_image, to_weight
 from texsynth.models.registry import Model
@@ -48,7 +49,8 @@ def measured(
         if mask is not None:
             mask = fitted(mask, picture.height, picture.width, smooth=False)
             weight = mask if weight is None else weight * mask
-        style = fit_style(to_image(picture), model, settings, weight=weight)
+        tile = style_tile(picture.height, picture.width, settings.style_scale)
+        style = fit_style(to_image(picture), model, settings, weight=weight, tile=tile)
     return Measured(style, source, tuple(f"{item}: {warning}" for warning in picture.warnings))
 
 

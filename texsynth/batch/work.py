@@ -13,6 +13,7 @@ from texsynth.batch.machine import decided
 from texsynth.batch.plan import Input, Job, file_seed
 from texsynth.batch.run import Written
 from texsynth.batch.styles import measured
+from texsynth.batch.tiles import chosen_tile
 from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
 from texsynth.models.registry import Model, load_model
 from texsynth.pipelines.progress import OnStep
@@ -51,6 +52,8 @@ def stylize_file(
     refuse_transparent(job.picture, content)
     with memory_guard(job.picture):
         content = fit_within(content, run.max_side)
+        size = content.height, content.width
+        tile = chosen_tile(job.picture, size, prepared.model, prepared.settings, run)
         result = stylize(
             to_image(content),
             prepared.style,
@@ -58,22 +61,28 @@ def stylize_file(
             prepared.settings,
             weight=to_weight(content),
             rng=torch.Generator().manual_seed(file_seed(run.seed, job.picture.key)),
+            tile=tile,
             on_step=on_step,
         )
         picture = to_picture(result, content.alpha, run.bit_depth or content.bit_depth)
-    text = dump(presets.as_tree(_record(job, source, prepared)))
+    run = run.model_copy(update={"tile": tile})
+    record = record_of(job, source, prepared.source, prepared.settings, run, prepared.model)
+    text = dump(presets.as_tree(record))
     delivery = Delivery(picture, job.output, text)
     warnings = deliver([delivery], quality=run.quality, force=force, suffix=suffix)
     return Written(picture.width, picture.height, content.warnings + warnings)
 
 
-def _record(job: Job, source: Source, prepared: Prepared) -> StylizeRecord:
+def record_of(
+    job: Job, content: Source, style: Source, settings: StylizeSettings, run: RunSettings, model: Model
+) -> StylizeRecord:
+    """What the output of `job` carries, known before the work. run: with every `auto` decided."""
     return StylizeRecord(
-        content=source,
-        style=prepared.source,
+        content=content,
+        style=style,
         key=as_text(job.picture.key),
-        stylize=prepared.settings,
-        run=prepared.run,
-        model_sha256=prepared.model.sha256,
+        stylize=settings,
+        run=run.model_copy(update={"memory_limit": None}),
+        model_sha256=model.sha256,
         versions=Versions(texsynth=texsynth.__version__, torch=torch.__version__),
     )

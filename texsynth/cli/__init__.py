@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import texsynth
-from texsynth.cli import blend, card, doctor, evaluate, expand, presets, replay, stylize, tile, train
+from texsynth.cli import batch, blend, card, doctor, evaluate, expand, presets, replay, stylize, tile, train
 from texsynth.cli.app import App
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ commands: dict[str, Callable[..., None]] = {
     "tile": tile.tile,
     "stylize": stylize.stylize,
     "blend": blend.blend,
+    "batch": batch.batch,
     "replay": replay.replay,
     "doctor": doctor.doctor,
 }

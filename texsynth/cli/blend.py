@@ -104,6 +104,7 @@ def blend(
     device: options.Device = None,
     dtype: options.Dtype = None,
     threads: options.Threads = None,
+    memory_limit: options.MemoryLimit = None,
     seed: options.Seed = None,
     recursive: options.Recursive = False,
     suffix: options.Format = "png",
@@ -135,7 +136,7 @@ def blend(
     settings = look_settings(StylizeSettings, preset, assignments or (), given(look))
     run = run_settings(
         model=model, device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels,
-        frame=frame, max_side=max_side, bit_depth=bit_depth, quality=quality,
+        frame=frame, max_side=max_side, bit_depth=bit_depth, quality=quality, memory_limit=memory_limit,
     )  # fmt: skip
     target = Target(output, suffix.lower().lstrip("."), force)
     screen = Screen(quiet, verbose, as_json, results=output != "-")

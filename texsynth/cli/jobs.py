@@ -25,7 +25,8 @@ J = TypeVar("J", bound="Job")
 class Work(Generic[J]):
     """What is ready to do jobs: networks are loaded, devices chosen."""
 
-    do: Callable[[J, OnStep], Written]
+    do: Callable[[J, OnStep], Written | None]
+    """None when there is nothing to do."""
     detail: str
     """A line for --verbose."""
     notes: Sequence[str] = ()
@@ -56,6 +57,8 @@ class Target:
     suffix: str = "png"
     """Format of results whose name is not given."""
     force: bool = False
+    resume: bool = False
+    """Whether results may be there already; the work on a job decides what becomes of them."""
 
 
 def carry_out(
@@ -66,7 +69,7 @@ def carry_out(
     from texsynth.batch.run import Written
     from texsynth.batch.run import run as run_jobs
 
-    check_outputs(plan.jobs, plan.inputs, force=target.force, also=plan.also)
+    check_outputs(plan.jobs, plan.inputs, force=target.force or target.resume, also=plan.also)
     check_depth(plan.jobs, run, f".{target.suffix}")
     if plan.jobs[0].to_pipe:
         _check_standard_output(screen)
@@ -80,7 +83,7 @@ def carry_out(
                 screen.note(note)
             screen.detail(work.detail)
 
-            def do(job: J) -> Written:
+            def do(job: J) -> Written | None:
                 bar.picture(str(job.picture) if job.to_pipe else job.output.name)
                 written = work.do(job, bar.step)
                 bar.advance()

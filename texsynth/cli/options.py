@@ -121,7 +121,11 @@ Photo = Annotated[
     ),
 ]
 Transform = Annotated[
-    str | None, typer.Option(help="How features are matched: ift, wct, ot or adain.", rich_help_panel=LOOK)
+    str | None,
+    typer.Option(
+        help="How features are matched: ift, wct, ot or adain; or optimize, slow descent on the picture.",
+        rich_help_panel=LOOK,
+    ),
 ]
 Strength = Annotated[
     float | None,
@@ -156,6 +160,14 @@ Dtype = Annotated[
 ]
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads. Default: torch's choice.", rich_help_panel=MACHINE)
+]
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE|N%",
+        help="Work in tiles when more memory would be needed, like 4GiB or 80%. Default: half of the free.",
+        rich_help_panel=MACHINE,
+    ),
 ]
 Seed = Annotated[
     int | None,

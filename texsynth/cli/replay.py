@@ -82,7 +82,9 @@ def _stylize(
     content = inputs.find(record.content, record.key, named["--content"])
     style = inputs.find(record.style, "", named["--style"])
     jobs = pair([content], style, target.output)
-    return stylize_plan(jobs, style, record.stylize, run, target, made_with=record.model_sha256)
+    return stylize_plan(
+        jobs, style, record.stylize, _in_its_tiles(run), target, made_with=record.model_sha256
+    )
 
 
 def _blend(
@@ -106,7 +108,7 @@ def _blend(
     labels = inputs.find(record.content_labels, "") if record.content_labels else None
     recipe = Recipe(ingredients, labels, record.sequential, record.feather)
     jobs = blend_jobs([content], recipe, target.output, sweep=None, suffix=f".{target.suffix}")
-    return blend_plan(jobs, recipe, record.stylize, run, target, made_with=record.model_sha256)
+    return blend_plan(jobs, recipe, record.stylize, _in_its_tiles(run), target, made_with=record.model_sha256)
 
 
 def _expand(
@@ -158,6 +160,11 @@ def _on_this_machine(run: RunSettings, device: str | None, threads: int | None) 
     given = {"device": device, "threads": threads}
     changed = {key: value for key, value in given.items() if value is not None}
     return validated(type(run), {**run.model_dump(), **changed}, "")
+
+
+def _in_its_tiles(run: RunSettings) -> RunSettings:
+    """`run` without tiles where the record has none: they change how sums are rounded."""
+    return run.model_copy(update={"tile": run.tile or 0})
 
 
 def _pairs(moved: Sequence[str]) -> dict[str, str]:

@@ -39,6 +39,8 @@ class Screen:
     as_json: bool = False
     results: bool = True
     """False when standard output carries the picture itself."""
+    totals: bool = False
+    """Whether the summary says how much was done, and how fast."""
 
     def note(self, message: str) -> None:
         """A warning or remark, unless --quiet."""
@@ -58,11 +60,13 @@ class Screen:
             sys.stdout.flush()
 
     def outcome(self, outcome: Outcome) -> None:
-        """A finished or failed job."""
-        from texsynth.batch.run import Failed
+        """A finished, failed or skipped job."""
+        from texsynth.batch.run import Failed, Skipped
 
         if isinstance(outcome, Failed):
             self._failed(outcome)
+        elif isinstance(outcome, Skipped):
+            self._skipped(outcome.job)
         else:
             self._done(outcome)
 
@@ -86,12 +90,23 @@ class Screen:
         )
         self.detail(f"{done.job.output}: {done.seconds:.2f} s")
 
+    def _skipped(self, job: Job) -> None:
+        """Only new files are results; JSON has an object for every job."""
+        if self.as_json:
+            self._files(job, skipped=True)
+        self.detail(f"{job.output}: skipped, it is there already")
+
     def _files(self, job: Job, **fields: object) -> None:
         """The files of a job: a line each, or one JSON object, where siblings come after the output."""
         names = [str(job.output), *(str(path) for path in job.outputs if path != job.output)]
         beside = {"siblings": names[1:]} if names[1:] else {}
         self.result(
-            "\n".join(names), output=names[0], **beside, **{job.role: str(job.picture.path)}, **fields
+            "\n".join(names),
+            output=names[0],
+            **beside,
+            **{job.role: str(job.picture.path)},
+            **job.facts,
+            **fields,
         )
 
     def _failed(self, failure: Failed) -> None:
@@ -100,7 +115,7 @@ class Screen:
         complain(message)
         if self.as_json:
             job = failure.job
-            fields = {job.role: str(job.picture.path)}
+            fields = {job.role: str(job.picture.path), **job.facts}
             self.result("", **fields, error=message, exit_code=failure.exit_code)
         if bug and self.verbose:
             import traceback
@@ -109,11 +124,25 @@ class Screen:
 
     def summary(self, report: Report) -> None:
         """How a run of several pictures, or an interrupted one, went."""
-        if report.interrupted:
+        if self.totals:
+            self._totals(report)
+        elif report.interrupted:
             complain(f"interrupted; {len(report.done)} of {report.total} pictures are finished")
         elif report.total > 1:
             failed = f", {len(report.failed)} failed" if report.failed else ""
             self.note(f"{len(report.done)} of {report.total} pictures done{failed}")
+
+    def _totals(self, report: Report) -> None:
+        done, skipped, failed = len(report.done), len(report.skipped), len(report.failed)
+        rate = done / report.seconds if report.seconds else 0.0
+        line = (
+            f"{done} done, {skipped} skipped, {failed} failed in {report.seconds:.1f} s, "
+            f"{rate:.2f} pictures per second"
+        )
+        if report.interrupted:
+            complain(f"interrupted; {line}; continue with --resume")
+        else:
+            self.note(line)
 
     @contextmanager
     def progress(self, total: int) -> Iterator[Bar]:

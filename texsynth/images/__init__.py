@@ -1,6 +1,6 @@
 """Files to pixel arrays and back: the only package that knows picture formats. It does not import torch."""
 
-from texsynth.images.decode import Header, probe, read, read_bytes, read_rgb8
+from texsynth.images.decode import Header, probe, read, read_bytes, read_rgb8, verify
 from texsynth.images.encode import embedded_settings, encode, sidecar, write
 from texsynth.images.picture import OUTPUT_SUFFIXES, SUFFIXES, Picture, output_format
 from texsynth.images.sheet import contact_sheet, thumbnails
@@ -22,5 +22,6 @@ __all__ = [
     "sidecar",
     "store",
     "thumbnails",
+    "verify",
     "write",
 ]

@@ -100,6 +100,15 @@ def read(
     return replace(picture, is_data=as_data)
 
 
+def verify(path: Path) -> None:
+    """InputError when the picture at `path` is damaged or cut off. A PNG is checked without decoding."""
+    with opened(path, str(path)) as image:
+        if image.format == "PNG":
+            image.verify()
+        else:
+            image.load()
+
+
 def read_rgb8(path: Path) -> Pixels:
     """The picture at `path` as (H, W, 3) uint8 sRGB, the first frame if it is animated."""
     rgb = read(path, frame=0).rgb

@@ -48,9 +48,19 @@ def write(
     """
     name = output_format(path)
     data, warnings = encode(picture, name, settings=settings, quality=quality)
-    store(data, path, force=force)
-    beside = sidecar(path)
-    if beside and settings:
+    beside = sidecar(path) if settings else None
+    # Where a run is killed, settings beside a picture must be those it was made with: they come before a new
+    # picture, and after one that replaces another.
+    is_new = not path.exists()
+    if beside and is_new:
+        store(settings.encode(), beside, force=force)
+    try:
+        store(data, path, force=force)
+    except BaseException:
+        if beside and is_new:
+            beside.unlink(missing_ok=True)
+        raise
+    if beside and not is_new:
         store(settings.encode(), beside, force=force)
     return warnings
 

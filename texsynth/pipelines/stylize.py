@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.errors import UsageError
@@ -14,9 +13,11 @@ from texsynth.models.registry import Model
 from texsynth.ops.color import with_chroma_of
 from texsynth.ops.local_affine import local_affine
 from texsynth.ops.noise import soft_noise
-from texsynth.ops.resample import pad_to_multiple, resize
+from texsynth.ops.resample import resize
+from texsynth.pipelines.codec import Codec, autoencoder, skipping, whole_encoder
+from texsynth.pipelines.descent import descend_image
 from texsynth.pipelines.progress import OnStep, Step, part_of
-from texsynth.settings import StylizeSettings
+from texsynth.settings import DescentSettings, StylizeSettings
 from texsynth.transforms import fit_mix
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
@@ -68,31 +69,42 @@ class Part:
 
 
 def fit_style(
-    style: Tensor, model: Model, settings: StylizeSettings, *, weight: Tensor | None = None
+    style: Tensor,
+    model: Model,
+    settings: StylizeSettings,
+    *,
+    weight: Tensor | None = None,
+    tile: int | None = None,
 ) -> FittedStyle:
     """Measure a style once; the result serves any number of contents.
 
     style: (1, 3, H, W) in [0, 1]. weight: (1, 1, H, W) opacity, pixels of weight 0 do not count.
-    Raises ModelError when the model has no decoder for a level of `settings`, UsageError for a level that
-    photo mode does not have.
+    tile: as in `stylize`. Raises ModelError when the model has no decoder for a level of `settings`,
+    UsageError for a level that photo mode does not have.
     """
     _check(model, settings)
-    return measure(style, model, settings.levels, scale=settings.style_scale, weight=weight)
+    return measure(style, model, settings.levels, scale=settings.style_scale, weight=weight, tile=tile)
 
 
 @torch.inference_mode()
 def measure(
-    style: Tensor, model: Model, levels: Collection[int], *, scale: float = 1.0, weight: Tensor | None = None
+    style: Tensor,
+    model: Model,
+    levels: Collection[int],
+    *,
+    scale: float = 1.0,
+    weight: Tensor | None = None,
+    tile: int | None = None,
 ) -> FittedStyle:
     """The moments of a style at some levels; those of a level are the same whatever the others are.
 
-    style, weight: as in `fit_style`. scale: the style is resized by this factor first.
+    style, weight: as in `fit_style`. scale: the style is resized by this factor first. tile: as in `stylize`.
     """
     size = [max(1, round(side * scale)) for side in style.shape[2:]]
     style = resize(style, size[0], size[1])
     weight = None if weight is None else resize(weight, size[0], size[1])
-    features = _encode(style, model, max(levels), padded_for=len(model.encoder.widths))
-    return FittedStyle({level: _moments(features[level - 1], style, weight, level) for level in levels})
+    encoder = whole_encoder(model, max(levels))
+    return FittedStyle(encoder.moments(style, dict.fromkeys(levels, weight), tile))
 
 
 @torch.inference_mode()
@@ -104,6 +116,7 @@ def stylize(
     *,
     weight: Tensor | None = None,
     rng: torch.Generator | None = None,
+    tile: int | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Give `content` the style, or each part of it its own.
@@ -111,18 +124,21 @@ def stylize(
     content: (1, 3, H, W) in [0, 1], any size from 1x1. style: one for all, or parts with masks of the
     content's size, of which one at most has no mask; what no part covers stays as it is.
     weight: (1, 1, H, W) opacity for the statistics. rng: on the CPU, for the grain; None draws the same grain
-    every time. Returns the same shape and range.
+    every time. tile: side in pixels of what the networks work on at a time, besides the halo around it; only
+    rounding differs from the whole picture at once, which is None. Returns the same shape and range.
     """
     _check(model, settings)
     parts = [Part((style,), (1.0,))] if isinstance(style, FittedStyle) else covering(style)
     one = _photo if settings.mode == "photo" else _artistic
+    if settings.transform.name == "optimize":
+        one = _descended
     start = content
     if settings.mode == "artistic":
         start = _with_grain(content, settings, rng or torch.Generator().manual_seed(0))
     # Every part is made as a whole picture and shown where its mask is: nothing draws the mask's border.
     result = content.to(model.device)
     for number, part in enumerate(parts):
-        made = one(start, part, model, settings, weight, part_of(on_step, number, len(parts)))
+        made = one(start, part, model, settings, weight, tile, part_of(on_step, number, len(parts)))
         made = made.clamp(0, 1)
         result = made if part.mask is None else result + part.mask.to(made) * (made - content.to(made))
     return with_chroma_of(content.to(result.device), result) if settings.preserve_color else result
@@ -151,17 +167,18 @@ def _artistic(
     model: Model,
     settings: StylizeSettings,
     weight: Tensor | None,
+    tile: int | None,
     on_step: OnStep,
 ) -> Tensor:
     """Encode, map and decode at one level after the other, coarse to fine (Li et al. 2017; 002)."""
-    image, (height, width) = content, content.shape[2:]
+    image = content
     for done, level in enumerate(settings.levels, 1):
         if part.has(level):
-            features = _encode(image, model, level, every=False)[-1]
-            chosen = part.map(_moments(features, image, part.counted(weight), level), settings, level)
-            image = model.decoder(level)(features, chosen).float()
-            image = image[:, :, :height, :width].clamp(0, 1)
-        on_step(Step("level", done, len(settings.levels)))
+            step = part_of(on_step, done - 1, len(settings.levels))
+            codec = autoencoder(model, level)
+            image = _transferred(image, part, codec, [level], settings, weight, tile, step).clamp_(0, 1)
+        else:
+            on_step(Step("level", done, len(settings.levels)))
     return image.to(model.device)
 
 
@@ -171,48 +188,47 @@ def _photo(
     model: Model,
     settings: StylizeSettings,
     weight: Tensor | None,
+    tile: int | None,
     on_step: OnStep,
 ) -> Tensor:
     """Encode once, map every level, decode once with the mapped high frequencies as skips."""
-    decoder = model.photo_decoder()
-    features, maps = _encode(content, model, len(decoder.widths)), {}
-    for done, level in enumerate(settings.levels, 1):
-        if part.has(level):
-            own = _moments(features[level - 1], content, part.counted(weight), level)
-            maps[level] = part.map(own, settings, level)
-        on_step(Step("level", done, len(settings.levels)))
-    result = decoder(features, maps).float()[:, :, : content.shape[2], : content.shape[3]]
+    levels = [level for level in settings.levels if part.has(level)]
+    result = _transferred(content, part, skipping(model), levels, settings, weight, tile, on_step)
+    result = result.to(model.device)
     return local_affine(content.to(result.device), result) if settings.edge_aware else result
 
 
-def _pooled(mask: Tensor, level: int) -> Tensor:
-    """A mask of the image at the size of its features, padding included."""
-    stride = 2 ** (level - 1)
-    return F.avg_pool2d(pad_to_multiple(mask.float(), stride, at_least=2 * stride), stride)
+def _descended(
+    content: Tensor,
+    part: Part,
+    model: Model,
+    settings: StylizeSettings,
+    weight: Tensor | None,
+    tile: int | None,
+    on_step: OnStep,
+) -> Tensor:
+    """The picture itself optimized; its statistics are those of all of it, whatever the mask and `weight`."""
+    assert isinstance(settings.transform, DescentSettings)
+    del weight, tile
+    shares = [w * settings.strength / sum(part.weights) for w in part.weights]
+    styles = [(style.moments, share) for style, share in zip(part.styles, shares, strict=True) if share > 0]
+    with torch.inference_mode(False), torch.enable_grad():
+        return descend_image(content.clone(), styles, model, settings.transform, on_step)
 
 
-def _encode(
-    image: Tensor, model: Model, level: int, *, every: bool = True, padded_for: int = 0
-) -> list[Tensor]:
-    """Features of levels 1..`level`, or of `level` alone, of the image padded to whole pooling cells.
-
-    padded_for: a deeper level whose cells count, too.
-    """
-    deepest = max(level, padded_for)
-    padded = pad_to_multiple(image, 2 ** (deepest - 1), at_least=2**deepest)
-    padded = padded.to(model.device, model.dtype).contiguous(memory_format=torch.channels_last)
-    if every:
-        return model.encoder(padded, level)  # type: ignore[no-any-return]
-    return [model.encoder.segment(padded, 0, level)]
-
-
-def _moments(features: Tensor, image: Tensor, weight: Tensor | None, level: int) -> Moments:
-    """Moments over the cells that the image covers; padding does not count."""
-    stride = 2 ** (level - 1)
-    rows, columns = -(-image.shape[2] // stride), -(-image.shape[3] // stride)
-    if weight is not None:
-        weight = _pooled(weight, level)[:, :, :rows, :columns].to(features.device)
-    return Moments.of(features[:, :, :rows, :columns], weight)
+def _transferred(
+    image: Tensor,
+    part: Part,
+    codec: Codec,
+    levels: Collection[int],
+    settings: StylizeSettings,
+    weight: Tensor | None,
+    tile: int | None,
+    on_step: OnStep,
+) -> Tensor:
+    """`image` (1, 3, H, W) with the moments of `part` at all `levels`; float32, not clamped."""
+    weights = dict.fromkeys(levels, part.counted(weight))
+    return codec.transferred(image, weights, lambda level, own: part.map(own, settings, level), tile, on_step)
 
 
 def _strength(settings: StylizeSettings, level: int) -> float:

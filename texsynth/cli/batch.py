@@ -1,0 +1,132 @@
+"""texsynth batch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from texsynth.cli import options
+from texsynth.cli.jobs import Plan, Target, Work, carry_out, machine_line
+from texsynth.cli.show import Screen
+from texsynth.cli.values import look_settings, run_settings
+from texsynth.errors import UsageError
+
+if TYPE_CHECKING:
+    from texsynth.batch.plan import StyledJob
+    from texsynth.batch.run import Written
+    from texsynth.pipelines.progress import OnStep
+    from texsynth.settings import RunSettings, StylizeSettings
+
+Files = options.FILES
+
+
+def batch(
+    manifest: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MANIFEST", help="A .yaml file with `jobs:`, or .jsonl or .csv with a row per picture."
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Folder of the results. Default: `output:` of a .yaml manifest.",
+            rich_help_panel=Files,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Skip results that an earlier run has finished.", rich_help_panel=Files
+        ),
+    ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Only the I-th of N parts, from 1, to spread over processes or machines.",
+            rich_help_panel=Files,
+        ),
+    ] = None,
+    model: options.Model = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    threads: options.Threads = None,
+    seed: options.Seed = None,
+    max_side: options.MaxSide = None,
+    max_pixels: options.MaxPixels = None,
+    frame: options.Frame = None,
+    bit_depth: options.BitDepth = None,
+    quality: options.Quality = None,
+    memory_limit: options.MemoryLimit = None,
+    force: options.Force = False,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    as_json: options.Json = False,
+) -> None:
+    """Give many pictures many styles, as a manifest says; a killed run goes on with --resume.
+
+    texsynth batch jobs.yaml --resume
+    """
+    from texsynth.batch.check import check_outputs
+    from texsynth.batch.manifest import grouped, read_manifest
+    from texsynth.batch.plan import Input
+
+    number, count = _parsed_shard(shard)
+    run = run_settings(
+        model=model, device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels,
+        frame=frame, max_side=max_side, bit_depth=bit_depth, quality=quality, memory_limit=memory_limit,
+    )  # fmt: skip
+    screen = Screen(quiet, verbose, as_json, totals=True)
+    jobs = read_manifest(manifest, output, _look)
+    # Shards must not get in each other's way, so the whole manifest is checked.
+    inputs = [Input(manifest, ""), *(item for job in jobs for item in (job.picture, job.style))]
+    check_outputs(jobs, inputs, force=True, cure="change `name:` or `output` in the manifest")
+    chosen = grouped(jobs[number - 1 :: count])
+    if not chosen:
+        screen.note(f"shard {shard} is empty, {manifest} has {len(jobs)} jobs")
+        return
+    target = Target(output, force=force, resume=resume)
+    plan = _plan(chosen, run, target, screen)
+    raise typer.Exit(carry_out(plan, target, run, screen, dry_run=dry_run))
+
+
+def _plan(jobs: Sequence[StyledJob], run: RunSettings, target: Target, screen: Screen) -> Plan[StyledJob]:
+    from texsynth.batch.check import check_styled
+
+    def begin() -> Work[StyledJob]:
+        from texsynth.batch.styled_work import Styler
+
+        styler = Styler(run, screen.note)
+
+        def do(job: StyledJob, on_step: OnStep) -> Written | None:
+            return styler.do(job, force=target.force, resume=target.resume, on_step=on_step)
+
+        return Work(do, machine_line(styler.model.name, styler.run))
+
+    inputs = [item for job in jobs for item in (job.picture, job.style)]
+    return Plan(jobs, inputs, lambda: check_styled(jobs, run), begin)
+
+
+def _look(preset: str | None, changes: Mapping[Any, object]) -> StylizeSettings:
+    from texsynth.settings import StylizeSettings
+
+    return look_settings(StylizeSettings, preset, (), changes)
+
+
+def _parsed_shard(text: str | None) -> tuple[int, int]:
+    if text is None:
+        return 1, 1
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    number, count = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= number <= count:
+        raise UsageError(f"--shard is {text!r} but must be I/N with I from 1 to N, like 2/8")
+    return number, count

@@ -1,0 +1,164 @@
+"""Pictures to features and back, as a whole or in tiles: moments add up, and maps fit anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texsynth.models.registry import Model
+from texsynth.ops.resample import pad_to_multiple
+from texsynth.pipelines.progress import OnStep, Step
+from texsynth.pipelines.tiling import Tile, autoencoder_reach, cut, encoder_reach, photo_reach
+from texsynth.transforms.affine import AffineMap
+from texsynth.transforms.moments import Moments
+
+Features = Mapping[int, Tensor]
+"""By level."""
+
+Fit = Callable[[int, Moments], AffineMap]
+"""The map of a level, given the moments of the picture there."""
+
+Weights = Mapping[int, Tensor | None]
+"""By level, how much each pixel of the picture counts, (1, 1, H, W); None counts all alike."""
+
+
+@dataclass(frozen=True)
+class PictureEncoder:
+    """What takes a picture apart into features."""
+
+    model: Model
+    deepest: int
+    """Coarsest level whose cells count for padding."""
+    near: int
+    """How many pixels around a cell of that level its features depend on."""
+    encode: Callable[[Tensor], Features]
+
+    def of(self, tile: Tile, image: Tensor) -> Features:
+        """Features of a tile of `image` (1, 3, H, W), halo included."""
+        pixels = tile.of(image).to(self.model.device, self.model.dtype)
+        return self.encode(pixels.contiguous(memory_format=torch.channels_last))
+
+    def moments(self, image: Tensor, weights: Weights, tile: int | None) -> dict[int, Moments]:
+        """Moments of `image` (1, 3, H, W) at the levels of `weights`; tile: as in `cut`."""
+        tiles = cut(_size(image), self.deepest, tile, self.near)
+        return _moments(((t, self.of(t, image)) for t in tiles), _size(image), weights)
+
+
+@dataclass(frozen=True)
+class Codec(PictureEncoder):
+    """The same with what makes a picture of features."""
+
+    reach: int
+    """How many pixels around a cell of the coarsest level such a picture depends on."""
+    decode: Callable[[Features, Mapping[int, AffineMap]], Tensor]
+
+    def transferred(
+        self, image: Tensor, weights: Weights, fit: Fit, tile: int | None, on_step: OnStep
+    ) -> Tensor:
+        """Map the features of `image` (1, 3, H, W) at the levels of `weights`; float32, not clamped.
+
+        tile: as in `cut`. A single tile is encoded once, several are once for the moments and once more.
+        """
+        size = _size(image)
+        tiles = cut(size, self.deepest, tile, self.reach)
+        if len(tiles) == 1:
+            features = self.of(tiles[0], image)
+            whole = self._decoded(
+                tiles[0], features, _fitted([(tiles[0], features)], size, weights, fit), size
+            )
+            on_step(Step("level", 1, 1))
+            return whole
+        # The first pass does not decode, so it looks less far.
+        near = cut(size, self.deepest, tile, self.near)
+
+        def encoded() -> Iterator[tuple[Tile, Features]]:
+            for done, t in enumerate(near, 1):
+                yield t, self.of(t, image)
+                on_step(Step("tile", done, 2 * len(tiles)))
+
+        maps = _fitted(encoded(), size, weights, fit) if weights else {}
+        result = image.new_empty(image.shape)
+        for done, t in enumerate(tiles, len(tiles) + 1):
+            t.core(result, size).copy_(self._decoded(t, self.of(t, image), maps, size))
+            on_step(Step("tile", done, 2 * len(tiles)))
+        return result
+
+    def _decoded(
+        self, tile: Tile, features: Features, maps: Mapping[int, AffineMap], size: tuple[int, int]
+    ) -> Tensor:
+        return tile.inner(self.decode(features, maps).float(), size)
+
+
+def whole_encoder(model: Model, level: int) -> PictureEncoder:
+    """To features of levels 1..`level`, which do not depend on `level`."""
+    deepest = len(model.encoder.widths)
+    return PictureEncoder(model, deepest, encoder_reach(level), lambda image: _features(model, image, level))
+
+
+def autoencoder(model: Model, level: int) -> Codec:
+    """To the features of one level and back. Raises ModelError without its decoder."""
+    decoder = model.decoder(level)
+    return Codec(
+        model,
+        level,
+        encoder_reach(level),
+        lambda image: {level: model.encoder.segment(image, 0, level)},
+        autoencoder_reach(level),
+        lambda features, maps: decoder(features[level], maps[level]),
+    )
+
+
+def skipping(model: Model) -> Codec:
+    """To features of several levels and back with skips. Raises ModelError without that decoder."""
+    decoder = model.photo_decoder()
+    deepest = len(decoder.widths)
+    return Codec(
+        model,
+        deepest,
+        encoder_reach(deepest),
+        lambda image: _features(model, image, deepest),
+        photo_reach(decoder),
+        lambda features, maps: decoder([features[level] for level in range(1, deepest + 1)], maps),
+    )
+
+
+def _features(model: Model, image: Tensor, deepest: int) -> Features:
+    """Features of levels 1..`deepest`."""
+    return dict(enumerate(model.encoder(image, deepest), 1))
+
+
+def _fitted(
+    encoded: Iterable[tuple[Tile, Features]], size: tuple[int, int], weights: Weights, fit: Fit
+) -> dict[int, AffineMap]:
+    return {level: fit(level, own) for level, own in _moments(encoded, size, weights).items()}
+
+
+def _moments(
+    encoded: Iterable[tuple[Tile, Features]], size: tuple[int, int], weights: Weights
+) -> dict[int, Moments]:
+    """Moments over the cells that a picture of `size` covers; padding does not count."""
+    pooled = {level: None if w is None else _pooled(w, level) for level, w in weights.items()}
+    total: dict[int, Moments] = {}
+    for tile, features in encoded:
+        for level, weight in pooled.items():
+            stride = 2 ** (level - 1)
+            own = None if weight is None else tile.core(weight, size, stride).to(features[level].device)
+            found = Moments.of(tile.inner(features[level], size, stride), own)
+            total[level] = total[level] + found if level in total else found
+        # The next tile is encoded before the name is given to it.
+        del features
+    return total
+
+
+def _pooled(mask: Tensor, level: int) -> Tensor:
+    """A mask of the image at the size of its features, padding included."""
+    stride = 2 ** (level - 1)
+    return F.avg_pool2d(pad_to_multiple(mask.float(), stride, at_least=2 * stride), stride)
+
+
+def _size(image: Tensor) -> tuple[int, int]:
+    return int(image.shape[2]), int(image.shape[3])

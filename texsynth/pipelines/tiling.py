@@ -1,0 +1,124 @@
+"""Tiles of a picture that networks work on one at a time, with the same result as on the whole picture.
+
+A tile is a core, whose result counts, and a halo around it, which is as wide as the networks look. Halos end
+at the picture's border, where the networks then reflect, exactly as they do for the whole picture. Cores
+begin and end at whole cells of the deepest level, so pooling cuts tiles as it cuts the picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import Tensor
+
+from texsynth.models.autoencoder import PhotoDecoder
+from texsynth.models.vgg import conv_names
+from texsynth.ops.resample import reflected_index
+
+
+@dataclass(frozen=True)
+class Span:
+    """A tile along one axis, in pixels of the padded picture, all multiples of the deepest stride."""
+
+    start: int
+    """First of the core."""
+    stop: int
+    """One past the last of the core."""
+    first: int
+    """First of the halo."""
+    last: int
+    """One past the last of the halo."""
+
+    def core(self, size: int, stride: int = 1) -> slice:
+        """Where the core is in a picture of `size` pixels, in cells of `stride`; padding is left out."""
+        return slice(self.start // stride, -(-min(self.stop, size) // stride))
+
+    def inner(self, size: int, stride: int = 1) -> slice:
+        """Where the core is in the tile."""
+        core, offset = self.core(size, stride), self.first // stride
+        return slice(core.start - offset, core.stop - offset)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A core with its halo."""
+
+    rows: Span
+    columns: Span
+
+    def core(self, image: Tensor, size: tuple[int, int], stride: int = 1) -> Tensor:
+        """View of the core in something (N, C, h, w) with cells of `stride`, of a picture of `size`."""
+        return image[:, :, self.rows.core(size[0], stride), self.columns.core(size[1], stride)]
+
+    def inner(self, features: Tensor, size: tuple[int, int], stride: int = 1) -> Tensor:
+        """View of the core in what was computed from the tile, of a picture of `size`."""
+        return features[:, :, self.rows.inner(size[0], stride), self.columns.inner(size[1], stride)]
+
+    def of(self, image: Tensor) -> Tensor:
+        """Core and halo of `image` (N, C, H, W), reflected beyond its right and bottom border."""
+        for dim, span in ((2, self.rows), (3, self.columns)):
+            size = image.shape[dim]
+            if span.last <= size:
+                image = image.narrow(dim, span.first, span.last - span.first)
+            else:
+                index = reflected_index(size, span.last, image.device)[span.first :]
+                image = image.index_select(dim, index)
+        return image
+
+
+def cut(size: tuple[int, int], level: int, side: int | None, halo: int) -> list[Tile]:
+    """Tiles of a picture of `size` (height, width), padded to whole cells of `level`, two at least.
+
+    side: of the cores in pixels, at most, but one cell at least; they are all about as large. None makes one
+    tile of the whole picture. halo: in pixels, see `encoder_reach` and the like; rounded up to whole cells.
+    The cores cover every pixel of the picture once.
+    """
+    rows, columns = (_spans(n, 2 ** (level - 1), side, halo) for n in size)
+    return [Tile(row, column) for row in rows for column in columns]
+
+
+def _spans(size: int, stride: int, side: int | None, halo: int) -> list[Span]:
+    used, cells = -(-size // stride), max(-(-size // stride), 2)
+    count = 1 if side is None else -(-used // max(side // stride, 1))
+    around = -(-halo // stride)
+    ends = [used * i // count for i in range(count)] + [used]
+    if count == 1:
+        return [Span(0, cells * stride, 0, cells * stride)]
+    return [
+        Span(a * stride, b * stride, max(a - around, 0) * stride, min(b + around, cells) * stride)
+        for a, b in pairwise(ends)
+    ]
+
+
+def encoder_reach(level: int) -> int:
+    """How many pixels beyond a cell of `level` its features depend on: one cell for every convolution."""
+    return sum(1 << (block - 1) for block, _ in conv_names(level))
+
+
+def autoencoder_reach(level: int) -> int:
+    """The same for a pixel of what the decoder of `level` makes of them, beyond the cell around it."""
+    cells = 0
+    for block, index in conv_names(level):
+        # Against the flow of the decoder, which samples up behind the first convolution of a block.
+        if index == 1 and block > 1:
+            cells = _before_upsampling(cells)
+        cells += 1
+    return (cells << (level - 1)) + encoder_reach(level)
+
+
+def photo_reach(decoder: PhotoDecoder) -> int:
+    """The same for the decoder with skips, which reads all levels."""
+    deepest, cells, reach = len(decoder.widths), 0, 0
+    for level in range(2, deepest + 1):
+        coarse = _before_upsampling(cells)
+        # The low frequencies that a skip loses are pooled, which takes whole coarse cells, and sampled up.
+        finer = max(cells, 2 * coarse) + decoder.conv(f"skip{level - 1}").kernel_size[0] // 2
+        reach = max(reach, (finer << (level - 2)) + encoder_reach(level - 1))
+        cells = coarse + decoder.conv(f"up{level}").kernel_size[0] // 2
+    return max(reach, (cells << (deepest - 1)) + encoder_reach(deepest))
+
+
+def _before_upsampling(cells: int) -> int:
+    """What is read beyond a range of pixels at twice the resolution, `cells` of them beyond whole cells."""
+    return cells // 2 + 1
