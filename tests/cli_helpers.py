@@ -30,6 +30,11 @@ def make_picture(path: Path, *, seed: int = 0, height: int = 33, width: int = 41
     return path
 
 
+def names(folder: Path) -> list[str]:
+    """All files below `folder`, sorted."""
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
 def run_cli(*arguments: object, data: bytes | None = None) -> Result:
     """Call the program in this process."""
     return CliRunner(env={"NO_COLOR": "1"}).invoke(app, [str(a) for a in arguments], input=data)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_helpers import make_model, make_picture, run_cli
+from cli_helpers import make_picture, run_cli
 from typer.testing import Result
 
 from texsynth.batch import styled_work
@@ -24,17 +24,14 @@ from texsynth.batch.styles import Measured, measured
 from texsynth.batch.work import stylize_file
 from texsynth.images import embedded_settings, read, write
 
+pytest_plugins = ("cli_fixtures",)
+
 JOBS = """
 output: out
 jobs:
   - contents: photos
     styles: [wave.png, dots.png]
 """
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cli_helpers import make_model, make_picture, run_cli
+from cli_helpers import make_picture, run_cli
 from nets import tiny_model, waves
 from torch import Tensor
 from torch.testing import assert_close
@@ -28,6 +28,8 @@ from texsynth.settings import (
 )
 from texsynth.transforms import fit_map, fit_mix
 from texsynth.transforms.moments import Moments
+
+pytest_plugins = ("cli_fixtures",)
 
 TRANSFORMS = [AdaINSettings(), WCTSettings(), OTSettings(), IFTSettings(), IFTSettings(centred=False)]
 MODES = [StylizeSettings(grain=0.0), StylizeSettings(mode="photo")]
@@ -188,11 +190,6 @@ def test_a_file_of_that_whole_name_is_that_file(tmp_path: Path) -> None:
 def test_bad_style_arguments(text: str) -> None:
     with pytest.raises(UsageError, match="--style"):
         style_argument(text)
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cli_helpers import make_model, make_picture, run_cli
+from cli_helpers import make_picture, names, run_cli
 from nets import WIDTHS
 from safetensors.torch import load, save
 
@@ -28,10 +28,7 @@ from texsynth.pipelines.stylize import fit_style
 from texsynth.settings import StylizeSettings
 from texsynth.transforms.moments import Moments
 
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
+pytest_plugins = ("cli_fixtures",)
 
 
 @pytest.fixture
@@ -41,10 +38,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_picture(tmp_path / "wave.png", seed=1)
     make_picture(tmp_path / "oil.png", seed=2, height=30, width=28)
     return tmp_path
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
 def made(*arguments: object, model: Path) -> Card:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_helpers import make_model, make_picture, run_cli, run_program
+from cli_helpers import make_picture, names, run_cli, run_program
 from typer.main import get_command
 
 from texsynth.cli import app
@@ -19,10 +19,7 @@ from texsynth.images import Picture, embedded_settings, read, write
 from texsynth.records import StylizeRecord
 from texsynth.strict_yaml import parse
 
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
+pytest_plugins = ("cli_fixtures",)
 
 
 @pytest.fixture
@@ -32,10 +29,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_picture(tmp_path / "cat.png", seed=1)
     make_picture(tmp_path / "wave.png", seed=2, height=30, width=28)
     return tmp_path
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
 def all_commands() -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cli_helpers import make_model, make_picture, run_cli
+from cli_helpers import make_picture, run_cli
 from torch import Tensor
 
 from texsynth.batch.candidates import (
@@ -35,10 +35,7 @@ from texsynth.pipelines.progress import Step
 from texsynth.settings import ExpandSettings, RunSettings
 from texsynth.training.data import is_held_out
 
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
+pytest_plugins = ("cli_fixtures",)
 
 
 @pytest.fixture

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_helpers import run_cli, run_program
+from cli_helpers import names, run_cli, run_program
 from PIL import Image
 from texture_files import (
-    names,
     ok,
     record,
     redness,

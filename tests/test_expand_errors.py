@@ -9,11 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_helpers import run_cli
+from cli_helpers import names, run_cli
 from texture_files import (
     check_refused,
     make_bad_files,
-    names,
     save,
     texture,
 )

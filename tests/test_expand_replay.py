@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_helpers import run_cli
+from cli_helpers import names, run_cli
 from texture_files import (
-    names,
     ok,
     record,
     save,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_helpers import run_cli
+from cli_helpers import names, run_cli
 from numpy.typing import NDArray
-from texture_files import check_refused, names, ok, record, save, texture
+from texture_files import check_refused, ok, record, save, texture
 
 from texsynth.images import read
 

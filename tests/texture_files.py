@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from cli_helpers import run_cli
+from cli_helpers import names, run_cli
 from numpy.typing import NDArray
 from typer.testing import Result
 
@@ -65,11 +65,6 @@ def ok(*arguments: object, data: bytes | None = None) -> Result:
     result = run_cli(*arguments, data=data)
     assert result.exit_code == 0, result.stderr
     return result
-
-
-def names(folder: Path) -> list[str]:
-    """All files below `folder`."""
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
 def redness(pixels: NDArray[np.generic]) -> float:

@@ -5,14 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cli_helpers import make_model
 from texture_files import QUICK, save, texture
 
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with a random model."""
-    return make_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
+pytest_plugins = ("cli_fixtures",)
 
 
 @pytest.fixture

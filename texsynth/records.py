@@ -6,7 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, RootModel
 
-from texsynth.settings import ExpandSettings, Level, RunSettings, Settings, Source, StylizeSettings
+from texsynth.settings import ExpandSettings, Level, RunSettings, Settings, StylizeSettings
+
+
+class Source(Settings):
+    """A picture that went into an output."""
+
+    path: str
+    sha256: str
 
 
 def _as_tuple(value: object) -> object:

@@ -298,10 +298,3 @@ class RunSettings(Settings):
         if value is not None and (not found or (found[2] == "%" and float(found[1]) > 100)):
             raise ValueError(f"memory limit {value!r} must be like 4GiB, 500MiB or 80%")
         return value
-
-
-class Source(Settings):
-    """A picture that went into an output."""
-
-    path: str
-    sha256: str

@@ -27,8 +27,8 @@ from texsynth.ops.color import luma
 from texsynth.pipelines.progress import OnStep, part_of
 from texsynth.pipelines.regions import MIN_SHARE, fitted, label_masks, shared
 from texsynth.pipelines.stylize import FittedStyle, Part, stylize
-from texsynth.records import BlendRecord, BlendStyle, Versions
-from texsynth.settings import RunSettings, Source, StylizeSettings
+from texsynth.records import BlendRecord, BlendStyle, Source, Versions
+from texsynth.settings import RunSettings, StylizeSettings
 from texsynth.strict_yaml import dump
 
 MAX_LABELS = 64
@@ -189,10 +189,9 @@ def _rounds(job: BlendJob, prepared: PreparedBlend, content: Tensor) -> list[Seq
     masked = [(part, weight) for part, weight in pairs if part.mask is not None]
     if not masked:
         return [[Part(styles, weights)]]
-    for item in prepared.recipe.ingredients:
-        if item.mask:
-            index = prepared.recipe.ingredients.index(item)
-            _check_proportions(item.mask, prepared.parts[index].mask, job, size)
+    for item, part in zip(prepared.recipe.ingredients, prepared.parts, strict=True):
+        if part.mask is not None:
+            _check_proportions(item.mask, part.mask, job, size)
     masks = shared([fitted(p.mask, *size, smooth=True) for p, _ in masked if p.mask is not None],
                    [w for _, w in masked])  # fmt: skip
     parts = [Part((p.style,), (1.0,), m) for (p, _), m in zip(masked, masks, strict=True)]
@@ -202,8 +201,7 @@ def _rounds(job: BlendJob, prepared: PreparedBlend, content: Tensor) -> list[Seq
     return [parts]
 
 
-def _check_proportions(item: Input | None, mask: Tensor | None, job: BlendJob, size: tuple[int, int]) -> None:
-    assert mask is not None
+def _check_proportions(item: Input | None, mask: Tensor, job: BlendJob, size: tuple[int, int]) -> None:
     height, width = int(mask.shape[2]), int(mask.shape[3])
     if abs(height * size[1] / (width * size[0]) - 1) > ASPECT:
         raise InputError(

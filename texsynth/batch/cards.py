@@ -26,7 +26,8 @@ from texsynth.images.picture import Pixels, as_depth
 from texsynth.images.tensors import fit_within, to_image, to_weight
 from texsynth.models.registry import Model, load_model
 from texsynth.pipelines.stylize import measure
-from texsynth.settings import RunSettings, Source
+from texsynth.records import Source
+from texsynth.settings import RunSettings
 from texsynth.transforms.moments import Moments
 
 FORMAT = "texsynth-card-1"

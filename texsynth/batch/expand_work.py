@@ -23,8 +23,8 @@ from texsynth.models.weights import ASSETS, file_hash
 from texsynth.ops.color import luma
 from texsynth.pipelines import expand as pipeline
 from texsynth.pipelines.progress import OnStep
-from texsynth.records import ExpandRecord, Sibling, Versions
-from texsynth.settings import ExpandSettings, RunSettings, Source
+from texsynth.records import ExpandRecord, Sibling, Source, Versions
+from texsynth.settings import ExpandSettings, RunSettings
 from texsynth.strict_yaml import dump
 from texsynth.texture.source import Exemplar
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from texsynth import images
 from texsynth.batch.plan import PIPE, Input
 from texsynth.errors import InputError, MemoryExhaustedError, OutputError
-from texsynth.settings import RunSettings, Source
+from texsynth.records import Source
+from texsynth.settings import RunSettings
 
 NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 """How torch says on its various devices that memory is exhausted."""

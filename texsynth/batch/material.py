@@ -16,7 +16,8 @@ from texsynth.batch.memory import check_memory
 from texsynth.batch.plan import Input
 from texsynth.batch.run import Failed
 from texsynth.errors import InputError, TexsynthError, UsageError
-from texsynth.settings import ExpandSettings, RunSettings, Source
+from texsynth.records import Source
+from texsynth.settings import ExpandSettings, RunSettings
 
 MIN_SIDE = 16
 """Smallest exemplar and smallest region to sample, in pixels."""

@@ -15,8 +15,8 @@ from texsynth.batch.work import Prepared, record_of, stylize_file
 from texsynth.errors import OutputError
 from texsynth.models.registry import load_model
 from texsynth.pipelines.progress import OnStep
-from texsynth.records import StylizeRecord
-from texsynth.settings import RunSettings, Source
+from texsynth.records import Source, StylizeRecord
+from texsynth.settings import RunSettings
 
 
 class Styler:

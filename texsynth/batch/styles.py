@@ -16,7 +16,8 @@ from texsynth.images.tensors import to_image, to_weight
 from texsynth.models.registry import Model
 from texsynth.pipelines.regions import fitted
 from texsynth.pipelines.stylize import FittedStyle, fit_style
-from texsynth.settings import RunSettings, Source, StylizeSettings
+from texsynth.records import Source
+from texsynth.settings import RunSettings, StylizeSettings
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
 from texsynth.models.registry import Model, load_model
 from texsynth.pipelines.progress import OnStep
 from texsynth.pipelines.stylize import FittedStyle, stylize
-from texsynth.records import StylizeRecord, Versions
-from texsynth.settings import RunSettings, Source, StylizeSettings
+from texsynth.records import Source, StylizeRecord, Versions
+from texsynth.settings import RunSettings, StylizeSettings
 from texsynth.strict_yaml import dump
 
 

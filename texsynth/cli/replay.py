@@ -17,8 +17,8 @@ from texsynth.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from texsynth.batch.plan import Input
-    from texsynth.records import BlendRecord, ExpandRecord, Record, StylizeRecord
-    from texsynth.settings import RunSettings, Source
+    from texsynth.records import BlendRecord, ExpandRecord, Record, Source, StylizeRecord
+    from texsynth.settings import RunSettings
 
 
 def replay(
