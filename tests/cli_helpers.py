@@ -25,7 +25,8 @@ def make_model(path: Path) -> Path:
 def make_picture(path: Path, *, seed: int = 0, height: int = 33, width: int = 41, depth: int = 8) -> Path:
     """Smooth noise."""
     rng = np.random.default_rng(seed)
-    coarse = rng.random((4, 5, 3)).repeat(12, 0).repeat(12, 1)[:height, :width]
+    cell = max(12, -(-height // 4), -(-width // 5))
+    coarse = rng.random((4, 5, 3)).repeat(cell, 0).repeat(cell, 1)[:height, :width]
     write(Picture((coarse * (2**depth - 1)).astype(np.uint16 if depth == 16 else np.uint8)), path)
     return path
 

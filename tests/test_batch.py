@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from texsynth.batch.check import check_outputs
+from texsynth.batch.executors import Stages, Watch
 from texsynth.batch.plan import PIPE, Input, Job, file_seed, find_inputs, pair
 from texsynth.batch.run import Done, Written, run
+from texsynth.batch.serial import Serial
 from texsynth.errors import InputError, MemoryExhaustedError, OutputError, TexsynthError, UsageError
 
 STYLE = Input(Path("art/wave.jpg"), "wave.jpg")
@@ -107,15 +110,19 @@ def test_seeds_depend_on_seed_and_path_only() -> None:
     assert len({file_seed(s, k) for s in (0, 1) for k in ("a", "b", "1a")}) == 6
 
 
-def work_that_raises(errors: dict[str, BaseException]) -> object:
-    def work(item: Job) -> Written:
-        if item.picture.key in errors:
-            raise errors[item.picture.key]
-        return Written(1, 1)
+def stages_that_raise(errors: dict[str, BaseException], stage: str) -> Stages[Job]:
+    def at(name: str) -> Callable[..., Written]:
+        def work(item: Job, *_: object) -> Written:
+            if stage == name and item.picture.key in errors:
+                raise errors[item.picture.key]
+            return Written(1, 1)
 
-    return work
+        return work
+
+    return Stages(at("load"), at("make"), at("write"))
 
 
+@pytest.mark.parametrize("stage", ["load", "make", "write"])
 @pytest.mark.parametrize(
     ("errors", "code"),
     [
@@ -130,9 +137,14 @@ def work_that_raises(errors: dict[str, BaseException]) -> object:
         ({"b": KeyboardInterrupt()}, 130),
     ],
 )
-def test_exit_codes(errors: dict[str, BaseException], code: int) -> None:
+def test_exit_codes(errors: dict[str, BaseException], code: int, stage: str) -> None:
+    if code == 130 and stage != "make":
+        pytest.skip("Ctrl-C reaches the main thread alone")
     seen: list[object] = []
-    report = run([job("a"), job("b")], work_that_raises(errors), on_outcome=seen.append)  # type: ignore[arg-type]
+    jobs = [job("a"), job("b")]
+    executor = Serial(stages_that_raise(errors, stage))
+    silent = Watch[Job](lambda _: None, lambda _: None, lambda _: None)
+    report = run(executor.outcomes(jobs, silent), len(jobs), on_outcome=seen.append)
     assert report.exit_code == code
     assert seen == report.outcomes
     if "a" in errors and code != 130:
@@ -156,4 +168,5 @@ def test_memory_errors_become_one_sentence() -> None:
 def test_exit_codes_of_the_errors() -> None:
     assert {e.__name__: e.exit_code for e in TexsynthError.__subclasses__()} == {
         "UsageError": 2, "InputError": 4, "OutputError": 5, "ModelError": 6, "MemoryExhaustedError": 7,
+        "WorkerLostError": 7,
     }  # fmt: skip

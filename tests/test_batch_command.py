@@ -18,10 +18,10 @@ from cli_helpers import make_picture, run_cli
 from typer.testing import Result
 
 from texsynth.batch import styled_work
+from texsynth.batch.files import Made
 from texsynth.batch.plan import Input, Job
-from texsynth.batch.run import Written
 from texsynth.batch.styles import Measured, measured
-from texsynth.batch.work import stylize_file
+from texsynth.batch.work import stylize_content
 from texsynth.images import embedded_settings, read, write
 
 pytest_plugins = ("cli_fixtures",)
@@ -284,12 +284,12 @@ def test_killed_in_the_middle(place: Path, model: Path) -> None:
 
 
 def test_interrupted(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(job: Job, *arguments: Any, **flags: Any) -> Written:  # noqa: ANN401
+    def interrupted(job: Job, *arguments: Any, **flags: Any) -> Made:  # noqa: ANN401
         if job.output.name == "cat.dots.png":
             raise KeyboardInterrupt
-        return stylize_file(job, *arguments, **flags)
+        return stylize_content(job, *arguments, **flags)
 
-    monkeypatch.setattr(styled_work, "stylize_file", interrupted)
+    monkeypatch.setattr(styled_work, "stylize_content", interrupted)
     result = batch(model)
     assert result.exit_code == 130
     assert "interrupted; 2 done, 0 skipped, 0 failed in" in result.stderr

@@ -37,3 +37,9 @@ class MemoryExhaustedError(TexsynthError):
     """The picture does not fit in memory."""
 
     exit_code = 7
+
+
+class WorkerLostError(TexsynthError):
+    """A worker was killed twice over the same job, or could not begin; memory that runs out does that."""
+
+    exit_code = 7

@@ -1,8 +1,8 @@
-"""One blended file from one content file, with styles that were measured once."""
+"""One blended picture from one content, with styles that were measured once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 import texsynth
-from texsynth import images, presets
+from texsynth import presets
 from texsynth.batch.blend_plan import BlendJob, Ingredient, Recipe
-from texsynth.batch.files import Delivery, as_text, deliver, memory_guard, read_input, refuse_transparent
+from texsynth.batch.files import Delivery, Made, as_text, memory_guard, read_input
 from texsynth.batch.machine import decided
 from texsynth.batch.plan import Input, file_seed
-from texsynth.batch.run import Written
 from texsynth.batch.styles import measured
 from texsynth.batch.tiles import chosen_tile
+from texsynth.batch.work import Content
 from texsynth.errors import InputError
 from texsynth.images.picture import as_depth
 from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
@@ -127,38 +127,26 @@ def read_labels(item: Input, run: RunSettings) -> tuple[Tensor, Source]:
     return torch.from_numpy(codes)[None, None].float(), source
 
 
-def blend_file(
-    job: BlendJob,
-    prepared: PreparedBlend,
-    *,
-    force: bool = False,
-    suffix: str = ".png",
-    on_step: OnStep | None = None,
-    on_picture: Callable[[images.Picture], None] | None = None,
-) -> Written:
-    """Read, blend and write one picture. suffix: the format of an output to standard output."""
+def blend_content(
+    job: BlendJob, content: Content, prepared: PreparedBlend, on_step: OnStep | None = None
+) -> Made:
+    """Blend one picture."""
     run, settings = prepared.run, prepared.settings
-    content, source = read_input(job.picture, run)
-    refuse_transparent(job.picture, content)
     with memory_guard(job.picture):
-        content = fit_within(content, run.max_side)
-        masks = _masks(prepared)
-        size = content.height, content.width
-        tile = chosen_tile(job.picture, size, prepared.model, settings, run, masks)
-        result = to_image(content)
+        picture = fit_within(content.picture, run.max_side)
+        size = picture.height, picture.width
+        tile = chosen_tile(job.picture, size, prepared.model, settings, run, _masks(prepared))
+        result = to_image(picture)
         rounds = _rounds(job, prepared, result)
         for number, parts in enumerate(rounds):
             result = stylize(
-                result, parts, prepared.model, settings, weight=to_weight(content),
+                result, parts, prepared.model, settings, weight=to_weight(picture),
                 rng=torch.Generator().manual_seed(file_seed(run.seed, job.picture.key)),
                 tile=tile, on_step=part_of(on_step, number, len(rounds)),
             )  # fmt: skip
-        picture = to_picture(result, content.alpha, run.bit_depth or content.bit_depth)
-    text = dump(presets.as_tree(_record(job, source, prepared, tile)))
-    warnings = deliver([Delivery(picture, job.output, text)], quality=run.quality, force=force, suffix=suffix)
-    if on_picture:
-        on_picture(picture)
-    return Written(picture.width, picture.height, content.warnings + warnings)
+        finished = to_picture(result, picture.alpha, run.bit_depth or picture.bit_depth)
+    text = dump(presets.as_tree(_record(job, content.source, prepared, tile)))
+    return Made((Delivery(finished, job.output, text),), content.picture.warnings)
 
 
 def _masks(prepared: PreparedBlend) -> int:

@@ -1,8 +1,7 @@
-"""One variation of a texture from its exemplars and maps to its finished files."""
+"""One variation of a texture from its exemplars and maps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,10 +11,9 @@ from torch import Tensor
 import texsynth
 from texsynth import presets
 from texsynth.batch.expand_plan import ExpandJob
-from texsynth.batch.files import Delivery, as_text, deliver, memory_guard
+from texsynth.batch.files import Delivery, Made, as_text, memory_guard
 from texsynth.batch.machine import decided
 from texsynth.batch.material import Map, Mask, Material
-from texsynth.batch.run import Written
 from texsynth.images import Picture
 from texsynth.images.picture import Pixels
 from texsynth.images.tensors import to_image, to_picture
@@ -48,20 +46,10 @@ def prepare(settings: ExpandSettings, run: RunSettings) -> Prepared:
     return Prepared(networks, settings, run, digest)
 
 
-def expand_file(
-    job: ExpandJob,
-    material: Material,
-    prepared: Prepared,
-    *,
-    force: bool = False,
-    suffix: str = ".png",
-    on_step: OnStep | None = None,
-    on_picture: Callable[[Picture], None] | None = None,
-) -> Written:
-    """Make and write one variation and its siblings.
-
-    suffix: the format of an output to standard output. on_picture: is handed the texture.
-    """
+def expand_material(
+    job: ExpandJob, material: Material, prepared: Prepared, on_step: OnStep | None = None
+) -> Made:
+    """Make one variation and its siblings; the first file is the first part of the job."""
     run = prepared.run
     with memory_guard(job.picture, job.task.cure):
         result = _computed(job, material, prepared, on_step)
@@ -69,16 +57,11 @@ def expand_file(
         for values, like in zip(result.siblings, material.siblings, strict=True):
             pictures.append(_as_map(values, like.picture))
     record = _record(job, material, prepared)
-    deliveries = [
+    deliveries = tuple(
         Delivery(pictures[part], path, dump(presets.as_tree(record.model_copy(update={"part": part}))))
         for part, path in job.parts
-    ]
-    # The texture last: when it is there, all is there.
-    warnings = deliver(deliveries[::-1], quality=run.quality, force=force, suffix=suffix)
-    if on_picture:
-        on_picture(pictures[0])
-    shown = deliveries[0].picture
-    return Written(shown.width, shown.height, material.warnings + result.notes + warnings)
+    )
+    return Made(deliveries, material.warnings + result.notes)
 
 
 def _computed(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from texsynth import images
 from texsynth.batch.plan import PIPE, Input
+from texsynth.batch.run import Written
 from texsynth.errors import InputError, MemoryExhaustedError, OutputError
 from texsynth.records import Source
 from texsynth.settings import RunSettings
@@ -27,6 +28,14 @@ class Delivery:
     picture: images.Picture
     path: Path
     settings: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the work on a job made: files, the one that counts first, and what to say about its inputs."""
+
+    deliveries: tuple[Delivery, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -64,6 +73,14 @@ def recorded_path(item: Input) -> str:
 def as_text(name: str) -> str:
     """A file name with what is not text replaced."""
     return os.fsencode(name).decode(errors="replace")
+
+
+def written(made: Made, *, quality: int, force: bool, suffix: str = ".png") -> Written:
+    """Write what was made, and report it; arguments as for `deliver`."""
+    # The file that counts comes last: when it is there, all are.
+    warnings = deliver(made.deliveries[::-1], quality=quality, force=force, suffix=suffix)
+    picture = made.deliveries[0].picture
+    return Written(picture.width, picture.height, made.warnings + warnings)
 
 
 def deliver(

@@ -1,10 +1,11 @@
-"""Do jobs one after the other; a bad one does not stop the rest."""
+"""How jobs went; a bad one does not stop the rest."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypeVar
 
 from texsynth.batch.plan import Job
@@ -94,39 +95,30 @@ class Report:
 
 
 def run(
-    jobs: Sequence[J],
-    work: Callable[[J], Written | None],
+    outcomes: Iterable[Outcome],
+    total: int,
     *,
     failed: Sequence[Failed] = (),
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> Report:
-    """Call `work` on every job in turn; it returns None when there is nothing to do.
+    """Gather the outcomes of `total` jobs as they come, see `Executor`.
 
-    failed: jobs known to be bad, counted but not tried. Ctrl-C ends the run; finished outputs stay.
+    failed: further jobs, known to be bad and not tried. Ctrl-C ends the run; finished outputs stay.
     """
-    report = Report(len(jobs) + len(failed))
-    notify = on_outcome or (lambda _: None)
+    report = Report(total + len(failed))
     start = time.perf_counter()
-    for failure in failed:
-        report.outcomes.append(failure)
-        notify(failure)
     # Ctrl-C is an outcome, not an error: the report says what is finished.
     try:
-        for job in jobs:
-            report.outcomes.append(_attempt(job, work))
-            notify(report.outcomes[-1])
+        for outcome in chain(failed, outcomes):
+            report.outcomes.append(outcome)
+            if on_outcome:
+                on_outcome(outcome)
     except KeyboardInterrupt:
         report.interrupted = True
     report.seconds = time.perf_counter() - start
     return report
 
 
-def _attempt(job: J, work: Callable[[J], Written | None]) -> Outcome:
-    start = time.perf_counter()
-    try:
-        written = work(job)
-    except Exception as error:  # the rest of a long batch must not be lost to one picture
-        return Failed(job, error)
-    if written is None:
-        return Skipped(job)
-    return Done(job, written, time.perf_counter() - start)
+def planned(jobs: Sequence[Job]) -> Iterator[Outcome]:
+    """Outcomes as if all `jobs` went well, for a dry run."""
+    yield from (Done(job, Written(0, 0), 0.0) for job in jobs)

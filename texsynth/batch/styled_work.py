@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from texsynth.batch.files import recorded_path
+from texsynth.batch.executors import Stages
+from texsynth.batch.files import Made, recorded_path, written
 from texsynth.batch.machine import decided
 from texsynth.batch.plan import Input, StyledJob
 from texsynth.batch.resume import is_finished
 from texsynth.batch.run import Written
 from texsynth.batch.styles import measured
-from texsynth.batch.work import Prepared, record_of, stylize_file
+from texsynth.batch.work import Content, Prepared, load_content, record_of, stylize_content
 from texsynth.errors import OutputError
 from texsynth.models.registry import load_model
 from texsynth.pipelines.progress import OnStep
@@ -30,22 +31,30 @@ class Styler:
         self._key: tuple[Input, str] | None = None
         self._prepared: Prepared | None = None
         self._sources: dict[Input, Source] = {}
+        """Of styles; contents come and go, a style serves many jobs in turn."""
 
-    def do(
-        self, job: StyledJob, *, force: bool, resume: bool, on_step: OnStep | None = None
-    ) -> Written | None:
-        """Make the output of `job`; None when `resume` finds it made. force: replace what is not."""
-        if resume:
-            try:
-                if is_finished(job.output, self._record(job)):
-                    return None
-            except OutputError:
-                if not force:
-                    raise
-        return stylize_file(job, self._fitted(job), force=force, on_step=on_step)
+    def stages(self, *, force: bool, resume: bool) -> Stages[StyledJob]:
+        """How jobs are done. resume: leave outputs that are made. force: replace what is not."""
+
+        def load(job: StyledJob) -> Content | None:
+            if resume:
+                try:
+                    if is_finished(job.output, self._record(job)):
+                        return None
+                except OutputError:
+                    if not force:
+                        raise
+            return load_content(job, self.run)
+
+        def make(job: StyledJob, content: Content, on_step: OnStep) -> Made:
+            return stylize_content(job, content, self._fitted(job), on_step)
+
+        def write(_: StyledJob, made: Made) -> Written:
+            return written(made, quality=self.run.quality, force=force)
+
+        return Stages(load, make, write)
 
     def _record(self, job: StyledJob) -> StylizeRecord:
-        # Contents come and go, a style serves many jobs in turn.
         if job.style not in self._sources:
             self._sources[job.style] = _source(job.style)
         style = self._sources[job.style]

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import torch
 
 import texsynth
-from texsynth import presets
-from texsynth.batch.files import Delivery, as_text, deliver, memory_guard, read_input, refuse_transparent
+from texsynth import images, presets
+from texsynth.batch.files import Delivery, Made, as_text, memory_guard, read_input, refuse_transparent
 from texsynth.batch.machine import decided
 from texsynth.batch.plan import Input, Job, file_seed
-from texsynth.batch.run import Written
 from texsynth.batch.styles import measured
 from texsynth.batch.tiles import chosen_tile
 from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
@@ -35,6 +34,14 @@ class Prepared:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Content:
+    """A picture to work on, and what a record says about it."""
+
+    picture: images.Picture
+    source: Source
+
+
 def prepare(style: Input, settings: StylizeSettings, run: RunSettings) -> Prepared:
     """Choose the device, load the model and measure the style."""
     run, device, dtype = decided(run)
@@ -43,34 +50,35 @@ def prepare(style: Input, settings: StylizeSettings, run: RunSettings) -> Prepar
     return Prepared(model, found.style, found.source, settings, run, found.warnings)
 
 
-def stylize_file(
-    job: Job, prepared: Prepared, *, force: bool = False, suffix: str = ".png", on_step: OnStep | None = None
-) -> Written:
-    """Read, stylize and write one picture. suffix: the format of an output to standard output."""
+def load_content(job: Job, run: RunSettings) -> Content:
+    """Read the picture of `job`. Raises InputError."""
+    picture, source = read_input(job.picture, run)
+    refuse_transparent(job.picture, picture)
+    return Content(picture, source)
+
+
+def stylize_content(job: Job, content: Content, prepared: Prepared, on_step: OnStep | None = None) -> Made:
+    """Stylize one picture."""
     run = prepared.run
-    content, source = read_input(job.picture, run)
-    refuse_transparent(job.picture, content)
     with memory_guard(job.picture):
-        content = fit_within(content, run.max_side)
-        size = content.height, content.width
+        picture = fit_within(content.picture, run.max_side)
+        size = picture.height, picture.width
         tile = chosen_tile(job.picture, size, prepared.model, prepared.settings, run)
         result = stylize(
-            to_image(content),
+            to_image(picture),
             prepared.style,
             prepared.model,
             prepared.settings,
-            weight=to_weight(content),
+            weight=to_weight(picture),
             rng=torch.Generator().manual_seed(file_seed(run.seed, job.picture.key)),
             tile=tile,
             on_step=on_step,
         )
-        picture = to_picture(result, content.alpha, run.bit_depth or content.bit_depth)
+        finished = to_picture(result, picture.alpha, run.bit_depth or picture.bit_depth)
     run = run.model_copy(update={"tile": tile})
-    record = record_of(job, source, prepared.source, prepared.settings, run, prepared.model)
-    text = dump(presets.as_tree(record))
-    delivery = Delivery(picture, job.output, text)
-    warnings = deliver([delivery], quality=run.quality, force=force, suffix=suffix)
-    return Written(picture.width, picture.height, content.warnings + warnings)
+    record = record_of(job, content.source, prepared.source, prepared.settings, run, prepared.model)
+    delivery = Delivery(finished, job.output, dump(presets.as_tree(record)))
+    return Made((delivery,), content.picture.warnings)
 
 
 def record_of(

@@ -16,9 +16,8 @@ from texsynth.cli.values import look_settings, run_settings
 from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
+    from texsynth.batch.orders import ExecutorName
     from texsynth.batch.plan import StyledJob
-    from texsynth.batch.run import Written
-    from texsynth.pipelines.progress import OnStep
     from texsynth.settings import RunSettings, StylizeSettings
 
 Files = options.FILES
@@ -53,6 +52,22 @@ def batch(
             metavar="I/N",
             help="Only the I-th of N parts, from 1, to spread over processes or machines.",
             rich_help_panel=Files,
+        ),
+    ] = None,
+    executor: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="serial, processes (several on this machine) or ray (a cluster, or this machine).",
+            rich_help_panel=options.MACHINE,
+        ),
+    ] = "serial",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of processes and ray. Default: one for each CPU core, or GPU of a Ray cluster.",
+            rich_help_panel=options.MACHINE,
         ),
     ] = None,
     model: options.Model = None,
@@ -95,31 +110,77 @@ def batch(
         screen.note(f"shard {shard} is empty, {manifest} has {len(jobs)} jobs")
         return
     target = Target(output, force=force, resume=resume)
-    plan = _plan(chosen, run, target, screen)
+    plan = _plan(chosen, run, target, screen, _executor(executor, workers), workers)
     raise typer.Exit(carry_out(plan, target, run, screen, dry_run=dry_run))
 
 
-def _plan(jobs: Sequence[StyledJob], run: RunSettings, target: Target, screen: Screen) -> Plan[StyledJob]:
+def _plan(
+    jobs: Sequence[StyledJob],
+    run: RunSettings,
+    target: Target,
+    screen: Screen,
+    executor: ExecutorName,
+    workers: int | None,
+) -> Plan[StyledJob]:
     from texsynth.batch.check import check_styled
 
     def begin() -> Work[StyledJob]:
+        if executor != "serial":
+            return _pool(executor, workers, run, target)
+        from texsynth.batch.serial import Serial
         from texsynth.batch.styled_work import Styler
 
         styler = Styler(run, screen.note)
-
-        def do(job: StyledJob, on_step: OnStep) -> Written | None:
-            return styler.do(job, force=target.force, resume=target.resume, on_step=on_step)
-
-        return Work(do, machine_line(styler.model.name, styler.run))
+        stages = styler.stages(force=target.force, resume=target.resume)
+        return Work(Serial(stages), machine_line(styler.model.name, styler.run))
 
     inputs = [item for job in jobs for item in (job.picture, job.style)]
     return Plan(jobs, inputs, lambda: check_styled(jobs, run), begin)
+
+
+def _pool(executor: ExecutorName, workers: int | None, run: RunSettings, target: Target) -> Work[StyledJob]:
+    from texsynth.batch.crew import Crew, Pool
+    from texsynth.batch.orders import StyledOrder, cores, shared_out
+
+    def crew() -> Crew[StyledJob]:
+        # A worker may be lost between writing a file and saying so: the next one shall find it done.
+        order = StyledOrder(own, target.force, resume=target.resume or not target.force)
+        if executor == "processes":
+            from texsynth.batch.processes import Processes
+
+            return Processes(order)
+        from texsynth.batch.ray_actors import RayActors
+
+        return RayActors(order, own.threads or 1)
+
+    if executor == "processes":
+        count = workers or cores()
+        own = shared_out(run, count)
+    else:
+        from texsynth.batch.ray_actors import capacity
+
+        own = run.model_copy(update={"threads": run.threads or 1})
+        count = workers or capacity(own.threads or 1)
+    return Work(Pool(crew, count), f"{count} workers, {own.threads} threads each")
 
 
 def _look(preset: str | None, changes: Mapping[Any, object]) -> StylizeSettings:
     from texsynth.settings import StylizeSettings
 
     return look_settings(StylizeSettings, preset, (), changes)
+
+
+def _executor(name: str, workers: int | None) -> ExecutorName:
+    from typing import cast
+
+    from texsynth.batch.orders import EXECUTORS
+    from texsynth.explain import nearest
+
+    if name not in EXECUTORS:
+        raise UsageError(f"unknown executor {name!r}{nearest(name, EXECUTORS)}")
+    if workers is not None and name == "serial":
+        raise UsageError("--workers needs --executor processes or ray")
+    return cast("ExecutorName", name)
 
 
 def _parsed_shard(text: str | None) -> tuple[int, int]:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from texsynth.batch.plan import Input
     from texsynth.batch.run import Written
     from texsynth.images import Picture
-    from texsynth.pipelines.progress import OnStep
     from texsynth.settings import RunSettings, StylizeSettings
 
 Look, Files = options.LOOK, options.FILES
@@ -165,26 +164,35 @@ def blend_plan(
     made_with: str | None = None,
 ) -> Plan[BlendJob]:
     """How `jobs` are checked and done. made_with: hash of the weights that are expected, for a replay."""
-    from texsynth.batch.blend_plan import check_recipe
+    from texsynth.batch.blend_plan import BlendJob, check_recipe
     from texsynth.batch.check import check_headers
 
     check_recipe(recipe, settings.levels)
     sheet = _Sheet(jobs[0].output, len(recipe.ingredients), sweep, target.force) if sweep else None
 
     def begin() -> Work[BlendJob]:
-        from texsynth.batch.blend_work import blend_file, prepare_blend
+        from texsynth.batch.blend_work import blend_content, prepare_blend
+        from texsynth.batch.executors import Stages
+        from texsynth.batch.files import Made, written
+        from texsynth.batch.serial import Serial
+        from texsynth.batch.work import load_content
 
         prepared = prepare_blend(recipe, settings, run)
 
-        def do(job: BlendJob, on_step: OnStep) -> Written:
-            return blend_file(
-                job, prepared, force=target.force, suffix=f".{target.suffix}", on_step=on_step,
-                on_picture=sheet.add if sheet else None,
-            )  # fmt: skip
+        def write(_: BlendJob, made: Made) -> Written:
+            done = written(made, quality=run.quality, force=target.force, suffix=f".{target.suffix}")
+            if sheet:
+                sheet.add(made.deliveries[0].picture)
+            return done
 
+        stages = Stages[BlendJob](
+            lambda job: load_content(job, run),
+            lambda job, content, on_step: blend_content(job, content, prepared, on_step),
+            write,
+        )
         notes = [*prepared.warnings, *other_weights(made_with, prepared.model.sha256, run.model)]
         line = machine_line(prepared.model.name, prepared.run)
-        return Work(do, line, notes, sheet.write if sheet else tuple)
+        return Work(Serial(stages), line, notes, sheet.write if sheet else tuple)
 
     inputs = [*(job.picture for job in jobs[:1] if sheet), *recipe.inputs]
     inputs += [] if sheet else [job.picture for job in jobs]

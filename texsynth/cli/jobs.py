@@ -13,9 +13,9 @@ from texsynth.errors import InputError, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from texsynth.batch.executors import Executor
     from texsynth.batch.plan import Input, Job
-    from texsynth.batch.run import Failed, Written
-    from texsynth.pipelines.progress import OnStep
+    from texsynth.batch.run import Failed, Outcome
     from texsynth.settings import RunSettings
 
 J = TypeVar("J", bound="Job")
@@ -25,8 +25,7 @@ J = TypeVar("J", bound="Job")
 class Work(Generic[J]):
     """What is ready to do jobs: networks are loaded, devices chosen."""
 
-    do: Callable[[J, OnStep], Written | None]
-    """None when there is nothing to do."""
+    executor: Executor[J]
     detail: str
     """A line for --verbose."""
     notes: Sequence[str] = ()
@@ -66,7 +65,9 @@ def carry_out(
 ) -> int:
     """Check everything, then load the model and do the jobs. Returns the exit code."""
     from texsynth.batch.check import check_depth, check_outputs
-    from texsynth.batch.run import Written
+    from texsynth.batch.executors import Watch
+    from texsynth.batch.interrupts import Interrupts
+    from texsynth.batch.run import planned
     from texsynth.batch.run import run as run_jobs
 
     check_outputs(plan.jobs, plan.inputs, force=target.force or target.resume, also=plan.also)
@@ -75,7 +76,7 @@ def carry_out(
         _check_standard_output(screen)
     good, failed = plan.check()
     if dry_run:
-        return run_jobs(good, lambda _: Written(0, 0), failed=failed, on_outcome=screen.planned).exit_code
+        return run_jobs(planned(good), len(good), failed=failed, on_outcome=screen.planned).exit_code
     if good:
         with screen.progress(len(good)) as bar:
             work = plan.begin()
@@ -83,18 +84,22 @@ def carry_out(
                 screen.note(note)
             screen.detail(work.detail)
 
-            def do(job: J) -> Written | None:
+            def started(job: J) -> None:
                 bar.picture(str(job.picture) if job.to_pipe else job.output.name)
-                written = work.do(job, bar.step)
-                bar.advance()
-                return written
 
-            report = run_jobs(good, do, failed=failed, on_outcome=screen.outcome)
+            def ended(outcome: Outcome) -> None:
+                bar.advance()
+                screen.outcome(outcome)
+
+            with Interrupts() as interrupts:
+                watch = Watch(started, bar.step, screen.note, interrupts.welcome)
+                outcomes = work.executor.outcomes(good, watch)
+                report = run_jobs(outcomes, len(good), failed=failed, on_outcome=ended)
             if report.done:
                 for path in work.finish():
                     screen.result(str(path), preview=str(path))
     else:
-        report = run_jobs([], lambda _: Written(0, 0), failed=failed, on_outcome=screen.outcome)
+        report = run_jobs((), 0, failed=failed, on_outcome=screen.outcome)
     screen.summary(report)
     return report.exit_code
 

@@ -25,8 +25,6 @@ from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
     from texsynth.batch.plan import Input, Job
-    from texsynth.batch.run import Written
-    from texsynth.pipelines.progress import OnStep
     from texsynth.settings import RunSettings, StylizeSettings
 
 Look = options.LOOK
@@ -122,19 +120,24 @@ def stylize_plan(
 ) -> Plan[Job]:
     """How `jobs` are checked and done. made_with: hash of the weights that are expected, for a replay."""
     from texsynth.batch.check import check_headers
+    from texsynth.batch.plan import Job
 
     def begin() -> Work[Job]:
-        from texsynth.batch.work import prepare, stylize_file
+        from texsynth.batch.executors import Stages
+        from texsynth.batch.files import written
+        from texsynth.batch.serial import Serial
+        from texsynth.batch.work import load_content, prepare, stylize_content
 
         prepared = prepare(style, settings, run)
-
-        def do(job: Job, on_step: OnStep) -> Written:
-            return stylize_file(
-                job, prepared, force=target.force, suffix=f".{target.suffix}", on_step=on_step
-            )
-
+        stages = Stages[Job](
+            lambda job: load_content(job, run),
+            lambda job, content, on_step: stylize_content(job, content, prepared, on_step),
+            lambda _, made: written(
+                made, quality=run.quality, force=target.force, suffix=f".{target.suffix}"
+            ),
+        )
         notes = [*prepared.warnings, *other_weights(made_with, prepared.model.sha256, run.model)]
-        return Work(do, machine_line(prepared.model.name, prepared.run), notes)
+        return Work(Serial(stages), machine_line(prepared.model.name, prepared.run), notes)
 
     inputs = [*(job.picture for job in jobs), style]
     return Plan(jobs, inputs, lambda: check_headers(jobs, [style], run), begin)

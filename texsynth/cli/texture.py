@@ -150,7 +150,7 @@ def texture_plan(
     made_with: ExpandRecord | None = None,
 ) -> Plan[ExpandJob]:
     """How `jobs` are checked and done. made_with: the record of the result that is made again."""
-    from texsynth.batch.expand_plan import check_method
+    from texsynth.batch.expand_plan import ExpandJob, check_method
     from texsynth.batch.material import check_batch, read_material
     from texsynth.batch.run import Failed
     from texsynth.images import output_format
@@ -177,28 +177,31 @@ def texture_plan(
         return jobs, []
 
     def begin() -> Work[ExpandJob]:
-        from texsynth.batch.expand_work import expand_file, prepare
+        from texsynth.batch.executors import Stages
+        from texsynth.batch.expand_work import expand_material, prepare
+        from texsynth.batch.files import Made, written
+        from texsynth.batch.serial import Serial
 
         prepared = prepare(settings, run)
 
-        def do(job: ExpandJob, on_step: OnStep) -> Written:
-            found = material(job.task)
+        def make(job: ExpandJob, found: Material, on_step: OnStep) -> tuple[Material, Made]:
+            return found, expand_material(job, found, prepared, on_step)
 
-            def show(picture: Picture) -> None:
-                if gallery:
-                    gallery.add(job.task, [m.picture for m in found.exemplars], picture)
+        def write(job: ExpandJob, result: tuple[Material, Made]) -> Written:
+            found, made = result
+            done = written(made, quality=run.quality, force=target.force, suffix=f".{target.suffix}")
+            if gallery:
+                exemplars = [exemplar.picture for exemplar in found.exemplars]
+                gallery.add(job.task, exemplars, made.deliveries[0].picture)
+            return done
 
-            return expand_file(
-                job, found, prepared, force=target.force, suffix=f".{target.suffix}", on_step=on_step,
-                on_picture=show,
-            )  # fmt: skip
-
+        stages = Stages[ExpandJob](lambda job: material(job.task), make, write)
         notes = []
         if made_with:
             notes += other_weights(made_with.model_sha256, prepared.networks.model.sha256, run.model)
             notes += other_weights(made_with.transposer_sha256, prepared.transposer_sha256, "the transposer")
         line = f"{machine_line(prepared.networks.model.name, prepared.run)}, method {settings.method}"
-        return Work(do, line, notes, gallery.write if gallery else tuple)
+        return Work(Serial(stages), line, notes, gallery.write if gallery else tuple)
 
     inputs = list({item: None for task in tasks for item in task.inputs})
     return Plan(jobs, inputs, check, begin, [Path(preview)] if preview is not None else [])
