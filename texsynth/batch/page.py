@@ -13,7 +13,7 @@ from texsynth.batch.files import as_text
 
 
 def opening(kind: str, title: str) -> str:
-    """All before the body's content. kind: names the page's own files in `pages`, and is noted in the page."""
+    """All before the body's content. kind: names the page's own files in `pages`."""
     # The browser runs this one script and no other, should markup ever get in with a name.
     digest = b64encode(hashlib.sha256(_script(kind).encode()).digest()).decode()
     return Template(asset("page.html")).substitute(
