@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import torch
+from browser_helpers import check_contrast
 from nets import waves
 
 from texsynth.batch.candidates import candidates
@@ -23,16 +21,10 @@ from texsynth.settings import ExpandSettings, RunSettings
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
+pytest_plugins = ("browser_fixtures",)
+
 HOSTILE = "<img src=x onerror=alert(1)>&\"'.png"
 """A file name that would do something if it were not escaped."""
-
-
-def tool(*names: str) -> str:
-    """The first of these programs that is installed; skips the test without."""
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.skip(f"no {' or '.join(names)} on this machine")
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -62,33 +54,6 @@ class Silent:
     def step(self, step: object) -> None: ...
 
     def advance(self) -> None: ...
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Chrome]:
-    """A headless browser that cannot reach any other machine."""
-    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    from selenium.webdriver.chrome.service import Service
-
-    options = selenium.ChromeOptions()
-    options.binary_location = tool("chromium", "google-chrome", "chromium-browser")
-    for flag in (
-        "headless=new",
-        "no-sandbox",
-        "disable-dev-shm-usage",
-        "disable-gpu",
-        "window-size=1000,900",
-        "force-device-scale-factor=1",
-        "host-resolver-rules=MAP * ~NOTFOUND",
-        "proxy-server=127.0.0.1:9",
-    ):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = selenium.Chrome(options=options, service=Service(tool("chromedriver")))
-    try:
-        yield driver
-    finally:
-        driver.quit()
 
 
 @pytest.fixture
@@ -185,26 +150,4 @@ def test_names_are_text_and_failures_are_shown(browser: Chrome, page: Path) -> N
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_ink_stands_out_from_paper(browser: Chrome, scheme: str) -> None:
-    """Contrast of at least 7 to 1 for text and 4.5 to 1 for marks (WCAG 2.1, 1.4.3 and 1.4.6)."""
-    browser.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    )
-    colours = browser.execute_script(
-        "const c = document.createElement('canvas').getContext('2d', {willReadFrequently: true});"
-        "const style = getComputedStyle(document.documentElement);"
-        "return ['paper', 'ink', 'link', 'good', 'bad'].map(name => {"
-        " c.fillStyle = style.getPropertyValue('--' + name); c.fillRect(0, 0, 1, 1);"
-        " return [...c.getImageData(0, 0, 1, 1).data].slice(0, 3) })"
-    )
-    paper, ink, *marks = (luminance(torch.tensor(rgb) / 255) for rgb in colours)
-    assert contrast(paper, ink) >= 7
-    assert all(contrast(paper, mark) >= 4.5 for mark in marks)
-
-
-def luminance(rgb: torch.Tensor) -> float:
-    linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return float((linear * torch.tensor([0.2126, 0.7152, 0.0722])).sum())
-
-
-def contrast(a: float, b: float) -> float:
-    return (max(a, b) + 0.05) / (min(a, b) + 0.05)
+    check_contrast(browser, scheme, "link", "good", "bad")

@@ -32,7 +32,7 @@ def check_outputs(
     for owner, path in written:
         real = os.path.realpath(path)
         if real in read:
-            raise UsageError(f"the output {path} is also an input; choose another name with -o")
+            raise UsageError(f"the output {path} is also an input; choose another name{_with(path, also)}")
         if taken.get(real) == owner:
             raise UsageError(f"two results of {owner} would both be written to {path}; {cure}")
         if real in taken:
@@ -40,10 +40,15 @@ def check_outputs(
         taken[real] = owner
     for _, path in written:
         if path.is_dir():
-            raise OutputError(f"{path} is a folder; choose another name with -o")
+            raise OutputError(f"{path} is a folder; choose another name{_with(path, also)}")
         if path.exists() and not force:
             raise OutputError(f"{path} exists already; use --force to replace it")
         check_folder(path.parent)
+
+
+def _with(path: Path, also: Sequence[Path]) -> str:
+    """The option that names `path`; files besides those of the jobs have options of their own."""
+    return "" if path in also else " with -o"
 
 
 def _written(jobs: Sequence[Job]) -> Iterator[tuple[str, Path]]:

@@ -17,7 +17,7 @@ from texsynth.batch.candidates import BASELINES, Candidate
 from texsynth.batch.check import check_folder
 from texsynth.batch.evaluation import TRUTH, Cell, Evaluation, Plan, Shown, Subject, table
 from texsynth.batch.expand_plan import Task
-from texsynth.batch.files import memory_guard, read_input, refuse_transparent
+from texsynth.batch.files import make_folder, memory_guard, read_input, refuse_transparent
 from texsynth.batch.machine import decided
 from texsynth.batch.material import check_size
 from texsynth.batch.plan import Input, file_seed
@@ -100,10 +100,7 @@ def evaluate(plan: Plan, watcher: Watcher, on_failure: OnFailure) -> Evaluation:
 
 def write(evaluation: Evaluation, folder: Path, *, force: bool) -> None:
     """Leave table and page in `folder`, which is made when missing. Raises OutputError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"the folder {folder} cannot be made: {(error.strerror or '').lower()}") from error
+    make_folder(folder)
     images.store(table(evaluation).encode(), folder / TABLE, force=force)
     images.store(page(evaluation).encode(), folder / PAGE, force=force)
 

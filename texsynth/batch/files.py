@@ -83,6 +83,14 @@ def written(made: Made, *, quality: int, force: bool, suffix: str = ".png") -> W
     return Written(picture.width, picture.height, made.warnings + warnings)
 
 
+def make_folder(folder: Path) -> None:
+    """Make `folder` and those it is in when they are missing. Raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {folder} cannot be made: {(error.strerror or '').lower()}") from error
+
+
 def deliver(
     deliveries: Sequence[Delivery], *, quality: int, force: bool, suffix: str = ".png"
 ) -> tuple[str, ...]:
@@ -110,10 +118,7 @@ def _files(path: Path) -> list[Path]:
 def _write(delivery: Delivery, *, quality: int, force: bool, suffix: str) -> tuple[str, ...]:
     picture, path, text = delivery.picture, delivery.path, delivery.settings
     if path != PIPE:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"the folder {path.parent} cannot be made: {error.strerror}") from error
+        make_folder(path.parent)
         return images.write(picture, path, settings=text, quality=quality, force=force)
     name = images.output_format(Path(f"-{suffix}"))
     data, warnings = images.encode(picture, name, settings=text, quality=quality)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import platform
 from collections.abc import Iterable
 from html import escape
-from importlib.resources import files
 from string import Template
 
 import torch
@@ -15,7 +13,10 @@ import torch
 import texsynth
 from texsynth.batch.evaluation import TRUTH, Cell, Evaluation, Shown, Subject
 from texsynth.batch.files import as_text
+from texsynth.batch.page import asset, closing, data_uri, opening
 from texsynth.batch.scores import MEASURES, Bar, Summary
+
+KIND = "evaluation"
 
 COLUMNS = (*MEASURES, "seconds")
 
@@ -42,9 +43,8 @@ HINTS = {
 
 def page(evaluation: Evaluation) -> str:
     """The whole page as text."""
-    template = Template((files("texsynth.batch") / "evaluation.html").read_text(encoding="utf-8"))
     summaries = evaluation.summaries()
-    return template.substitute(
+    body = Template(asset("evaluation.html")).substitute(
         facts=_facts(evaluation),
         summary_head=_head(["method", "done", "failed", *(bar.label for bar in summaries[0].bars), "seconds"])
         if summaries
@@ -61,6 +61,7 @@ def page(evaluation: Evaluation) -> str:
         methods="\n".join(map(_method_box, evaluation.methods)),
         exemplars="\n".join(_section(n, subject) for n, subject in enumerate(evaluation.subjects)),
     )
+    return opening(KIND, "texsynth evaluate expand") + body + closing(KIND)
 
 
 def _facts(evaluation: Evaluation) -> str:
@@ -194,8 +195,7 @@ def _picture(subject: Subject, cell: Cell) -> str:
 
 
 def _image(shown: Shown, alt: str) -> str:
-    data = base64.b64encode(shown.png).decode()
     return (
         f'<img alt="{escape(as_text(alt))}" width="{shown.width}" height="{shown.height}" decoding="async" '
-        f'src="data:image/png;base64,{data}">'
+        f'src="{data_uri("png", shown.png)}">'
     )

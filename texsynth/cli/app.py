@@ -15,7 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from texsynth.cli.show import VERBOSE, complain
+from texsynth.cli.show import ARGUMENTS, VERBOSE, complain
 from texsynth.errors import TexsynthError
 
 BUG, USAGE, INTERRUPTED = 1, 2, 130
@@ -44,6 +44,11 @@ class App(TyperGroup):
         if standalone:
             sys.exit(code or 0)
         return code
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (typer's signature)
+        """Keep what was typed for those who want to show it."""
+        ctx.meta[ARGUMENTS] = tuple(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 (typer's signature)
         """Run the chosen command."""

@@ -81,6 +81,7 @@ def batch(
     bit_depth: options.BitDepth = None,
     quality: options.Quality = None,
     memory_limit: options.MemoryLimit = None,
+    report: options.Report = None,
     force: options.Force = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
@@ -109,7 +110,7 @@ def batch(
     if not chosen:
         screen.note(f"shard {shard} is empty, {manifest} has {len(jobs)} jobs")
         return
-    target = Target(output, force=force, resume=resume)
+    target = Target(output, force=force, resume=resume, report=report)
     plan = _plan(chosen, run, target, screen, _executor(executor, workers), workers)
     raise typer.Exit(carry_out(plan, target, run, screen, dry_run=dry_run))
 

@@ -112,6 +112,7 @@ def blend(
     frame: options.Frame = None,
     bit_depth: options.BitDepth = None,
     quality: options.Quality = None,
+    report: options.Report = None,
     force: options.Force = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
@@ -137,7 +138,7 @@ def blend(
         model=model, device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels,
         frame=frame, max_side=max_side, bit_depth=bit_depth, quality=quality, memory_limit=memory_limit,
     )  # fmt: skip
-    target = Target(output, suffix.lower().lstrip("."), force)
+    target = Target(output, suffix.lower().lstrip("."), force, report=report)
     screen = Screen(quiet, verbose, as_json, results=output != "-")
     kind = check_suffix(target.suffix)
     data = piped([*pictures, *styles, *(masks or ()), content_labels, *(style_labels or ())])

@@ -98,6 +98,7 @@ def expand(
     frame: options.Frame = None,
     bit_depth: options.BitDepth = None,
     quality: options.Quality = None,
+    report: options.Report = None,
     force: options.Force = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
@@ -120,7 +121,7 @@ def expand(
         model=model, device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels,
         frame=frame, bit_depth=bit_depth, quality=quality,
     )  # fmt: skip
-    target = Target(output, suffix.lower().lstrip("."), force)
+    target = Target(output, suffix.lower().lstrip("."), force, report=report)
     ending = check_suffix(target.suffix)
     tasks = plan_tasks(
         "expand",

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from texsynth.batch.executors import Executor
     from texsynth.batch.plan import Input, Job
-    from texsynth.batch.run import Failed, Outcome
+    from texsynth.batch.run import Failed, Outcome, Report
+    from texsynth.cli.options import ReportFile
     from texsynth.settings import RunSettings
 
 J = TypeVar("J", bound="Job")
@@ -58,6 +59,8 @@ class Target:
     force: bool = False
     resume: bool = False
     """Whether results may be there already; the work on a job decides what becomes of them."""
+    report: ReportFile | None = None
+    """The page to show the run on."""
 
 
 def carry_out(
@@ -70,7 +73,8 @@ def carry_out(
     from texsynth.batch.run import planned
     from texsynth.batch.run import run as run_jobs
 
-    check_outputs(plan.jobs, plan.inputs, force=target.force or target.resume, also=plan.also)
+    also = [*plan.also, *_checked_report(plan.jobs, target)]
+    check_outputs(plan.jobs, plan.inputs, force=target.force or target.resume, also=also)
     check_depth(plan.jobs, run, f".{target.suffix}")
     if plan.jobs[0].to_pipe:
         _check_standard_output(screen)
@@ -101,7 +105,31 @@ def carry_out(
     else:
         report = run_jobs((), 0, failed=failed, on_outcome=screen.outcome)
     screen.summary(report)
+    _write_report(report, target, run, screen)
     return report.exit_code
+
+
+def _checked_report(jobs: Sequence[Job], target: Target) -> list[Path]:
+    """The page that is asked for, if any, once it is known that it may be written."""
+    if target.report is None:
+        return []
+    from texsynth.batch.run_report import check_report
+
+    check_report(target.report.path, jobs, force=target.force, resume=target.resume)
+    return [target.report.path]
+
+
+def _write_report(report: Report, target: Target, run: RunSettings, screen: Screen) -> None:
+    if target.report is None:
+        return
+    from texsynth.batch.run_report import write_report
+
+    page = target.report
+    force = target.force or target.resume
+    with screen.progress(len(report.outcomes)) as bar:
+        bar.picture(page.path.name)
+        write_report(report, page.path, arguments=page.arguments, run=run, force=force, on_item=bar.advance)
+    screen.note(f"report: {page.path}")
 
 
 def check_model(name: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from texsynth.cli.show import VERBOSE
+from texsynth.cli.show import ARGUMENTS, VERBOSE
 
 
 def _preset_names(incomplete: str) -> list[str]:
@@ -25,6 +27,22 @@ def _remember(ctx: typer.Context, value: bool) -> bool:
     """Let the error handler around all commands know."""
     ctx.meta[VERBOSE] = value
     return value
+
+
+@dataclass(frozen=True)
+class ReportFile:
+    """Where the page of a run goes. arguments: what was typed after the program's name, to be shown there."""
+
+    path: Path
+    arguments: tuple[str, ...] = ()
+
+
+def _report_file(name: str) -> ReportFile:
+    return ReportFile(Path(name))
+
+
+def _typed(ctx: typer.Context, value: ReportFile | None) -> ReportFile | None:
+    return value and replace(value, arguments=ctx.meta.get(ARGUMENTS, ()))
 
 
 FILES, LOOK, MACHINE, SCREEN = "Files", "Look", "Machine", "Output on screen"
@@ -55,6 +73,17 @@ Format = Annotated[
         "--format",
         metavar="SUFFIX",
         help="Format of results whose name is not given: png, jpg, webp or tif.",
+        rich_help_panel=FILES,
+    ),
+]
+Report = Annotated[
+    ReportFile | None,
+    typer.Option(
+        "--report",
+        parser=_report_file,
+        callback=_typed,
+        metavar="FILE.html",
+        help="Also write a page that shows every result beside its input.",
         rich_help_panel=FILES,
     ),
 ]

@@ -38,6 +38,7 @@ def replay(
     ] = None,
     device: options.Device = None,
     threads: options.Threads = None,
+    report: options.Report = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -56,7 +57,7 @@ def replay(
     text = images.embedded_settings(result)
     record = validated(Embedded, parse(text, source=str(result)), str(result)).root
     name = output or str(result.with_name(f"{result.stem}.replay{result.suffix}"))
-    target = Target(name, result.suffix.lower().lstrip("."), force)
+    target = Target(name, result.suffix.lower().lstrip("."), force, report=report)
     run = _on_this_machine(record.run, device, threads)
     check_model(run.model)
     inputs = _Inputs(result, _pairs(moved or ()))

@@ -22,6 +22,9 @@ SPEED_SECONDS = 900
 VERBOSE = "texsynth.verbose"
 """Key of the context's meta that says whether -v was given."""
 
+ARGUMENTS = "texsynth.arguments"
+"""Key of the context's meta with all that was typed after the program's name."""
+
 
 def complain(message: str, *, prefix: str = "texsynth: ") -> None:
     """One line on standard error."""

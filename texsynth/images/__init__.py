@@ -4,7 +4,8 @@ from texsynth.images.decode import Header, probe, read, read_bytes, read_rgb8, v
 from texsynth.images.encode import embedded_settings, encode, sidecar, write
 from texsynth.images.picture import OUTPUT_SUFFIXES, SUFFIXES, Picture, output_format
 from texsynth.images.sheet import contact_sheet, thumbnails
-from texsynth.images.store import store
+from texsynth.images.store import store, storing
+from texsynth.images.thumbnail import jpeg_thumbnail
 
 __all__ = [
     "OUTPUT_SUFFIXES",
@@ -14,6 +15,7 @@ __all__ = [
     "contact_sheet",
     "embedded_settings",
     "encode",
+    "jpeg_thumbnail",
     "output_format",
     "probe",
     "read",
@@ -21,6 +23,7 @@ __all__ = [
     "read_rgb8",
     "sidecar",
     "store",
+    "storing",
     "thumbnails",
     "verify",
     "write",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
-from texsynth.images.encode import flattened
-from texsynth.images.picture import Picture, Pixels, as_depth
+from texsynth.images.picture import Picture, Pixels
+from texsynth.images.thumbnail import reduced
 
 CELL_PX = 320
 GAP_PX = 12
@@ -22,7 +21,7 @@ def thumbnails(pictures: Sequence[Picture]) -> list[Pixels]:
     """
     longest = max(max(picture.width, picture.height) for picture in pictures)
     scale = min(1.0, CELL_PX / longest)
-    return [_reduced(picture, scale) for picture in pictures]
+    return [reduced(picture, scale) for picture in pictures]
 
 
 def contact_sheet(rows: Sequence[Sequence[Pixels]]) -> Picture:
@@ -38,9 +37,3 @@ def contact_sheet(rows: Sequence[Sequence[Pixels]]) -> Picture:
             left += cell.shape[1] + GAP_PX
         top += max(cell.shape[0] for cell in cells) + GAP_PX
     return Picture(sheet)
-
-
-def _reduced(picture: Picture, scale: float) -> Pixels:
-    rgb = as_depth(flattened(picture).rgb, 8)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return rgb if scale == 1 else np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from texsynth.errors import OutputError
 
 
 def store(data: bytes, path: Path, *, force: bool = False) -> None:
-    """Write `data` to a temporary file beside `path`, then rename it.
+    """Write `data` to `path` as `storing` does."""
+    with storing(path, force=force) as file:
+        file.write(data)
+
+
+@contextmanager
+def storing(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
+    """A file to write to, beside `path`, that is renamed to `path` at the end.
 
     Without `force` an existing file stays as it is, even one that another run has made in the meantime.
-    Raises OutputError; whatever happens, the temporary file is gone afterwards.
+    Raises OutputError, for OSErrors inside the block, too; whatever happens, the temporary file is gone
+    afterwards.
     """
     temporary = path.with_name(f".texsynth-{secrets.token_hex(6)}.tmp")
     try:
-        _write(data, temporary)
+        with _opened(temporary) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         if force:
             os.replace(temporary, path)
         else:
@@ -32,13 +46,10 @@ def store(data: bytes, path: Path, *, force: bool = False) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _write(data: bytes, path: Path) -> None:
+def _opened(path: Path) -> BinaryIO:
     # Not mkstemp: its mode 0600 would stay with the finished file.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    return os.fdopen(descriptor, "wb")
 
 
 def _place(temporary: Path, path: Path) -> None:
