@@ -76,12 +76,15 @@ def test_edge_aware_finishing_does_not_amplify_noise_of_a_flat_picture() -> None
     assert abs(float(loud.mean()) - 0.5) < 0.02
 
 
-def test_soft_noise_has_unit_deviation_up_to_the_border_and_follows_the_generator() -> None:
-    one, two = (soft_noise(torch.zeros(4, 3, 64, 48), torch.Generator().manual_seed(5)) for _ in range(2))
-    assert torch.equal(one, two)
-    assert one.shape == (4, 3, 64, 48)
+def test_soft_noise_has_unit_deviation_and_the_same_values_wherever_it_is_cut() -> None:
+    one = soft_noise((0, 0), (300, 280), 5)
+    assert one.shape == (1, 3, 300, 280)
+    assert torch.equal(one[:, :, 200:290, 17:279], soft_noise((200, 17), (90, 262), 5))
+    assert not torch.equal(one[:, :, :40, :40], soft_noise((0, 0), (40, 40), 6))
     assert abs(float(one.mean())) < 0.05
     assert float(one.std()) == pytest.approx(1, abs=0.05)
     assert float(one[..., 0].std()) == pytest.approx(1, abs=0.2)
+    # Blocks with generators of their own do not show.
+    assert float((one[..., 256:257] * one[..., 255:256]).mean()) == pytest.approx(16 / 19, abs=0.15)
     # Neighbours of the kernel (1, 2, 3, 2, 1) share 16 of 19.
     assert float((one[..., 1:] * one[..., :-1]).mean()) == pytest.approx(16 / 19, abs=0.05)

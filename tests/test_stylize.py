@@ -87,8 +87,7 @@ def test_lite_puts_strokes_into_flat_areas_by_grain_that_follows_the_seed() -> N
 
     def paint(grain: float, seed: int, strength: float = 1.0) -> torch.Tensor:
         settings = StylizeSettings(levels=(4,), grain=grain, strength=strength)
-        rng = torch.Generator().manual_seed(seed)
-        return stylize(flat, fit_style(style, model, settings), model, settings, rng=rng)
+        return stylize(flat, fit_style(style, model, settings), model, settings, seed=seed)
 
     assert paint(0.0, 1).std((2, 3)).max() < 1e-3 < 1e-2 < paint(0.1, 1).std((2, 3)).max()
     assert torch.equal(paint(0.1, 1), paint(0.1, 1))

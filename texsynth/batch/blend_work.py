@@ -141,7 +141,7 @@ def blend_content(
         for number, parts in enumerate(rounds):
             result = stylize(
                 result, parts, prepared.model, settings, weight=to_weight(picture),
-                rng=torch.Generator().manual_seed(file_seed(run.seed, job.picture.key)),
+                seed=file_seed(run.seed, job.picture.key),
                 tile=tile, on_step=part_of(on_step, number, len(rounds)),
             )  # fmt: skip
         finished = to_picture(result, picture.alpha, run.bit_depth or picture.bit_depth)

@@ -70,7 +70,7 @@ def stylize_content(job: Job, content: Content, prepared: Prepared, on_step: OnS
             prepared.model,
             prepared.settings,
             weight=to_weight(picture),
-            rng=torch.Generator().manual_seed(file_seed(run.seed, job.picture.key)),
+            seed=file_seed(run.seed, job.picture.key),
             tile=tile,
             on_step=on_step,
         )

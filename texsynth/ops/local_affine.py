@@ -8,6 +8,8 @@ blotches, which the content does not have, average out.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,35 +28,100 @@ NOISE_OF_ALL = 0.03**2
 Slopes that only this supports follow the identity, which leaves noise as it is; else a style of strong
 colours would show the blocks of a pale JPEG sky."""
 
+CHUNK_PIXELS = 1 << 16
+"""What the maps are applied to at a time."""
+
 FIT_SIDE = 192
 """The field is fitted on pictures reduced to this many pixels on the longer side; it is smooth anyway."""
 
 
+@dataclass(frozen=True)
+class ColorField:
+    """Colour maps that vary with position and lightness."""
+
+    knots: Tensor
+    """(rows, columns, 3, tones * 4) at every knot of the grid."""
+    tones: int
+    cell_px: int
+
+    def applied(self, strip: Tensor, first: int = 0) -> Tensor:
+        """What the maps make of whole rows of a picture, (1, 3, h, W), from row `first` on; not clamped."""
+        parts, row, last = [], first, first + strip.shape[2]
+        while row < last:
+            # Within a row of cells, and not so many that they would leave the processor's cache.
+            end = (row // self.cell_px + 1) * self.cell_px
+            count = min(end - row, last - row, max(1, CHUNK_PIXELS // strip.shape[3]))
+            parts.append(self._in_cells(strip[0, :, row - first : row - first + count], row))
+            row += count
+        return torch.cat(parts, 1)[None, :, :, : strip.shape[3]]
+
+    def _in_cells(self, rows: Tensor, first: int) -> Tensor:
+        """The same for (3, h, W) within a row of cells, padded to whole cells.
+
+        Within a cell the map is a bilinear mix of those at its four corners, so each corner's maps are
+        applied to all pixels of the cell in one matrix product.
+        """
+        height, count = rows.shape[1], self.knots.shape[1] - 1
+        rows = F.pad(rows[None], (0, count * self.cell_px - rows.shape[2], 0, 0), mode="replicate")[0]
+        index, offset = divmod(first, self.cell_px)
+        down = (torch.arange(height) + offset).to(rows) / self.cell_px
+        right = torch.arange(self.cell_px).to(rows) / self.cell_px
+        ends = [torch.stack([1 - near, near]) for near in (down, right)]
+        corner_weight = torch.einsum("ay,bx->abyx", *ends).flatten(2).flatten(0, 1)
+        # (cells, 3, pixels, 1): as pictures one pixel wide
+        cells = rows.unflatten(2, (count, self.cell_px)).permute(2, 0, 1, 3).flatten(2)[..., None]
+        homogeneous = torch.cat([cells, torch.ones_like(cells[:, :1])], 1)
+        inputs = _tone_hats(cells, self.tones)[:, :, None] * homogeneous[:, None]
+        corners = torch.stack([self.knots[index + a, b : count + b] for a in (0, 1) for b in (0, 1)], 1)
+        mapped = corners.flatten(1, 2) @ inputs.flatten(1, 2)[..., 0]
+        mapped = (mapped.unflatten(1, (4, 3)) * corner_weight[:, None]).sum(1)
+        out: Tensor = mapped.unflatten(2, (height, self.cell_px)).permute(1, 2, 0, 3).flatten(2)
+        return out
+
+
 @torch.no_grad()
-def local_affine(
-    content: Tensor, result: Tensor, cells: int = 12, tones: int = 8, prior: float = 0.02
-) -> Tensor:
+def local_affine(content: Tensor, result: Tensor) -> Tensor:
     """Edge-aware version of `result`.
 
-    content, result: (1, 3, H, W) in [0, 1]. cells: grid cells along the longer side. tones: steps of
-    lightness. prior: pull towards the one colour map of the whole picture, as a share of the mean weight
-    of a cell.
-    Returns (1, 3, H, W), not clamped. result == content gives content back.
+    content, result: (1, 3, H, W) in [0, 1]. Returns the same shape, not clamped. result == content gives
+    content back.
     """
-    content, result = content.contiguous(), result.contiguous()
-    height, width = content.shape[2:]
-    cell_px = -(-max(height, width) // cells)
-    factor = min(1.0, FIT_SIDE / max(height, width))
-    small = (max(1, round(height * factor)), max(1, round(width * factor)))
-    knots = (-(-height // cell_px) + 1, -(-width // cell_px) + 1)
+    size = int(content.shape[2]), int(content.shape[3])
+    small = fit_size(size)
+    field = fit_field(resize(content, *small), resize(result.clamp(0, 1), *small), size)
+    return field.applied(content.contiguous())
+
+
+def fit_size(size: tuple[int, int]) -> tuple[int, int]:
+    """The size that a picture of `size` (height, width) is reduced to for `fit_field`."""
+    factor = min(1.0, FIT_SIDE / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+@torch.no_grad()
+def fit_field(
+    content: Tensor,
+    result: Tensor,
+    size: tuple[int, int],
+    cells: int = 12,
+    tones: int = 8,
+    prior: float = 0.02,
+) -> ColorField:
+    """The maps that explain `result` by `content`, both (1, 3, h, w) in [0, 1], reduced from `size`.
+
+    cells: grid cells along the longer side. tones: steps of lightness. prior: pull towards the one colour map
+    of the whole picture, as a share of the mean weight of a cell.
+    """
+    cell_px = -(-max(size) // cells)
+    knots = (-(-size[0] // cell_px) + 1, -(-size[1] // cell_px) + 1)
     # Sample positions of the reduced pictures in units of cells, pixel centre to pixel centre.
     where = [
         ((torch.arange(n) + 0.5) * full / n - 0.5) / cell_px
-        for n, full in zip(small, (height, width), strict=True)
+        for n, full in zip(content.shape[2:], size, strict=True)
     ]
     hats = [_hats(count, at.to(content)) for count, at in zip(knots, where, strict=True)]
-    field = _fit(resize(content, *small), resize(result.clamp(0, 1), *small), hats, tones, prior)
-    return _apply(field, content, cell_px)
+    field = _fit(content, result, hats, tones, prior)
+    return ColorField(field.permute(3, 4, 0, 2, 1).flatten(3), tones, cell_px)
 
 
 def _fit(content: Tensor, result: Tensor, hats: list[Tensor], tones: int, prior: float) -> Tensor:
@@ -82,35 +149,6 @@ def _fit(content: Tensor, result: Tensor, hats: list[Tensor], tones: int, prior:
     right = cross.permute(2, 3, 4, 0, 1) + anchor @ middle
     field: Tensor = torch.linalg.solve(left, right)
     return field.permute(4, 3, 0, 1, 2).to(content)
-
-
-def _apply(field: Tensor, content: Tensor, cell_px: int) -> Tensor:
-    """Interpolate the maps at position and lightness of every pixel and apply them.
-
-    Within a cell the map is a bilinear mix of those at its four corners, so each corner's maps are applied
-    to all pixels of the cell in one matrix product, a row of cells at a time.
-    """
-    height, width = content.shape[2:]
-    tones, rows, columns = field.shape[2:]
-    extra = ((columns - 1) * cell_px - width, (rows - 1) * cell_px - height)
-    padded = F.pad(content, (0, extra[0], 0, extra[1]), mode="replicate")
-    near = torch.arange(cell_px).to(content) / cell_px
-    ends = torch.stack([1 - near, near])
-    corner_weight = torch.einsum("ay,bx->abyx", ends, ends).flatten(2).flatten(0, 1)
-    # (rows, columns, out, tone and in) at every knot
-    knots = field.permute(3, 4, 0, 2, 1).flatten(3)
-    strips = []
-    for row in range(rows - 1):
-        strip = padded[0, :, row * cell_px : (row + 1) * cell_px]
-        # (cells, 3, pixels, 1): as pictures one pixel wide
-        cells = strip.unflatten(2, (columns - 1, cell_px)).permute(2, 0, 1, 3).flatten(2)[..., None]
-        homogeneous = torch.cat([cells, torch.ones_like(cells[:, :1])], 1)
-        inputs = _tone_hats(cells, tones)[:, :, None] * homogeneous[:, None]
-        corners = torch.stack([knots[row + a, b : columns - 1 + b] for a in (0, 1) for b in (0, 1)], 1)
-        mapped = corners.flatten(1, 2) @ inputs.flatten(1, 2)[..., 0]
-        mapped = mapped.unflatten(1, (4, 3)) * corner_weight[:, None]
-        strips.append(mapped.sum(1).unflatten(2, (cell_px, cell_px)).permute(1, 2, 0, 3).flatten(2))
-    return torch.cat(strips, 1)[None, :, :height, :width]
 
 
 def _tone_hats(image: Tensor, tones: int) -> Tensor:

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import torch
 from torch import Tensor
 
+BLOCK_PX = 256
+"""Side of the squares that have a generator each, so that any part of the noise can be made alone."""
 
-def soft_noise(like: Tensor, rng: torch.Generator) -> Tensor:
-    """Noise of mean 0 and deviation 1, correlated over about three pixels, nearly normal.
+
+def soft_noise(corner: tuple[int, int], size: tuple[int, int], seed: int, channels: int = 3) -> Tensor:
+    """A part of a noise field of mean 0 and deviation 1, correlated over about three pixels, nearly normal.
 
     Half of white noise is lost in the first pooling of an encoder, and what is left lies along its grid.
-    like: (N, C, H, W), whose shape, type and device the result has. rng: on the CPU.
+    corner: row and column of its first pixel, not negative. size: height and width. Returns
+    (1, channels, height, width), the same values for a pixel whatever else is asked for.
     """
-    count, channels, height, width = like.shape
-    noise = torch.rand(count, channels, height + 4, width + 4, generator=rng) - 0.5
+    noise = _white(corner, (size[0] + 4, size[1] + 4), seed, channels)
     for dim in (2, 3, 2, 3):
-        size = noise.shape[dim] - 2
-        noise = noise.narrow(dim, 0, size) + noise.narrow(dim, 1, size) + noise.narrow(dim, 2, size)
+        length = noise.shape[dim] - 2
+        noise = noise.narrow(dim, 0, length) + noise.narrow(dim, 1, length) + noise.narrow(dim, 2, length)
     # Two box filters weigh a row 1, 2, 3, 2, 1, whose squares add up to 19 along either axis.
-    return (noise * (math.sqrt(12) / 19)).to(like)
+    return noise * (math.sqrt(12) / 19)
+
+
+def _white(corner: tuple[int, int], size: tuple[int, int], seed: int, channels: int) -> Tensor:
+    """Independent values in [-1/2, 1/2), (1, channels, height, width)."""
+    rows, columns = (
+        range(start // BLOCK_PX, -(-(start + length) // BLOCK_PX))
+        for start, length in zip(corner, size, strict=True)
+    )
+    field = torch.cat(
+        [torch.cat([_block(row, column, seed, channels) for column in columns], 3) for row in rows], 2
+    )
+    top, left = (start % BLOCK_PX for start in corner)
+    return field[:, :, top : top + size[0], left : left + size[1]]
+
+
+def _block(row: int, column: int, seed: int, channels: int) -> Tensor:
+    digest = hashlib.sha256(f"{seed} {row} {column}".encode()).digest()
+    # The generator takes 32 bits of its seed.
+    rng = torch.Generator().manual_seed(int.from_bytes(digest[:4], "big"))
+    return torch.rand(1, channels, BLOCK_PX, BLOCK_PX, generator=rng) - 0.5

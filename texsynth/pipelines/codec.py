@@ -12,6 +12,7 @@ from torch import Tensor
 from texsynth.models.registry import Model
 from texsynth.ops.resample import pad_to_multiple
 from texsynth.pipelines.progress import OnStep, Step
+from texsynth.pipelines.rasters import Blank, Canvas, Raster
 from texsynth.pipelines.tiling import Tile, autoencoder_reach, cut, encoder_reach, photo_reach
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
@@ -37,15 +38,15 @@ class PictureEncoder:
     """How many pixels around a cell of that level its features depend on."""
     encode: Callable[[Tensor], Features]
 
-    def of(self, tile: Tile, image: Tensor) -> Features:
-        """Features of a tile of `image` (1, 3, H, W), halo included."""
+    def of(self, tile: Tile, image: Raster) -> Features:
+        """Features of a tile of `image`, halo included."""
         pixels = tile.of(image).to(self.model.device, self.model.dtype)
         return self.encode(pixels.contiguous(memory_format=torch.channels_last))
 
-    def moments(self, image: Tensor, weights: Weights, tile: int | None) -> dict[int, Moments]:
-        """Moments of `image` (1, 3, H, W) at the levels of `weights`; tile: as in `cut`."""
-        tiles = cut(_size(image), self.deepest, tile, self.near)
-        return _moments(((t, self.of(t, image)) for t in tiles), _size(image), weights)
+    def moments(self, image: Raster, weights: Weights, tile: int | None) -> dict[int, Moments]:
+        """Moments of `image` at the levels of `weights`; tile: as in `cut`."""
+        tiles = cut(image.size, self.deepest, tile, self.near)
+        return _moments(((t, self.of(t, image)) for t in tiles), image.size, weights)
 
 
 @dataclass(frozen=True)
@@ -57,21 +58,22 @@ class Codec(PictureEncoder):
     decode: Callable[[Features, Mapping[int, AffineMap]], Tensor]
 
     def transferred(
-        self, image: Tensor, weights: Weights, fit: Fit, tile: int | None, on_step: OnStep
-    ) -> Tensor:
-        """Map the features of `image` (1, 3, H, W) at the levels of `weights`; float32, not clamped.
+        self, image: Raster, weights: Weights, fit: Fit, tile: int | None, blank: Blank, on_step: OnStep
+    ) -> Raster:
+        """Map the features of `image` at the levels of `weights`. Returns a picture in [0, 1].
 
         tile: as in `cut`. A single tile is encoded once, several are once for the moments and once more.
+        blank: where the result goes.
         """
-        size = _size(image)
+        size = image.size
         tiles = cut(size, self.deepest, tile, self.reach)
+        result = blank(size)
         if len(tiles) == 1:
             features = self.of(tiles[0], image)
-            whole = self._decoded(
-                tiles[0], features, _fitted([(tiles[0], features)], size, weights, fit), size
-            )
+            maps = _fitted([(tiles[0], features)], size, weights, fit)
+            self._paint(result, tiles[0], features, maps)
             on_step(Step("level", 1, 1))
-            return whole
+            return result
         # The first pass does not decode, so it looks less far.
         near = cut(size, self.deepest, tile, self.near)
 
@@ -81,16 +83,14 @@ class Codec(PictureEncoder):
                 on_step(Step("tile", done, 2 * len(tiles)))
 
         maps = _fitted(encoded(), size, weights, fit) if weights else {}
-        result = image.new_empty(image.shape)
         for done, t in enumerate(tiles, len(tiles) + 1):
-            t.core(result, size).copy_(self._decoded(t, self.of(t, image), maps, size))
+            self._paint(result, t, self.of(t, image), maps)
             on_step(Step("tile", done, 2 * len(tiles)))
         return result
 
-    def _decoded(
-        self, tile: Tile, features: Features, maps: Mapping[int, AffineMap], size: tuple[int, int]
-    ) -> Tensor:
-        return tile.inner(self.decode(features, maps).float(), size)
+    def _paint(self, result: Canvas, tile: Tile, features: Features, maps: Mapping[int, AffineMap]) -> None:
+        values = tile.inner(self.decode(features, maps), result.size).float().clamp(0, 1)
+        result.write(tile.rows.core(result.size[0]), tile.columns.core(result.size[1]), values)
 
 
 def whole_encoder(model: Model, level: int) -> PictureEncoder:
@@ -158,7 +158,3 @@ def _pooled(mask: Tensor, level: int) -> Tensor:
     """A mask of the image at the size of its features, padding included."""
     stride = 2 ** (level - 1)
     return F.avg_pool2d(pad_to_multiple(mask.float(), stride, at_least=2 * stride), stride)
-
-
-def _size(image: Tensor) -> tuple[int, int]:
-    return int(image.shape[2]), int(image.shape[3])

@@ -11,12 +11,23 @@ from torch import Tensor
 from texsynth.errors import UsageError
 from texsynth.models.registry import Model
 from texsynth.ops.color import with_chroma_of
-from texsynth.ops.local_affine import local_affine
-from texsynth.ops.noise import soft_noise
+from texsynth.ops.local_affine import fit_field, fit_size
 from texsynth.ops.resample import resize
 from texsynth.pipelines.codec import Codec, autoencoder, skipping, whole_encoder
 from texsynth.pipelines.descent import descend_image
 from texsynth.pipelines.progress import OnStep, Step, part_of
+from texsynth.pipelines.rasters import (
+    EVERYTHING,
+    Blank,
+    Grainy,
+    Raster,
+    TensorRaster,
+    in_memory,
+    painted,
+    reduced,
+    strips,
+    whole,
+)
 from texsynth.settings import DescentSettings, StylizeSettings
 from texsynth.transforms import fit_mix
 from texsynth.transforms.affine import AffineMap
@@ -104,10 +115,9 @@ def measure(
     style = resize(style, size[0], size[1])
     weight = None if weight is None else resize(weight, size[0], size[1])
     encoder = whole_encoder(model, max(levels))
-    return FittedStyle(encoder.moments(style, dict.fromkeys(levels, weight), tile))
+    return FittedStyle(encoder.moments(TensorRaster(style), dict.fromkeys(levels, weight), tile))
 
 
-@torch.inference_mode()
 def stylize(
     content: Tensor,
     style: FittedStyle | Sequence[Part],
@@ -115,33 +125,67 @@ def stylize(
     settings: StylizeSettings,
     *,
     weight: Tensor | None = None,
-    rng: torch.Generator | None = None,
+    seed: int = 0,
     tile: int | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
+    """`stylize_raster` for a picture in memory, (1, 3, H, W) in [0, 1]. Returns the same shape and range."""
+    raster = TensorRaster(content)
+    return whole(
+        stylize_raster(raster, style, model, settings, weight=weight, seed=seed, tile=tile, on_step=on_step)
+    )
+
+
+@torch.inference_mode()
+def stylize_raster(
+    content: Raster,
+    style: FittedStyle | Sequence[Part],
+    model: Model,
+    settings: StylizeSettings,
+    *,
+    weight: Tensor | None = None,
+    seed: int = 0,
+    tile: int | None = None,
+    blank: Blank = in_memory,
+    on_step: OnStep | None = None,
+) -> Raster:
     """Give `content` the style, or each part of it its own.
 
-    content: (1, 3, H, W) in [0, 1], any size from 1x1. style: one for all, or parts with masks of the
-    content's size, of which one at most has no mask; what no part covers stays as it is.
-    weight: (1, 1, H, W) opacity for the statistics. rng: on the CPU, for the grain; None draws the same grain
-    every time. tile: side in pixels of what the networks work on at a time, besides the halo around it; only
-    rounding differs from the whole picture at once, which is None. Returns the same shape and range.
+    content: in [0, 1], any size from 1x1. style: one for all, or parts with masks of the content's size, of
+    which one at most has no mask; what no part covers stays as it is. weight: (1, 1, H, W) opacity for the
+    statistics. seed: of the grain. tile: side in pixels of what the networks work on at a time, besides the
+    halo around it; only rounding differs from the whole picture at once, which is None. blank: where results
+    go, the last and those on the way to it. Returns a picture of the same size, in [0, 1].
     """
     _check(model, settings)
     parts = [Part((style,), (1.0,))] if isinstance(style, FittedStyle) else covering(style)
-    one = _photo if settings.mode == "photo" else _artistic
-    if settings.transform.name == "optimize":
-        one = _descended
     start = content
-    if settings.mode == "artistic":
-        start = _with_grain(content, settings, rng or torch.Generator().manual_seed(0))
+    deviation = settings.grain * _strength(settings, settings.levels[0])
+    if settings.mode == "artistic" and deviation:
+        # Noise for the transforms to turn into strokes; without any effect of theirs there is none.
+        start = Grainy(content, deviation, seed)
     # Every part is made as a whole picture and shown where its mask is: nothing draws the mask's border.
-    result = content.to(model.device)
+    result: Raster = content
     for number, part in enumerate(parts):
-        made = one(start, part, model, settings, weight, tile, part_of(on_step, number, len(parts)))
-        made = made.clamp(0, 1)
-        result = made if part.mask is None else result + part.mask.to(made) * (made - content.to(made))
-    return with_chroma_of(content.to(result.device), result) if settings.preserve_color else result
+        task = Task(model, settings, weight, tile, blank, part_of(on_step, number, len(parts)))
+        made = task.done(start, part)
+        result = made if part.mask is None else _shown(content, result, made, part.mask, blank)
+    if settings.preserve_color:
+        result = painted(blank, lambda ours, old: with_chroma_of(old.to(ours), ours), result, content)
+    return result
+
+
+def _shown(content: Raster, result: Raster, made: Raster, mask: Tensor, blank: Blank) -> Raster:
+    """`made` where its `mask` is, on `result`."""
+    alpha = TensorRaster(mask)
+    return painted(
+        blank,
+        lambda new, ours, old, a: ours.to(new) + a.to(new) * (new - old.to(new)),
+        made,
+        result,
+        content,
+        alpha,
+    )
 
 
 def covering(parts: Sequence[Part]) -> list[Part]:
@@ -155,80 +199,69 @@ def covering(parts: Sequence[Part]) -> list[Part]:
     return [replace(p, mask=rest if p.mask is None else p.mask / over) for p in parts]
 
 
-def _with_grain(content: Tensor, settings: StylizeSettings, rng: torch.Generator) -> Tensor:
-    """Noise for the transforms to turn into strokes; without any effect of theirs there is none."""
-    deviation = settings.grain * _strength(settings, settings.levels[0])
-    return content + deviation * soft_noise(content, rng) if deviation else content
+@dataclass(frozen=True)
+class Task:
+    """How one part of a picture is made, as if it were all of it."""
 
+    model: Model
+    settings: StylizeSettings
+    weight: Tensor | None
+    tile: int | None
+    blank: Blank
+    on_step: OnStep
 
-def _artistic(
-    content: Tensor,
-    part: Part,
-    model: Model,
-    settings: StylizeSettings,
-    weight: Tensor | None,
-    tile: int | None,
-    on_step: OnStep,
-) -> Tensor:
-    """Encode, map and decode at one level after the other, coarse to fine (Li et al. 2017; 002)."""
-    image = content
-    for done, level in enumerate(settings.levels, 1):
-        if part.has(level):
-            step = part_of(on_step, done - 1, len(settings.levels))
-            codec = autoencoder(model, level)
-            image = _transferred(image, part, codec, [level], settings, weight, tile, step).clamp_(0, 1)
-        else:
-            on_step(Step("level", done, len(settings.levels)))
-    return image.to(model.device)
+    def done(self, content: Raster, part: Part) -> Raster:
+        """In the mode of the settings."""
+        if isinstance(self.settings.transform, DescentSettings):
+            return self._descended(content, part, self.settings.transform)
+        return self._photo(content, part) if self.settings.mode == "photo" else self._artistic(content, part)
 
+    def _artistic(self, content: Raster, part: Part) -> Raster:
+        """Encode, map and decode at one level after the other, coarse to fine (Li et al. 2017; 002)."""
+        image, levels = content, self.settings.levels
+        for done, level in enumerate(levels, 1):
+            if part.has(level):
+                step = part_of(self.on_step, done - 1, len(levels))
+                image = self._transferred(image, part, autoencoder(self.model, level), [level], step)
+            else:
+                self.on_step(Step("level", done, len(levels)))
+        return image
 
-def _photo(
-    content: Tensor,
-    part: Part,
-    model: Model,
-    settings: StylizeSettings,
-    weight: Tensor | None,
-    tile: int | None,
-    on_step: OnStep,
-) -> Tensor:
-    """Encode once, map every level, decode once with the mapped high frequencies as skips."""
-    levels = [level for level in settings.levels if part.has(level)]
-    result = _transferred(content, part, skipping(model), levels, settings, weight, tile, on_step)
-    result = result.to(model.device)
-    return local_affine(content.to(result.device), result) if settings.edge_aware else result
+    def _photo(self, content: Raster, part: Part) -> Raster:
+        """Encode once, map every level, decode once with the mapped high frequencies as skips."""
+        levels = [level for level in self.settings.levels if part.has(level)]
+        result = self._transferred(content, part, skipping(self.model), levels, self.on_step)
+        if not self.settings.edge_aware:
+            return result
+        small = fit_size(content.size)
+        near = reduced(result, *small)
+        field = fit_field(reduced(content, *small).to(near), near, content.size)
+        # The field alone is the result.
+        del result
+        out = self.blank(content.size)
+        for rows in strips(content.size):
+            strip = content.read(rows, EVERYTHING).to(near).contiguous()
+            out.write(rows, EVERYTHING, field.applied(strip, rows.start).clamp_(0, 1))
+        return out
 
+    def _descended(self, content: Raster, part: Part, settings: DescentSettings) -> Raster:
+        """The picture itself optimized; statistics are those of all of it, whatever its mask and opacity."""
+        strength = self.settings.strength / sum(part.weights)
+        shares = [(s.moments, w * strength) for s, w in zip(part.styles, part.weights, strict=True) if w > 0]
+        with torch.inference_mode(False), torch.enable_grad():
+            image = descend_image(whole(content).clone(), shares, self.model, settings, self.on_step)
+        return TensorRaster(image.clamp(0, 1))
 
-def _descended(
-    content: Tensor,
-    part: Part,
-    model: Model,
-    settings: StylizeSettings,
-    weight: Tensor | None,
-    tile: int | None,
-    on_step: OnStep,
-) -> Tensor:
-    """The picture itself optimized; its statistics are those of all of it, whatever the mask and `weight`."""
-    assert isinstance(settings.transform, DescentSettings)
-    del weight, tile
-    shares = [w * settings.strength / sum(part.weights) for w in part.weights]
-    styles = [(style.moments, share) for style, share in zip(part.styles, shares, strict=True) if share > 0]
-    with torch.inference_mode(False), torch.enable_grad():
-        return descend_image(content.clone(), styles, model, settings.transform, on_step)
+    def _transferred(
+        self, image: Raster, part: Part, codec: Codec, levels: Collection[int], on_step: OnStep
+    ) -> Raster:
+        """`image` with the moments of `part` at all `levels`."""
+        weights = dict.fromkeys(levels, part.counted(self.weight))
 
+        def fit(level: int, own: Moments) -> AffineMap:
+            return part.map(own, self.settings, level)
 
-def _transferred(
-    image: Tensor,
-    part: Part,
-    codec: Codec,
-    levels: Collection[int],
-    settings: StylizeSettings,
-    weight: Tensor | None,
-    tile: int | None,
-    on_step: OnStep,
-) -> Tensor:
-    """`image` (1, 3, H, W) with the moments of `part` at all `levels`; float32, not clamped."""
-    weights = dict.fromkeys(levels, part.counted(weight))
-    return codec.transferred(image, weights, lambda level, own: part.map(own, settings, level), tile, on_step)
+        return codec.transferred(image, weights, fit, self.tile, self.blank, on_step)
 
 
 def _strength(settings: StylizeSettings, level: int) -> float:

@@ -15,6 +15,7 @@ from torch import Tensor
 from texsynth.models.autoencoder import PhotoDecoder
 from texsynth.models.vgg import conv_names
 from texsynth.ops.resample import reflected_index
+from texsynth.pipelines.rasters import Raster
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,25 @@ class Tile:
         """View of the core in what was computed from the tile, of a picture of `size`."""
         return features[:, :, self.rows.inner(size[0], stride), self.columns.inner(size[1], stride)]
 
-    def of(self, image: Tensor) -> Tensor:
-        """Core and halo of `image` (N, C, H, W), reflected beyond its right and bottom border."""
-        for dim, span in ((2, self.rows), (3, self.columns)):
-            size = image.shape[dim]
-            if span.last <= size:
-                image = image.narrow(dim, span.first, span.last - span.first)
-            else:
-                index = reflected_index(size, span.last, image.device)[span.first :]
-                image = image.index_select(dim, index)
-        return image
+    def of(self, image: Raster) -> Tensor:
+        """Core and halo of `image`, (1, C, h, w), reflected beyond its right and bottom border."""
+        (rows, down), (columns, right) = (
+            _within(span, size) for span, size in zip((self.rows, self.columns), image.size, strict=True)
+        )
+        pixels = image.read(rows, columns)
+        for dim, index in ((2, down), (3, right)):
+            if index is not None:
+                pixels = pixels.index_select(dim, index.to(pixels.device))
+        return pixels
+
+
+def _within(span: Span, size: int) -> tuple[slice, Tensor | None]:
+    """The pixels of a picture of `size` that a tile needs, and their order in it; None as they are."""
+    if span.last <= size:
+        return slice(span.first, span.last), None
+    index = reflected_index(size, span.last)[span.first :]
+    low, high = int(index.min()), int(index.max()) + 1
+    return slice(low, high), index - low
 
 
 def cut(size: tuple[int, int], level: int, side: int | None, halo: int) -> list[Tile]:

@@ -1,0 +1,58 @@
+"""Pictures too large for memory, in files that have no name."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class FileRaster:
+    """A `Canvas` in a scratch file that has no name, so nothing is left of it whatever happens."""
+
+    def __init__(
+        self, size: tuple[int, int], folder: Path, *, channels: int = 3, dtype: str = "float32"
+    ) -> None:
+        """dtype: float32; or uint8 or uint16, whose largest value is read as 1. Raises OSError."""
+        self.size = size
+        self._shape = (channels, *size)
+        self._dtype = np.dtype(dtype)
+        self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (lives as long as this)
+        self._file.truncate(int(np.prod(self._shape)) * self._dtype.itemsize)
+        weakref.finalize(self, self._file.close)
+
+    def read(self, rows: slice, columns: slice) -> Tensor:
+        """As in `Raster`."""
+        block = self.raw(rows, columns)
+        values = torch.from_numpy(block.astype(np.float32))[None]
+        return values if self._dtype.kind == "f" else values.div_(float(np.iinfo(self._dtype).max))
+
+    def raw(self, rows: slice, columns: slice) -> NDArray[Any]:
+        """A rectangle as it is stored, (C, h, w)."""
+        self._file.flush()
+        mapped = np.memmap(self._file, self._dtype, "r", shape=self._shape)
+        # A copy: the pages of the map count as memory for as long as it lives.
+        return np.array(mapped[:, rows, columns])
+
+    def write(self, rows: slice, columns: slice, values: Tensor) -> None:
+        """As in `Canvas`, for float32. Raises OSError when the disk is full."""
+        self.write_raw(rows, columns, values[0].float().cpu().numpy())
+
+    def write_raw(self, rows: slice, columns: slice, values: NDArray[Any]) -> None:
+        """Fill a rectangle with values (C, h, w) of the type that is stored. Raises OSError."""
+        # Not through a map: there a full disk kills the process.
+        height, width = self.size
+        top, _, _ = rows.indices(height)
+        left, right, _ = columns.indices(width)
+        for channel, plane in enumerate(values):
+            start = (channel * height + top) * width + left
+            lines = [plane] if right - left == width else plane
+            for number, line in enumerate(lines):
+                self._file.seek((start + number * width) * self._dtype.itemsize)
+                self._file.write(np.ascontiguousarray(line, self._dtype).data)

@@ -1,0 +1,120 @@
+"""Pictures of any size, read and written in rectangles, wherever they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from texsynth.ops.noise import soft_noise
+from texsynth.ops.resample import resize
+
+STRIP_PIXELS = 1 << 20
+"""What is done pixel by pixel is done for about as many at a time."""
+
+EVERYTHING = slice(None)
+
+
+class Raster(Protocol):
+    """A picture to read from."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        ...
+
+    def read(self, rows: slice, columns: slice) -> Tensor:
+        """A rectangle, (1, C, h, w) float32, which must not be changed."""
+        ...
+
+
+class Canvas(Raster, Protocol):
+    """A picture to write to."""
+
+    def write(self, rows: slice, columns: slice, values: Tensor) -> None:
+        """Fill a rectangle with `values` (1, C, h, w), which must not be changed afterwards."""
+        ...
+
+
+Blank = Callable[[tuple[int, int]], Canvas]
+"""Makes an empty canvas of a size, for three channels."""
+
+
+@dataclass
+class TensorRaster:
+    """A `Canvas` in memory."""
+
+    tensor: Tensor
+    """(1, C, H, W)."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """As in `Raster`."""
+        return int(self.tensor.shape[2]), int(self.tensor.shape[3])
+
+    def read(self, rows: slice, columns: slice) -> Tensor:
+        """As in `Raster`."""
+        return self.tensor[:, :, rows, columns]
+
+    def write(self, rows: slice, columns: slice, values: Tensor) -> None:
+        """As in `Canvas`; values for all of it also decide its device."""
+        if values.shape == self.tensor.shape:
+            self.tensor = values
+        else:
+            self.read(rows, columns).copy_(values)
+
+
+def in_memory(size: tuple[int, int]) -> TensorRaster:
+    """A `Blank`."""
+    return TensorRaster(torch.empty(1, 3, *size))
+
+
+@dataclass(frozen=True)
+class Grainy:
+    """A `Raster` with noise on it."""
+
+    content: Raster
+    deviation: float
+    seed: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """As in `Raster`."""
+        return self.content.size
+
+    def read(self, rows: slice, columns: slice) -> Tensor:
+        """As in `Raster`."""
+        image = self.content.read(rows, columns)
+        (top, _, _), (left, _, _) = rows.indices(self.size[0]), columns.indices(self.size[1])
+        noise = soft_noise((top, left), (image.shape[2], image.shape[3]), self.seed)
+        return image + self.deviation * noise.to(image)
+
+
+def whole(raster: Raster) -> Tensor:
+    """All of a picture, (1, C, H, W)."""
+    return raster.read(EVERYTHING, EVERYTHING)
+
+
+def strips(size: tuple[int, int]) -> Iterator[slice]:
+    """All rows of a picture of `size` in turn, several at a time."""
+    height, width = size
+    step = max(1, STRIP_PIXELS // width)
+    yield from (slice(top, min(top + step, height)) for top in range(0, height, step))
+
+
+def painted(blank: Blank, pixelwise: Callable[..., Tensor], *rasters: Raster) -> Raster:
+    """What `pixelwise` makes of the same rows of several pictures of one size, for all rows."""
+    result = blank(rasters[0].size)
+    for rows in strips(result.size):
+        result.write(rows, EVERYTHING, pixelwise(*(raster.read(rows, EVERYTHING) for raster in rasters)))
+    return result
+
+
+def reduced(raster: Raster, height: int, width: int) -> Tensor:
+    """What `resize` makes of a whole picture in [0, 1], up to rounding; (1, C, height, width)."""
+    rows = (raster.read(part, EVERYTHING) for part in strips(raster.size))
+    # Reducing is separable, and a strip of little width is little.
+    return resize(torch.cat([resize(part, part.shape[2], width) for part in rows], 2), height, width)
