@@ -183,7 +183,7 @@ class TiffSink:
             )
 
     def _pack(self, pixels: Pixels) -> None:
-        packed = imagecodecs.zlib_encode(imagecodecs.delta_encode(pixels, axis=1).tobytes())
+        packed = imagecodecs.deflate_encode(imagecodecs.delta_encode(pixels, axis=1).tobytes())
         self.spool.write(packed)
         self.sizes.append(len(packed))
 
