@@ -71,15 +71,18 @@ class Bands:
 
     def rows(self, count: int) -> Iterator[Pixels]:
         """(count, W, C) uint8 or uint16 from the top down, the last one shorter; damage raises errors."""
-        waiting = np.empty((0, self.page.imagewidth, self.page.samplesperpixel), self._dtype())
+        waiting: list[Pixels] = []
         for band in self._plain(count) if _is_plain(self.page) else self._segments():
-            waiting = np.concatenate([waiting, band])
-            whole = len(waiting) - len(waiting) % count
+            waiting.append(band)
+            if sum(map(len, waiting)) < count:
+                continue
+            rows = np.concatenate(waiting)
+            whole = len(rows) - len(rows) % count
             for top in range(0, whole, count):
-                yield waiting[top : top + count]
-            waiting = waiting[whole:].copy()
-        if len(waiting):
-            yield waiting
+                yield rows[top : top + count]
+            waiting = [rows[whole:].copy()]
+        if sum(map(len, waiting)):
+            yield np.concatenate(waiting)
 
     def _plain(self, count: int) -> Iterator[Pixels]:
         """Rows of an uncompressed page whose segments follow each other as one block."""

@@ -38,6 +38,8 @@ def vips_rows(source: Path | bytes, source_format: str, count: int) -> Iterator[
 def _opened(source: Path | bytes, source_format: str) -> pyvips.Image:
     import pyvips
 
+    # libvips would keep the lines it read last, a hundred megabytes for each large picture.
+    pyvips.cache_set_max(0)
     # Named loaders: the general one would look for options in square brackets in a file's name.
     load = getattr(
         pyvips.Image, source_format.lower() + ("load_buffer" if isinstance(source, bytes) else "load")
