@@ -51,7 +51,7 @@ def write_report(
     arguments: of the program. on_item: called after every job.
     """
     make_folder(path.parent)
-    with images.storing(path, force=force) as file:
+    with images.placed(path, force=force) as file:
         file.write(_head(report, arguments).encode())
         blocks, pictures = Blocks(), Pictures(run, side_px(len(report.outcomes)))
         for number, outcome in enumerate(report.outcomes, 1):

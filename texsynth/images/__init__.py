@@ -1,10 +1,12 @@
 """Files to pixel arrays and back: the only package that knows picture formats. It does not import torch."""
 
-from texsynth.images.decode import Header, probe, read, read_bytes, read_rgb8, verify
+from texsynth.images.decode import Header, file_sha256, probe, read, read_bytes, read_rgb8, verify
 from texsynth.images.encode import embedded_settings, encode, sidecar, write
 from texsynth.images.picture import OUTPUT_SUFFIXES, SUFFIXES, Picture, output_format
 from texsynth.images.sheet import contact_sheet, thumbnails
-from texsynth.images.store import store, storing
+from texsynth.images.store import placed, store
+from texsynth.images.strip_writer import StripWriter
+from texsynth.images.strips import Strips, open_strips
 from texsynth.images.thumbnail import jpeg_thumbnail
 
 __all__ = [
@@ -12,18 +14,22 @@ __all__ = [
     "SUFFIXES",
     "Header",
     "Picture",
+    "StripWriter",
+    "Strips",
     "contact_sheet",
     "embedded_settings",
     "encode",
+    "file_sha256",
     "jpeg_thumbnail",
+    "open_strips",
     "output_format",
+    "placed",
     "probe",
     "read",
     "read_bytes",
     "read_rgb8",
     "sidecar",
     "store",
-    "storing",
     "thumbnails",
     "verify",
     "write",

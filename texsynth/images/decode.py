@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from texsynth.errors import InputError
 from texsynth.images.colour import to_srgb, to_srgb16
 from texsynth.images.picture import FORMATS, Picture, Pixels
+from texsynth.images.tiff import split_samples
 from texsynth.settings import MAX_PIXELS
 
 # Our own guard, --max-pixels, is checked on every header before any decoding.
@@ -53,8 +55,22 @@ class Header:
 
 def read_bytes(path: Path) -> bytes:
     """The content of a file; InputError when there is none."""
-    try:
+    with _readable(path):
         return path.read_bytes()
+
+
+def file_sha256(source: Path | bytes) -> str:
+    """SHA-256 in hexadecimal of a file, read piece by piece, or of the bytes of one. Raises InputError."""
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    with _readable(source), source.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except OSError as error:
@@ -65,9 +81,9 @@ def probe(
     source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS, frame: int | None = None
 ) -> Header:
     """Read only the header and raise InputError for whatever `read` would refuse because of it."""
-    name = name or _name(source)
+    name = name or source_name(source)
     with opened(source, name) as image:
-        return _checked(image, name, max_pixels, frame)
+        return checked(image, name, max_pixels, frame)
 
 
 def read(
@@ -84,19 +100,21 @@ def read(
     frame: which frame of an animated picture or page of a TIFF, from 0. as_data: the values are normals,
     roughness or the like and no colours, so a colour profile is ignored. Raises InputError.
     """
-    name = name or _name(source)
+    name = name or source_name(source)
     data = read_bytes(source) if isinstance(source, Path) else source
     with opened(data, name) as image:
-        header = _checked(image, name, max_pixels, frame)
+        header = checked(image, name, max_pixels, frame)
         if header.frames > 1:
             image.seek(frame or 0)
         if as_data:
             image.info.pop("icc_profile", None)
         deep = _deep_pixels(image, data, header.format, frame or 0)
         if deep is None:
-            picture = _from_pil(image, name, header.format)
+            picture = from_pil(image, name, header.format)
         else:
-            picture = _from_deep(image, *deep, source_format=header.format)
+            icc = image.info.get("icc_profile")
+            turn = UPRIGHT.get(image.getexif().get(ORIENTATION_TAG, 1), np.asarray)
+            picture = from_deep(*deep, icc, turn, source_format=header.format)
     return replace(picture, is_data=as_data)
 
 
@@ -118,11 +136,18 @@ def read_rgb8(path: Path) -> Pixels:
 @contextmanager
 def opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
     """The opened image; whatever goes wrong inside becomes an InputError."""
+    with (
+        decoding(name),
+        Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image,
+    ):
+        yield image
+
+
+@contextmanager
+def decoding(name: str) -> Iterator[None]:
+    """Whatever goes wrong inside becomes an InputError about `name`."""
     try:
-        with Image.open(
-            io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
-        ) as image:
-            yield image
+        yield
     except (InputError, MemoryError):
         raise
     except FileNotFoundError:
@@ -137,11 +162,13 @@ def opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
         raise InputError(f"{name} is damaged or incomplete: {reason}") from error
 
 
-def _name(source: Path | bytes) -> str:
+def source_name(source: Path | bytes) -> str:
+    """What messages call a source without a name of its own."""
     return "standard input" if isinstance(source, bytes) else str(source)
 
 
-def _checked(image: Image.Image, name: str, max_pixels: int, frame: int | None) -> Header:
+def checked(image: Image.Image, name: str, max_pixels: int, frame: int | None) -> Header:
+    """The header of an opened picture; InputError for what is refused because of it."""
     width, height = image.size
     if width * height > max_pixels:
         raise InputError(
@@ -159,7 +186,8 @@ def _checked(image: Image.Image, name: str, max_pixels: int, frame: int | None) 
     return Header(width, height, kind, frames)
 
 
-def _from_pil(image: Image.Image, name: str, source_format: str) -> Picture:
+def from_pil(image: Image.Image, name: str, source_format: str) -> Picture:
+    """The first 8 bits of the pixels of an opened picture, upright and in sRGB."""
     image.load()
     if image.mode.startswith("I;16"):
         raise InputError(f"{name} has an unusual bit depth; convert it to 8 or 16 bits per channel")
@@ -183,10 +211,16 @@ def _from_pil(image: Image.Image, name: str, source_format: str) -> Picture:
     )
 
 
-def _from_deep(image: Image.Image, pixels: Pixels, alpha: Pixels | None, *, source_format: str) -> Picture:
-    """pixels: (H, W, 1 or 3) uint16; alpha: (H, W) uint16 or None; both as stored."""
-    rgb, warning = to_srgb16(pixels, image.info.get("icc_profile"))
-    turn = UPRIGHT.get(image.getexif().get(ORIENTATION_TAG, 1), np.asarray)
+def from_deep(
+    pixels: Pixels,
+    alpha: Pixels | None,
+    icc: bytes | None,
+    turn: Callable[[Pixels], Pixels] = np.asarray,
+    *,
+    source_format: str,
+) -> Picture:
+    """16-bit pixels in sRGB. pixels: (H, W, 1 or 3) uint16; alpha: (H, W) uint16 or None; both as stored."""
+    rgb, warning = to_srgb16(pixels, icc)
     return Picture(
         rgb=np.ascontiguousarray(turn(rgb)),
         alpha=None if alpha is None else np.ascontiguousarray(turn(alpha)),
@@ -196,26 +230,35 @@ def _from_deep(image: Image.Image, pixels: Pixels, alpha: Pixels | None, *, sour
     )
 
 
+def is_deep(image: Image.Image, head: bytes, source_format: str) -> bool:
+    """True for 16 bits per channel. head: at least the first 25 bytes of the file."""
+    if source_format == "PNG":
+        return head[24] == 16
+    return source_format == "TIFF" and set(image.tag_v2.get(258, (1,))) == {16}  # type: ignore[attr-defined]
+
+
 def _deep_pixels(
     image: Image.Image, data: bytes, source_format: str, page: int
 ) -> tuple[Pixels, Pixels | None] | None:
     """16-bit colour and alpha, which Pillow would cut to 8 bits; None when the file has 8 bits or fewer."""
-    if source_format == "PNG" and data[24] == 16:
-        return _deep_png(image, data)
-    if source_format == "TIFF" and set(image.tag_v2.get(258, (1,))) == {16}:  # type: ignore[attr-defined]
-        return _deep_tiff(data, page)
-    return None
+    if not is_deep(image, data, source_format):
+        return None
+    return _deep_png(image, data) if source_format == "PNG" else _deep_tiff(data, page)
 
 
 def _deep_png(image: Image.Image, data: bytes) -> tuple[Pixels, Pixels | None]:
     array = imagecodecs.png_decode(data)
-    array = array.reshape(*array.shape[:2], -1)
-    colours = array[..., : 3 if array.shape[2] >= 3 else 1]
-    alpha = array[..., -1] if array.shape[2] in (2, 4) else None
+    colours, alpha = split_alpha(array.reshape(*array.shape[:2], -1))
     key = image.info.get("transparency")
     if alpha is None and key is not None:
         alpha = np.where((colours == np.asarray(key, np.uint16)).all(2), 0, 65535).astype(np.uint16)
     return colours, alpha
+
+
+def split_alpha(samples: Pixels) -> tuple[Pixels, Pixels | None]:
+    """Colours (H, W, 1 or 3) and alpha (H, W) of (H, W, 1 to 4) samples with alpha last."""
+    count = 3 if samples.shape[2] >= 3 else 1
+    return samples[..., :count], samples[..., -1] if samples.shape[2] > count else None
 
 
 def _deep_tiff(data: bytes, number: int) -> tuple[Pixels, Pixels | None] | None:
@@ -223,20 +266,9 @@ def _deep_tiff(data: bytes, number: int) -> tuple[Pixels, Pixels | None] | None:
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages[number].aspage()
-        names = ("MINISWHITE", "MINISBLACK", "RGB")
         if page.sampleformat != 1 or page.photometric not in (0, 1, 2):
             return None
         array = page.asarray()
         if page.planarconfig == 2 and array.ndim == 3:
             array = np.moveaxis(array, 0, -1)
-        array = array.reshape(page.imagelength, page.imagewidth, -1)
-        extra = tuple(int(kind) for kind in page.extrasamples)
-    count = 3 if names[page.photometric] == "RGB" else 1
-    colours = array[..., :count] if page.photometric else 65535 - array[..., :count]
-    if not extra or extra[0] not in (1, 2):
-        return colours, None
-    alpha = array[..., count]
-    if extra[0] == 1:
-        divisor = np.maximum(alpha, 1)[..., None].astype(np.float64)
-        colours = np.minimum(colours * (65535 / divisor) + 0.5, 65535).astype(np.uint16)
-    return colours, alpha
+        return split_samples(array.reshape(page.imagelength, page.imagewidth, -1), page)

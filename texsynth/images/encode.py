@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,10 +24,9 @@ from texsynth.images.picture import (
     as_depth,
     output_format,
 )
+from texsynth.images.png import KEYWORD, leading_chunks
 from texsynth.images.store import store
-
-KEYWORD = "texsynth"
-"""Keyword of the PNG text chunk with the settings."""
+from texsynth.images.tiff import tiff_tags
 
 FLATTENED = "{} cannot hold alpha; transparent parts were laid over white"
 
@@ -48,21 +46,30 @@ def write(
     """
     name = output_format(path)
     data, warnings = encode(picture, name, settings=settings, quality=quality)
+    with settings_beside(path, settings, force=force):
+        store(data, path, force=force)
+    return warnings
+
+
+@contextmanager
+def settings_beside(path: Path, settings: str, *, force: bool) -> Iterator[None]:
+    """Write the sidecar of the picture that the block puts at `path`, if its format needs one.
+
+    Where a run is killed, settings beside a picture must be those it was made with: they come before a new
+    picture, and after one that replaces another. Raises OutputError.
+    """
     beside = sidecar(path) if settings else None
-    # Where a run is killed, settings beside a picture must be those it was made with: they come before a new
-    # picture, and after one that replaces another.
     is_new = not path.exists()
     if beside and is_new:
         store(settings.encode(), beside, force=force)
     try:
-        store(data, path, force=force)
+        yield
     except BaseException:
         if beside and is_new:
             beside.unlink(missing_ok=True)
         raise
     if beside and not is_new:
         store(settings.encode(), beside, force=force)
-    return warnings
 
 
 def encode(
@@ -74,18 +81,29 @@ def encode(
         picture = flattened(picture)
         warnings = (FLATTENED.format(name),)
     depth = picture.bit_depth if name in DEEP_FORMATS else 8
-    # Hardly any program reads grey TIFF with alpha, nor do we at 16 bits.
-    grey = picture.grey and name in GREY_FORMATS and (picture.alpha is None or name != "TIFF")
-    pixels = as_depth(picture.rgb[..., :1] if grey else picture.rgb, depth)
+    grey = picture.grey and holds_grey(name, alpha=picture.alpha is not None)
     # The profile of sRGB describes three channels; grey without one is taken for sRGB everywhere.
     profile = None if grey or picture.is_data else srgb_profile()
-    if picture.alpha is not None:
-        pixels = np.dstack([pixels, as_depth(picture.alpha, depth)])
     try:
-        return ENCODERS[name](np.ascontiguousarray(pixels), settings, quality, profile), warnings
+        return ENCODERS[name](samples(picture, depth, grey=grey), settings, quality, profile), warnings
     except (OSError, ValueError) as error:  # for example a side beyond what JPEG or WebP can count
         size = f"{picture.width} x {picture.height}"
         raise OutputError(f"a {size} picture cannot be written as {name}: {error}") from error
+
+
+def holds_grey(name: str, *, alpha: bool) -> bool:
+    """True when a file of format `name` keeps grey as a single channel."""
+    # Hardly any program reads grey TIFF with alpha, nor do we at 16 bits.
+    return name in GREY_FORMATS and not (alpha and name == "TIFF")
+
+
+def samples(picture: Picture, bit_depth: int, *, grey: bool) -> Pixels:
+    """What a file stores: (H, W, 1 or 3, and 1 for alpha) uint8 or uint16."""
+    pixels = as_depth(picture.rgb[..., :1] if grey else picture.rgb, bit_depth)
+    if picture.alpha is not None:
+        pixels = np.dstack([pixels, as_depth(picture.alpha, bit_depth)])
+    # numpy calls a single pixel contiguous whatever its strides are; the PNG encoder does not.
+    return pixels.copy() if pixels.shape[:2] == (1, 1) else np.ascontiguousarray(pixels)
 
 
 def flattened(picture: Picture) -> Picture:
@@ -112,24 +130,12 @@ def embedded_settings(path: Path) -> str:
 
 def _png(pixels: Pixels, settings: str, quality: int, profile: bytes | None) -> bytes:  # noqa: ARG001
     if pixels.dtype == np.uint16:
-        return _with_chunks(bytes(imagecodecs.png_encode(pixels)), settings, profile)
+        png, header_end = bytes(imagecodecs.png_encode(pixels)), 8 + 25  # Pillow cannot write 16 bits
+        return png[:header_end] + leading_chunks(settings, profile) + png[header_end:]
     info = PngImagePlugin.PngInfo()
     if settings:
         info.add_itxt(KEYWORD, settings)
     return _save(pixels, "PNG", profile, pnginfo=info)
-
-
-def _with_chunks(png: bytes, settings: str, profile: bytes | None) -> bytes:
-    """Put profile and settings after the header chunk of a 16-bit `png`, which Pillow cannot write."""
-    chunks = [(b"iCCP", b"sRGB\0\0" + zlib.compress(profile))] if profile else []
-    if settings:
-        chunks.append((b"iTXt", KEYWORD.encode() + b"\0\0\0\0\0" + settings.encode()))
-    parts = [
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in chunks
-    ]
-    header_end = 8 + 25
-    return png[:header_end] + b"".join(parts) + png[header_end:]
 
 
 def _jpeg(pixels: Pixels, settings: str, quality: int, profile: bytes | None) -> bytes:  # noqa: ARG001
@@ -144,17 +150,7 @@ def _tiff(pixels: Pixels, settings: str, quality: int, profile: bytes | None) ->
     import tifffile  # a quarter of a second that only TIFF pays
 
     buffer = io.BytesIO()
-    tifffile.imwrite(
-        buffer,
-        _plain(pixels),
-        photometric="rgb" if pixels.shape[2] >= 3 else "minisblack",
-        extrasamples=["unassalpha"] if pixels.shape[2] == 4 else None,
-        compression="zlib",
-        predictor=True,
-        iccprofile=profile,
-        metadata=None,
-        software="texsynth",
-    )
+    tifffile.imwrite(buffer, _plain(pixels), **tiff_tags(pixels.shape[2], profile))
     return buffer.getvalue()
 
 

@@ -13,43 +13,51 @@ from texsynth.errors import OutputError
 
 
 def store(data: bytes, path: Path, *, force: bool = False) -> None:
-    """Write `data` to `path` as `storing` does."""
-    with storing(path, force=force) as file:
+    """Write `data` to `path` as `placed` does. Raises OutputError."""
+    with placed(path, force=force) as file:
         file.write(data)
 
 
 @contextmanager
-def storing(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
-    """A file to write to, beside `path`, that is renamed to `path` at the end.
+def placed(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
+    """An open temporary file beside `path`, which gets that name at the end of the block.
 
     Without `force` an existing file stays as it is, even one that another run has made in the meantime.
-    Raises OutputError, for OSErrors inside the block, too; whatever happens, the temporary file is gone
+    Raises OutputError, also for an OSError inside the block; whatever happens, the temporary file is gone
     afterwards.
     """
     temporary = path.with_name(f".texsynth-{secrets.token_hex(6)}.tmp")
     try:
-        with _opened(temporary) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if force:
-            os.replace(temporary, path)
-        else:
-            _place(temporary, path)
-    except FileExistsError:
-        raise OutputError(f"{path} exists already; use --force to replace it") from None
-    except FileNotFoundError:
-        raise OutputError(f"{path} cannot be written: the folder {path.parent} does not exist") from None
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
+        with writing(path):
+            # Not mkstemp: its mode 0600 would stay with the finished file.
+            with temporary.open("x+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if force:
+                os.replace(temporary, path)
+            else:
+                _place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _opened(path: Path) -> BinaryIO:
-    # Not mkstemp: its mode 0600 would stay with the finished file.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    return os.fdopen(descriptor, "wb")
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Whatever the system refuses inside becomes an OutputError about `path`."""
+    try:
+        yield
+    except FileExistsError:
+        raise taken(path) from None
+    except FileNotFoundError:
+        raise OutputError(f"{path} cannot be written: the folder {path.parent} does not exist") from None
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
+
+
+def taken(path: Path) -> OutputError:
+    """The error for a file that is there already."""
+    return OutputError(f"{path} exists already; use --force to replace it")
 
 
 def _place(temporary: Path, path: Path) -> None:
