@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from cli_helpers import make_model, run_cli
 from nets import tiny_model, tiny_tensors, waves
 from torch import Tensor
 
-from texsynth.batch.tiles import Forecast, allowed_bytes, style_tile
+from texsynth.batch.tiles import Forecast, Room, allowed_bytes, halving, style_tile
 from texsynth.images import embedded_settings, read, write
 from texsynth.images.tensors import to_picture
 from texsynth.models.registry import Model, build_model, load_model
@@ -170,16 +173,53 @@ def test_no_levels_to_change_is_no_trouble() -> None:
 def test_the_largest_tile_that_fits_is_taken() -> None:
     settings = StylizeSettings()
     forecast = Forecast.of(2000, 3000, tiny_model(), settings)
-    whole = forecast.bytes(None)
-    assert forecast.largest(whole) is None
-    side = forecast.largest(whole - 1)
-    assert side
-    for limit in (whole - 1, (whole + forecast.bytes(64)) // 2, forecast.bytes(64)):
-        side = forecast.largest(limit)
-        assert side
-        assert side % 64 == 0
-        assert forecast.bytes(side) <= limit < forecast.bytes(side + 64) or forecast.bytes(side + 64) == whole
-    assert forecast.largest(forecast.bytes(64) - 1) == 0
+    whole, least = forecast.bytes(Room()), forecast.bytes(Room(64))
+    assert forecast.roomiest(whole, spilled=False) == Room()
+    for limit in (whole - 1, (whole + least) // 2, least):
+        room = forecast.roomiest(limit, spilled=False)
+        assert room
+        assert room.tile
+        assert room.tile % 64 == 0
+        larger = forecast.bytes(Room(room.tile + 64))
+        assert forecast.bytes(room) <= limit < larger or larger == whole
+    assert forecast.roomiest(least - 1, spilled=False) is None
+
+
+def test_files_are_used_where_memory_would_make_tiles_small() -> None:
+    forecast = Forecast.of(20000, 20000, tiny_model(), StylizeSettings())
+    assert forecast.roomiest(forecast.bytes(Room(4096)), spilled=True) == Room(4096)
+    assert forecast.roomiest(3 << 30, spilled=False) is None
+    room = forecast.roomiest(3 << 30, spilled=True)
+    assert room == Room(2048, spilled=True)
+    assert forecast.bytes(room) < 3 << 30
+    cramped = forecast.bytes(Room(256, spilled=True))
+    assert forecast.roomiest(cramped, spilled=True) == Room(256, spilled=True)
+    assert forecast.roomiest(forecast.bytes(Room(64, spilled=True)) - 1, spilled=True) is None
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_tiles_are_halved_where_memory_runs_out_but_not_those_a_user_has_set(error: Exception) -> None:
+    def attempt(room: Room) -> str:
+        seen.append(room.tile)
+        if room.tile is None or room.tile > 300:
+            raise error
+        return "done"
+
+    seen: list[int | None] = []
+    assert halving(attempt, Room(None, spilled=True), (900, 1800), automatic=True) == (
+        "done",
+        Room(192, True),
+    )
+    assert seen == [None, 896, 448, 192]
+    for room, automatic in ((Room(512), False), (Room(), False)):
+        with pytest.raises(type(error)):
+            halving(attempt, room, (900, 1800), automatic=automatic)
+    with pytest.raises(RuntimeError, match="another"):
+        halving(Mock(side_effect=RuntimeError("another")), Room(512), (900, 900), automatic=True)
+    hopeless = Mock(side_effect=error)
+    with pytest.raises(type(error)):
+        halving(hopeless, Room(), (900, 1800), automatic=True)
+    assert hopeless.call_args.args == (Room(64),)
 
 
 def test_a_limit_is_a_size_or_a_share() -> None:
@@ -256,3 +296,23 @@ def test_little_free_memory_makes_small_tiles_before_it_is_an_error(
     assert "1 MiB are free; reduce it with --max-side" in result.stderr
     assert "tile: 64" in embedded_settings(Path("0.png"))
     assert not Path("7.png").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c[0])
+def test_a_dry_run_forecasts_memory_and_tiles(
+    place: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(place.iterdir())
+    plain = run_cli(*command, "-n", *FLAGS)
+    assert plain.exit_code == 0, plain.stderr
+    assert plain.stdout.count("\n") == 1
+    assert re.fullmatch(r"texsynth: memory: up to \d+ MiB, for cat.png\n", plain.stderr)
+    (found,) = (json.loads(line) for line in run_cli(*command, "-n", "--json", *FLAGS).stdout.splitlines())
+    assert (found["memory_bytes"] > 380 << 20, found["tile"]) == (True, None)
+    monkeypatch.setattr("texsynth.batch.tiles.BASE_BYTES", 0)
+    tiled = run_cli(*command, "-n", *FLAGS, "--memory-limit", "10MiB")
+    assert re.search(r"up to \d MiB, in tiles of 64 pixels, for cat.png", tiled.stderr), tiled.stderr
+    hopeless = run_cli(*command, "-n", *FLAGS, "--memory-limit", "1MiB")
+    assert hopeless.exit_code == 7
+    assert "1 MiB are allowed" in hopeless.stderr
+    assert sorted(place.iterdir()) == before

@@ -61,6 +61,12 @@ class Recipe:
     """Width in pixels over which the borders of labels fade."""
 
     @property
+    def masks(self) -> int:
+        """How many parts with a mask a picture has, without labels."""
+        given = sum(part.mask is not None for part in self.ingredients)
+        return given + (0 < given < len(self.ingredients))
+
+    @property
     def inputs(self) -> tuple[Input, ...]:
         """All files that are read besides the contents."""
         own = (item for part in self.ingredients for item in part.inputs)

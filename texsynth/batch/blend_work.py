@@ -15,18 +15,19 @@ from texsynth import presets
 from texsynth.batch.blend_plan import BlendJob, Ingredient, Recipe
 from texsynth.batch.files import Delivery, Made, as_text, memory_guard, read_input
 from texsynth.batch.machine import decided
+from texsynth.batch.originals import Content, finished, opened
 from texsynth.batch.plan import Input, file_seed
 from texsynth.batch.styles import measured
-from texsynth.batch.tiles import chosen_tile
-from texsynth.batch.work import Content
+from texsynth.batch.tiles import Room, chosen_room, halving
 from texsynth.errors import InputError
 from texsynth.images.picture import as_depth
-from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
+from texsynth.images.tensors import to_image, to_weight
 from texsynth.models.registry import Model, load_model
 from texsynth.ops.color import luma
 from texsynth.pipelines.progress import OnStep, part_of
+from texsynth.pipelines.rasters import Raster
 from texsynth.pipelines.regions import MIN_SHARE, fitted, label_masks, shared
-from texsynth.pipelines.stylize import FittedStyle, Part, stylize
+from texsynth.pipelines.stylize import FittedStyle, Part, stylize_raster
 from texsynth.records import BlendRecord, BlendStyle, Source, Versions
 from texsynth.settings import RunSettings, StylizeSettings
 from texsynth.strict_yaml import dump
@@ -133,36 +134,47 @@ def blend_content(
     """Blend one picture."""
     run, settings = prepared.run, prepared.settings
     with memory_guard(job.picture):
-        picture = fit_within(content.picture, run.max_side)
-        size = picture.height, picture.width
-        tile = chosen_tile(job.picture, size, prepared.model, settings, run, _masks(prepared))
-        result = to_image(picture)
-        rounds = _rounds(job, prepared, result)
-        for number, parts in enumerate(rounds):
-            result = stylize(
-                result, parts, prepared.model, settings, weight=to_weight(picture),
-                seed=file_seed(run.seed, job.picture.key),
-                tile=tile, on_step=part_of(on_step, number, len(rounds)),
-            )  # fmt: skip
-        finished = to_picture(result, picture.alpha, run.bit_depth or picture.bit_depth)
-    text = dump(presets.as_tree(_record(job, content.source, prepared, tile)))
-    return Made((Delivery(finished, job.output, text),), content.picture.warnings)
+        original = opened(job, content, run)
+        size = original.raster.size
+        room = content.room or chosen_room(
+            job.picture, size, prepared.model, settings, run, masks=masks_of(prepared)
+        )
+        rounds = _rounds(job, prepared, size)
+
+        def attempt(room: Room) -> Raster:
+            result = original.raster
+            for number, parts in enumerate(rounds):
+                result = stylize_raster(
+                    result,
+                    parts,
+                    prepared.model,
+                    settings,
+                    weight=original.weight,
+                    seed=file_seed(run.seed, job.picture.key),
+                    tile=room.tile,
+                    blank=original.blank,
+                    on_step=part_of(on_step, number, len(rounds)),
+                )
+            return result
+
+        result, room = halving(attempt, room, size, automatic=run.tile is None)
+        picture = finished(job, result, original)
+    text = dump(presets.as_tree(_record(job, content.source, prepared, room.tile)))
+    return Made((Delivery(picture, job.output, text),), original.warnings)
 
 
-def _masks(prepared: PreparedBlend) -> int:
+def masks_of(prepared: PreparedBlend) -> int:
     """How many parts with a mask a picture has at most."""
     if prepared.content_labels:
         return len(prepared.content_labels[0].unique())
-    given = sum(part.mask is not None for part in prepared.parts)
-    return given + (0 < given < len(prepared.parts))
+    return prepared.recipe.masks
 
 
-def _rounds(job: BlendJob, prepared: PreparedBlend, content: Tensor) -> list[Sequence[Part]]:
+def _rounds(job: BlendJob, prepared: PreparedBlend, size: tuple[int, int]) -> list[Sequence[Part]]:
     """What is laid over the content, one after the other."""
     pairs = [(part, weight) for part, weight in zip(prepared.parts, job.weights, strict=True) if weight > 0]
     styles = tuple(part.style for part, _ in pairs)
     weights = tuple(weight for _, weight in pairs)
-    size = int(content.shape[2]), int(content.shape[3])
     if prepared.recipe.sequential:
         return [[Part((style,), (1.0,))] for style in styles]
     if prepared.content_labels:

@@ -5,29 +5,42 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from texsynth import images
+from texsynth.batch.memory import is_exhaustion
 from texsynth.batch.plan import PIPE, Input
 from texsynth.batch.run import Written
 from texsynth.errors import InputError, MemoryExhaustedError, OutputError
 from texsynth.records import Source
 from texsynth.settings import RunSettings
 
-NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
-"""How torch says on its various devices that memory is exhausted."""
+
+@dataclass(frozen=True)
+class LargePicture:
+    """A finished picture that is made, and written, by strips from the top down; not to PIPE."""
+
+    width: int
+    height: int
+    bit_depth: int
+    has_alpha: bool
+    strips: Callable[[], Iterator[images.Picture]]
 
 
 @dataclass(frozen=True)
 class Delivery:
     """A finished picture, the file it goes to (or PIPE), and the settings that it carries."""
 
-    picture: images.Picture
+    picture: images.Picture | LargePicture
     path: Path
     settings: str
+
+    def shown(self) -> images.Picture:
+        """The picture in memory, for a sheet of thumbnails; a large one is read from its finished file."""
+        return self.picture if isinstance(self.picture, images.Picture) else images.read(self.path)
 
 
 @dataclass(frozen=True)
@@ -44,7 +57,7 @@ def memory_guard(what: object, cure: str = "reduce it with --max-side") -> Itera
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not any(words in str(error) for words in NO_MEMORY):
+        if not is_exhaustion(error):
             raise
         raise MemoryExhaustedError(f"{what} does not fit in memory; {cure}") from error
 
@@ -119,7 +132,10 @@ def _write(delivery: Delivery, *, quality: int, force: bool, suffix: str) -> tup
     picture, path, text = delivery.picture, delivery.path, delivery.settings
     if path != PIPE:
         make_folder(path.parent)
+        if isinstance(picture, LargePicture):
+            return _write_strips(picture, delivery, quality=quality, force=force)
         return images.write(picture, path, settings=text, quality=quality, force=force)
+    assert isinstance(picture, images.Picture), "strips are for files"
     name = images.output_format(Path(f"-{suffix}"))
     data, warnings = images.encode(picture, name, settings=text, quality=quality)
     try:
@@ -128,3 +144,13 @@ def _write(delivery: Delivery, *, quality: int, force: bool, suffix: str) -> tup
     except OSError as error:
         raise OutputError(f"standard output cannot be written: {(error.strerror or '').lower()}") from error
     return warnings
+
+
+def _write_strips(picture: LargePicture, delivery: Delivery, *, quality: int, force: bool) -> tuple[str, ...]:
+    with images.StripWriter(
+        delivery.path, picture.width, picture.height, alpha=picture.has_alpha, bit_depth=picture.bit_depth,
+        settings=delivery.settings, quality=quality, force=force,
+    ) as out:  # fmt: skip
+        for strip in picture.strips():
+            out.write(strip)
+    return out.warnings

@@ -18,6 +18,9 @@ NOISE_BYTES_PER_PIXEL = 500
 
 SIBLING_BYTES_PER_PIXEL = 36
 
+NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+"""How torch says on its various devices that memory is exhausted."""
+
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -67,6 +70,11 @@ def _container() -> int | None:
     except (OSError, ValueError):
         return None
     return None if limit == "max" else max(0, int(limit) - used)
+
+
+def is_exhaustion(error: BaseException) -> bool:
+    """Whether `error` says that memory has run out."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)
 
 
 def size_text(count: int) -> str:

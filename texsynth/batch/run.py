@@ -6,10 +6,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from texsynth.batch.plan import Job
 from texsynth.errors import TexsynthError
+
+if TYPE_CHECKING:
+    from texsynth.batch.tiles import Prospect
 
 J = TypeVar("J", bound=Job)
 
@@ -54,7 +57,15 @@ class Skipped:
     job: Job
 
 
-Outcome = Done | Failed | Skipped
+@dataclass(frozen=True)
+class Planned:
+    """A job that a real run would do. prospect: what it would take; None where nobody says."""
+
+    job: Job
+    prospect: Prospect | None
+
+
+Outcome = Done | Failed | Skipped | Planned
 
 
 @dataclass
@@ -88,7 +99,7 @@ class Report:
             return INTERRUPTED
         if not self.failed:
             return 0
-        if self.done or self.skipped:
+        if len(self.failed) < len(self.outcomes):
             return PARTLY_FAILED
         codes = {failure.exit_code for failure in self.failed}
         return codes.pop() if len(codes) == 1 else ALL_FAILED
@@ -119,6 +130,10 @@ def run(
     return report
 
 
-def planned(jobs: Sequence[Job]) -> Iterator[Outcome]:
-    """Outcomes as if all `jobs` went well, for a dry run."""
-    yield from (Done(job, Written(0, 0), 0.0) for job in jobs)
+def planned(jobs: Sequence[J], outlook: Callable[[J], Prospect] | None) -> Iterator[Outcome]:
+    """What a dry run says of `jobs`. outlook: forecasts memory; TexsynthError where it is too little."""
+    for job in jobs:
+        try:
+            yield Planned(job, outlook(job) if outlook else None)
+        except TexsynthError as error:
+            yield Failed(job, error)

@@ -13,8 +13,8 @@ from typing import Any, Generic
 from texsynth.batch.executors import Stages, Watch
 from texsynth.batch.run import Done, Failed, J, Outcome, Skipped
 
-AHEAD, BEHIND = 2, 2
-"""Jobs that may be read before their turn, and that may wait for being written."""
+AHEAD, BEHIND = 1, 1
+"""Jobs that may be read before their turn, and that may be written; more would take memory for nothing."""
 
 
 @dataclass(frozen=True)

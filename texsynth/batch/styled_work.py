@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
+from texsynth import images
 from texsynth.batch.executors import Stages
 from texsynth.batch.files import Made, recorded_path, written
 from texsynth.batch.machine import decided
+from texsynth.batch.originals import Content, load_content
 from texsynth.batch.plan import Input, StyledJob
 from texsynth.batch.resume import is_finished
 from texsynth.batch.run import Written
 from texsynth.batch.styles import measured
-from texsynth.batch.work import Content, Prepared, load_content, record_of, stylize_content
+from texsynth.batch.work import Prepared, record_of, stylize_content
 from texsynth.errors import OutputError
 from texsynth.models.registry import load_model
 from texsynth.pipelines.progress import OnStep
@@ -44,7 +45,7 @@ class Styler:
                 except OutputError:
                     if not force:
                         raise
-            return load_content(job, self.run)
+            return load_content(job, self.model, job.settings, self.run)
 
         def make(job: StyledJob, content: Content, on_step: OnStep) -> Made:
             return stylize_content(job, content, self._fitted(job), on_step)
@@ -73,4 +74,4 @@ class Styler:
 
 
 def _source(item: Input) -> Source:
-    return Source(path=recorded_path(item), sha256=hashlib.sha256(item.read()).hexdigest())
+    return Source(path=recorded_path(item), sha256=images.file_sha256(item.source))

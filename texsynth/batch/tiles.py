@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
-from texsynth.batch.memory import available_bytes, size_text
+from texsynth.batch.memory import available_bytes, is_exhaustion, size_text
 from texsynth.errors import MemoryExhaustedError
 from texsynth.models.registry import Model
 from texsynth.pipelines.tiling import autoencoder_reach, photo_reach
@@ -33,8 +34,43 @@ COLOR_BYTES, PART_BYTES = 36, 48
 FEATURE_COPIES = {"artistic": 3.1, "photo": 3.6}
 """Features of level 1 that would take as much memory as the networks do at once."""
 
+SPILLED_BYTES = 200 << 20
+"""For the strips of pictures that are kept in files, read, written and encoded."""
+
+SPILLED_MASK_BYTES = 16
+"""Per pixel of such a picture and part with a mask, which stays in memory."""
+
+SPILLED_TILE_PX = 2048
+"""Larger tiles would hardly be faster there."""
+
 STYLE_PIXELS, STYLE_TILE_PX = 1 << 22, 1024
 """Styles of more pixels are measured in tiles, whatever the memory: their moments never depend on it."""
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Room:
+    """How a picture is worked on."""
+
+    tile: int | None = None
+    """Side of tiles in pixels; None for the whole picture at once."""
+    spilled: bool = False
+    """Whether pictures are kept in scratch files instead of memory."""
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """How a picture would be worked on, and the bytes of memory that takes."""
+
+    room: Room
+    bytes: int
+
+    def __str__(self) -> str:
+        """For people."""
+        tiles = f", in tiles of {self.room.tile} pixels" if self.room.tile else ""
+        return size_text(self.bytes) + tiles + (", with scratch files" if self.room.spilled else "")
 
 
 @dataclass(frozen=True)
@@ -48,6 +84,8 @@ class Forecast:
     """Bytes of whole pictures while networks work."""
     finish: int
     """Bytes of whole pictures after that."""
+    spilled: int
+    """Bytes of whole pictures where these are in files."""
     per_pixel: float
     """Bytes of features for a pixel of a tile with its halo."""
 
@@ -61,47 +99,69 @@ class Forecast:
         features = FEATURE_COPIES[mode] * model.encoder.widths[0] * model.dtype.itemsize
         pixels = height * width
         kept, finish = PICTURE_BYTES[mode] + more, FINISH_BYTES[mode] + more
-        return cls(height, width, halo, pixels * kept, pixels * finish, features)
+        spilled = SPILLED_BYTES + pixels * masks * SPILLED_MASK_BYTES
+        return cls(height, width, halo, pixels * kept, pixels * finish, spilled, features)
 
-    def bytes(self, tile: int | None) -> int:
-        """With tiles of this side in pixels; None for the whole picture at once."""
-        sides = [n if tile is None else min(n, tile + 2 * self.halo) for n in (self.height, self.width)]
-        return BASE_BYTES + max(self.kept + round(sides[0] * sides[1] * self.per_pixel), self.finish)
+    def bytes(self, room: Room) -> int:
+        """What it takes so."""
+        reach = None if room.tile is None else room.tile + 2 * self.halo
+        sides = [n if reach is None else min(n, reach) for n in (self.height, self.width)]
+        networks = round(sides[0] * sides[1] * self.per_pixel)
+        if room.spilled:
+            return BASE_BYTES + self.spilled + networks
+        return BASE_BYTES + max(self.kept + networks, self.finish)
 
-    def largest(self, limit: int) -> int | None:
-        """Side of the largest tiles that stay within `limit` bytes, 0 when none do, None without tiles."""
-        if self.bytes(None) <= limit:
-            return None
+    def roomiest(self, limit: int, *, spilled: bool) -> Room | None:
+        """What stays within `limit` bytes with the largest tiles; None when nothing does.
+
+        spilled: pictures may be kept in files.
+        """
+        if self.bytes(Room()) <= limit:
+            return Room()
         longest = -(-max(self.height, self.width) // STEP_PX) * STEP_PX
-        fitting = (side for side in range(longest, 0, -STEP_PX) if self.bytes(side) <= limit)
-        return next(fitting, 0)
+        sides = range(longest, 0, -STEP_PX)
+        rooms = [Room(side) for side in sides]
+        if spilled:
+            # In files, where that allows for larger tiles, up to what is worth it.
+            rooms = [Room(side) for side in sides if side > SPILLED_TILE_PX]
+            small = [side for side in sides if side <= SPILLED_TILE_PX]
+            rooms += [Room(side, where) for side in small for where in (False, True)]
+        return next((room for room in rooms if self.bytes(room) <= limit), None)
 
 
-def chosen_tile(
+def chosen_room(
     name: object,
     size: tuple[int, int],
     model: Model,
     settings: StylizeSettings,
     run: RunSettings,
+    *,
     masks: int = 0,
-) -> int | None:
-    """Side in pixels of the tiles for a picture of `size` (height, width); None to take it as a whole.
+    can_spill: bool = False,
+) -> Room:
+    """How to work on a picture of `size` (height, width).
 
-    run.tile decides, or else run.memory_limit, or else half of what is free. masks: number of parts that have
-    one. name: what the message of the MemoryExhaustedError calls a picture that needs more even in tiles.
+    run.tile decides on the tiles, or else run.memory_limit, or else half of what is free. masks: number of
+    parts that have one. can_spill: whether files may be used. name: what the message of the
+    MemoryExhaustedError calls a picture that needs more even in tiles.
     """
-    if run.tile is not None or settings.transform.name == "optimize":
-        return run.tile or None
+    if settings.transform.name == "optimize":
+        return Room(run.tile or None)
     free = free_bytes(model.device)
     limit = allowed_bytes(run.memory_limit, lambda: free)
-    if limit is None:
-        return None
     forecast = Forecast.of(*size, model, settings, masks)
-    tile = forecast.largest(limit)
-    if tile == 0 and run.memory_limit is None and free is not None and forecast.bytes(STEP_PX) <= free:
-        tile = STEP_PX
-    if tile == 0:
-        least = size_text(forecast.bytes(STEP_PX))
+    if run.tile is not None:
+        room = Room(run.tile or None)
+        return Room(room.tile, can_spill and limit is not None and forecast.bytes(room) > limit)
+    if limit is None:
+        return Room()
+    found = forecast.roomiest(limit, spilled=can_spill)
+    if found is None and run.memory_limit is None and free is not None:
+        found = forecast.roomiest(free, spilled=can_spill)
+        # Half of what is free is not enough, so as little as possible.
+        found = found and Room(STEP_PX, found.spilled)
+    if found is None:
+        least = size_text(min(forecast.bytes(Room(STEP_PX, where)) for where in {False, can_spill}))
         there = f"{size_text(free or limit)} are free;"
         if run.memory_limit is not None:
             there = f"{size_text(limit)} are allowed; raise --memory-limit or"
@@ -109,7 +169,28 @@ def chosen_tile(
             f"{name}: {size[1]} x {size[0]} pixels need {least} of memory even in small tiles, and {there} "
             f"reduce it with --max-side"
         )
-    return tile
+    return found
+
+
+def halving(
+    attempt: Callable[[Room], T], room: Room, size: tuple[int, int], *, automatic: bool
+) -> tuple[T, Room]:
+    """The result of `attempt`, with smaller tiles when memory runs out, and what it was done with.
+
+    A forecast may be wrong, most of all on a GPU that others use too. automatic: whether the tiles may be
+    changed; those that a user has set may not. Raises what `attempt` raises.
+    """
+    while True:
+        try:
+            return attempt(room), room
+        except (MemoryError, RuntimeError) as error:
+            side = room.tile or max(size)
+            if not automatic or not is_exhaustion(error) or side <= STEP_PX:
+                raise
+        # Outside of the handler, which holds on to everything that was computed.
+        room = Room(max(STEP_PX, side // 2 // STEP_PX * STEP_PX), room.spilled)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def style_tile(height: int, width: int, scale: float) -> int | None:

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import torch
 
 import texsynth
-from texsynth import images, presets
-from texsynth.batch.files import Delivery, Made, as_text, memory_guard, read_input, refuse_transparent
+from texsynth import presets
+from texsynth.batch.files import Delivery, Made, as_text, memory_guard
 from texsynth.batch.machine import decided
+from texsynth.batch.originals import Content, finished, opened
 from texsynth.batch.plan import Input, Job, file_seed
 from texsynth.batch.styles import measured
-from texsynth.batch.tiles import chosen_tile
-from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
+from texsynth.batch.tiles import Room, chosen_room, halving
 from texsynth.models.registry import Model, load_model
 from texsynth.pipelines.progress import OnStep
-from texsynth.pipelines.stylize import FittedStyle, stylize
+from texsynth.pipelines.rasters import Raster
+from texsynth.pipelines.stylize import FittedStyle, stylize_raster
 from texsynth.records import Source, StylizeRecord, Versions
 from texsynth.settings import RunSettings, StylizeSettings
 from texsynth.strict_yaml import dump
@@ -34,14 +35,6 @@ class Prepared:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Content:
-    """A picture to work on, and what a record says about it."""
-
-    picture: images.Picture
-    source: Source
-
-
 def prepare(style: Input, settings: StylizeSettings, run: RunSettings) -> Prepared:
     """Choose the device, load the model and measure the style."""
     run, device, dtype = decided(run)
@@ -50,35 +43,31 @@ def prepare(style: Input, settings: StylizeSettings, run: RunSettings) -> Prepar
     return Prepared(model, found.style, found.source, settings, run, found.warnings)
 
 
-def load_content(job: Job, run: RunSettings) -> Content:
-    """Read the picture of `job`. Raises InputError."""
-    picture, source = read_input(job.picture, run)
-    refuse_transparent(job.picture, picture)
-    return Content(picture, source)
-
-
 def stylize_content(job: Job, content: Content, prepared: Prepared, on_step: OnStep | None = None) -> Made:
     """Stylize one picture."""
-    run = prepared.run
+    run, settings = prepared.run, prepared.settings
     with memory_guard(job.picture):
-        picture = fit_within(content.picture, run.max_side)
-        size = picture.height, picture.width
-        tile = chosen_tile(job.picture, size, prepared.model, prepared.settings, run)
-        result = stylize(
-            to_image(picture),
-            prepared.style,
-            prepared.model,
-            prepared.settings,
-            weight=to_weight(picture),
-            seed=file_seed(run.seed, job.picture.key),
-            tile=tile,
-            on_step=on_step,
-        )
-        finished = to_picture(result, picture.alpha, run.bit_depth or picture.bit_depth)
-    run = run.model_copy(update={"tile": tile})
-    record = record_of(job, content.source, prepared.source, prepared.settings, run, prepared.model)
-    delivery = Delivery(finished, job.output, dump(presets.as_tree(record)))
-    return Made((delivery,), content.picture.warnings)
+        original = opened(job, content, run)
+        room = content.room or chosen_room(job.picture, original.raster.size, prepared.model, settings, run)
+
+        def attempt(room: Room) -> Raster:
+            return stylize_raster(
+                original.raster,
+                prepared.style,
+                prepared.model,
+                settings,
+                weight=original.weight,
+                seed=file_seed(run.seed, job.picture.key),
+                tile=room.tile,
+                blank=original.blank,
+                on_step=on_step,
+            )
+
+        result, room = halving(attempt, room, original.raster.size, automatic=run.tile is None)
+        picture = finished(job, result, original)
+    run = run.model_copy(update={"tile": room.tile})
+    record = record_of(job, content.source, prepared.source, settings, run, prepared.model)
+    return Made((Delivery(picture, job.output, dump(presets.as_tree(record))),), original.warnings)
 
 
 def record_of(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.jobs import Plan, Target, Work, carry_out, machine_line
+from texsynth.cli.jobs import Plan, Target, Work, carry_out, foresight, machine_line
 from texsynth.cli.show import Screen
 from texsynth.cli.values import look_settings, run_settings
 from texsynth.errors import UsageError
@@ -136,7 +136,13 @@ def _plan(
         return Work(Serial(stages), machine_line(styler.model.name, styler.run))
 
     inputs = [item for job in jobs for item in (job.picture, job.style)]
-    return Plan(jobs, inputs, lambda: check_styled(jobs, run), begin)
+    return Plan(
+        jobs,
+        inputs,
+        lambda: check_styled(jobs, run),
+        begin,
+        foresee=lambda: foresight(run, lambda job: job.settings),
+    )
 
 
 def _pool(executor: ExecutorName, workers: int | None, run: RunSettings, target: Target) -> Work[StyledJob]:

@@ -15,6 +15,7 @@ from texsynth.cli.jobs import (
     Work,
     carry_out,
     check_suffix,
+    foresight,
     machine_line,
     other_weights,
     piped,
@@ -172,22 +173,23 @@ def blend_plan(
     sheet = _Sheet(jobs[0].output, len(recipe.ingredients), sweep, target.force) if sweep else None
 
     def begin() -> Work[BlendJob]:
-        from texsynth.batch.blend_work import blend_content, prepare_blend
+        from texsynth.batch.blend_work import blend_content, masks_of, prepare_blend
         from texsynth.batch.executors import Stages
         from texsynth.batch.files import Made, written
+        from texsynth.batch.originals import load_content
         from texsynth.batch.serial import Serial
-        from texsynth.batch.work import load_content
 
         prepared = prepare_blend(recipe, settings, run)
+        masks = masks_of(prepared)
 
         def write(_: BlendJob, made: Made) -> Written:
             done = written(made, quality=run.quality, force=target.force, suffix=f".{target.suffix}")
             if sheet:
-                sheet.add(made.deliveries[0].picture)
+                sheet.add(made.deliveries[0].shown())
             return done
 
         stages = Stages[BlendJob](
-            lambda job: load_content(job, run),
+            lambda job: load_content(job, prepared.model, settings, prepared.run, masks),
             lambda job, content, on_step: blend_content(job, content, prepared, on_step),
             write,
         )
@@ -198,7 +200,14 @@ def blend_plan(
     inputs = [*(job.picture for job in jobs[:1] if sheet), *recipe.inputs]
     inputs += [] if sheet else [job.picture for job in jobs]
     also = [sheet.path] if sheet else []
-    return Plan(jobs, inputs, lambda: check_headers(jobs, recipe.inputs, run), begin, also)
+    return Plan(
+        jobs,
+        inputs,
+        lambda: check_headers(jobs, recipe.inputs, run),
+        begin,
+        also,
+        lambda: foresight(run, lambda _: settings, recipe.masks),
+    )
 
 
 class _Sheet:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from texsynth.batch.executors import Executor
     from texsynth.batch.plan import Input, Job
     from texsynth.batch.run import Failed, Outcome, Report
+    from texsynth.batch.tiles import Prospect
     from texsynth.cli.options import ReportFile
-    from texsynth.settings import RunSettings
+    from texsynth.settings import RunSettings, StylizeSettings
 
 J = TypeVar("J", bound="Job")
 
@@ -47,6 +48,8 @@ class Plan(Generic[J]):
     """Load what the work needs, torch with it."""
     also: Sequence[Path] = ()
     """Files that are written besides those of the jobs."""
+    foresee: Callable[[], Callable[[J], Prospect]] | None = None
+    """Load what a forecast of memory needs."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,10 @@ def carry_out(
         _check_standard_output(screen)
     good, failed = plan.check()
     if dry_run:
-        return run_jobs(planned(good), len(good), failed=failed, on_outcome=screen.planned).exit_code
+        outlook = plan.foresee() if plan.foresee and good else None
+        report = run_jobs(planned(good, outlook), len(good), failed=failed, on_outcome=screen.planned)
+        screen.outlook(report)
+        return report.exit_code
     if good:
         with screen.progress(len(good)) as bar:
             work = plan.begin()
@@ -130,6 +136,19 @@ def _write_report(report: Report, target: Target, run: RunSettings, screen: Scre
         bar.picture(page.path.name)
         write_report(report, page.path, arguments=page.arguments, run=run, force=force, on_item=bar.advance)
     screen.note(f"report: {page.path}")
+
+
+def foresight(
+    run: RunSettings, settings: Callable[[J], StylizeSettings], masks: int = 0
+) -> Callable[[J], Prospect]:
+    """A forecast of the memory for any stylized job. masks: number of parts that have one."""
+    from texsynth.batch.machine import decided
+    from texsynth.batch.originals import foreseen
+    from texsynth.models.registry import load_model
+
+    run, device, dtype = decided(run)
+    model = load_model(run.model, device, dtype)
+    return lambda job: foreseen(job, model, settings(job), run, masks)
 
 
 def check_model(name: str) -> None:

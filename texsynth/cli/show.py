@@ -64,23 +64,36 @@ class Screen:
 
     def outcome(self, outcome: Outcome) -> None:
         """A finished, failed or skipped job."""
-        from texsynth.batch.run import Failed, Skipped
+        from texsynth.batch.run import Done, Failed, Skipped
 
         if isinstance(outcome, Failed):
             self._failed(outcome)
         elif isinstance(outcome, Skipped):
             self._skipped(outcome.job)
-        else:
+        elif isinstance(outcome, Done):
             self._done(outcome)
 
     def planned(self, outcome: Outcome) -> None:
         """A job that a real run would do, or one that is known to fail."""
-        from texsynth.batch.run import Failed
+        from texsynth.batch.run import Failed, Planned
 
         if isinstance(outcome, Failed):
             self._failed(outcome)
-        else:
-            self._files(outcome.job)
+        elif isinstance(outcome, Planned):
+            found = outcome.prospect
+            memory = {"memory_bytes": found.bytes, "tile": found.room.tile} if found else {}
+            self._files(outcome.job, **memory)
+            if found:
+                self.detail(f"{outcome.job.output}: {found}")
+
+    def outlook(self, report: Report) -> None:
+        """The most that a picture of a dry run takes."""
+        from texsynth.batch.run import Planned
+
+        found = [o for o in report.outcomes if isinstance(o, Planned) and o.prospect]
+        most = max(found, key=lambda o: o.prospect.bytes if o.prospect else 0, default=None)
+        if most:
+            self.note(f"memory: up to {most.prospect}, for {most.job.picture}")
 
     def _done(self, done: Done) -> None:
         for warning in done.written.warnings:

@@ -15,6 +15,7 @@ from texsynth.cli.jobs import (
     Work,
     carry_out,
     check_suffix,
+    foresight,
     machine_line,
     other_weights,
     piped,
@@ -126,12 +127,13 @@ def stylize_plan(
     def begin() -> Work[Job]:
         from texsynth.batch.executors import Stages
         from texsynth.batch.files import written
+        from texsynth.batch.originals import load_content
         from texsynth.batch.serial import Serial
-        from texsynth.batch.work import load_content, prepare, stylize_content
+        from texsynth.batch.work import prepare, stylize_content
 
         prepared = prepare(style, settings, run)
         stages = Stages[Job](
-            lambda job: load_content(job, run),
+            lambda job: load_content(job, prepared.model, settings, prepared.run),
             lambda job, content, on_step: stylize_content(job, content, prepared, on_step),
             lambda _, made: written(
                 made, quality=run.quality, force=target.force, suffix=f".{target.suffix}"
@@ -141,7 +143,13 @@ def stylize_plan(
         return Work(Serial(stages), machine_line(prepared.model.name, prepared.run), notes)
 
     inputs = [*(job.picture for job in jobs), style]
-    return Plan(jobs, inputs, lambda: check_headers(jobs, [style], run), begin)
+    return Plan(
+        jobs,
+        inputs,
+        lambda: check_headers(jobs, [style], run),
+        begin,
+        foresee=lambda: foresight(run, lambda _: settings),
+    )
 
 
 def _planned(pictures: Sequence[str], target: Target, *, recursive: bool) -> tuple[list[Job], Input]:

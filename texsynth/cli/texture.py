@@ -192,7 +192,7 @@ def texture_plan(
             done = written(made, quality=run.quality, force=target.force, suffix=f".{target.suffix}")
             if gallery:
                 exemplars = [exemplar.picture for exemplar in found.exemplars]
-                gallery.add(job.task, exemplars, made.deliveries[0].picture)
+                gallery.add(job.task, exemplars, made.deliveries[0].shown())
             return done
 
         stages = Stages[ExpandJob](lambda job: material(job.task), make, write)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,10 @@ class Picture:
     grey: bool = False
     warnings: tuple[str, ...] = ()
     is_data: bool = False
+
+    def rows(self, which: slice) -> Picture:
+        """A strip of it."""
+        return replace(self, rgb=self.rgb[which], alpha=None if self.alpha is None else self.alpha[which])
 
     @property
     def bit_depth(self) -> int:

@@ -100,9 +100,13 @@ def whole(raster: Raster) -> Tensor:
 
 def strips(size: tuple[int, int]) -> Iterator[slice]:
     """All rows of a picture of `size` in turn, several at a time."""
-    height, width = size
-    step = max(1, STRIP_PIXELS // width)
+    height, step = size[0], strip_rows(size)
     yield from (slice(top, min(top + step, height)) for top in range(0, height, step))
+
+
+def strip_rows(size: tuple[int, int]) -> int:
+    """How many rows each of the `strips` has, but for the last."""
+    return max(1, STRIP_PIXELS // size[1])
 
 
 def painted(blank: Blank, pixelwise: Callable[..., Tensor], *rasters: Raster) -> Raster:
