@@ -27,6 +27,10 @@ class OutputError(TexsynthError):
     exit_code = 5
 
 
+class OutputExistsError(OutputError):
+    """An output that exists, and --force was not given."""
+
+
 class ModelError(TexsynthError):
     """Weights that are missing, damaged or of another layout."""
 

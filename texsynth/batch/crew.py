@@ -98,6 +98,11 @@ class Pool(Generic[J]):
             for reply in desk.crew.wind_up():
                 yield replace(reply.outcome, job=jobs[reply.number])
             raise
+        except GeneratorExit:
+            # Nobody wants to hear more, but what is being written shall not be cut off.
+            for _ in desk.crew.wind_up():
+                pass
+            raise
         finally:
             desk.crew.close()
 

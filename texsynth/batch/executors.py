@@ -19,8 +19,8 @@ class Stages(Generic[J]):
     """Reads files; None when there is nothing to do."""
     make: Callable[[J, Any, OnStep], Any]
     """Computes, from what `load` gave; for one job at a time."""
-    write: Callable[[J, Any], Written]
-    """Writes files, from what `make` gave."""
+    write: Callable[[J, Any], Written | None]
+    """Writes files, from what `make` gave; None when another run has written the same in the meantime."""
 
 
 class Order(Protocol):

@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,7 +118,8 @@ def deliver(
     except BaseException:
         # Siblings without their texture are of no use to anyone.
         for path in made:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
         raise
     return warnings
 

@@ -167,12 +167,13 @@ def _expand(
         return [Input(PIPE, "-", piped or b"")]
     if path.is_dir():
         found = path.rglob("*") if recursive else path.glob("*")
-        pictures = [p for p in sorted(found) if _is_wanted(p.relative_to(path), suffixes) and p.is_file()]
+        # A link to nothing, or a pipe, is an input that fails, and not one that nobody misses.
+        pictures = [p for p in sorted(found) if _is_wanted(p.relative_to(path), suffixes) and not p.is_dir()]
         if not pictures:
             raise InputError(f"there are no pictures in the folder {path}{hint}")
         return [Input(p, p.relative_to(path).as_posix()) for p in pictures]
     if glob.has_magic(argument) and not path.exists():
-        matches = [p for p in map(Path, sorted(glob.glob(argument, recursive=True))) if p.is_file()]
+        matches = [p for p in map(Path, sorted(glob.glob(argument, recursive=True))) if not p.is_dir()]
         if not matches:
             raise InputError(f"no file matches {argument!r}")
         return [Input(p, p.name) for p in matches]

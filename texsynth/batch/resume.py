@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from texsynth import images
-from texsynth.errors import InputError, OutputError, TexsynthError
+from texsynth.errors import InputError, OutputExistsError, TexsynthError
 from texsynth.explain import validated
 from texsynth.presets import as_tree
 from texsynth.records import Embedded, Record
@@ -26,7 +26,7 @@ def is_finished(output: Path, record: Record) -> bool:
     """Whether `output` is there, sound, and made as `record` says.
 
     Without a picture, settings beside its place that are those of `record` are removed: a run was stopped
-    between the two. Raises OutputError for an output, or settings beside it, of any other origin.
+    between the two. Raises OutputExistsError for an output, or settings beside it, of any other origin.
     """
     beside = images.sidecar(output)
     left = output if output.exists() else beside
@@ -36,17 +36,24 @@ def is_finished(output: Path, record: Record) -> bool:
         if left == output:
             images.verify(output)
         text = images.embedded_settings(output)
-        fault = difference(validated(Embedded, parse(text, source=str(left)), str(left)).root, record)
+        fault = difference(record_in(text, str(left)), record)
     except InputError as error:
         fault = str(error)
     except TexsynthError:
         fault = "its settings cannot be read"
     if fault:
-        raise OutputError(f"{left} exists already ({fault}); use --force to replace it")
+        raise OutputExistsError(f"{left} exists already ({fault}); use --force to replace it")
     if left == output:
         return True
-    left.unlink(missing_ok=True)
-    return False
+    # Those of a run that is still at work must stay with its picture.
+    if not output.exists():
+        left.unlink(missing_ok=True)
+    return output.exists()
+
+
+def record_in(text: str, source: str) -> Record:
+    """The record in the settings of a file. source: what messages call it. Raises TexsynthError."""
+    return validated(Embedded, parse(text, source=source), source).root
 
 
 def difference(found: Record, wanted: Record) -> str:

@@ -117,4 +117,6 @@ class Serial(Generic[J]):
             written = self.stages.write(loaded.job, made)
         except Exception as error:  # as above
             return Failed(loaded.job, error)
+        if written is None:
+            return Skipped(loaded.job)
         return Done(loaded.job, written, loaded.seconds + time.perf_counter() - start)

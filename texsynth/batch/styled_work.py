@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from texsynth import images
 from texsynth.batch.executors import Stages
@@ -10,11 +11,11 @@ from texsynth.batch.files import Made, recorded_path, written
 from texsynth.batch.machine import decided
 from texsynth.batch.originals import Content, load_content
 from texsynth.batch.plan import Input, StyledJob
-from texsynth.batch.resume import is_finished
+from texsynth.batch.resume import is_finished, record_in
 from texsynth.batch.run import Written
 from texsynth.batch.styles import measured
 from texsynth.batch.work import Prepared, record_of, stylize_content
-from texsynth.errors import OutputError
+from texsynth.errors import OutputError, OutputExistsError
 from texsynth.models.registry import load_model
 from texsynth.pipelines.progress import OnStep
 from texsynth.records import Source, StylizeRecord
@@ -50,7 +51,14 @@ class Styler:
         def make(job: StyledJob, content: Content, on_step: OnStep) -> Made:
             return stylize_content(job, content, self._fitted(job), on_step)
 
-        def write(_: StyledJob, made: Made) -> Written:
+        def write(job: StyledJob, made: Made) -> Written | None:
+            # Another run may be at the same jobs, and a moment ahead. What it has made is checked; settings
+            # alone are removed, for it restores them with its picture, which the second attempt then finds.
+            for _ in range(2 if resume and not force else 0):
+                with suppress(OutputExistsError):
+                    return written(made, quality=self.run.quality, force=False)
+                if is_finished(job.output, record_in(made.deliveries[0].settings, str(job.output))):
+                    return None
             return written(made, quality=self.run.quality, force=force)
 
         return Stages(load, make, write)

@@ -10,12 +10,13 @@ import sys
 import traceback
 import warnings
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from texsynth.cli.show import ARGUMENTS, VERBOSE, complain
+from texsynth.cli.show import ARGUMENTS, VERBOSE, complain, drop
 from texsynth.errors import TexsynthError
 
 BUG, USAGE, INTERRUPTED = 1, 2, 130
@@ -30,6 +31,7 @@ class App(TyperGroup):
         extra["standalone_mode"] = False
         # A polite kill cleans up like Ctrl-C: no temporary file stays behind.
         _on_terminate(signal.default_int_handler)
+        _replace_closed_streams()
         _allow_any_file_name()
         # What libraries log about damaged files is reported in one sentence instead.
         logging.basicConfig(handlers=[logging.NullHandler()])
@@ -87,6 +89,14 @@ def _usage(error: typer.TyperException) -> int:
     return USAGE
 
 
+def _replace_closed_streams() -> None:
+    """A shell or a scheduler may have closed them, and nobody reads what goes there."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nowhere = Path(os.devnull).open("r" if name == "stdin" else "w")  # noqa: SIM115 (for good)
+            setattr(sys, name, nowhere)
+
+
 def _allow_any_file_name() -> None:
     """Results name files, and the name of a file need not be text."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -94,11 +104,11 @@ def _allow_any_file_name() -> None:
 
 
 def _drop_unwritable_output() -> None:
-    """When the reader of a pipe has gone, Python would complain once more at exit."""
+    """When the reader of a pipe has gone, or the disk is full."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError:
+        drop(sys.stdout)
 
 
 def _on_terminate(handler: Any) -> None:  # noqa: ANN401 (the signal module's own type)

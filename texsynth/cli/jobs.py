@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -103,8 +104,9 @@ def carry_out(
 
             with Interrupts() as interrupts:
                 watch = Watch(started, bar.step, screen.note, interrupts.welcome)
-                outcomes = work.executor.outcomes(good, watch)
-                report = run_jobs(outcomes, len(good), failed=failed, on_outcome=ended)
+                # Closed, so that nothing waits for a turn that never comes when results cannot be shown.
+                with closing(work.executor.outcomes(good, watch)) as outcomes:
+                    report = run_jobs(outcomes, len(good), failed=failed, on_outcome=ended)
             if report.done:
                 for path in work.finish():
                     screen.result(str(path), preview=str(path))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
+
+from texsynth.errors import OutputError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -28,9 +31,17 @@ ARGUMENTS = "texsynth.arguments"
 
 def complain(message: str, *, prefix: str = "texsynth: ") -> None:
     """One line on standard error."""
-    # Messages of libraries inside ours may have several lines.
-    sys.stderr.write(f"{prefix}{' '.join(message.split())}\n")
-    sys.stderr.flush()
+    try:
+        # Messages of libraries inside ours may have several lines.
+        sys.stderr.write(f"{prefix}{' '.join(message.split())}\n")
+        sys.stderr.flush()
+    except OSError:  # nobody listens any more, which is no reason to end the work
+        drop(sys.stderr)
+
+
+def drop(stream: TextIO) -> None:
+    """Send what is left in `stream`, and all that comes, to nowhere: Python would complain of it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @dataclass(frozen=True)
@@ -59,8 +70,14 @@ class Screen:
         """A line of standard output: `line`, or `fields` as JSON."""
         if self.results:
             # Straight to sys.stdout, which the progress bar replaces while both are on one terminal.
-            sys.stdout.write((json.dumps(fields, ensure_ascii=False) if self.as_json else line) + "\n")
-            sys.stdout.flush()
+            try:
+                sys.stdout.write((json.dumps(fields, ensure_ascii=False) if self.as_json else line) + "\n")
+                sys.stdout.flush()
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                raise OutputError(f"standard output cannot be written: {reason}") from error
 
     def outcome(self, outcome: Outcome) -> None:
         """A finished, failed or skipped job."""

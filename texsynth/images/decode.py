@@ -56,6 +56,7 @@ class Header:
 def read_bytes(path: Path) -> bytes:
     """The content of a file; InputError when there is none."""
     with _readable(path):
+        _check_kind(path, str(path))
         return path.read_bytes()
 
 
@@ -65,6 +66,12 @@ def file_sha256(source: Path | bytes) -> str:
         return hashlib.sha256(source).hexdigest()
     with _readable(source), source.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_kind(path: Path, name: str) -> None:
+    """InputError for what would have to be waited for, or never ends."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(f"{name} is a pipe or a device; give a file, or - and pipe a picture into it")
 
 
 @contextmanager
@@ -136,11 +143,13 @@ def read_rgb8(path: Path) -> Pixels:
 @contextmanager
 def opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
     """The opened image; whatever goes wrong inside becomes an InputError."""
-    with (
-        decoding(name),
-        Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image,
-    ):
-        yield image
+    with decoding(name):
+        if isinstance(source, Path):
+            _check_kind(source, name)
+        with Image.open(
+            io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
+        ) as image:
+            yield image
 
 
 @contextmanager
@@ -158,6 +167,8 @@ def decoding(name: str) -> Iterator[None]:
     except IsADirectoryError:
         raise InputError(f"{name} is a folder, not a picture") from None
     except Exception as error:  # damaged files make decoders raise errors of every kind
+        if isinstance(error, OSError) and error.strerror:
+            raise InputError(f"{name} cannot be read: {error.strerror.lower()}") from None
         reason = str(error).split("\n")[0] or type(error).__name__
         raise InputError(f"{name} is damaged or incomplete: {reason}") from error
 

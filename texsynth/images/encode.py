@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,10 +65,13 @@ def settings_beside(path: Path, settings: str, *, force: bool) -> Iterator[None]
     try:
         yield
     except BaseException:
-        if beside and is_new:
-            beside.unlink(missing_ok=True)
+        # Where another run was faster, they are the settings of its picture.
+        if beside and is_new and not path.exists():
+            with suppress(OSError):
+                beside.unlink()
         raise
-    if beside and not is_new:
+    # Another run that gave up, or took them for left over, may have removed those of a new picture.
+    if beside and not (is_new and beside.exists()):
         store(settings.encode(), beside, force=force)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from texsynth.errors import OutputError
+from texsynth.errors import OutputError, OutputExistsError
 
 
 def store(data: bytes, path: Path, *, force: bool = False) -> None:
@@ -39,7 +39,9 @@ def placed(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
             else:
                 _place(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where the folder cannot be written any more, that is the error to report.
+        with suppress(OSError):
+            temporary.unlink()
 
 
 @contextmanager
@@ -55,9 +57,9 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
-def taken(path: Path) -> OutputError:
+def taken(path: Path) -> OutputExistsError:
     """The error for a file that is there already."""
-    return OutputError(f"{path} exists already; use --force to replace it")
+    return OutputExistsError(f"{path} exists already; use --force to replace it")
 
 
 def _place(temporary: Path, path: Path) -> None:
@@ -68,4 +70,8 @@ def _place(temporary: Path, path: Path) -> None:
         raise
     except OSError:  # a file system without hard links: reserve the name, then rename over it
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            path.unlink()
+            raise
