@@ -159,7 +159,7 @@ def blend_content(
 
         result, room = halving(attempt, room, size, automatic=run.tile is None)
         picture = finished(job, result, original)
-    text = dump(presets.as_tree(_record(job, content.source, prepared, room.tile)))
+    text = dump(presets.as_tree(record_of(job, content.source, prepared, room.tile)))
     return Made((Delivery(picture, job.output, text),), original.warnings)
 
 
@@ -210,7 +210,8 @@ def _check_proportions(item: Input | None, mask: Tensor, job: BlendJob, size: tu
         )
 
 
-def _record(job: BlendJob, source: Source, prepared: PreparedBlend, tile: int | None) -> BlendRecord:
+def record_of(job: BlendJob, source: Source, prepared: PreparedBlend, tile: int | None = None) -> BlendRecord:
+    """What the output of `job` carries, known before the work but for the tile."""
     recipe = prepared.recipe
     return BlendRecord(
         content=source,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -56,10 +57,10 @@ def expand_material(
         pictures = [_texture(result.image, material, run)]
         for values, like in zip(result.siblings, material.siblings, strict=True):
             pictures.append(_as_map(values, like.picture))
-    record = _record(job, material, prepared)
+    records = records_of(job, material, prepared)
     deliveries = tuple(
-        Delivery(pictures[part], path, dump(presets.as_tree(record.model_copy(update={"part": part}))))
-        for part, path in job.parts
+        Delivery(pictures[part], path, dump(presets.as_tree(record)))
+        for (part, path), (_, record) in zip(job.parts, records, strict=True)
     )
     return Made(deliveries, material.warnings + result.notes)
 
@@ -141,6 +142,12 @@ def _kept_alpha(material: Material) -> Pixels | None:
     if hole is None or alpha is None or alpha.min() == np.iinfo(alpha.dtype).max:
         return None
     return np.where(hole, np.iinfo(alpha.dtype).max, alpha).astype(alpha.dtype)
+
+
+def records_of(job: ExpandJob, material: Material, prepared: Prepared) -> list[tuple[Path, ExpandRecord]]:
+    """What each of the files of `job` carries, in the order of its parts, known before the work."""
+    record = _record(job, material, prepared)
+    return [(path, record.model_copy(update={"part": part})) for part, path in job.parts]
 
 
 def _record(job: ExpandJob, material: Material, prepared: Prepared) -> ExpandRecord:

@@ -72,6 +72,11 @@ def read_input(item: Input, run: RunSettings, *, as_data: bool = False) -> tuple
     return picture, Source(path=recorded_path(item), sha256=hashlib.sha256(data).hexdigest())
 
 
+def source_of(item: Input) -> Source:
+    """What a record says about a file, without decoding it. Raises InputError."""
+    return Source(path=recorded_path(item), sha256=images.file_sha256(item.source))
+
+
 def refuse_transparent(item: Input, picture: images.Picture) -> None:
     """InputError when nothing of `picture` can be seen."""
     if picture.alpha is not None and not picture.alpha.any():

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 
-from texsynth import images
 from texsynth.batch.executors import Stages
-from texsynth.batch.files import Made, recorded_path, written
+from texsynth.batch.files import Made, source_of
 from texsynth.batch.machine import decided
 from texsynth.batch.originals import Content, load_content
 from texsynth.batch.plan import Input, StyledJob
-from texsynth.batch.resume import is_finished, record_in
+from texsynth.batch.resume import unfinished, written_once
 from texsynth.batch.run import Written
 from texsynth.batch.styles import measured
 from texsynth.batch.work import Prepared, record_of, stylize_content
-from texsynth.errors import OutputError, OutputExistsError
 from texsynth.models.registry import load_model
 from texsynth.pipelines.progress import OnStep
 from texsynth.records import Source, StylizeRecord
@@ -39,35 +36,23 @@ class Styler:
         """How jobs are done. resume: leave outputs that are made. force: replace what is not."""
 
         def load(job: StyledJob) -> Content | None:
-            if resume:
-                try:
-                    if is_finished(job.output, self._record(job)):
-                        return None
-                except OutputError:
-                    if not force:
-                        raise
+            if resume and not unfinished([(job.output, self._record(job))], force=force):
+                return None
             return load_content(job, self.model, job.settings, self.run)
 
         def make(job: StyledJob, content: Content, on_step: OnStep) -> Made:
             return stylize_content(job, content, self._fitted(job), on_step)
 
-        def write(job: StyledJob, made: Made) -> Written | None:
-            # Another run may be at the same jobs, and a moment ahead. What it has made is checked; settings
-            # alone are removed, for it restores them with its picture, which the second attempt then finds.
-            for _ in range(2 if resume and not force else 0):
-                with suppress(OutputExistsError):
-                    return written(made, quality=self.run.quality, force=False)
-                if is_finished(job.output, record_in(made.deliveries[0].settings, str(job.output))):
-                    return None
-            return written(made, quality=self.run.quality, force=force)
+        def write(_: StyledJob, made: Made) -> Written | None:
+            return written_once(made, quality=self.run.quality, force=force, resume=resume)
 
         return Stages(load, make, write)
 
     def _record(self, job: StyledJob) -> StylizeRecord:
         if job.style not in self._sources:
-            self._sources[job.style] = _source(job.style)
+            self._sources[job.style] = source_of(job.style)
         style = self._sources[job.style]
-        return record_of(job, _source(job.picture), style, job.settings, self.run, self.model)
+        return record_of(job, source_of(job.picture), style, job.settings, self.run, self.model)
 
     def _fitted(self, job: StyledJob) -> Prepared:
         key = job.style, job.settings.model_dump_json()
@@ -79,7 +64,3 @@ class Styler:
             self._key = key
         assert self._prepared is not None
         return self._prepared
-
-
-def _source(item: Input) -> Source:
-    return Source(path=recorded_path(item), sha256=images.file_sha256(item.source))

@@ -40,12 +40,7 @@ def batch(
             rich_help_panel=Files,
         ),
     ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume", help="Skip results that an earlier run has finished.", rich_help_panel=Files
-        ),
-    ] = False,
+    resume: options.Resume = False,
     shard: Annotated[
         str | None,
         typer.Option(

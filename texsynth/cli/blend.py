@@ -115,6 +115,7 @@ def blend(
     quality: options.Quality = None,
     report: options.Report = None,
     force: options.Force = False,
+    resume: options.Resume = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -139,7 +140,7 @@ def blend(
         model=model, device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels,
         frame=frame, max_side=max_side, bit_depth=bit_depth, quality=quality, memory_limit=memory_limit,
     )  # fmt: skip
-    target = Target(output, suffix.lower().lstrip("."), force, report=report)
+    target = Target(output, suffix.lower().lstrip("."), force, resume, report)
     screen = Screen(quiet, verbose, as_json, results=output != "-")
     kind = check_suffix(target.suffix)
     data = piped([*pictures, *styles, *(masks or ()), content_labels, *(style_labels or ())])
@@ -173,23 +174,31 @@ def blend_plan(
     sheet = _Sheet(jobs[0].output, len(recipe.ingredients), sweep, target.force) if sweep else None
 
     def begin() -> Work[BlendJob]:
-        from texsynth.batch.blend_work import blend_content, masks_of, prepare_blend
+        from texsynth.batch.blend_work import blend_content, masks_of, prepare_blend, record_of
         from texsynth.batch.executors import Stages
-        from texsynth.batch.files import Made, written
-        from texsynth.batch.originals import load_content
+        from texsynth.batch.files import Made, source_of
+        from texsynth.batch.originals import Content, load_content
+        from texsynth.batch.resume import unfinished, written_once
         from texsynth.batch.serial import Serial
 
         prepared = prepare_blend(recipe, settings, run)
         masks = masks_of(prepared)
 
-        def write(_: BlendJob, made: Made) -> Written:
-            done = written(made, quality=run.quality, force=target.force, suffix=f".{target.suffix}")
+        def load(job: BlendJob) -> Content | None:
+            if target.resume:
+                record = record_of(job, source_of(job.picture), prepared)
+                if not unfinished([(job.output, record)], force=target.force):
+                    return None
+            return load_content(job, prepared.model, settings, prepared.run, masks)
+
+        def write(_: BlendJob, made: Made) -> Written | None:
+            done = written_once(made, quality=run.quality, **target.rules)
             if sheet:
                 sheet.add(made.deliveries[0].shown())
             return done
 
         stages = Stages[BlendJob](
-            lambda job: load_content(job, prepared.model, settings, prepared.run, masks),
+            load,
             lambda job, content, on_step: blend_content(job, content, prepared, on_step),
             write,
         )

@@ -100,6 +100,7 @@ def expand(
     quality: options.Quality = None,
     report: options.Report = None,
     force: options.Force = False,
+    resume: options.Resume = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -121,7 +122,7 @@ def expand(
         model=model, device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels,
         frame=frame, bit_depth=bit_depth, quality=quality,
     )  # fmt: skip
-    target = Target(output, suffix.lower().lstrip("."), force, report=report)
+    target = Target(output, suffix.lower().lstrip("."), force, resume, report)
     ending = check_suffix(target.suffix)
     tasks = plan_tasks(
         "expand",

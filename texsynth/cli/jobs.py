@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypedDict, TypeVar
 
 from texsynth.cli.show import Screen
 from texsynth.errors import InputError, UsageError
@@ -53,6 +53,14 @@ class Plan(Generic[J]):
     """Load what a forecast of memory needs."""
 
 
+class Rules(TypedDict):
+    """What becomes of results that are there, and the format of those for standard output."""
+
+    force: bool
+    resume: bool
+    suffix: str
+
+
 @dataclass(frozen=True)
 class Target:
     """Where results go and whether they may replace others."""
@@ -65,6 +73,11 @@ class Target:
     """Whether results may be there already; the work on a job decides what becomes of them."""
     report: ReportFile | None = None
     """The page to show the run on."""
+
+    @property
+    def rules(self) -> Rules:
+        """Arguments of `written_once`."""
+        return {"force": self.force, "resume": self.resume, "suffix": f".{self.suffix}"}
 
 
 def carry_out(
@@ -80,6 +93,9 @@ def carry_out(
     also = [*plan.also, *_checked_report(plan.jobs, target)]
     check_outputs(plan.jobs, plan.inputs, force=target.force or target.resume, also=also)
     check_depth(plan.jobs, run, f".{target.suffix}")
+    if target.resume and (plan.also or plan.jobs[0].to_pipe):
+        what = f"the sheet {plan.also[0]}, which shows all results" if plan.also else "standard output"
+        raise UsageError(f"--resume skips results, so it cannot make {what}; leave one of them out")
     if plan.jobs[0].to_pipe:
         _check_standard_output(screen)
     good, failed = plan.check()

@@ -90,6 +90,10 @@ Report = Annotated[
 Force = Annotated[
     bool, typer.Option("-f", "--force", help="Replace existing results.", rich_help_panel=FILES)
 ]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Skip results that an earlier run has finished.", rich_help_panel=FILES),
+]
 DryRun = Annotated[
     bool,
     typer.Option(

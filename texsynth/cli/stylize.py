@@ -79,6 +79,7 @@ def stylize(
     quality: options.Quality = None,
     report: options.Report = None,
     force: options.Force = False,
+    resume: options.Resume = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -104,7 +105,7 @@ def stylize(
         model=model, device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels,
         frame=frame, max_side=max_side, bit_depth=bit_depth, quality=quality, memory_limit=memory_limit,
     )  # fmt: skip
-    target = Target(output, suffix.lower().lstrip("."), force, report=report)
+    target = Target(output, suffix.lower().lstrip("."), force, resume, report)
     screen = Screen(quiet, verbose, as_json, results=output != "-")
     jobs, chosen = _planned(pictures, target, recursive=recursive)
     plan = stylize_plan(jobs, chosen, settings, run, target)
@@ -126,18 +127,26 @@ def stylize_plan(
 
     def begin() -> Work[Job]:
         from texsynth.batch.executors import Stages
-        from texsynth.batch.files import written
-        from texsynth.batch.originals import load_content
+        from texsynth.batch.files import source_of
+        from texsynth.batch.originals import Content, load_content
+        from texsynth.batch.resume import unfinished, written_once
         from texsynth.batch.serial import Serial
-        from texsynth.batch.work import prepare, stylize_content
+        from texsynth.batch.work import prepare, record_of, stylize_content
 
         prepared = prepare(style, settings, run)
+
+        def load(job: Job) -> Content | None:
+            if target.resume:
+                source = source_of(job.picture)
+                record = record_of(job, source, prepared.source, settings, prepared.run, prepared.model)
+                if not unfinished([(job.output, record)], force=target.force):
+                    return None
+            return load_content(job, prepared.model, settings, prepared.run)
+
         stages = Stages[Job](
-            lambda job: load_content(job, prepared.model, settings, prepared.run),
+            load,
             lambda job, content, on_step: stylize_content(job, content, prepared, on_step),
-            lambda _, made: written(
-                made, quality=run.quality, force=target.force, suffix=f".{target.suffix}"
-            ),
+            lambda _, made: written_once(made, quality=run.quality, **target.rules),
         )
         notes = [*prepared.warnings, *other_weights(made_with, prepared.model.sha256, run.model)]
         return Work(Serial(stages), machine_line(prepared.model.name, prepared.run), notes)

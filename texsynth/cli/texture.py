@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from texsynth.pipelines.progress import OnStep
     from texsynth.records import ExpandRecord
     from texsynth.settings import ExpandSettings, RunSettings
+
+    Loaded = tuple[Material, list[Path] | None]
 
 MAPS, LOOK = "Maps", options.LOOK
 
@@ -178,24 +180,36 @@ def texture_plan(
 
     def begin() -> Work[ExpandJob]:
         from texsynth.batch.executors import Stages
-        from texsynth.batch.expand_work import expand_material, prepare
-        from texsynth.batch.files import Made, written
+        from texsynth.batch.expand_work import expand_material, prepare, records_of
+        from texsynth.batch.files import Made
+        from texsynth.batch.resume import unfinished, written_once
         from texsynth.batch.serial import Serial
 
         prepared = prepare(settings, run)
 
-        def make(job: ExpandJob, found: Material, on_step: OnStep) -> tuple[Material, Made]:
-            return found, expand_material(job, found, prepared, on_step)
+        def load(job: ExpandJob) -> Loaded | None:
+            found = material(job.task)
+            missing = None
+            if target.resume:
+                missing = unfinished(records_of(job, found, prepared), force=target.force)
+            return None if missing == [] else (found, missing)
 
-        def write(job: ExpandJob, result: tuple[Material, Made]) -> Written:
+        def make(job: ExpandJob, loaded: Loaded, on_step: OnStep) -> tuple[Material, Made]:
+            found, missing = loaded
+            made = expand_material(job, found, prepared, on_step)
+            # Of a run that was stopped between the files of a job, some are there.
+            rest = [part for part in made.deliveries if missing is None or part.path in missing]
+            return found, replace(made, deliveries=tuple(rest))
+
+        def write(job: ExpandJob, result: tuple[Material, Made]) -> Written | None:
             found, made = result
-            done = written(made, quality=run.quality, force=target.force, suffix=f".{target.suffix}")
+            done = written_once(made, quality=run.quality, **target.rules)
             if gallery:
                 exemplars = [exemplar.picture for exemplar in found.exemplars]
                 gallery.add(job.task, exemplars, made.deliveries[0].shown())
             return done
 
-        stages = Stages[ExpandJob](lambda job: material(job.task), make, write)
+        stages = Stages[ExpandJob](load, make, write)
         notes = []
         if made_with:
             notes += other_weights(made_with.model_sha256, prepared.networks.model.sha256, run.model)
