@@ -133,7 +133,7 @@ def test_a_style_that_is_no_file(zoo: Path, model: Path, name: str) -> None:
 
 def during_the_first_picture(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
     """Call `change` when the first job is computed, and at most two more are read."""
-    calls = []
+    calls: list[Job] = []
 
     def changing(job: Job, *arguments: Any, **flags: Any) -> Made:  # noqa: ANN401
         if not calls:
