@@ -172,7 +172,9 @@ def test_ctrl_c_keeps_what_is_finished(place: Path, model: Path, kind: signal.Si
         first = process.stdout.readline()
         hired = workers(process.pid)
         process.send_signal(kind)
-        rest, errors = process.communicate(timeout=60)
+        # Not communicate, which would miss what readline has read ahead.
+        assert process.stderr is not None
+        rest, errors = process.stdout.read(), process.stderr.read()
     assert process.returncode == 130, errors
     shown = {Path(line).name for line in (first + rest).splitlines()}
     assert "interrupted; " in errors
