@@ -27,7 +27,7 @@ from fault_helpers import (
     with_mounts,
 )
 
-from texsynth.batch import styled_work
+from texsynth.batch import resume
 from texsynth.batch.files import Made, written
 from texsynth.batch.run import Written
 from texsynth.images import Picture, write
@@ -220,7 +220,7 @@ def test_a_folder_that_goes_away(
             change(place / "out")
         return written(made, **flags)
 
-    monkeypatch.setattr(styled_work, "written", changing)
+    monkeypatch.setattr(resume, "written", changing)
     result = batch(model)
     assert result.exit_code == code, result.stderr
     assert "bug" not in result.stderr
@@ -229,7 +229,7 @@ def test_a_folder_that_goes_away(
         assert result.stderr.count("the folder out cannot be made: file exists") == COUNT - 3
         (place / "out").unlink()
         (place / "out").mkdir()
-    monkeypatch.setattr(styled_work, "written", written)
+    monkeypatch.setattr(resume, "written", written)
     completed(place, model, whole)
 
 
@@ -284,7 +284,7 @@ def test_the_other_run_is_faster(
                     shutil.copy(path, place / "out")
         return written(made, **options)
 
-    monkeypatch.setattr(styled_work, "written", late)
+    monkeypatch.setattr(resume, "written", late)
     result = batch(model, *flags)
     refused = COUNT if parts == "all" else COUNT // 2
     if flags and origin == "as wanted":

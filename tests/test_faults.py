@@ -27,7 +27,7 @@ from fault_helpers import (
 )
 from fault_helpers import temporary as left_over
 
-from texsynth.batch import serial, styled_work
+from texsynth.batch import resume, serial
 from texsynth.batch.files import Made, written
 from texsynth.batch.run import Written
 
@@ -121,7 +121,7 @@ def test_a_second_ctrl_c(
         return done
 
     monkeypatch.setattr(serial, "ThreadPoolExecutor", Announced)
-    monkeypatch.setattr(styled_work, "written", slow)
+    monkeypatch.setattr(resume, "written", slow)
     result = batch(model)
     assert result.exit_code == 130
     assert result.stderr.startswith("texsynth: interrupted; ")

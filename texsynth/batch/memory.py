@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from pathlib import Path
 
 from texsynth.errors import MemoryExhaustedError
@@ -70,6 +72,17 @@ def _container() -> int | None:
     except (OSError, ValueError):
         return None
     return None if limit == "max" else max(0, int(limit) - used)
+
+
+def give_back() -> None:
+    """Return memory that was freed to the system, where the C library does not do so by itself.
+
+    It keeps heaps for each thread, and pieces of pictures that were freed by another thread than the one that
+    goes on with them gather there.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim:
+        trim(0)
 
 
 def is_exhaustion(error: BaseException) -> bool:

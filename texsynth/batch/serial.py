@@ -11,10 +11,15 @@ from threading import Event, Semaphore, Thread
 from typing import Any, Generic
 
 from texsynth.batch.executors import Stages, Watch
+from texsynth.batch.memory import give_back
 from texsynth.batch.run import Done, Failed, J, Outcome, Skipped
 
 AHEAD, BEHIND = 1, 1
 """Jobs that may be read before their turn, and that may be written; more would take memory for nothing."""
+
+
+TRIM_EVERY = 16
+"""Jobs after which freed memory is returned to the system."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Serial(Generic[J]):
             behind.release()
 
         Thread(target=read).start()
-        reading, unwritten = True, 0
+        reading, unwritten, number = True, 0, 0
         # Leaving this block waits for what is being written, on Ctrl-C too.
         with ThreadPoolExecutor(1, "texsynth-write") as writer:
             try:
@@ -74,6 +79,9 @@ class Serial(Generic[J]):
                         del event, made
                     else:
                         unwritten -= 1
+                        number += 1
+                        if number % TRIM_EVERY == 0:
+                            give_back()
                         yield event
             except KeyboardInterrupt:
                 stop.set()
