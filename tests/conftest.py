@@ -1,5 +1,10 @@
-"""Tests run side by side, one for each core, so each of them has one thread."""
+"""The environment of the tests and the benchmarks, before anything loads torch."""
 
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# As the `texsynth` command does.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Tests run side by side, one for each core.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
