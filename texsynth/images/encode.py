@@ -138,7 +138,8 @@ def _png(pixels: Pixels, settings: str, quality: int, profile: bytes | None) -> 
     info = PngImagePlugin.PngInfo()
     if settings:
         info.add_itxt(KEYWORD, settings)
-    return _save(pixels, "PNG", profile, pnginfo=info)
+    # The default, 6, takes twice as long for files that are one part in a hundred smaller.
+    return _save(pixels, "PNG", profile, pnginfo=info, compress_level=4)
 
 
 def _jpeg(pixels: Pixels, settings: str, quality: int, profile: bytes | None) -> bytes:  # noqa: ARG001
