@@ -258,7 +258,7 @@ def test_a_memory_limit_makes_tiles_that_a_replay_repeats(
 ) -> None:
     monkeypatch.setattr("texsynth.batch.tiles.BASE_BYTES", 0)
     assert run_cli(*command, "-o", "whole.png", *FLAGS).exit_code == 0
-    limited = run_cli(*command, "-o", "tiled.png", *FLAGS, "--memory-limit", "10MiB")
+    limited = run_cli(*command, "-o", "tiled.png", *FLAGS, "--memory-limit", "9MiB")
     assert limited.exit_code == 0, limited.stderr
     assert "tile: 64" in embedded_settings(Path("tiled.png"))
     assert "tile: null" in embedded_settings(Path("whole.png"))
@@ -310,7 +310,7 @@ def test_a_dry_run_forecasts_memory_and_tiles(
     (found,) = (json.loads(line) for line in run_cli(*command, "-n", "--json", *FLAGS).stdout.splitlines())
     assert (found["memory_bytes"] > 380 << 20, found["tile"]) == (True, None)
     monkeypatch.setattr("texsynth.batch.tiles.BASE_BYTES", 0)
-    tiled = run_cli(*command, "-n", *FLAGS, "--memory-limit", "10MiB")
+    tiled = run_cli(*command, "-n", *FLAGS, "--memory-limit", "9MiB")
     assert re.search(r"up to \d MiB, in tiles of 64 pixels, for cat.png", tiled.stderr), tiled.stderr
     hopeless = run_cli(*command, "-n", *FLAGS, "--memory-limit", "1MiB")
     assert hopeless.exit_code == 7

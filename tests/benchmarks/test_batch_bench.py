@@ -116,10 +116,12 @@ print(json.dumps(seen), file=sys.stderr)
 """
 
 
-@pytest.mark.benchmark(group="memory over a run of 400 files")
+@pytest.mark.benchmark(group="memory over a run of 800 files")
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks /proc for the memory in use")
 def test_memory_does_not_grow(benchmark: BenchmarkFixture, place: Path) -> None:
-    (place / "jobs.yaml").write_text("jobs: [{contents: photos, styles: [style.png, photos/000.png]}]")
+    (place / "jobs.yaml").write_text(
+        "jobs: [{contents: photos, styles: [style.png, photos/000.png, photos/001.png, photos/002.png]}]"
+    )
     command = [sys.executable, "-c", GROWTH, "batch", "jobs.yaml", "-o", str(place / "growth"), "-q"]
 
     def work() -> list[float]:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from texsynth.batch.memory import give_back
 from texsynth.errors import OutputError
 
 
@@ -50,6 +51,8 @@ class FileRaster:
     def write(self, rows: slice, columns: slice, values: Tensor) -> None:
         """As in `Canvas`, for float32. Raises OutputError when the disk is full."""
         self.write_raw(rows, columns, values[0].float().cpu().numpy())
+        # Pieces of that size are kept by the C library, and come to several times what is in use.
+        give_back()
 
     def write_raw(self, rows: slice, columns: slice, values: NDArray[Any]) -> None:
         """Fill a rectangle with values (C, h, w) of the type that is stored. Raises OutputError."""

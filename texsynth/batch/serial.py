@@ -18,7 +18,7 @@ AHEAD, BEHIND = 1, 1
 """Jobs that may be read before their turn, and that may be written; more would take memory for nothing."""
 
 
-TRIM_EVERY = 16
+TRIM_EVERY = 8
 """Jobs after which freed memory is returned to the system."""
 
 

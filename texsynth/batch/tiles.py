@@ -22,10 +22,10 @@ UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1
 BASE_BYTES = 380 << 20
 """Of the program, torch and `lite`, and of what convolutions need at any size; measured, as all of these."""
 
-PICTURE_BYTES = {"artistic": 64, "photo": 28}
+PICTURE_BYTES = {"artistic": 56, "photo": 34}
 """Per pixel of the picture, for what is kept of it whole while networks work."""
 
-FINISH_BYTES = {"artistic": 64, "photo": 100}
+FINISH_BYTES = {"artistic": 56, "photo": 60}
 """Per pixel of the picture after that; edge-aware finishing takes most."""
 
 COLOR_BYTES, PART_BYTES = 36, 48
@@ -34,7 +34,7 @@ COLOR_BYTES, PART_BYTES = 36, 48
 FEATURE_COPIES = {"artistic": 3.1, "photo": 3.6}
 """Features of level 1 that would take as much memory as the networks do at once."""
 
-SPILLED_BYTES = 200 << 20
+SPILLED_BYTES = 350 << 20
 """For the strips of pictures that are kept in files, read, written and encoded."""
 
 SPILLED_MASK_BYTES = 16
