@@ -147,7 +147,7 @@ def _sums(rows: Tensor, weight: Tensor | None) -> Moments:
     float32 products alone lose the covariance where the mean is large. So the rows are shifted by a rough
     mean, which float32 does without error for such features, summed in blocks, and shifted back in float64.
     """
-    dtype = torch.float64 if rows.dtype == torch.float64 else torch.float32
+    dtype = _sum_type(rows)
     weight = None if weight is None else weight.to(rows.device, dtype)
     shift = _shift(rows, weight)
     # MPS has no float64; elsewhere sums stay where they are, as a copy for every block would make it wait.
@@ -171,13 +171,24 @@ def _sums(rows: Tensor, weight: Tensor | None) -> Moments:
     return Moments(n, total + n * back, (outer + outer.T) / 2)
 
 
+def _sum_type(rows: Tensor) -> torch.dtype:
+    """The type that products of `rows` are added up in.
+
+    Maps for half-precision networks are rounded to that precision. Sums in float64 hardly depend on how a
+    picture is cut, so they round alike; those in float32 would let tiles show as other roundings.
+    """
+    halves = (torch.bfloat16, torch.float16)
+    exact = rows.dtype == torch.float64 or (rows.dtype in halves and rows.device.type != "mps")
+    return torch.float64 if exact else torch.float32
+
+
 def _shift(rows: Tensor, weight: Tensor | None) -> Tensor:
     """(C,) rough mean, from about 4,096 rows, of channels whose mean is large against their deviation.
 
     It is zero for the others: there the zeros behind a ReLU stay zeros. Shifted, they would be many equal
     terms, and equal terms round alike, to an error of 1e-6 of the sum.
     """
-    dtype = torch.float64 if rows.dtype == torch.float64 else torch.float32
+    dtype = _sum_type(rows)
     every = max(1, len(rows) // 4096)
     if weight is not None and not float(weight[::every].sum()) > 0:
         every = 1
