@@ -22,10 +22,10 @@ UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1
 BASE_BYTES = 380 << 20
 """Of the program, torch and `lite`, and of what convolutions need at any size; measured, as all of these."""
 
-PICTURE_BYTES = {"artistic": 56, "photo": 34}
+PICTURE_BYTES = {"artistic": 56, "photo": 42}
 """Per pixel of the picture, for what is kept of it whole while networks work."""
 
-FINISH_BYTES = {"artistic": 56, "photo": 60}
+FINISH_BYTES = {"artistic": 56, "photo": 70}
 """Per pixel of the picture after that; edge-aware finishing takes most."""
 
 COLOR_BYTES, PART_BYTES = 36, 48
