@@ -382,7 +382,7 @@ def test_memory_exit_code(place: Path, model: Path, monkeypatch: pytest.MonkeyPa
     def greedy(*args: object, **options: object) -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB")
 
-    monkeypatch.setattr("texsynth.batch.work.stylize_raster", greedy)
+    monkeypatch.setattr("texsynth.batch.transfer.stylize_raster", greedy)
     result = run_cli("stylize", "cat.png", "wave.png", "--model", model)
     assert result.exit_code == 7
     assert result.stderr == "texsynth: cat.png does not fit in memory; reduce it with --max-side\n"

@@ -32,7 +32,7 @@ from texsynth.batch.files import Made, written
 from texsynth.batch.run import Written
 from texsynth.images import Picture, write
 
-pytest_plugins = ("cli_fixtures",)
+pytest_plugins = ("cli_fixtures", "fault_fixtures")
 
 mounts = pytest.mark.skipif(not may_mount(), reason="needs mounts of its own")
 
@@ -42,18 +42,6 @@ COUNT = 12
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
     return make_reference(tmp_path_factory.mktemp("reference"), model, COUNT)
-
-
-@pytest.fixture
-def place(tmp_path: Path, reference: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return shutil.copytree(reference, tmp_path, dirs_exist_ok=True)
-
-
-@pytest.fixture
-def whole(reference: Path) -> dict[str, str]:
-    """What an undisturbed run makes."""
-    return hashes(reference / "whole")
 
 
 def completed(place: Path, model: Path, whole: dict[str, str], *flags: object) -> None:

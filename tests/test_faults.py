@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import threading
@@ -31,7 +30,7 @@ from texsynth.batch import resume, serial
 from texsynth.batch.files import Made, written
 from texsynth.batch.run import Written
 
-pytest_plugins = ("cli_fixtures",)
+pytest_plugins = ("cli_fixtures", "fault_fixtures")
 
 COUNT = 40
 
@@ -39,18 +38,6 @@ COUNT = 40
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
     return make_reference(tmp_path_factory.mktemp("reference"), model, COUNT, height=90, width=100)
-
-
-@pytest.fixture
-def place(tmp_path: Path, reference: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return shutil.copytree(reference, tmp_path, dirs_exist_ok=True)
-
-
-@pytest.fixture
-def whole(reference: Path) -> dict[str, str]:
-    """What an undisturbed run makes."""
-    return hashes(reference / "whole")
 
 
 def disturb(process: subprocess.Popen[str], rng: random.Random, kind: signal.Signals) -> str:

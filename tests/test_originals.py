@@ -49,7 +49,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def make_room(monkeypatch: pytest.MonkeyPatch, *, spilled: bool) -> None:
     """Work in the same tiles, in memory or in files."""
-    for module in ("originals", "work", "blend_work"):
+    for module in ("originals", "transfer"):
         monkeypatch.setattr(
             f"texsynth.batch.{module}.chosen_room", lambda *_, **__: Room(128, spilled=spilled)
         )

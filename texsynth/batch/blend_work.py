@@ -13,21 +13,20 @@ from torch import Tensor
 import texsynth
 from texsynth import presets
 from texsynth.batch.blend_plan import BlendJob, Ingredient, Recipe
-from texsynth.batch.files import Delivery, Made, as_text, memory_guard, read_input
+from texsynth.batch.files import Delivery, Made, as_text, read_input
 from texsynth.batch.machine import decided
-from texsynth.batch.originals import Content, finished, opened
-from texsynth.batch.plan import Input, file_seed
+from texsynth.batch.originals import Content
+from texsynth.batch.plan import Input
 from texsynth.batch.styles import measured
-from texsynth.batch.tiles import Room, chosen_room, halving
+from texsynth.batch.transfer import transferred
 from texsynth.errors import InputError
 from texsynth.images.picture import as_depth
 from texsynth.images.tensors import to_image, to_weight
 from texsynth.models.registry import Model, load_model
 from texsynth.ops.color import luma
-from texsynth.pipelines.progress import OnStep, part_of
-from texsynth.pipelines.rasters import Raster
+from texsynth.pipelines.progress import OnStep
 from texsynth.pipelines.regions import MIN_SHARE, fitted, label_masks, shared
-from texsynth.pipelines.stylize import FittedStyle, Part, stylize_raster
+from texsynth.pipelines.stylize import FittedStyle, Part
 from texsynth.records import BlendRecord, BlendStyle, Source, Versions
 from texsynth.settings import RunSettings, StylizeSettings
 from texsynth.strict_yaml import dump
@@ -132,35 +131,18 @@ def blend_content(
     job: BlendJob, content: Content, prepared: PreparedBlend, on_step: OnStep | None = None
 ) -> Made:
     """Blend one picture."""
-    run, settings = prepared.run, prepared.settings
-    with memory_guard(job.picture):
-        original = opened(job, content, run)
-        size = original.raster.size
-        room = content.room or chosen_room(
-            job.picture, size, prepared.model, settings, run, masks=masks_of(prepared)
-        )
-        rounds = _rounds(job, prepared, size)
-
-        def attempt(room: Room) -> Raster:
-            result = original.raster
-            for number, parts in enumerate(rounds):
-                result = stylize_raster(
-                    result,
-                    parts,
-                    prepared.model,
-                    settings,
-                    weight=original.weight,
-                    seed=file_seed(run.seed, job.picture.key),
-                    tile=room.tile,
-                    blank=original.blank,
-                    on_step=part_of(on_step, number, len(rounds)),
-                )
-            return result
-
-        result, room = halving(attempt, room, size, automatic=run.tile is None)
-        picture = finished(job, result, original)
-    text = dump(presets.as_tree(record_of(job, content.source, prepared, room.tile)))
-    return Made((Delivery(picture, job.output, text),), original.warnings)
+    made = transferred(
+        job,
+        content,
+        lambda size: _rounds(job, prepared, size),
+        prepared.model,
+        prepared.settings,
+        prepared.run,
+        masks=masks_of(prepared),
+        on_step=on_step,
+    )
+    text = dump(presets.as_tree(record_of(job, content.source, prepared, made.tile)))
+    return Made((Delivery(made.picture, job.output, text),), made.warnings)
 
 
 def masks_of(prepared: PreparedBlend) -> int:

@@ -22,7 +22,7 @@ from texsynth.records import Source
 from texsynth.settings import RunSettings, StylizeSettings
 
 LARGE_PIXELS = 1 << 24
-"""Results of so many pixels are written by strips; whatever memory there is, for their bytes depend on it."""
+"""Results of so many pixels are written by strips, even from memory: files shall not tell which it was."""
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,15 @@ import torch
 
 import texsynth
 from texsynth import presets
-from texsynth.batch.files import Delivery, Made, as_text, memory_guard
+from texsynth.batch.files import Delivery, Made, as_text
 from texsynth.batch.machine import decided
-from texsynth.batch.originals import Content, finished, opened
-from texsynth.batch.plan import Input, Job, file_seed
+from texsynth.batch.originals import Content
+from texsynth.batch.plan import Input, Job
 from texsynth.batch.styles import measured
-from texsynth.batch.tiles import Room, chosen_room, halving
+from texsynth.batch.transfer import transferred
 from texsynth.models.registry import Model, load_model
 from texsynth.pipelines.progress import OnStep
-from texsynth.pipelines.rasters import Raster
-from texsynth.pipelines.stylize import FittedStyle, stylize_raster
+from texsynth.pipelines.stylize import FittedStyle
 from texsynth.records import Source, StylizeRecord, Versions
 from texsynth.settings import RunSettings, StylizeSettings
 from texsynth.strict_yaml import dump
@@ -45,29 +44,11 @@ def prepare(style: Input, settings: StylizeSettings, run: RunSettings) -> Prepar
 
 def stylize_content(job: Job, content: Content, prepared: Prepared, on_step: OnStep | None = None) -> Made:
     """Stylize one picture."""
-    run, settings = prepared.run, prepared.settings
-    with memory_guard(job.picture):
-        original = opened(job, content, run)
-        room = content.room or chosen_room(job.picture, original.raster.size, prepared.model, settings, run)
-
-        def attempt(room: Room) -> Raster:
-            return stylize_raster(
-                original.raster,
-                prepared.style,
-                prepared.model,
-                settings,
-                weight=original.weight,
-                seed=file_seed(run.seed, job.picture.key),
-                tile=room.tile,
-                blank=original.blank,
-                on_step=on_step,
-            )
-
-        result, room = halving(attempt, room, original.raster.size, automatic=run.tile is None)
-        picture = finished(job, result, original)
-    run = run.model_copy(update={"tile": room.tile})
-    record = record_of(job, content.source, prepared.source, settings, run, prepared.model)
-    return Made((Delivery(picture, job.output, dump(presets.as_tree(record))),), original.warnings)
+    model, settings, run = prepared.model, prepared.settings, prepared.run
+    made = transferred(job, content, lambda _: [prepared.style], model, settings, run, on_step=on_step)
+    run = run.model_copy(update={"tile": made.tile})
+    record = record_of(job, content.source, prepared.source, settings, run, model)
+    return Made((Delivery(made.picture, job.output, dump(presets.as_tree(record))),), made.warnings)
 
 
 def record_of(
