@@ -22,7 +22,7 @@ from texsynth.training.closed_form_decoders import start_decoder, start_photo_de
 from texsynth.training.data import centre_crops, find_pictures, intensify, is_held_out, random_crops, to_image
 from texsynth.training.loop import LoopSettings, rate_factor
 from texsynth.training.metrics import cycle_error, explained_variance, reconstruction
-from texsynth.training.pack import to_unit_mean
+from texsynth.models.calibration import to_unit_mean
 from texsynth.training.teacher import gather, sample_positions
 
 
@@ -164,7 +164,7 @@ def test_unit_mean_changes_the_scale_but_not_the_function() -> None:
     from texsynth.models.registry import build_model
 
     data = crops(8)
-    before, after = tiny_tensors(), to_unit_mean(tiny_tensors(), data)
+    before, after = tiny_tensors(), to_unit_mean(tiny_tensors(), [to_image(data)])
     one, two, image = build_model("a", before), build_model("b", after), to_image(data)
     for level in (1, 2, 3, 4, 5):
         f, g = one.encoder(image, level)[-1], two.encoder(image, level)[-1]

@@ -104,13 +104,16 @@ class Encoder(nn.Module):
     def segment(self, x: Tensor, start: int, stop: int) -> Tensor:
         """Go from level `start` (0 is the image) to level `stop`, both reluL_1. Shapes (N, C, h, w)."""
         for block, index in conv_names(stop):
-            if (block, index) <= (start, 1):
-                continue
-            if index == 1 and block > 1:
-                x = max_pool(x)
-            conv = self.conv(block, index)
-            x = F.relu_(conv_reflect(x, conv.weight, conv.bias))
+            if (block, index) > (start, 1):
+                x = self.layer(x, block, index)
         return x
+
+    def layer(self, x: Tensor, block: int, index: int) -> Tensor:
+        """`convB_I` with its ReLU, after the pooling where it begins a block. Shapes (N, C, h, w)."""
+        conv = self.conv(block, index)
+        if index == 1 and block > 1:
+            x = max_pool(x)
+        return F.relu_(conv_reflect(x, conv.weight, conv.bias))
 
     def forward(self, image: Tensor, level: int = 5) -> list[Tensor]:
         """Features of levels 1..`level`.
