@@ -58,9 +58,13 @@ def double_model() -> Model:
     return build_model("double", tiny_tensors(), dtype=torch.float64)
 
 
-PARTS = [("encoder", level, encoder_reach(level)) for level in (1, 2, 3, 4, 5)]
-PARTS += [("autoencoder", level, autoencoder_reach(level)) for level in (1, 2, 3, 4, 5)]
-PARTS += [("photo", 4, photo_reach(tiny_model().photo_decoder()))]
+TINY = tiny_model()
+PARTS = [("encoder", level, encoder_reach(TINY.encoder, level)) for level in (1, 2, 3, 4, 5)]
+PARTS += [
+    ("autoencoder", level, autoencoder_reach(TINY.encoder, decoder))
+    for level, decoder in TINY.decoders.items()
+]
+PARTS += [("photo", 4, photo_reach(TINY.encoder, TINY.photo_decoder()))]
 
 
 def through(part: str, level: int, model: Model, image: Tensor) -> Tensor:
@@ -89,7 +93,8 @@ def test_a_halo_is_as_wide_as_the_network_looks_and_no_wider(part: str, level: i
 
 
 def test_tiles_with_halos_give_what_the_whole_gives_and_with_less_they_do_not() -> None:
-    model, level, reach = load_model("lite"), 3, autoencoder_reach(3)
+    model, level = load_model("lite"), 3
+    reach = autoencoder_reach(model.encoder, model.decoder(level))
     size = (2 * reach + 40, 3 * reach + 24)
     image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(3))
     errors = {}

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from texsynth.cli import app
 from texsynth.models.autoencoder import Decoder, PhotoDecoder
+from texsynth.models.calibration import to_unit_mean
 from texsynth.models.registry import load_model
 from texsynth.models.vgg import Encoder
 from texsynth.training.closed_form import cut_encoder, patches, refine_units, select_units
@@ -22,7 +23,6 @@ from texsynth.training.closed_form_decoders import start_decoder, start_photo_de
 from texsynth.training.data import centre_crops, find_pictures, intensify, is_held_out, random_crops, to_image
 from texsynth.training.loop import LoopSettings, rate_factor
 from texsynth.training.metrics import cycle_error, explained_variance, reconstruction
-from texsynth.models.calibration import to_unit_mean
 from texsynth.training.teacher import gather, sample_positions
 
 

@@ -94,7 +94,11 @@ class Forecast:
         """masks: number of parts that have one."""
         mode = settings.mode
         photo = mode == "photo"
-        halo = photo_reach(model.photo_decoder()) if photo else autoencoder_reach(max(settings.levels))
+        halo = (
+            photo_reach(model.encoder, model.photo_decoder())
+            if photo
+            else autoencoder_reach(model.encoder, model.decoder(max(settings.levels)))
+        )
         more = masks * PART_BYTES + settings.preserve_color * COLOR_BYTES
         features = FEATURE_COPIES[mode] * model.encoder.widths[0] * model.dtype.itemsize
         pixels = height * width

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from texsynth.models.vgg import conv_names, conv_reflect, input_widths
 from texsynth.transforms.affine import AffineMap
 
-
 Upsampling = Literal["bilinear", "nearest"]
 
 
@@ -27,7 +26,7 @@ class Decoder(nn.Module):
     """Mirror of the encoder from reluLEVEL_1: each convolution undoes one of the encoder's."""
 
     def __init__(self, widths: tuple[int, ...], level: int, upsampling: Upsampling = "bilinear") -> None:
-        """widths: of the encoder's blocks. level: 1..len(widths). upsampling: nearest in most published ones."""
+        """widths: of the encoder's blocks. level: 1..len(widths). upsampling: nearest in published ones."""
         super().__init__()
         self.widths, self.level, self.upsampling = widths, level, upsampling
         if upsampling == "nearest":
@@ -60,7 +59,7 @@ class Decoder(nn.Module):
 
         before: a map of x, folded into the convolution.
         """
-        x = _convolve(self.conv(block, index), x, before)
+        x = convolve(self.conv(block, index), x, before)
         if (block, index) == (1, 1):
             return x
         x = F.relu_(x)
@@ -141,12 +140,13 @@ class PhotoDecoder(nn.Module):
 
         before, before_finer: maps of the two, folded into their convolutions. Not yet rectified.
         """
-        skip = _convolve(self.conv(f"skip{level - 1}"), finer, before_finer)
-        up = _convolve(self.conv(f"up{level}"), x, before)
+        skip = convolve(self.conv(f"skip{level - 1}"), finer, before_finer)
+        up = convolve(self.conv(f"up{level}"), x, before)
         # What the fine levels pass on are the high frequencies, skip - upsample(pooled skip).
         return upsample(up - F.avg_pool2d(skip, 2) if level <= 3 else up) + skip
 
 
-def _convolve(conv: nn.Conv2d, x: Tensor, before: AffineMap | None) -> Tensor:
+def convolve(conv: nn.Conv2d, x: Tensor, before: AffineMap | None) -> Tensor:
+    """`conv`, with reflection padding where it is 3x3, of x (N, C, h, w) mapped by `before`."""
     weight, bias = before.fold(conv.weight, conv.bias) if before else (conv.weight, conv.bias)
     return conv_reflect(x, weight, bias) if conv.kernel_size == (3, 3) else F.conv2d(x, weight, bias)

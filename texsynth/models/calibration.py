@@ -1,4 +1,4 @@
-"""Rescale an encoder to unit mean activation, as the style-transfer literature does (Gatys et al. 2015, 2016)."""
+"""Rescale an encoder to unit mean activation, as style transfer does (Gatys et al. 2015)."""
 
 from __future__ import annotations
 

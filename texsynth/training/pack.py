@@ -13,6 +13,7 @@ from texsynth.models.autoencoder import PhotoDecoder
 from texsynth.models.calibration import to_unit_mean
 from texsynth.models.registry import Model, build_model
 from texsynth.models.vgg import Encoder
+from texsynth.models.wavelets import WaveDecoder
 from texsynth.models.weights import collect, read_weights, record_hash, write_weights
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, random_crops, to_image
 from texsynth.training.metrics import cycle_error, explained_variance, reconstruction
@@ -28,7 +29,7 @@ def evaluate(model: Model, data: Path, teacher: Path, side: int = 256) -> dict[s
     test = centre_crops(load_pictures(find_pictures(data / "photos", held_out=True), side), side)
     pictures = load_pictures(find_pictures(data, held_out=False), 160)
     fit = random_crops(pictures, 768, 128, torch.Generator().manual_seed(7))
-    encoder = model.encoder
+    encoder = model.vgg()
     table: dict[str, dict[str, float]] = {"pictures": {"held out": float(len(test))}}
     scores = explained_variance(encoder, load_teacher(teacher), fit, test)
     table["explained variance"] = {str(level): value for level, value in scores.items()}
@@ -48,7 +49,7 @@ def evaluate(model: Model, data: Path, teacher: Path, side: int = 256) -> dict[s
     return table
 
 
-def _photo(decoder: PhotoDecoder, encoder: Encoder, image: Tensor) -> Tensor:
+def _photo(decoder: PhotoDecoder | WaveDecoder, encoder: Encoder, image: Tensor) -> Tensor:
     out: Tensor = decoder(encoder(image, len(decoder.widths)))
     return out
 

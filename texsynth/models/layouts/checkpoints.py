@@ -39,10 +39,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "does not exist"
         raise ModelError(f"{path} {kind}; give the checkpoint files of one model")
-    if path.suffix == ".safetensors":
-        found = read_weights(path)[0]
-    else:
-        found = _state_dict(_unpickled(path), path)
+    own = path.suffix == ".safetensors"
+    found = read_weights(path)[0] if own else _state_dict(_unpickled(path), path)
     for key, value in found.items():
         if not value.is_floating_point() or not bool(value.isfinite().all()):
             raise ModelError(f"{path}: {key} has values that are no finite numbers; download the file again")
@@ -57,8 +55,7 @@ def identify(path: Path, tensors: dict[str, Tensor]) -> Piece:
         shown = ", ".join(keys[:SHOWN]) + (", …" if len(keys) > SHOWN else "")
         raise ModelError(
             f"{path} is of no layout that texsynth reads (it holds {shown or 'no tensors'}); give files of "
-            "vgg_normalised, torchvision's vgg19, PytorchWCT, pytorch-AdaIN, WCT2, Collaborative-Distillation "
-            "or texsynth"
+            "vgg_normalised, torchvision, PytorchWCT, pytorch-AdaIN, WCT2 or Collaborative-Distillation"
         )
     return Piece(path, form, form.renamed(tensors), len(tensors) > 2 * len(form.names))
 

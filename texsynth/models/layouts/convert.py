@@ -10,14 +10,16 @@ from pathlib import Path
 from torch import Tensor
 
 from texsynth.errors import ModelError
-from texsynth.models.layouts.assembly import Assembled, sequential, torchvision
 from texsynth.models.layouts.checkpoints import Piece, identify, read_checkpoint, source
+from texsynth.models.layouts.families import Assembled, distilled, sequential, torchvision, wavelets
 from texsynth.models.registry import build_model
 from texsynth.models.weights import PARTS, read_weights
 
 FAMILIES: dict[str, Callable[[list[Piece]], Assembled]] = {
     "sequential": sequential,
     "torchvision": torchvision,
+    "distilled": distilled,
+    "wavelets": wavelets,
 }
 """What makes a model of the files of a family."""
 
@@ -31,7 +33,7 @@ class Converted:
     name: str
     """Of the model when the user gives none."""
     tensors: dict[str, Tensor]
-    """`encoder.*`, `decoderL.*`, `photo.*`, float32 on the CPU."""
+    """`encoder.*` or `encoderL.*`, `decoderL.*`, `photo.*`, float32 on the CPU."""
     header: dict[str, str]
     """Where it comes from: layout, sources with their SHA-256, licence where it is known."""
 

@@ -13,10 +13,10 @@ from typing import Literal
 
 from torch import Tensor
 
-from texsynth.models.vgg import LEVELS, conv_names
+from texsynth.models.vgg import BLOCKS, LEVELS, conv_names
 
 PREPROCESSING = "preprocessing"
-"""Our name for the 1x1 convolution in front of an encoder, which brings RGB in [0, 1] to the network's input."""
+"""Our name for the 1x1 convolution that brings RGB in [0, 1] to what a network was trained on."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,39 @@ TORCHVISION = Form(
 )
 """`torchvision.models.vgg19`, whole or its `features` alone."""
 
+
+def _distilled(level: int) -> tuple[Form, Form]:
+    """Of MingSun-Tse/Collaborative-Distillation (model_cd.py, model_kd2sd.py), one network for each level.
+
+    The 1x1 convolutions to and from the widths of VGG-19 were of use in training alone.
+    """
+    convs = conv_names(level)
+    encoder = {"conv0": PREPROCESSING} | {f"conv{b}{i}": f"conv{b}_{i}" for b, i in convs}
+    decoder = {f"conv{b}{i}": f"inv{b}_{i}" for b, i in convs[::-1]}
+    return (
+        Form("distilled", "encoder", level, encoder, r"conv\d1_aux"),
+        Form("distilled", "decoder", level, decoder, r"aux\d1"),
+    )
+
+
+def _wavelets() -> tuple[Form, ...]:
+    """Of clovaai/WCT2 (model.py); the filters of the wavelets are in the files too."""
+    level, bands = 4, "(LL|LH|HL|HH)"
+    convs = conv_names(level)
+    encoder = {"conv0": PREPROCESSING} | {f"conv{b}_{i}": f"conv{b}_{i}" for b, i in convs}
+    summed = {f"conv{b}_{i}": f"inv{b}_{i}" for b, i in convs[::-1]}
+    joining = {f"conv{b}_{BLOCKS[b - 1]}" for b in range(1, level)}
+    concatenated = {f"{name}_2" if name in joining else name: ours for name, ours in summed.items()}
+    return (
+        Form("wavelets", "encoder", level, encoder, rf"pool\d\.{bands}"),
+        Form("wavelets", "decoder", level, summed, rf"recon_block\d\.{bands}"),
+        Form("wavelets", "decoder", level, concatenated, rf"recon_block\d\.{bands}"),
+    )
+
+
 FORMS = (
     *(form for level in LEVELS for form in _sequential(level)),
     TORCHVISION,
+    *(form for level in LEVELS for form in _distilled(level)),
+    *_wavelets(),
 )
