@@ -40,7 +40,7 @@ def sequential_encoder(level: int, *, whole: bool = False) -> nn.Sequential:
 
 def up_to(network: nn.Sequential, level: int) -> nn.Sequential:
     """The part of an encoder that gives reluLEVEL_1."""
-    return network[: [1, *(4, 11, 18, 31, 44)][level]]
+    return nn.Sequential(*list(network)[: (4, 11, 18, 31, 44)[level - 1]])
 
 
 def sequential_decoder(level: int) -> nn.Sequential:
@@ -85,7 +85,8 @@ def named(convs: dict[str, nn.Module]) -> nn.Module:
 def run_conv(network: nn.Module, name: str, x: Tensor) -> Tensor:
     conv = network.get_submodule(name)
     assert isinstance(conv, nn.Conv2d)
-    return conv(F.pad(x, (1, 1, 1, 1), mode="reflect")) if conv.kernel_size == (3, 3) else conv(x)
+    x = F.pad(x, (1, 1, 1, 1), mode="reflect") if conv.kernel_size == (3, 3) else x
+    return F.conv2d(x, conv.weight, conv.bias)
 
 
 class Distilled:
@@ -178,11 +179,8 @@ class Wavelets:
                 parts = {"LL": x, **bands[block - 1]}
                 kernels, count = haar_kernels(x.shape[1]), x.shape[1]
                 full = [F.conv_transpose2d(v, kernels[k], stride=2, groups=count) for k, v in parts.items()]
-                x = (
-                    torch.cat([*full, originals[block - 1]], 1)
-                    if self.option == "cat5"
-                    else sum(full, x.new_zeros(1))
-                )
+                cat5 = self.option == "cat5"
+                x = torch.cat([*full, originals[block - 1]], 1) if cat5 else torch.stack(full).sum(0)
             x = run_conv(self.decoder, self._name(block, index), x)
             x = x if (block, index) == (1, 1) else F.relu(x)
         return x

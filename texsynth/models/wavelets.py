@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from texsynth.models.autoencoder import convolve, upsample
-from texsynth.models.vgg import BLOCKS, conv_names, input_widths
+from texsynth.models.vgg import BLOCKS, conv_names, conv_reflect, input_widths
 from texsynth.transforms.affine import AffineMap
 
-BANDS = 4
+_SIGNS = ((1, 1, 1, 1), (-1, 1, -1, 1), (-1, -1, 1, 1), (1, -1, -1, 1))
+_PIXELS = ((0, 0), (0, 1), (1, 0), (1, 1))
+
+BANDS = len(_SIGNS)
 """LL, LH, HL and HH: low or high down the columns, then along the rows."""
 
-_HAAR = ((1, 1, 1, 1), (-1, 1, -1, 1), (-1, -1, 1, 1), (1, -1, -1, 1))
-"""Twice the weights of the four pixels of a block in each band."""
 
+def pool(x: Tensor, band: int) -> Tensor:
+    """One band, 0..3, of every 2x2 block; all are an orthogonal transform.
 
-def pool(x: Tensor) -> Tensor:
-    """Bands of every 2x2 block, an orthogonal transform. x: (N, C, 2h, 2w). Returns (N, C, 4, h, w)."""
-    blocks = F.pixel_unshuffle(x, 2).unflatten(1, (-1, BANDS))
-    return torch.einsum("kp,ncphw->nckhw", x.new_tensor(_HAAR) / 2, blocks)
-
-
-def unpool(bands: Tensor) -> list[Tensor]:
-    """Every band at full size on its own; their sum is what was pooled.
-
-    bands: (N, C, 4, h, w). Returns four times (N, C, 2h, 2w).
+    x: (N, C, 2h, 2w). Returns (N, C, h, w).
     """
-    weights = bands.new_tensor(_HAAR)[:, :, None, None] / 2
-    alone = [band[:, :, None] * weights[k] for k, band in enumerate(bands.unbind(2))]
-    return [F.pixel_shuffle(blocks.flatten(1, 2), 2) for blocks in alone]
+    out = x[..., ::2, ::2] * (_SIGNS[band][0] / 2)
+    for sign, (row, column) in zip(_SIGNS[band][1:], _PIXELS[1:], strict=True):
+        out.add_(x[..., row::2, column::2], alpha=sign / 2)
+    return out
+
+
+def unpool(pooled: Tensor, band: int) -> Tensor:
+    """What a band adds to the picture; all four are what was pooled. The shapes of `pool`, the other way."""
+    half, out = pooled / 2, F.interpolate(pooled, scale_factor=2)
+    for sign, (row, column) in zip(_SIGNS[band], _PIXELS, strict=True):
+        out[..., row::2, column::2] = sign * half
+    return out
 
 
 class WaveDecoder(nn.Module):
@@ -79,11 +81,12 @@ class WaveDecoder(nn.Module):
         maps = maps or {}
         x, before = features[-1], maps.get(len(self.widths))
         for block, index in self.names:
+            conv = self.conv(block, index)
             if self._joins(block, index):
-                own = maps.get(block)
-                finer = features[block - 1]
-                x = self._joined(x, own(finer) if own else finer)
-            x, before = convolve(self.conv(block, index), x, before), None
+                own, finer = maps.get(block), features[block - 1]
+                x = _convolve_all(conv, self._joined(x, own(finer) if own else finer))
+            else:
+                x, before = convolve(conv, x, before), None
             x = x if (block, index) == (1, 1) else F.relu_(x)
         return x
 
@@ -91,10 +94,22 @@ class WaveDecoder(nn.Module):
         """Whether this convolution, the first of its block on the way back, reads unpooled features."""
         return block < len(self.widths) and index == BLOCKS[block - 1]
 
-    def _joined(self, x: Tensor, finer: Tensor) -> Tensor:
+    def _joined(self, x: Tensor, finer: Tensor) -> Iterator[Tensor]:
         """Unpool x as the low band, (N, C, h, w), with the high bands of `finer`, (N, C, 2h, 2w)."""
-        low = upsample(x, "nearest") / 2
         if not self.concatenated:
             # All high bands together are what pooling loses.
-            return low + (finer - upsample(F.avg_pool2d(finer, 2), "nearest"))
-        return torch.cat([low, *unpool(pool(finer))[1:], finer], 1)
+            yield unpool(x, 0).add_(finer).sub_(upsample(F.avg_pool2d(finer, 2), "nearest"))
+            return
+        yield unpool(x, 0)
+        for band in range(1, BANDS):
+            yield unpool(pool(finer, band), band)
+        yield finer
+
+
+def _convolve_all(conv: nn.Conv2d, parts: Iterator[Tensor]) -> Tensor:
+    """`conv` of all `parts` in a row as channels, each (N, conv's outputs, h, w), one at a time in memory."""
+    weights = iter(conv.weight.split(len(conv.weight), 1))
+    out = conv_reflect(next(parts), next(weights), conv.bias)
+    for weight in weights:
+        out += conv_reflect(next(parts), weight, None)
+    return out

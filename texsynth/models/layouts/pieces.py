@@ -69,10 +69,14 @@ def decoder_state(piece: Piece, encoder: Piece, widths: tuple[int, ...]) -> dict
         raise ModelError(misfit(piece)) from error
     if decoder.widths != widths[:level]:
         raise ModelError(
-            f"{piece.path} is for features of {decoder.widths[-1]} channels and {encoder.path} gives "
-            f"{widths[level - 1]}, or inner widths differ; give the files of one model"
+            f"{piece.path} has the widths {_listed(decoder.widths)} and {encoder.path} has "
+            f"{_listed(widths[:level])}; give the files of one model"
         )
     return state
+
+
+def _listed(widths: tuple[int, ...]) -> str:
+    return ", ".join(map(str, widths))
 
 
 def misfit(piece: Piece) -> str:
