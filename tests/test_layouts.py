@@ -31,9 +31,11 @@ from texsynth.models.registry import Model, build_model
 from texsynth.models.vgg import Encoder
 from texsynth.models.wavelets import BANDS, pool, unpool
 from texsynth.models.weights import file_hash, part, write_weights
+from texsynth.pipelines.statistics import synthesize
 from texsynth.pipelines.stylize import fit_style, measure, stylize
-from texsynth.settings import DescentSettings, StylizeSettings
+from texsynth.settings import DescentSettings, OptimizeSettings, StylizeSettings
 from texsynth.shipped import shipped
+from texsynth.texture.source import Exemplar
 from texsynth.transforms.affine import AffineMap
 
 TEACHER = Path(__file__).parents[2] / "shared" / "teacher"
@@ -264,6 +266,9 @@ def test_one_level_of_small_networks_serves_cards_blends_and_styles(tmp_path: Pa
         paths += [saved(tmp_path / f"e{n}.pth", level.encoder), saved(tmp_path / f"d{n}.pth", level.decoder)]
     found = convert(paths)
     assert model_of(found).encoder.widths == (7, *WIDTHS[1:3])
+    for ask in (lambda: model_of(found).decoder(2), model_of(found).photo_decoder, model_of(found).vgg):
+        with pytest.raises(ModelError, match="use"):
+            ask()
     weights = tmp_path / "ckd.safetensors"
     write_weights(weights, found.tensors, found.header)
     content, style = (make_picture(tmp_path / f"{k}.png", seed=k) for k in (1, 2))
@@ -306,6 +311,17 @@ def test_descent_follows_the_encoders_of_the_levels(tmp_path: Path) -> None:
         return float((own - style.moments[1].second).norm())
 
     assert gap(stylize(content, style, model, settings)) < 0.5 * gap(content)
+
+
+@pytest.mark.parametrize("size", [(70, 90), (33, 47)])
+def test_textures_are_optimized_with_encoders_that_end_sooner(tmp_path: Path, size: tuple[int, int]) -> None:
+    small = convert([saved(tmp_path / "vgg_normalised_conv2_1.pth", sequential_encoder(2))])
+    waved = convert([saved(tmp_path / f"{k}.pth", s) for k, s in enumerate(Wavelets("sum").states())])
+    for found in (small, waved):
+        model, rng = model_of(found), torch.Generator().manual_seed(0)
+        settings = OptimizeSettings(noise_iterations=2)
+        made, _ = synthesize(size, [Exemplar(waves(70, 90))], model, settings, rng, wrap=False)
+        assert made.shape[2:] == size
 
 
 def test_our_own_files_pass_unchanged(tmp_path: Path) -> None:

@@ -44,19 +44,19 @@ class Model:
         if isinstance(self.photo, WaveDecoder):
             raise ModelError(f"model {self.name} is for photographs alone; use it with --photo")
         if level not in self.decoders:
-            raise ModelError(
-                f"model {self.name} has no decoder for level {level}; "
-                f"train it with `texsynth train decoder --level {level}`"
-            )
+            raise ModelError(self._lacks(f"decoder for level {level}", f"--level {level}"))
         return self.decoders[level]
 
     def photo_decoder(self) -> PhotoDecoder | WaveDecoder:
         """Decoder with skips. Raises ModelError when the model has none."""
         if self.photo is None:
-            raise ModelError(
-                f"model {self.name} has no photo decoder; train it with `texsynth train decoder --photo`"
-            )
+            raise ModelError(self._lacks("photo decoder", "--photo"))
         return self.photo
+
+    def _lacks(self, what: str, option: str) -> str:
+        if isinstance(self.encoder, LevelEncoders):
+            return f"model {self.name} has no {what}, and none can be trained for it; use another model"
+        return f"model {self.name} has no {what}; train it with `texsynth train decoder {option}`"
 
 
 def build_model(
