@@ -16,7 +16,7 @@ from torch import Tensor
 
 import texsynth
 from texsynth.batch.files import as_text, memory_guard, read_input, refuse_transparent
-from texsynth.batch.machine import decided
+from texsynth.batch.machine import equipped
 from texsynth.batch.plan import Input
 from texsynth.batch.tiles import style_tile
 from texsynth.errors import InputError, OutputError, UsageError
@@ -24,7 +24,7 @@ from texsynth.images import Picture, store
 from texsynth.images.encode import flattened
 from texsynth.images.picture import Pixels, as_depth
 from texsynth.images.tensors import fit_within, to_image, to_weight
-from texsynth.models.registry import Model, load_model
+from texsynth.models.registry import Model
 from texsynth.pipelines.stylize import measure
 from texsynth.records import Source
 from texsynth.settings import RunSettings
@@ -58,8 +58,7 @@ def make_card(inputs: Sequence[Input], run: RunSettings, style_scale: float) -> 
     style_scale: every picture is resized by this factor first. Raises InputError for a picture that cannot
     be read, ModelError, and UsageError when features overflow the number type.
     """
-    run, device, dtype = decided(run)
-    model = load_model(run.model, device, dtype)
+    run, model = equipped(run)
     total = {level: Moments.empty(width) for level, width in enumerate(model.encoder.widths, 1)}
     sources: list[Source] = []
     warnings: list[str] = []

@@ -160,12 +160,10 @@ def foresight(
     run: RunSettings, settings: Callable[[J], StylizeSettings], masks: int = 0
 ) -> Callable[[J], Prospect]:
     """A forecast of the memory for any stylized job. masks: number of parts that have one."""
-    from texsynth.batch.machine import decided
+    from texsynth.batch.machine import equipped
     from texsynth.batch.originals import foreseen
-    from texsynth.models.registry import load_model
 
-    run, device, dtype = decided(run)
-    model = load_model(run.model, device, dtype)
+    run, model = equipped(run)
     return lambda job: foreseen(job, model, settings(job), run, masks)
 
 
