@@ -69,10 +69,11 @@ class Part:
             return weight if self.mask is None else self.mask
         return self.mask * weight
 
-    def map(self, content: Moments, settings: StylizeSettings, level: int) -> AffineMap:
-        """The map of a level that it has, for a region with the moments `content`."""
+    def map(self, content: Moments, settings: StylizeSettings, level: int, device: torch.device) -> AffineMap:
+        """The map of a level that it has, for a region with the moments `content`. device: of features."""
         styles, weights = zip(*self._at(level), strict=True)
-        return fit_mix(settings.transform, content, styles, weights).lerp(_strength(settings, level))
+        found = fit_mix(settings.transform, content, styles, weights, device)
+        return found.lerp(_strength(settings, level))
 
     def _at(self, level: int) -> list[tuple[Moments, float]]:
         pairs = zip(self.styles, self.weights, strict=True)
@@ -259,7 +260,7 @@ class Task:
         weights = dict.fromkeys(levels, part.counted(self.weight))
 
         def fit(level: int, own: Moments) -> AffineMap:
-            return part.map(own, self.settings, level)
+            return part.map(own, self.settings, level, self.model.device)
 
         return codec.transferred(image, weights, fit, self.tile, self.blank, on_step)
 
