@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -135,6 +136,7 @@ def bench(
     screen = Screen(quiet, verbose, as_json)
     with screen.progress(len(plan.sizes) * sum(len(case.stages) for case in cases), "stages") as bar:
         report = measure(plan, cases, bar)
+    _note_load(screen, report.hardware)
     if output is not None:
         store(document(report).encode(), output, force=force)
     if as_json:
@@ -148,6 +150,13 @@ def bench(
     if report.interrupted:
         screen.note("interrupted; what was measured until then is shown")
         raise typer.Exit(INTERRUPTED)
+
+
+def _note_load(screen: Screen, hardware: Mapping[str, Any]) -> None:
+    """Say when other programs kept the processor busy as the run began."""
+    load, cores = hardware["load"], hardware["usable_cores"] or hardware["cores"]
+    if load is not None and cores and load > cores / 2:
+        screen.note(f"the load of {cores} cores was {load:.1f} before this began, so times may be too long")
 
 
 def _check_output(output: Path | None, *, force: bool) -> None:
