@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import time
 from collections.abc import Callable
@@ -40,9 +39,11 @@ def seconds_of(work: Callable[[], object], device: torch.device, repeat: int) ->
 
 
 def peak_of(work: Callable[[], object], device: torch.device) -> Peak | None:
-    """Memory of one more call; None where it cannot be measured."""
+    """Memory of one more call; None where it cannot be measured.
+
+    On CPUs within a few MiB: the system counts pages for each processor on its own.
+    """
     synchronize(device)
-    gc.collect()
     if device.type == "cuda":
         return _cuda_peak(work, device)
     return _resident_peak(work) if device.type == "cpu" else None

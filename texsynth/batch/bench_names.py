@@ -58,13 +58,13 @@ FULL_WIDTH = ("artistic-with-style", *PUBLISHED)
 
 
 def chosen(wanted: Sequence[str]) -> tuple[str, ...]:
-    """Stages by their names or by how these begin: `fit` and `fit-ift` stand for all that start with them.
+    """Stages by name; what is no name but begins some, as `fit` and `fit-ift`, stands for all of these.
 
     Raises UsageError for what is no stage.
     """
     found: set[str] = set()
     for name in wanted:
-        these = {stage for stage in NAMES if stage == name or stage.startswith(f"{name}-")}
+        these = {name} & set(NAMES) or {stage for stage in NAMES if stage.startswith(f"{name}-")}
         if not these:
             raise UsageError(f"unknown stage {name!r}{nearest(name, {*NAMES, *_beginnings()})}")
         found |= these
