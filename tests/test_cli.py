@@ -61,7 +61,8 @@ LIGHT = [
     "stylize a b --strength 7", "stylize a b --bogus", "stylize a b --model x", "replay --help",
     "doctor --help", "nosuch", "stylize a.png b.png", "expand --help", "tile --help", "expand a.png --size 3",
     "expand a.png --method magic", "expand a.png", "tile a.png -p fast", "replay a.png",
-    "batch --help", "batch a.yaml", "batch a.yaml --shard 3/2",
+    "batch --help", "batch a.yaml", "batch a.yaml --shard 3/2", "bench --help", "bench --stage fitt",
+    "bench --size 3", "bench --model x",
 ]  # fmt: skip
 
 

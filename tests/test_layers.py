@@ -9,7 +9,7 @@ from pathlib import Path
 import texsynth
 
 ROOT = Path(texsynth.__file__).parent
-ROWS = ("cli", "batch", "pipelines", "training", "models", "transforms texture", "ops images",
+ROWS = ("cli", "batch", "reference", "pipelines", "training", "models", "transforms texture", "ops images",
         "presets explain strict_yaml records settings errors device")  # fmt: skip
 RANK = {name: -row for row, names in enumerate(ROWS) for name in names.split()}
 HOMES = {"PIL": "images", "imagecodecs": "images", "tifffile": "images", "pyvips": "images", "typer": "cli",
@@ -39,7 +39,6 @@ def is_module(package: str | None, name: str) -> bool:
 MODULES = {
     ".".join(p.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): p
     for p in ROOT.rglob("*.py")
-    if "reference" not in p.parts
 }
 
 
