@@ -162,35 +162,22 @@ def test_a_stopped_run_goes_on_bit_for_bit_with_any_workers(
 
 
 def test_a_killed_run_goes_on_bit_for_bit(model: Path, pictures: Path, tmp_path: Path) -> None:
-    whole = run_of(model, pictures, tmp_path / "whole", 1, steps=40)
+    whole = run_of(model, pictures, tmp_path / "whole", 1, steps=120)
     train(whole)
     folder = tmp_path / "killed"
-    call = [
-        "train",
-        "decoder",
-        folder,
-        "--model",
-        model,
-        "--data",
-        pictures,
-        "--level",
-        1,
-        "--steps",
-        40,
-        *FLAGS,
-    ]
-    process = start(*call, "--workers", 2)
-    until(
-        lambda: (folder / "decoder1.csv").exists() and len((folder / "decoder1.csv").read_text().split()) > 4
-    )
+    log = folder / "decoder1.csv"
+    call = ["train", "decoder", folder, "--model", model, "--data", pictures, "--level", 1, *FLAGS]
+    process = start(*call, "--steps", 120, "--workers", 2)
+    until(lambda: log.exists() and len(log.read_text().splitlines()) > 4)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     assert not (folder / "decoder1.safetensors").exists()
-    process = start(*call, "--resume")
-    assert process.wait() == 0
+    process = start(*call, "--steps", 120, "--resume")
+    process.communicate()
+    assert process.returncode == 0
     assert same_weights(whole.out, folder / "decoder1.safetensors")
-    with (folder / "decoder1.csv").open() as file:
-        assert [row["step"] for row in csv.DictReader(file)] == [str(k) for k in range(40)]
+    with log.open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == [str(k) for k in range(120)]
 
 
 def test_ctrl_c_ends_the_workers_without_a_word_from_them(

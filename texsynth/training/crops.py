@@ -174,15 +174,16 @@ def _stack(samples: Sequence[Sample]) -> Sample:
 
 @contextmanager
 def _ctrl_c_is_ours() -> Iterator[None]:
-    """Processes started inside never hear Ctrl-C: they inherit the mask, and we end them."""
-    if not hasattr(signal, "pthread_sigmask"):
+    """Processes started inside never hear Ctrl-C, since what is ignored stays so in them; we end them."""
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # outside the main thread signals are the caller's business
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
 
 
 def held_out_crops(pictures: Pictures, size: int, count: int) -> Tensor:
