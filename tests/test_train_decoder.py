@@ -210,11 +210,11 @@ def start(*arguments: object, start_new_session: bool = False) -> subprocess.Pop
 
 def until(condition: object) -> None:
     assert callable(condition)
-    for _ in range(1200):
+    for _ in range(3000):
         if condition():
             return
         time.sleep(0.1)
-    pytest.fail("waited for two minutes")
+    pytest.fail("waited for five minutes")
 
 
 def group_lives(group: int) -> bool:

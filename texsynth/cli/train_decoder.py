@@ -34,7 +34,7 @@ def decoder(
     data: Data,
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[RUN]", help="Folder of the run. Default with --model: MODEL-decoders."),
+        typer.Argument(metavar="RUN", help="Folder of the run. Default with --model: MODEL-decoders."),
     ] = None,
     model: Annotated[
         str | None,

@@ -46,9 +46,9 @@ def _panel(
 ) -> list[str]:
     series = {member: _points(rows, member, log) for member in members}
     values = [y for points in series.values() for _, y in points] or [0.0]
-    steps = [x for points in series.values() for x, _ in points] or [0.0]
-    low, high, last = min(values), max(values), max(*steps, 1.0)
-    margin = 0.05 * (high - low) or 0.5
+    steps = [x for row in rows if math.isfinite(x := _number(row.get("step")))]
+    low, high, last = min(values), max(values), max([*steps, 1.0])
+    margin = max(0.05 * (high - low), 0.02)  # or a constant would look like its rounding errors
     low, high = low - margin, high + margin
 
     def place(x: float, y: float) -> str:
@@ -66,7 +66,8 @@ def _panel(
         colour = COLOURS[k % len(COLOURS)]
         corners = " ".join(place(x, y) for x, y in points)
         out.append(f'<polyline points="{corners}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        out.append(_text(WIDTH - RIGHT - 8, top + 16 + 15 * k, member, "end", colour))
+        if len(series) > 1:
+            out.append(_text(WIDTH - RIGHT - 8, top + 16 + 15 * k, member, "end", colour))
     return out
 
 
