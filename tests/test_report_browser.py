@@ -10,9 +10,10 @@ import pytest
 from browser_helpers import check_contrast
 from nets import waves
 
-from texsynth.batch.candidates import candidates
-from texsynth.batch.evaluate import PAGE, evaluate, write
-from texsynth.batch.evaluation import Plan
+from texsynth.batch.evaluation.comparison import PAGE, write
+from texsynth.batch.evaluation.expand.bench import evaluate
+from texsynth.batch.evaluation.expand.candidates import candidates
+from texsynth.batch.evaluation.expand.findings import Plan
 from texsynth.batch.plan import find_inputs
 from texsynth.images import write as write_picture
 from texsynth.images.tensors import to_picture

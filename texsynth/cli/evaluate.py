@@ -15,7 +15,7 @@ from texsynth.cli.values import given, run_settings
 from texsynth.errors import TexsynthError
 
 if TYPE_CHECKING:
-    from texsynth.batch.scores import Summary
+    from texsynth.batch.evaluation.expand.scores import Summary
 
 app = typer.Typer(
     no_args_is_help=True, help="Compare methods on the same pictures, in figures and side by side."
@@ -93,9 +93,10 @@ def expand(
 
     texsynth evaluate expand textures/ --crop 128 -o comparison
     """
-    from texsynth.batch.candidates import candidates
-    from texsynth.batch.evaluate import PAGE, check_target, choose, evaluate, write
-    from texsynth.batch.evaluation import Plan
+    from texsynth.batch.evaluation.comparison import PAGE, check_target, write
+    from texsynth.batch.evaluation.expand.bench import choose, evaluate
+    from texsynth.batch.evaluation.expand.candidates import candidates
+    from texsynth.batch.evaluation.expand.findings import Plan
     from texsynth.batch.plan import find_inputs
     from texsynth.presets import resolve
     from texsynth.settings import ExpandSettings
