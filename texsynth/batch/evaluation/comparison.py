@@ -14,6 +14,7 @@ from texsynth.batch.evaluation.findings import B, Candidate, Cell, Evaluation
 from texsynth.batch.evaluation.report import page
 from texsynth.batch.evaluation.table import table
 from texsynth.batch.files import make_folder, read_input, refuse_transparent
+from texsynth.batch.plan import Input
 from texsynth.batch.run import BUG
 from texsynth.errors import InputError, OutputError, TexsynthError
 from texsynth.images.tensors import to_weight
@@ -132,7 +133,7 @@ def write(evaluation: Evaluation[Any], folder: Path, *, force: bool) -> None:
     images.store(page(evaluation).encode(), folder / PAGE, force=force)
 
 
-def read_opaque(item: Itemnput, run: RunSettings, what: str) -> tuple[images.Picture, Source]:
+def read_opaque(item: Input, run: RunSettings, what: str) -> tuple[images.Picture, Source]:
     """A picture and where it is from. what: how messages call its like. Raises InputError."""
     picture, source = read_input(item, run)
     refuse_transparent(item, picture)
