@@ -42,12 +42,12 @@ def table(evaluation: Evaluation[Any]) -> str:
         **evaluation.found(),
         f"{evaluation.word}s": [_subject(subject) for subject in evaluation.subjects],
     }
-    return json.dumps(_finite(facts), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+    return json.dumps(_writable(facts), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
 def _subject(subject: Subject[Any]) -> dict[str, object]:
     return {
-        "name": as_text(subject.name),
+        "name": subject.name,
         **subject.facts(),
         "error": subject.error or None,
         "results": [_cell(cell) for cell in subject.cells],
@@ -64,9 +64,12 @@ def _cell(cell: Cell[Any]) -> dict[str, object]:
     }
 
 
-def _finite(value: Any) -> Any:  # noqa: ANN401 (JSON of any kind)
+def _writable(value: Any) -> Any:  # noqa: ANN401 (JSON of any kind)
+    # Names of files, methods too, need not be text.
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {_writable(key): _writable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [_writable(item) for item in value]
+    if isinstance(value, str):
+        return as_text(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value

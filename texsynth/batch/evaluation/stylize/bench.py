@@ -37,7 +37,7 @@ STYLES = 16
 PAGE_PIXELS = 40_000_000
 """Of all pictures on the page together, as if they were square; some 20 MB of text."""
 
-SIDES_PX = (160, 640)
+SIDES_PX = (160, 400)
 """Longer side of a picture on the page, at least and at most."""
 
 

@@ -22,7 +22,6 @@ from texsynth.batch.evaluation.stylize.scores import (
     summarise,
 )
 from texsynth.batch.evaluation.stylize.tables import HINTS, facts, tables
-from texsynth.batch.files import as_text
 from texsynth.settings import RunSettings
 from texsynth.training.frechet import frechet
 from texsynth.transforms.moments import Moments
@@ -57,7 +56,7 @@ class Side:
     def facts(self) -> dict[str, object]:
         """For the table."""
         return {
-            "name": as_text(self.name),
+            "name": self.name,
             "sha256": self.sha256 or None,
             "size": self.shown and list(self.shown.size),
         }
@@ -184,7 +183,7 @@ class StylizeEvaluation(Evaluation[StyledPair]):
         baseline, result = self.plan.baseline, self.compared()
         if baseline is None or result is None:
             return {}
-        source = {"path": as_text(str(baseline.path)), "texsynth": baseline.version}
+        source = {"path": str(baseline.path), "texsynth": baseline.version}
         return {"baseline": {**source, **asdict(result)}}
 
     def layout(self) -> Layout:

@@ -77,7 +77,7 @@ def tables(evaluation: StylizeEvaluation) -> list[Table]:
             "levels",
             "Levels",
             LEVELS_NOTE,
-            [f"{name} {level_name(level)}" for name in ("gram", "wasserstein") for level in LEVELS],
+            [f"{name}, level {level}" for name in ("gram", "wasserstein") for level in LEVELS],
             [(s.method, _levels(s)) for s in summaries],
         ),
     ]
