@@ -106,7 +106,7 @@ def _spread(spread: Spread) -> str:
     if spread.low is None or spread.high is None:
         return _figure(spread.value)
     interval = f"<small>{number(spread.low)} to {number(spread.high)}</small>"
-    return f'<td data-value="{spread.value}">{number(spread.value)}<br>{interval}</td>'
+    return f'<td data-value="{spread.value}">{number(spread.value)} <br>{interval}</td>'
 
 
 def _result_row(number: int, subject: Subject[Any], cell: Cell[Any], columns: Iterable[str]) -> str:
