@@ -31,12 +31,19 @@ def hardware(devices: list[torch.device]) -> dict[str, Any]:
 
 def device_name(device: torch.device) -> str:
     """What a table calls `device`."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+    gpu = gpu_name(device)
+    if gpu:
+        return gpu
     if device.type == "mps":
         return f"GPU of {cpu_name()}"
     count = torch.get_num_threads()
     return f"{cpu_name()}, {count} thread{'s' if count > 1 else ''}"
+
+
+def gpu_name(device: torch.device | str) -> str | None:
+    """Of a CUDA device; None for any other."""
+    device = torch.device(device)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else None
 
 
 def cpu_name() -> str:

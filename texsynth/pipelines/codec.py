@@ -44,6 +44,12 @@ class PictureEncoder:
         pixels = tile.of(image).to(self.model.device, self.model.dtype)
         return self.encode(pixels.contiguous(memory_format=torch.channels_last))
 
+    def features(self, image: Raster) -> Features:
+        """Features of all of `image`, without those of its padding."""
+        (tile,) = cut(image.size, self.deepest, None, self.near)
+        found = self.of(tile, image)
+        return {level: tile.inner(f, image.size, 2 ** (level - 1)) for level, f in found.items()}
+
     def moments(self, image: Raster, weights: Weights, tile: int | None) -> dict[int, Moments]:
         """Moments of `image` at the levels of `weights`; tile: as in `cut`."""
         tiles = cut(image.size, self.deepest, tile, self.near)
