@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 import texsynth
-from texsynth.cli import batch, blend, card, doctor, evaluate, expand, presets, replay, stylize, tile, train
+from texsynth.cli import (
+    batch,
+    blend,
+    card,
+    doctor,
+    evaluate,
+    expand,
+    models,
+    presets,
+    replay,
+    stylize,
+    tile,
+    train,
+)
 from texsynth.cli.app import App
 
 app = typer.Typer(
@@ -36,6 +49,7 @@ for name, command in commands.items():
 for name, group in {
     "card": card.app,
     "presets": presets.app,
+    "models": models.app,
     "train": train.app,
     "evaluate": evaluate.app,
 }.items():
