@@ -44,8 +44,11 @@ def writing(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(folder: Path, name: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Keep other processes from changing the model `name`. on_wait: called when one is at it now."""
-    lock = FileLock(folder / f".{name}.lock")
+    """Keep other processes from changing the model `name`, or the lists of all when it is empty.
+
+    on_wait: called when another process is at it now.
+    """
+    lock = FileLock(folder / (f".{name}.lock" if name else ".lock"))
     try:
         lock.acquire(blocking=False)
     except Timeout:
