@@ -74,10 +74,12 @@ def show_model(
     from texsynth.cli.jobs import check_model
     from texsynth.models.hashes import expected_hashes, file_hash
     from texsynth.models.names import locate
+    from texsynth.models.store import downloads
     from texsynth.models.weight_header import facts_of
 
     check_model(model)
     path = locate(model)
+    fetched = downloads(path.parent).get(model)
     facts, screen = facts_of(path), Screen(quiet, as_json=as_json)
     digest = file_hash(path)
     if expected_hashes(path.parent).get(path.name, digest) != digest:
@@ -88,6 +90,7 @@ def show_model(
         "decoders": _decoders(facts.levels, facts.has_photo),
         "size": f"{facts.bytes / 1e6:.1f} MB",
         "sha256": digest,
+        **({"fetched from": fetched["url"]} if fetched else {}),
         **dict(sorted(facts.provenance.items())),
     }
     screen.result(
@@ -99,6 +102,7 @@ def show_model(
         photo=facts.has_photo,
         bytes=facts.bytes,
         sha256=digest,
+        fetched=fetched,
         provenance=dict(facts.provenance),
     )
 
@@ -267,7 +271,7 @@ def _stored(path: Path, screen: Screen) -> None:
     from texsynth.models.weight_header import facts_of
 
     facts, name = facts_of(path), path.name.removesuffix(SUFFIX)
-    layout = facts.provenance.get("layout", "")
+    layout = facts.provenance.get("layout", "texsynth")
     screen.result(
         f"{name}: layout {layout}, {_decoders(facts.levels, facts.has_photo)}",
         name=name,

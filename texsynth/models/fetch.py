@@ -15,7 +15,6 @@ from texsynth.models.download import OnBytes, download, public, silent
 from texsynth.models.hashes import file_hash, is_sound
 from texsynth.models.layouts import Converted, convert
 from texsynth.models.names import ASSETS, SOURCES, SUFFIX, cache_folder, check_name
-from texsynth.models.registry import build_model
 from texsynth.models.store import (
     check_download,
     check_free,
@@ -30,6 +29,8 @@ from texsynth.models.weights import PARTS, part, read_weights
 
 DECODERS: Mapping[str, str] = {"vgg_normalised": f"vgg19-decoders{SUFFIX}"}
 """Layout to the embedded file with decoders for its encoder."""
+
+OWN_LAYOUT = "texsynth"
 
 OnNote = Callable[[str], None]
 
@@ -84,9 +85,7 @@ def fetch(
             fetched = {"url": public(url), "sha256": file_hash(file)}
             _check_published(name, fetched)
             check_download(folder, fetched)
-            found = convert([file])
-            header = {**found.header, "url": fetched["url"]}
-            data = model_bytes(name, joined(replace(found, header=header), cache.assets))
+            data = model_file(convert([file]), [file], cache.assets)
         except ModelError:
             drop_part(folder, name)
             raise
@@ -110,7 +109,7 @@ def import_files(
     found = convert(paths)
     name = name or found.name
     check_name(name)
-    data = model_bytes(name, joined(found, cache.assets))
+    data = model_file(found, paths, cache.assets)
     with cache.changing(name):
         if not force:
             check_free(cache.folder, name)
@@ -137,15 +136,20 @@ def joined(found: Converted, assets: Path = ASSETS) -> Converted:
     return replace(found, tensors={**found.tensors, **added}, header=header)
 
 
-def model_bytes(name: str, found: Converted) -> bytes:
-    """The file of a model. Equal models are equal files. Raises ModelError for one that cannot be used."""
-    build_model(name, found.tensors)
-    bad = [key for key, value in found.tensors.items() if not value.isfinite().all()]
-    if bad:
-        raise ModelError(f"{name} has weights that are not finite, like {bad[0]}; download it again")
+def model_file(found: Converted, paths: Sequence[Path], assets: Path = ASSETS) -> bytes:
+    """The file of the model that was `found` in the files `paths`, with joined decoders.
+
+    Style cards and records know a model by the hash of its file, so that depends on what the checkpoint is
+    and not on how it came here.
+    """
+    if found.layout == OWN_LAYOUT and paths[0].suffix == SUFFIX:
+        return paths[0].read_bytes()
+    found = joined(found, assets)
+    urls = [source.url for source in SOURCES.values() if source.layout == found.layout]
+    header = {"layout": found.layout, **({"url": urls[0]} if urls else {}), **found.header}
     # Safetensors refuses tensors that share memory.
     tensors = {key: value.detach().clone().contiguous() for key, value in found.tensors.items()}
-    return in_order(save(tensors, {"layout": found.layout, **found.header}))
+    return in_order(save(tensors, header))
 
 
 def _check_published(name: str, fetched: Mapping[str, str]) -> None:

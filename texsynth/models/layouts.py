@@ -14,8 +14,9 @@ from torch import Tensor
 from texsynth.errors import ModelError
 from texsynth.models.hashes import file_hash
 from texsynth.models.names import SUFFIX
+from texsynth.models.registry import build_model
 from texsynth.models.vgg import conv_names
-from texsynth.models.weights import part, read_weights
+from texsynth.models.weights import read_weights
 
 WIDTHS = (64, 128, 256, 512, 512)
 
@@ -43,8 +44,9 @@ def convert(paths: Sequence[Path]) -> Converted:
     sources = json.dumps([{"file": path.name, "sha256": file_hash(path)}])
     if path.suffix == SUFFIX:
         tensors, header = read_weights(path)
-        if not part(tensors, "encoder"):
-            raise ModelError(f"{path} is not a texsynth model; it has no encoder")
+        build_model(str(path), tensors)
+        if not all(bool(value.isfinite().all()) for value in tensors.values()):
+            raise ModelError(f"{path} has weights that are not finite; download it again")
         return Converted("texsynth", path.stem, tensors, {**header, "sources": sources})
     header = {"layout": "vgg_normalised", "sources": sources, "licence": "CC BY 4.0"}
     return Converted("vgg_normalised", "vgg19", _vgg_normalised(_loaded(path), path), header)

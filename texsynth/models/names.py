@@ -26,15 +26,24 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNOREC
 
 @dataclass(frozen=True)
 class Source:
-    """Where a published checkpoint can be had. sha256: how its hash begins; empty where none is published."""
+    """Where a published checkpoint of a `layout` is to be had.
 
+    sha256: how its hash begins; empty where none is published.
+    """
+
+    layout: str
     url: str
     sha256: str = ""
 
 
 SOURCES: Mapping[str, Source] = {
-    "vgg19": Source("https://github.com/naoto0804/pytorch-AdaIN/releases/download/v0.0.0/vgg_normalised.pth"),
-    "vgg19-torchvision": Source("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "dcbb9e9d"),
+    "vgg19": Source(
+        "vgg_normalised",
+        "https://github.com/naoto0804/pytorch-AdaIN/releases/download/v0.0.0/vgg_normalised.pth",
+    ),
+    "vgg19-torchvision": Source(
+        "torchvision-vgg19", "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "dcbb9e9d"
+    ),
 }
 """Models that `texsynth models fetch` knows by name."""
 

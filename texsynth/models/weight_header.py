@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from texsynth.errors import ModelError
+
+_WIDTH = re.compile(r"encoder[1-5]?\.conv([1-5])_1\.weight")
 
 LONGEST = 100_000_000
 """Bytes of a header; safetensors itself refuses more."""
@@ -54,15 +57,17 @@ def facts_of(path: Path) -> Facts:
         end = max((value["data_offsets"][1] for key, value in header.items() if key in shapes), default=0)
         if size != 8 + length + end:
             raise ValueError(f"it has {size} bytes and should have {8 + length + end}")
-        blocks = [b for b in range(1, 6) if f"encoder.conv{b}_1.weight" in shapes]
-        widths = tuple(int(shapes[f"encoder.conv{b}_1.weight"][0]) for b in blocks)
+        # An encoder of its own for every level is called by its number.
+        found = {_WIDTH.fullmatch(key): shape[0] for key, shape in shapes.items()}
+        blocks = {int(match[1]): int(width) for match, width in found.items() if match}
     except FileNotFoundError:
         raise ModelError(f"model file {path} does not exist; give another one") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise ModelError(f"model file {path} is damaged or no safetensors file ({error})") from error
-    if not widths:
+    if not blocks:
         raise ModelError(f"{path} is not a texsynth model; it has no encoder")
     levels = tuple(level for level in range(1, 6) if _has(shapes, f"decoder{level}"))
+    widths = tuple(width for _, width in sorted(blocks.items()))
     return Facts(widths, levels, _has(shapes, "photo"), size, provenance)
 
 
