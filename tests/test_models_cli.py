@@ -123,6 +123,8 @@ def test_a_damaged_model_is_found_and_fetched_again(site: Site, cache: Path) -> 
     assert load_model("tiny").sha256 == file_hash(path)
     path.unlink()
     assert run_cli("models", "verify", "tiny").exit_code == 6
+    assert run_cli("models", "remove", "tiny").exit_code == 0
+    assert run_cli("models", "verify").exit_code == 0
 
 
 def test_an_address_that_gives_other_bytes_than_before(site: Site, cache: Path) -> None:

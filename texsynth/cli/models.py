@@ -222,11 +222,13 @@ def remove_models(
 ) -> None:
     """Remove models from the cache, and what is left there of downloads that were cut off."""
     from texsynth.explain import nearest
-    from texsynth.models.names import EMBEDDED, cache_folder, cached_names
+    from texsynth.models.hashes import expected_hashes
+    from texsynth.models.names import EMBEDDED, SUFFIX, cache_folder, cached_names
     from texsynth.models.store import locked, parts, remove, writing
 
     folder, screen = cache_folder(), Screen(quiet, as_json=as_json)
-    removable = {*cached_names(), *parts(folder)}
+    listed = {file.removesuffix(SUFFIX) for file in expected_hashes(folder)}
+    removable = {*cached_names(), *parts(folder), *listed}
     for name in names:
         if name in EMBEDDED:
             raise UsageError(f"model {name} is inside the package and cannot be removed")

@@ -146,7 +146,7 @@ def model_file(found: Converted, paths: Sequence[Path], assets: Path = ASSETS) -
         return paths[0].read_bytes()
     found = joined(found, assets)
     urls = [source.url for source in SOURCES.values() if source.layout == found.layout]
-    header = {"layout": found.layout, **({"url": urls[0]} if urls else {}), **found.header}
+    header = {"layout": found.layout, **({"published": urls[0]} if urls else {}), **found.header}
     # Safetensors refuses tensors that share memory.
     tensors = {key: value.detach().clone().contiguous() for key, value in found.tensors.items()}
     return in_order(save(tensors, header))

@@ -99,11 +99,11 @@ def keep(name: str, data: bytes, folder: Path, fetched: Mapping[str, str] | None
 def remove(name: str, folder: Path) -> None:
     """Remove a model, what is known of its download, and the unfinished one. As `keep`."""
     path = folder / f"{name}{SUFFIX}"
-    path.unlink(missing_ok=True)
-    drop_part(folder, name)
     with locked(folder, ""):
         forget_hash(path)
         _write_fetched(folder, {**downloads(folder), name: None})
+    path.unlink(missing_ok=True)
+    drop_part(folder, name)
 
 
 def downloads(folder: Path) -> dict[str, Mapping[str, str]]:
