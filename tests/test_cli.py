@@ -418,7 +418,7 @@ def test_doctor_reports_a_torchvision_that_does_not_match(monkeypatch: pytest.Mo
 
 
 def test_doctor_with_damaged_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texsynth.models.registry.verify_assets", lambda: [("lite.safetensors", False)])
+    monkeypatch.setattr("texsynth.models.hashes.verified", lambda *_: [("lite.safetensors", False)])
     result = run_cli("doctor", "--json")
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.exit_code == 6

@@ -13,7 +13,7 @@ ROWS = ("cli", "batch", "reference", "pipelines", "training", "models", "transfo
         "presets explain strict_yaml records settings training_settings errors device")  # fmt: skip
 RANK = {name: -row for row, names in enumerate(ROWS) for name in names.split()}
 HOMES = {"PIL": "images", "imagecodecs": "images", "tifffile": "images", "pyvips": "images", "typer": "cli",
-         "rich": "cli"}  # fmt: skip
+         "rich": "cli", "requests": "models", "filelock": "models"}  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:

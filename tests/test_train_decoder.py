@@ -18,9 +18,10 @@ from nets import tiny_model, tiny_tensors, waves
 from safetensors.torch import load_file
 
 from texsynth.errors import UsageError
+from texsynth.models.hashes import file_hash
 from texsynth.models.registry import load_model
 from texsynth.models.vgg import Encoder
-from texsynth.models.weights import file_hash, read_weights, write_weights
+from texsynth.models.weights import read_weights, write_weights
 from texsynth.presets import load, resolve
 from texsynth.training.data import find_pictures
 from texsynth.training.decoder_losses import losses

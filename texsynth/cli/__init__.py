@@ -17,6 +17,7 @@ from texsynth.cli import (
     doctor,
     evaluate,
     expand,
+    models,
     presets,
     replay,
     stylize,
@@ -50,6 +51,7 @@ for name, command in commands.items():
 for name, group in {
     "card": card.app,
     "presets": presets.app,
+    "models": models.app,
     "train": train.app,
     "evaluate": evaluate.app,
 }.items():

@@ -168,12 +168,13 @@ def foresight(
 
 
 def check_model(name: str) -> None:
-    """UsageError for a name that is neither an embedded model nor a weight file."""
+    """UsageError for a name that is neither known nor a weight file; ModelError for one to be fetched."""
     from texsynth.explain import nearest
-    from texsynth.models.names import model_names
+    from texsynth.models.names import SUFFIX, known_names, locate
 
-    if name not in model_names() and not name.endswith(".safetensors"):
-        raise UsageError(f"unknown model {name!r}{nearest(name, model_names())}, or give a .safetensors file")
+    if name not in known_names() and not name.endswith(SUFFIX):
+        raise UsageError(f"unknown model {name!r}{nearest(name, known_names())}, or give a {SUFFIX} file")
+    locate(name)
 
 
 def check_suffix(suffix: str) -> str:

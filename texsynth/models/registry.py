@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import torch
 from torch import Tensor
 
 from texsynth.errors import ModelError
 from texsynth.models.autoencoder import Decoder, PhotoDecoder
-from texsynth.models.names import model_names
+from texsynth.models.hashes import expected_hashes, file_hash
+from texsynth.models.names import ASSETS, cache_folder, locate
 from texsynth.models.vgg import LEVELS, Encoder, inference
-from texsynth.models.weights import ASSETS, expected_hashes, file_hash, part, read_weights
+from texsynth.models.weights import part, read_weights
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Model:
         """Decoder of `level`. Raises ModelError naming the command that trains a missing one."""
         if level not in self.decoders:
             raise ModelError(
-                f"model {self.name} has no decoder for level {level}; "
-                f"train it with `texsynth train decoder --level {level}`"
+                f"model {self.name} has no decoder for level {level}; train it with "
+                f"`texsynth train decoder --model {quote(self.name)} --level {level} --data PICTURES`"
             )
         return self.decoders[level]
 
@@ -42,7 +44,8 @@ class Model:
         """Decoder with skips. Raises ModelError when the model has none."""
         if self.photo is None:
             raise ModelError(
-                f"model {self.name} has no photo decoder; train it with `texsynth train decoder --photo`"
+                f"model {self.name} has no photo decoder; train it with "
+                f"`texsynth train decoder --model {quote(self.name)} --photo --data PICTURES`"
             )
         return self.photo
 
@@ -77,28 +80,23 @@ def build_model(
 
 
 def load_model(name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Model:
-    """Load an embedded model by name, or a safetensors file by path.
+    """Load an embedded or cached model by name, or a safetensors file by path.
 
-    Raises ModelError when it is unknown, missing, damaged or does not match its published hash.
+    Raises ModelError when it is unknown, missing, damaged or does not match its recorded hash.
     """
-    if name in model_names():
-        path = ASSETS / f"{name}.safetensors"
-    else:
-        path = Path(name)
-        if path.suffix != ".safetensors":
-            raise ModelError(
-                f"unknown model {name}; use one of {', '.join(model_names())} or a .safetensors file"
-            )
+    path = locate(name)
+    digest = file_hash(path) if path.is_file() else ""
+    if digest and path.parent in (ASSETS, cache_folder()):
+        _check_hash(path, digest)
     tensors, header = read_weights(path)
-    digest = file_hash(path)
-    if path.parent == ASSETS and expected_hashes().get(path.name) != digest:
-        raise ModelError(f"the weights of {name} do not match their published hash; reinstall texsynth")
     return build_model(name, tensors, sha256=digest, provenance=header, device=device, dtype=dtype)
 
 
-def verify_assets() -> list[tuple[str, bool]]:
-    """Name of every embedded weight file and whether its content matches the published hash."""
-    return [
-        (name, (ASSETS / name).is_file() and file_hash(ASSETS / name) == digest)
-        for name, digest in sorted(expected_hashes().items())
-    ]
+def _check_hash(path: Path, digest: str) -> None:
+    if expected_hashes(path.parent).get(path.name) == digest:
+        return
+    if path.parent == ASSETS:
+        raise ModelError(f"the weights of {path.stem} do not match their published hash; reinstall texsynth")
+    raise ModelError(
+        f"model file {path} is not as it was stored (see `texsynth models verify`); fetch or import it again"
+    )

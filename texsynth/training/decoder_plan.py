@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from texsynth.errors import InputError, UsageError
-from texsynth.models.weights import collect, file_hash, part
+from texsynth.models.hashes import file_hash
+from texsynth.models.weights import collect, part
 from texsynth.training.checkpoint import check_origin, has_origin, steps_done
 from texsynth.training.data import find_pictures
 from texsynth.training.run_folder import ENCODER, as_header

@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from texsynth.errors import UsageError
+from texsynth.models.hashes import file_hash
 from texsynth.models.vgg import Encoder, channels_last, conv_names
-from texsynth.models.weights import collect, file_hash, part
+from texsynth.models.weights import collect, part
 from texsynth.training.checkpoint import Learner
 from texsynth.training.closed_form import Report, cut_encoder
 from texsynth.training.closed_form_decoders import begin_decoder

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from texsynth.errors import ModelError
+from texsynth.models.hashes import record_hash
 from texsynth.models.registry import Model, build_model
 from texsynth.models.vgg import LEVELS, Encoder
-from texsynth.models.weights import collect, part, record_hash, write_weights
+from texsynth.models.weights import collect, part, write_weights
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, random_crops, to_image
 from texsynth.training.decoder_losses import rebuild
 from texsynth.training.metrics import cycle_error, explained_variance, reconstruction

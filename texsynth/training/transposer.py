@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from texsynth.errors import ModelError
+from texsynth.models.hashes import file_hash
 from texsynth.models.registry import load_model
 from texsynth.models.transposer import OWN_WIDTHS, Transposer, lay_out, load_transposer
 from texsynth.models.transposer_parts import OwnEncoder
 from texsynth.models.vgg import Encoder, channels_last
-from texsynth.models.weights import file_hash
 from texsynth.settings import TransposerSettings
 from texsynth.texture.losses import gram, random_directions, sliced_wasserstein
 from texsynth.training.checkpoint import Learner
