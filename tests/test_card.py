@@ -22,8 +22,8 @@ from texsynth.batch.cards import FORMAT, Card, check_model, read_card
 from texsynth.errors import InputError
 from texsynth.images import Picture, read, write
 from texsynth.images.tensors import to_image, to_weight
+from texsynth.models.hashes import file_hash
 from texsynth.models.registry import load_model
-from texsynth.models.weights import file_hash
 from texsynth.pipelines.stylize import fit_style
 from texsynth.settings import StylizeSettings
 from texsynth.transforms.moments import Moments

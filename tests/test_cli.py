@@ -61,7 +61,8 @@ LIGHT = [
     "stylize a b --strength 7", "stylize a b --bogus", "stylize a b --model x", "replay --help",
     "doctor --help", "nosuch", "stylize a.png b.png", "expand --help", "tile --help", "expand a.png --size 3",
     "expand a.png --method magic", "expand a.png", "tile a.png -p fast", "replay a.png",
-    "batch --help", "batch a.yaml", "batch a.yaml --shard 3/2",
+    "batch --help", "batch a.yaml", "batch a.yaml --shard 3/2", "bench --help", "bench --stage fitt",
+    "bench --size 3", "bench --model x",
 ]  # fmt: skip
 
 
@@ -417,7 +418,7 @@ def test_doctor_reports_a_torchvision_that_does_not_match(monkeypatch: pytest.Mo
 
 
 def test_doctor_with_damaged_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texsynth.models.registry.verify_assets", lambda: [("lite.safetensors", False)])
+    monkeypatch.setattr("texsynth.models.hashes.verified", lambda *_: [("lite.safetensors", False)])
     result = run_cli("doctor", "--json")
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.exit_code == 6

@@ -13,7 +13,8 @@ import torch
 from cli_helpers import make_picture, run_cli
 from torch import Tensor
 
-from texsynth.batch.candidates import (
+from texsynth.batch.evaluation.expand.bench import evaluate
+from texsynth.batch.evaluation.expand.candidates import (
     BASELINES,
     METHODS,
     Baseline,
@@ -23,11 +24,11 @@ from texsynth.batch.candidates import (
     quilting,
     tile,
 )
-from texsynth.batch.evaluate import evaluate
-from texsynth.batch.evaluation import TRUTH, Evaluation, Plan, table
+from texsynth.batch.evaluation.expand.findings import TRUTH, ExpandEvaluation, Plan
+from texsynth.batch.evaluation.expand.scores import Scored, Scores, refer, score, summarise
+from texsynth.batch.evaluation.report import page
+from texsynth.batch.evaluation.table import table
 from texsynth.batch.plan import find_inputs
-from texsynth.batch.report import page
-from texsynth.batch.scores import Scored, Scores, refer, score, summarise
 from texsynth.errors import UsageError
 from texsynth.images import Picture, read, write
 from texsynth.images.tensors import to_image
@@ -65,7 +66,9 @@ class Watcher:
             raise KeyboardInterrupt
 
 
-def compare(*files: Path, methods: tuple[str, ...] = ("tile", "mirror"), watcher: Watcher) -> Evaluation:
+def compare(
+    *files: Path, methods: tuple[str, ...] = ("tile", "mirror"), watcher: Watcher
+) -> ExpandEvaluation:
     size = ExpandSettings()
     run = RunSettings(device="cpu", threads=1, seed=3)
     plan = Plan(
@@ -132,12 +135,12 @@ def test_the_truth_is_the_middle_and_the_exemplar_the_middle_of_that(place: Path
     exemplar, truth = image[:, :, 12:36, 18:42], image[:, :, :, 6:54]
     subject = found.subjects[0]
     assert subject.shown
-    assert torch.equal(to_image(read(subject.shown.png)), exemplar)
+    assert torch.equal(to_image(read(subject.shown.data)), exemplar)
     assert [c.method for c in subject.cells] == [TRUTH, "tile", "mirror"]
     cells = {c.method: c for c in subject.cells}
     shown = cells[TRUTH].shown
     assert shown
-    assert torch.equal(to_image(read(shown.png)), truth)
+    assert torch.equal(to_image(read(shown.data)), truth)
     expected = score(tile(exemplar, (48, 48), torch.Generator()), refer(exemplar, truth))
     assert cells["tile"].scores == expected
 
@@ -159,7 +162,7 @@ def test_what_is_measured_is_what_is_shown(place: Path) -> None:
     subject = found.subjects[0]
     cell = subject.cells[-1]
     assert cell.shown
-    shown = to_image(read(cell.shown.png))
+    shown = to_image(read(cell.shown.data))
     deep = to_image(read(place / "deep.png"))
     reference = refer(deep[:, :, 12:36, 12:36], deep)
     assert cell.scores == score(shown, reference)
@@ -283,7 +286,7 @@ def test_table_and_page(place: Path, model: Path) -> None:
 
 
 def test_the_same_again_but_for_the_time(place: Path) -> None:
-    def timeless(evaluation: Evaluation) -> str:
+    def timeless(evaluation: ExpandEvaluation) -> str:
         return "\n".join(line for line in table(evaluation).splitlines() if '"seconds"' not in line)
 
     first, second = (compare(place / "moss.png", methods=("quilting",), watcher=Watcher()) for _ in range(2))

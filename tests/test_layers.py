@@ -9,11 +9,11 @@ from pathlib import Path
 import texsynth
 
 ROOT = Path(texsynth.__file__).parent
-ROWS = ("cli", "batch", "pipelines", "training", "models", "transforms texture", "ops images",
-        "presets explain strict_yaml records settings shipped errors device")  # fmt: skip
+ROWS = ("cli", "batch", "reference", "pipelines", "training", "models", "transforms texture", "ops images",
+        "presets explain strict_yaml records settings training_settings shipped errors device")  # fmt: skip
 RANK = {name: -row for row, names in enumerate(ROWS) for name in names.split()}
 HOMES = {"PIL": "images", "imagecodecs": "images", "tifffile": "images", "pyvips": "images", "typer": "cli",
-         "rich": "cli"}  # fmt: skip
+         "rich": "cli", "requests": "models", "filelock": "models"}  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:
@@ -39,7 +39,6 @@ def is_module(package: str | None, name: str) -> bool:
 MODULES = {
     ".".join(p.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): p
     for p in ROOT.rglob("*.py")
-    if "reference" not in p.parts
 }
 
 

@@ -26,11 +26,12 @@ from torch import Tensor, nn
 from texsynth.errors import ModelError
 from texsynth.images import read_rgb8
 from texsynth.models.calibration import DEAD, SAMPLES, mean_activations, sample_pictures
+from texsynth.models.hashes import file_hash
 from texsynth.models.layouts import Converted, convert
 from texsynth.models.registry import Model, build_model
 from texsynth.models.vgg import Encoder
 from texsynth.models.wavelets import BANDS, pool, unpool
-from texsynth.models.weights import file_hash, part, write_weights
+from texsynth.models.weights import part, write_weights
 from texsynth.pipelines.statistics import synthesize
 from texsynth.pipelines.stylize import fit_style, measure, stylize
 from texsynth.settings import DescentSettings, OptimizeSettings, StylizeSettings
@@ -113,7 +114,7 @@ def test_the_real_pytorchwct_rebuilds_a_photograph_and_stylizes_it(tmp_path: Pat
         with torch.no_grad():
             rebuilt = model.decoder(level)(model.encoder.segment(photo, 0, level)).clamp(0, 1)
         assert -10 * torch.log10(F.mse_loss(rebuilt, photo)) > 25, level
-    with pytest.raises(ModelError, match="texsynth train decoder --level 4"):
+    with pytest.raises(ModelError, match="texsynth train decoder .*--level 4"):
         model.decoder(4)
     write_weights(tmp_path / "wct.safetensors", found.tensors, found.header)
     content, style = (make_picture(tmp_path / f"{k}.png", seed=k) for k in (1, 2))

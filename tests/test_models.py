@@ -13,10 +13,11 @@ from torch import nn
 
 from texsynth.errors import ModelError
 from texsynth.models.autoencoder import Decoder, PhotoDecoder
-from texsynth.models.registry import build_model, load_model, verify_assets
+from texsynth.models.hashes import file_hash, verified
+from texsynth.models.registry import build_model, load_model
 from texsynth.models.vgg import LEVELS, Encoder, conv_names, conv_reflect, input_widths
 from texsynth.models.wavelets import WaveDecoder
-from texsynth.models.weights import file_hash, read_weights, write_weights
+from texsynth.models.weights import read_weights, write_weights
 from texsynth.transforms.affine import AffineMap
 
 
@@ -150,15 +151,15 @@ def test_bad_weight_files_give_one_sentence(tmp_path: Path) -> None:
 def test_a_missing_decoder_names_the_command_that_trains_it() -> None:
     tensors = {k: v for k, v in tiny_tensors().items() if not k.startswith(("decoder3", "photo"))}
     model = build_model("tiny", tensors)
-    with pytest.raises(ModelError, match="texsynth train decoder --level 3"):
+    with pytest.raises(ModelError, match="texsynth train decoder --model tiny --level 3 --data"):
         model.decoder(3)
-    with pytest.raises(ModelError, match="texsynth train decoder --photo"):
+    with pytest.raises(ModelError, match="texsynth train decoder --model tiny --photo --data"):
         model.photo_decoder()
 
 
 def test_the_embedded_weights_are_intact_and_small() -> None:
-    assert verify_assets()
-    assert all(sound for _, sound in verify_assets())
+    assert verified()
+    assert all(sound for _, sound in verified())
     model = load_model("lite")
     assert sorted(model.decoders) == [1, 2, 3, 4, 5]
     assert model.photo is not None

@@ -23,7 +23,7 @@ def written(folder: Path, name: str, text: str) -> str:
     return str(path)
 
 
-DEFAULTS = {"stylize": "artistic", "expand": "balanced"}
+DEFAULTS = {"stylize": "artistic", "expand": "balanced", "decoder": "decoder"}
 """The preset of every command that equals its defaults."""
 
 

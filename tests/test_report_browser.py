@@ -10,9 +10,14 @@ import pytest
 from browser_helpers import check_contrast
 from nets import waves
 
-from texsynth.batch.candidates import candidates
-from texsynth.batch.evaluate import PAGE, evaluate, write
-from texsynth.batch.evaluation import Plan
+from texsynth.batch.evaluation.comparison import PAGE, write
+from texsynth.batch.evaluation.expand.bench import evaluate
+from texsynth.batch.evaluation.expand.candidates import candidates
+from texsynth.batch.evaluation.expand.findings import Plan
+from texsynth.batch.evaluation.stylize.bench import evaluate as evaluate_styles
+from texsynth.batch.evaluation.stylize.candidates import candidates as style_candidates
+from texsynth.batch.evaluation.stylize.findings import Plan as StylePlan
+from texsynth.batch.evaluation.stylize.pairs import crossed
 from texsynth.batch.plan import find_inputs
 from texsynth.images import write as write_picture
 from texsynth.images.tensors import to_picture
@@ -151,3 +156,47 @@ def test_names_are_text_and_failures_are_shown(browser: Chrome, page: Path) -> N
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_ink_stands_out_from_paper(browser: Chrome, scheme: str) -> None:
     check_contrast(browser, scheme, "link", "good", "bad")
+
+
+@pytest.fixture(scope="module")
+def styled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of stylizations: three contents, one of them no picture, with one style."""
+    folder = tmp_path_factory.mktemp("styles")
+    for name, seed in (("waves.png", 0.0), (HOSTILE, 1.0), ("style.png", 2.0)):
+        write_picture(to_picture(waves(70, 90, seed), None, 8), folder / name)
+    (folder / "broken.png").write_bytes(b"no picture")
+    contents = find_inputs(
+        [str(folder / name) for name in ("waves.png", HOSTILE, "broken.png")], recursive=False
+    )
+    style = find_inputs([str(folder / "style.png")], recursive=False)
+    methods = style_candidates(["content", "colour"], (), ["lite"])
+    run = RunSettings(device="cpu", threads=1, max_side=80)
+    plan = StylePlan(crossed(contents, style), methods, run, "lite")
+    write(evaluate_styles(plan, Silent(), lambda what, error: None), folder / "out", force=False)
+    return folder / "out" / PAGE
+
+
+def test_the_page_of_stylizations(driver: Chrome, styled: Path) -> None:
+    for log in ("browser", "performance"):
+        driver.get_log(log)
+    driver.get(styled.as_uri())
+    pictures = driver.execute_script(
+        "return Promise.all([...document.images].map(async i => {"
+        " await i.decode(); return [i.alt, i.naturalWidth, i.getBoundingClientRect().width] }))"
+    )
+    assert [alt for alt, *_ in pictures] == [
+        f"{name} + style.png, {what}"
+        for name in ("waves.png", HOSTILE)
+        for what in ("content picture", "style picture", "content", "colour")
+    ]
+    assert all(size == [80, 80] for _, *size in pictures)
+    messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    urls = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
+    assert all(url.startswith("data:") or url == styled.as_uri() for url in urls)
+    assert driver.get_log("browser") == []
+    assert driver.find_element("id", "shown").text == "3 of 3 pairs"
+    assert column(driver, 0, "method") == ["content", "colour"]
+    click_heading(driver, 0, "ssim")
+    assert column(driver, 0, "method") == ["colour", "content"]
+    assert [float(text.split()[0]) for text in column(driver, 0, "ssim")][1] == 1
+    assert "broken.png is not a picture" in driver.execute_script("return document.body.textContent")

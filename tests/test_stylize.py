@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from nets import tiny_model, waves
+from nets import tiny_model, tiny_tensors, waves
 
 from texsynth.errors import ModelError, UsageError
 from texsynth.models.registry import build_model, load_model
@@ -50,6 +50,20 @@ def test_half_precision_networks_give_nearly_the_same(settings: StylizeSettings)
         outs.append(stylize(0.3 + 0.4 * waves(48, 64), style, model, settings))
     assert outs[1].dtype == torch.float32
     assert psnr(*outs) > 28
+
+
+def test_a_decoder_that_overflows_is_refused() -> None:
+    tensors = tiny_tensors()
+    tensors["decoder1.inv1_1.bias"] += 1e5  # more than float16 holds
+    settings = StylizeSettings(levels=(1,))
+    for dtype in (torch.float32, torch.float16):
+        model = build_model("loud", tensors, dtype=dtype)
+        style = fit_style(waves(32, 32, 1.0), model, settings)
+        if dtype == torch.float32:
+            assert stylize(waves(24, 24), style, model, settings).isfinite().all()
+        else:
+            with pytest.raises(UsageError, match=r"overflowed in float16.*float32"):
+                stylize(waves(24, 24), style, model, settings)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 70), (3, 2), (31, 33), (64, 17)])

@@ -264,7 +264,9 @@ def stopped_early(folder: Path, pictures: Path, teacher: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (("decoder", "run", "--data", "."), "--level"),
+        (("decoder", "run", "--data", ".", "--level", "1", "--photo"), "--level"),
+        (("decoder", "run", "--data", "."), "--model"),
+        (("decoder", "--data", "."), "--model"),
         (("encoder", "run", "--data", "nowhere", "--teacher", "x"), "nowhere"),
         (("pack", "run", "--data", ".", "-o", "x.safetensors"), "no training pictures"),
     ],

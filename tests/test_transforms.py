@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from texsynth.errors import UsageError
 from texsynth.ops.linalg import psd_powers, symmetric_eigh
 from texsynth.settings import AdaINSettings, IFTSettings, OTSettings, TransformSettings, WCTSettings
-from texsynth.transforms import TRANSFORMS, AffineMap, Moments, fit_map
+from texsynth.transforms import TRANSFORMS, AffineMap, Moments, fit_map, fit_mix
 from texsynth.transforms.optimal_transport import barycentre
 
 ALL: list[TransformSettings] = [
@@ -237,3 +237,20 @@ def test_eigh_ends_in_the_diagonal(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.warns(RuntimeWarning, match="uncorrelated"):
         matrix = fit_map(WCTSettings(ridge=1e-5), content, style).matrix
     assert_close(matrix, fit_map(AdaINSettings(ridge=1e-5), content, style).matrix, rtol=1e-6, atol=1e-9)
+
+
+@each
+def test_maps_are_made_where_the_moments_are(settings: TransformSettings) -> None:
+    """Whatever forgets to say where it wants a tensor gets one without values, and the fit fails."""
+    content, styles = Moments.of(make_features(0)), [Moments.of(make_features(k)) for k in (1, 2)]
+    expected = fit_mix(settings, content, styles, [0.3, 0.7])
+    single = fit_map(settings, content, styles[0])
+    flat = fit_map(settings, Moments.of(torch.full((1, 8, 3, 3), 0.5)), styles[0])
+    with torch.device("meta"):
+        for wanted, found in (
+            (expected, fit_mix(settings, content, styles, [0.3, 0.7])),
+            (single, fit_map(settings, content, styles[0])),
+            (flat, fit_map(settings, Moments.of(torch.full((1, 8, 3, 3), 0.5, device="cpu")), styles[0])),
+        ):
+            assert_close(found.lerp(0.5).matrix, wanted.lerp(0.5).matrix)
+            assert_close(found.offset, wanted.offset)

@@ -12,8 +12,9 @@ from cli_helpers import run_cli
 from transposer_runs import OWN_WIDTHS, SMALL, make_features, make_textures, run_of, train
 
 from texsynth.errors import InputError
+from texsynth.models.hashes import file_hash
 from texsynth.models.transposer import Transposer, load_transposer
-from texsynth.models.weights import file_hash, read_weights
+from texsynth.models.weights import read_weights
 from texsynth.settings import TransposerSettings
 from texsynth.training import transposer as module
 from texsynth.training import transposer_compare

@@ -12,6 +12,7 @@ from texsynth.explain import nearest, validated
 from texsynth.settings import ExpandSettings, Settings, StylizeSettings, TransposerSettings
 from texsynth.shipped import shipped
 from texsynth.strict_yaml import parse
+from texsynth.training_settings import DecoderSettings
 
 S = TypeVar("S", bound=Settings)
 
@@ -22,6 +23,7 @@ SECTIONS: dict[str, type[Settings]] = {
     "stylize": StylizeSettings,
     "expand": ExpandSettings,
     "transposer": TransposerSettings,
+    "decoder": DecoderSettings,
 }
 """Sections of a preset, one per command, and the settings each is read into."""
 

@@ -267,7 +267,7 @@ class RunSettings(Settings):
     """What a run needs besides the look: model, machine, seed, and how pictures are read and written."""
 
     model: str = "lite"
-    """Name of an embedded model or path of a weight file."""
+    """Name of an embedded or cached model, or path of a weight file."""
     device: str = "auto"
     """auto, cpu, mps, cuda or cuda:N."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

@@ -14,7 +14,7 @@ import texsynth
 from texsynth import presets
 from texsynth.batch.blend_plan import BlendJob, Ingredient, Recipe
 from texsynth.batch.files import Delivery, Made, as_text, read_input
-from texsynth.batch.machine import decided
+from texsynth.batch.machine import equipped
 from texsynth.batch.originals import Content
 from texsynth.batch.plan import Input
 from texsynth.batch.styles import measured
@@ -22,7 +22,7 @@ from texsynth.batch.transfer import transferred
 from texsynth.errors import InputError
 from texsynth.images.picture import as_depth
 from texsynth.images.tensors import to_image, to_weight
-from texsynth.models.registry import Model, load_model
+from texsynth.models.registry import Model
 from texsynth.ops.color import luma
 from texsynth.pipelines.progress import OnStep
 from texsynth.pipelines.regions import MIN_SHARE, fitted, label_masks, shared
@@ -63,8 +63,7 @@ class PreparedBlend:
 
 def prepare_blend(recipe: Recipe, settings: StylizeSettings, run: RunSettings) -> PreparedBlend:
     """Choose the device, load the model, measure the styles, read masks and labels."""
-    run, device, dtype = decided(run)
-    model = load_model(run.model, device, dtype)
+    run, model = equipped(run)
     labels = read_labels(recipe.content_labels, run) if recipe.content_labels else None
     warnings: list[str] = []
     parts = tuple(_fit(item, model, settings, run, labels, warnings) for item in recipe.ingredients)

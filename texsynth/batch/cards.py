@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,7 +15,7 @@ from torch import Tensor
 
 import texsynth
 from texsynth.batch.files import as_text, memory_guard, read_input, refuse_transparent
-from texsynth.batch.machine import decided
+from texsynth.batch.machine import equipped
 from texsynth.batch.plan import Input
 from texsynth.batch.tiles import style_tile
 from texsynth.errors import InputError, OutputError, UsageError
@@ -24,7 +23,8 @@ from texsynth.images import Picture, store
 from texsynth.images.encode import flattened
 from texsynth.images.picture import Pixels, as_depth
 from texsynth.images.tensors import fit_within, to_image, to_weight
-from texsynth.models.registry import Model, load_model
+from texsynth.models.registry import Model
+from texsynth.models.weight_header import header_of, in_order
 from texsynth.pipelines.stylize import measure
 from texsynth.records import Source
 from texsynth.settings import RunSettings
@@ -58,8 +58,7 @@ def make_card(inputs: Sequence[Input], run: RunSettings, style_scale: float) -> 
     style_scale: every picture is resized by this factor first. Raises InputError for a picture that cannot
     be read, ModelError, and UsageError when features overflow the number type.
     """
-    run, device, dtype = decided(run)
-    model = load_model(run.model, device, dtype)
+    run, model = equipped(run)
     total = {level: Moments.empty(width) for level, width in enumerate(model.encoder.widths, 1)}
     sources: list[Source] = []
     warnings: list[str] = []
@@ -107,7 +106,7 @@ def write_card(card: Card, path: Path, *, force: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"the folder {path.parent} cannot be made: {error.strerror}") from error
-    store(_in_order(save(tensors, header)), path, force=force)
+    store(in_order(save(tensors, header)), path, force=force)
 
 
 def read_card(data: bytes, name: str) -> Card:
@@ -117,7 +116,7 @@ def read_card(data: bytes, name: str) -> Card:
     """
     try:
         tensors = load(data)
-        header = _header(data).get("__metadata__", {})
+        header = header_of(data).get("__metadata__", {})
     except (SafetensorError, KeyError, ValueError) as error:
         raise InputError(f"{name} is no style card or is damaged ({error}); {MAKE}") from error
     if header.get("format") != FORMAT:
@@ -149,19 +148,6 @@ def check_model(card: Card, model: Model, name: str) -> None:
 
 def _thumbnail(picture: Picture) -> Pixels:
     return as_depth(flattened(fit_within(picture, THUMBNAIL_PX)).rgb, 8)
-
-
-def _header(data: bytes) -> dict[str, Any]:
-    """Of a safetensors file: its length in 8 bytes, then JSON."""
-    header: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    return header
-
-
-def _in_order(data: bytes) -> bytes:
-    """The safetensors file `data` with sorted keys; the library shuffles those of the string header."""
-    text = json.dumps(_header(data), sort_keys=True, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # tensors are aligned to 8 bytes
-    return len(text).to_bytes(8, "little") + text + data[8 + int.from_bytes(data[:8], "little") :]
 
 
 def _all_moments(tensors: Mapping[str, Tensor]) -> dict[int, Moments]:

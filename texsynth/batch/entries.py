@@ -10,6 +10,7 @@ from typing import Any
 
 from texsynth.batch.plan import PIPE, Input
 from texsynth.errors import InputError, UsageError
+from texsynth.images import read_bytes
 from texsynth.presets import Tree, is_file_name
 
 DEFAULT_NAME = "{folder}/{content}.{style}.png"
@@ -27,6 +28,14 @@ class Entry:
     changes: Tree
     template: str
     output: str | None = None
+
+
+def text_of(path: Path) -> str:
+    """The text of a manifest. UsageError when it is none, InputError when it cannot be read."""
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8 text; save it as UTF-8") from None
 
 
 @contextmanager

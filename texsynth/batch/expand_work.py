@@ -18,7 +18,8 @@ from texsynth.batch.material import Map, Mask, Material
 from texsynth.images import Picture
 from texsynth.images.picture import Pixels
 from texsynth.images.tensors import to_image, to_picture
-from texsynth.models.weights import ASSETS, file_hash
+from texsynth.models.hashes import file_hash
+from texsynth.models.names import ASSETS
 from texsynth.ops.color import luma
 from texsynth.pipelines import expand as pipeline
 from texsynth.pipelines.progress import OnStep

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from texsynth.device import pick_device, pick_dtype, set_threads
+from texsynth.models.registry import Model, load_model
 from texsynth.settings import RunSettings
 
 
@@ -18,3 +19,9 @@ def decided(run: RunSettings) -> tuple[RunSettings, torch.device, torch.dtype]:
         "threads": set_threads(run.threads),
     }
     return run.model_copy(update=found), device, dtype
+
+
+def equipped(run: RunSettings) -> tuple[RunSettings, Model]:
+    """`run` with every `auto` decided, and its model in place. Raises UsageError, ModelError."""
+    run, device, dtype = decided(run)
+    return run, load_model(run.model, device, dtype)

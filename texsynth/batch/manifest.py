@@ -17,13 +17,14 @@ from texsynth.batch.entries import (
     located,
     mapping_in,
     preset_in,
+    text_of,
 )
 from texsynth.batch.names import check_template, filled, inside
 from texsynth.batch.plan import CARD_SUFFIX, StyledJob, find_inputs
 from texsynth.batch.rows import comma_separated, json_lines
 from texsynth.errors import UsageError
 from texsynth.explain import validated
-from texsynth.images import SUFFIXES, read_bytes
+from texsynth.images import SUFFIXES
 from texsynth.presets import Tree, is_file_name
 from texsynth.settings import Settings, StylizeSettings
 from texsynth.strict_yaml import MAX_BYTES, parse
@@ -71,11 +72,7 @@ def read_manifest(path: Path, root: str | None, look: Look) -> list[StyledJob]:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise UsageError(f"the manifest {path} must end with {', '.join(READERS)}")
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not UTF-8 text; save it as UTF-8") from None
-    named, entries = reader(path, text)
+    named, entries = reader(path, text_of(path))
     folder = Path(root) if root is not None else named
     if folder is None:
         raise UsageError(f"{path} names no folder for the outputs; give one with -o FOLDER")

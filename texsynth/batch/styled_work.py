@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 from texsynth.batch.executors import Stages
 from texsynth.batch.files import Made, source_of
-from texsynth.batch.machine import decided
+from texsynth.batch.machine import equipped
 from texsynth.batch.originals import Content, load_content
 from texsynth.batch.plan import Input, StyledJob
 from texsynth.batch.resume import unfinished, written_once
 from texsynth.batch.run import Written
 from texsynth.batch.styles import measured
 from texsynth.batch.work import Prepared, record_of, stylize_content
-from texsynth.models.registry import load_model
 from texsynth.pipelines.progress import OnStep
 from texsynth.records import Source, StylizeRecord
 from texsynth.settings import RunSettings
@@ -24,8 +23,7 @@ class Styler:
 
     def __init__(self, run: RunSettings, note: Callable[[str], None]) -> None:
         """note: told about every style that something is odd about. Raises ModelError, UsageError."""
-        self.run, device, dtype = decided(run)
-        self.model = load_model(run.model, device, dtype)
+        self.run, self.model = equipped(run)
         self._note = note
         self._key: tuple[Input, str] | None = None
         self._prepared: Prepared | None = None

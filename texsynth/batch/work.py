@@ -9,12 +9,12 @@ import torch
 import texsynth
 from texsynth import presets
 from texsynth.batch.files import Delivery, Made, as_text
-from texsynth.batch.machine import decided
+from texsynth.batch.machine import equipped
 from texsynth.batch.originals import Content
 from texsynth.batch.plan import Input, Job
 from texsynth.batch.styles import measured
 from texsynth.batch.transfer import transferred
-from texsynth.models.registry import Model, load_model
+from texsynth.models.registry import Model
 from texsynth.pipelines.progress import OnStep
 from texsynth.pipelines.stylize import FittedStyle
 from texsynth.records import Source, StylizeRecord, Versions
@@ -36,8 +36,7 @@ class Prepared:
 
 def prepare(style: Input, settings: StylizeSettings, run: RunSettings) -> Prepared:
     """Choose the device, load the model and measure the style."""
-    run, device, dtype = decided(run)
-    model = load_model(run.model, device, dtype)
+    run, model = equipped(run)
     found = measured(style, model, settings, run)
     return Prepared(model, found.style, found.source, settings, run, found.warnings)
 

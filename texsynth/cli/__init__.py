@@ -9,7 +9,21 @@ from typing import Annotated
 import typer
 
 import texsynth
-from texsynth.cli import batch, blend, card, doctor, evaluate, expand, presets, replay, stylize, tile, train
+from texsynth.cli import (
+    batch,
+    bench,
+    blend,
+    card,
+    doctor,
+    evaluate,
+    expand,
+    models,
+    presets,
+    replay,
+    stylize,
+    tile,
+    train,
+)
 from texsynth.cli.app import App
 
 app = typer.Typer(
@@ -29,6 +43,7 @@ commands: dict[str, Callable[..., None]] = {
     "batch": batch.batch,
     "replay": replay.replay,
     "doctor": doctor.doctor,
+    "bench": bench.bench,
 }
 for name, command in commands.items():
     app.command(name)(command)
@@ -36,6 +51,7 @@ for name, command in commands.items():
 for name, group in {
     "card": card.app,
     "presets": presets.app,
+    "models": models.app,
     "train": train.app,
     "evaluate": evaluate.app,
 }.items():

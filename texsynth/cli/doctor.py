@@ -17,7 +17,10 @@ from texsynth.errors import ModelError, TexsynthError
 
 OK, WARNING, BAD = "ok", "warning", "bad"
 
-PACKAGES = ("torch", "numpy", "pillow", "imagecodecs", "tifffile", "safetensors", "pydantic", "typer", "rich")
+PACKAGES = (
+    "torch", "numpy", "pillow", "imagecodecs", "tifffile", "safetensors", "pydantic", "requests", "filelock",
+    "typer", "rich",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,17 +95,21 @@ def _devices() -> list[Finding]:
 
 def _weights() -> list[Finding]:
     def find() -> list[Finding]:
-        from texsynth.models.registry import verify_assets
+        from texsynth.models.hashes import verified
+        from texsynth.models.names import cache_folder
 
-        return [_weight(name, sound) for name, sound in verify_assets()]
+        return [
+            *(_weight(*found, "reinstall texsynth") for found in verified()),
+            *(_weight(*found, "fetch or import it again") for found in verified(cache_folder())),
+        ]
 
     return _guarded("weights", find)
 
 
-def _weight(name: str, sound: bool) -> Finding:
+def _weight(name: str, sound: bool, cure: str) -> Finding:
     if sound:
         return Finding("weights", OK, name)
-    return Finding("weights", BAD, f"{name} is missing or damaged; reinstall texsynth", ModelError.exit_code)
+    return Finding("weights", BAD, f"{name} is missing or damaged; {cure}", ModelError.exit_code)
 
 
 def _trial() -> list[Finding]:

@@ -160,22 +160,21 @@ def foresight(
     run: RunSettings, settings: Callable[[J], StylizeSettings], masks: int = 0
 ) -> Callable[[J], Prospect]:
     """A forecast of the memory for any stylized job. masks: number of parts that have one."""
-    from texsynth.batch.machine import decided
+    from texsynth.batch.machine import equipped
     from texsynth.batch.originals import foreseen
-    from texsynth.models.registry import load_model
 
-    run, device, dtype = decided(run)
-    model = load_model(run.model, device, dtype)
+    run, model = equipped(run)
     return lambda job: foreseen(job, model, settings(job), run, masks)
 
 
 def check_model(name: str) -> None:
-    """UsageError for a name that is neither an embedded model nor a weight file."""
+    """UsageError for a name that is neither known nor a weight file; ModelError for one to be fetched."""
     from texsynth.explain import nearest
-    from texsynth.models.names import model_names
+    from texsynth.models.names import SUFFIX, known_names, locate
 
-    if name not in model_names() and not name.endswith(".safetensors"):
-        raise UsageError(f"unknown model {name!r}{nearest(name, model_names())}, or give a .safetensors file")
+    if name not in known_names() and not name.endswith(SUFFIX):
+        raise UsageError(f"unknown model {name!r}{nearest(name, known_names())}, or give a {SUFFIX} file")
+    locate(name)
 
 
 def check_suffix(suffix: str) -> str:

@@ -17,10 +17,11 @@ def _preset_names(incomplete: str) -> list[str]:
     return [name for name in names() if name.startswith(incomplete)]
 
 
-def _model_names(incomplete: str) -> list[str]:
-    from texsynth.models.names import model_names
+def model_names(incomplete: str) -> list[str]:
+    """Completions of the name of a model."""
+    from texsynth.models import names
 
-    return [name for name in model_names() if name.startswith(incomplete)]
+    return [name for name in names.model_names() if name.startswith(incomplete)]
 
 
 def _remember(ctx: typer.Context, value: bool) -> bool:
@@ -176,8 +177,8 @@ Model = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|FILE",
-        help="Network: the name of an embedded one or a .safetensors file. Default: lite.",
-        autocompletion=_model_names,
+        help="Network: a name that `texsynth models list` shows, or a .safetensors file. Default: lite.",
+        autocompletion=model_names,
         rich_help_panel=MACHINE,
     ),
 ]

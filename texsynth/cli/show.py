@@ -178,8 +178,11 @@ class Screen:
             self.note(line)
 
     @contextmanager
-    def progress(self, total: int) -> Iterator[Bar]:
-        """A bar over `total` pictures with the time that is left, on a terminal and unless --quiet."""
+    def progress(self, total: int, unit: str = "pictures") -> Iterator[Bar]:
+        """A bar over `total` pictures, or what `unit` says, with the time that is left.
+
+        Only on a terminal and unless --quiet.
+        """
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -210,16 +213,16 @@ class Screen:
             redirect_stdout=to_terminal,
             speed_estimate_period=SPEED_SECONDS,
         ) as progress:
-            yield Bar(progress, total)
+            yield Bar(progress, total, unit)
 
 
 class Bar:
     """Progress over pictures and, within one, over the steps of its pipeline."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
-        """total: pictures."""
+    def __init__(self, progress: Progress, total: int, unit: str = "pictures") -> None:
+        """total: pictures, or what `unit` says."""
         self._progress = progress
-        self._pictures = progress.add_task("pictures", total=total, visible=total > 1)
+        self._pictures = progress.add_task(unit, total=total, visible=total > 1)
         self._steps = progress.add_task("preparing", total=None)
         self._name, self._last = "", 0
 

@@ -9,12 +9,14 @@ import typer
 
 from texsynth.cli import options
 from texsynth.cli.show import Screen
+from texsynth.cli.train_decoder import decoder, pack
 from texsynth.cli.train_options import (
     Batch,
+    Cycle,
     Data,
     Folder,
-    Notes,
     Rate,
+    Reconstruction,
     Resume,
     Seed,
     Steps,
@@ -22,22 +24,16 @@ from texsynth.cli.train_options import (
     given,
     machine,
     need,
-    notes_of,
     numbers,
     progress,
 )
 from texsynth.cli.train_transposer import compare, pack_transposer, transposer
-from texsynth.errors import OutputError, UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Train networks, compare them, and pack them into weight files.")
 
 Teacher = Annotated[
     Path,
     typer.Option("--teacher", help="Safetensors of a full VGG-19, keys convB_I.weight and convB_I.bias."),
-]
-Cycle = Annotated[float | None, typer.Option("--cycle", min=0, help="Weight of the feature error.")]
-Reconstruction = Annotated[
-    float | None, typer.Option("--reconstruction", min=0, help="Weight of the image error.")
 ]
 
 
@@ -98,72 +94,8 @@ def encoder(
     screen.result(str(out))
 
 
-@app.command()
-def decoder(
-    folder: Folder,
-    data: Data,
-    level: Annotated[int | None, typer.Option(min=1, max=5, help="Level to decode from.")] = None,
-    photo: Annotated[bool, typer.Option("--photo", help="Train the photo decoder instead.")] = False,
-    steps: Steps = None,
-    batch: Batch = None,
-    cycle: Cycle = None,
-    reconstruction: Reconstruction = None,
-    rate: Rate = None,
-    seed: Seed = 0,
-    resume: Resume = False,
-    device: options.Device = None,
-    threads: options.Threads = None,
-    quiet: options.Quiet = False,
-) -> None:
-    """Train a decoder for the encoder of a run.
-
-    texsynth train decoder runs/lite --data pictures --level 4
-    """
-    from texsynth.training.decoder import DecoderRun, train_decoder
-
-    if photo == (level is not None):
-        raise UsageError("give either --level 1..5 or --photo")
-    need(data, folder / "encoder.safetensors")
-    weights = given(steps=steps, batch=batch, cycle=cycle, reconstruction=reconstruction, kernel_rate=rate)
-    run = DecoderRun(data, folder, level or 0, seed=seed, **weights)
-    check_fresh(folder / f"{run.name}.checkpoint", resume)
-    screen = Screen(quiet)
-    with progress(screen, run.steps) as on_step:
-        chosen = machine(device, threads)
-        out = train_decoder(run, chosen, resume=resume, report=screen.note, on_step=on_step)
-    screen.result(str(out))
-
-
-@app.command()
-def pack(
-    folder: Folder,
-    data: Data,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Weight file to write.")],
-    teacher: Annotated[
-        Path | None, typer.Option("--teacher", help="Also measure the model on held-out pictures.")
-    ] = None,
-    note: Notes = None,
-    force: options.Force = False,
-    threads: options.Threads = None,
-    as_json: options.Json = False,
-) -> None:
-    """Join encoder and decoders of a run into one model file, and print held-out figures.
-
-    texsynth train pack runs/lite --data pictures --teacher vgg19.safetensors -o lite.safetensors
-    """
-    from texsynth.training.pack import pack as pack_run
-
-    need(data)
-    if output.exists() and not force:
-        raise OutputError(f"{output} exists already; use --force to replace it")
-    machine("cpu", threads)
-    table = pack_run(folder, data, output, teacher, notes_of(note))
-    screen = Screen(as_json=as_json)
-    for measure, values in table.items():
-        line = "  ".join(f"{key}: {value:.4g}" for key, value in values.items())
-        screen.result(f"{measure:24} {line}", measure=measure, **values)
-
-
+app.command("decoder")(decoder)
+app.command("pack")(pack)
 app.command("transposer")(transposer)
 app.command("compare")(compare)
 app.command("pack-transposer")(pack_transposer)

@@ -24,6 +24,10 @@ Data = Annotated[
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Length of the training.")]
 Batch = Annotated[int | None, typer.Option("--batch", min=1, help="Crops per step.")]
 Rate = Annotated[float | None, typer.Option("--rate", min=0, help="Learning rate of the kernels.")]
+Cycle = Annotated[float | None, typer.Option("--cycle", min=0, help="Weight of the feature error.")]
+Reconstruction = Annotated[
+    float | None, typer.Option("--reconstruction", min=0, help="Weight of the image error.")
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Decides all random numbers.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint, exactly.")]
 Notes = Annotated[

@@ -1,8 +1,101 @@
-"""Names of the models, known before torch is loaded."""
+"""Names of the models and the places of their files, known before torch is loaded."""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from texsynth.errors import ModelError, UsageError
+
+ASSETS = Path(__file__).parent / "assets"
+"""Folder of the embedded weights."""
+
+EMBEDDED = ("lite",)
+
+SUFFIX = ".safetensors"
+
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+"""Names of devices on Windows."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a published checkpoint of a `layout` is to be had.
+
+    sha256: how its hash begins; empty where none is published.
+    """
+
+    layout: str
+    url: str
+    sha256: str = ""
+
+
+SOURCES: Mapping[str, Source] = {
+    "vgg19": Source(
+        "vgg_normalised",
+        "https://github.com/naoto0804/pytorch-AdaIN/releases/download/v0.0.0/vgg_normalised.pth",
+    ),
+    "vgg19-torchvision": Source(
+        "torchvision-vgg19", "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "dcbb9e9d"
+    ),
+}
+"""Models that `texsynth models fetch` knows by name."""
+
+
+def cache_folder() -> Path:
+    """Folder of fetched and imported models: TEXSYNTH_CACHE, or else the user's cache. It need not exist."""
+    named = os.environ.get("TEXSYNTH_CACHE")
+    return Path(named) if named else user_cache_path("texsynth") / "models"
+
+
+def cached_names(folder: Path | None = None) -> list[str]:
+    """Models in the cache, sorted."""
+    found = (folder or cache_folder()).glob(f"[!.]*{SUFFIX}")
+    return sorted(path.name.removesuffix(SUFFIX) for path in found)
+
 
 def model_names() -> list[str]:
-    """Models that `--model` accepts besides the path of a weight file."""
-    return ["lite"]
+    """Models that `--model` accepts besides the path of a weight file: embedded, then cached ones."""
+    return [*EMBEDDED, *(name for name in cached_names() if name not in EMBEDDED)]
+
+
+def known_names() -> list[str]:
+    """The same, and those that can be fetched."""
+    names = model_names()
+    return [*names, *(name for name in SOURCES if name not in names)]
+
+
+def check_name(name: str) -> None:
+    """UsageError unless a model in the cache may be called `name`: it becomes the name of a file."""
+    taken = {embedded.casefold() for embedded in EMBEDDED}
+    odd = not _SAFE.fullmatch(name) or _RESERVED.fullmatch(name) or name.endswith((".", SUFFIX))
+    if odd or name.casefold() in taken:
+        raise UsageError(
+            f"a model in the cache cannot be called {name!r}; use letters, digits, dots, dashes and "
+            f"underscores, and no name of an embedded model"
+        )
+
+
+def locate(name: str) -> Path:
+    """File of a model: an embedded one, one in the cache, or the path of a .safetensors file.
+
+    Raises ModelError, which names the cure, for a name that is neither embedded nor in the cache.
+    """
+    if name in EMBEDDED:
+        return ASSETS / f"{name}{SUFFIX}"
+    if name in cached_names():
+        return cache_folder() / f"{name}{SUFFIX}"
+    if Path(name).suffix == SUFFIX:
+        return Path(name)
+    if name in SOURCES:
+        raise ModelError(
+            f"model {name} is not in the cache {cache_folder()}; fetch it with "
+            f"`texsynth models fetch {name}`, or import a file with `texsynth models import FILE`"
+        )
+    raise ModelError(f"unknown model {name}; use one of {', '.join(known_names())} or a {SUFFIX} file")

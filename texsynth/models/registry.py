@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import torch
 from torch import Tensor
 
 from texsynth.errors import ModelError
 from texsynth.models.autoencoder import Decoder, PhotoDecoder
+from texsynth.models.hashes import expected_hashes, file_hash
 from texsynth.models.level_encoders import LevelEncoders
-from texsynth.models.names import model_names
+from texsynth.models.names import ASSETS, cache_folder, locate
 from texsynth.models.vgg import LEVELS, Encoder, inference
 from texsynth.models.wavelets import WaveDecoder
-from texsynth.models.weights import ASSETS, expected_hashes, file_hash, part, read_weights
+from texsynth.models.weights import part, read_weights
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,10 @@ class Model:
     def _lacks(self, what: str, option: str) -> str:
         if isinstance(self.encoder, LevelEncoders):
             return f"model {self.name} has no {what}, and none can be trained for it; use another model"
-        return f"model {self.name} has no {what}; train it with `texsynth train decoder {option}`"
+        return (
+            f"model {self.name} has no {what}; train it with "
+            f"`texsynth train decoder --model {quote(self.name)} {option} --data PICTURES`"
+        )
 
 
 def build_model(
@@ -107,28 +112,23 @@ def _photo(state: Mapping[str, Tensor]) -> PhotoDecoder | WaveDecoder:
 
 
 def load_model(name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Model:
-    """Load an embedded model by name, or a safetensors file by path.
+    """Load an embedded or cached model by name, or a safetensors file by path.
 
-    Raises ModelError when it is unknown, missing, damaged or does not match its published hash.
+    Raises ModelError when it is unknown, missing, damaged or does not match its recorded hash.
     """
-    if name in model_names():
-        path = ASSETS / f"{name}.safetensors"
-    else:
-        path = Path(name)
-        if path.suffix != ".safetensors":
-            raise ModelError(
-                f"unknown model {name}; use one of {', '.join(model_names())} or a .safetensors file"
-            )
+    path = locate(name)
+    digest = file_hash(path) if path.is_file() else ""
+    if digest and path.parent in (ASSETS, cache_folder()):
+        _check_hash(path, digest)
     tensors, header = read_weights(path)
-    digest = file_hash(path)
-    if path.parent == ASSETS and expected_hashes().get(path.name) != digest:
-        raise ModelError(f"the weights of {name} do not match their published hash; reinstall texsynth")
     return build_model(name, tensors, sha256=digest, provenance=header, device=device, dtype=dtype)
 
 
-def verify_assets() -> list[tuple[str, bool]]:
-    """Name of every embedded weight file and whether its content matches the published hash."""
-    return [
-        (name, (ASSETS / name).is_file() and file_hash(ASSETS / name) == digest)
-        for name, digest in sorted(expected_hashes().items())
-    ]
+def _check_hash(path: Path, digest: str) -> None:
+    if expected_hashes(path.parent).get(path.name) == digest:
+        return
+    if path.parent == ASSETS:
+        raise ModelError(f"the weights of {path.stem} do not match their published hash; reinstall texsynth")
+    raise ModelError(
+        f"model file {path} is not as it was stored (see `texsynth models verify`); fetch or import it again"
+    )

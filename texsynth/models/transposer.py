@@ -20,6 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from texsynth.errors import InputError, ModelError
+from texsynth.models.hashes import is_sound
+from texsynth.models.names import ASSETS
 from texsynth.models.transposer_copy import CopyHead, high_pass
 from texsynth.models.transposer_parts import (
     REACH,
@@ -32,7 +34,7 @@ from texsynth.models.transposer_parts import (
     scale_size,
 )
 from texsynth.models.vgg import Encoder, inference
-from texsynth.models.weights import ASSETS, expected_hashes, file_hash, part, read_weights
+from texsynth.models.weights import part, read_weights
 from texsynth.ops.resample import pad_to_multiple
 from texsynth.texture.placement import Layout, place
 from texsynth.texture.self_similarity import self_difference
@@ -229,7 +231,7 @@ def load_transposer(
     """
     path = ASSETS / f"{name}.safetensors" if name == "transposer" else Path(name)
     tensors, _ = read_weights(path)
-    if path.parent == ASSETS and expected_hashes().get(path.name) != file_hash(path):
+    if path.parent == ASSETS and not is_sound(path):
         raise ModelError(f"the weights of {name} do not match their published hash; reinstall texsynth")
     try:
         net = Transposer.from_state(tensors)

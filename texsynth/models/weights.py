@@ -1,8 +1,7 @@
-"""Weight files: safetensors with provenance in the header, checked by hash, written as float16."""
+"""Weight files: safetensors with provenance in the header, written as float16."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,21 +12,11 @@ from torch import Tensor
 
 from texsynth.errors import ModelError
 
-ASSETS = Path(__file__).parent / "assets"
 PARTS = (
     *("encoder", "encoder1", "encoder2", "encoder3", "encoder4", "encoder5"),
     *("decoder1", "decoder2", "decoder3", "decoder4", "decoder5", "photo"),
 )
 """Parts of a model, prefixes of its tensors and names of the files of a training run."""
-
-SUMS = "SHA256SUMS"
-"""File beside the embedded weights, in the format of `sha256sum`."""
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -58,20 +47,6 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The entries below `prefix.`, without it."""
     return {key[len(prefix) + 1 :]: v for key, v in tensors.items() if key.startswith(prefix + ".")}
-
-
-def expected_hashes(folder: Path = ASSETS) -> dict[str, str]:
-    """File name to SHA-256 of the published weights in `folder`."""
-    sums = folder / SUMS
-    pairs = [line.split() for line in sums.read_text().splitlines()] if sums.exists() else []
-    return {name: digest for digest, name in pairs}
-
-
-def record_hash(path: Path) -> None:
-    """Note the SHA-256 of a weight file in the list beside it."""
-    hashes = expected_hashes(path.parent) | {path.name: file_hash(path)}
-    lines = [f"{digest}  {name}\n" for name, digest in sorted(hashes.items())]
-    (path.parent / SUMS).write_text("".join(lines))
 
 
 def collect(folder: Path) -> dict[str, Tensor]:

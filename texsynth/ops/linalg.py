@@ -1,7 +1,7 @@
 """Symmetric C x C linear algebra that survives rank-deficient and badly scaled matrices.
 
-Everything is float64 on the CPU: the matrices are small, Apple's MPS has no float64, and in float32 the small
-eigenvalues of flat textures turn negative.
+Everything is float64: in float32 the small eigenvalues of flat textures turn negative. It stays where it is,
+but for Apple's MPS, which has no float64.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def symmetric_eigh(matrix: Tensor) -> Eigen:
     matrix: (C, C), finite; it is symmetrised first. If no jitter helps, the off-diagonal part is dropped with
     a warning, which turns a transform by whitening into one by deviations, as AdaIN.
     """
-    matrix = matrix.detach().to("cpu", torch.float64)
+    matrix = matrix.detach().to("cpu" if matrix.device.type == "mps" else matrix.device).double()
     matrix = (matrix + matrix.T) / 2
     scale = matrix.diagonal().abs().amax()
-    eye = torch.eye(len(matrix), dtype=torch.float64)
+    eye = torch.eye(len(matrix), dtype=torch.float64, device=matrix.device)
     for jitter in _JITTERS:
         try:
             values, vectors = torch.linalg.eigh(matrix + jitter * scale * eye)

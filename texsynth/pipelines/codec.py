@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from texsynth.errors import UsageError
 from texsynth.models.registry import Model
 from texsynth.ops.resample import pad_to_multiple
 from texsynth.pipelines.progress import OnStep, Step
@@ -42,6 +43,12 @@ class PictureEncoder:
         """Features of a tile of `image`, halo included."""
         pixels = tile.of(image).to(self.model.device, self.model.dtype)
         return self.encode(pixels.contiguous(memory_format=torch.channels_last))
+
+    def features(self, image: Raster) -> Features:
+        """Features of all of `image`, without those of its padding."""
+        (tile,) = cut(image.size, self.deepest, None, self.near)
+        found = self.of(tile, image)
+        return {level: tile.inner(f, image.size, 2 ** (level - 1)) for level, f in found.items()}
 
     def moments(self, image: Raster, weights: Weights, tile: int | None) -> dict[int, Moments]:
         """Moments of `image` at the levels of `weights`; tile: as in `cut`."""
@@ -89,7 +96,10 @@ class Codec(PictureEncoder):
         return result
 
     def _paint(self, result: Canvas, tile: Tile, features: Features, maps: Mapping[int, AffineMap]) -> None:
-        values = tile.inner(self.decode(features, maps), result.size).float().clamp(0, 1)
+        made = self.decode(features, maps)
+        if not bool(made.isfinite().all()):
+            raise UsageError(f"the picture has overflowed in {_plain(made.dtype)}; use --dtype float32")
+        values = tile.inner(made, result.size).float().clamp(0, 1)
         result.write(tile.rows.core(result.size[0]), tile.columns.core(result.size[1]), values)
 
 
@@ -153,6 +163,10 @@ def _moments(
         # The next tile is encoded before the name is given to it.
         del features
     return total
+
+
+def _plain(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _pooled(mask: Tensor, level: int) -> Tensor:

@@ -69,10 +69,11 @@ class Part:
             return weight if self.mask is None else self.mask
         return self.mask * weight
 
-    def map(self, content: Moments, settings: StylizeSettings, level: int) -> AffineMap:
-        """The map of a level that it has, for a region with the moments `content`."""
+    def map(self, content: Moments, settings: StylizeSettings, level: int, device: torch.device) -> AffineMap:
+        """The map of a level that it has, for a region with the moments `content`. device: of features."""
         styles, weights = zip(*self._at(level), strict=True)
-        return fit_mix(settings.transform, content, styles, weights).lerp(_strength(settings, level))
+        found = fit_mix(settings.transform, content, styles, weights, device)
+        return found.lerp(_strength(settings, level))
 
     def _at(self, level: int) -> list[tuple[Moments, float]]:
         pairs = zip(self.styles, self.weights, strict=True)
@@ -93,7 +94,7 @@ def fit_style(
     tile: as in `stylize`. Raises ModelError when the model has no decoder for a level of `settings`,
     UsageError for a level that photo mode does not have.
     """
-    _check(model, settings)
+    check_levels(model, settings)
     return measure(style, model, settings.levels, scale=settings.style_scale, weight=weight, tile=tile)
 
 
@@ -157,7 +158,7 @@ def stylize_raster(
     halo around it; only rounding differs from the whole picture at once, which is None. blank: where results
     go, the last and those on the way to it. Returns a picture of the same size, in [0, 1].
     """
-    _check(model, settings)
+    check_levels(model, settings)
     parts = [Part((style,), (1.0,))] if isinstance(style, FittedStyle) else covering(style)
     start = content
     deviation = settings.grain * _strength(settings, settings.levels[0])
@@ -259,7 +260,7 @@ class Task:
         weights = dict.fromkeys(levels, part.counted(self.weight))
 
         def fit(level: int, own: Moments) -> AffineMap:
-            return part.map(own, self.settings, level)
+            return part.map(own, self.settings, level, self.model.device)
 
         return codec.transferred(image, weights, fit, self.tile, self.blank, on_step)
 
@@ -268,7 +269,8 @@ def _strength(settings: StylizeSettings, level: int) -> float:
     return settings.strength * settings.level_strength.get(level, 1.0)
 
 
-def _check(model: Model, settings: StylizeSettings) -> None:
+def check_levels(model: Model, settings: StylizeSettings) -> None:
+    """ModelError when `model` lacks a decoder for a level of `settings`, UsageError when photo mode does."""
     if settings.mode == "photo":
         deepest = len(model.photo_decoder().widths)
         if max(settings.levels) > deepest:

@@ -119,6 +119,12 @@ def ssim(output: Tensor, truth: Tensor) -> float:
     """
     height, width = (min(a, b) for a, b in zip(output.shape[2:], truth.shape[2:], strict=True))
     x, y = (luma(image[:, :, :height, :width].double()) for image in (output, truth))
+    return structural_similarity(x, y)
+
+
+def structural_similarity(x: Tensor, y: Tensor) -> float:
+    """The same of any two maps (1, 1, H, W) float64 of one size, with values that span 1 or so."""
+    height, width = x.shape[2:]
     reach = min(5, (height - 1) // 2, (width - 1) // 2)
     line = torch.exp(-torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device).square() / (2 * 1.5**2))
     window = (line / line.sum())[None, None]

@@ -12,14 +12,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from texsynth.errors import UsageError
+from texsynth.models.hashes import file_hash
 from texsynth.models.vgg import Encoder, channels_last, conv_names
-from texsynth.models.weights import collect, file_hash, part
+from texsynth.models.weights import collect, part
+from texsynth.training.checkpoint import Learner
 from texsynth.training.closed_form import Report, cut_encoder
 from texsynth.training.closed_form_decoders import begin_decoder
 from texsynth.training.data import Picture, find_pictures, load_pictures, random_crops
 from texsynth.training.distillation import Distillation, DistillationSettings
-from texsynth.training.loop import LoopSettings, autocast_for, run
+from texsynth.training.loop import LoopSettings, run
 from texsynth.training.optimizer import Optimizer
+from texsynth.training.precision import autocast_for
 from texsynth.training.teacher import Cache, build_cache, load_cache, load_teacher, save_cache
 
 CUT_CROPS = 640
@@ -90,11 +93,9 @@ def train_encoder(
     trained = [p for p in module.parameters() if p.requires_grad]
     optimizer = Optimizer(trained, settings.kernel_rate, settings.rate)
     run(
-        module,
+        Learner(module, optimizer, rng),
         lambda rng: module.losses(cache, settings.loss, device, rng),
-        optimizer,
         LoopSettings(settings.steps, save_every=settings.save_every),
-        rng,
         settings.folder / "encoder.checkpoint",
         resume=resume,
         autocast=autocast_for(device),

@@ -39,7 +39,7 @@ def frechet(mean_a: Tensor, covariance_a: Tensor, mean_b: Tensor, covariance_b: 
     means: (C,), covariances: (C, C) symmetric, positive semi-definite. The use on features is of Heusel et
     al. 2017. Only symmetric eigenproblems are solved: a general matrix root turns complex on singular ones.
     """
-    (root,) = psd_powers(covariance_a, 0.5)
+    (root,) = psd_powers(covariance_a.cpu(), 0.5)
     inner = symmetric_eigh(root @ covariance_b.cpu().double() @ root)
     cross = inner.values.clamp_min(0).sqrt().sum()
     distance = (mean_a - mean_b).cpu().double().square().sum()

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import math
-import os
+import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from texsynth.device import pick_dtype
 from texsynth.errors import InputError
-from texsynth.training.optimizer import Optimizer
+from texsynth.training.checkpoint import Checkpoint, Learner
 
 
 @dataclass(frozen=True)
@@ -25,22 +23,19 @@ class LoopSettings:
 
     steps: int
     warmup: int = 30
+    """Steps over which the rates rise."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Whether the rates fall to 1% in the end, or stay."""
     clip: float = 1.0
-    """Largest gradient norm; larger gradients are scaled down to it."""
+    """Largest gradient norm; larger gradients are scaled down to it. 0 leaves all as they are."""
     save_every: int = 100
     """Steps between checkpoints."""
     rescues: int = 5
     """How often a run may go back to its last good state because the loss was not finite."""
-
-
-class Stateful(Protocol):
-    """What learns beside the module, such as a critic, and is saved with it."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on exactly."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+    validate_every: int = 100
+    """Steps between measurements on held-out pictures, where there are any."""
+    batch: int = 0
+    """Samples of a step, for the speed in the log; 0 leaves it out."""
 
 
 LossFunction = Callable[[torch.Generator], dict[str, Tensor]]
@@ -48,129 +43,114 @@ LossFunction = Callable[[torch.Generator], dict[str, Tensor]]
 
 
 def run(
-    module: nn.Module,
+    learner: Learner,
     loss: LossFunction,
-    optimizer: Optimizer,
     settings: LoopSettings,
-    rng: torch.Generator,
     checkpoint: Path,
     *,
     resume: bool,
     autocast: Callable[[], AbstractContextManager[Any]],
     on_step: Callable[[int, Mapping[str, float]], None] | None = None,
-    companion: Stateful | None = None,
     report: Callable[[str], None] | None = None,
+    validate: Callable[[], float] | None = None,
+    origin: Mapping[str, str] | None = None,
 ) -> None:
-    """Train `module` in place. A killed run goes on from its checkpoint, bit for bit as if it had not been.
+    """Train `learner.module` in place. A killed run goes on from its checkpoint, bit for bit.
 
-    companion: saved and restored with the module; `loss` trains it. A loss or gradient that is not finite
-    takes everything but the random numbers back to the last checkpoint, which `report` is told.
-    Raises InputError when there is nothing to resume, or when that has happened too often.
+    A loss, gradient or weight that is not finite takes everything but the random numbers and the data back to
+    the last checkpoint, which `report` is told. Gradients that float16 cannot hold only cost their step, as
+    the loss is scaled down then. validate: PSNR in dB on held-out pictures. origin: all that the result
+    follows from; a checkpoint of another one is not resumed.
+    Raises InputError when there is nothing to resume, or when too much was not finite, UsageError for a
+    checkpoint from another origin.
     """
-    state = _State(checkpoint, module, optimizer, rng, companion)
+    state = Checkpoint(checkpoint, learner, origin or {})
     step = state.start(resume)
-    module.train()
-    rescues = 0
+    rescue = _Rescue(state, settings.rescues, report)
+    learner.module.train()
     while step < settings.steps:
-        optimizer.scale_rates(rate_factor(step, settings))
+        begun = time.perf_counter()
+        factor = rate_factor(step, settings)
+        learner.optimizer.scale_rates(factor)
         with autocast():
-            terms = loss(rng)
+            terms = loss(learner.rng)
         total = torch.stack([t.float() for t in terms.values()]).sum()
-        optimizer.zero_grad()
-        total.backward()
-        norm = nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
-        if not math.isfinite(float(total.detach()) + float(norm)):
-            rescues += 1
-            if rescues > settings.rescues:
-                raise InputError(
-                    f"the loss was not finite {rescues} times, last at step {step}; "
-                    "lower the learning rate and resume"
-                )
-            failed, step = step, state.load(random_numbers=False)
-            if report:
-                report(f"the loss was not finite at step {failed}; back to the state after step {step}")
+        norm = _gradients(learner, total, settings)
+        if math.isfinite(float(total.detach()) + norm):
+            learner.optimizer.step()
+            if learner.average:
+                learner.average.update(learner.module)
+        elif not _overflowed(learner, total):
+            step = rescue("the loss", step)
             continue
-        optimizer.step()
+        saves = (step + 1) % settings.save_every == 0 or step + 1 == settings.steps
+        if saves and not learner.is_finite():
+            step = rescue("a weight", step)
+            continue
         values = {name: float(t.detach()) for name, t in terms.items()}
-        _log(state.log, step, values)
+        row: dict[str, float | None] = {
+            "step": step,
+            **values,
+            "rate": factor * learner.optimizer.rates[0],
+            "grad_norm": norm,
+        }
         step += 1
+        if settings.batch:
+            row["samples_per_s"] = settings.batch / max(time.perf_counter() - begun, 1e-9)
+        if validate:
+            due = step % settings.validate_every == 0 or step == settings.steps
+            row["psnr"] = validate() if due else None
+        state.log.append(row)
         if on_step:
             on_step(step, values)
-        if step % settings.save_every == 0 or step == settings.steps:
+        if saves:
             state.save(step)
 
 
-def autocast_for(device: torch.device) -> Callable[[], AbstractContextManager[Any]]:
-    """Mixed precision where the hardware computes bfloat16 natively, else nothing."""
-    dtype = pick_dtype("auto", device)
-    if dtype == torch.float32:
-        return nullcontext
-    return lambda: torch.autocast(device.type, dtype)
-
-
 def rate_factor(step: int, settings: LoopSettings) -> float:
-    """Linear warm-up, then cosine to 1% of the rate."""
-    warm = min(1.0, (step + 1) / settings.warmup)
+    """Linear warm-up, then cosine to 1% of the rate, or the rate."""
+    warm = min(1.0, (step + 1) / max(1, settings.warmup))
+    if settings.schedule == "constant":
+        return warm
     return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / settings.steps)))
 
 
-@dataclass(frozen=True)
-class _State:
-    """Everything a run changes, and the file it is kept in."""
-
-    path: Path
-    module: nn.Module
-    optimizer: Optimizer
-    rng: torch.Generator
-    companion: Stateful | None
-
-    @property
-    def log(self) -> Path:
-        return self.path.with_suffix(".csv")
-
-    def start(self, resume: bool) -> int:
-        """Step to begin with; a fresh run is saved first, so that there always is a good state."""
-        if resume:
-            if not self.path.exists():
-                raise InputError(f"there is no checkpoint {self.path} to resume from; start without --resume")
-            return self.load()
-        self.log.unlink(missing_ok=True)
-        self.save(0)
-        return 0
-
-    def save(self, step: int) -> None:
-        state = {
-            "module": self.module.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "rng": self.rng.get_state(),
-            "step": step,
-        }
-        if self.companion:
-            state["companion"] = self.companion.state_dict()
-        part = self.path.with_suffix(".part")
-        torch.save(state, part)
-        os.replace(part, self.path)
-
-    def load(self, *, random_numbers: bool = True) -> int:
-        """Go back to the file; new random numbers if the old ones led to a failure. Returns the step."""
-        state = torch.load(self.path, weights_only=True)
-        self.module.load_state_dict(state["module"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.companion:
-            self.companion.load_state_dict(state["companion"])
-        if random_numbers:
-            self.rng.set_state(state["rng"])
-        step = int(state["step"])
-        if self.log.exists():  # rows after the checkpoint will be written again
-            kept = self.log.read_text().splitlines(keepends=True)[: step + 1]
-            self.log.write_text("".join(kept))
-        return step
+def _gradients(learner: Learner, total: Tensor, settings: LoopSettings) -> float:
+    """Compute and clip the gradients of the trained parameters. Returns their norm before clipping."""
+    learner.optimizer.zero_grad()
+    if learner.scaler:
+        learner.scaler.scale(total).backward()
+        learner.scaler.unscale_(learner.optimizer)  # type: ignore[arg-type]  # it looks at param_groups only
+        learner.scaler.update()
+    else:
+        total.backward()
+    return float(nn.utils.clip_grad_norm_(learner.module.parameters(), settings.clip or math.inf))
 
 
-def _log(path: Path, step: int, values: Mapping[str, float]) -> None:
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if fresh:
-            writer.writerow(["step", *values])
-        writer.writerow([step, *(f"{value:.6g}" for value in values.values())])
+def _overflowed(learner: Learner, total: Tensor) -> bool:
+    """Whether gradients were lost to the scale of the loss, which happens in float16 and mends itself."""
+    scaler = learner.scaler
+    return scaler is not None and math.isfinite(float(total.detach())) and scaler.get_scale() >= 1
+
+
+@dataclass
+class _Rescue:
+    """Goes back to the last good state, a few times."""
+
+    state: Checkpoint
+    most: int
+    report: Callable[[str], None] | None
+    count: int = field(default=0, init=False)
+
+    def __call__(self, what: str, step: int) -> int:
+        """Undo what led to `step`. Returns the step to go on with."""
+        self.count += 1
+        if self.count > self.most:
+            raise InputError(
+                f"{what} was not finite {self.count} times, last at step {step}; "
+                "lower the learning rate and resume"
+            )
+        back = self.state.load(random_numbers=False)
+        if self.report:
+            self.report(f"{what} was not finite at step {step}; back to the state after step {back}")
+        return back

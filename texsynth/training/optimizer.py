@@ -7,28 +7,43 @@ kernel (O, I, 3, 3) is shown to it as a view (O, 9 I).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 
 class Optimizer:
-    """Muon on 4-D parameters, Adam on the rest."""
+    """Muon on 4-D parameters, Adam on the rest; or Adam on both, each with its rate."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], kernel_rate: float, rate: float) -> None:
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        kernel_rate: float,
+        rate: float,
+        kind: Literal["muon+adam", "adam"] = "muon+adam",
+    ) -> None:
         """kernel_rate, rate: learning rates of the two; Muon's updates are scaled to the size of Adam's."""
         parameters = list(parameters)
-        self.kernels = [(p, nn.Parameter(_matrix(p.data))) for p in parameters if p.ndim == 4]
+        self.rates = (kernel_rate, rate)
+        self.param_groups = [{"params": parameters}]
+        """What a GradScaler unscales."""
+        kernels = [p for p in parameters if p.ndim == 4]
+        rest = [p for p in parameters if p.ndim != 4]
+        self.kernels: list[tuple[nn.Parameter, nn.Parameter]] = []
+        """With Muon every kernel and the matrix that shares its memory."""
+        self.parts: list[torch.optim.Optimizer]
+        if kind == "adam":
+            self.parts = [torch.optim.Adam(kernels, lr=kernel_rate), torch.optim.Adam(rest, lr=rate)]
+            return
+        self.kernels = [(p, nn.Parameter(_matrix(p.data))) for p in kernels]
         if any(m.data_ptr() != p.data_ptr() for p, m in self.kernels):
             raise ValueError("kernels must be stored channels last, so that their matrices share memory")
-        rest = [p for p in parameters if p.ndim != 4]
         matrices = [m for _, m in self.kernels]
-        self.parts: list[torch.optim.Optimizer] = [
+        self.parts = [
             torch.optim.Muon(matrices, lr=kernel_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
             torch.optim.Adam(rest, lr=rate, betas=(0.9, 0.98)),
         ]
-        self.rates = (kernel_rate, rate)
 
     def scale_rates(self, factor: float) -> None:
         """Set both learning rates to `factor` times their base."""

@@ -9,69 +9,94 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from texsynth.models.autoencoder import PhotoDecoder
+from texsynth.errors import ModelError
 from texsynth.models.calibration import to_unit_mean
+from texsynth.models.hashes import record_hash
 from texsynth.models.registry import Model, build_model
-from texsynth.models.vgg import Encoder
-from texsynth.models.wavelets import WaveDecoder
-from texsynth.models.weights import collect, read_weights, record_hash, write_weights
+from texsynth.models.weights import collect, write_weights
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, random_crops, to_image
+from texsynth.training.decoder_losses import rebuild
 from texsynth.training.metrics import cycle_error, explained_variance, reconstruction
+from texsynth.training.run_folder import headers, origin_of
 from texsynth.training.teacher import load_teacher
 
 
-def evaluate(model: Model, data: Path, teacher: Path, side: int = 256) -> dict[str, dict[str, float]]:
+def evaluate(
+    model: Model, data: Path, teacher: Path | None = None, side: int = 256
+) -> dict[str, dict[str, float]]:
     """Held-out figures of one model, keyed by measure and level.
 
-    Held-out photographs with both sides of at least `side`, centre crops; the linear map of the explained
-    variance is fitted on 768 random training crops of 128 pixels.
+    Held-out pictures below `data`/photos, or `data` where there is no such folder, with both sides of at
+    least `side`, centre crops. The explained variance is of the teacher's features; its linear map is
+    fitted on 768 random training crops of 128 pixels.
     """
-    test = centre_crops(load_pictures(find_pictures(data / "photos", held_out=True), side), side)
-    pictures = load_pictures(find_pictures(data, held_out=False), 160)
-    fit = random_crops(pictures, 768, 128, torch.Generator().manual_seed(7))
+    photos = data / "photos"
+    folder = photos if photos.is_dir() else data
+    test = centre_crops(load_pictures(find_pictures(folder, held_out=True), side), side)
     encoder = model.vgg()
     table: dict[str, dict[str, float]] = {"pictures": {"held out": float(len(test))}}
-    scores = explained_variance(encoder, load_teacher(teacher), fit, test)
-    table["explained variance"] = {str(level): value for level, value in scores.items()}
+    if teacher:
+        pictures = load_pictures(find_pictures(data, held_out=False), 160)
+        fit = random_crops(pictures, 768, 128, torch.Generator().manual_seed(7))
+        scores = explained_variance(encoder, load_teacher(teacher), fit, test)
+        table["explained variance"] = {str(level): value for level, value in scores.items()}
     for level, decoder in model.decoders.items():
-
-        def rebuild(image: Tensor, level: int = level) -> Tensor:
-            out: Tensor = model.decoders[level](encoder.segment(image, 0, level))
-            return out
-
-        table.setdefault("PSNR dB", {})[str(level)] = reconstruction(rebuild, test)
+        psnr = reconstruction(rebuild(encoder, decoder, level), test)
+        table.setdefault("PSNR dB", {})[str(level)] = psnr
         variance, energy = cycle_error(encoder, decoder, level, test)
         table.setdefault("cycle error / variance", {})[str(level)] = variance
         table.setdefault("cycle error / energy", {})[str(level)] = energy
-    photo = model.photo
-    if photo is not None:
-        table["PSNR dB"]["photo"] = reconstruction(lambda image: _photo(photo, encoder, image), test)
+    if model.photo is not None:
+        psnr = reconstruction(rebuild(encoder, model.photo, 0), test)
+        table.setdefault("PSNR dB", {})["photo"] = psnr
     return table
-
-
-def _photo(decoder: PhotoDecoder | WaveDecoder, encoder: Encoder, image: Tensor) -> Tensor:
-    out: Tensor = decoder(encoder(image, len(decoder.widths)))
-    return out
 
 
 def pack(
-    folder: Path, data: Path, output: Path, teacher: Path | None, notes: Mapping[str, str]
+    folder: Path,
+    data: Path,
+    output: Path,
+    teacher: Path | None,
+    notes: Mapping[str, str],
+    *,
+    measure: bool = False,
+    keep_encoder: bool = False,
+    decoders_only: bool = False,
 ) -> dict[str, dict[str, float]]:
-    """Write the model of a run as float16 with unit mean activations. Returns its held-out figures, if asked.
+    """Write the model of a run as float16. Returns its held-out figures, if `measure` or with a teacher.
 
-    The figures are those of the written file, and go into its header beside `notes`.
+    Mean activations become one, unless `keep_encoder`, or the run was begun with the encoder of a model,
+    whose unit is known to others. decoders_only: without the encoder, which is kept as well.
+    The figures are those of the written weights, and go into the header beside `notes`, with what every part
+    says of its training. Raises ModelError when there is nothing to write.
     """
-    pictures = load_pictures(find_pictures(data, held_out=False), 160)
-    crops = random_crops(pictures, 128, 128, torch.Generator().manual_seed(3))
-    tensors = to_unit_mean(collect(folder), [to_image(crops)])
-    header = {"model": output.stem, "layout": "encoder.*, decoderL.*, photo.*", **notes}
+    origin = origin_of(folder)
+    keep = keep_encoder or decoders_only or bool(origin)
+    crops = None if keep else _unit_crops(data)
+    tensors = collect(folder)
+    if crops is not None:
+        tensors = to_unit_mean(tensors, [to_image(crops)])
+    written = {k: v for k, v in tensors.items() if not (decoders_only and k.startswith("encoder."))}
+    if not written:
+        raise ModelError(f"{folder} has no decoders yet; train some with `texsynth train decoder`")
+    header = {
+        "model": output.stem,
+        "layout": "decoderL.*, photo.*" if decoders_only else "encoder.*, decoderL.*, photo.*",
+        **{f"encoder_{key}": value for key, value in origin.items()},
+        "training": json.dumps(headers(folder)),
+        **notes,
+    }
+    table = {}
+    if measure or teacher:
+        half = {key: value.half().float() for key, value in written.items()}
+        table = evaluate(build_model(output.stem, {**tensors, **half}), data, teacher)
+        header["held_out"] = json.dumps(table)
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_weights(output, tensors, header)
-    if teacher is None:
-        record_hash(output)
-        return {}
-    half, _ = read_weights(output)
-    table = evaluate(build_model(output.stem, half), data, teacher)
-    write_weights(output, tensors, {**header, "held_out": json.dumps(table)})
+    write_weights(output, written, header)
     record_hash(output)
     return table
+
+
+def _unit_crops(data: Path) -> Tensor:
+    pictures = load_pictures(find_pictures(data, held_out=False), 160)
+    return random_crops(pictures, 128, 128, torch.Generator().manual_seed(3))

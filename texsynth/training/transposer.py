@@ -12,17 +12,19 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from texsynth.errors import ModelError
+from texsynth.models.hashes import file_hash
 from texsynth.models.registry import load_model
 from texsynth.models.transposer import OWN_WIDTHS, Transposer, lay_out, load_transposer
 from texsynth.models.transposer_parts import OwnEncoder
 from texsynth.models.vgg import Encoder, channels_last
-from texsynth.models.weights import file_hash
 from texsynth.settings import TransposerSettings
 from texsynth.texture.losses import gram, random_directions, sliced_wasserstein
+from texsynth.training.checkpoint import Learner
 from texsynth.training.critic import Adversary
 from texsynth.training.data import Picture, find_pictures, load_pictures
-from texsynth.training.loop import LoopSettings, autocast_for, run
+from texsynth.training.loop import LoopSettings, run
 from texsynth.training.optimizer import Optimizer
+from texsynth.training.precision import autocast_for
 from texsynth.training.transposer_data import Batch, draw
 
 JUDGED = 4
@@ -74,16 +76,18 @@ def train_transposer(
         return losses(draw(pictures, settings.batch, settings.crop_px, settings.procedural, rng), rng)
 
     run(
-        net,
+        Learner(
+            net,
+            Optimizer(net.trained(), settings.kernel_rate, settings.rate),
+            torch.Generator().manual_seed(run_settings.seed),
+            companion=adversary,
+        ),
         draw_losses,
-        Optimizer(net.trained(), settings.kernel_rate, settings.rate),
         LoopSettings(run_settings.steps, save_every=run_settings.save_every, rescues=run_settings.rescues),
-        torch.Generator().manual_seed(run_settings.seed),
         run_settings.folder / "transposer.checkpoint",
         resume=resume,
         autocast=autocast_for(device),
         on_step=on_step,
-        companion=adversary,
         report=report,
     )
     return _finish(run_settings, net, pictures)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import torch
+
 from texsynth.errors import UsageError
 from texsynth.settings import IFTSettings, OTSettings, TransformSettings
 from texsynth.transforms import adain, ift, optimal_transport, wct
@@ -12,6 +14,10 @@ from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
 
 __all__ = ["TRANSFORMS", "AffineMap", "Fit", "Moments", "fit_map", "fit_mix"]
+
+
+GPU_CHANNELS = 256
+"""Maps of so many channels and more are fitted on the GPU; chosen by operation counts, not yet measured."""
 
 
 class Fit(Protocol):
@@ -32,7 +38,10 @@ TRANSFORMS: dict[str, Fit] = {
 
 
 def fit_map(settings: TransformSettings, content: Moments, style: Moments) -> AffineMap:
-    """Map that gives features with the moments `content` the look of those with the moments `style`."""
+    """Map that gives features with the moments `content` the look of those with the moments `style`.
+
+    It is computed where the moments are, and stays there.
+    """
     for what, moments in (("content", content), ("style", style)):
         if not moments.is_finite:
             raise UsageError(f"the features of the {what} have overflowed; use --dtype float32")
@@ -40,13 +49,31 @@ def fit_map(settings: TransformSettings, content: Moments, style: Moments) -> Af
 
 
 def fit_mix(
-    settings: TransformSettings, content: Moments, styles: Sequence[Moments], weights: Sequence[float]
+    settings: TransformSettings,
+    content: Moments,
+    styles: Sequence[Moments],
+    weights: Sequence[float],
+    device: torch.device | str = "cpu",
 ) -> AffineMap:
     """Map that gives features with the moments `content` the look between `styles`.
 
     weights: non-negative, not all zero; they need not add up to 1. IFT mixes second moments and optimal
-    transport takes the Wasserstein barycentre; the others mix what each style makes of the content.
+    transport takes the Wasserstein barycentre; the others mix what each style makes of the content. device:
+    of the features; a GPU with float64 fits the large maps of wide networks. Returns the map on the CPU.
     """
+    where = _home(torch.device(device), len(content.sum))
+    content, styles = content.to(where), [style.to(where) for style in styles]
+    return _mixed(settings, content, styles, weights).to("cpu")
+
+
+def _home(device: torch.device, channels: int) -> torch.device:
+    """Where maps are fitted: the calls alone take longer than what they do on a GPU with small matrices."""
+    return device if device.type == "cuda" and channels >= GPU_CHANNELS else torch.device("cpu")
+
+
+def _mixed(
+    settings: TransformSettings, content: Moments, styles: Sequence[Moments], weights: Sequence[float]
+) -> AffineMap:
     if len(styles) == 1:
         return fit_map(settings, content, styles[0])
     if isinstance(settings, IFTSettings):

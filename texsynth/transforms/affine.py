@@ -16,14 +16,15 @@ class AffineMap:
     """f -> matrix f + offset at every pixel."""
 
     matrix: Tensor
-    """(C, C) float64 on the CPU."""
+    """(C, C) float64."""
     offset: Tensor
-    """(C,) float64 on the CPU."""
+    """(C,) float64."""
 
     @classmethod
-    def identity(cls, channels: int) -> AffineMap:
+    def identity(cls, channels: int, device: torch.device | str = "cpu") -> AffineMap:
         """The map that changes nothing."""
-        return cls(torch.eye(channels, dtype=torch.float64), torch.zeros(channels, dtype=torch.float64))
+        matrix = torch.eye(channels, dtype=torch.float64, device=device)
+        return cls(matrix, torch.zeros_like(matrix[0]))
 
     @classmethod
     def between_means(cls, content: Moments, style: Moments, matrix: Tensor | None = None) -> AffineMap:
@@ -32,8 +33,9 @@ class AffineMap:
         Without a pixel on either side there is no mean to go to, and the map is the identity.
         """
         if content.n <= 0 or style.n <= 0:
-            return cls.identity(len(content.sum))
-        matrix = torch.eye(len(content.sum), dtype=torch.float64) if matrix is None else matrix
+            return cls.identity(len(content.sum), content.sum.device)
+        if matrix is None:
+            matrix = cls.identity(len(content.sum), content.sum.device).matrix
         return cls(matrix, style.mean - matrix @ content.mean)
 
     @staticmethod
@@ -63,9 +65,13 @@ class AffineMap:
                 out = flat.reshape(features.shape)
         return out.to(features.dtype)
 
+    def to(self, device: torch.device | str) -> AffineMap:
+        """The same on `device`, which must know float64."""
+        return AffineMap(self.matrix.to(device), self.offset.to(device))
+
     def lerp(self, strength: float) -> AffineMap:
         """From the identity at strength 0 to this map at 1."""
-        none = AffineMap.identity(len(self.offset))
+        none = AffineMap.identity(len(self.offset), self.offset.device)
         return AffineMap(torch.lerp(none.matrix, self.matrix, strength), self.offset * strength)
 
     def compose(self, other: AffineMap) -> AffineMap:
@@ -78,10 +84,11 @@ class AffineMap:
         conv_weight: (O, C, kh, kw), conv_bias: (O,). Exact for reflection, replication and circular padding,
         which copy features, and without padding; not for zero padding, whose zeros the map would have moved.
         """
-        kernel = conv_weight.detach().cpu().double()
-        weight = torch.einsum("ockl,cd->odkl", kernel, self.matrix)
-        bias = torch.einsum("ockl,c->o", kernel, self.offset)
-        if conv_bias is not None:
-            bias = bias + conv_bias.detach().cpu().double()
         dtype, device = conv_weight.dtype, conv_weight.device
+        home = torch.device("cpu") if device.type == "mps" else device  # MPS has no float64
+        here, kernel = self.to(home), conv_weight.detach().to(home).double()
+        weight = torch.einsum("ockl,cd->odkl", kernel, here.matrix)
+        bias = torch.einsum("ockl,c->o", kernel, here.offset)
+        if conv_bias is not None:
+            bias = bias + conv_bias.detach().to(home).double()
         return weight.contiguous().to(dtype).to(device), bias.to(dtype).to(device)

@@ -90,7 +90,8 @@ def descend(sigma: Tensor, target: Tensor, settings: IFTSettings) -> tuple[Tenso
             point = moved
             losses.append(point.loss)
         mapped = point.mapped
-    return torch.eye(len(target), dtype=torch.float64) + (mapped - basis) @ basis.T, losses
+    identity = torch.eye(len(target), dtype=torch.float64, device=target.device)
+    return identity + (mapped - basis) @ basis.T, losses
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ _FLAT = 1e-12  # variance below this share of the second moment is the rounding 
 
 @dataclass(frozen=True)
 class Moments:
-    """Weighted sums over the pixels of features, kept in float64 on the CPU."""
+    """Weighted sums over the pixels of features, in float64; on the CPU but for the fit of a map."""
 
     n: float
     """Total weight; the number of pixels where nothing is weighted."""
@@ -28,9 +28,9 @@ class Moments:
     """(C, C) sum of w f f^T."""
 
     @classmethod
-    def empty(cls, channels: int) -> Moments:
+    def empty(cls, channels: int, device: torch.device | str = "cpu") -> Moments:
         """Moments of no pixels, the neutral element of `+`."""
-        zeros = torch.zeros(channels, channels, dtype=torch.float64)
+        zeros = torch.zeros(channels, channels, dtype=torch.float64, device=device)
         return cls(0.0, zeros[0].clone(), zeros)
 
     @classmethod
@@ -65,7 +65,7 @@ class Moments:
         """
         shares = _shares(moments, weights)
         if not shares:
-            return cls.empty(len(moments[0].sum))
+            return cls.empty(len(moments[0].sum), moments[0].sum.device)
         return cls.of_gaussian(
             sum(s * m.n for m, s in shares),
             torch.stack([s * m.mean for m, s in shares]).sum(0),
@@ -77,7 +77,8 @@ class Moments:
         """As `average`, but the mean of the raw second moments, the Gram matrices."""
         shares = _shares(moments, weights)
         n = sum(s * m.n for m, s in shares)
-        return sum((m.scaled(s * n / m.n) for m, s in shares), cls.empty(len(moments[0].sum)))
+        none = cls.empty(len(moments[0].sum), moments[0].sum.device)
+        return sum((m.scaled(s * n / m.n) for m, s in shares), none)
 
     def __add__(self, other: Moments) -> Moments:
         """Moments of both sets of pixels together."""
@@ -86,6 +87,10 @@ class Moments:
     def scaled(self, weight: float) -> Moments:
         """Moments with every pixel's weight multiplied by `weight`."""
         return Moments(self.n * weight, self.sum * weight, self.outer * weight)
+
+    def to(self, device: torch.device) -> Moments:
+        """The same on `device`, which must know float64."""
+        return Moments(self.n, self.sum.to(device), self.outer.to(device))
 
     @property
     def mean(self) -> Tensor:
@@ -124,7 +129,7 @@ class Moments:
         """
         covariance, p = self.covariance, len(self.sum)
         level = covariance.trace() / p
-        eye = torch.eye(p, dtype=covariance.dtype)
+        eye = torch.eye(p, dtype=covariance.dtype, device=covariance.device)
         if 0 < self.n < p and level > 0:
             square, trace = float(covariance.square().sum()), float(covariance.trace())
             above = (self.n + 1 - 2 / p) * (square - trace**2 / p)

@@ -41,7 +41,7 @@ def barycentre(styles: Sequence[Moments], weights: Sequence[float]) -> Moments:
     """
     pairs = [(m, w) for m, w in zip(styles, weights, strict=True) if m.n > 0 and w > 0]
     if not pairs:
-        return Moments.empty(len(styles[0].sum))
+        return Moments.empty(len(styles[0].sum), styles[0].sum.device)
     share = [w / sum(w for _, w in pairs) for _, w in pairs]
     covariances = [m.covariance for m, _ in pairs]
     n = sum(s * m.n for s, (m, _) in zip(share, pairs, strict=True))

@@ -35,9 +35,9 @@ function show() {
   for (const item of all("section, #results tbody tr"))
     item.hidden = !item.dataset.text.includes(wanted) || (item.dataset.method && !methods.has(item.dataset.method));
   for (const figure of all("figure[data-method]")) figure.hidden = !methods.has(figure.dataset.method);
-  const sections = all("section");
-  document.getElementById("shown").textContent =
-    sections.filter(section => !section.hidden).length + " of " + sections.length + " exemplars";
+  const sections = all("section"), status = document.getElementById("shown");
+  status.textContent =
+    `${sections.filter(section => !section.hidden).length} of ${sections.length} ${status.dataset.words}`;
 }
 
 function scale() {

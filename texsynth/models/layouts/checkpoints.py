@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from texsynth.errors import ModelError
+from texsynth.models.hashes import file_hash
 from texsynth.models.layouts.forms import FORMS, Form
-from texsynth.models.weights import file_hash, read_weights
+from texsynth.models.weights import read_weights
 
 WRAPPERS = ("model", "state_dict")
 """Keys under which training scripts keep the state dict beside other things."""

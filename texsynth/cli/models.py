@@ -1,0 +1,295 @@
+"""texsynth models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from texsynth.cli import options
+from texsynth.cli.show import Screen
+from texsynth.errors import ModelError, UsageError
+
+app = typer.Typer(
+    no_args_is_help=True, help="Networks for --model: see them, fetch or import others, check them."
+)
+
+
+def _cached(incomplete: str) -> list[str]:
+    from texsynth.models.names import cached_names
+
+    return [name for name in cached_names() if name.startswith(incomplete)]
+
+
+def _fetchable(incomplete: str) -> list[str]:
+    from texsynth.models.names import SOURCES
+
+    return [name for name in SOURCES if name.startswith(incomplete)]
+
+
+@app.command("list")
+def list_models(quiet: options.Quiet = False, as_json: options.Json = False) -> None:
+    """List the models: embedded ones, those in the cache, and those that can be fetched."""
+    from texsynth.models.hashes import expected_hashes
+    from texsynth.models.names import EMBEDDED, known_names, locate, model_names
+    from texsynth.models.weight_header import facts_of
+
+    screen, names = Screen(quiet, as_json=as_json), known_names()
+    for name in names:
+        if name not in model_names():
+            screen.result(f"{_row(name, names, 'available')}  fetch it", name=name, source="available")
+            continue
+        source, path = "embedded" if name in EMBEDDED else "cached", locate(name)
+        try:
+            facts = facts_of(path)
+        except ModelError as error:
+            screen.result(f"{_row(name, names, source)}  damaged", name=name, source=source, error=str(error))
+            continue
+        digest = expected_hashes(path.parent).get(path.name, "")
+        screen.result(
+            f"{_row(name, names, source)}  {_decoders(facts.levels, facts.has_photo):26}  "
+            f"{facts.bytes / 1e6:6.1f} MB  {digest[:8] or 'no hash'}",
+            name=name,
+            source=source,
+            levels=facts.levels,
+            photo=facts.has_photo,
+            bytes=facts.bytes,
+            sha256=digest,
+        )
+
+
+@app.command("show")
+def show_model(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE", help="A model or a .safetensors file.", autocompletion=options.model_names
+        ),
+    ],
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show a model: its widths, its decoders, what it was made from, its licence and its hash."""
+    from texsynth.cli.jobs import check_model
+    from texsynth.models.hashes import expected_hashes, file_hash
+    from texsynth.models.names import locate
+    from texsynth.models.store import downloads
+    from texsynth.models.weight_header import facts_of
+
+    check_model(model)
+    path = locate(model)
+    fetched = downloads(path.parent).get(model)
+    facts, screen = facts_of(path), Screen(quiet, as_json=as_json)
+    digest = file_hash(path)
+    if expected_hashes(path.parent).get(path.name, digest) != digest:
+        screen.note(f"{path} is not as it was stored; fetch or import it again")
+    lines = {
+        "file": str(path),
+        "widths": " ".join(map(str, facts.widths)),
+        "decoders": _decoders(facts.levels, facts.has_photo),
+        "size": f"{facts.bytes / 1e6:.1f} MB",
+        "sha256": digest,
+        **({"fetched from": fetched["url"]} if fetched else {}),
+        **dict(sorted(facts.provenance.items())),
+    }
+    screen.result(
+        "\n".join(f"{key}: {text}" for key, text in lines.items()),
+        name=model,
+        file=str(path),
+        widths=facts.widths,
+        levels=facts.levels,
+        photo=facts.has_photo,
+        bytes=facts.bytes,
+        sha256=digest,
+        fetched=fetched,
+        provenance=dict(facts.provenance),
+    )
+
+
+@app.command("fetch")
+def fetch_model(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A model that `list` calls available, or any name with --url.", autocompletion=_fetchable
+        ),
+    ],
+    url: Annotated[str | None, typer.Option("--url", help="Another address of the same checkpoint.")] = None,
+    force: Annotated[
+        bool, typer.Option("-f", "--force", help="Fetch it again, and replace what is there.")
+    ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", envvar="TEXSYNTH_OFFLINE", help="Never use the network.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=86400, metavar="SECONDS", help="Give up when nothing comes.")
+    ] = 30,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    as_json: options.Json = False,
+) -> None:
+    """Download a published checkpoint, and keep it in the cache as a model.
+
+    A download that was cut off goes on where it stopped. HTTPS_PROXY and NO_PROXY are honoured.
+
+    texsynth models fetch vgg19
+    """
+    address = _address(name, url)
+    screen = Screen(quiet, verbose, as_json)
+    with screen.progress(1) as bar:
+        bar.picture(name)
+        from texsynth.models.fetch import fetch, user_cache
+        from texsynth.pipelines.progress import Step
+
+        def on_bytes(done: int, total: int | None) -> None:
+            bar.step(Step("MB", done // 10**6, max(done, total or 0) // 10**6))
+
+        cache = user_cache(screen.note, on_bytes)
+        path = fetch(name, address, cache, force=force, offline=offline, timeout=timeout)
+    _stored(path, screen)
+
+
+@app.command("import")
+def import_model(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="All files of one published checkpoint.")
+    ],
+    name: Annotated[str | None, typer.Option("--name", help="Default: that of the checkpoint.")] = None,
+    force: Annotated[
+        bool, typer.Option("-f", "--force", help="Replace a model of this name in the cache.")
+    ] = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    as_json: options.Json = False,
+) -> None:
+    """Keep a published checkpoint from files in the cache as a model.
+
+    texsynth models import vgg_normalised.pth
+    """
+    from texsynth.models.names import check_name
+
+    if name is not None:
+        check_name(name)
+    from texsynth.models.fetch import import_files, user_cache
+
+    screen = Screen(quiet, verbose, as_json)
+    _stored(import_files(files, user_cache(screen.note), name=name, force=force), screen)
+
+
+@app.command("verify")
+def verify_models(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="Default: all.", autocompletion=options.model_names),
+    ] = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Check that the embedded weights and the models in the cache are as they were stored."""
+    from texsynth.explain import nearest
+    from texsynth.models.hashes import verified
+    from texsynth.models.names import SUFFIX, cache_folder
+
+    screen = Screen(quiet, as_json=as_json)
+    found = {
+        file.removesuffix(SUFFIX): (source, sound)
+        for source, results in (("cached", verified(cache_folder())), ("embedded", verified()))
+        for file, sound in results
+    }
+    for name in names or ():
+        if name not in found:
+            raise UsageError(f"no model {name!r} is here{nearest(name, found)}")
+    bad = []
+    for name in names or sorted(found):
+        source, sound = found[name]
+        status = "ok" if sound else "damaged"
+        screen.result(f"{name}: {status} ({source})", name=name, source=source, status=status)
+        bad += [] if sound else [name]
+    if bad:
+        cures = {"cached": "fetch or import it again", "embedded": "reinstall texsynth"}
+        each = [f"{name} is missing or not as it was stored, {cures[found[name][0]]}" for name in bad]
+        raise ModelError("; ".join(each))
+
+
+@app.command("remove")
+def remove_models(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Models in the cache.", autocompletion=_cached)
+    ],
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Remove models from the cache, and what is left there of downloads that were cut off."""
+    from texsynth.explain import nearest
+    from texsynth.models.hashes import expected_hashes
+    from texsynth.models.names import EMBEDDED, SUFFIX, cache_folder, cached_names
+    from texsynth.models.store import locked, parts, remove, writing
+
+    folder, screen = cache_folder(), Screen(quiet, as_json=as_json)
+    listed = {file.removesuffix(SUFFIX) for file in expected_hashes(folder)}
+    removable = {*cached_names(), *parts(folder), *listed}
+    for name in names:
+        if name in EMBEDDED:
+            raise UsageError(f"model {name} is inside the package and cannot be removed")
+        if name not in removable:
+            hint = nearest(name, removable) if removable else ""
+            raise UsageError(f"no model {name!r} is in the cache {folder}{hint}")
+    for name in dict.fromkeys(names):
+        with writing(folder), locked(folder, name, lambda: screen.note("another texsynth is at it; waiting")):
+            remove(name, folder)
+        screen.result(f"{name}: removed", name=name, removed=True)
+
+
+def _address(name: str, url: str | None) -> str:
+    """Where `name` is to be had. Raises UsageError for unknown names and for what is no address."""
+    from urllib.parse import urlsplit
+
+    from texsynth.explain import nearest
+    from texsynth.models.names import EMBEDDED, SOURCES, check_name
+
+    if name in EMBEDDED:
+        raise UsageError(f"model {name} is inside the package; there is nothing to fetch")
+    check_name(name)
+    if url is None:
+        if name not in SOURCES:
+            raise UsageError(f"no address is known of model {name!r}{nearest(name, SOURCES)}, or give --url")
+        return SOURCES[name].url
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise UsageError(
+            f"--url {url!r} is no address like https://host/file; `texsynth models import` takes files"
+        )
+    return url
+
+
+def _stored(path: Path, screen: Screen) -> None:
+    from texsynth.models.hashes import file_hash
+    from texsynth.models.names import SUFFIX
+    from texsynth.models.weight_header import facts_of
+
+    facts, name = facts_of(path), path.name.removesuffix(SUFFIX)
+    layout = facts.provenance.get("layout", "texsynth")
+    screen.result(
+        f"{name}: layout {layout}, {_decoders(facts.levels, facts.has_photo)}",
+        name=name,
+        file=str(path),
+        layout=layout,
+        levels=facts.levels,
+        photo=facts.has_photo,
+        bytes=facts.bytes,
+        sha256=file_hash(path),
+    )
+
+
+def _row(name: str, names: list[str], source: str) -> str:
+    return f"{name:{max(map(len, names))}}  {source:9}"
+
+
+def _decoders(levels: tuple[int, ...], photo: bool) -> str:
+    parts = [f"levels {' '.join(map(str, levels))}"] if levels else []
+    return ", ".join([*parts, *(["photo"] if photo else [])]) or "no decoders"

@@ -1,0 +1,188 @@
+"""Files from the network: continued where they were cut off, and never taken for whole when they are not."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from http.client import RemoteDisconnected
+from itertools import chain
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import requests
+from requests import exceptions
+from urllib3.exceptions import ReadTimeoutError
+
+import texsynth
+from texsynth.errors import ModelError
+
+PAUSES = (0.2, 0.4, 0.8, 1.6)
+"""Seconds before each new attempt after a connection was cut off."""
+
+CHUNK = 1 << 15
+
+STATE = "state.json"
+"""File beside an unfinished download: its URL, and what tells versions of the file apart."""
+
+ELSEWHERE = "give another address with --url, or import a file with `texsynth models import FILE`"
+
+OnBytes = Callable[[int, int | None], None]
+"""Told how many bytes are there, and of how many where that is known."""
+
+
+class _CutOffError(Exception):
+    """The connection ended too early, or the server is busy; another attempt may go on."""
+
+
+def public(url: str) -> str:
+    """`url` without user and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def file_name(url: str) -> str:
+    """The last part of the path of `url` as a file name that is safe."""
+    last = unquote(urlsplit(url).path).rpartition("/")[2]
+    return re.sub(r"[^A-Za-z0-9._-]", "_", last).lstrip(".") or "download"
+
+
+def silent(*_: object) -> None:
+    """Tells nobody."""
+
+
+def download(url: str, folder: Path, *, timeout: float = 30, on_bytes: OnBytes = silent) -> Path:
+    """The whole file at `url`, in `folder`, which is made when missing.
+
+    What an earlier call left there is continued when the server still has the same version. timeout: seconds
+    without a connection or without a byte. Raises ModelError, and OSError when the folder cannot be written.
+    """
+    if folder.exists() and _state(folder).get("url") != url:
+        shutil.rmtree(folder)
+    folder.mkdir(exist_ok=True)
+    path = folder / file_name(url)
+    with requests.Session() as session:
+        for pause in (*PAUSES, None):
+            try:
+                with _answer(session, url, path, timeout) as response:
+                    _receive(response, url, path, timeout, on_bytes)
+                return path
+            except _CutOffError as error:
+                if pause is None:
+                    raise ModelError(
+                        f"{public(url)} was cut off {len(PAUSES) + 1} times ({error}); run the same command "
+                        f"again to go on from where it stopped"
+                    ) from error
+                time.sleep(pause)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _state(folder: Path) -> dict[str, str]:
+    try:
+        found = json.loads((folder / STATE).read_text())
+        return {key: str(found[key]) for key in ("url", "validator")}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+
+
+def _answer(session: requests.Session, url: str, path: Path, timeout: float) -> requests.Response:
+    """Ask for the file, or for what is missing of it."""
+    # Compressed answers have other lengths than the file.
+    headers = {"Accept-Encoding": "identity", "User-Agent": f"texsynth/{texsynth.__version__}"}
+    validator = _state(path.parent).get("validator")
+    if validator and path.is_file() and (size := path.stat().st_size):
+        headers |= {"Range": f"bytes={size}-", "If-Range": validator}
+    try:
+        return session.get(url, headers=headers, stream=True, timeout=timeout)
+    except exceptions.Timeout:
+        raise _stalled(url, timeout) from None
+    except exceptions.RequestException as error:
+        cause = _cause(error)
+        if isinstance(cause, (ConnectionResetError, RemoteDisconnected)):
+            raise _CutOffError("no answer") from error
+        raise ModelError(
+            f"{public(url)} cannot be reached ({getattr(cause, 'strerror', None) or cause}); check "
+            f"the network and the proxy settings, or {ELSEWHERE}"
+        ) from error
+
+
+def _receive(response: requests.Response, url: str, path: Path, timeout: float, on_bytes: OnBytes) -> None:
+    """Write the answer to `path`, or after what is there."""
+    start, total = _extent(response, url, path)
+    if "text/html" in response.headers.get("Content-Type", ""):
+        raise _page(url)
+    if start == total:
+        return
+    chunks = _chunks(response, url, timeout)
+    first = next(chunks, b"")
+    if not start:
+        if first.lstrip().startswith(b"<"):
+            raise _page(url)
+        state = {"url": url, "validator": _validator(response)}
+        (path.parent / STATE).write_text(json.dumps(state))
+    done = start
+    with path.open("ab" if start else "wb") as file:
+        for chunk in chain([first], chunks):
+            file.write(chunk)
+            done += len(chunk)
+            on_bytes(done, total)
+    if total not in (None, done):
+        raise _CutOffError(f"after {done} of {total} bytes")
+
+
+def _extent(response: requests.Response, url: str, path: Path) -> tuple[int, int | None]:
+    """Where the body begins in the file, and the size of the file where the server tells."""
+    status, headers = response.status_code, response.headers
+    if status in (206, 416):
+        size = path.stat().st_size if path.is_file() else 0
+        found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+)", headers.get("Content-Range", "").strip())
+        if found and int(found[1] or found[2]) == size:
+            return size, int(found[2])
+        # Not what was asked for: the part is of no use.
+        path.unlink(missing_ok=True)
+        raise _CutOffError(f"the server answers {status} with another range")
+    if status in (408, 429) or status >= 500:
+        raise _CutOffError(f"the server answers {status}")
+    if status != 200:
+        raise ModelError(f"{public(url)} is refused ({status} {response.reason}); {ELSEWHERE}")
+    length = headers.get("Content-Length", "")
+    encoded = headers.get("Content-Encoding", "identity") != "identity"
+    return 0, int(length) if length.isdecimal() and not encoded else None
+
+
+def _validator(response: requests.Response) -> str:
+    """What tells versions of the file apart, byte for byte; empty where the server has nothing that does."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
+
+
+def _chunks(response: requests.Response, url: str, timeout: float) -> Iterator[bytes]:
+    try:
+        yield from response.iter_content(CHUNK)
+    except exceptions.ChunkedEncodingError as error:
+        raise _CutOffError("the connection ended") from error
+    except exceptions.ConnectionError as error:
+        if error.args and isinstance(error.args[0], ReadTimeoutError):
+            raise _stalled(url, timeout) from error
+        raise _CutOffError("the connection ended") from error
+    except exceptions.RequestException as error:
+        raise ModelError(f"the answer of {public(url)} cannot be read ({error}); {ELSEWHERE}") from error
+
+
+def _cause(error: BaseException) -> BaseException:
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
+
+
+def _stalled(url: str, timeout: float) -> ModelError:
+    return ModelError(
+        f"{public(url)} has sent nothing for {timeout:g} s; run the same command again to go on, "
+        f"with a longer --timeout if the network is slow"
+    )
+
+
+def _page(url: str) -> ModelError:
+    return ModelError(f"{public(url)} gives a web page in place of a file; check the address, or {ELSEWHERE}")

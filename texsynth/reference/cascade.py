@@ -1,0 +1,90 @@
+"""The cascade of autoencoders as it was published: plain layers, both pictures encoded at every level, and
+the transform applied to the features.
+
+Li et al. 2017, section 3.3, with the bilinear up-sampling of Chiu and Gurari 2020. What `pipelines.stylize`
+does with moments and folded maps; to check it against, and to compare its speed with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texsynth.errors import ModelError
+from texsynth.models.registry import Model
+from texsynth.models.vgg import conv_names
+
+Kernels = Mapping[str, tuple[Tensor, Tensor]]
+"""Weight (O, C, 3, 3) and bias (O,) by the name of the convolution."""
+
+Transform = Callable[[Tensor, Tensor], Tensor]
+"""Features (C, n) of the content and (C, m) of the style to the content's new ones, (C, n)."""
+
+
+def encoder_kernels(model: Model, level: int) -> Kernels:
+    """Of the encoder up to `level`, float32 and contiguous: channels before pixels."""
+    convs = {f"conv{b}_{i}": model.vgg().conv(b, i) for b, i in conv_names(level)}
+    return {name: _plain(conv) for name, conv in convs.items()}
+
+
+def decoder_kernels(model: Model, level: int) -> Kernels:
+    """The same of the decoder of `level`. Raises ModelError without it, or for another kind."""
+    decoder = model.decoder(level)
+    if decoder.upsampling != "bilinear":
+        raise ModelError(
+            f"the reference samples up bilinearly and the decoders of {model.name} do not; use another model"
+        )
+    return {f"inv{b}_{i}": _plain(decoder.conv(b, i)) for b, i in decoder.names}
+
+
+def encode(image: Tensor, kernels: Kernels, level: int) -> Tensor:
+    """Features at reluLEVEL_1. image: (1, 3, H, W) in [0, 1], sides multiples of 2 ** (level - 1)."""
+    x = image
+    for block, index in conv_names(level):
+        if index == 1 and block > 1:
+            x = F.max_pool2d(x, 2)
+        x = F.relu_(_conv(x, kernels[f"conv{block}_{index}"]))
+    return x
+
+
+def decode(features: Tensor, kernels: Kernels, level: int) -> Tensor:
+    """The picture of `features` (1, C, h, w) at reluLEVEL_1, about [0, 1] but not clamped."""
+    x = features
+    for block, index in reversed(conv_names(level)):
+        x = _conv(x, kernels[f"inv{block}_{index}"])
+        if (block, index) != (1, 1):
+            x = F.relu_(x)
+            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False) if index == 1 else x
+    return x
+
+
+def cascade(
+    content: Tensor,
+    style: Tensor,
+    networks: Mapping[int, tuple[Kernels, Kernels]],
+    levels: Sequence[int],
+    transform: Transform,
+) -> Tensor:
+    """Stylize level by level, coarse to fine.
+
+    content: (1, 3, H, W) in [0, 1], sides multiples of the coarsest stride; style likewise. networks: encoder
+    and decoder by level. Returns (1, 3, H, W) in [0, 1].
+    """
+    for level in levels:
+        encoder, decoder = networks[level]
+        features, wanted = encode(content, encoder, level), encode(style, encoder, level)
+        moved = transform(features[0].flatten(1), wanted[0].flatten(1))
+        content = decode(moved.reshape(features.shape), decoder, level).clamp_(0, 1)
+    return content
+
+
+def _conv(x: Tensor, kernel: tuple[Tensor, Tensor]) -> Tensor:
+    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), *kernel)
+
+
+def _plain(conv: torch.nn.Conv2d) -> tuple[Tensor, Tensor]:
+    assert conv.bias is not None
+    return conv.weight.detach().float().contiguous(), conv.bias.detach().float()
