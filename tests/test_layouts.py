@@ -114,7 +114,7 @@ def test_the_real_pytorchwct_rebuilds_a_photograph_and_stylizes_it(tmp_path: Pat
         with torch.no_grad():
             rebuilt = model.decoder(level)(model.encoder.segment(photo, 0, level)).clamp(0, 1)
         assert -10 * torch.log10(F.mse_loss(rebuilt, photo)) > 25, level
-    with pytest.raises(ModelError, match="texsynth train decoder .*--level 4"):
+    with pytest.raises(ModelError, match=r"texsynth train decoder .*--level 4"):
         model.decoder(4)
     write_weights(tmp_path / "wct.safetensors", found.tensors, found.header)
     content, style = (make_picture(tmp_path / f"{k}.png", seed=k) for k in (1, 2))
