@@ -3,27 +3,52 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from texsynth.models.autoencoder import Decoder, PhotoDecoder
+from texsynth.models.autoencoder import Decoder, PhotoDecoder, Upsampling
 from texsynth.models.registry import Model, build_model
 from texsynth.models.vgg import Encoder
+from texsynth.models.wavelets import WaveDecoder
 
 WIDTHS = (4, 6, 8, 10, 12)
 
 
-def tiny_tensors(seed: int = 0) -> dict[str, Tensor]:
+def tiny_tensors(seed: int = 0, upsampling: Upsampling = "bilinear") -> dict[str, Tensor]:
     """Random weights of a complete model, in the layout of a model file."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         parts = {
             "encoder": Encoder(WIDTHS),
-            **{f"decoder{level}": Decoder(WIDTHS, level) for level in (1, 2, 3, 4, 5)},
+            **{f"decoder{level}": Decoder(WIDTHS, level, upsampling) for level in (1, 2, 3, 4, 5)},
             "photo": PhotoDecoder(WIDTHS[:4]),
         }
-        return {f"{name}.{key}": v for name, net in parts.items() for key, v in net.state_dict().items()}
+        return in_parts(parts)
+
+
+def wave_tensors(*, concatenated: bool) -> dict[str, Tensor]:
+    """The same of a model that pools by wavelets."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        photo = WaveDecoder(WIDTHS[:4], concatenated=concatenated)
+        return in_parts({"encoder": Encoder(WIDTHS[:4], "haar"), "photo": photo})
+
+
+def level_tensors() -> dict[str, Tensor]:
+    """The same of a model with an encoder of its own for every level, of other widths at level 1."""
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        widths = {level: WIDTHS[:level] if level > 1 else (7,) for level in (1, 2, 3, 4, 5)}
+        parts: dict[str, nn.Module] = {f"encoder{level}": Encoder(w) for level, w in widths.items()}
+        parts |= {f"decoder{level}": Decoder(w, level, "nearest") for level, w in widths.items()}
+        return in_parts(parts)
+
+
+def in_parts(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """State dicts under the names of their parts."""
+    return {f"{name}.{key}": v for name, net in parts.items() for key, v in net.state_dict().items()}
 
 
 def tiny_model(dtype: torch.dtype = torch.float32) -> Model:

@@ -10,7 +10,7 @@ import texsynth
 
 ROOT = Path(texsynth.__file__).parent
 ROWS = ("cli", "batch", "reference", "pipelines", "training", "models", "transforms texture", "ops images",
-        "presets explain strict_yaml records settings training_settings errors device")  # fmt: skip
+        "presets explain strict_yaml records settings training_settings shipped errors device")  # fmt: skip
 RANK = {name: -row for row, names in enumerate(ROWS) for name in names.split()}
 HOMES = {"PIL": "images", "imagecodecs": "images", "tifffile": "images", "pyvips": "images", "typer": "cli",
          "rich": "cli", "requests": "models", "filelock": "models"}  # fmt: skip

@@ -16,6 +16,7 @@ from texsynth.models.autoencoder import Decoder, PhotoDecoder
 from texsynth.models.hashes import file_hash, verified
 from texsynth.models.registry import build_model, load_model
 from texsynth.models.vgg import LEVELS, Encoder, conv_names, conv_reflect, input_widths
+from texsynth.models.wavelets import WaveDecoder
 from texsynth.models.weights import read_weights, write_weights
 from texsynth.transforms.affine import AffineMap
 
@@ -104,8 +105,13 @@ def test_shapes_alone_rebuild_every_network() -> None:
         (Encoder(WIDTHS), Encoder.from_state),
         (Decoder(WIDTHS[:3], 3), lambda state: Decoder.from_state(state, 3)),
         (PhotoDecoder(WIDTHS[:4]), PhotoDecoder.from_state),
+        (Encoder(WIDTHS[:4], "haar"), Encoder.from_state),
+        (Decoder(WIDTHS[:3], 3, "nearest"), lambda state: Decoder.from_state(state, 3)),
+        (WaveDecoder(WIDTHS[:4], concatenated=True), WaveDecoder.from_state),
+        (WaveDecoder(WIDTHS[:4], concatenated=False), WaveDecoder.from_state),
     ]:
         rebuilt = again(net.state_dict())
+        assert rebuilt.state_dict().keys() == net.state_dict().keys()
         for key, value in net.state_dict().items():
             assert torch.equal(rebuilt.state_dict()[key], value)
 

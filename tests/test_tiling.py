@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from cli_helpers import make_model, run_cli
-from nets import tiny_model, tiny_tensors, waves
+from nets import level_tensors, tiny_model, tiny_tensors, wave_tensors, waves
 from torch import Tensor
 
 from texsynth.batch.tiles import Forecast, Room, allowed_bytes, halving, style_tile
@@ -53,14 +54,30 @@ def test_every_pixel_is_in_one_core(size: tuple[int, int], level: int, side: int
         assert (counts == 1).all()
 
 
-def double_model() -> Model:
+MODELS = {
+    "own": tiny_tensors(),
+    "nearest": tiny_tensors(upsampling="nearest"),
+    "sum": wave_tensors(concatenated=False),
+    "cat5": wave_tensors(concatenated=True),
+    "levels": level_tensors(),
+}
+
+
+def double_model(name: str) -> Model:
     """Random weights in float64, in which a difference is no rounding."""
-    return build_model("double", tiny_tensors(), dtype=torch.float64)
+    return build_model(name, MODELS[name], dtype=torch.float64)
 
 
-PARTS = [("encoder", level, encoder_reach(level)) for level in (1, 2, 3, 4, 5)]
-PARTS += [("autoencoder", level, autoencoder_reach(level)) for level in (1, 2, 3, 4, 5)]
-PARTS += [("photo", 4, photo_reach(tiny_model().photo_decoder()))]
+def parts() -> Iterator[tuple[str, str, int, int]]:
+    """Every network of every model: its model, kind, level and reach."""
+    for name, tensors in MODELS.items():
+        model = build_model(name, tensors)
+        for level in range(1, len(model.encoder.widths) + 1):
+            yield name, "encoder", level, encoder_reach(model.encoder, level)
+        for level, decoder in model.decoders.items():
+            yield name, "autoencoder", level, autoencoder_reach(model.encoder, decoder)
+        if model.photo:
+            yield name, "photo", 4, photo_reach(model.encoder, model.photo)
 
 
 def through(part: str, level: int, model: Model, image: Tensor) -> Tensor:
@@ -72,12 +89,14 @@ def through(part: str, level: int, model: Model, image: Tensor) -> Tensor:
     return painted
 
 
-@pytest.mark.parametrize(("part", "level", "reach"), PARTS)
-def test_a_halo_is_as_wide_as_the_network_looks_and_no_wider(part: str, level: int, reach: int) -> None:
+@pytest.mark.parametrize(("name", "part", "level", "reach"), list(parts()))
+def test_a_halo_is_as_wide_as_the_network_looks_and_no_wider(
+    name: str, part: str, level: int, reach: int
+) -> None:
     stride = 2 ** (level - 1)
     start = -(-(reach + 2 * stride) // 16) * 16
     stop = start + 16
-    model, side = double_model(), stop + start
+    model, side = double_model(name), stop + start
     for known in (reach, reach - 1):
         # What a pixel depends on, NaN shows.
         image = torch.full((1, 3, side, side), torch.nan, dtype=torch.float64)
@@ -89,7 +108,8 @@ def test_a_halo_is_as_wide_as_the_network_looks_and_no_wider(part: str, level: i
 
 
 def test_tiles_with_halos_give_what_the_whole_gives_and_with_less_they_do_not() -> None:
-    model, level, reach = load_model("lite"), 3, autoencoder_reach(3)
+    model, level = load_model("lite"), 3
+    reach = autoencoder_reach(model.encoder, model.decoder(level))
     size = (2 * reach + 40, 3 * reach + 24)
     image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(3))
     errors = {}
@@ -113,6 +133,17 @@ def test_tiles_do_not_show(settings: StylizeSettings, side: int) -> None:
     whole, tiled = (stylize(content, style, model, settings, tile=t) for t in (None, side))
     assert float((tiled - whole).abs().max()) < 1e-4
     assert tiled.shape == whole.shape
+
+
+@pytest.mark.parametrize("name", ["nearest", "sum", "cat5", "levels"])
+def test_tiles_do_not_show_with_published_kinds_of_networks(name: str) -> None:
+    model, content = build_model(name, MODELS[name]), waves(150, 203)
+    for settings in MODES.values():
+        if (settings.mode == "photo") == (model.photo is not None) or name == "nearest":
+            style = fit_style(waves(50, 60, 1.0) ** 2, model, settings)
+            whole, tiled = (stylize(content, style, model, settings, tile=t) for t in (None, 48))
+            assert float((tiled - whole).abs().max()) < 1e-4
+            assert float((whole - content).abs().max()) > 1e-2
 
 
 @pytest.mark.parametrize("mode", ["artistic", "photo"])

@@ -84,12 +84,12 @@ def test_wrong_settings_are_one_clear_sentence(assignment: str, message: str) ->
 def test_summed_errors_are_those_of_equation_28() -> None:
     model, image = tiny_model(), waves(32, 48)
     settings = DecoderSettings(errors="sum", reconstruction=2.0)
-    terms = losses(model.encoder, model.decoders[2], 2, torch.cat([image, image.flip(3)]), settings)
+    terms = losses(model.vgg(), model.decoders[2], 2, torch.cat([image, image.flip(3)]), settings)
     norms = []
     for x in (image, image.flip(3)):
-        code = model.encoder(x, 2)[-1]
+        code = model.vgg()(x, 2)[-1]
         made = model.decoders[2](code)
-        norms.append(((made - x).norm() ** 2, (model.encoder(made, 2)[-1] - code).norm() ** 2))
+        norms.append(((made - x).norm() ** 2, (model.vgg()(made, 2)[-1] - code).norm() ** 2))
     torch.testing.assert_close(terms["reconstruction"], 2 * (norms[0][0] + norms[1][0]) / 2)
     torch.testing.assert_close(terms["cycle"], (norms[0][1] + norms[1][1]) / 2)
 

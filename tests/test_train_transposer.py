@@ -231,7 +231,7 @@ def test_training_improves_its_loss(textures: Path, features: Path, tmp_path: Pa
     save_file(blunt.state_dict(), start)
     # One checkpoint, at the end.
     train(replace(run, init=start, save_every=100))
-    judge = load_model(str(features)).encoder
+    judge = load_model(str(features)).vgg()
     pictures = load_pictures(find_pictures(textures, held_out=True), 32)
     batch = draw(pictures, 8, 16, 0.0, rng())
 

@@ -15,14 +15,14 @@ from typer.testing import CliRunner
 
 from texsynth.cli import app
 from texsynth.models.autoencoder import Decoder, PhotoDecoder
+from texsynth.models.calibration import to_unit_mean
 from texsynth.models.registry import load_model
 from texsynth.models.vgg import Encoder
 from texsynth.training.closed_form import cut_encoder, patches, refine_units, select_units
-from texsynth.training.closed_form_decoders import start_decoder, start_photo_decoder
+from texsynth.training.closed_form_decoders import begin_decoder, start_decoder, start_photo_decoder
 from texsynth.training.data import centre_crops, find_pictures, intensify, is_held_out, random_crops, to_image
 from texsynth.training.loop import LoopSettings, rate_factor
 from texsynth.training.metrics import cycle_error, explained_variance, reconstruction
-from texsynth.training.pack import to_unit_mean
 from texsynth.training.teacher import gather, sample_positions
 
 
@@ -150,6 +150,16 @@ def test_the_closed_form_photo_decoder_rebuilds_smooth_pictures() -> None:
     assert psnr() > before + 10
 
 
+def test_a_decoder_samples_up_like_the_finer_one_it_begins_with() -> None:
+    data, encoder, rng = crops(32), Encoder((16, 16)), torch.Generator().manual_seed(0)
+    for upsampling in ("bilinear", "nearest"):
+        finer = Decoder((16, 16), 1, "nearest" if upsampling == "nearest" else "bilinear")
+        tensors = {f"decoder1.{key}": value for key, value in finer.state_dict().items()}
+        begun = begin_decoder(2, encoder, tensors, data, rng)
+        assert begun.upsampling == upsampling
+        assert torch.equal(begun.conv(1, 1).weight, finer.conv(1, 1).weight)
+
+
 def test_cycle_error_is_zero_for_a_perfect_decoder() -> None:
     encoder, data = Encoder((4, 4)), crops(8)
     originals = iter(to_image(chunk) for chunk in data.split(8))
@@ -164,7 +174,7 @@ def test_unit_mean_changes_the_scale_but_not_the_function() -> None:
     from texsynth.models.registry import build_model
 
     data = crops(8)
-    before, after = tiny_tensors(), to_unit_mean(tiny_tensors(), data)
+    before, after = tiny_tensors(), to_unit_mean(tiny_tensors(), [to_image(data)])
     one, two, image = build_model("a", before), build_model("b", after), to_image(data)
     for level in (1, 2, 3, 4, 5):
         f, g = one.encoder(image, level)[-1], two.encoder(image, level)[-1]

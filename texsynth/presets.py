@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
 from texsynth.errors import UsageError
 from texsynth.explain import nearest, validated
 from texsynth.settings import ExpandSettings, Settings, StylizeSettings, TransposerSettings
+from texsynth.shipped import shipped
 from texsynth.strict_yaml import parse
 from texsynth.training_settings import DecoderSettings
 
@@ -42,9 +42,7 @@ class Preset:
 
 def folder() -> Path:
     """The presets of this installation: inside the wheel, or beside the package in a source checkout."""
-    package = Path(str(files("texsynth")))
-    inside = package / "_presets"
-    return inside if inside.is_dir() else package.parent / "presets"
+    return shipped("presets")
 
 
 def names() -> list[str]:

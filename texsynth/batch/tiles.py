@@ -11,6 +11,7 @@ import torch
 from texsynth.batch.memory import available_bytes, is_exhaustion, size_text
 from texsynth.errors import MemoryExhaustedError
 from texsynth.models.registry import Model
+from texsynth.models.wavelets import WaveDecoder
 from texsynth.pipelines.tiling import autoencoder_reach, photo_reach
 from texsynth.settings import MEMORY_LIMIT, RunSettings, StylizeSettings
 
@@ -33,6 +34,9 @@ COLOR_BYTES, PART_BYTES = 36, 48
 
 FEATURE_COPIES = {"artistic": 3.1, "photo": 3.6}
 """Features of level 1 that would take as much memory as the networks do at once."""
+
+WAVELET_COPIES = 8.9
+"""The same for a photo decoder that unpools wavelets, measured with the larger of the two kinds."""
 
 SPILLED_BYTES = 350 << 20
 """For the strips of pictures that are kept in files, read, written and encoded."""
@@ -94,9 +98,15 @@ class Forecast:
         """masks: number of parts that have one."""
         mode = settings.mode
         photo = mode == "photo"
-        halo = photo_reach(model.photo_decoder()) if photo else autoencoder_reach(max(settings.levels))
+        halo = (
+            photo_reach(model.encoder, model.photo_decoder())
+            if photo
+            else autoencoder_reach(model.encoder, model.decoder(max(settings.levels)))
+        )
         more = masks * PART_BYTES + settings.preserve_color * COLOR_BYTES
-        features = FEATURE_COPIES[mode] * model.encoder.widths[0] * model.dtype.itemsize
+        waves = photo and isinstance(model.photo, WaveDecoder)
+        copies = WAVELET_COPIES if waves else FEATURE_COPIES[mode]
+        features = copies * model.encoder.widths[0] * model.dtype.itemsize
         pixels = height * width
         kept, finish = PICTURE_BYTES[mode] + more, FINISH_BYTES[mode] + more
         spilled = SPILLED_BYTES + pixels * masks * SPILLED_MASK_BYTES

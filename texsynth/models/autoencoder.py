@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from texsynth.models.vgg import conv_names, conv_reflect, input_widths
 from texsynth.transforms.affine import AffineMap
 
+Upsampling = Literal["bilinear", "nearest"]
 
-def upsample(x: Tensor) -> Tensor:
+
+def upsample(x: Tensor, how: Upsampling = "bilinear") -> Tensor:
     """Twice the size, bilinear, as the paper on iterative feature transformation (002, section 2) does it."""
+    if how == "nearest":
+        return F.interpolate(x, scale_factor=2, mode="nearest")
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 class Decoder(nn.Module):
     """Mirror of the encoder from reluLEVEL_1: each convolution undoes one of the encoder's."""
 
-    def __init__(self, widths: tuple[int, ...], level: int) -> None:
-        """widths: of the encoder's blocks. level: 1..len(widths)."""
+    def __init__(self, widths: tuple[int, ...], level: int, upsampling: Upsampling = "bilinear") -> None:
+        """widths: of the encoder's blocks. level: 1..len(widths). upsampling: nearest in published ones."""
         super().__init__()
-        self.widths, self.level = widths, level
+        self.widths, self.level, self.upsampling = widths, level, upsampling
+        if upsampling == "nearest":
+            # A tensor, so that it stays with the weights through every file and training.
+            self.register_buffer("nearest", torch.ones(1))
         self.names = conv_names(level)[::-1]
         inputs = input_widths(widths)
         for block, index in self.names:
@@ -30,9 +39,12 @@ class Decoder(nn.Module):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], level: int) -> Decoder:
-        """Build from a state dict with keys `invB_I.weight|bias`; its shapes decide the widths."""
+        """Build from a state dict with keys `invB_I.weight|bias`; its shapes decide the widths.
+
+        A key `nearest` says that it samples up by the nearest neighbour.
+        """
         widths = tuple(state[f"inv{b}_1.weight"].shape[1] for b in range(1, level + 1))
-        decoder = cls(widths, level)
+        decoder = cls(widths, level, upsampling_of(state))
         decoder.load_state_dict({key: value.float() for key, value in state.items()})
         return decoder
 
@@ -47,11 +59,11 @@ class Decoder(nn.Module):
 
         before: a map of x, folded into the convolution.
         """
-        x = _convolve(self.conv(block, index), x, before)
+        x = convolve(self.conv(block, index), x, before)
         if (block, index) == (1, 1):
             return x
         x = F.relu_(x)
-        return upsample(x) if index == 1 else x
+        return upsample(x, self.upsampling) if index == 1 else x
 
     def forward(self, features: Tensor, before: AffineMap | None = None) -> Tensor:
         """features: (N, C, h, w) at reluLEVEL_1, h, w >= 2; mapped by `before` first, where it is given.
@@ -63,6 +75,11 @@ class Decoder(nn.Module):
         for block, index in rest:
             features = self.step(features, block, index)
         return features
+
+
+def upsampling_of(state: Mapping[str, Tensor]) -> Upsampling:
+    """How the decoder with this state dict samples up."""
+    return "nearest" if "nearest" in state else "bilinear"
 
 
 class PhotoDecoder(nn.Module):
@@ -123,12 +140,13 @@ class PhotoDecoder(nn.Module):
 
         before, before_finer: maps of the two, folded into their convolutions. Not yet rectified.
         """
-        skip = _convolve(self.conv(f"skip{level - 1}"), finer, before_finer)
-        up = _convolve(self.conv(f"up{level}"), x, before)
+        skip = convolve(self.conv(f"skip{level - 1}"), finer, before_finer)
+        up = convolve(self.conv(f"up{level}"), x, before)
         # What the fine levels pass on are the high frequencies, skip - upsample(pooled skip).
         return upsample(up - F.avg_pool2d(skip, 2) if level <= 3 else up) + skip
 
 
-def _convolve(conv: nn.Conv2d, x: Tensor, before: AffineMap | None) -> Tensor:
+def convolve(conv: nn.Conv2d, x: Tensor, before: AffineMap | None) -> Tensor:
+    """`conv`, with reflection padding where it is 3x3, of x (N, C, h, w) mapped by `before`."""
     weight, bias = before.fold(conv.weight, conv.bias) if before else (conv.weight, conv.bias)
     return conv_reflect(x, weight, bias) if conv.kernel_size == (3, 3) else F.conv2d(x, weight, bias)

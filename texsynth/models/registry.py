@@ -13,41 +13,55 @@ from torch import Tensor
 from texsynth.errors import ModelError
 from texsynth.models.autoencoder import Decoder, PhotoDecoder
 from texsynth.models.hashes import expected_hashes, file_hash
+from texsynth.models.level_encoders import LevelEncoders
 from texsynth.models.names import ASSETS, cache_folder, locate
 from texsynth.models.vgg import LEVELS, Encoder, inference
+from texsynth.models.wavelets import WaveDecoder
 from texsynth.models.weights import part, read_weights
 
 
 @dataclass(frozen=True)
 class Model:
-    """An encoder with one decoder per level and, for photographs, one decoder with skips."""
+    """An encoder, or one per level, with one decoder per level and, for photographs, one with skips."""
 
     name: str
     sha256: str
-    encoder: Encoder
+    encoder: Encoder | LevelEncoders
     decoders: Mapping[int, Decoder]
-    photo: PhotoDecoder | None
+    photo: PhotoDecoder | WaveDecoder | None
     device: torch.device
     dtype: torch.dtype
     provenance: Mapping[str, str]
 
+    def vgg(self) -> Encoder:
+        """The encoder of all levels, to train on. Raises ModelError when it is of another kind."""
+        if isinstance(self.encoder, LevelEncoders) or self.encoder.pooling != "max":
+            raise ModelError(
+                f"model {self.name} has no encoder like VGG-19 to train on; use another, like lite"
+            )
+        return self.encoder
+
     def decoder(self, level: int) -> Decoder:
         """Decoder of `level`. Raises ModelError naming the command that trains a missing one."""
+        if isinstance(self.photo, WaveDecoder):
+            raise ModelError(f"model {self.name} is for photographs alone; use it with --photo")
         if level not in self.decoders:
-            raise ModelError(
-                f"model {self.name} has no decoder for level {level}; train it with "
-                f"`texsynth train decoder --model {quote(self.name)} --level {level} --data PICTURES`"
-            )
+            raise ModelError(self._lacks(f"decoder for level {level}", f"--level {level}"))
         return self.decoders[level]
 
-    def photo_decoder(self) -> PhotoDecoder:
+    def photo_decoder(self) -> PhotoDecoder | WaveDecoder:
         """Decoder with skips. Raises ModelError when the model has none."""
         if self.photo is None:
-            raise ModelError(
-                f"model {self.name} has no photo decoder; train it with "
-                f"`texsynth train decoder --model {quote(self.name)} --photo --data PICTURES`"
-            )
+            raise ModelError(self._lacks("photo decoder", "--photo"))
         return self.photo
+
+    def _lacks(self, what: str, option: str) -> str:
+        if isinstance(self.encoder, LevelEncoders):
+            return f"model {self.name} has no {what}, and none can be trained for it; use another model"
+        return (
+            f"model {self.name} has no {what}; train it with "
+            f"`texsynth train decoder --model {quote(self.name)} {option} --data PICTURES`"
+        )
 
 
 def build_model(
@@ -59,24 +73,42 @@ def build_model(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Model:
-    """Assemble a model from tensors `encoder.*`, `decoderL.*`, `photo.*`; the shapes decide the widths.
+    """Assemble a model from tensors `encoder.*` or `encoderL.*`, `decoderL.*`, `photo.*`.
+
+    Names and shapes decide the kinds of networks and their widths.
 
     Raises ModelError for another layout.
     """
 
     try:
-        encoder = inference(Encoder.from_state(part(tensors, "encoder")), device, dtype)
+        encoder = inference(_encoder(tensors), device, dtype)
         found = {level: part(tensors, f"decoder{level}") for level in LEVELS}
         decoders = {
             level: inference(Decoder.from_state(t, level), device, dtype) for level, t in found.items() if t
         }
         skips = part(tensors, "photo")
-        photo = inference(PhotoDecoder.from_state(skips), device, dtype) if skips else None
-    except (KeyError, RuntimeError, IndexError) as error:
+        photo = inference(_photo(skips), device, dtype) if skips else None
+    except (KeyError, RuntimeError, IndexError, ValueError) as error:
+        # Of torch's long lists of what does not fit, the first line says nothing.
+        reason = (
+            f"{error.args[0]} is missing" if isinstance(error, KeyError) else "shapes do not fit each other"
+        )
         raise ModelError(
-            f"{name} is not a texsynth model ({error}); give a file made by `texsynth train`"
+            f"{name} is not a texsynth model ({reason}); give a file made by `texsynth train`"
         ) from error
     return Model(name, sha256, encoder, decoders, photo, torch.device(device), dtype, provenance or {})
+
+
+def _encoder(tensors: Mapping[str, Tensor]) -> Encoder | LevelEncoders:
+    own = {level: part(tensors, f"encoder{level}") for level in LEVELS}
+    if not any(own.values()):
+        return Encoder.from_state(part(tensors, "encoder"))
+    return LevelEncoders({level: Encoder.from_state(state) for level, state in own.items() if state})
+
+
+def _photo(state: Mapping[str, Tensor]) -> PhotoDecoder | WaveDecoder:
+    waves = any(key.startswith("inv") for key in state)
+    return WaveDecoder.from_state(state) if waves else PhotoDecoder.from_state(state)
 
 
 def load_model(name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Model:

@@ -8,7 +8,7 @@ the unit mean activation are those of the style-transfer literature (`vgg_normal
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -72,13 +72,25 @@ def _conv_blocks(padded: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return F.pixel_shuffle(F.conv2d(padded, kernel, repeated, stride=2), 2)
 
 
-class Encoder(nn.Module):
-    """Image to features at reluL_1."""
+def haar_pool(x: Tensor) -> Tensor:
+    """Low band of the Haar wavelets, twice the mean of 2x2. x: (N, C, h, w); odd sides as above."""
+    return 2 * F.avg_pool2d(x, 2, ceil_mode=True)
 
-    def __init__(self, widths: tuple[int, ...]) -> None:
-        """widths: channels of blocks 1..len(widths); five blocks reach relu5_1."""
+
+Pooling = Literal["max", "haar"]
+POOLINGS = {"max": max_pool, "haar": haar_pool}
+
+
+class Encoder(nn.Module):
+    """Image to features at reluL_1; those that pool by wavelets differ, see `names`."""
+
+    def __init__(self, widths: tuple[int, ...], pooling: Pooling = "max") -> None:
+        """widths: channels of blocks 1..len(widths); five blocks reach relu5_1. pooling: haar in WCT2's."""
         super().__init__()
-        self.widths = widths
+        self.widths, self.pooling = widths, pooling
+        if pooling == "haar":
+            # A tensor, so that it stays with the weights through every file and training.
+            self.register_buffer("haar", torch.ones(1))
         for (block, index), channels in input_widths(widths).items():
             self.add_module(f"conv{block}_{index}", nn.Conv2d(channels, widths[block - 1], 3))
 
@@ -86,12 +98,14 @@ class Encoder(nn.Module):
     def from_state(cls, state: Mapping[str, Tensor]) -> Encoder:
         """Build from a state dict with keys `convB_I.weight|bias`; its shapes decide the widths.
 
-        Raises KeyError or RuntimeError for another layout.
+        A key `haar` says that it pools by wavelets. Raises KeyError or RuntimeError for another layout.
         """
         blocks = [b for b in LEVELS if f"conv{b}_1.weight" in state]
         if not blocks:
             raise KeyError("conv1_1.weight")
-        encoder = cls(tuple(state[f"conv{b}_1.weight"].shape[0] for b in blocks))
+        encoder = cls(
+            tuple(state[f"conv{b}_1.weight"].shape[0] for b in blocks), "haar" if "haar" in state else "max"
+        )
         encoder.load_state_dict({key: value.float() for key, value in state.items()})
         return encoder
 
@@ -101,16 +115,32 @@ class Encoder(nn.Module):
         assert isinstance(conv, nn.Conv2d)
         return conv
 
+    def names(self, level: int) -> list[tuple[int, int]]:
+        """The convolutions that lead to the features of `level`.
+
+        Wavelet pooling loses nothing that a decoder could not be given, so there a level is what the pooling
+        takes apart, the last ReLU of its block; the coarsest is not pooled, and is reluL_1 as ever.
+        """
+        if self.pooling == "haar" and level < len(self.widths):
+            return (
+                [name for name in conv_names(level + 1) if name <= (level, BLOCKS[level - 1])]
+                if level
+                else []
+            )
+        return conv_names(level)
+
     def segment(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """Go from level `start` (0 is the image) to level `stop`, both reluL_1. Shapes (N, C, h, w)."""
-        for block, index in conv_names(stop):
-            if (block, index) <= (start, 1):
-                continue
-            if index == 1 and block > 1:
-                x = max_pool(x)
-            conv = self.conv(block, index)
-            x = F.relu_(conv_reflect(x, conv.weight, conv.bias))
+        """Go from level `start` (0 is the image) to level `stop`. Shapes (N, C, h, w)."""
+        for block, index in self.names(stop)[len(self.names(start)) :]:
+            x = self.layer(x, block, index)
         return x
+
+    def layer(self, x: Tensor, block: int, index: int) -> Tensor:
+        """`convB_I` with its ReLU, after the pooling where it begins a block. Shapes (N, C, h, w)."""
+        conv = self.conv(block, index)
+        if index == 1 and block > 1:
+            x = POOLINGS[self.pooling](x)
+        return F.relu_(conv_reflect(x, conv.weight, conv.bias))
 
     def forward(self, image: Tensor, level: int = 5) -> list[Tensor]:
         """Features of levels 1..`level`.

@@ -12,7 +12,10 @@ from torch import Tensor
 
 from texsynth.errors import ModelError
 
-PARTS = ("encoder", "decoder1", "decoder2", "decoder3", "decoder4", "decoder5", "photo")
+PARTS = (
+    *("encoder", "encoder1", "encoder2", "encoder3", "encoder4", "encoder5"),
+    *("decoder1", "decoder2", "decoder3", "decoder4", "decoder5", "photo"),
+)
 """Parts of a model, prefixes of its tensors and names of the files of a training run."""
 
 

@@ -106,7 +106,8 @@ class Codec(PictureEncoder):
 def whole_encoder(model: Model, level: int) -> PictureEncoder:
     """To features of levels 1..`level`, which do not depend on `level`."""
     deepest = len(model.encoder.widths)
-    return PictureEncoder(model, deepest, encoder_reach(level), lambda image: _features(model, image, level))
+    near = encoder_reach(model.encoder, level)
+    return PictureEncoder(model, deepest, near, lambda image: _features(model, image, level))
 
 
 def autoencoder(model: Model, level: int) -> Codec:
@@ -115,9 +116,9 @@ def autoencoder(model: Model, level: int) -> Codec:
     return Codec(
         model,
         level,
-        encoder_reach(level),
+        encoder_reach(model.encoder, level),
         lambda image: {level: model.encoder.segment(image, 0, level)},
-        autoencoder_reach(level),
+        autoencoder_reach(model.encoder, decoder),
         lambda features, maps: decoder(features[level], maps[level]),
     )
 
@@ -129,9 +130,9 @@ def skipping(model: Model) -> Codec:
     return Codec(
         model,
         deepest,
-        encoder_reach(deepest),
+        encoder_reach(model.encoder, deepest),
         lambda image: _features(model, image, deepest),
-        photo_reach(decoder),
+        photo_reach(model.encoder, decoder),
         lambda features, maps: decoder([features[level] for level in range(1, deepest + 1)], maps),
     )
 

@@ -243,7 +243,8 @@ def _sample(values: Tensor, count: int, rng: torch.Generator) -> Tensor:
 
 def _features(image: Tensor, model: Model, deep: int) -> list[Tensor]:
     x = image.to(model.dtype).contiguous(memory_format=torch.channels_last)
-    return [f.float() for f in model.encoder(x, deep)]
+    # Imported encoders may end sooner.
+    return [f.float() for f in model.encoder(x, min(deep, len(model.encoder.widths)))]
 
 
 def _bands(image: Tensor) -> list[Tensor]:

@@ -12,8 +12,10 @@ from itertools import pairwise
 
 from torch import Tensor
 
-from texsynth.models.autoencoder import PhotoDecoder
-from texsynth.models.vgg import conv_names
+from texsynth.models.autoencoder import Decoder, PhotoDecoder
+from texsynth.models.level_encoders import LevelEncoders
+from texsynth.models.vgg import Encoder, conv_names
+from texsynth.models.wavelets import WaveDecoder
 from texsynth.ops.resample import reflected_index
 from texsynth.pipelines.rasters import Raster
 
@@ -101,34 +103,51 @@ def _spans(size: int, stride: int, side: int | None, halo: int) -> list[Span]:
     ]
 
 
-def encoder_reach(level: int) -> int:
+def encoder_reach(encoder: Encoder | LevelEncoders, level: int) -> int:
     """How many pixels beyond a cell of `level` its features depend on: one cell for every convolution."""
-    return sum(1 << (block - 1) for block, _ in conv_names(level))
+    return sum(1 << (block - 1) for block, _ in encoder.names(level))
 
 
-def autoencoder_reach(level: int) -> int:
-    """The same for a pixel of what the decoder of `level` makes of them, beyond the cell around it."""
+def autoencoder_reach(encoder: Encoder | LevelEncoders, decoder: Decoder) -> int:
+    """The same for a pixel of what `decoder` makes of them, beyond the cell around it."""
     cells = 0
-    for block, index in conv_names(level):
+    for block, index in conv_names(decoder.level):
         # Against the flow of the decoder, which samples up behind the first convolution of a block.
         if index == 1 and block > 1:
-            cells = _before_upsampling(cells)
+            cells = _before_upsampling(cells, linear=decoder.upsampling == "bilinear")
         cells += 1
-    return (cells << (level - 1)) + encoder_reach(level)
+    return (cells << (decoder.level - 1)) + encoder_reach(encoder, decoder.level)
 
 
-def photo_reach(decoder: PhotoDecoder) -> int:
-    """The same for the decoder with skips, which reads all levels."""
+def photo_reach(encoder: Encoder | LevelEncoders, decoder: PhotoDecoder | WaveDecoder) -> int:
+    """The same for a decoder with skips, which reads all levels."""
+    if isinstance(decoder, WaveDecoder):
+        return _wave_reach(encoder, decoder)
     deepest, cells, reach = len(decoder.widths), 0, 0
     for level in range(2, deepest + 1):
-        coarse = _before_upsampling(cells)
+        coarse = _before_upsampling(cells, linear=True)
         # The low frequencies that a skip loses are pooled, which takes whole coarse cells, and sampled up.
         finer = max(cells, 2 * coarse) + decoder.conv(f"skip{level - 1}").kernel_size[0] // 2
-        reach = max(reach, (finer << (level - 2)) + encoder_reach(level - 1))
+        reach = max(reach, (finer << (level - 2)) + encoder_reach(encoder, level - 1))
         cells = coarse + decoder.conv(f"up{level}").kernel_size[0] // 2
-    return max(reach, (cells << (deepest - 1)) + encoder_reach(deepest))
+    return max(reach, (cells << (deepest - 1)) + encoder_reach(encoder, deepest))
 
 
-def _before_upsampling(cells: int) -> int:
+def _wave_reach(encoder: Encoder | LevelEncoders, decoder: WaveDecoder) -> int:
+    deepest, cells, reach = len(decoder.widths), 0, 0
+    for level in range(1, deepest):
+        coarse = _before_upsampling(cells + _convolutions(decoder, level), linear=False)
+        # Wavelets take whole coarse cells.
+        reach = max(reach, (2 * coarse << (level - 1)) + encoder_reach(encoder, level))
+        cells = coarse
+    cells += _convolutions(decoder, deepest)
+    return max(reach, (cells << (deepest - 1)) + encoder_reach(encoder, deepest))
+
+
+def _convolutions(decoder: WaveDecoder, level: int) -> int:
+    return sum(block == level for block, _ in decoder.names)
+
+
+def _before_upsampling(cells: int, *, linear: bool) -> int:
     """What is read beyond a range of pixels at twice the resolution, `cells` of them beyond whole cells."""
-    return cells // 2 + 1
+    return cells // 2 + 1 if linear else -(-cells // 2)

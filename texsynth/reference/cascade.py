@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from texsynth.errors import ModelError
 from texsynth.models.registry import Model
 from texsynth.models.vgg import conv_names
 
@@ -25,13 +26,17 @@ Transform = Callable[[Tensor, Tensor], Tensor]
 
 def encoder_kernels(model: Model, level: int) -> Kernels:
     """Of the encoder up to `level`, float32 and contiguous: channels before pixels."""
-    convs = {f"conv{b}_{i}": model.encoder.conv(b, i) for b, i in conv_names(level)}
+    convs = {f"conv{b}_{i}": model.vgg().conv(b, i) for b, i in conv_names(level)}
     return {name: _plain(conv) for name, conv in convs.items()}
 
 
 def decoder_kernels(model: Model, level: int) -> Kernels:
-    """The same of the decoder of `level`. Raises ModelError without it."""
+    """The same of the decoder of `level`. Raises ModelError without it, or for another kind."""
     decoder = model.decoder(level)
+    if decoder.upsampling != "bilinear":
+        raise ModelError(
+            f"the reference samples up bilinearly and the decoders of {model.name} do not; use another model"
+        )
     return {f"inv{b}_{i}": _plain(decoder.conv(b, i)) for b, i in decoder.names}
 
 

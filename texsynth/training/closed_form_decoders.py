@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from texsynth.models.autoencoder import Decoder, PhotoDecoder
+from texsynth.models.autoencoder import Decoder, PhotoDecoder, upsampling_of
 from texsynth.models.vgg import Encoder, conv_names, pad_reflect
 from texsynth.models.weights import part
 from texsynth.training.closed_form import patches, ridge
@@ -28,10 +28,11 @@ def begin_decoder(
     given = part(tensors, f"decoder{level}")
     if given:
         return Decoder.from_state(given, level)
-    decoder = Decoder(encoder.widths, level)
+    finer = part(tensors, f"decoder{level - 1}")
+    decoder = Decoder(encoder.widths, level, upsampling_of(finer))
     start_decoder(decoder, encoder, crops, rng)
     # From the next finer level on, that level's decoder does the same work and is trained already.
-    decoder.load_state_dict({**decoder.state_dict(), **part(tensors, f"decoder{level - 1}")})
+    decoder.load_state_dict({**decoder.state_dict(), **finer})
     return decoder
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from texsynth.models.autoencoder import Decoder, PhotoDecoder
+from texsynth.models.autoencoder import Decoder, PhotoDecoder, upsampling_of
 from texsynth.models.vgg import Encoder, channels_last
 from texsynth.models.weights import collect, part
 from texsynth.training.average import Average
@@ -51,7 +51,7 @@ def train_decoder(
     tensors = collect(plan.folder)
     encoder = Encoder.from_state(part(tensors, "encoder")).requires_grad_(False)
     with Feed(crops, settings.batch, settings.workers, report) as feed:
-        module = _bare(plan, encoder) if resume else _start(plan, encoder, tensors, pictures)
+        module = _bare(plan, encoder, tensors) if resume else _start(plan, encoder, tensors, pictures)
         report(f"{plan.name}: {plan.steps} steps on {len(pictures)} training pictures")
         for net in (encoder, module):
             channels_last(net, device)
@@ -99,12 +99,15 @@ def train_decoder(
     return plan.out
 
 
-def _bare(plan: DecoderRun, encoder: Encoder) -> Decoder | PhotoDecoder:
-    """The decoder with random weights that follow from the seed."""
+def _bare(plan: DecoderRun, encoder: Encoder, tensors: Mapping[str, Tensor]) -> Decoder | PhotoDecoder:
+    """The decoder with random weights that follow from the seed; it samples up as `_start` decides."""
+    before = part(tensors, plan.name) or part(tensors, f"decoder{plan.level - 1}")
     with torch.random.fork_rng():
         torch.manual_seed(plan.seed + 100 * plan.level)
         return (
-            PhotoDecoder(encoder.widths[:4]) if plan.level == PHOTO else Decoder(encoder.widths, plan.level)
+            PhotoDecoder(encoder.widths[:4])
+            if plan.level == PHOTO
+            else Decoder(encoder.widths, plan.level, upsampling_of(before))
         )
 
 
@@ -113,7 +116,7 @@ def _start(
 ) -> nn.Module:
     """The decoder before the first step: random, or as an earlier training left it, else in closed form."""
     if plan.settings.start == "random":
-        return _bare(plan, encoder)
+        return _bare(plan, encoder, tensors)
     if given := part(tensors, plan.name):
         return (
             PhotoDecoder.from_state(given) if plan.level == PHOTO else Decoder.from_state(given, plan.level)

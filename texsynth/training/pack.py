@@ -10,41 +10,15 @@ import torch
 from torch import Tensor
 
 from texsynth.errors import ModelError
+from texsynth.models.calibration import to_unit_mean
 from texsynth.models.hashes import record_hash
 from texsynth.models.registry import Model, build_model
-from texsynth.models.vgg import LEVELS, Encoder
-from texsynth.models.weights import collect, part, write_weights
+from texsynth.models.weights import collect, write_weights
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, random_crops, to_image
 from texsynth.training.decoder_losses import rebuild
 from texsynth.training.metrics import cycle_error, explained_variance, reconstruction
 from texsynth.training.run_folder import headers, origin_of
 from texsynth.training.teacher import load_teacher
-
-
-@torch.no_grad()
-def to_unit_mean(tensors: Mapping[str, Tensor], crops: Tensor) -> dict[str, Tensor]:
-    """Rescale the channels of every level to a mean activation of one, as in `vgg_normalised`.
-
-    A ReLU network computes the same after it: what leaves a layer scaled enters the next ones scaled back.
-    crops: (N, 3, S, S) uint8.
-    """
-    out = {key: value.clone() for key, value in tensors.items()}
-    features = Encoder.from_state(part(tensors, "encoder"))(to_image(crops))
-    for level, f in zip(LEVELS, features, strict=True):
-        mean = f.mean((0, 2, 3))
-        mean = mean.where(mean > 1e-2, torch.ones_like(mean))  # a dead channel stays as it is
-        out[f"encoder.conv{level}_1.weight"] /= mean[:, None, None, None]
-        out[f"encoder.conv{level}_1.bias"] /= mean
-        readers = [f"encoder.conv{level}_2", f"encoder.conv{level + 1}_1", f"decoder{level}.inv{level}_1"]
-        # The first convolution of a block feeds its second, or the next block where there is no second.
-        reader = readers[0] if f"{readers[0]}.weight" in out else readers[1]
-        for name in (reader, readers[2]):
-            if f"{name}.weight" in out:
-                out[f"{name}.weight"] *= mean[:, None, None]
-        skip, deepest = f"photo.skip{level}.weight", f"photo.up{level}.weight"
-        if skip in out or deepest in out:
-            out[skip if skip in out else deepest] *= mean[:, None, None]
-    return out
 
 
 def evaluate(
@@ -59,7 +33,7 @@ def evaluate(
     photos = data / "photos"
     folder = photos if photos.is_dir() else data
     test = centre_crops(load_pictures(find_pictures(folder, held_out=True), side), side)
-    encoder = model.encoder
+    encoder = model.vgg()
     table: dict[str, dict[str, float]] = {"pictures": {"held out": float(len(test))}}
     if teacher:
         pictures = load_pictures(find_pictures(data, held_out=False), 160)
@@ -101,7 +75,7 @@ def pack(
     crops = None if keep else _unit_crops(data)
     tensors = collect(folder)
     if crops is not None:
-        tensors = to_unit_mean(tensors, crops)
+        tensors = to_unit_mean(tensors, [to_image(crops)])
     written = {k: v for k, v in tensors.items() if not (decoders_only and k.startswith("encoder."))}
     if not written:
         raise ModelError(f"{folder} has no decoders yet; train some with `texsynth train decoder`")

@@ -26,7 +26,7 @@ def begin_from_model(folder: Path, name: str) -> None:
     Raises ModelError for a model that cannot be loaded, UsageError when there is another encoder.
     """
     model = load_model(name)
-    tensors = {f"encoder.{key}": value for key, value in model.encoder.state_dict().items()}
+    tensors = {f"encoder.{key}": value for key, value in model.vgg().state_dict().items()}
     path = folder / ENCODER
     if path.exists():
         there = part(read_weights(path)[0], "encoder")

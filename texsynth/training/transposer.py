@@ -67,7 +67,7 @@ def train_transposer(
     run_settings.folder.mkdir(parents=True, exist_ok=True)
     pictures = load_pictures(find_pictures(run_settings.data, held_out=False), 2 * settings.crop_px)
     report(f"{len(pictures)} training pictures and procedural ones")
-    judge = load_model(run_settings.features, device).encoder
+    judge = load_model(run_settings.features, device).vgg()
     net = channels_last(_begin(run_settings), device)
     adversary = Adversary(run_settings.seed, device) if settings.critic else None
     losses = Losses(net, judge, adversary, settings)
@@ -112,7 +112,7 @@ def _begin(run_settings: TransposerRun) -> Transposer:
         torch.manual_seed(run_settings.seed)
         if own:
             return Transposer(OwnEncoder(OWN_WIDTHS))
-        pretrained = load_model(run_settings.features).encoder
+        pretrained = load_model(run_settings.features).vgg()
         shallow = Encoder(pretrained.widths[:JUDGED])
         shallow.load_state_dict(pretrained.state_dict(), strict=False)
         return Transposer(shallow)

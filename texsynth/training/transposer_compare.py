@@ -77,7 +77,7 @@ def compare(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         start = inference(Transposer(OwnEncoder(OWN_WIDTHS)))
-    judge = load_model(features).encoder
+    judge = load_model(features).vgg()
     truths = centre_crops(load_pictures(find_pictures(data, held_out=True), 2 * side), 2 * side)
     rows = [(UNTRAINED, start, {}), *loaded]
     scores = []

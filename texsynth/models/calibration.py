@@ -1,0 +1,69 @@
+"""Rescale an encoder to unit mean activation, as style transfer does (Gatys et al. 2015)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from texsynth.images import read_rgb8
+from texsynth.models.vgg import Encoder, conv_names
+from texsynth.models.weights import part
+from texsynth.ops.resample import resize
+from texsynth.shipped import shipped
+
+SAMPLES = ("street", "mountains", "balloons", "still_life", "style_swirl", "style_mosaic")
+"""Pictures that come with texsynth: photographs and paintings."""
+
+DEAD = 1e-2
+"""Share of its layer's mean activation below which a channel is taken for dead and stays as it is."""
+
+
+@torch.no_grad()
+def to_unit_mean(tensors: Mapping[str, Tensor], pictures: Iterable[Tensor]) -> dict[str, Tensor]:
+    """Rescale the channels of every convolution to a mean activation of one, as in `vgg_normalised`.
+
+    A ReLU network computes the same after it: what leaves a layer scaled enters the next ones scaled back,
+    those of the decoders too.
+    tensors: `encoder.*` with max pooling, `decoderL.*`, `photo.*`. pictures: (N, 3, H, W) in [0, 1] each.
+    """
+    out = {key: value.float().clone() for key, value in tensors.items()}
+    encoder = Encoder.from_state(part(tensors, "encoder"))
+    for (block, index), mean in mean_activations(encoder, pictures).items():
+        mean = mean.where(mean > DEAD * mean.mean(), torch.ones_like(mean))
+        out[f"encoder.conv{block}_{index}.weight"] /= mean[:, None, None, None]
+        out[f"encoder.conv{block}_{index}.bias"] /= mean
+        for reader in _readers(out, block, index):
+            out[reader] *= mean[:, None, None]
+    return out
+
+
+def mean_activations(encoder: Encoder, pictures: Iterable[Tensor]) -> dict[tuple[int, int], Tensor]:
+    """(C,) for every convolution of `encoder`, behind its ReLU; all batches of `pictures` count alike."""
+    sums: dict[tuple[int, int], list[Tensor]] = {}
+    for x in pictures:
+        for name in conv_names(len(encoder.widths)):
+            x = encoder.layer(x, *name)
+            sums.setdefault(name, []).append(x.mean((0, 2, 3)))
+    return {name: torch.stack(means).mean(0) for name, means in sums.items()}
+
+
+def sample_pictures() -> Iterator[Tensor]:
+    """The sample pictures at half their size, (1, 3, h, w) in [0, 1]."""
+    for name in SAMPLES:
+        pixels = read_rgb8(shipped("samples") / f"{name}.jpg")
+        image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None] / 255
+        yield resize(image, image.shape[2] // 2, image.shape[3] // 2)
+
+
+def _readers(tensors: Mapping[str, Tensor], block: int, index: int) -> list[str]:
+    """Weights of the convolutions that read what `convB_I` gives."""
+    following = (f"encoder.conv{block}_{index + 1}", f"encoder.conv{block + 1}_1")
+    names = [next((name for name in following if f"{name}.weight" in tensors), "")]
+    if index == 1:
+        skips = (f"photo.skip{block}", f"photo.up{block}")
+        names += [f"decoder{block}.inv{block}_1"]
+        names += [next((name for name in skips if f"{name}.weight" in tensors), "")]
+    return [f"{name}.weight" for name in names if f"{name}.weight" in tensors]

@@ -1,0 +1,118 @@
+"""Checkpoint files of the literature, known by the names of the modules in them.
+
+A form is one kind of file: which module holds which of our convolutions. Widths are not part of it; the
+tensors have them. Sources: the network definitions of the repositories named below.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from texsynth.models.vgg import BLOCKS, LEVELS, conv_names
+
+PREPROCESSING = "preprocessing"
+"""Our name for the 1x1 convolution that brings RGB in [0, 1] to what a network was trained on."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """One kind of file."""
+
+    family: str
+    """Files of one model are of one family."""
+    role: Literal["encoder", "decoder"]
+    level: int
+    """The coarsest; a decoder begins there."""
+    names: Mapping[str, str]
+    """Module in the file to ours, both in forward order."""
+    unread: str = ""
+    """Pattern of modules that we have no use for."""
+
+    def fits(self, tensors: Mapping[str, Tensor]) -> bool:
+        """Whether the file has these modules, each with weight and bias, and nothing else that counts."""
+        counted = {key for key in tensors if not re.fullmatch(self.unread, key.rpartition(".")[0])}
+        return counted == {f"{module}.{kind}" for module in self.names for kind in ("weight", "bias")}
+
+    def renamed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors that count, in our names."""
+        return {
+            f"{ours}.{kind}": tensors[f"{module}.{kind}"].float()
+            for module, ours in self.names.items()
+            for kind in ("weight", "bias")
+        }
+
+
+def _numbered(
+    prefix: str, convs: Sequence[tuple[int, int]], name: str, first: int, step: int
+) -> dict[str, str]:
+    """Convolutions of a `nn.Sequential` that stand `step` apart, with a resampling between the blocks."""
+    begin = convs[0][0]
+    return {
+        f"{prefix}{first + step * k + abs(block - begin)}": f"{name}{block}_{index}"
+        for k, (block, index) in enumerate(convs)
+    }
+
+
+def _sequential(level: int) -> tuple[Form, Form]:
+    """Of naoto0804/pytorch-AdaIN (net.py) and PytorchWCT: padding, convolution, ReLU in turn."""
+    convs = conv_names(level)
+    # The whole network goes on to relu5_4, and training alone reads that.
+    unread = "45|48|51" if level == LEVELS[-1] else ""
+    encoder = {"0": PREPROCESSING, **_numbered("", convs, "conv", 2, 3)}
+    decoder = _numbered("", convs[::-1], "inv", 1, 3)
+    return (
+        Form("sequential", "encoder", level, encoder, unread),
+        Form("sequential", "decoder", level, decoder),
+    )
+
+
+TORCHVISION = Form(
+    "torchvision",
+    "encoder",
+    LEVELS[-1],
+    _numbered("features.", conv_names(), "conv", 0, 2),
+    r"features\.(30|32|34)|classifier\.\d+",
+)
+"""`torchvision.models.vgg19`, whole or its `features` alone."""
+
+
+def _distilled(level: int) -> tuple[Form, Form]:
+    """Of MingSun-Tse/Collaborative-Distillation (model_cd.py, model_kd2sd.py), one network for each level.
+
+    The 1x1 convolutions to and from the widths of VGG-19 were of use in training alone.
+    """
+    convs = conv_names(level)
+    encoder = {"conv0": PREPROCESSING} | {f"conv{b}{i}": f"conv{b}_{i}" for b, i in convs}
+    decoder = {f"conv{b}{i}": f"inv{b}_{i}" for b, i in convs[::-1]}
+    return (
+        Form("distilled", "encoder", level, encoder, r"conv\d1_aux"),
+        Form("distilled", "decoder", level, decoder, r"aux\d1"),
+    )
+
+
+def _wavelets() -> tuple[Form, ...]:
+    """Of clovaai/WCT2 (model.py); the filters of the wavelets are in the files too."""
+    level, bands = 4, "(LL|LH|HL|HH)"
+    convs = conv_names(level)
+    encoder = {"conv0": PREPROCESSING} | {f"conv{b}_{i}": f"conv{b}_{i}" for b, i in convs}
+    summed = {f"conv{b}_{i}": f"inv{b}_{i}" for b, i in convs[::-1]}
+    joining = {f"conv{b}_{BLOCKS[b - 1]}" for b in range(1, level)}
+    concatenated = {f"{name}_2" if name in joining else name: ours for name, ours in summed.items()}
+    return (
+        Form("wavelets", "encoder", level, encoder, rf"pool\d\.{bands}"),
+        Form("wavelets", "decoder", level, summed, rf"recon_block\d\.{bands}"),
+        Form("wavelets", "decoder", level, concatenated, rf"recon_block\d\.{bands}"),
+    )
+
+
+FORMS = (
+    *(form for level in LEVELS for form in _sequential(level)),
+    TORCHVISION,
+    *(form for level in LEVELS for form in _distilled(level)),
+    *_wavelets(),
+)
