@@ -202,6 +202,8 @@ def start(*arguments: object, start_new_session: bool = False) -> subprocess.Pop
     line = [sys.executable, "-m", "texsynth", *map(str, arguments), "--threads", "1", "--device", "cpu"]
     return subprocess.Popen(
         line,
+        # A test run in the background of a shell ignores Ctrl-C, and so would this program, for ever.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -272,6 +272,8 @@ class RunSettings(Settings):
     """auto, cpu, mps, cuda or cuda:N."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number type of the networks; statistics are always float64."""
+    compiled: bool = False
+    """Compile the networks first, which takes up to minutes once for each model, device and number type."""
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """CPU threads; None leaves the choice to torch."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 
 from texsynth.device import pick_device, pick_dtype, set_threads
+from texsynth.models.compiled import compile_networks
+from texsynth.models.names import cache_folder
 from texsynth.models.registry import Model, load_model
 from texsynth.settings import RunSettings
 
@@ -24,4 +26,7 @@ def decided(run: RunSettings) -> tuple[RunSettings, torch.device, torch.dtype]:
 def equipped(run: RunSettings) -> tuple[RunSettings, Model]:
     """`run` with every `auto` decided, and its model in place. Raises UsageError, ModelError."""
     run, device, dtype = decided(run)
-    return run, load_model(run.model, device, dtype)
+    model = load_model(run.model, device, dtype)
+    if run.compiled:
+        compile_networks(model, cache_folder() / "compiled")
+    return run, model

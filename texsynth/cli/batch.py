@@ -68,6 +68,7 @@ def batch(
     model: options.Model = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    compiled: options.Compile = False,
     threads: options.Threads = None,
     seed: options.Seed = None,
     max_side: options.MaxSide = None,
@@ -93,7 +94,8 @@ def batch(
 
     number, count = _parsed_shard(shard)
     run = run_settings(
-        model=model, device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels,
+        model=model, device=device, dtype=dtype, compiled=compiled or None, threads=threads, seed=seed,
+        max_pixels=max_pixels,
         frame=frame, max_side=max_side, bit_depth=bit_depth, quality=quality, memory_limit=memory_limit,
     )  # fmt: skip
     screen = Screen(quiet, verbose, as_json, totals=True)

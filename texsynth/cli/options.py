@@ -192,6 +192,14 @@ Dtype = Annotated[
         rich_help_panel=MACHINE,
     ),
 ]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile the networks: slow once, then kept, and each picture faster. Needs a C++ compiler.",
+        rich_help_panel=MACHINE,
+    ),
+]
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads. Default: torch's choice.", rich_help_panel=MACHINE)
 ]

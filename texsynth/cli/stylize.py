@@ -67,6 +67,7 @@ def stylize(
     model: options.Model = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    compiled: options.Compile = False,
     threads: options.Threads = None,
     memory_limit: options.MemoryLimit = None,
     seed: options.Seed = None,
@@ -102,7 +103,8 @@ def stylize(
     sets = [*(assignments or ()), *map(_level_assignment, level_strength or ())]
     settings = look_settings(StylizeSettings, preset, sets, given(look))
     run = run_settings(
-        model=model, device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels,
+        model=model, device=device, dtype=dtype, compiled=compiled or None, threads=threads, seed=seed,
+        max_pixels=max_pixels,
         frame=frame, max_side=max_side, bit_depth=bit_depth, quality=quality, memory_limit=memory_limit,
     )  # fmt: skip
     target = Target(output, suffix.lower().lstrip("."), force, resume, report)

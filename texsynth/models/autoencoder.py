@@ -70,11 +70,13 @@ class Decoder(nn.Module):
 
         Returns (N, 3, h * 2 ** (level - 1), w * 2 ** (level - 1)), about [0, 1] but not clamped.
         """
-        first, *rest = self.names
-        features = self.step(features, *first, before)
-        for block, index in rest:
-            features = self.step(features, block, index)
-        return features
+        return self.rest(self.step(features, *self.names[0], before))
+
+    def rest(self, x: Tensor) -> Tensor:
+        """All steps but the first."""
+        for block, index in self.names[1:]:
+            x = self.step(x, block, index)
+        return x
 
 
 def upsampling_of(state: Mapping[str, Tensor]) -> Upsampling:
