@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from cli_fixtures import model
 from cli_helpers import make_picture, run_program
 
 from texsynth import images
