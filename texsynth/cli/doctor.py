@@ -6,7 +6,6 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 
 import typer
 
@@ -15,7 +14,7 @@ from texsynth.cli import options
 from texsynth.cli.show import Screen
 from texsynth.errors import ModelError, TexsynthError
 
-OK, WARNING, BAD = "ok", "warning", "bad"
+OK, BAD = "ok", "bad"
 
 PACKAGES = (
     "torch", "numpy", "pillow", "imagecodecs", "tifffile", "safetensors", "pydantic", "requests", "filelock",
@@ -39,7 +38,7 @@ def doctor(
     """Check the installation: versions, devices, weights, and a small picture from end to end."""
     screen = Screen(quiet, verbose, as_json)
     worst = 0
-    for check in (_versions, _torchvision, _devices, _weights, _trial):
+    for check in (_versions, _devices, _weights, _trial):
         for found in check():
             worst = max(worst, found.exit_code)
             line = f"{found.status:8} {found.check:12} {found.text}"
@@ -60,25 +59,6 @@ def _package(name: str) -> Finding:
         return Finding(name, OK, version(name))
     except PackageNotFoundError:
         return Finding(name, BAD, f"is not installed; run `pip install {name}`", 1)
-
-
-def _torchvision() -> list[Finding]:
-    """Only training and fetching vgg19 use torchvision, so nothing about it is more than a warning."""
-    from importlib.metadata import version
-
-    try:
-        found = import_module("torchvision")
-    except ImportError:
-        return [
-            Finding(
-                "torchvision", WARNING, "cannot be imported; only vgg19 needs it: `pip install torchvision`"
-            )
-        ]
-    except (RuntimeError, AttributeError, OSError) as error:
-        versions = f"torchvision {version('torchvision')} does not match torch {version('torch')}"
-        cure = "install both from one index: `pip install --force-reinstall torch torchvision`"
-        return [Finding("torchvision", WARNING, f"{versions} ({error}); only vgg19 needs it; {cure}")]
-    return [Finding("torchvision", OK, str(getattr(found, "__version__", "")))]
 
 
 def _devices() -> list[Finding]:

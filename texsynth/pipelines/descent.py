@@ -52,7 +52,6 @@ def descend_image(
     targets = [
         (level, own.second.to(start), weight) for moments, weight in styles for level, own in moments.items()
     ]
-    image = start.clone().requires_grad_()
     image = start.clone(memory_format=torch.contiguous_format).requires_grad_()
 
     def loss() -> Tensor:
