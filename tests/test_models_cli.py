@@ -18,6 +18,7 @@ from cli_helpers import make_picture, names, run_cli
 from fault_helpers import environment, linux
 from http_helpers import PROXIES, Site, serving
 from nets import WIDTHS, tiny_tensors
+from published import sequential_encoder
 from safetensors.torch import save, save_file
 
 from texsynth.errors import ModelError
@@ -139,6 +140,18 @@ def test_an_address_that_gives_other_bytes_than_before(site: Site, cache: Path) 
     assert {name: file_hash(cache / name) for name in models(cache)} == before
     assert run_cli("models", "remove", "tiny").exit_code == 0
     assert run_cli(*flags).exit_code == 0
+
+
+def test_another_network_does_not_become_vgg19(site: Site, cache: Path, tmp_path: Path) -> None:
+    """No hash of it is published, but its layers have known norms."""
+    torch.save(sequential_encoder(5, whole=True).state_dict(), tmp_path / "other.pth")
+    site.body = (tmp_path / "other.pth").read_bytes()
+    address = site.url.rpartition("/")[0] + "/other.pth"
+    result = run_cli("models", "fetch", "vgg19", "--url", address)
+    assert result.exit_code == 6
+    assert "is another network (vgg-sequential) than vgg19 (vgg_normalised)" in result.stderr
+    assert models(cache) == []
+    assert run_cli("models", "fetch", "own", "--url", address).exit_code == 0
 
 
 def test_bytes_that_are_not_the_published_ones(site: Site, cache: Path) -> None:

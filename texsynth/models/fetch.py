@@ -85,7 +85,9 @@ def fetch(
             fetched = {"url": public(url), "sha256": file_hash(file)}
             _check_published(name, fetched)
             check_download(folder, fetched)
-            data = model_file(convert([file]), [file], cache.assets)
+            found = convert([file])
+            _check_layout(name, found.layout, fetched["url"])
+            data = model_file(found, [file], cache.assets)
         except ModelError:
             drop_part(folder, name)
             raise
@@ -150,6 +152,15 @@ def model_file(found: Converted, paths: Sequence[Path], assets: Path = ASSETS) -
     # Safetensors refuses tensors that share memory.
     tensors = {key: value.detach().clone().contiguous() for key, value in found.tensors.items()}
     return in_order(save(tensors, header))
+
+
+def _check_layout(name: str, layout: str, url: str) -> None:
+    """Where no hash is published, the norms of the layers have told the layout."""
+    wanted = SOURCES[name].layout if name in SOURCES else layout
+    if layout not in (wanted, OWN_LAYOUT):
+        raise ModelError(
+            f"{url} is another network ({layout}) than {name} ({wanted}); fetch it under a name of its own"
+        )
 
 
 def _check_published(name: str, fetched: Mapping[str, str]) -> None:
