@@ -1,0 +1,105 @@
+"""Descriptors of pictures: what `match` compares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texsynth.errors import InputError, ModelError
+from texsynth.models.descriptor import Descriptor, load_descriptor
+from texsynth.models.registry import Model, load_model
+from texsynth.ops.resample import resize
+from texsynth.pipelines.rasters import TensorRaster
+from texsynth.pipelines.tiling import cut, encoder_reach
+
+LONGEST = 512
+"""Longer sides are reduced to this many pixels, so that pictures are compared at one scale."""
+
+TILE = 512
+"""Pixels of a tile; larger pictures are described tile by tile, with the same result."""
+
+
+@dataclass(frozen=True)
+class Describer:
+    """An encoder and the head that reads its features."""
+
+    model: Model
+    descriptor: Descriptor
+
+
+def load_describer(
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    descriptor: Descriptor | None = None,
+) -> Describer:
+    """The embedded descriptor, or the one given, with the encoder it was trained on.
+
+    Raises ModelError when the encoder that is there is another one.
+    """
+    descriptor = descriptor or load_descriptor(device=device)
+    model = load_model(descriptor.model, device, dtype)
+    if model.sha256 != descriptor.model_sha256:
+        raise ModelError(
+            f"the descriptor was trained on other weights of {descriptor.model}; train it again with "
+            "`texsynth train descriptor`"
+        )
+    return Describer(model, descriptor)
+
+
+@torch.no_grad()
+def describe(
+    image: Tensor, describer: Describer, *, mask: Tensor | None = None, longest: int | None = LONGEST
+) -> Tensor:
+    """Descriptors of a picture and of its turns by 90, 180 and 270 degrees, of unit length.
+
+    image: (1, 3, H, W) sRGB in [0, 1]; mask: (1, 1, H, W), the share with which each pixel counts.
+    longest: reduce longer sides to this. Returns (4, size) float32 on the CPU, the picture's own first.
+    Raises InputError for a picture of which nothing counts.
+    """
+    image, mask = _reduced(image, longest), None if mask is None else _reduced(mask, longest)
+    if mask is not None and float(mask.amax()) <= 0:
+        raise InputError("nothing of the picture is opaque, so it cannot be described")
+    turned = [
+        _described(image.rot90(turns, (2, 3)), None if mask is None else mask.rot90(turns, (2, 3)), describer)
+        for turns in range(4)
+    ]
+    return torch.cat(turned).float().cpu()
+
+
+def any_turn(descriptors: Tensor) -> Tensor:
+    """One descriptor for all four turns: (..., 4, size) to (..., size) of unit length.
+
+    Turning the picture by 90 degrees only changes their order, so it does not change this.
+    """
+    return F.normalize(descriptors.mean(-2), dim=-1)
+
+
+def _described(image: Tensor, mask: Tensor | None, describer: Describer) -> Tensor:
+    model, head = describer.model, describer.descriptor.head
+    deepest = head.levels[-1]
+    size = (image.shape[2], image.shape[3])
+    side = TILE if max(size) > TILE else None
+    total: list[Tensor] | None = None
+    for tile in cut(size, deepest, side, encoder_reach(model.encoder, deepest)):
+        x = tile.of(TensorRaster(image)).to(model.device, model.dtype)
+        features = model.encoder(x.contiguous(memory_format=torch.channels_last), deepest)
+        inner = [tile.inner(f, size, 1 << level) for level, f in enumerate(features)]
+        weights = None
+        if mask is not None:
+            part = tile.inner(tile.of(TensorRaster(mask)), size).to(model.device)
+            weights = [F.avg_pool2d(part, 1 << level, ceil_mode=True) for level in range(deepest)]
+        codes = head.codes(inner, weights)
+        total = codes if total is None else [a + b for a, b in zip(total, codes, strict=True)]
+    assert total is not None
+    return head.descriptor(total)
+
+
+def _reduced(image: Tensor, longest: int | None) -> Tensor:
+    height, width = image.shape[2:]
+    if longest is None or max(height, width) <= longest:
+        return image
+    scale = longest / max(height, width)
+    return resize(image, max(1, round(height * scale)), max(1, round(width * scale)))
