@@ -2,8 +2,8 @@
 
 A Deep TEN head (Zhang, Xue and Dana 2017) that reads several levels: at each, features are reduced to D
 channels, encoded against K codewords, and the codes of the level, as one vector, are given unit length. A
-linear projection of all of them, again of unit length, is the descriptor; the cosine of two says how alike two
-textures are, whatever their sizes.
+linear projection of all of them, again of unit length, is the descriptor; the cosine of two says how alike
+two textures are, whatever their sizes.
 """
 
 from __future__ import annotations
