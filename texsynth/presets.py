@@ -12,7 +12,7 @@ from texsynth.explain import nearest, validated
 from texsynth.settings import ExpandSettings, Settings, StylizeSettings, TransposerSettings
 from texsynth.shipped import shipped
 from texsynth.strict_yaml import parse
-from texsynth.training_settings import DecoderSettings
+from texsynth.training_settings import DecoderSettings, DescriptorSettings
 
 S = TypeVar("S", bound=Settings)
 
@@ -24,6 +24,7 @@ SECTIONS: dict[str, type[Settings]] = {
     "expand": ExpandSettings,
     "transposer": TransposerSettings,
     "decoder": DecoderSettings,
+    "descriptor": DescriptorSettings,
 }
 """Sections of a preset, one per command, and the settings each is read into."""
 

@@ -92,3 +92,56 @@ class DecoderSettings(Settings):
         if self.reconstruction + self.cycle == 0:
             raise ValueError("one of reconstruction and cycle must be above 0")
         return self
+
+
+class DescriptorSettings(Settings):
+    """How `texsynth train descriptor` trains."""
+
+    steps: Count = 1000
+    """Length of the training."""
+    batch: Annotated[int, Field(ge=2)] = 64
+    """Textures per step, of each of which two crops are to find each other."""
+    crop_px: Annotated[int, Field(ge=32, le=1024)] = 128
+    """Side of the crops."""
+    levels: Annotated[tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1)] = (2, 3, 4, 5)
+    """Levels of features that are encoded."""
+    codewords: Count = 16
+    """Codewords of each level, K."""
+    channels: Count = 32
+    """Channels that features are reduced to, D."""
+    size: Count = 128
+    """Numbers of a descriptor."""
+    positions: Count = 256
+    """Feature vectors of each level that a step takes from a crop."""
+    alike: Fraction = 0.5
+    """Share of pairs whose crops have the same size and light; in the others both change."""
+    scale: Annotated[float, Field(ge=0, le=2)] = 0.6
+    """Largest change of size, in octaves."""
+    light: Annotated[float, Field(ge=0, le=2)] = 0.5
+    """Largest change of brightness and of gamma, in octaves."""
+    tint: Fraction = 0.1
+    """Largest change of a single colour channel."""
+    turn: bool = False
+    """Turn crops by random multiples of 90 degrees, each on its own."""
+    temperature: Annotated[float, Field(gt=0)] = 0.1
+    """Of the softmax over similarities; small looks at the nearest wrong textures alone."""
+    rate: Rate = 2e-3
+    """Learning rate of Adam."""
+    warmup: Annotated[int, Field(ge=0)] = 50
+    """Steps over which it rises; afterwards it falls along a cosine."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Decay of the running average of the weights, which is what is written; 0 writes the last weights."""
+    save_every: Count = 100
+    """Steps between checkpoints."""
+
+    @field_validator("levels", mode="before")
+    @classmethod
+    def _levels_to_tuple(cls, value: object) -> object:
+        return tuple(sorted(set(value))) if isinstance(value, list) else value
+
+    @field_validator("crop_px")
+    @classmethod
+    def _pooled(cls, value: int) -> int:
+        if value % 16:
+            raise ValueError(f"crop_px {value} is not a multiple of 16; try {value // 16 * 16}")
+        return value

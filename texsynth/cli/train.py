@@ -10,6 +10,7 @@ import typer
 from texsynth.cli import options
 from texsynth.cli.show import Screen
 from texsynth.cli.train_decoder import decoder, pack
+from texsynth.cli.train_descriptor import descriptor
 from texsynth.cli.train_options import (
     Batch,
     Cycle,
@@ -99,3 +100,4 @@ app.command("pack")(pack)
 app.command("transposer")(transposer)
 app.command("compare")(compare)
 app.command("pack-transposer")(pack_transposer)
+app.command("descriptor")(descriptor)

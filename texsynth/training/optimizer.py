@@ -23,9 +23,12 @@ class Optimizer:
         rate: float,
         kind: Literal["muon+adam", "adam"] = "muon+adam",
     ) -> None:
-        """kernel_rate, rate: learning rates of the two; Muon's updates are scaled to the size of Adam's."""
+        """kernel_rate, rate: learning rates of the two; Muon's updates are scaled to the size of Adam's.
+
+        Without 4-D parameters there is one part, plain Adam with `rate`.
+        """
         parameters = list(parameters)
-        self.rates = (kernel_rate, rate)
+        self.rates: tuple[float, ...] = (kernel_rate, rate)
         self.param_groups = [{"params": parameters}]
         """What a GradScaler unscales."""
         kernels = [p for p in parameters if p.ndim == 4]
@@ -33,6 +36,9 @@ class Optimizer:
         self.kernels: list[tuple[nn.Parameter, nn.Parameter]] = []
         """With Muon every kernel and the matrix that shares its memory."""
         self.parts: list[torch.optim.Optimizer]
+        if not kernels:
+            self.rates, self.parts = (rate,), [torch.optim.Adam(rest, lr=rate)]
+            return
         if kind == "adam":
             self.parts = [torch.optim.Adam(kernels, lr=kernel_rate), torch.optim.Adam(rest, lr=rate)]
             return
