@@ -11,6 +11,7 @@ import typer
 
 from texsynth.cli import options
 from texsynth.cli.comparison import COMPARISON, Folder, HeldOut, failed, figure, show_rows
+from texsynth.cli.evaluate_match import match
 from texsynth.cli.expand import extent
 from texsynth.cli.jobs import check_model
 from texsynth.cli.show import Screen
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True, help="Compare methods on the same pictures, in figures and side by side."
 )
+
+app.command()(match)
 
 
 @app.command()

@@ -51,20 +51,26 @@ def load_describer(
 
 @torch.no_grad()
 def describe(
-    image: Tensor, describer: Describer, *, mask: Tensor | None = None, longest: int | None = LONGEST
+    image: Tensor,
+    describer: Describer,
+    *,
+    mask: Tensor | None = None,
+    longest: int | None = LONGEST,
+    turns: int = 4,
 ) -> Tensor:
     """Descriptors of a picture and of its turns by 90, 180 and 270 degrees, of unit length.
 
     image: (1, 3, H, W) sRGB in [0, 1]; mask: (1, 1, H, W), the share with which each pixel counts.
-    longest: reduce longer sides to this. Returns (4, size) float32 on the CPU, the picture's own first.
+    longest: reduce longer sides to this. turns: 1 for the picture as it is, 4 for all.
+    Returns (turns, size) float32 on the CPU, the picture's own first.
     Raises InputError for a picture of which nothing counts.
     """
     image, mask = _reduced(image, longest), None if mask is None else _reduced(mask, longest)
     if mask is not None and float(mask.amax()) <= 0:
         raise InputError("nothing of the picture is opaque, so it cannot be described")
     turned = [
-        _described(image.rot90(turns, (2, 3)), None if mask is None else mask.rot90(turns, (2, 3)), describer)
-        for turns in range(4)
+        _described(image.rot90(turn, (2, 3)), None if mask is None else mask.rot90(turn, (2, 3)), describer)
+        for turn in range(turns)
     ]
     return torch.cat(turned).float().cpu()
 
