@@ -16,10 +16,11 @@ for G = dl/dE are
 Where this leaves the paper: its "sub-encoders" differentiate e_k by c_k and s_k alone (equations 3 to 5).
 The sum in the denominator of a_ik holds all codewords, so e_j depends on c_k and s_k for every j; the terms
 that are left out are those with j unlike k. They are no trifle: over 50 random problems (64 descriptors, 16
-codewords, 8 channels) the printed gradients are off by a median of 28% for the codewords and 41% for the
-smoothing factors. Moving descriptors and codewords alike changes no code, so sum_i dX_i + sum_k dC_k = 0; the
-gradients above keep that and the printed ones do not. Equation 5 also drops the sum over i and the factor
-r_ik: its right side is da_ik / ds_k. `texsynth.reference.encoding` spells both versions out.
+codewords, 8 channels, all normal, smoothing factors even from 0 to 1) the printed gradients are off by a
+median of 14% for the codewords and 38% for the smoothing factors; 58% and 52% where all factors are 1.
+Moving descriptors and codewords alike changes no code, so sum_i dX_i + sum_k dC_k = 0; the gradients above
+keep that and the printed ones do not. Equation 5 also drops the sum over i and the factor r_ik: its right
+side is da_ik / ds_k. `texsynth.reference.encoding` spells both versions out.
 """
 
 from __future__ import annotations
