@@ -92,25 +92,33 @@ class _Encode(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # noqa: ANN401
         x, codewords, smoothing, *rest = ctx.saved_tensors
-        weight = rest[0] if rest else None
-        origin = codewords.mean(0)
-        moved = codewords - origin
-        grad_x = torch.empty_like(x)
-        grad_codewords, grad_smoothing = torch.zeros_like(codewords), torch.zeros_like(smoothing)
-        offset = (grad * moved).sum(-1)[:, None]
-        for part in _tiles(x):
-            tile = x[:, part].to(codewords) - origin
-            soft, distance = assign(tile, moved, smoothing)
-            along = tile @ grad.mT - offset
-            along -= (soft * along).sum(-1, keepdim=True)
-            share = _weighted(soft, weight, part)
-            logit = share * along
-            pull = logit * smoothing
-            grad_x[:, part] = share @ grad - 2 * (pull.sum(-1, keepdim=True) * tile - pull @ moved)
-            grad_codewords -= (share.sum(1)[..., None] * grad).sum(0)
-            grad_codewords += 2 * (pull.mT @ tile - pull.sum(1)[..., None] * moved).sum(0)
-            grad_smoothing -= (logit * distance).sum((0, 1))
-        return grad_x, grad_codewords, grad_smoothing, None
+        # Autocast that is on where the backward pass is called would reach the products here too.
+        with torch.autocast(x.device.type, enabled=False):
+            return *_gradients(grad, x, codewords, smoothing, rest[0] if rest else None), None
+
+
+def _gradients(
+    grad: Tensor, x: Tensor, codewords: Tensor, smoothing: Tensor, weight: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """By x, codewords and smoothing for the gradient by the codes, (B, K, D), in the shapes of the three."""
+    origin = codewords.mean(0)
+    moved = codewords - origin
+    grad_x = torch.empty_like(x)
+    grad_codewords, grad_smoothing = torch.zeros_like(codewords), torch.zeros_like(smoothing)
+    offset = (grad * moved).sum(-1)[:, None]
+    for part in _tiles(x):
+        tile = x[:, part].to(codewords) - origin
+        soft, distance = assign(tile, moved, smoothing)
+        along = tile @ grad.mT - offset
+        along -= (soft * along).sum(-1, keepdim=True)
+        share = _weighted(soft, weight, part)
+        logit = share * along
+        pull = logit * smoothing
+        grad_x[:, part] = share @ grad - 2 * (pull.sum(-1, keepdim=True) * tile - pull @ moved)
+        grad_codewords -= (share.sum(1)[..., None] * grad).sum(0)
+        grad_codewords += 2 * (pull.mT @ tile - pull.sum(1)[..., None] * moved).sum(0)
+        grad_smoothing -= (logit * distance).sum((0, 1))
+    return grad_x, grad_codewords, grad_smoothing
 
 
 def _tiles(x: Tensor) -> Iterator[slice]:
