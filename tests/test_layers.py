@@ -67,7 +67,16 @@ def test_only_doctor_and_bench_use_the_reference() -> None:
 
 def test_the_formulas_are_explicit() -> None:
     """No derivative in them comes from torch."""
-    for name in "convolution encoding ift layers normalization pooling self_similarity style".split():
+    for name in [
+        "convolution",
+        "encoding",
+        "ift",
+        "layers",
+        "normalization",
+        "pooling",
+        "self_similarity",
+        "style",
+    ]:
         tree = ast.parse(ROOT.joinpath("reference", f"{name}.py").read_text())
         used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         assert not used & {"autograd", "backward", "grad", "requires_grad", "requires_grad_", "func"}, name

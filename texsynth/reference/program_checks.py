@@ -13,7 +13,7 @@ from torch import Tensor
 
 from texsynth.models import vgg
 from texsynth.models.encoding import encode
-from texsynth.models.wavelets import pool, unpool
+from texsynth.models.wavelets import BANDS, pool, unpool
 from texsynth.reference import convolution, encoding, ift, pooling, self_similarity, style
 from texsynth.reference.comparison import ALL, Check, Part, Problem, gradients, parts_of
 from texsynth.reference.formula_checks import UPDATES, encoding_problem, style_problem
@@ -74,6 +74,8 @@ def _haar(problem: Problem) -> Iterator[Part]:
     yield from parts_of("Y dX", got, (pooling.haar_pool(expected), pooling.haar_pool_backward(back, x.shape)))
     yield Part("band", last(pool(first(x), 0)), pooling.haar_pool(expected))
     yield Part("unpool", last(unpool(first(grad), 0)), pooling.haar_pool_backward(back, x.shape))
+    bands = (unpool(pool(first(x), band), band) for band in range(BANDS))
+    yield Part("all bands", last(torch.stack([*bands]).sum(0)), expected)
 
 
 def _ift(problem: Problem) -> Iterator[Part]:
