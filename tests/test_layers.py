@@ -57,6 +57,31 @@ def test_every_module_has_a_layer() -> None:
     assert {layer(module) for module in MODULES} - {"", "__main__"} <= set(RANK)
 
 
+def test_only_doctor_and_bench_use_the_reference() -> None:
+    users = {m for m, path in MODULES.items() if any(layer(t) == "reference" for t in imports(path))}
+    assert {m for m in users if layer(m) != "reference"} == {
+        "texsynth.cli.doctor_gradients", "texsynth.batch.bench", "texsynth.batch.bench_stages",
+        "texsynth.batch.bench_tables",
+    }  # fmt: skip
+
+
+def test_the_formulas_are_explicit() -> None:
+    """No derivative in them comes from torch."""
+    for name in [
+        "convolution",
+        "encoding",
+        "ift",
+        "layers",
+        "normalization",
+        "pooling",
+        "self_similarity",
+        "style",
+    ]:
+        tree = ast.parse(ROOT.joinpath("reference", f"{name}.py").read_text())
+        used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        assert not used & {"autograd", "backward", "grad", "requires_grad", "requires_grad_", "func"}, name
+
+
 def test_no_import_cycles() -> None:
     inside = {
         m: {t for t in imports(p) if t in MODULES and t not in (m, "texsynth")} for m, p in MODULES.items()

@@ -6,13 +6,15 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
 import texsynth
 from texsynth.cli import options
+from texsynth.cli.doctor_gradients import DTYPES, prove
 from texsynth.cli.show import Screen
-from texsynth.errors import ModelError, TexsynthError
+from texsynth.errors import ModelError, TexsynthError, UsageError
 
 OK, BAD = "ok", "bad"
 
@@ -32,11 +34,38 @@ class Finding:
     exit_code: int = 0
 
 
+Gradients = Annotated[
+    bool,
+    typer.Option(
+        "--gradients",
+        help="Check the mathematics alone: every layer, loss and gradient, in two ways, on this device.",
+        rich_help_panel=options.MACHINE,
+    ),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Of the gradients: {', '.join(DTYPES)}. Default: auto, float64 and float32.",
+        rich_help_panel=options.MACHINE,
+    ),
+]
+
+
 def doctor(
-    quiet: options.Quiet = False, verbose: options.Verbose = False, as_json: options.Json = False
+    gradients: Gradients = False,
+    device: options.Device = None,
+    dtype: Dtype = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    as_json: options.Json = False,
 ) -> None:
     """Check the installation: versions, devices, weights, and a small picture from end to end."""
     screen = Screen(quiet, verbose, as_json)
+    if gradients:
+        raise typer.Exit(prove(screen, device, dtype))
+    for option, value in (("--device", device), ("--dtype", dtype)):
+        if value is not None:
+            raise UsageError(f"{option} {value} needs --gradients; all other checks choose by themselves")
     worst = 0
     for check in (_versions, _devices, _weights, _trial):
         for found in check():

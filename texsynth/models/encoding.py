@@ -16,10 +16,11 @@ for G = dl/dE are
 Where this leaves the paper: its "sub-encoders" differentiate e_k by c_k and s_k alone (equations 3 to 5).
 The sum in the denominator of a_ik holds all codewords, so e_j depends on c_k and s_k for every j; the terms
 that are left out are those with j unlike k. They are no trifle: over 50 random problems (64 descriptors, 16
-codewords, 8 channels) the printed gradients are off by a median of 28% for the codewords and 41% for the
-smoothing factors. Moving descriptors and codewords alike changes no code, so sum_i dX_i + sum_k dC_k = 0; the
-gradients above keep that and the printed ones do not. Equation 5 also drops the sum over i and the factor
-r_ik: its right side is da_ik / ds_k. `texsynth.reference.encoding` spells both versions out.
+codewords, 8 channels, all normal, smoothing factors even from 0 to 1) the printed gradients are off by a
+median of 14% for the codewords and 38% for the smoothing factors; 58% and 52% where all factors are 1.
+Moving descriptors and codewords alike changes no code, so sum_i dX_i + sum_k dC_k = 0; the gradients above
+keep that and the printed ones do not. Equation 5 also drops the sum over i and the factor r_ik: its right
+side is da_ik / ds_k. `texsynth.reference.encoding` spells both versions out.
 """
 
 from __future__ import annotations
@@ -91,25 +92,33 @@ class _Encode(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # noqa: ANN401
         x, codewords, smoothing, *rest = ctx.saved_tensors
-        weight = rest[0] if rest else None
-        origin = codewords.mean(0)
-        moved = codewords - origin
-        grad_x = torch.empty_like(x)
-        grad_codewords, grad_smoothing = torch.zeros_like(codewords), torch.zeros_like(smoothing)
-        offset = (grad * moved).sum(-1)[:, None]
-        for part in _tiles(x):
-            tile = x[:, part].to(codewords) - origin
-            soft, distance = assign(tile, moved, smoothing)
-            along = tile @ grad.mT - offset
-            along -= (soft * along).sum(-1, keepdim=True)
-            share = _weighted(soft, weight, part)
-            logit = share * along
-            pull = logit * smoothing
-            grad_x[:, part] = share @ grad - 2 * (pull.sum(-1, keepdim=True) * tile - pull @ moved)
-            grad_codewords -= (share.sum(1)[..., None] * grad).sum(0)
-            grad_codewords += 2 * (pull.mT @ tile - pull.sum(1)[..., None] * moved).sum(0)
-            grad_smoothing -= (logit * distance).sum((0, 1))
-        return grad_x, grad_codewords, grad_smoothing, None
+        # Autocast that is on where the backward pass is called would reach the products here too.
+        with torch.autocast(x.device.type, enabled=False):
+            return *_gradients(grad, x, codewords, smoothing, rest[0] if rest else None), None
+
+
+def _gradients(
+    grad: Tensor, x: Tensor, codewords: Tensor, smoothing: Tensor, weight: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """By x, codewords and smoothing for the gradient by the codes, (B, K, D), in the shapes of the three."""
+    origin = codewords.mean(0)
+    moved = codewords - origin
+    grad_x = torch.empty_like(x)
+    grad_codewords, grad_smoothing = torch.zeros_like(codewords), torch.zeros_like(smoothing)
+    offset = (grad * moved).sum(-1)[:, None]
+    for part in _tiles(x):
+        tile = x[:, part].to(codewords) - origin
+        soft, distance = assign(tile, moved, smoothing)
+        along = tile @ grad.mT - offset
+        along -= (soft * along).sum(-1, keepdim=True)
+        share = _weighted(soft, weight, part)
+        logit = share * along
+        pull = logit * smoothing
+        grad_x[:, part] = share @ grad - 2 * (pull.sum(-1, keepdim=True) * tile - pull @ moved)
+        grad_codewords -= (share.sum(1)[..., None] * grad).sum(0)
+        grad_codewords += 2 * (pull.mT @ tile - pull.sum(1)[..., None] * moved).sum(0)
+        grad_smoothing -= (logit * distance).sum((0, 1))
+    return grad_x, grad_codewords, grad_smoothing
 
 
 def _tiles(x: Tensor) -> Iterator[slice]:

@@ -1,6 +1,9 @@
 """Iterative feature transformation on the C x n features themselves, as Chiu and Gurari 2020 state it.
 
 What `transforms.ift` computes on C x C matrices; to check it against, and to compare its speed with.
+Equation numbers are those of the supplement (paper 002). Its equations 1 to 27 hold, but for the limit of
+the third sum in equation 23: m, the pixels of the style, not n. F^(j) is F0, the features of the content,
+in every update; were it the current iterate, the term of the content would vanish.
 """
 
 from __future__ import annotations
@@ -9,16 +12,39 @@ import torch
 from torch import Tensor
 
 
+def loss(features: Tensor, anchor: Tensor, second: Tensor, *, weight: float) -> Tensor:
+    """|F - F0|^2 + lambda |F F^T / n - S|^2 (equation 1).
+
+    features, anchor: F and F0 (C, n); second: S (C, C); weight: lambda / n. Returns a scalar.
+    """
+    gap = second_moment(features) - second
+    return (features - anchor).square().sum() + weight * features.shape[1] * gap.square().sum()
+
+
+def gradient(features: Tensor, anchor: Tensor, second: Tensor, *, weight: float) -> Tensor:
+    """2 (F - F0) + 4 lambda / n (F F^T / n - S) F (equations 2 and 27). Arguments as for `loss`; (C, n)."""
+    return 2 * (features - anchor) + 4 * weight * (second_moment(features) - second) @ features
+
+
+def reduced_loss(matrix: Tensor, sigma: Tensor, second: Tensor, *, weight: float) -> Tensor:
+    """The loss of F = A F0 divided by n, from Sigma = F0 F0^T / n: tr((A-I) Sigma (A-I)^T) + lambda/n |..|^2.
+
+    matrix: A, sigma, second: (C, C). Returns a scalar.
+    """
+    away = matrix - torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    gap = matrix @ sigma @ matrix.T - second
+    return (away @ sigma @ away.T).trace() + weight * gap.square().sum()
+
+
 def direct(anchor: Tensor, second: Tensor, *, weight: float, rate: float, n_upd: int) -> Tensor:
-    """Gradient descent with a fixed rate, each step by the gradient of the supplement's eq. 27 as it stands.
+    """Gradient descent with a fixed rate, each step by the gradient of equation 27 as it stands.
 
     anchor: F0 (C, n), the content's features, where the descent begins. second: (C, C) second moment
     F_s F_s^T / m of the style. weight: lambda / n. Returns (C, n) in the type of `anchor`.
     """
-    features, n = anchor, anchor.shape[1]
+    features = anchor
     for _ in range(n_upd):
-        gradient = 2 * (features - anchor) + 4 * weight * (features @ features.T / n - second) @ features
-        features = features - rate * gradient
+        features = features - rate * gradient(features, anchor, second, weight=weight)
     return features
 
 

@@ -1,0 +1,192 @@
+"""Compare two ways to compute the same thing: small seeded problems, relative errors, bounds.
+
+The error of a part is max|a - b| / max|b|. Its bound is `roundings` eps, with eps the machine epsilon of
+the number type in use: each of the short sums here rounds a few dozen times at most, and errors of sums
+grow like the root of their length, so 64 roundings (1.4e-14 in float64, 7.6e-6 in float32) are above what
+is measured and far below what a wrong formula gives. Iterations round again in every step. Parts of the
+program that compute in float32 at least are held to the epsilon of float32 when they are fed bfloat16 or
+float16; what is returned in such a type may be off by another HALF_ROUNDINGS of its own epsilon.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+SEED = 0
+
+FULL = (torch.float64, torch.float32)
+"""Types that formulas are compared in."""
+
+DIFFERENCES = 1024
+"""Roundings of central differences, in units of eps^(2/3): the best step leaves an error of that order times
+a third derivative. The bound is 3.8e-8."""
+
+ALL = (*FULL, torch.bfloat16, torch.float16)
+"""Types that the networks run in, and the losses are fed."""
+
+HALF_ROUNDINGS = 4
+"""Times that a part may round to the short type that it runs in: products, bias, sum of copies, result."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Where a check draws its numbers, on the CPU and in float64, so that they are the same everywhere."""
+
+    device: torch.device
+    dtype: torch.dtype
+    rng: torch.Generator
+
+    def normal(self, *shape: int, offset: float = 0.0) -> Tensor:
+        """Normal numbers around `offset`, in the type and on the device of the problem."""
+        return self.put(torch.randn(*shape, generator=self.rng, dtype=torch.float64) + offset)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Numbers in [0, 1)."""
+        return self.put(torch.rand(*shape, generator=self.rng, dtype=torch.float64))
+
+    def distinct(self, *shape: int) -> Tensor:
+        """Whole numbers, no two alike, small enough for every type."""
+        order = torch.randperm(math.prod(shape), generator=self.rng)
+        return self.put(order.reshape(shape) - math.prod(shape) // 2)
+
+    def labels(self, count: int, classes: int) -> Tensor:
+        """(count,) integers below `classes`."""
+        return torch.randint(classes, (count,), generator=self.rng).to(self.device)
+
+    def put(self, x: Tensor) -> Tensor:
+        """x in the type and on the device of the problem."""
+        return x.to(self.dtype).to(self.device)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One number or tensor in two ways."""
+
+    name: str
+    got: Tensor
+    expected: Tensor
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named comparison, and where its formula is printed."""
+
+    name: str
+    source: str
+    parts: Callable[[Problem], Iterable[Part]]
+    dtypes: Sequence[torch.dtype] = FULL
+    """Types that it is meant for."""
+    roundings: float = 64
+    power: float = 1
+    """Of the epsilon in the bound: 2/3 for central differences, whose best step leaves that error."""
+
+    def bound(self, got: Tensor, dtype: torch.dtype) -> float:
+        """Largest relative error of `got`, a part computed from inputs of `dtype`."""
+        working = torch.promote_types(dtype, torch.float32)
+        own = torch.finfo(got.dtype).eps
+        half = HALF_ROUNDINGS * own if own > torch.finfo(torch.float32).eps else 0
+        return half + self.roundings * math.pow(torch.finfo(working).eps, self.power)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The part of a check that came closest to its bound, or lay farthest beyond."""
+
+    check: Check
+    dtype: torch.dtype
+    part: str = ""
+    error: float = math.nan
+    bound: float = math.nan
+    skipped: str = ""
+    """Why it could not be run, or nothing."""
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether it was run and is within the bound; an error that is no number is not."""
+        return not self.skipped and self.error <= self.bound
+
+
+def run(check: Check, device: torch.device, dtype: torch.dtype) -> Outcome:
+    """Carry out a check; one that the device cannot do is skipped with the reason.
+
+    The problem depends on SEED alone. TF32 is off meanwhile: it is a choice of speed over digits, and would
+    hide small errors.
+    """
+    missing = lacks(device, dtype)
+    if missing:
+        return Outcome(check, dtype, skipped=missing)
+    problem = Problem(device, dtype, torch.Generator().manual_seed(SEED))
+    try:
+        with _full_precision():
+            found = [
+                Outcome(check, dtype, p.name, relative_error(p.got, p.expected), check.bound(p.got, dtype))
+                for p in check.parts(problem)
+            ]
+    except NotImplementedError as error:
+        return Outcome(check, dtype, skipped=f"{device.type} cannot: {str(error).splitlines()[0]}")
+    return max(found, key=lambda outcome: outcome.error / outcome.bound)
+
+
+def relative_error(got: Tensor, expected: Tensor) -> float:
+    """max|got - expected| / max|expected|, infinite where something is not finite or the shapes differ."""
+    a, b = got.detach().cpu().double(), expected.detach().cpu().double()
+    if a.shape != b.shape or not bool(a.isfinite().all() and b.isfinite().all()):
+        return math.inf
+    scale, off = float(b.abs().max()), float((a - b).abs().max())
+    return off / scale if scale else (math.inf if off else 0.0)
+
+
+def gradients(f: Callable[..., Tensor], inputs: Sequence[Tensor], grad: Tensor) -> tuple[Tensor, ...]:
+    """The value of f(*inputs) and, by autograd, its gradients for the upstream `grad` of its shape."""
+    leaves = [x.detach().requires_grad_() for x in inputs]
+    value = f(*leaves)
+    return value.detach(), *torch.autograd.grad(value, leaves, grad.to(value))
+
+
+def parts_of(names: str, got: Sequence[Tensor], expected: Sequence[Tensor]) -> Iterator[Part]:
+    """A part for each of the `names`, which blanks separate."""
+    return (Part(*p) for p in zip(names.split(), got, expected, strict=True))
+
+
+def by_differences(name: str, source: str, parts: Callable[[Problem], Iterable[Part]]) -> Check:
+    """A check whose parts are `slopes`, which only float64 has the digits for."""
+    return Check(f"{name} by differences", source, parts, (torch.float64,), DIFFERENCES, 2 / 3)
+
+
+def slopes(f: Callable[[Tensor], Tensor], x: Tensor, gradient: Tensor, rng: torch.Generator) -> Part:
+    """Directional derivatives by a gradient and by central differences, for eight random directions.
+
+    The step is the cube root of the epsilon, where truncation and rounding are about equal.
+    """
+    step = float(torch.finfo(x.dtype).eps) ** (1 / 3)
+    directions = torch.randn(8, *x.shape, generator=rng, dtype=torch.float64).to(x)
+    by_gradient = (directions * gradient).flatten(1).sum(1)
+    by_difference = torch.stack([(f(x + step * d) - f(x - step * d)) / (2 * step) for d in directions])
+    return Part("slopes", by_gradient, by_difference)
+
+
+def lacks(device: torch.device, dtype: torch.dtype) -> str:
+    """Why `device` cannot compute in `dtype`, or nothing."""
+    try:
+        torch.ones(1, dtype=dtype, device=device)
+    except TypeError:
+        return f"{device.type} has no {str(dtype).removeprefix('torch.')}"
+    return ""
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.allow_tf32 = convolutions
