@@ -41,7 +41,7 @@ def test_a_head_is_known_from_the_shapes_of_its_weights() -> None:
     again = DescriptorHead.from_state(mine.state_dict())
     assert again.levels == LEVELS
     features = [torch.rand(2, width, 6, 5) for width in WIDTHS[:4]]
-    assert torch.equal(again(features), mine(features))
+    torch.testing.assert_close(again(features), mine(features), rtol=0, atol=1e-6)
     torch.testing.assert_close(mine(features).norm(dim=1), torch.ones(2))
 
 
@@ -74,7 +74,7 @@ def test_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch, size: tuple[int, 
     monkeypatch.setattr(describing, "TILE", 32)
     for tiled, expected in zip([describe(image, mine), describe(image, mine, mask=mask)], whole, strict=True):
         torch.testing.assert_close(tiled, expected, rtol=0, atol=2e-6)
-    assert float((whole[0] - whole[1]).abs().max()) > 1e-4
+    assert float((whole[0] - whole[1]).abs().max()) > 1e-5
 
 
 def test_turning_a_picture_permutes_its_descriptors() -> None:
