@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.ops.boxes import box_mean
+from texsynth.ops.peaks import parabola_vertex
 from texsynth.texture.self_similarity import self_difference
 
 MIN_CONFIDENCE = 0.4
@@ -168,15 +169,9 @@ def _nearest_peak(score: Tensor, place: Tensor, radius: int) -> tuple[Tensor | N
     if abs(r - row) == radius or abs(c - column) == radius:
         return None, 0.0
     shift = [
-        _vertex(*(float(v) for v in score[r - 1 : r + 2, c])),
-        _vertex(*(float(v) for v in score[r, c - 1 : c + 2])),
+        parabola_vertex(*(float(v) for v in score[r - 1 : r + 2, c])),
+        parabola_vertex(*(float(v) for v in score[r, c - 1 : c + 2])),
     ]
     return torch.tensor([r, c], dtype=torch.float64) + torch.tensor(shift, dtype=torch.float64), float(
         score[r, c]
     )
-
-
-def _vertex(before: float, at: float, after: float) -> float:
-    """Where the parabola through three values one apart has its maximum, from the middle one."""
-    bend = before - 2 * at + after
-    return max(-0.5, min(0.5, 0.5 * (before - after) / bend)) if bend < 0 else 0.0
