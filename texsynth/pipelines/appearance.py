@@ -26,7 +26,7 @@ class Appearance:
     kind: Kind
     """What textures of this regularity are called."""
     lattice: tuple[tuple[float, float], tuple[float, float]] | None
-    """Two vectors (dy, dx) by which the texture repeats, in pixels of the picture; None for stochastic ones."""
+    """Two vectors (dy, dx) in pixels by which the texture repeats; None for stochastic ones."""
     periods: tuple[float, ...]
     """Their lengths in pixels, the shortest first; of stripes one only, of stochastic textures none."""
     orientations: tuple[Orientation, ...]

@@ -1,12 +1,12 @@
-"""Orientation assignment of the scale-invariant feature transform (Lowe 2004, section 5; paper 001, problem 1).
+"""Orientation assignment as in SIFT (Lowe 2004, section 5; paper 001, problem 1).
 
 Angles are in degrees, counter-clockwise as one looks at the picture, from the direction of its rows: 0 points
 right and 90 up. So a picture that is turned by `torch.rot90` has angles that are 90 larger.
 
 Where we leave the paper: derivatives are those of the Gaussian itself, not differences of neighbours, which
-bend angles of fine detail towards the axes; every gradient counts in its two nearest bins, and the histogram is
-smoothed, so that rounding at the border of a bin decides nothing; pixels whose filter would reach beyond the
-picture, or its mask, do not count.
+bend angles of fine detail towards the axes; every gradient counts in its two nearest bins, and the histogram
+is smoothed, so that rounding at the border of a bin decides nothing; pixels whose filter would reach beyond
+the picture, or its mask, do not count.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Orientation(NamedTuple):
 def keypoint_orientations(image: Tensor, place: tuple[float, float], sigma: float) -> tuple[Orientation, ...]:
     """Orientations of a keypoint: where its surroundings get brighter, 0 <= angle < 360, the strongest first.
 
-    image: (1, 3, H, W) in [0, 1]. place: row and column. sigma: scale of the keypoint in pixels, at least 0.5;
-    the picture is smoothed by it, and gradients count by exp(-r^2 / (2 (1.5 sigma)^2)) of their distance r.
-    Empty where all is of one colour and nearer to the border than three sigma.
+    image: (1, 3, H, W) in [0, 1]. place: row and column. sigma: scale of the keypoint in pixels, at least
+    0.5; the picture is smoothed by it, and gradients count by exp(-r^2 / (2 (1.5 sigma)^2)) of their distance
+    r. Empty where all is of one colour, and in pictures without a pixel that is three sigma from the border.
     """
     # What is further away than the window sees is left out before any work is done.
     reach = math.ceil(REACH * (WINDOW + 1) * sigma) + 1
@@ -74,8 +74,8 @@ def texture_orientations(
 ) -> tuple[Orientation, ...]:
     """Directions in which the lines of a texture run, 0 <= angle < 180, the strongest first.
 
-    0 is level and 90 upright; 45 rises to the right. A stripe has gradients that point to both sides of it, so
-    the histogram goes over half a turn only, of the gradients turned by 90 degrees. Without a window: all
+    0 is level and 90 upright; 45 rises to the right. A stripe has gradients that point to both sides of it,
+    so the histogram goes over half a turn only, of the gradients turned by 90 degrees. Without a window: all
     pixels count alike. Empty when no direction stands out, as on gravel or a picture of one colour.
 
     image: (1, 3, H, W) in [0, 1]. sigma: the picture is smoothed by it. mask: (1, 1, H, W), above 0.5 where
@@ -87,7 +87,7 @@ def texture_orientations(
 
 
 def _gradients(image: Tensor, sigma: float, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Derivatives of the smoothed lightness along y and x, and where they can be used; each (H, W) float64."""
+    """Derivatives of the smoothed lightness along y and x, and 1 where they can be used; (H, W) float64."""
     grey = luma(image.double())
     radius = max(1, math.ceil(REACH * sigma))
     at = torch.arange(-radius, radius + 1, dtype=grey.dtype, device=grey.device)
@@ -106,7 +106,7 @@ def _gradients(image: Tensor, sigma: float, mask: Tensor | None) -> tuple[Tensor
 
 
 def _histogram(dy: Tensor, dx: Tensor, weight: Tensor, *, turn: int) -> Tensor:
-    """(turn / 10,) float64, directions of the gradients modulo `turn` degrees by their lengths; zeros if flat."""
+    """Directions of the gradients modulo `turn` degrees by their lengths, (turn / 10,); zeros if flat."""
     bins = turn // BIN_DEGREES
     length = torch.hypot(dy, dx)
     if float((length * weight).sum()) <= FLAT * float(weight.sum()):

@@ -40,9 +40,9 @@ class Tone(NamedTuple):
 def palette(image: Tensor, mask: Tensor | None = None, *, most: int = 5) -> tuple[Colour, ...]:
     """At most `most` colours and their shares, which add up to 1, the largest first.
 
-    image: (1, 3, H, W) in [0, 1]. mask: (1, 1, H, W), above 0.5 for the pixels that count; a mask without any
-    gives no colours. K-means in L*a*b*, begun with groups split where they are widest, so it is the same every
-    time; groups whose colours look alike are not split.
+    image: (1, 3, H, W) in [0, 1]. mask: (1, 1, H, W), above 0.5 for the pixels that count; a mask without
+    any gives no colours. K-means in L*a*b*, begun with groups split where they are widest, so it is the same
+    every time; groups whose colours look alike are not split.
     """
     rgb = _pixels(image, mask)
     if not len(rgb):
@@ -66,7 +66,7 @@ def palette(image: Tensor, mask: Tensor | None = None, *, most: int = 5) -> tupl
 
 
 def tone(image: Tensor, mask: Tensor | None = None) -> Tone:
-    """How light a picture is and how much contrast it has; image and mask as in `palette`, 0 without pixels."""
+    """Lightness and contrast; image and mask as in `palette`, 0 without pixels."""
     values = _pixels(luma(image), mask).double()
     if not len(values):
         return Tone(0.0, 0.0)

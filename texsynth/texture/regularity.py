@@ -20,9 +20,11 @@ def regularity(image: Tensor, mask: Tensor | None = None) -> float:
     """Correlation of a texture with itself along the weaker one of its two strongest repetitions, 0 to 1.
 
     image: (1, 3, H, W); mask: (1, 1, H, W), above 0.5 where the texture is. Near 1 for a picture that repeats
-    exactly in two directions, near 0 for noise; small pictures of noise reach 0.3, as they resemble themselves
-    somewhere by chance. Stripes are regular: they repeat along themselves at any shift. A picture of one colour
-    has nothing that could be repeated and gets 0.
+    exactly in two directions, near 0 for noise; irregular textures reach 0.35, as they resemble themselves
+    somewhere by chance. Stripes are regular: they repeat along themselves at any shift. A picture of one
+    colour has nothing that could be repeated and gets 0.
+
+    `structure.regularity`, which judges outputs, is the highest peak in any one direction.
     """
     return score_of(likeliest_lattice(image, mask))
 
