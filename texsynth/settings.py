@@ -134,6 +134,7 @@ class StylizeSettings(Settings):
 
 
 Method = Literal[
+    "auto",
     "transposer",
     "patch",
     "optimize",
@@ -142,7 +143,7 @@ Method = Literal[
     "patch+optimize",
     "transposer+patch+optimize",
 ]
-"""Stages of an expansion: a layout, and what refines it."""
+"""Stages of an expansion: a layout, and what refines it; or auto, which leaves them to the exemplar."""
 
 
 class PatchSettings(Settings):
@@ -195,8 +196,12 @@ class OptimizeSettings(Settings):
 class ExpandSettings(Settings):
     """How `texsynth expand` works."""
 
-    method: Method = "patch"
-    """Stages, in this order."""
+    method: Method = "auto"
+    """Stages, in this order.
+
+    auto is transposer+patch for a regular texture (self-similarity of 0.7 and more in two directions, and an
+    exemplar of at least 1.5 periods), and patch for all others, and for masks, guides, holes, mixtures and
+    tileable outputs. What was chosen is recorded."""
     scale: Annotated[float, Field(gt=0, le=64)] = 2.0
     """Output over exemplar, on both sides; `size` takes precedence."""
     size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None

@@ -13,7 +13,7 @@ from texsynth.settings import ExpandSettings
 
 Command = Literal["expand", "tile"]
 
-COMPLETING = ("patch", "patch+optimize")
+COMPLETING = ("auto", "patch", "patch+optimize")
 """Methods that can keep a part of a picture as it is."""
 
 MAX_COUNT = 9999
@@ -125,6 +125,16 @@ def _job(task: Task, path: Path, index: int, count: int) -> ExpandJob:
 
 def _stem(task: Task) -> str:
     return task.exemplars[0].stem + (".mix" if len(task.exemplars) > 1 else "")
+
+
+def settled(task: Task, settings: ExpandSettings) -> ExpandSettings:
+    """`settings`, with the method where it is open and the look of the exemplar does not matter."""
+    limited = (
+        task.command == "tile" or len(task.exemplars) > 1 or task.mask or task.guide or task.hole
+    ) or settings.tileable
+    if settings.method == "auto" and limited:
+        return settings.model_copy(update={"method": "patch"})
+    return settings
 
 
 def check_method(task: Task, settings: ExpandSettings) -> None:

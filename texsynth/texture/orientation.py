@@ -76,13 +76,14 @@ def texture_orientations(
 
     0 is level and 90 upright; 45 rises to the right. A stripe has gradients that point to both sides of it,
     so the histogram goes over half a turn only, of the gradients turned by 90 degrees. Without a window: all
-    pixels count alike. Empty when no direction stands out, as on gravel or a picture of one colour.
+    pixels count alike. Two sets of lines that cross are both found; of two waves that overlap everywhere the
+    sum has gradients of its own. Empty when no direction stands out, as on gravel or a picture of one colour.
 
     image: (1, 3, H, W) in [0, 1]. sigma: the picture is smoothed by it. mask: (1, 1, H, W), above 0.5 where
     the texture is.
     """
     found = _peaks(_histogram(*_gradients(image, sigma, mask), turn=180))
-    lines = (Orientation((peak.angle + 90) % 180, peak.weight) for peak in found)
+    lines = (Orientation(_within(peak.angle + 90, 180), peak.weight) for peak in found)
     return tuple(line for line in lines if line.weight >= DOMINANT)
 
 
@@ -133,5 +134,10 @@ def _peaks(histogram: Tensor) -> tuple[Orientation, ...]:
         # Of two equal neighbours the first is the peak, and the parabola lies between them.
         if at > before and at >= after and at >= PEAK_SHARE * highest > 0:
             angle = (k + parabola_vertex(before, at, after)) * BIN_DEGREES
-            found.append(Orientation(angle % (BIN_DEGREES * len(values)), at / mean))
+            found.append(Orientation(_within(angle, BIN_DEGREES * len(values)), at / mean))
     return tuple(sorted(found, key=lambda peak: -peak.weight))
+
+
+def _within(angle: float, turn: float) -> float:
+    """`angle` as 0 <= angle < turn; once more, because the rest of -1e-16 is rounded to `turn`."""
+    return angle % turn % turn

@@ -90,10 +90,9 @@ def inner_rectangle(height: int, width: int, angle: float) -> tuple[int, int]:
     """
     sine, cosine = abs(math.sin(math.radians(angle))), math.cos(math.radians(angle))
     h, w = height - 1, width - 1
-    if min(h, w) <= 2 * sine * cosine * max(h, w):
+    if sine and min(h, w) <= 2 * sine * cosine * max(h, w):
         # Two corners touch the long sides, the others are inside.
-        half = min(h, w) / 2
-        across, along = half / max(cosine, sine), half / max(min(cosine, sine), 1e-9)
+        across, along = (min(h, w) / 2 / side for side in (cosine, sine))
         rows, columns = (across, along) if w >= h else (along, across)
     else:
         rest = cosine * cosine - sine * sine
