@@ -74,9 +74,7 @@ def test_a_quarter_turn_of_the_picture_moves_angles_by_90_degrees(quarter: int) 
         assert same(texture_orientations(torch.rot90(picture, quarter, (2, 3))), lines, quarter * 90, 180)
 
 
-def same(
-    after: tuple[Orientation, ...], before: tuple[Orientation, ...], by: float, turn: float
-) -> bool:
+def same(after: tuple[Orientation, ...], before: tuple[Orientation, ...], by: float, turn: float) -> bool:
     """Whether all angles moved `by` and no weight changed; equal ones may come in another order."""
     return len(after) == len(before) > 0 and all(
         any(apart(a.angle, b.angle + by, turn) < 1e-6 and abs(a.weight - b.weight) < 1e-6 for a in after)

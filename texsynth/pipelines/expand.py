@@ -76,7 +76,8 @@ def expand(
     on_step: OnStep | None = None,
 ) -> Expanded:
     """More of a texture, or of several mixed; arguments and errors as for `ready` and `expand_ready`."""
-    found = ready(exemplars, settings, guided=guide is not None)
+    network = networks.transposer is not None
+    found = ready(exemplars, settings, guided=guide is not None, network=network)
     return expand_ready(found, networks, guide=guide, rng=rng, on_step=on_step)
 
 

@@ -35,11 +35,13 @@ class Ready:
 
 
 @torch.no_grad()
-def ready(exemplars: Sequence[Exemplar], settings: ExpandSettings, *, guided: bool = False) -> Ready:
+def ready(
+    exemplars: Sequence[Exemplar], settings: ExpandSettings, *, guided: bool = False, network: bool = True
+) -> Ready:
     """Turn exemplars upright if `settings` say so, find their lattice, and choose the method if it is open.
 
-    guided: a guide says what goes where. Raises InputError for too little to take from, UsageError for what a
-    method cannot do.
+    guided: a guide says what goes where. network: the transposer is at hand. Raises InputError for too little
+    to take from, UsageError for what a method cannot do.
     """
     _check(exemplars, settings, guided=guided)
     size = output_size(settings, *exemplars[0].image.shape[2:])
@@ -51,7 +53,7 @@ def ready(exemplars: Sequence[Exemplar], settings: ExpandSettings, *, guided: bo
     wanted = settings.method == "auto" or ("patch" in settings.method and settings.patch.lattice == "auto")
     found = likeliest_lattice(exemplars[0].image) if whole and wanted else None
     if settings.method == "auto":
-        method = chosen_method(exemplars[0], found, settings) if whole else "patch"
+        method = chosen_method(exemplars[0], found, settings) if whole and network else "patch"
         settings = settings.model_copy(update={"method": method})
     regular = found is not None and found.confidence >= MIN_CONFIDENCE and settings.patch.lattice == "auto"
     return Ready(tuple(exemplars), settings, size, found if regular else None, notes)
