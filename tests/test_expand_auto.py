@@ -30,7 +30,8 @@ def net(height: int, width: int, rows: float, columns: float) -> NDArray[np.floa
     """Knots every `rows` and `columns` pixels, (H, W) in [0, 1]."""
     y, x = np.mgrid[:height, :width]
     knots = (1 + np.cos(2 * math.pi * y / rows)) * (1 + np.cos(2 * math.pi * x / columns)) / 4
-    return 0.1 + 0.8 * knots**2
+    out: NDArray[np.float64] = 0.1 + 0.8 * knots**2
+    return out
 
 
 def grains(height: int, width: int) -> NDArray[np.float64]:

@@ -37,7 +37,9 @@ def bricks(height: int, width: int, slope: float) -> NDArray[np.float64]:
     along, across = x * math.cos(turn) - y * math.sin(turn), x * math.sin(turn) + y * math.cos(turn)
     course = np.floor(across / 16)
     mortar = (across % 16 < 3) | ((along + 16 * (course % 2)) % 32 < 3)
-    return np.where(mortar, 0.8, 0.35).reshape(height, step, width, step).mean((1, 3))
+    fine = np.where(mortar, 0.8, 0.35)
+    out: NDArray[np.float64] = fine.reshape(height, step, width, step).mean((1, 3))
+    return out
 
 
 def picture(height: int, width: int, slope: float) -> Tensor:
@@ -137,8 +139,7 @@ def test_upright_is_a_setting_and_says_when_it_does_nothing(place: Path, quick: 
     done = ok("expand", "noise.png", "--set", "upright=true", *quick)
     assert "no direction stands out" in done.stderr
     ok("expand", "noise.png", "--no-upright", "-o", "plain.png", *quick)
-    pair = [read(place / name).rgb for name in ("noise.expand.png", "plain.png")]
-    assert np.array_equal(*pair)
+    assert np.array_equal(read(place / "noise.expand.png").rgb, read(place / "plain.png").rgb)
 
 
 def test_upright_is_refused_where_it_cannot_be(place: Path, quick: list[object]) -> None:
