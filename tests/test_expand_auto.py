@@ -50,7 +50,7 @@ def chosen(*exemplars: Exemplar, guided: bool = False, **changes: object) -> Met
     return ready(exemplars, settings, guided=guided).settings.method
 
 
-def test_regular_textures_are_laid_out_by_the_transposer_and_others_by_patches() -> None:
+def test_small_regular_textures_are_laid_out_by_the_transposer_and_others_by_patches() -> None:
     assert chosen(exemplar(REGULAR)) == "transposer+patch"
     assert chosen(exemplar(ROUGH)) == "patch"
     assert chosen(exemplar(np.full((40, 40), 0.3))) == "patch"
@@ -69,6 +69,11 @@ def test_an_exemplar_must_show_one_and_a_half_periods() -> None:
     assert found is not None
     assert found.confidence > 0.7
     assert chosen(too_long) == "patch"
+
+
+def test_large_exemplars_need_no_layout() -> None:
+    assert chosen(exemplar(net(190, 200, 20, 30))) == "transposer+patch"
+    assert chosen(exemplar(net(192, 200, 20, 30))) == "patch"
 
 
 def test_patches_where_the_transposer_cannot_work() -> None:

@@ -46,7 +46,7 @@ Mask = Annotated[
 Method = Annotated[
     str | None,
     typer.Option(
-        help="auto, by how regular the texture is, or stages: transposer, patch, optimize, or joined like "
+        help="auto, by how regular the texture is; or stages: transposer, patch, optimize, or joined like "
         "patch+optimize.",
         rich_help_panel=LOOK,
     ),

@@ -15,6 +15,11 @@ from texsynth.texture.regularity import REGULAR, score_of
 from texsynth.texture.source import Exemplar
 from texsynth.texture.upright import upright_angle, upright_exemplar
 
+SMALL = 192
+"""Pixels of the shorter side below which the transposer's layout helps patches to keep a lattice.
+
+Of 256 pixels and more patches keep it as well by themselves, with fainter seams."""
+
 PERIODS = 1.5
 """An exemplar must be this many times as long as the texture's longest period for the transposer.
 
@@ -62,13 +67,13 @@ def ready(
 def chosen_method(exemplar: Exemplar, found: Lattice | None, settings: ExpandSettings) -> Method:
     """The method for one whole exemplar whose likeliest lattice is `found`.
 
-    The transposer lays out regular textures of which the exemplar shows enough, as it keeps their order;
-    patches alone suit all others. On a torus the lattice has to give, and the transposer knows nothing of it.
+    The transposer lays out small exemplars of regular textures that show enough of them; patches alone suit
+    all others. On a torus the lattice has to give, and the transposer knows nothing of it.
     """
-    if found is None or settings.tileable or score_of(found) < REGULAR:
+    side = min(exemplar.image.shape[2:])
+    if found is None or settings.tileable or side >= SMALL or score_of(found) < REGULAR:
         return "patch"
-    shown = min(exemplar.image.shape[2:]) / max(found.periods, default=1.0)
-    return "transposer+patch" if shown >= PERIODS else "patch"
+    return "transposer+patch" if side >= PERIODS * max(found.periods, default=0.0) else "patch"
 
 
 def output_size(settings: ExpandSettings, height: int, width: int) -> tuple[int, int]:
