@@ -18,8 +18,8 @@ from texsynth.texture.upright import upright_angle, upright_exemplar
 SMALL = 192
 """Pixels of the shorter side below which the transposer's layout helps a regular texture.
 
-At 128 it came nearer to the truth on 19 of 21 textures (Wasserstein distance 0.57 of quilting's, patches alone
-0.85) and was as coherent; at 256 patches alone were more coherent on 11 of 12."""
+At 128 it came nearer to the truth on 19 of 21 textures (Wasserstein distance 0.57 of quilting's, patches
+alone 0.85) and was as coherent; at 256 patches alone were more coherent on 11 of 12."""
 
 PERIODS = 1.5
 """An exemplar must be this many times as long as the texture's longest period for the transposer.
