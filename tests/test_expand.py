@@ -9,7 +9,8 @@ from torch import Tensor
 
 from texsynth.errors import InputError, UsageError
 from texsynth.models.registry import build_model
-from texsynth.pipelines.expand import Expanded, Networks, expand, fill, output_size, tile
+from texsynth.pipelines.expand import Expanded, Networks, expand, fill, tile
+from texsynth.pipelines.ready import output_size
 from texsynth.pipelines.statistics import optimize
 from texsynth.settings import ExpandSettings, OptimizeSettings
 from texsynth.texture.losses import random_directions, sliced_wasserstein

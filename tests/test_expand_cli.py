@@ -276,7 +276,7 @@ def test_json_and_dry_run(place: Path, quick: list[object]) -> None:
     assert found.pop("seconds") > 0
     assert found == {
         "output": "wall.expand.png", "siblings": ["bump.expand.png"], "exemplar": "wall.png",
-        "width": 80, "height": 64,
+        "width": 80, "height": 64, "method": "patch",
     }  # fmt: skip
 
 

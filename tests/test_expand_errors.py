@@ -71,7 +71,7 @@ BAD: list[tuple[list[str], int, str]] = [
     (["wall.png", "two.png", "--weights", "1;2"], 2, "not of the form A,B,..."),
     (["wall.png", "two.png", "-o", "x.png"], 2, "2 exemplars cannot share the output x.png"),
     (["wall.png", "--method", "pach"], 2, "unknown method 'pach'; did you mean 'patch'?"),
-    (["wall.png", "--set", "method=pach"], 2, "method is 'pach' but must be one of transposer"),
+    (["wall.png", "--set", "method=pach"], 2, "method is 'pach' but must be one of auto"),
     (["wall.png", "--set", "patch.blok=1"], 2, "unknown setting 'blok' of patch; did you mean 'block'?"),
     (["wall.png", "--variation", "2"], 2, "variation is 2.0 but must be a number from 0 to 1"),
     (["wall.png", "--count", "0"], 2, "--count is 0 but must be"),
@@ -148,7 +148,7 @@ def test_memory_that_ends_during_the_work(
     def greedy(*args: object, **options: object) -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB")
 
-    monkeypatch.setattr("texsynth.pipelines.expand.expand", greedy)
+    monkeypatch.setattr("texsynth.pipelines.expand.expand_ready", greedy)
     result = run_cli("expand", "wall.png", *quick)
     assert result.exit_code == 7
     assert result.stderr == "texsynth: wall.png does not fit in memory; choose a smaller --size or --scale\n"

@@ -134,6 +134,7 @@ class StylizeSettings(Settings):
 
 
 Method = Literal[
+    "auto",
     "transposer",
     "patch",
     "optimize",
@@ -142,7 +143,7 @@ Method = Literal[
     "patch+optimize",
     "transposer+patch+optimize",
 ]
-"""Stages of an expansion: a layout, and what refines it."""
+"""Stages of an expansion: a layout, and what refines it; or auto, which leaves them to the exemplar."""
 
 
 class PatchSettings(Settings):
@@ -195,14 +196,20 @@ class OptimizeSettings(Settings):
 class ExpandSettings(Settings):
     """How `texsynth expand` works."""
 
-    method: Method = "patch"
-    """Stages, in this order."""
+    method: Method = "auto"
+    """Stages, in this order.
+
+    auto is transposer+patch for a small exemplar of a regular texture (self-similarity of 0.7 and more in two
+    directions, a shorter side below 192 pixels and of at least 1.5 periods), and patch for all others, and
+    for masks, guides, holes, mixtures and tileable outputs. What was chosen is recorded."""
     scale: Annotated[float, Field(gt=0, le=64)] = 2.0
     """Output over exemplar, on both sides; `size` takes precedence."""
     size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
     """Width and height of the output in pixels."""
     tileable: bool = False
     """Make the output periodic: its right border continues at the left, its bottom at the top."""
+    upright: bool = False
+    """Turn the exemplar by up to 45 degrees first, so that its strongest lines are level or upright."""
     variation: Fraction = 0.0
     """Share of seeded noise mixed into the Transposer's self-similarity maps."""
     patch: PatchSettings = PatchSettings()

@@ -13,7 +13,7 @@ from texsynth.settings import ExpandSettings
 
 Command = Literal["expand", "tile"]
 
-COMPLETING = ("patch", "patch+optimize")
+COMPLETING = ("auto", "patch", "patch+optimize")
 """Methods that can keep a part of a picture as it is."""
 
 MAX_COUNT = 9999
@@ -127,6 +127,16 @@ def _stem(task: Task) -> str:
     return task.exemplars[0].stem + (".mix" if len(task.exemplars) > 1 else "")
 
 
+def settled(task: Task, settings: ExpandSettings) -> ExpandSettings:
+    """`settings`, with the method where it is open and the look of the exemplar does not matter."""
+    limited = (
+        task.command == "tile" or len(task.exemplars) > 1 or task.mask or task.guide or task.hole
+    ) or settings.tileable
+    if settings.method == "auto" and limited:
+        return settings.model_copy(update={"method": "patch"})
+    return settings
+
+
 def check_method(task: Task, settings: ExpandSettings) -> None:
     """UsageError for what cannot be done together, or not by the stages of `settings.method`.
 
@@ -144,6 +154,13 @@ def check_method(task: Task, settings: ExpandSettings) -> None:
             raise UsageError(
                 "--hole keeps the borders, so --tileable is impossible; use `texsynth tile` on the result"
             )
+    if settings.upright and task.hole:
+        raise UsageError("--upright turns the exemplar and --hole keeps it as it is; use one of them")
+    if settings.upright and task.command == "tile":
+        raise UsageError(
+            "upright turns a picture and `texsynth tile` keeps its middle as it is; "
+            "use `texsynth expand --upright --tileable`"
+        )
     reasons = {
         "`texsynth tile`": task.command == "tile" and settings.method not in COMPLETING,
         "a hole": task.hole and settings.method not in COMPLETING,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import texsynth
 from texsynth import presets
-from texsynth.batch.expand_plan import ExpandJob
+from texsynth.batch.expand_plan import ExpandJob, Task
 from texsynth.batch.files import Delivery, Made, as_text, memory_guard
 from texsynth.batch.machine import decided
 from texsynth.batch.material import Map, Mask, Material
@@ -23,6 +23,7 @@ from texsynth.models.names import ASSETS
 from texsynth.ops.color import luma
 from texsynth.pipelines import expand as pipeline
 from texsynth.pipelines.progress import OnStep
+from texsynth.pipelines.ready import Ready, ready
 from texsynth.records import ExpandRecord, Sibling, Source, Versions
 from texsynth.settings import ExpandSettings, RunSettings
 from texsynth.strict_yaml import dump
@@ -31,13 +32,14 @@ from texsynth.texture.source import Exemplar
 
 @dataclass(frozen=True)
 class Prepared:
-    """The networks, and the settings with every `auto` decided."""
+    """The networks, and the settings with every `auto` decided that no exemplar decides."""
 
     networks: pipeline.Networks
     settings: ExpandSettings
+    """With the method open where the exemplar decides it."""
     run: RunSettings
     transposer_sha256: str | None = None
-    """Of the embedded transposer, when the method needs it."""
+    """Of the embedded transposer, when the method may need it."""
 
 
 def prepare(settings: ExpandSettings, run: RunSettings) -> Prepared:
@@ -48,43 +50,58 @@ def prepare(settings: ExpandSettings, run: RunSettings) -> Prepared:
     return Prepared(networks, settings, run, digest)
 
 
+def ready_material(task: Task, material: Material, prepared: Prepared) -> Ready | None:
+    """What is decided from the exemplars, for all variations; None where a part of a picture is kept."""
+    if not task.resizes:
+        return None
+    with memory_guard(task.exemplars[0], task.cure):
+        return ready(_exemplars(task, material), prepared.settings, guided=material.guide is not None)
+
+
 def expand_material(
-    job: ExpandJob, material: Material, prepared: Prepared, on_step: OnStep | None = None
+    job: ExpandJob,
+    material: Material,
+    found: Ready | None,
+    prepared: Prepared,
+    on_step: OnStep | None = None,
 ) -> Made:
-    """Make one variation and its siblings; the first file is the first part of the job."""
+    """Make one variation and its siblings; the first file is the first part of the job.
+
+    found: from `ready_material`.
+    """
     run = prepared.run
+    settings = found.settings if found else prepared.settings
     with memory_guard(job.picture, job.task.cure):
-        result = _computed(job, material, prepared, on_step)
+        result = _computed(job, material, found, prepared, on_step)
         pictures = [_texture(result.image, material, run)]
         for values, like in zip(result.siblings, material.siblings, strict=True):
             pictures.append(_as_map(values, like.picture))
-    records = records_of(job, material, prepared)
+    records = records_of(job, material, settings, prepared)
     deliveries = tuple(
         Delivery(pictures[part], path, dump(presets.as_tree(record)))
         for (part, path), (_, record) in zip(job.parts, records, strict=True)
     )
-    return Made(deliveries, material.warnings + result.notes)
+    return Made(deliveries, material.warnings + result.notes, {"method": settings.method})
 
 
 def _computed(
-    job: ExpandJob, material: Material, prepared: Prepared, on_step: OnStep | None
+    job: ExpandJob, material: Material, found: Ready | None, prepared: Prepared, on_step: OnStep | None
 ) -> pipeline.Expanded:
     settings, networks = prepared.settings, prepared.networks
     rng = torch.Generator().manual_seed(job.seed(prepared.run.seed))
-    exemplars = _exemplars(job, material)
-    if job.task.command == "tile":
-        return pipeline.tile(exemplars[0], settings, networks, rng=rng, on_step=on_step)
-    hole = material.hole_mask
-    if hole is not None:
-        return pipeline.fill(exemplars[0], _from_mask(hole), settings, networks, rng=rng, on_step=on_step)
-    guide = None
-    if material.guide:
-        guide = _guide(material.guide, alone=material.guide_of is None)
-    return pipeline.expand(exemplars, settings, networks, guide=guide, rng=rng, on_step=on_step)
+    if found is not None:
+        guide = None
+        if material.guide:
+            guide = _guide(material.guide, alone=material.guide_of is None)
+        return pipeline.expand_ready(found, networks, guide=guide, rng=rng, on_step=on_step)
+    picture, hole = _exemplars(job.task, material)[0], material.hole_mask
+    if hole is None:
+        return pipeline.tile(picture, settings, networks, rng=rng, on_step=on_step)
+    return pipeline.fill(picture, _from_mask(hole), settings, networks, rng=rng, on_step=on_step)
 
 
-def _exemplars(job: ExpandJob, material: Material) -> list[Exemplar]:
-    weights = job.task.weights or (1.0,) * len(material.exemplars)
+def _exemplars(task: Task, material: Material) -> list[Exemplar]:
+    weights = task.weights or (1.0,) * len(material.exemplars)
     siblings = tuple(_values(found.picture) for found in material.siblings)
     return [
         Exemplar(
@@ -145,13 +162,18 @@ def _kept_alpha(material: Material) -> Pixels | None:
     return np.where(hole, np.iinfo(alpha.dtype).max, alpha).astype(alpha.dtype)
 
 
-def records_of(job: ExpandJob, material: Material, prepared: Prepared) -> list[tuple[Path, ExpandRecord]]:
-    """What each of the files of `job` carries, in the order of its parts, known before the work."""
-    record = _record(job, material, prepared)
+def records_of(
+    job: ExpandJob, material: Material, settings: ExpandSettings, prepared: Prepared
+) -> list[tuple[Path, ExpandRecord]]:
+    """What each of the files of `job` carries, in the order of its parts, known before the work.
+
+    settings: with the method decided.
+    """
+    record = _record(job, material, settings, prepared)
     return [(path, record.model_copy(update={"part": part})) for part, path in job.parts]
 
 
-def _record(job: ExpandJob, material: Material, prepared: Prepared) -> ExpandRecord:
+def _record(job: ExpandJob, material: Material, settings: ExpandSettings, prepared: Prepared) -> ExpandRecord:
     return ExpandRecord(
         command=job.task.command,
         exemplars=tuple(found.source for found in material.exemplars),
@@ -166,10 +188,10 @@ def _record(job: ExpandJob, material: Material, prepared: Prepared) -> ExpandRec
         hole=_source(material.hole),
         key=as_text(job.task.key),
         index=job.index,
-        expand=prepared.settings,
+        expand=settings,
         run=prepared.run,
         model_sha256=prepared.networks.model.sha256,
-        transposer_sha256=prepared.transposer_sha256,
+        transposer_sha256=prepared.transposer_sha256 if "transposer" in settings.method else None,
         versions=Versions(texsynth=texsynth.__version__, torch=torch.__version__),
     )
 

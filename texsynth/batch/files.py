@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from texsynth import images
@@ -49,6 +49,8 @@ class Made:
 
     deliveries: tuple[Delivery, ...]
     warnings: tuple[str, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What was decided during the work, by name."""
 
 
 @contextmanager
@@ -98,7 +100,7 @@ def written(made: Made, *, quality: int, force: bool, suffix: str = ".png") -> W
     # The file that counts comes last: when it is there, all are.
     warnings = deliver(made.deliveries[::-1], quality=quality, force=force, suffix=suffix)
     picture = made.deliveries[0].picture
-    return Written(picture.width, picture.height, made.warnings + warnings)
+    return Written(picture.width, picture.height, made.warnings + warnings, made.facts)
 
 
 def make_folder(folder: Path) -> None:

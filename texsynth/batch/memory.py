@@ -12,8 +12,9 @@ from texsynth.errors import MemoryExhaustedError
 BASE_BYTES = 300 << 20
 """Of the program, torch and the networks."""
 
-BYTES_PER_PIXEL = {"transposer": 100, "patch": 120, "optimize": 40}
-"""Of an output while a stage works, about four fifths of what was measured; `optimize` works in tiles."""
+BYTES_PER_PIXEL = {"transposer": 100, "patch": 120, "optimize": 40, "auto": 120}
+"""Of an output while a stage works, about four fifths of what was measured; `optimize` works in tiles, and
+whatever `auto` chooses has patches."""
 
 NOISE_BYTES_PER_PIXEL = 500
 """Of `optimize` alone, which starts from noise and takes features of the whole output."""

@@ -119,9 +119,11 @@ class Screen:
             done.job,
             width=done.written.width,
             height=done.written.height,
+            **done.written.facts,
             seconds=round(done.seconds, 3),
         )
-        self.detail(f"{done.job.output}: {done.seconds:.2f} s")
+        facts = "".join(f", {name} {value}" for name, value in done.written.facts.items())
+        self.detail(f"{done.job.output}: {done.seconds:.2f} s{facts}")
 
     def _skipped(self, job: Job) -> None:
         """Only new files are results; JSON has an object for every job."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from texsynth.batch.run import Written
     from texsynth.images.picture import Picture, Pixels
     from texsynth.pipelines.progress import OnStep
+    from texsynth.pipelines.ready import Ready
     from texsynth.records import ExpandRecord
     from texsynth.settings import ExpandSettings, RunSettings
 
@@ -45,7 +46,9 @@ Mask = Annotated[
 Method = Annotated[
     str | None,
     typer.Option(
-        help="Stages: transposer, patch or optimize, or joined like patch+optimize.", rich_help_panel=LOOK
+        help="auto, by how regular the texture is; or stages: transposer, patch, optimize, or joined like "
+        "patch+optimize.",
+        rich_help_panel=LOOK,
     ),
 ]
 Preview = Annotated[
@@ -152,7 +155,7 @@ def texture_plan(
     made_with: ExpandRecord | None = None,
 ) -> Plan[ExpandJob]:
     """How `jobs` are checked and done. made_with: the record of the result that is made again."""
-    from texsynth.batch.expand_plan import ExpandJob, check_method
+    from texsynth.batch.expand_plan import ExpandJob, check_method, settled
     from texsynth.batch.material import check_batch, read_material
     from texsynth.batch.run import Failed
     from texsynth.images import output_format
@@ -160,6 +163,8 @@ def texture_plan(
     tasks = list({job.task: None for job in jobs})
     for task in tasks:
         check_method(task, settings)
+    # All tasks of a run have the same maps.
+    settings = settled(tasks[0], settings)
     if preview is not None:
         output_format(Path(preview))
     gallery = _Gallery(Path(preview), target.force) if preview is not None else None
@@ -180,23 +185,31 @@ def texture_plan(
 
     def begin() -> Work[ExpandJob]:
         from texsynth.batch.executors import Stages
-        from texsynth.batch.expand_work import expand_material, prepare, records_of
+        from texsynth.batch.expand_work import expand_material, prepare, ready_material, records_of
         from texsynth.batch.files import Made
         from texsynth.batch.resume import unfinished, written_once
         from texsynth.batch.serial import Serial
 
         prepared = prepare(settings, run)
+        # Of the task at work. Jobs are made in one thread: what is found there has the same bytes every time.
+        ready: dict[Task, Ready | None] = {}
 
         def load(job: ExpandJob) -> Loaded | None:
             found = material(job.task)
             missing = None
             if target.resume:
-                missing = unfinished(records_of(job, found, prepared), force=target.force)
+                chosen = settings
+                if settings.method == "auto" and (decided := ready_material(job.task, found, prepared)):
+                    chosen = decided.settings
+                missing = unfinished(records_of(job, found, chosen, prepared), force=target.force)
             return None if missing == [] else (found, missing)
 
         def make(job: ExpandJob, loaded: Loaded, on_step: OnStep) -> tuple[Material, Made]:
             found, missing = loaded
-            made = expand_material(job, found, prepared, on_step)
+            if job.task not in ready:
+                ready.clear()
+                ready[job.task] = ready_material(job.task, found, prepared)
+            made = expand_material(job, found, ready[job.task], prepared, on_step)
             # Of a run that was stopped between the files of a job, some are there.
             rest = [part for part in made.deliveries if missing is None or part.path in missing]
             return found, replace(made, deliveries=tuple(rest))

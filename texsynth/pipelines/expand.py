@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from texsynth.errors import InputError, UsageError
+from texsynth.errors import UsageError
 from texsynth.models.registry import Model, load_model
 from texsynth.models.transposer import Transposer, load_transposer
 from texsynth.ops.boxes import box_mean
 from texsynth.ops.resample import resize
 from texsynth.pipelines.patch_stage import Wanted, patch_stage
 from texsynth.pipelines.progress import OnStep, Step
+from texsynth.pipelines.ready import Ready, ready
 from texsynth.pipelines.statistics import optimize, synthesize
 from texsynth.settings import ExpandSettings
-from texsynth.texture.atlas import MIN_SIDE, build_atlas, guide_of
+from texsynth.texture.atlas import build_atlas, guide_of
 from texsynth.texture.bending import bent
 from texsynth.texture.lattice import Lattice, bend, find_lattice, snapped
 from texsynth.texture.mixing import label_field
@@ -58,16 +59,10 @@ class Expanded:
 def load_networks(
     settings: ExpandSettings, model: str, device: torch.device | str, dtype: torch.dtype
 ) -> Networks:
-    """Load what the method of `settings` needs. Raises ModelError."""
-    transposer = load_transposer("transposer", device, dtype) if "transposer" in settings.method else None
+    """Load what the method of `settings` needs, or may need when it is open. Raises ModelError."""
+    named = settings.method == "auto" or "transposer" in settings.method
+    transposer = load_transposer("transposer", device, dtype) if named else None
     return Networks(load_model(model, device, dtype), transposer)
-
-
-def output_size(settings: ExpandSettings, height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of the output of an exemplar of `height` x `width`."""
-    if settings.size is not None:
-        return settings.size[1], settings.size[0]
-    return max(1, round(height * settings.scale)), max(1, round(width * settings.scale))
 
 
 @torch.no_grad()
@@ -80,14 +75,28 @@ def expand(
     rng: torch.Generator,
     on_step: OnStep | None = None,
 ) -> Expanded:
-    """More of a texture, or of several mixed.
+    """More of a texture, or of several mixed; arguments and errors as for `ready` and `expand_ready`."""
+    network = networks.transposer is not None
+    found = ready(exemplars, settings, guided=guide is not None, network=network)
+    return expand_ready(found, networks, guide=guide, rng=rng, on_step=on_step)
+
+
+@torch.no_grad()
+def expand_ready(
+    found: Ready,
+    networks: Networks,
+    *,
+    guide: Tensor | None = None,
+    rng: torch.Generator,
+    on_step: OnStep | None = None,
+) -> Expanded:
+    """More of what is ready.
 
     guide: (1, g, H', W') in [0, 1], resized to the output: where it is bright, what the exemplars' guides say
-    is bright. rng: on the CPU. Raises InputError for too little to take from, UsageError for what a method
-    cannot do.
+    is bright. rng: on the CPU. Raises InputError for masks that leave too little to take from.
     """
-    _check(exemplars, settings, guided=guide is not None)
-    size = output_size(settings, *exemplars[0].image.shape[2:])
+    exemplars: Sequence[Exemplar] = found.exemplars
+    settings, size = found.settings, found.size
     plain = _constant(exemplars, size)
     if plain is not None:
         return plain
@@ -97,8 +106,7 @@ def expand(
     if "transposer" in stages:
         image, siblings = _transposed(exemplars[0], size, settings, networks, rng, on_step)
     if "patch" in stages:
-        # A guide decides where things go, a lattice would too.
-        lattice, exemplars = (None, exemplars) if guide is not None else _regular(exemplars, settings, size)
+        lattice, exemplars = _closed(found.lattice, exemplars, settings, size)
         source, aim = _guided(exemplars, guide, image, size, settings, rng)
         atlas = build_atlas(source, guided=aim is not None)
         wanted = Wanted(size, settings.tileable, lattice, aim, mixed=len(exemplars) > 1)
@@ -113,7 +121,7 @@ def expand(
             size, exemplars, networks.model, settings.optimize, rng, wrap=settings.tileable, on_step=on_step
         )
     assert image is not None
-    return Expanded(image.clamp(0, 1), _split(siblings, exemplars[0]), notes)
+    return Expanded(image.clamp(0, 1), _split(siblings, exemplars[0]), found.notes + notes)
 
 
 @torch.no_grad()
@@ -167,7 +175,9 @@ def _completed(
     on_step: OnStep | None,
 ) -> Expanded:
     """The picture with everything but its fixed pixels laid anew."""
-    if settings.method not in ("patch", "patch+optimize"):
+    if settings.upright:
+        raise UsageError("a picture that is completed keeps its place; leave out upright")
+    if settings.method not in ("auto", "patch", "patch+optimize"):
         raise UsageError(f"method {settings.method} cannot complete a picture; use patch or patch+optimize")
     size = (picture.image.shape[2], picture.image.shape[3])
     wanted = Wanted(size, settings.tileable, lattice, fixed=fixed)
@@ -186,23 +196,6 @@ def _completed(
         )
     image = torch.where(fixed, picture.image, image)
     return Expanded(image.clamp(0, 1), _split(planes[None, 3:], picture), notes)
-
-
-def _check(exemplars: Sequence[Exemplar], settings: ExpandSettings, *, guided: bool) -> None:
-    for e in exemplars:
-        if min(e.image.shape[2:]) < MIN_SIDE:
-            raise InputError(
-                f"an exemplar has {e.image.shape[3]} x {e.image.shape[2]} pixels; "
-                f"it needs at least {MIN_SIDE} each way"
-            )
-    if "transposer" in settings.method and (
-        len(exemplars) > 1 or guided or any(e.mask is not None for e in exemplars)
-    ):
-        raise UsageError(
-            f"method {settings.method} takes one exemplar without mask and guide; use patch+optimize for more"
-        )
-    if settings.method == "optimize" and (guided or any(e.siblings for e in exemplars)):
-        raise UsageError("method optimize has no layout for guides and sibling maps; use patch+optimize")
 
 
 def _constant(exemplars: Sequence[Exemplar], size: tuple[int, int]) -> Expanded | None:
@@ -234,16 +227,10 @@ def _transposed(
     return image.float().cpu(), extras.new_zeros(1, 0, *size) if siblings is None else siblings.float().cpu()
 
 
-def _regular(
-    exemplars: Sequence[Exemplar], settings: ExpandSettings, size: tuple[int, int]
+def _closed(
+    lattice: Lattice | None, exemplars: Sequence[Exemplar], settings: ExpandSettings, size: tuple[int, int]
 ) -> tuple[Lattice | None, Sequence[Exemplar]]:
-    """The lattice of a single whole exemplar, and the exemplars, bent where a torus needs whole periods.
-
-    Two textures share no lattice, and a mask hides it.
-    """
-    if settings.patch.lattice == "off" or len(exemplars) > 1 or exemplars[0].mask is not None:
-        return None, exemplars
-    lattice = find_lattice(exemplars[0].image)
+    """The lattice and the exemplars, bent where a torus needs whole periods."""
     if lattice is None or not settings.tileable:
         return lattice, exemplars
     closed = snapped(lattice, size)

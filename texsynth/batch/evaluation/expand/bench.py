@@ -22,7 +22,8 @@ from texsynth.batch.material import check_size
 from texsynth.batch.plan import Input, file_seed
 from texsynth.errors import InputError
 from texsynth.images.tensors import to_image, to_picture
-from texsynth.pipelines.expand import Networks, expand, load_networks, output_size
+from texsynth.pipelines.expand import Networks, expand, load_networks
+from texsynth.pipelines.ready import output_size
 from texsynth.settings import ExpandSettings, Method
 from texsynth.texture import source
 from texsynth.training.data import is_held_out
