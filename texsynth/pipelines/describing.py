@@ -13,6 +13,7 @@ from texsynth.models.descriptor import Descriptor, load_descriptor
 from texsynth.models.registry import Model, load_model
 from texsynth.ops.resample import resize
 from texsynth.pipelines.rasters import TensorRaster
+from texsynth.pipelines.regions import fitted
 from texsynth.pipelines.tiling import cut, encoder_reach
 
 LONGEST = 512
@@ -51,22 +52,43 @@ def load_describer(
 
 @torch.no_grad()
 def describe(
-    image: Tensor, describer: Describer, *, mask: Tensor | None = None, longest: int | None = LONGEST
+    image: Tensor,
+    describer: Describer,
+    *,
+    mask: Tensor | None = None,
+    longest: int | None = LONGEST,
+    tile: int | None = TILE,
 ) -> Tensor:
     """Descriptors of a picture and of its turns by 90, 180 and 270 degrees, of unit length.
 
     image: (1, 3, H, W) sRGB in [0, 1]; mask: (1, 1, H, W), the share with which each pixel counts.
-    longest: reduce longer sides to this. Returns (4, size) float32 on the CPU, the picture's own first.
+    longest: reduce longer sides to this; tile: side of the tiles of pictures that are larger, in pixels; None
+    for no limit. Returns (4, size) float32 on the CPU, the picture's own first.
     Raises InputError for a picture of which nothing counts.
     """
-    image, mask = _reduced(image, longest), None if mask is None else _reduced(mask, longest)
+    image, mask = reduced(image, mask, longest)
     if mask is not None and float(mask.amax()) <= 0:
         raise InputError("nothing of the picture is opaque, so it cannot be described")
     turned = [
-        _described(image.rot90(turns, (2, 3)), None if mask is None else mask.rot90(turns, (2, 3)), describer)
+        _described(
+            image.rot90(turns, (2, 3)), None if mask is None else mask.rot90(turns, (2, 3)), describer, tile
+        )
         for turns in range(4)
     ]
     return torch.cat(turned).float().cpu()
+
+
+def reduced(
+    image: Tensor, mask: Tensor | None, longest: int | None = LONGEST
+) -> tuple[Tensor, Tensor | None]:
+    """What `describe` makes of its arguments first; doing it twice changes nothing."""
+    height, width = image.shape[2:]
+    if longest is None or max(height, width) <= longest:
+        return image, mask
+    scale = longest / max(height, width)
+    height, width = max(1, round(height * scale)), max(1, round(width * scale))
+    small = None if mask is None else fitted(mask, height, width, smooth=True)
+    return resize(image, height, width), small
 
 
 def any_turn(descriptors: Tensor) -> Tensor:
@@ -77,11 +99,11 @@ def any_turn(descriptors: Tensor) -> Tensor:
     return F.normalize(descriptors.mean(-2), dim=-1)
 
 
-def _described(image: Tensor, mask: Tensor | None, describer: Describer) -> Tensor:
+def _described(image: Tensor, mask: Tensor | None, describer: Describer, tile_px: int | None) -> Tensor:
     model, head = describer.model, describer.descriptor.head
     deepest = head.levels[-1]
     size = (image.shape[2], image.shape[3])
-    side = TILE if max(size) > TILE else None
+    side = tile_px if tile_px is not None and max(size) > tile_px else None
     total: list[Tensor] | None = None
     for tile in cut(size, deepest, side, encoder_reach(model.encoder, deepest)):
         x = tile.of(TensorRaster(image)).to(model.device, model.dtype)
@@ -95,11 +117,3 @@ def _described(image: Tensor, mask: Tensor | None, describer: Describer) -> Tens
         total = codes if total is None else [a + b for a, b in zip(total, codes, strict=True)]
     assert total is not None
     return head.descriptor(total)
-
-
-def _reduced(image: Tensor, longest: int | None) -> Tensor:
-    height, width = image.shape[2:]
-    if longest is None or max(height, width) <= longest:
-        return image
-    scale = longest / max(height, width)
-    return resize(image, max(1, round(height * scale)), max(1, round(width * scale)))
