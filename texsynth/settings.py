@@ -203,6 +203,8 @@ class ExpandSettings(Settings):
     """Width and height of the output in pixels."""
     tileable: bool = False
     """Make the output periodic: its right border continues at the left, its bottom at the top."""
+    upright: bool = False
+    """Turn the exemplar by up to 45 degrees first, so that its strongest lines are level or upright."""
     variation: Fraction = 0.0
     """Share of seeded noise mixed into the Transposer's self-similarity maps."""
     patch: PatchSettings = PatchSettings()

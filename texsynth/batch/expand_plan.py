@@ -144,6 +144,13 @@ def check_method(task: Task, settings: ExpandSettings) -> None:
             raise UsageError(
                 "--hole keeps the borders, so --tileable is impossible; use `texsynth tile` on the result"
             )
+    if settings.upright and task.hole:
+        raise UsageError("--upright turns the exemplar and --hole keeps it as it is; use one of them")
+    if settings.upright and task.command == "tile":
+        raise UsageError(
+            "upright turns a picture and `texsynth tile` keeps its middle as it is; "
+            "use `texsynth expand --upright --tileable`"
+        )
     reasons = {
         "`texsynth tile`": task.command == "tile" and settings.method not in COMPLETING,
         "a hole": task.hole and settings.method not in COMPLETING,

@@ -43,6 +43,14 @@ def expand(
             rich_help_panel=Layout,
         ),
     ] = None,
+    upright: Annotated[
+        bool | None,
+        typer.Option(
+            "--upright/--no-upright",
+            help="First turn the exemplar so that its strongest lines are level or upright.",
+            rich_help_panel=Layout,
+        ),
+    ] = None,
     count: Annotated[
         int, typer.Option(help="Make this many variations, numbered from 1.", rich_help_panel=Layout)
     ] = 1,
@@ -115,7 +123,8 @@ def expand(
 
     if hole is not None and (size or scale):
         raise UsageError("--hole keeps the exemplar's size; leave out --size and --scale")
-    look = given({"method": known_method(method), "tileable": tileable, "variation": variation})
+    look = given({"method": known_method(method), "tileable": tileable, "upright": upright})
+    look |= given({"variation": variation})
     look |= extent(size, scale)
     settings = look_settings(ExpandSettings, preset, assignments or (), look)
     run = run_settings(

@@ -22,6 +22,7 @@ from texsynth.texture.bending import bent
 from texsynth.texture.lattice import Lattice, bend, find_lattice, snapped
 from texsynth.texture.mixing import label_field
 from texsynth.texture.source import Exemplar
+from texsynth.texture.upright import upright_angle, upright_exemplar
 
 CONSTANT = 1 / 255
 """Exemplars whose colours differ by less are one colour, and so is the output."""
@@ -91,6 +92,9 @@ def expand(
     plain = _constant(exemplars, size)
     if plain is not None:
         return plain
+    remarks: tuple[str, ...] = ()
+    if settings.upright:
+        exemplars, remarks = _upright(exemplars)
     stages = settings.method.split("+")
     image, siblings = None, None
     notes: tuple[str, ...] = ()
@@ -113,7 +117,7 @@ def expand(
             size, exemplars, networks.model, settings.optimize, rng, wrap=settings.tileable, on_step=on_step
         )
     assert image is not None
-    return Expanded(image.clamp(0, 1), _split(siblings, exemplars[0]), notes)
+    return Expanded(image.clamp(0, 1), _split(siblings, exemplars[0]), remarks + notes)
 
 
 @torch.no_grad()
@@ -167,6 +171,8 @@ def _completed(
     on_step: OnStep | None,
 ) -> Expanded:
     """The picture with everything but its fixed pixels laid anew."""
+    if settings.upright:
+        raise UsageError("a picture that is completed keeps its place; leave out upright")
     if settings.method not in ("patch", "patch+optimize"):
         raise UsageError(f"method {settings.method} cannot complete a picture; use patch or patch+optimize")
     size = (picture.image.shape[2], picture.image.shape[3])
@@ -203,6 +209,23 @@ def _check(exemplars: Sequence[Exemplar], settings: ExpandSettings, *, guided: b
         )
     if settings.method == "optimize" and (guided or any(e.siblings for e in exemplars)):
         raise UsageError("method optimize has no layout for guides and sibling maps; use patch+optimize")
+
+
+def _upright(exemplars: Sequence[Exemplar]) -> tuple[list[Exemplar], tuple[str, ...]]:
+    """The exemplars, each turned until its lines are level or upright, and what is to be said about it."""
+    found, remarks = [], []
+    for e in exemplars:
+        angle = upright_angle(e.image, e.mask)
+        if angle is None:
+            remarks.append("no direction stands out in the exemplar, so it was not turned")
+        found.append(upright_exemplar(e, angle or 0.0))
+        rows, columns = found[-1].image.shape[2:]
+        if min(rows, columns) < MIN_SIDE:
+            raise InputError(
+                f"turned upright by {angle:.0f} degrees, {columns} x {rows} pixels of an exemplar are left; "
+                f"it needs at least {MIN_SIDE} each way, so give a larger one or leave out upright"
+            )
+    return found, tuple(dict.fromkeys(remarks))
 
 
 def _constant(exemplars: Sequence[Exemplar], size: tuple[int, int]) -> Expanded | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.ops.boxes import box_mean
-from texsynth.texture.self_similarity import self_difference
+from texsynth.ops.peaks import parabola_vertex
+from texsynth.texture.self_similarity import masked_overlap, self_difference
 
 MIN_CONFIDENCE = 0.4
 """Real lattices of photographs had .51 to .97, accidental ones .28 to .35."""
@@ -20,6 +21,15 @@ MAX_BEND = 0.15
 
 MIN_SHIFT = 6
 """Pixels; nearer peaks of the map are smoothness, not repetition."""
+
+FLAT = 1e-9
+"""Mean square of the detail of a picture of one colour: less than a hundredth of a step of 8 bits."""
+
+MIN_DIP = 0.1
+"""How far correlation must fall on the way to a peak, as a share of the peak, for a period."""
+
+LEAST_OVERLAP = 0.1
+"""Share of a masked texture that must overlap with its shifted self; less resembles it by chance."""
 
 
 @dataclass(frozen=True)
@@ -31,32 +41,70 @@ class Lattice:
     confidence: float
     """Correlation of the texture with itself along the weaker vector, up to 1."""
 
+    distinct: tuple[bool, bool] = (True, True)
+    """Whether the texture changes on the way along each vector; along a stripe its length means nothing."""
+
+    @property
+    def periods(self) -> tuple[float, ...]:
+        """Lengths of the distinct vectors in pixels, the shortest one first."""
+        lengths = torch.linalg.vector_norm(self.vectors, dim=1).tolist()
+        return tuple(sorted(n for n, known in zip(lengths, self.distinct, strict=True) if known))
+
+    def stretched(self, y: float, x: float) -> Lattice:
+        """The lattice of the picture at `y` times the height and `x` times the width."""
+        return replace(self, vectors=self.vectors * torch.tensor([y, x], dtype=torch.float64))
+
 
 def find_lattice(image: Tensor) -> Lattice | None:
     """The two shortest independent strong repetitions of `image` (1, 3, h, w), or None if it is irregular."""
-    score = correlation(image)
+    found = likeliest_lattice(image)
+    return found if found is not None and found.confidence >= MIN_CONFIDENCE else None
+
+
+def likeliest_lattice(image: Tensor, mask: Tensor | None = None) -> Lattice | None:
+    """The lattice that `image` (1, 3, h, w) has if it has one; its confidence says whether.
+
+    mask: (1, 1, h, w), above 0.5 where the texture is; None for everywhere. None when the self-similarity
+    map has no two peaks in different directions.
+    """
+    score = correlation(image, mask)
     limit = [int(0.6 * side) for side in image.shape[2:]]
     peaks = _peaks(score, limit)
     basis = _basis(peaks)
     if basis is None:
         return None
     vectors = _refined(score, torch.tensor([peak[1:] for peak in basis], dtype=torch.float64))
-    confidence = min(peak[0] for peak in basis)
-    return Lattice(vectors, confidence) if confidence >= MIN_CONFIDENCE else None
+    first, second = (_dips(score, peak) for peak in basis)
+    return Lattice(vectors, min(peak[0] for peak in basis), (first, second))
 
 
-def correlation(image: Tensor) -> Tensor:
+def correlation(image: Tensor, mask: Tensor | None = None) -> Tensor:
     """How alike the texture and its shifted self are, 1 for an exact repetition and 0 for unrelated.
 
-    image: (1, 3, h, w). Slow shading and pixel noise are taken out first. Returns (2P + 1, 2Q + 1) with
-    (P, Q) three quarters of the sides, shift zero in the middle.
+    image: (1, 3, h, w). mask: as in `likeliest_lattice`. Slow shading and pixel noise are taken out first.
+    Returns (2P + 1, 2Q + 1) with (P, Q) three quarters of the sides, shift zero in the middle.
     """
     h, w = image.shape[2:]
-    smooth = box_mean(image, 1)
-    detail = smooth - box_mean(smooth, max(min(h, w) // 8, 1))
-    detail = detail - detail.mean((2, 3), keepdim=True)
-    difference, energy = self_difference(detail, (int(0.75 * h), int(0.75 * w)))
+    reach = int(0.75 * h), int(0.75 * w)
+    if mask is None:
+        smooth = box_mean(image, 1)
+        detail = smooth - box_mean(smooth, max(min(h, w) // 8, 1))
+        detail = detail - detail.mean((2, 3), keepdim=True)
+    else:
+        mask = (mask > 0.5).to(image.dtype)
+        smooth = _mean_inside(image, mask, 1)
+        detail = smooth - _mean_inside(smooth, mask, max(min(h, w) // 8, 1))
+        mean = (detail * mask).sum((2, 3), keepdim=True) / mask.sum().clamp_min(1)
+        detail = (detail - mean) * mask
+    if float(detail.square().mean()) < FLAT:
+        return image.new_zeros(2 * reach[0] + 1, 2 * reach[1] + 1)
+    difference, energy = self_difference(detail, reach)
     both = energy + energy.flip((1, 2))
+    if mask is not None:
+        # What lies beside a hole is not unlike it: products as they are, energy where both are inside.
+        products, energy = both - difference, masked_overlap(detail.square().sum(1), mask[:, 0], reach)
+        both = energy + energy.flip((1, 2))
+        return (products / both.clamp_min(LEAST_OVERLAP * float(both.amax())))[0]
     floor = 1e-6 * energy.amax().clamp_min(1e-12)
     return (1 - difference / both.clamp_min(float(floor)))[0]
 
@@ -98,6 +146,11 @@ def bend(before: Lattice, after: Lattice) -> float:
     return float(torch.linalg.matrix_norm(change, 2))
 
 
+def _mean_inside(image: Tensor, inside: Tensor, radius: int) -> Tensor:
+    """Mean over squares of the pixels where `inside` is 1."""
+    return box_mean(image * inside, radius) / box_mean(inside, radius).clamp_min(1e-6)
+
+
 def _peaks(score: Tensor, limit: list[int]) -> list[tuple[float, int, int]]:
     """Local maxima within `limit` of one half plane, strongest first: (score, dy, dx)."""
     top, left = score.shape[0] // 2, score.shape[1] // 2
@@ -116,7 +169,7 @@ def _peaks(score: Tensor, limit: list[int]) -> list[tuple[float, int, int]]:
 
 def _basis(peaks: list[tuple[float, int, int]]) -> list[tuple[float, int, int]] | None:
     """The shortest strong peak, and the shortest in another direction that is nearly as strong."""
-    if not peaks:
+    if not peaks or peaks[0][0] <= 0:
         return None
     first = min((p for p in peaks if p[0] > 0.8 * peaks[0][0]), key=_length)
     for share in (0.8, 0.6, 0.4, 0.25):
@@ -124,6 +177,15 @@ def _basis(peaks: list[tuple[float, int, int]]) -> list[tuple[float, int, int]] 
         if other:
             return [first, min(other, key=_length)]
     return None
+
+
+def _dips(score: Tensor, peak: tuple[float, int, int]) -> bool:
+    """Whether the texture is less like itself at some shift between none and `peak`."""
+    steps = int(_length(peak)) + 1
+    way = torch.arange(1, steps) / steps
+    rows = (way * peak[1]).round().long() + score.shape[0] // 2
+    columns = (way * peak[2]).round().long() + score.shape[1] // 2
+    return float(score[rows, columns].min()) < (1 - MIN_DIP) * peak[0]
 
 
 def _length(peak: tuple[float, int, int]) -> float:
@@ -168,15 +230,9 @@ def _nearest_peak(score: Tensor, place: Tensor, radius: int) -> tuple[Tensor | N
     if abs(r - row) == radius or abs(c - column) == radius:
         return None, 0.0
     shift = [
-        _vertex(*(float(v) for v in score[r - 1 : r + 2, c])),
-        _vertex(*(float(v) for v in score[r, c - 1 : c + 2])),
+        parabola_vertex(*(float(v) for v in score[r - 1 : r + 2, c])),
+        parabola_vertex(*(float(v) for v in score[r, c - 1 : c + 2])),
     ]
     return torch.tensor([r, c], dtype=torch.float64) + torch.tensor(shift, dtype=torch.float64), float(
         score[r, c]
     )
-
-
-def _vertex(before: float, at: float, after: float) -> float:
-    """Where the parabola through three values one apart has its maximum, from the middle one."""
-    bend = before - 2 * at + after
-    return max(-0.5, min(0.5, 0.5 * (before - after) / bend)) if bend < 0 else 0.0

@@ -40,6 +40,17 @@ def self_difference(x: Tensor, reach: tuple[int, int]) -> tuple[Tensor, Tensor]:
         return difference * (1 - middle), _overlap_sums(x.square().sum(1), reach)
 
 
+def masked_overlap(values: Tensor, mask: Tensor, reach: tuple[int, int]) -> Tensor:
+    """Sums of `values` over the overlap with a mask moved by (p, q): sum of v(m, n) M(m - p, n - q).
+
+    values, mask: (N, H, W); reach as in `self_difference`. Returns (N, 2 P + 1, 2 Q + 1). With a mask of ones
+    it is the energy that `self_difference` returns, where the values are those of |F|^2.
+    """
+    size = [good_size(n + r) for n, r in zip(values.shape[1:], reach, strict=True)]
+    product = torch.fft.rfft2(values, s=size) * torch.fft.rfft2(mask, s=size).conj()
+    return _by_shift(torch.fft.irfft2(product, s=size), reach)
+
+
 def self_similarity(x: Tensor, reach: tuple[int, int]) -> Tensor:
     """Equation 1 of paper 004 with sums over the overlap: S = -difference / energy.
 
@@ -99,8 +110,11 @@ def _autocorrelation(x: Tensor, reach: tuple[int, int]) -> Tensor:
     size = [good_size(n + r) for n, r in zip(x.shape[2:], reach, strict=True)]
     spectrum = torch.fft.rfft2(x, s=size)
     power = (spectrum.real.square() + spectrum.imag.square()).sum(1)
-    wrapped: Tensor = torch.fft.irfft2(power, s=size)
-    # Negative shifts lie at the end; rolled, the shift (-P, -Q) comes first.
+    return _by_shift(torch.fft.irfft2(power, s=size), reach)
+
+
+def _by_shift(wrapped: Tensor, reach: tuple[int, int]) -> Tensor:
+    """Negative shifts lie at the end of `wrapped`; rolled, the shift (-P, -Q) comes first."""
     return wrapped.roll(reach, (1, 2))[:, : 2 * reach[0] + 1, : 2 * reach[1] + 1]
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from texsynth.ops.boxes import box_mean, box_sum
 from texsynth.ops.color import luma
+from texsynth.ops.peaks import quadratic_vertex
 from texsynth.texture.self_similarity import good_size
 
 BLOCK_PX = 31
@@ -182,7 +183,7 @@ def _nearest_peak(table: Tensor, vector: list[float], search: float) -> Displace
         rows + top - table.shape[0] // 2 - vector[0], cols + left - table.shape[1] // 2 - vector[1]
     )
     y, x = top + int(rows[off.argmin()]), left + int(cols[off.argmin()])
-    fine_y, fine_x = _vertex(table[y - 1 : y + 2, x - 1 : x + 2])
+    fine_y, fine_x = quadratic_vertex(table[y - 1 : y + 2, x - 1 : x + 2])
     dy = y + fine_y - table.shape[0] // 2 - vector[0]
     dx = x + fine_x - table.shape[1] // 2 - vector[1]
     return Displacement(math.hypot(dy, dx) / length, float(table[y, x]))
@@ -203,19 +204,3 @@ def _autocorrelation(x: Tensor) -> Tensor:
     # The energies of the two parts that overlap; turned about the middle, one is the other's.
     table: Tensor = product / (energy * energy.flip(0, 1)).clamp_min(1e-12).sqrt()
     return table
-
-
-def _vertex(nine: Tensor) -> tuple[float, float]:
-    """Where a quadratic through 3x3 values is highest, (dy, dx) from the middle one, within half a pixel.
-
-    Skewed peaks, as of a slanted lattice, need the mixed derivative.
-    """
-    (nw, n, ne), (w, middle, e), (sw, s, se) = nine.tolist()
-    slope_y, slope_x = (s - n) / 2, (e - w) / 2
-    bend_y, bend_x, mixed = n - 2 * middle + s, w - 2 * middle + e, (nw - ne - sw + se) / 4
-    determinant = bend_y * bend_x - mixed * mixed
-    if bend_y >= 0 or determinant <= 0:
-        return 0.0, 0.0
-    dy = (mixed * slope_x - bend_x * slope_y) / determinant
-    dx = (mixed * slope_y - bend_y * slope_x) / determinant
-    return max(-0.5, min(0.5, dy)), max(-0.5, min(0.5, dx))

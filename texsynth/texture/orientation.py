@@ -1,0 +1,137 @@
+"""Orientation assignment as in SIFT (Lowe 2004, section 5; paper 001, problem 1).
+
+Angles are in degrees, counter-clockwise as one looks at the picture, from the direction of its rows: 0 points
+right and 90 up. So a picture that is turned by `torch.rot90` has angles that are 90 larger.
+
+Where we leave the paper: derivatives are those of the Gaussian itself, not differences of neighbours, which
+bend angles of fine detail towards the axes; every gradient counts in its two nearest bins, and the histogram
+is smoothed, so that rounding at the border of a bin decides nothing; pixels whose filter would reach beyond
+the picture, or its mask, do not count.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texsynth.ops.color import luma
+from texsynth.ops.peaks import parabola_vertex
+
+BIN_DEGREES = 10
+"""Bins divide 90 degrees, so that quarter turns move whole bins."""
+
+PEAK_SHARE = 0.8
+"""Peaks of the histogram that are lower than this share of the highest are no orientations."""
+
+WINDOW = 1.5
+"""Deviation of a keypoint's window over its scale."""
+
+REACH = 3
+"""Deviations after which the Gaussian's derivative is cut off."""
+
+FLAT = 1e-6
+"""Mean gradient per pixel below which a picture is of one colour, but for rounding."""
+
+DOMINANT = 1.5
+"""Weight from which on a direction of a texture stands out from the others."""
+
+
+class Orientation(NamedTuple):
+    """A peak of the histogram of directions."""
+
+    angle: float
+    """Degrees."""
+    weight: float
+    """Height of the peak over the mean of the histogram: 1 if no direction stands out."""
+
+
+def keypoint_orientations(image: Tensor, place: tuple[float, float], sigma: float) -> tuple[Orientation, ...]:
+    """Orientations of a keypoint: where its surroundings get brighter, 0 <= angle < 360, the strongest first.
+
+    image: (1, 3, H, W) in [0, 1]. place: row and column. sigma: scale of the keypoint in pixels, at least
+    0.5; the picture is smoothed by it, and gradients count by exp(-r^2 / (2 (1.5 sigma)^2)) of their distance
+    r. Empty where all is of one colour, and in pictures without a pixel that is three sigma from the border.
+    """
+    # What is further away than the window sees is left out before any work is done.
+    reach = math.ceil(REACH * (WINDOW + 1) * sigma) + 1
+    top, left = (max(0, math.floor(at) - reach) for at in place)
+    part = image[:, :, top : math.floor(place[0]) + reach + 1, left : math.floor(place[1]) + reach + 1]
+    if not part.numel():
+        return ()
+    dy, dx, usable = _gradients(part, sigma, None)
+    y, x = (torch.arange(n, dtype=torch.float64, device=image.device) for n in dy.shape)
+    squares = (y[:, None] + top - place[0]).square() + (x[None] + left - place[1]).square()
+    window = usable * torch.exp(-squares / (2 * (WINDOW * sigma) ** 2))
+    return _peaks(_histogram(dy, dx, window, turn=360))
+
+
+def texture_orientations(
+    image: Tensor, *, sigma: float = 1.5, mask: Tensor | None = None
+) -> tuple[Orientation, ...]:
+    """Directions in which the lines of a texture run, 0 <= angle < 180, the strongest first.
+
+    0 is level and 90 upright; 45 rises to the right. A stripe has gradients that point to both sides of it,
+    so the histogram goes over half a turn only, of the gradients turned by 90 degrees. Without a window: all
+    pixels count alike. Empty when no direction stands out, as on gravel or a picture of one colour.
+
+    image: (1, 3, H, W) in [0, 1]. sigma: the picture is smoothed by it. mask: (1, 1, H, W), above 0.5 where
+    the texture is.
+    """
+    found = _peaks(_histogram(*_gradients(image, sigma, mask), turn=180))
+    lines = (Orientation((peak.angle + 90) % 180, peak.weight) for peak in found)
+    return tuple(line for line in lines if line.weight >= DOMINANT)
+
+
+def _gradients(image: Tensor, sigma: float, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Derivatives of the smoothed lightness along y and x, and 1 where they can be used; (H, W) float64."""
+    grey = luma(image.double())
+    radius = max(1, math.ceil(REACH * sigma))
+    at = torch.arange(-radius, radius + 1, dtype=grey.dtype, device=grey.device)
+    smooth = torch.exp(-at.square() / (2 * sigma**2))
+    smooth = smooth / smooth.sum()
+    # Correlated with it, a ramp of slope 1 gives exactly 1.
+    slope = at * smooth
+    slope = slope / (slope * at).sum()
+    inside = torch.ones_like(grey) if mask is None else (mask > 0.5).to(grey)
+    # A constant padding of zeros marks what is beyond the border as masked.
+    usable = 1 - F.max_pool2d(F.pad(1 - inside, (radius,) * 4, value=1.0), 2 * radius + 1, 1)
+    padded = F.pad(grey, (radius,) * 4, mode="replicate")
+    dy = F.conv2d(F.conv2d(padded, slope.view(1, 1, -1, 1)), smooth.view(1, 1, 1, -1))
+    dx = F.conv2d(F.conv2d(padded, smooth.view(1, 1, -1, 1)), slope.view(1, 1, 1, -1))
+    return dy[0, 0], dx[0, 0], usable[0, 0]
+
+
+def _histogram(dy: Tensor, dx: Tensor, weight: Tensor, *, turn: int) -> Tensor:
+    """Directions of the gradients modulo `turn` degrees by their lengths, (turn / 10,); zeros if flat."""
+    bins = turn // BIN_DEGREES
+    length = torch.hypot(dy, dx)
+    if float((length * weight).sum()) <= FLAT * float(weight.sum()):
+        return length.new_zeros(bins)
+    # Rows count downwards, angles upwards.
+    place = torch.rad2deg(torch.atan2(-dy, dx)) / BIN_DEGREES
+    low = place.floor()
+    share = place - low
+    found = length.new_zeros(bins)
+    for index, part in ((low, 1 - share), (low + 1, share)):
+        found.scatter_add_(0, index.long().remainder(bins).flatten(), (part * length * weight).flatten())
+    for _ in range(3):
+        found = (found.roll(1) + 2 * found + found.roll(-1)) / 4
+    return found
+
+
+def _peaks(histogram: Tensor) -> tuple[Orientation, ...]:
+    """Local maxima of a circular histogram from PEAK_SHARE of the highest on, the strongest first."""
+    values = histogram.tolist()
+    highest, mean = max(values), sum(values) / len(values)
+    found = []
+    for k, at in enumerate(values):
+        before, after = values[k - 1], values[(k + 1) % len(values)]
+        # Of two equal neighbours the first is the peak, and the parabola lies between them.
+        if at > before and at >= after and at >= PEAK_SHARE * highest > 0:
+            angle = (k + parabola_vertex(before, at, after)) * BIN_DEGREES
+            found.append(Orientation(angle % (BIN_DEGREES * len(values)), at / mean))
+    return tuple(sorted(found, key=lambda peak: -peak.weight))

@@ -1,0 +1,100 @@
+"""Colours of a picture: the few that stand for all, how light they are and how much they differ."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from texsynth.ops.color import luma, to_lab
+
+SAMPLES = 1 << 14
+"""Pixels that are looked at."""
+
+ROUNDS = 12
+"""Of k-means."""
+
+NOTICEABLE = 2.3
+"""Distance in L*a*b* that can just be seen (Mahy et al. 1994); colours closer together are one."""
+
+
+class Colour(NamedTuple):
+    """A colour that stands for all that are nearest to it."""
+
+    rgb: tuple[int, int, int]
+    """sRGB, 0 to 255: the mean of what it stands for."""
+    share: float
+    """Of the pixels, 0 to 1."""
+
+
+class Tone(NamedTuple):
+    """Light and dark of a picture."""
+
+    lightness: float
+    """Mean of the luma, 0 to 1."""
+    contrast: float
+    """Root-mean-square contrast: deviation of the luma, 0 to 0.5."""
+
+
+def palette(image: Tensor, mask: Tensor | None = None, *, most: int = 5) -> tuple[Colour, ...]:
+    """At most `most` colours and their shares, which add up to 1, the largest first.
+
+    image: (1, 3, H, W) in [0, 1]. mask: (1, 1, H, W), above 0.5 for the pixels that count; a mask without
+    any gives no colours. K-means in L*a*b*, begun with groups split where they are widest, so it is the same
+    every time; groups whose colours look alike are not split.
+    """
+    rgb = _pixels(image, mask)
+    if not len(rgb):
+        return ()
+    if len(rgb) > SAMPLES:
+        # A stride would meet stripes and weaves in step.
+        picked = torch.randint(len(rgb), (SAMPLES,), generator=torch.Generator().manual_seed(0))
+        rgb = rgb[picked.to(rgb.device)]
+    rgb = rgb.double()
+    lab = to_lab(rgb)
+    centres = _split(lab, most)
+    for _ in range(ROUNDS):
+        near = torch.cdist(lab, centres).argmin(1)
+        centres = torch.stack(
+            [lab[near == k].mean(0) for k in range(len(centres)) if bool((near == k).any())]
+        )
+    near = torch.cdist(lab, centres).argmin(1)
+    groups = [rgb[near == k] for k in range(len(centres))]
+    found = [Colour(_as_bytes(group.mean(0)), len(group) / len(rgb)) for group in groups if len(group)]
+    return tuple(sorted(found, key=lambda colour: (-colour.share, colour.rgb)))
+
+
+def tone(image: Tensor, mask: Tensor | None = None) -> Tone:
+    """Lightness and contrast; image and mask as in `palette`, 0 without pixels."""
+    values = _pixels(luma(image), mask).double()
+    if not len(values):
+        return Tone(0.0, 0.0)
+    return Tone(float(values.mean()), float(values.std(correction=0)))
+
+
+def _pixels(image: Tensor, mask: Tensor | None) -> Tensor:
+    """(n, C), those under the mask."""
+    flat = image[0].flatten(1).T
+    return flat if mask is None else flat[mask[0, 0].flatten() > 0.5]
+
+
+def _split(lab: Tensor, most: int) -> Tensor:
+    """Means of up to `most` groups: the one with the most variance is cut across its longest axis, again."""
+    groups = [lab]
+    while len(groups) < most:
+        spread = [float((group - group.mean(0)).square().sum()) for group in groups]
+        widest = max(range(len(groups)), key=spread.__getitem__)
+        group = groups[widest]
+        if spread[widest] <= NOTICEABLE**2 * len(group):
+            break
+        away = group - group.mean(0)
+        axis = torch.linalg.eigh(away.T @ away).eigenvectors[:, -1]
+        above = away @ axis > 0
+        groups[widest : widest + 1] = [group[above], group[~above]]
+    return torch.stack([group.mean(0) for group in groups])
+
+
+def _as_bytes(rgb: Tensor) -> tuple[int, int, int]:
+    red, green, blue = (int(v) for v in (rgb * 255).round().clamp(0, 255).tolist())
+    return red, green, blue
