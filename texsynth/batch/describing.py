@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from texsynth.batch.executors import Stages
 from texsynth.batch.files import memory_guard, read_input, refuse_transparent
-from texsynth.batch.plan import PIPE, Input, Job
+from texsynth.batch.plan import Input
 from texsynth.batch.run import J, Written
 from texsynth.images.tensors import to_image, to_weight
-from texsynth.pipelines.describing import Describer, describe, reduced
+from texsynth.pipelines.describing import Describer, any_turn, describe, reduced
 from texsynth.settings import RunSettings
-
-
-@dataclass(frozen=True)
-class Look(Job):
-    """A picture that nothing is made of."""
-
-    output: Path = PIPE
-
-    role: ClassVar[str] = "query"
 
 
 @dataclass(frozen=True)
@@ -62,3 +52,8 @@ def read_small(item: Input, run: RunSettings) -> Read:
     refuse_transparent(item, picture)
     with memory_guard(item, "use a smaller picture"):
         return Read(*reduced(to_image(picture), to_weight(picture)), picture.width, picture.height)
+
+
+def both_kinds(turned: Tensor) -> Tensor:
+    """Descriptors of a picture as it is, and whichever way it is turned, from (4, size) of its turns."""
+    return torch.stack([turned[0], any_turn(turned)])

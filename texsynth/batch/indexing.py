@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import count
 
-import torch
 from torch import Tensor
 
-from texsynth.batch.describing import describing
-from texsynth.batch.executors import Watch
+from texsynth.batch.describing import both_kinds, describing
+from texsynth.batch.executors import Stages
 from texsynth.batch.library import ELSEWHERE, Found, Library
 from texsynth.batch.library_index import (
     CURE,
@@ -24,18 +22,26 @@ from texsynth.batch.library_index import (
     write_index,
 )
 from texsynth.batch.plan import Input, Job
-from texsynth.batch.run import Failed, Outcome, Report
-from texsynth.batch.run import run as run_jobs
-from texsynth.batch.serial import Serial
+from texsynth.batch.run import Failed, J, Outcome, Report
 from texsynth.errors import InputError, OutputError
-from texsynth.pipelines.describing import Describer, any_turn
+from texsynth.pipelines.describing import Describer
 from texsynth.settings import RunSettings
 
 SAVE_EVERY = 200
 """Pictures after which an unfinished index is written, so that a killed run goes on near where it was."""
 
+Do = Callable[[Sequence[J], Stages[J], Callable[[Outcome], None]], Report]
+"""Does jobs in stages, and tells of every outcome."""
+
 FIRST_FRAME = {"frame": 0}
 """Animated pictures of a library are known by their first frame."""
+
+
+@dataclass(frozen=True)
+class Pending(Job):
+    """A file to describe; its output is the index."""
+
+    found: Found
 
 
 @dataclass(frozen=True)
@@ -51,16 +57,14 @@ class Survey:
     max_pixels: int
 
     @property
+    def is_new(self) -> bool:
+        """Whether the index has to be written."""
+        return bool(self.todo) or self.gone > 0 or self.unreadable != self.index.unreadable
+
+    @property
     def gone(self) -> int:
         """How many described files are no longer there, or no longer the same."""
         return len(self.index.entries) - len(self.rows)
-
-
-@dataclass(frozen=True)
-class Pending(Job):
-    """A file to describe; its output is the index."""
-
-    found: Found
 
 
 def survey(library: Library, origin: Origin, max_pixels: int, *, rebuild: bool) -> Survey:
@@ -110,55 +114,45 @@ def _known(library: Library, origin: Origin, *, rebuild: bool) -> Index:
 
 
 def brought_up_to_date(
-    known: Survey,
-    describer: Callable[[], Describer],
-    run: RunSettings,
-    watch: Watch[Pending],
-    on_outcome: Callable[[Outcome], None],
+    known: Survey, describer: Callable[[], Describer], run: RunSettings, do: Do[Pending]
 ) -> tuple[Index, Report]:
     """Describe what is to do and write the index, on Ctrl-C with what there is by then.
 
-    describer: called when there is something to describe. Raises OutputError.
+    describer: called when there is something to describe. do: does the jobs. Raises OutputError.
     """
     fresh: list[tuple[Entry, Tensor]] = []
     unreadable = list(known.unreadable)
 
     def keep(job: Pending, turned: Tensor) -> None:
         found = job.found
-        both = torch.stack([turned[0], any_turn(turned)])
-        fresh.append((Entry(found.key, found.bytes, found.mtime_ns), both))
+        fresh.append((Entry(found.key, found.bytes, found.mtime_ns), both_kinds(turned)))
 
     def current() -> Index:
         return known.index.updated(known.rows, list(fresh), unreadable, known.max_pixels)
 
-    count = 0
+    numbers = count(1)
 
     def ended(outcome: Outcome) -> None:
-        nonlocal count
         job = outcome.job
+        # Other reasons, like too little memory, are not the file's own.
         if isinstance(outcome, Failed) and isinstance(outcome.error, InputError):
             assert isinstance(job, Pending)
             found = job.found
             unreadable.append(Unreadable(found.key, found.bytes, found.ctime_ns, str(outcome.error)))
-        on_outcome(outcome)
-        count += 1
-        if count % SAVE_EVERY == 0:
-            _write(current(), known.library.index)
+        if next(numbers) % SAVE_EVERY == 0:
+            _write(current(), known.library)
 
-    if known.todo:
+    if known.is_new:
         known.library.check_writable()
-    stages = describing(describer, run.model_copy(update=FIRST_FRAME), keep)
-    with closing(Serial(stages).outcomes(known.todo, watch)) as outcomes:
-        report = run_jobs(outcomes, len(known.todo), on_outcome=ended)
+    report = do(known.todo, describing(describer, run.model_copy(update=FIRST_FRAME), keep), ended)
     index = current()
-    if (index.entries, index.unreadable) != (known.index.entries, known.index.unreadable) or known.todo:
-        known.library.check_writable()
-        _write(index, known.library.index)
+    if known.is_new:
+        _write(index, known.library)
     return index, report
 
 
-def _write(index: Index, path: Path) -> None:
+def _write(index: Index, library: Library) -> None:
     try:
-        write_index(index, path)
+        write_index(index, library.index)
     except OutputError as error:
         raise OutputError(f"{error}; {ELSEWHERE}") from error

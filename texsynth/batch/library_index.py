@@ -119,7 +119,9 @@ def read_index(path: Path, origin: Origin) -> Index:
     if header.get("format") != FORMAT:
         raise InputError(f"{path} was made by another version of texsynth; {CURE}")
     try:
-        found = Origin(*(header[name] for name in Origin._fields[:3]), int(header["longest"]))
+        found = Origin(
+            header["descriptor_sha256"], header["model"], header["model_sha256"], int(header["longest"])
+        )
         entries = tuple(Entry(*_typed(row, (str, int, int))) for row in json.loads(header["files"]))
         rows = json.loads(header["unreadable"])
         unreadable = tuple(Unreadable(*_typed(row, (str, int, int, str))) for row in rows)
