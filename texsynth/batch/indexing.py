@@ -142,12 +142,12 @@ def brought_up_to_date(
         if next(numbers) % SAVE_EVERY == 0:
             _write(current(), known.library)
 
-    if known.is_new:
-        known.library.check_writable()
+    if not known.is_new:
+        return known.index, Report(0)
+    known.library.check_writable()
     report = do(known.todo, describing(describer, run.model_copy(update=FIRST_FRAME), keep), ended)
     index = current()
-    if known.is_new:
-        _write(index, known.library)
+    _write(index, known.library)
     return index, report
 
 

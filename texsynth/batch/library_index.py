@@ -139,13 +139,13 @@ def read_index(path: Path, origin: Origin) -> Index:
 
 def check_replaceable(path: Path) -> None:
     """InputError when `path` is a folder, or a sound file of another kind, which no index shall replace."""
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, no index; name a file with --index")
+    _check_no_folder(path)
     with suppress(SafetensorError, KeyError, ValueError):
         _check_kind(header_of(read_bytes(path)).get("__metadata__", {}), path)
 
 
 def _parsed(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    _check_no_folder(path)
     data = read_bytes(path)
     try:
         tensors = load(data)
@@ -154,6 +154,11 @@ def _parsed(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise InputError(f"{path} is no index of texsynth or is damaged; {CURE}") from error
     _check_kind(header, path)
     return header, tensors
+
+
+def _check_no_folder(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, no index; name a file with --index")
 
 
 def _check_kind(header: dict[str, Any], path: Path) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
-from texsynth.batch.describing import Read, both_kinds, read_small
+from texsynth.batch.describing import Read, read_small
 from texsynth.batch.executors import Stages
 from texsynth.batch.files import memory_guard
 from texsynth.batch.library import Library
@@ -19,7 +19,7 @@ from texsynth.batch.plan import Input, Job
 from texsynth.batch.run import Written
 from texsynth.errors import InputError
 from texsynth.images import file_sha256
-from texsynth.pipelines.describing import Describer, describe
+from texsynth.pipelines.describing import TURNS, Describer, any_turn, describe
 from texsynth.pipelines.searching import nearest
 from texsynth.settings import RunSettings
 
@@ -72,15 +72,15 @@ class Catalogue:
             return (item.piped is None and os.path.samefile(path, item.path)) or file_sha256(path) == digest
         return False
 
-    def matches(self, item: Input, both: Tensor, copies: list[int], wish: Wish) -> list[Match]:
+    def matches(self, item: Input, query: Tensor, copies: list[int], wish: Wish) -> list[Match]:
         """The pictures most like `item`, best first.
 
-        both: (2, size), its two kinds of descriptors. copies: its rows. Raises InputError when there is no
-        other picture.
+        query: (size,), its descriptor of the kind that is wished. copies: its rows. Raises InputError when
+        there is no other picture.
         """
         entries = self.index.entries
         found = nearest(
-            both[int(wish.any_turn)],
+            query,
             self.index.of(any_turn=wish.any_turn),
             wish.count,
             without=() if wish.itself else copies,
@@ -102,18 +102,21 @@ def looking(
 ) -> Stages[Job]:
     """How queries are answered. keep: gets the matches of every one, at least one."""
 
+    def described(read: Read, turns: Sequence[int]) -> Tensor:
+        return describe(read.image, describer(), mask=read.mask, turns=turns)
+
     def load(job: Job) -> tuple[list[int], Read | Tensor]:
         copies = catalogue.copies(job.picture)
         # The library knows the first frame of animated pictures.
         if copies and not run.frame:
-            return copies, catalogue.index.descriptors[copies[0]]
+            return copies, catalogue.index.of(any_turn=wish.any_turn)[copies[0]]
         return copies, read_small(job.picture, run)
 
     def make(job: Job, loaded: tuple[list[int], Read | Tensor], _: object) -> list[Match]:
         copies, found = loaded
         if isinstance(found, Read):
             with memory_guard(job.picture, "use a smaller picture"):
-                found = both_kinds(describe(found.image, describer(), mask=found.mask))
+                found = any_turn(described(found, TURNS)) if wish.any_turn else described(found, (0,))[0]
         return catalogue.matches(job.picture, found, copies, wish)
 
     def write(job: Job, matches: list[Match]) -> Written:

@@ -102,6 +102,13 @@ class Look(Job):
 
     output: Path = PIPE
 
+    role: ClassVar[str] = "path"
+
+
+@dataclass(frozen=True)
+class Query(Look):
+    """A picture that others are compared with."""
+
     role: ClassVar[str] = "query"
 
 

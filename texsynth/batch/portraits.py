@@ -92,7 +92,7 @@ def portraits(
     def make(job: Look, picture: Picture, _: object) -> Portrait:
         with memory_guard(job.picture, "use a smaller picture"):
             image, mask = to_image(picture), to_weight(picture)
-            described = describe(image, describer(), mask=mask)[0]
+            described = describe(image, describer(), mask=mask, turns=(0,))[0]
             return Portrait(picture.width, picture.height, appearance(image, mask), described)
 
     def write(job: Look, made: Portrait) -> Written:

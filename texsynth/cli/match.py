@@ -90,7 +90,7 @@ def match(
     """
     from texsynth.batch.check import check_headers, check_outputs
     from texsynth.batch.library import open_library
-    from texsynth.batch.plan import Look, find_inputs
+    from texsynth.batch.plan import Query, find_inputs
     from texsynth.batch.run import run as run_jobs
     from texsynth.images import output_format
 
@@ -106,7 +106,7 @@ def match(
             raise UsageError(f"a sheet shows at most {MOST_ROWS} queries, not {len(inputs)}; leave it out")
         check_outputs([], inputs, force=force, also=[sheet])
     screen = Screen(quiet, verbose, as_json)
-    good, failed = check_headers([Look(item) for item in inputs], [], run)
+    good, failed = check_headers([Query(item) for item in inputs], [], run)
     found: dict[Job, list[Match]] = {}
 
     def ended(outcome: Outcome) -> None:

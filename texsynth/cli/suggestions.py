@@ -127,6 +127,15 @@ def _jobs(
 
 
 def _style_names(keys: Sequence[str]) -> list[str]:
-    """What results call the styles of one content: the stem, and where two have it, the whole path."""
-    stems = Counter(PurePath(key).stem for key in keys)
-    return [stem if stems[stem := PurePath(key).stem] == 1 else key.replace("/", "-") for key in keys]
+    """What results call the styles of one content: the stem, and more of the path for those that share it."""
+    paths = [PurePath(key) for key in keys]
+    choices = [
+        [path.stem for path in paths],
+        ["-".join(path.with_suffix("").parts) for path in paths],
+        ["-".join(path.parts).replace(".", "-") for path in paths],
+    ]
+    shared = [Counter(names) for names in choices]
+    return [
+        next((name for name, many in zip(names, shared, strict=True) if many[name] == 1), names[-1])
+        for names in zip(*choices, strict=True)
+    ]

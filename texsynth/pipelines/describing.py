@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,10 @@ LONGEST = 512
 
 TILE = 512
 """Pixels of a tile; larger pictures are described tile by tile, with the same result."""
+
+
+TURNS = (0, 1, 2, 3)
+"""Quarters that a picture may be turned by."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +63,27 @@ def describe(
     mask: Tensor | None = None,
     longest: int | None = LONGEST,
     tile: int | None = TILE,
+    turns: Sequence[int] = TURNS,
 ) -> Tensor:
     """Descriptors of a picture and of its turns by 90, 180 and 270 degrees, of unit length.
 
     image: (1, 3, H, W) sRGB in [0, 1]; mask: (1, 1, H, W), the share with which each pixel counts.
     longest: reduce longer sides to this; tile: side of the tiles of pictures that are larger, in pixels; None
-    for no limit. Returns (4, size) float32 on the CPU, the picture's own first.
-    Raises InputError for a picture of which nothing counts.
+    for no limit. turns: those that are wanted, in quarters.
+    Returns (4, size) float32 on the CPU, the picture's own first, or as many as there are `turns`. Raises
+    InputError for a picture of which nothing counts.
     """
     image, mask = reduced(image, mask, longest)
     if mask is not None and float(mask.amax()) <= 0:
         raise InputError("nothing of the picture is opaque, so it cannot be described")
     turned = [
         _described(
-            image.rot90(turns, (2, 3)), None if mask is None else mask.rot90(turns, (2, 3)), describer, tile
+            image.rot90(quarters, (2, 3)),
+            None if mask is None else mask.rot90(quarters, (2, 3)),
+            describer,
+            tile,
         )
-        for turns in range(4)
+        for quarters in turns
     ]
     return torch.cat(turned).float().cpu()
 
