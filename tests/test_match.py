@@ -23,6 +23,7 @@ from torch import Tensor
 from texsynth.batch import describing, indexing
 from texsynth.batch.library import INDEX_NAME
 from texsynth.batch.library_index import Index, write_index
+from texsynth.errors import ModelError
 from texsynth.images import Picture, read, write
 from texsynth.models.weight_header import header_of
 from texsynth.pipelines.describing import describe
@@ -428,6 +429,22 @@ def test_a_library_that_cannot_be_written(place: Path, monkeypatch: pytest.Monke
         "texsynth: the folder lib is not writable; name another place for the index with --index FILE\n"
     )
     assert match("dots.png", "lib", "--index", "i.safetensors").exit_code == 0
+
+
+def test_without_networks_nothing_is_begun(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> None:
+        raise ModelError("the encoder is another one")
+
+    monkeypatch.setattr("texsynth.pipelines.describing.load_describer", missing)
+    before = INDEX.read_bytes()
+    save(texture("dots", 50), place / "lib" / "more.png")
+    result = match("dots.png", "lib")
+    assert (result.exit_code, result.stdout) == (6, "")
+    assert result.stderr == "texsynth: the encoder is another one\n"
+    assert INDEX.read_bytes() == before
+    # What the index knows needs none.
+    (place / "lib" / "more.png").unlink()
+    assert lines("lib/dots/0.png", "lib", "-k", 1)
 
 
 def test_saving_now_and_then(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,7 @@ def brought_up_to_date(
 ) -> tuple[Index, Report]:
     """Describe what is to do and write the index, on Ctrl-C with what there is by then.
 
-    describer: called when there is something to describe. do: does the jobs. Raises OutputError.
+    describer: called when there is something to describe. do: does the jobs. Raises OutputError, ModelError.
     """
     fresh: list[tuple[Entry, Tensor]] = []
     unreadable = list(known.unreadable)
@@ -145,6 +145,9 @@ def brought_up_to_date(
     if not known.is_new:
         return known.index, Report(0)
     known.library.check_writable()
+    if known.todo:
+        # Without networks every picture would fail for a reason that is not its own.
+        describer()
     report = do(known.todo, describing(describer, run.model_copy(update=FIRST_FRAME), keep), ended)
     index = current()
     _write(index, known.library)
