@@ -63,7 +63,8 @@ LIGHT = [
     "stylize a.png b.png", "expand --help", "tile --help", "expand a.png --size 3",
     "expand a.png --method magic", "expand a.png", "tile a.png -p fast", "replay a.png",
     "batch --help", "batch a.yaml", "batch a.yaml --shard 3/2", "bench --help", "bench --stage fitt",
-    "bench --size 3", "bench --model x",
+    "bench --size 3", "bench --model x", "match --help", "match a.png", "match a.png gone", "match a.png .",
+    "describe --help", "describe a.png", "stylize a.png --suggest gone", "stylize a b --suggestions 3",
 ]  # fmt: skip
 
 

@@ -83,7 +83,7 @@ def test_turning_a_picture_permutes_its_descriptors() -> None:
     torch.testing.assert_close(turned, straight.roll(-1, 0), rtol=0, atol=1e-6)
     torch.testing.assert_close(any_turn(turned), any_turn(straight), rtol=0, atol=1e-6)
     assert float((straight[0] - straight[1]).abs().max()) > 1e-4
-    torch.testing.assert_close(describe(image, mine, turns=1), straight[:1])
+    torch.testing.assert_close(describe(image, mine, turns=(0,)), straight[:1])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 37), (7, 5), (33, 65)])
@@ -94,10 +94,10 @@ def test_pictures_of_any_size_have_descriptors_of_unit_length(size: tuple[int, i
 
 def test_large_pictures_are_reduced_first() -> None:
     mine, image = describer(), waves(60, 120)
-    assert torch.equal(describe(image, mine, longest=40), describe(describing._reduced(image, 40), mine))
-    assert describing._reduced(image, 40).shape[2:] == (20, 40)
-    assert describing._reduced(image, 120) is image
-    assert describing._reduced(image, None) is image
+    assert torch.equal(describe(image, mine, longest=40), describe(describing.reduced(image, None, 40)[0], mine))
+    assert describing.reduced(image, None, 40)[0].shape[2:] == (20, 40)
+    assert describing.reduced(image, None, 120)[0] is image
+    assert describing.reduced(image, None, None)[0] is image
 
 
 def test_nothing_opaque_cannot_be_described() -> None:

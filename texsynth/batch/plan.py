@@ -96,6 +96,22 @@ class StyledJob(Job):
         return {"style": str(self.style.path), "preset": self.preset}
 
 
+@dataclass(frozen=True)
+class Look(Job):
+    """A picture that is looked at, and nothing is made of it."""
+
+    output: Path = PIPE
+
+    role: ClassVar[str] = "path"
+
+
+@dataclass(frozen=True)
+class Query(Look):
+    """A picture that others are compared with."""
+
+    role: ClassVar[str] = "query"
+
+
 def file_seed(seed: int, key: str) -> int:
     """The seed of one picture: the same alone or in a batch, on any machine."""
     digest = hashlib.sha256(f"{seed}\0{key}".encode(errors="surrogateescape")).digest()

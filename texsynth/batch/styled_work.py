@@ -30,8 +30,11 @@ class Styler:
         self._sources: dict[Input, Source] = {}
         """Of styles; contents come and go, a style serves many jobs in turn."""
 
-    def stages(self, *, force: bool, resume: bool) -> Stages[StyledJob]:
-        """How jobs are done. resume: leave outputs that are made. force: replace what is not."""
+    def stages(self, *, force: bool, resume: bool, suffix: str = ".png") -> Stages[StyledJob]:
+        """How jobs are done.
+
+        resume: leave outputs that are made. force: replace what is not. suffix: format of standard output.
+        """
 
         def load(job: StyledJob) -> Content | None:
             if resume and not unfinished([(job.output, self._record(job))], force=force):
@@ -42,7 +45,7 @@ class Styler:
             return stylize_content(job, content, self._fitted(job), on_step)
 
         def write(_: StyledJob, made: Made) -> Written | None:
-            return written_once(made, quality=self.run.quality, force=force, resume=resume)
+            return written_once(made, quality=self.run.quality, force=force, resume=resume, suffix=suffix)
 
         return Stages(load, make, write)
 

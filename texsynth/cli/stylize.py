@@ -20,6 +20,7 @@ from texsynth.cli.jobs import (
     other_weights,
     piped,
 )
+from texsynth.cli.library import IndexFile
 from texsynth.cli.show import Screen
 from texsynth.cli.values import given, look_settings, run_settings
 from texsynth.errors import UsageError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from texsynth.settings import RunSettings, StylizeSettings
 
 Look = options.LOOK
+Suggestions = "Suggestions"
 
 
 def stylize(
@@ -36,7 +38,8 @@ def stylize(
         list[str],
         typer.Argument(
             metavar="CONTENT... STYLE",
-            help="Pictures, folders or quoted patterns, then one style picture; - is standard input.",
+            help="Pictures, folders or quoted patterns, then one style picture, unless --suggest finds some; "
+            "- is standard input.",
         ),
     ],
     output: options.Output = None,
@@ -64,6 +67,20 @@ def stylize(
         float | None,
         typer.Option(help="Resize the style first: above 1 for larger strokes.", rich_help_panel=Look),
     ] = None,
+    suggest: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIBRARY",
+            help="Take the styles from this folder of pictures: those that look most like each content. All "
+            "arguments are contents then.",
+            rich_help_panel=Suggestions,
+        ),
+    ] = None,
+    suggestions: Annotated[
+        int | None,
+        typer.Option(min=1, help="Styles for each content. Default: 3.", rich_help_panel=Suggestions),
+    ] = None,
+    index: IndexFile = None,
     model: options.Model = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
@@ -109,6 +126,16 @@ def stylize(
     )  # fmt: skip
     target = Target(output, suffix.lower().lstrip("."), force, resume, report)
     screen = Screen(quiet, verbose, as_json, results=output != "-")
+    if suggest is not None:
+        from texsynth.cli.suggestions import suggested_plan
+
+        suggested = suggested_plan(
+            pictures, suggest, suggestions or 3, index, settings, run, target, screen,
+            recursive=recursive, preset=preset,
+        )  # fmt: skip
+        raise typer.Exit(carry_out(suggested, target, run, screen, dry_run=dry_run))
+    if suggestions is not None or index is not None:
+        raise UsageError("--suggestions and --index need --suggest LIBRARY; add it or leave them out")
     jobs, chosen = _planned(pictures, target, recursive=recursive)
     plan = stylize_plan(jobs, chosen, settings, run, target)
     raise typer.Exit(carry_out(plan, target, run, screen, dry_run=dry_run))

@@ -3,7 +3,7 @@
 from texsynth.images.decode import Header, file_sha256, probe, read, read_bytes, read_rgb8, verify
 from texsynth.images.encode import embedded_settings, encode, sidecar, write
 from texsynth.images.picture import OUTPUT_SUFFIXES, SUFFIXES, Picture, output_format
-from texsynth.images.sheet import contact_sheet, thumbnails
+from texsynth.images.sheet import captioned, contact_sheet, thumbnails
 from texsynth.images.store import placed, store
 from texsynth.images.strip_writer import StripWriter
 from texsynth.images.strips import Strips, open_strips
@@ -16,6 +16,7 @@ __all__ = [
     "Picture",
     "StripWriter",
     "Strips",
+    "captioned",
     "contact_sheet",
     "embedded_settings",
     "encode",

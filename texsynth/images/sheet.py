@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from texsynth.images.picture import Picture, Pixels
 from texsynth.images.thumbnail import reduced
@@ -12,6 +13,9 @@ from texsynth.images.thumbnail import reduced
 CELL_PX = 320
 GAP_PX = 12
 PAPER = 236
+INK = 40
+LETTER_PX = 14
+CAPTION_PX = 22
 
 
 def thumbnails(pictures: Sequence[Picture]) -> list[Pixels]:
@@ -37,3 +41,23 @@ def contact_sheet(rows: Sequence[Sequence[Pixels]]) -> Picture:
             left += cell.shape[1] + GAP_PX
         top += max(cell.shape[0] for cell in cells) + GAP_PX
     return Picture(sheet)
+
+
+def captioned(picture: Picture, text: str) -> Pixels:
+    """`picture` over white, never enlarged, in the middle of a cell with a line of `text` below it.
+
+    Text that is too long is cut. Returns (H, CELL_PX, 3) uint8.
+    """
+    small = thumbnails([picture])[0]
+    height, width = small.shape[:2]
+    cell = np.full((height + CAPTION_PX, CELL_PX, 3), PAPER, np.uint8)
+    left = (CELL_PX - width) // 2
+    cell[:height, left : left + width] = small
+    strip = Image.fromarray(cell[height:])
+    font = ImageFont.load_default(LETTER_PX)
+    shown = text
+    while font.getlength(shown) > CELL_PX and len(shown) > 1:
+        shown = f"{shown[:-2]}…"
+    ImageDraw.Draw(strip).text((0, 2), shown, fill=(INK, INK, INK), font=font)
+    cell[height:] = np.asarray(strip)
+    return cell

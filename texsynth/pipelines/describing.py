@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from texsynth.models.descriptor import Descriptor, load_descriptor
 from texsynth.models.registry import Model, load_model
 from texsynth.ops.resample import resize
 from texsynth.pipelines.rasters import TensorRaster
+from texsynth.pipelines.regions import fitted
 from texsynth.pipelines.tiling import cut, encoder_reach
 
 LONGEST = 512
@@ -20,6 +22,10 @@ LONGEST = 512
 
 TILE = 512
 """Pixels of a tile; larger pictures are described tile by tile, with the same result."""
+
+
+TURNS = (0, 1, 2, 3)
+"""Quarters that a picture may be turned by."""
 
 
 @dataclass(frozen=True)
@@ -56,23 +62,43 @@ def describe(
     *,
     mask: Tensor | None = None,
     longest: int | None = LONGEST,
-    turns: int = 4,
+    tile: int | None = TILE,
+    turns: Sequence[int] = TURNS,
 ) -> Tensor:
     """Descriptors of a picture and of its turns by 90, 180 and 270 degrees, of unit length.
 
     image: (1, 3, H, W) sRGB in [0, 1]; mask: (1, 1, H, W), the share with which each pixel counts.
-    longest: reduce longer sides to this. turns: 1 for the picture as it is, 4 for all.
-    Returns (turns, size) float32 on the CPU, the picture's own first.
-    Raises InputError for a picture of which nothing counts.
+    longest: reduce longer sides to this; tile: side of the tiles of pictures that are larger, in pixels; None
+    for no limit. turns: those that are wanted, in quarters.
+    Returns (4, size) float32 on the CPU, the picture's own first, or as many as there are `turns`. Raises
+    InputError for a picture of which nothing counts.
     """
-    image, mask = _reduced(image, longest), None if mask is None else _reduced(mask, longest)
+    image, mask = reduced(image, mask, longest)
     if mask is not None and float(mask.amax()) <= 0:
         raise InputError("nothing of the picture is opaque, so it cannot be described")
     turned = [
-        _described(image.rot90(turn, (2, 3)), None if mask is None else mask.rot90(turn, (2, 3)), describer)
-        for turn in range(turns)
+        _described(
+            image.rot90(quarters, (2, 3)),
+            None if mask is None else mask.rot90(quarters, (2, 3)),
+            describer,
+            tile,
+        )
+        for quarters in turns
     ]
     return torch.cat(turned).float().cpu()
+
+
+def reduced(
+    image: Tensor, mask: Tensor | None, longest: int | None = LONGEST
+) -> tuple[Tensor, Tensor | None]:
+    """What `describe` makes of its arguments first; doing it twice changes nothing."""
+    height, width = image.shape[2:]
+    if longest is None or max(height, width) <= longest:
+        return image, mask
+    scale = longest / max(height, width)
+    height, width = max(1, round(height * scale)), max(1, round(width * scale))
+    small = None if mask is None else fitted(mask, height, width, smooth=True)
+    return resize(image, height, width), small
 
 
 def any_turn(descriptors: Tensor) -> Tensor:
@@ -83,11 +109,11 @@ def any_turn(descriptors: Tensor) -> Tensor:
     return F.normalize(descriptors.mean(-2), dim=-1)
 
 
-def _described(image: Tensor, mask: Tensor | None, describer: Describer) -> Tensor:
+def _described(image: Tensor, mask: Tensor | None, describer: Describer, tile_px: int | None) -> Tensor:
     model, head = describer.model, describer.descriptor.head
     deepest = head.levels[-1]
     size = (image.shape[2], image.shape[3])
-    side = TILE if max(size) > TILE else None
+    side = tile_px if tile_px is not None and max(size) > tile_px else None
     total: list[Tensor] | None = None
     for tile in cut(size, deepest, side, encoder_reach(model.encoder, deepest)):
         x = tile.of(TensorRaster(image)).to(model.device, model.dtype)
@@ -101,11 +127,3 @@ def _described(image: Tensor, mask: Tensor | None, describer: Describer) -> Tens
         total = codes if total is None else [a + b for a, b in zip(total, codes, strict=True)]
     assert total is not None
     return head.descriptor(total)
-
-
-def _reduced(image: Tensor, longest: int | None) -> Tensor:
-    height, width = image.shape[2:]
-    if longest is None or max(height, width) <= longest:
-        return image
-    scale = longest / max(height, width)
-    return resize(image, max(1, round(height * scale)), max(1, round(width * scale)))

@@ -123,7 +123,7 @@ def _read(item: Input, run: RunSettings) -> Tensor:
 def _vectors(crop: Tensor, condition: Condition, describer: Describer) -> dict[str, Tensor]:
     """The descriptor and every baseline of a crop; of its four turns, if the condition turns crops."""
     model, turns = describer.model, 4 if condition.turned else 1
-    found = {DESCRIPTOR: any_turn(describe(crop, describer, turns=turns))}
+    found = {DESCRIPTOR: any_turn(describe(crop, describer, turns=range(turns)))}
     seen = []
     for turn in range(turns):
         x = crop.rot90(turn, (2, 3)).to(model.device, model.dtype)

@@ -1,0 +1,96 @@
+"""A folder of textures or styles to search, and what of it has changed since it was indexed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from texsynth.batch.check import check_folder
+from texsynth.errors import InputError, OutputError, UsageError
+from texsynth.images import SUFFIXES
+
+INDEX_NAME = ".texsynth-index.safetensors"
+INDEX_SUFFIX = ".safetensors"
+ELSEWHERE = "name another place for the index with --index FILE"
+
+
+class Found(NamedTuple):
+    """A picture file. key: its path relative to the library."""
+
+    key: str
+    bytes: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True)
+class Library:
+    """The picture files below a folder, and the file for their descriptors."""
+
+    folder: Path
+    index: Path
+    files: tuple[Found, ...]
+    """At least one, sorted by key."""
+    elsewhere: bool
+    """Whether the place of the index was named, so that it might be that of another library."""
+    closed: tuple[str, ...]
+    """What is to be said of folders that cannot be searched."""
+
+    def path(self, key: str) -> Path:
+        """Of the file with this key."""
+        return self.folder / key
+
+    def check_writable(self) -> None:
+        """OutputError when the index cannot be written."""
+        try:
+            check_folder(self.index.parent)
+        except OutputError as error:
+            raise OutputError(f"{error}; {ELSEWHERE}") from None
+
+
+def open_library(folder: str, index: str | None) -> Library:
+    """List the pictures below `folder`, also in folders inside it. index: its file, None for the usual one.
+
+    Links to folders are not followed. Raises UsageError for what is no folder and for an index without the
+    right suffix, InputError when there are no pictures.
+    """
+    path = Path(folder)
+    if index is not None and Path(index).suffix.lower() != INDEX_SUFFIX:
+        raise UsageError(f"--index {index!r} needs a name that ends with {INDEX_SUFFIX}")
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"the library {path} is a file; give the folder with the pictures as last argument")
+    if not path.is_dir():
+        raise InputError(f"the library {path} does not exist; give the folder with the pictures")
+    closed: list[str] = []
+    files = tuple(sorted(_files(path, closed)))
+    if not files:
+        raise InputError(closed[0] if closed else f"there are no pictures in the library {path}")
+    place = path / INDEX_NAME if index is None else Path(index)
+    return Library(path, place, files, index is not None, tuple(closed))
+
+
+def _files(folder: Path, closed: list[str]) -> Iterator[Found]:
+    def refuse(error: OSError) -> None:
+        closed.append(f"the folder {error.filename} cannot be read: {(error.strerror or '').lower()}")
+
+    for root, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = Path(root).relative_to(folder).as_posix()
+        prefix = "" if below == "." else f"{below}/"
+        for name in names:
+            if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith("."):
+                status = _status(os.path.join(root, name))
+                if status:
+                    yield Found(prefix + name, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _status(path: str) -> os.stat_result | None:
+    """Of the file, or of the link when it leads nowhere; reading it then says what is wrong."""
+    for look in (os.stat, os.lstat):
+        with suppress(OSError):
+            return look(path)
+    return None  # removed a moment ago

@@ -1,0 +1,182 @@
+"""The index of a library: descriptors of its pictures, and which state of which file each is of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+import texsynth
+from texsynth.batch.files import make_folder
+from texsynth.errors import InputError
+from texsynth.images import read_bytes, store
+from texsynth.models.descriptor import Descriptor
+from texsynth.models.weight_header import header_of, in_order
+from texsynth.pipelines.describing import LONGEST
+
+FAMILY = "texsynth-index-"
+FORMAT = f"{FAMILY}1"
+CURE = "make it again with `texsynth match --rebuild`"
+
+
+class Entry(NamedTuple):
+    """A file that was described. key: its path relative to the library."""
+
+    key: str
+    bytes: int
+    mtime_ns: int
+
+
+class Unreadable(NamedTuple):
+    """A file that could not be. ctime_ns: changes with permissions too, which may be the reason."""
+
+    key: str
+    bytes: int
+    ctime_ns: int
+    reason: str
+
+
+class Origin(NamedTuple):
+    """What made the descriptors; those of two origins cannot be compared."""
+
+    descriptor_sha256: str
+    model: str
+    model_sha256: str
+    longest: int
+
+    @classmethod
+    def of(cls, descriptor: Descriptor) -> Origin:
+        """That of `descriptor` today."""
+        return cls(descriptor.sha256, descriptor.model, descriptor.model_sha256, LONGEST)
+
+
+@dataclass(frozen=True)
+class Index:
+    """What is known of a library."""
+
+    origin: Origin
+    entries: tuple[Entry, ...] = ()
+    descriptors: Tensor = field(default_factory=lambda: torch.empty(0, 2, 0, dtype=torch.float16))
+    """(n, 2, size) float16, a row for each entry: of the picture as it is, and whichever way it is turned."""
+    unreadable: tuple[Unreadable, ...] = ()
+    max_pixels: int = 0
+    """Limit that the unreadable ones were held against."""
+
+    def of(self, *, any_turn: bool) -> Tensor:
+        """(n, size), one of the two kinds of descriptors."""
+        return self.descriptors[:, int(any_turn)]
+
+    def updated(
+        self,
+        rows: Sequence[int],
+        more: Sequence[tuple[Entry, Tensor]],
+        unreadable: Sequence[Unreadable],
+        max_pixels: int,
+    ) -> Index:
+        """These `rows` of it and `more` (2, size) descriptors, in the order of the keys."""
+        entries = [*(self.entries[row] for row in rows), *(entry for entry, _ in more)]
+        parts = [self.descriptors[list(rows)]] if rows else []
+        parts += [torch.stack([found for _, found in more]).half()] if more else []
+        order = sorted(range(len(entries)), key=lambda number: entries[number].key)
+        return Index(
+            self.origin,
+            tuple(entries[number] for number in order),
+            torch.cat(parts)[order] if parts else self.descriptors[:0],
+            tuple(sorted(unreadable)),
+            max_pixels,
+        )
+
+
+def write_index(index: Index, path: Path) -> None:
+    """Write it, whole or not at all, in place of an older one. Raises OutputError."""
+    header = {
+        "format": FORMAT,
+        "texsynth": texsynth.__version__,
+        **{name: str(value) for name, value in index.origin._asdict().items()},
+        # ASCII: names of files need not be text.
+        "files": json.dumps(index.entries, separators=(",", ":")),
+        "unreadable": json.dumps(index.unreadable, separators=(",", ":")),
+        "max_pixels": str(index.max_pixels),
+    }
+    make_folder(path.parent)
+    store(in_order(save({"descriptors": index.descriptors.contiguous()}, header)), path, force=True)
+
+
+def read_index(path: Path, origin: Origin) -> Index:
+    """The index in the file `path`, which must be of `origin`.
+
+    Raises InputError for what is no index, is damaged, or was made by other weights or another version.
+    """
+    header, tensors = _parsed(path)
+    if header.get("format") != FORMAT:
+        raise InputError(f"{path} was made by another version of texsynth; {CURE}")
+    try:
+        found = Origin(
+            header["descriptor_sha256"], header["model"], header["model_sha256"], int(header["longest"])
+        )
+        entries = tuple(Entry(*_typed(row, (str, int, int))) for row in json.loads(header["files"]))
+        rows = json.loads(header["unreadable"])
+        unreadable = tuple(Unreadable(*_typed(row, (str, int, int, str))) for row in rows)
+        index = Index(found, entries, tensors["descriptors"], unreadable, int(header["max_pixels"]))
+        _check(index)
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"the index {path} is damaged ({error}); {CURE}") from error
+    if found != origin:
+        raise InputError(
+            f"{path} was made with another descriptor ({found.descriptor_sha256[:8]}…, now "
+            f"{origin.descriptor_sha256[:8]}…), so its figures cannot be compared; {CURE}"
+        )
+    return index
+
+
+def check_replaceable(path: Path) -> None:
+    """InputError when `path` is a folder, or a sound file of another kind, which no index shall replace."""
+    _check_no_folder(path)
+    with suppress(SafetensorError, KeyError, ValueError):
+        _check_kind(header_of(read_bytes(path)).get("__metadata__", {}), path)
+
+
+def _parsed(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    _check_no_folder(path)
+    data = read_bytes(path)
+    try:
+        tensors = load(data)
+        header = header_of(data).get("__metadata__", {})
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{path} is no index of texsynth or is damaged; {CURE}") from error
+    _check_kind(header, path)
+    return header, tensors
+
+
+def _check_no_folder(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, no index; name a file with --index")
+
+
+def _check_kind(header: dict[str, Any], path: Path) -> None:
+    if not str(header.get("format")).startswith(FAMILY):
+        raise InputError(f"{path} is no index of texsynth; name another file with --index")
+
+
+def _typed(row: object, kinds: tuple[type, ...]) -> list[Any]:
+    if not (isinstance(row, list) and tuple(map(type, row)) == kinds):
+        raise ValueError(f"{row!r:.40} is no entry")
+    return row
+
+
+def _check(index: Index) -> None:
+    shape, dtype = tuple(index.descriptors.shape), index.descriptors.dtype
+    if dtype != torch.float16 or len(shape) != 3 or shape[:2] != (len(index.entries), 2):
+        raise ValueError(f"{len(index.entries)} files have descriptors of shape {shape} in {dtype}")
+    if not bool(index.descriptors.isfinite().all()):
+        raise ValueError("descriptors are not finite")
+    if len({entry.key for entry in index.entries}) != len(index.entries):
+        raise ValueError("a file is listed twice")
