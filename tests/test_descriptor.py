@@ -1,21 +1,18 @@
-"""The descriptor of textures: its head, its files, pictures by tiles and with masks."""
+"""The descriptor of textures: its head and its files."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from nets import WIDTHS, tiny_tensors, waves
+from nets import WIDTHS, tiny_tensors
 
-from texsynth.errors import InputError, ModelError
+from texsynth.errors import ModelError
 from texsynth.models import descriptor as module
-from texsynth.models.descriptor import Descriptor, DescriptorHead, load_descriptor
-from texsynth.models.registry import build_model
+from texsynth.models.descriptor import DescriptorHead, load_descriptor
 from texsynth.models.weights import write_weights
-from texsynth.pipelines import describing
-from texsynth.pipelines.describing import Describer, any_turn, describe, load_describer
+from texsynth.pipelines.describing import describe, load_describer
 
 LEVELS = (2, 3, 4)
 
@@ -24,10 +21,6 @@ def head() -> DescriptorHead:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         return DescriptorHead({n: WIDTHS[n - 1] for n in LEVELS}, 4, 5, 7).eval().requires_grad_(False)
-
-
-def describer() -> Describer:
-    return Describer(build_model("tiny", tiny_tensors()), Descriptor(head(), "tiny", "", "", {}))
 
 
 def save(path: Path, **header: str) -> Path:
@@ -65,46 +58,6 @@ def test_what_has_no_weight_has_no_part_in_the_codes() -> None:
         torch.testing.assert_close(whole, half, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(96, 80), (70, 131)])
-def test_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
-    mine, image = describer(), waves(*size)
-    mask = torch.ones(1, 1, *size)
-    mask[..., : size[1] // 3] = 0.25
-    whole = [describe(image, mine), describe(image, mine, mask=mask)]
-    monkeypatch.setattr(describing, "TILE", 32)
-    for tiled, expected in zip([describe(image, mine), describe(image, mine, mask=mask)], whole, strict=True):
-        torch.testing.assert_close(tiled, expected, rtol=0, atol=2e-6)
-    assert float((whole[0] - whole[1]).abs().max()) > 1e-5
-
-
-def test_turning_a_picture_permutes_its_descriptors() -> None:
-    mine, image = describer(), waves(48, 64)
-    straight, turned = describe(image, mine), describe(image.rot90(1, (2, 3)), mine)
-    torch.testing.assert_close(turned, straight.roll(-1, 0), rtol=0, atol=1e-6)
-    torch.testing.assert_close(any_turn(turned), any_turn(straight), rtol=0, atol=1e-6)
-    assert float((straight[0] - straight[1]).abs().max()) > 1e-4
-    torch.testing.assert_close(describe(image, mine, turns=(0,)), straight[:1])
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 37), (7, 5), (33, 65)])
-def test_pictures_of_any_size_have_descriptors_of_unit_length(size: tuple[int, int]) -> None:
-    found = describe(torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)), describer())
-    torch.testing.assert_close(found.norm(dim=1), torch.ones(4))
-
-
-def test_large_pictures_are_reduced_first() -> None:
-    mine, image = describer(), waves(60, 120)
-    assert torch.equal(describe(image, mine, longest=40), describe(describing.reduced(image, None, 40)[0], mine))
-    assert describing.reduced(image, None, 40)[0].shape[2:] == (20, 40)
-    assert describing.reduced(image, None, 120)[0] is image
-    assert describing.reduced(image, None, None)[0] is image
-
-
-def test_nothing_opaque_cannot_be_described() -> None:
-    with pytest.raises(InputError, match="opaque"):
-        describe(waves(32, 32), describer(), mask=torch.zeros(1, 1, 32, 32))
-
-
 def test_files(tmp_path: Path) -> None:
     found = load_descriptor(save(tmp_path / "a.safetensors", model="lite", model_sha256="00"))
     assert found.model == "lite"
@@ -130,7 +83,6 @@ def test_the_embedded_descriptor_is_checked(tmp_path: Path, monkeypatch: pytest.
 
 def test_the_embedded_descriptor_fits_its_encoder_and_tells_textures_apart() -> None:
     mine = load_describer()
-    assert replace(mine.descriptor, provenance={}).model == "lite"
     stripes = (torch.arange(192) // 6 % 2).float().expand(1, 3, 192, 192)
     noise = torch.rand(1, 3, 192, 192, generator=torch.Generator().manual_seed(0))
     crops = [image[:, :, y : y + 96, y : y + 96] for image in (stripes, noise) for y in (0, 90)]

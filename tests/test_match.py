@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from cli_helpers import make_model, names
 from fault_helpers import environment
 from library_files import KINDS, make_library, match, save, texture
@@ -27,6 +28,7 @@ from texsynth.errors import ModelError
 from texsynth.images import Picture, read, write
 from texsynth.models.weight_header import header_of
 from texsynth.pipelines.describing import describe
+from texsynth.texture.upright import turned
 
 INDEX = Path("lib") / INDEX_NAME
 
@@ -98,10 +100,26 @@ def test_several_queries(place: Path) -> None:
 def test_json(place: Path) -> None:
     result = match("dots.png", "lib", "--json", "-k", 1, "--rotation-invariant")
     (found,) = map(json.loads, result.stdout.splitlines())
-    assert set(found) == {"query", "rank", "similarity", "path", "rotation_invariant"}
-    assert (found["query"], found["rank"], found["rotation_invariant"]) == ("dots.png", 1, True)
+    assert set(found) == {"query", "rank", "similarity", "path", "compared"}
+    assert (found["query"], found["rank"], found["compared"]) == ("dots.png", 1, "any-turn")
     assert Path(found["path"]).parent == Path("lib/dots")
     assert 0.5 < found["similarity"] <= 1
+
+
+def test_upright_finds_textures_at_any_angle(place: Path) -> None:
+    y, x = np.mgrid[:160, :160]
+    lines_ = np.where((x // 7 % 2)[..., None], [220, 200, 180], [60, 50, 40])
+    bricks = np.where(((y % 14 < 2) | ((x + 14 * (y // 14 % 2)) % 28 < 2))[..., None], 220, [150, 60, 40])
+    for name, pixels in (("lines", lines_), ("bricks", bricks)):
+        image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+        for degrees in (0, 27, -40):
+            part = turned(image, degrees).clamp(0, 1)[0].permute(1, 2, 0)
+            save((255 * part).byte().numpy(), place / "slanted" / f"{name}{degrees}.png")
+    found = lines("slanted/lines27.png", "slanted", "-k", 2, "--upright")
+    assert {line[2] for line in found} == {"slanted/lines0.png", "slanted/lines-40.png"}
+    straight = lines("slanted/lines27.png", "slanted", "-k", 5)
+    before = {line[2]: float(line[1]) for line in straight}
+    assert float(found[1][1]) > max(before["slanted/lines0.png"], before["slanted/lines-40.png"])
 
 
 def test_standard_input(place: Path) -> None:
@@ -164,7 +182,7 @@ def test_the_index_says_what_it_is_of(place: Path) -> None:
     assert [key for key, _, _ in files] == sorted(f"{kind}/{crop}.png" for kind in KINDS for crop in (0, 1))
     assert files[0][1:] == [os.stat("lib/checks/0.png").st_size, os.stat("lib/checks/0.png").st_mtime_ns]
     descriptors = load_file(INDEX)["descriptors"]
-    assert descriptors.shape[:2] == (8, 2)
+    assert descriptors.shape[:2] == (8, 3)
     assert float((descriptors.float().norm(dim=2) - 1).abs().max()) < 1e-3
 
 

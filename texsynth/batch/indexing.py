@@ -8,7 +8,7 @@ from itertools import count
 
 from torch import Tensor
 
-from texsynth.batch.describing import both_kinds, describing
+from texsynth.batch.describing import describing
 from texsynth.batch.executors import Stages
 from texsynth.batch.library import ELSEWHERE, Found, Library
 from texsynth.batch.library_index import (
@@ -123,9 +123,9 @@ def brought_up_to_date(
     fresh: list[tuple[Entry, Tensor]] = []
     unreadable = list(known.unreadable)
 
-    def keep(job: Pending, turned: Tensor) -> None:
+    def keep(job: Pending, descriptors: Tensor) -> None:
         found = job.found
-        fresh.append((Entry(found.key, found.bytes, found.mtime_ns), both_kinds(turned)))
+        fresh.append((Entry(found.key, found.bytes, found.mtime_ns), descriptors))
 
     def current() -> Index:
         return known.index.updated(known.rows, list(fresh), unreadable, known.max_pixels)

@@ -15,6 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 import texsynth
+from texsynth.batch.describing import KINDS, Kind
 from texsynth.batch.files import make_folder
 from texsynth.errors import InputError
 from texsynth.images import read_bytes, store
@@ -64,15 +65,15 @@ class Index:
 
     origin: Origin
     entries: tuple[Entry, ...] = ()
-    descriptors: Tensor = field(default_factory=lambda: torch.empty(0, 2, 0, dtype=torch.float16))
-    """(n, 2, size) float16, a row for each entry: of the picture as it is, and whichever way it is turned."""
+    descriptors: Tensor = field(default_factory=lambda: torch.empty(0, len(KINDS), 0, dtype=torch.float16))
+    """(n, 3, size) float16, a row for each entry, one of each of KINDS."""
     unreadable: tuple[Unreadable, ...] = ()
     max_pixels: int = 0
     """Limit that the unreadable ones were held against."""
 
-    def of(self, *, any_turn: bool) -> Tensor:
-        """(n, size), one of the two kinds of descriptors."""
-        return self.descriptors[:, int(any_turn)]
+    def of(self, kind: Kind) -> Tensor:
+        """(n, size), descriptors of one kind."""
+        return self.descriptors[:, KINDS.index(kind)]
 
     def updated(
         self,
@@ -81,7 +82,7 @@ class Index:
         unreadable: Sequence[Unreadable],
         max_pixels: int,
     ) -> Index:
-        """These `rows` of it and `more` (2, size) descriptors, in the order of the keys."""
+        """These `rows` of it and `more` (3, size) descriptors, in the order of the keys."""
         entries = [*(self.entries[row] for row in rows), *(entry for entry, _ in more)]
         parts = [self.descriptors[list(rows)]] if rows else []
         parts += [torch.stack([found for _, found in more]).half()] if more else []
@@ -174,7 +175,7 @@ def _typed(row: object, kinds: tuple[type, ...]) -> list[Any]:
 
 def _check(index: Index) -> None:
     shape, dtype = tuple(index.descriptors.shape), index.descriptors.dtype
-    if dtype != torch.float16 or len(shape) != 3 or shape[:2] != (len(index.entries), 2):
+    if dtype != torch.float16 or len(shape) != 3 or shape[:2] != (len(index.entries), len(KINDS)):
         raise ValueError(f"{len(index.entries)} files have descriptors of shape {shape} in {dtype}")
     if not bool(index.descriptors.isfinite().all()):
         raise ValueError("descriptors are not finite")

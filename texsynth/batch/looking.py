@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
-from texsynth.batch.describing import Read, read_small
+from texsynth.batch.describing import AS_IS, Kind, Read, of_kind, read_small
 from texsynth.batch.executors import Stages
 from texsynth.batch.files import memory_guard
 from texsynth.batch.library import Library
@@ -19,7 +19,7 @@ from texsynth.batch.plan import Input, Job
 from texsynth.batch.run import Written
 from texsynth.errors import InputError
 from texsynth.images import file_sha256
-from texsynth.pipelines.describing import TURNS, Describer, any_turn, describe
+from texsynth.pipelines.describing import Describer
 from texsynth.pipelines.searching import nearest
 from texsynth.settings import RunSettings
 
@@ -37,10 +37,10 @@ class Match:
 
 @dataclass(frozen=True)
 class Wish:
-    """What is looked for. any_turn: whichever way pictures are turned. itself: also the query."""
+    """What is looked for. itself: also the query."""
 
     count: int
-    any_turn: bool = False
+    kind: Kind = AS_IS
     itself: bool = False
 
 
@@ -81,7 +81,7 @@ class Catalogue:
         entries = self.index.entries
         found = nearest(
             query,
-            self.index.of(any_turn=wish.any_turn),
+            self.index.of(wish.kind),
             wish.count,
             without=() if wish.itself else copies,
         )
@@ -102,21 +102,18 @@ def looking(
 ) -> Stages[Job]:
     """How queries are answered. keep: gets the matches of every one, at least one."""
 
-    def described(read: Read, turns: Sequence[int]) -> Tensor:
-        return describe(read.image, describer(), mask=read.mask, turns=turns)
-
     def load(job: Job) -> tuple[list[int], Read | Tensor]:
         copies = catalogue.copies(job.picture)
         # The library knows the first frame of animated pictures.
         if copies and not run.frame:
-            return copies, catalogue.index.of(any_turn=wish.any_turn)[copies[0]]
+            return copies, catalogue.index.of(wish.kind)[copies[0]]
         return copies, read_small(job.picture, run)
 
     def make(job: Job, loaded: tuple[list[int], Read | Tensor], _: object) -> list[Match]:
         copies, found = loaded
         if isinstance(found, Read):
             with memory_guard(job.picture, "use a smaller picture"):
-                found = any_turn(described(found, TURNS)) if wish.any_turn else described(found, (0,))[0]
+                found = of_kind(found, describer(), wish.kind)
         return catalogue.matches(job.picture, found, copies, wish)
 
     def write(job: Job, matches: list[Match]) -> Written:

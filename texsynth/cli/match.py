@@ -16,6 +16,7 @@ from texsynth.cli.values import run_settings
 from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
+    from texsynth.batch.describing import Kind
     from texsynth.batch.looking import Match
     from texsynth.batch.plan import Input, Job
     from texsynth.batch.run import Outcome
@@ -46,6 +47,14 @@ def match(
         typer.Option(
             "--rotation-invariant",
             help="Pictures may be turned by 90, 180 or 270 degrees.",
+            rich_help_panel=Search,
+        ),
+    ] = False,
+    upright: Annotated[
+        bool,
+        typer.Option(
+            "--upright",
+            help="First turn pictures so that their lines are level and upright: any angle then matches.",
             rich_help_panel=Search,
         ),
     ] = False,
@@ -94,6 +103,7 @@ def match(
     from texsynth.batch.run import run as run_jobs
     from texsynth.images import output_format
 
+    kind: Kind = "upright" if upright else "any-turn" if rotation_invariant else "as-is"
     *queries, folder = pictures
     if not queries:
         raise UsageError(f"only {folder!r} is given; a query and the folder of a library are needed")
@@ -113,7 +123,7 @@ def match(
         job = outcome.job
         if job in found:
             for hit in found[job]:
-                _show(hit, job, screen, several=len(inputs) > 1, any_turn=rotation_invariant)
+                _show(hit, job, screen, several=len(inputs) > 1, kind=kind)
         else:
             screen.outcome(outcome)
 
@@ -121,7 +131,7 @@ def match(
         from texsynth.batch.looking import Wish, looking
 
         opened = consult(library, run, screen, rebuild=rebuild)
-        wish = Wish(count, rotation_invariant, include_self)
+        wish = Wish(count, kind, include_self)
         stages = looking(opened.catalogue, opened.describer, run, wish, found.__setitem__)
         report = worked_through(good, stages, screen, ended, failed)
     else:
@@ -134,7 +144,7 @@ def match(
     raise typer.Exit(report.exit_code)
 
 
-def _show(found: Match, job: Job, screen: Screen, *, several: bool, any_turn: bool) -> None:
+def _show(found: Match, job: Job, screen: Screen, *, several: bool, kind: Kind) -> None:
     query = str(job.picture.path)
     line = f"{found.rank}\t{found.similarity:.3f}\t{found.path}"
     screen.result(
@@ -143,7 +153,7 @@ def _show(found: Match, job: Job, screen: Screen, *, several: bool, any_turn: bo
         rank=found.rank,
         similarity=round(found.similarity, 4),
         path=str(found.path),
-        rotation_invariant=any_turn,
+        compared=kind,
     )
 
 
