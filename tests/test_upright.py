@@ -29,6 +29,14 @@ from texsynth.texture.upright import (
 pytest_plugins = ("texture_fixtures",)
 
 
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with an exemplar, and the current one."""
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "wall.png", texture())
+    return tmp_path
+
+
 def bricks(height: int, width: int, slope: float) -> NDArray[np.float64]:
     """Courses 16 pixels high that rise to the right by `slope` degrees, (H, W) in [0, 1], smooth edges."""
     step = 4

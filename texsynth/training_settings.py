@@ -97,13 +97,13 @@ class DecoderSettings(Settings):
 class DescriptorSettings(Settings):
     """How `texsynth train descriptor` trains."""
 
-    steps: Count = 1000
+    steps: Count = 800
     """Length of the training."""
     batch: Annotated[int, Field(ge=2)] = 64
     """Textures per step, of each of which two crops are to find each other."""
     crop_px: Annotated[int, Field(ge=32, le=1024)] = 128
     """Side of the crops."""
-    levels: Annotated[tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1)] = (2, 3, 4, 5)
+    levels: Annotated[tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1)] = (1, 2, 3, 4, 5)
     """Levels of features that are encoded."""
     codewords: Count = 16
     """Codewords of each level, K."""
@@ -113,7 +113,7 @@ class DescriptorSettings(Settings):
     """Numbers of a descriptor."""
     positions: Count = 256
     """Feature vectors of each level that a step takes from a crop."""
-    alike: Fraction = 0.5
+    alike: Fraction = 0.7
     """Share of pairs whose crops have the same size and light; in the others both change."""
     scale: Annotated[float, Field(ge=0, le=2)] = 0.6
     """Largest change of size, in octaves."""
@@ -123,7 +123,7 @@ class DescriptorSettings(Settings):
     """Largest change of a single colour channel."""
     turn: bool = False
     """Turn crops by random multiples of 90 degrees, each on its own."""
-    temperature: Annotated[float, Field(gt=0)] = 0.1
+    temperature: Annotated[float, Field(gt=0)] = 0.07
     """Of the softmax over similarities; small looks at the nearest wrong textures alone."""
     rate: Rate = 2e-3
     """Learning rate of Adam."""
