@@ -20,11 +20,11 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from nets import waves
-from texsynth.pipelines.appearance import appearance
 
-from texsynth.device import pick_device, pick_dtype
+from texsynth.device import pick_device
 from texsynth.models.encoding import encode
-from texsynth.pipelines.describing import describe, load_describer
+from texsynth.pipelines.appearance import appearance
+from texsynth.pipelines.describing import TURNS, describe, load_describer
 from texsynth.reference import encoding as reference
 
 SIZE = (12544, 32, 128)
@@ -57,16 +57,22 @@ def test_encoding_time(benchmark: BenchmarkFixture, name: str) -> None:
 
 
 PEAK = """
-import resource, sys
+import sys
+from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 import test_descriptor_bench as bench
+
+def memory(line):
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(line + ":")[1].split()[0]) / 1024
+
 layer = bench.LAYERS[sys.argv[1]]
 bench.both_ways(layer, bench.problem(64))
 tensors = bench.problem()
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-before = peak()
+Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+before = memory("VmRSS")
 bench.both_ways(layer, tensors)
-print(peak() - before)
+print(memory("VmHWM") - before)
 """
 
 
@@ -83,15 +89,14 @@ def test_encoding_memory(benchmark: BenchmarkFixture, name: str) -> None:
 
 
 @pytest.mark.benchmark(group="describe 512 x 512, after start-up")
-@pytest.mark.parametrize("part", ["descriptor", "appearance", "both"])
+@pytest.mark.parametrize("part", ["descriptor", "appearance", "both", "descriptors of four turns"])
 def test_describe(benchmark: BenchmarkFixture, part: str) -> None:
-    device = pick_device()
-    describer, image = load_describer(device, pick_dtype("auto", device)), waves(512, 512)
+    describer, image = load_describer(pick_device()), waves(512, 512)
 
     def work() -> None:
         if part != "appearance":
-            describe(image, describer)
-        if part != "descriptor":
+            describe(image, describer, turns=TURNS if "turns" in part else (0,))
+        if part in ("appearance", "both"):
             appearance(image)
 
     benchmark.pedantic(work, rounds=5, warmup_rounds=1)

@@ -32,19 +32,22 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-TILE = 1024
+TILE = 2048
 """Descriptors at a time: what a step makes of them then stays in the processor's cache."""
 
 
-def assign(x: Tensor, codewords: Tensor, smoothing: Tensor) -> tuple[Tensor, Tensor]:
+def assign(
+    x: Tensor, codewords: Tensor, smoothing: Tensor, products: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Soft assignment in the stable form of equation 6, whose largest exponent is 0.
 
-    x: (..., N, D); codewords: (K, D); smoothing: (K,), of any sign. Returns the assignment and the squared
-    distances, both (..., N, K); rows of the first sum to 1. Distances lose digits far from the origin, so
-    callers move it to the codewords.
+    x: (..., N, D); codewords: (K, D); smoothing: (K,), of any sign; products: x C^T where it is known.
+    Returns the assignment and the squared distances, both (..., N, K); rows of the first sum to 1. Distances
+    lose digits far from the origin, so callers move it to the codewords.
     """
-    squared = x.square().sum(-1, keepdim=True) - 2 * x @ codewords.T + codewords.square().sum(1)
-    distance = squared.clamp_min(0)
+    products = x @ codewords.T if products is None else products
+    squared = torch.add(x.square().sum(-1, keepdim=True) + codewords.square().sum(1), products, alpha=-2)
+    distance = squared.clamp_min_(0)
     return torch.softmax(-smoothing * distance, -1), distance
 
 
@@ -106,17 +109,21 @@ def _gradients(
     grad_x = torch.empty_like(x)
     grad_codewords, grad_smoothing = torch.zeros_like(codewords), torch.zeros_like(smoothing)
     offset = (grad * moved).sum(-1)[:, None]
+    # Products with the gradient and with the codewords are one product each, which fills processors better.
+    both = torch.cat([grad, moved.expand_as(grad)], 1)
     for part in _tiles(x):
         tile = x[:, part].to(codewords) - origin
-        soft, distance = assign(tile, moved, smoothing)
-        along = tile @ grad.mT - offset
-        along -= (soft * along).sum(-1, keepdim=True)
+        along, products = (tile @ both.mT).chunk(2, -1)
+        soft, distance = assign(tile, moved, smoothing, products)
+        along = along - offset
+        along = along - (soft * along).sum(-1, keepdim=True)
         share = _weighted(soft, weight, part)
         logit = share * along
-        pull = logit * smoothing
-        grad_x[:, part] = share @ grad - 2 * (pull.sum(-1, keepdim=True) * tile - pull @ moved)
+        pull = 2 * logit * smoothing
+        straight = torch.cat([share, pull], -1) @ both
+        grad_x[:, part] = straight.addcmul_(pull.sum(-1, keepdim=True), tile, value=-1)
+        grad_codewords += (pull.mT @ tile - pull.sum(1)[..., None] * moved).sum(0)
         grad_codewords -= (share.sum(1)[..., None] * grad).sum(0)
-        grad_codewords += 2 * (pull.mT @ tile - pull.sum(1)[..., None] * moved).sum(0)
         grad_smoothing -= (logit * distance).sum((0, 1))
     return grad_x, grad_codewords, grad_smoothing
 
