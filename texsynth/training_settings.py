@@ -113,7 +113,7 @@ class DescriptorSettings(Settings):
     """Numbers of a descriptor."""
     positions: Count = 256
     """Feature vectors of each level that a step takes from a crop."""
-    alike: Fraction = 0.7
+    alike: Fraction = 0.5
     """Share of pairs whose crops have the same size and light; in the others both change."""
     scale: Annotated[float, Field(ge=0, le=2)] = 0.6
     """Largest change of size, in octaves."""
@@ -123,7 +123,7 @@ class DescriptorSettings(Settings):
     """Largest change of a single colour channel."""
     turn: bool = False
     """Turn crops by random multiples of 90 degrees, each on its own."""
-    temperature: Annotated[float, Field(gt=0)] = 0.07
+    temperature: Annotated[float, Field(gt=0)] = 0.1
     """Of the softmax over similarities; small looks at the nearest wrong textures alone."""
     rate: Rate = 2e-3
     """Learning rate of Adam."""
