@@ -9,12 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from texsynth.analysis.appearance import appearance
+from texsynth.analysis.lattice import correlation, find_lattice, kind_of, likeliest_lattice, regularity
+from texsynth.analysis.palette import palette, tone
+from texsynth.analysis.self_similarity import masked_overlap, self_difference
 from texsynth.ops.color import to_lab
-from texsynth.pipelines.appearance import appearance
-from texsynth.texture.lattice import correlation, find_lattice, likeliest_lattice
-from texsynth.texture.palette import palette, tone
-from texsynth.texture.regularity import kind_of, regularity
-from texsynth.texture.self_similarity import masked_overlap, self_difference
 
 
 def noise(height: int, width: int, seed: int = 0) -> Tensor:

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from texsynth.batch.check import check_outputs
-from texsynth.batch.executors import Stages, Watch
-from texsynth.batch.plan import PIPE, Input, Job, file_seed, find_inputs, pair
-from texsynth.batch.run import Done, Written, run
-from texsynth.batch.serial import Serial
 from texsynth.errors import InputError, MemoryExhaustedError, OutputError, TexsynthError, UsageError
+from texsynth.jobs.checks import check_outputs
+from texsynth.jobs.inputs import PIPE, Input, Job, file_seed, find_inputs, pair
+from texsynth.jobs.outcomes import Done, Stages, Watch, Written, run
+from texsynth.jobs.runner import Serial
 
 STYLE = Input(Path("art/wave.jpg"), "wave.jpg")
 
@@ -154,7 +153,7 @@ def test_exit_codes(errors: dict[str, BaseException], code: int, stage: str) -> 
 
 
 def test_memory_errors_become_one_sentence() -> None:
-    from texsynth.batch.files import memory_guard
+    from texsynth.jobs.operation import memory_guard
 
     errors = [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9")]
     sentence = r"a\.png does not fit in memory; reduce it with --max-side"

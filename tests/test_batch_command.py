@@ -17,12 +17,11 @@ import pytest
 from cli_helpers import make_picture, run_cli
 from typer.testing import Result
 
-from texsynth.batch import styled_work
-from texsynth.batch.files import Made
-from texsynth.batch.plan import Input, Job
-from texsynth.batch.styles import Measured, measured
-from texsynth.batch.work import stylize_content
 from texsynth.images import embedded_settings, read, write
+from texsynth.jobs import stylize as styled_work
+from texsynth.jobs.inputs import Input, Job
+from texsynth.jobs.operation import Made
+from texsynth.jobs.stylize import Measured, measured, stylize_content
 
 pytest_plugins = ("cli_fixtures",)
 

@@ -14,9 +14,11 @@ import torch
 from cli_helpers import names, run_cli
 from nets import tiny_tensors
 
-from texsynth.batch import bench_clock, bench_names, bench_stages
-from texsynth.batch.bench_stages import PAPER_IFT, Pair, picture
-from texsynth.batch.bench_tables import PAPER_SECONDS
+from texsynth.benchmark import names as bench_names
+from texsynth.benchmark import run as bench_clock
+from texsynth.benchmark import stages as bench_stages
+from texsynth.benchmark.stages import PAPER_IFT, Pair, picture
+from texsynth.benchmark.tables import PAPER_SECONDS
 from texsynth.models.registry import load_model
 from texsynth.models.weights import write_weights
 from texsynth.reference import full_width
@@ -251,7 +253,7 @@ def test_a_stage_that_does_not_fit_is_noted(model: Path, monkeypatch: pytest.Mon
 
 
 def test_what_cannot_fit_is_not_tried(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texsynth.batch.bench.free_bytes", lambda device: 1 << 20)
+    monkeypatch.setattr("texsynth.benchmark.run.free_bytes", lambda device: 1 << 20)
     result = run_cli("bench", "--size", 32, "--stage", "encode", "--model", model)
     assert result.exit_code == 0
     assert "not measured: encode at 32: pipelines of 32 x 32 pixels need about" in result.stdout

@@ -13,12 +13,7 @@ from nets import tiny_model, waves
 from torch import Tensor
 from torch.testing import assert_close
 
-from texsynth.batch.blend_plan import StyleArgument, style_argument, sweep_rows, sweep_weights
-from texsynth.errors import UsageError
-from texsynth.images import Picture, read, write
-from texsynth.pipelines.regions import label_masks, shared
-from texsynth.pipelines.stylize import FittedStyle, Part, fit_style, stylize
-from texsynth.settings import (
+from texsynth.config.settings import (
     AdaINSettings,
     IFTSettings,
     OTSettings,
@@ -26,6 +21,11 @@ from texsynth.settings import (
     TransformSettings,
     WCTSettings,
 )
+from texsynth.errors import UsageError
+from texsynth.images import Picture, read, write
+from texsynth.jobs.blend_recipe import StyleArgument, style_argument, sweep_rows, sweep_weights
+from texsynth.pipelines.masks import label_masks, shared
+from texsynth.pipelines.stylize import FittedStyle, Part, fit_style, stylize
 from texsynth.transforms import fit_map, fit_mix
 from texsynth.transforms.moments import Moments
 

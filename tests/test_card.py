@@ -18,14 +18,14 @@ from nets import WIDTHS
 from safetensors.torch import load, save
 
 import texsynth
-from texsynth.batch.cards import FORMAT, Card, check_model, read_card
+from texsynth.config.settings import StylizeSettings
 from texsynth.errors import InputError
 from texsynth.images import Picture, read, write
 from texsynth.images.tensors import to_image, to_weight
-from texsynth.models.hashes import file_hash
+from texsynth.jobs.cards import FORMAT, Card, check_model, read_card
+from texsynth.models.hub.cache import file_hash
 from texsynth.models.registry import load_model
 from texsynth.pipelines.stylize import fit_style
-from texsynth.settings import StylizeSettings
 from texsynth.transforms.moments import Moments
 
 pytest_plugins = ("cli_fixtures",)

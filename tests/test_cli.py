@@ -15,9 +15,9 @@ from cli_helpers import make_picture, names, run_cli, run_program
 from typer.main import get_command
 
 from texsynth.cli import app
+from texsynth.config.records import StylizeRecord
+from texsynth.config.validation import parse
 from texsynth.images import Picture, embedded_settings, read, write
-from texsynth.records import StylizeRecord
-from texsynth.strict_yaml import parse
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -363,7 +363,7 @@ def test_an_unexpected_error_is_short_unless_verbose(
     def broken(*args: object, **options: object) -> None:
         raise KeyError("oops")
 
-    monkeypatch.setattr("texsynth.batch.styles.fit_style", broken)
+    monkeypatch.setattr("texsynth.jobs.stylize.fit_style", broken)
     flags = ["stylize", "cat.png", "wave.png", "--model", model]
     short, long = run_cli(*flags), run_cli(*flags, "-v")
     assert (short.exit_code, long.exit_code) == (1, 1)
@@ -376,7 +376,7 @@ def test_ctrl_c_before_the_first_picture(place: Path, model: Path, monkeypatch: 
     def interrupted(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("texsynth.batch.machine.load_model", interrupted)
+    monkeypatch.setattr("texsynth.jobs.operation.load_model", interrupted)
     result = run_cli("stylize", "cat.png", "wave.png", "--model", model)
     assert (result.exit_code, result.stderr) == (130, "texsynth: interrupted\n")
 
@@ -385,7 +385,7 @@ def test_memory_exit_code(place: Path, model: Path, monkeypatch: pytest.MonkeyPa
     def greedy(*args: object, **options: object) -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB")
 
-    monkeypatch.setattr("texsynth.batch.transfer.stylize_raster", greedy)
+    monkeypatch.setattr("texsynth.jobs.stylize.stylize_raster", greedy)
     result = run_cli("stylize", "cat.png", "wave.png", "--model", model)
     assert result.exit_code == 7
     assert result.stderr == "texsynth: cat.png does not fit in memory; reduce it with --max-side\n"
@@ -405,7 +405,7 @@ def test_presets_commands(tmp_path: Path) -> None:
 
 
 def test_doctor_with_damaged_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texsynth.models.hashes.verified", lambda *_: [("lite.safetensors", False)])
+    monkeypatch.setattr("texsynth.models.hub.cache.verified", lambda *_: [("lite.safetensors", False)])
     result = run_cli("doctor", "--json")
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.exit_code == 6

@@ -11,10 +11,10 @@ from cli_helpers import make_model, make_picture, run_cli
 from nets import tiny_model, waves
 from torch import Tensor
 
+from texsynth.config.settings import DescentSettings, StylizeSettings
 from texsynth.images import read
-from texsynth.pipelines.descent import descend_image
+from texsynth.pipelines.gatys import descend_image
 from texsynth.pipelines.stylize import FittedStyle, fit_style
-from texsynth.settings import DescentSettings, StylizeSettings
 from texsynth.transforms.moments import Moments
 
 LEVELS = StylizeSettings(levels=(3, 2, 1))

@@ -13,7 +13,7 @@ from library_files import save, texture
 
 from texsynth.images import Picture, write
 from texsynth.images.tensors import to_image
-from texsynth.pipelines.describing import describe, load_describer
+from texsynth.pipelines.describe import describe, load_describer
 
 
 @pytest.fixture

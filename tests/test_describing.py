@@ -12,8 +12,7 @@ from torch import Tensor
 from texsynth.errors import InputError, ModelError
 from texsynth.models.descriptor import load_descriptor
 from texsynth.models.registry import load_model
-from texsynth.pipelines.describing import Describer, any_turn, describe, load_describer, reduced
-from texsynth.pipelines.searching import nearest
+from texsynth.pipelines.describe import Describer, any_turn, describe, load_describer, nearest, reduced
 from texsynth.pipelines.tiling import encoder_reach
 
 

@@ -12,7 +12,7 @@ from texsynth.errors import ModelError
 from texsynth.models import descriptor as module
 from texsynth.models.descriptor import DescriptorHead, load_descriptor
 from texsynth.models.weights import write_weights
-from texsynth.pipelines.describing import describe, load_describer
+from texsynth.pipelines.describe import describe, load_describer
 
 LEVELS = (2, 3, 4)
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from typer.testing import Result
 
 from texsynth.reference import encoding, layer_checks, normalization, pooling, style
-from texsynth.reference.checks import CHECKS
 from texsynth.reference.comparison import FULL, Check, Part, Problem, relative_error, run
 from texsynth.reference.formula_checks import encoding_problem
+from texsynth.reference.program_checks import CHECKS
 
 CPU = torch.device("cpu")
 
@@ -132,7 +132,7 @@ def test_a_wrong_formula_is_found(
     monkeypatch: pytest.MonkeyPatch, parts: Callable[[Problem], Iterable[Part]], dtype: str
 ) -> None:
     wrong = Check("wrong", "nowhere", parts)
-    monkeypatch.setattr("texsynth.reference.checks.CHECKS", (CHECKS[0], wrong))
+    monkeypatch.setattr("texsynth.reference.program_checks.CHECKS", (CHECKS[0], wrong))
     result = run_cli("doctor", "--gradients", "--device", "cpu", "--dtype", dtype, "--json")
     assert result.exit_code == 1
     good, bad = rows(result)

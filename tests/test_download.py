@@ -13,9 +13,9 @@ from fault_helpers import linux
 from http_helpers import PROXIES, Site, serving
 
 from texsynth.errors import ModelError
-from texsynth.models import download as module
-from texsynth.models.download import STATE, download, file_name, public
-from texsynth.models.store import writing
+from texsynth.models.hub import download as module
+from texsynth.models.hub.cache import writing
+from texsynth.models.hub.download import STATE, download, file_name, public
 
 BODY = np.random.default_rng(0).bytes(300_000)
 

@@ -13,27 +13,28 @@ import torch
 from cli_helpers import make_picture, run_cli
 from torch import Tensor
 
-from texsynth.batch.evaluation.expand.bench import evaluate
-from texsynth.batch.evaluation.expand.candidates import (
+from texsynth.config.settings import ExpandSettings, RunSettings
+from texsynth.errors import UsageError
+from texsynth.evaluation.expand import (
     BASELINES,
     METHODS,
+    TRUTH,
     Baseline,
+    ExpandEvaluation,
+    Plan,
     candidates,
     default_names,
+    evaluate,
     mirror,
     quilting,
     tile,
 )
-from texsynth.batch.evaluation.expand.findings import TRUTH, ExpandEvaluation, Plan
-from texsynth.batch.evaluation.expand.scores import Scored, Scores, refer, score, summarise
-from texsynth.batch.evaluation.report import page
-from texsynth.batch.evaluation.table import table
-from texsynth.batch.plan import find_inputs
-from texsynth.errors import UsageError
+from texsynth.evaluation.expand_scores import Scored, Scores, refer, score, summarise
+from texsynth.evaluation.report import page, table
 from texsynth.images import Picture, read, write
 from texsynth.images.tensors import to_image
+from texsynth.jobs.inputs import find_inputs
 from texsynth.pipelines.progress import Step
-from texsynth.settings import ExpandSettings, RunSettings
 from texsynth.training.data import is_held_out
 
 pytest_plugins = ("cli_fixtures",)

@@ -11,9 +11,16 @@ import torch
 from cli_helpers import run_cli
 from texture_files import save
 
-from texsynth.batch.evaluation.match.baselines import LEVELS, STATISTICS, pooled
-from texsynth.batch.evaluation.match.bench import DESCRIPTOR, precision
-from texsynth.batch.evaluation.match.crops import CONDITIONS, Condition, crops
+from texsynth.evaluation.match import (
+    CONDITIONS,
+    DESCRIPTOR,
+    LEVELS,
+    STATISTICS,
+    Condition,
+    crops,
+    pooled,
+    precision,
+)
 
 
 def make_library(folder: Path, count: int = 3, side: int = 120) -> Path:

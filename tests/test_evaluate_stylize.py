@@ -18,14 +18,12 @@ from cli_helpers import make_picture, run_cli, run_program
 from nets import tiny_tensors
 from torch import Tensor
 
-from texsynth.batch.evaluation.stylize.baseline import compared
-from texsynth.batch.evaluation.stylize.baselines import MAKERS
-from texsynth.batch.evaluation.stylize.candidates import BASELINES, candidates, default_names
-from texsynth.batch.evaluation.stylize.pairs import Pair, choose, crossed
-from texsynth.batch.evaluation.stylize.scores import LESS_IS_BETTER
-from texsynth.batch.plan import Input
 from texsynth.errors import UsageError
+from texsynth.evaluation.baseline import compared
+from texsynth.evaluation.stylize import BASELINES, MAKERS, Pair, candidates, choose, crossed, default_names
+from texsynth.evaluation.stylize_scores import LESS_IS_BETTER
 from texsynth.images import Picture, read, write
+from texsynth.jobs.inputs import Input
 from texsynth.models.weights import write_weights
 from texsynth.training.data import is_held_out
 

@@ -18,12 +18,10 @@ import pytest
 from cli_helpers import make_picture, names, run_program
 from worker_orders import DeadlyOrder, job
 
-from texsynth.batch.crew import Crew, Pool
-from texsynth.batch.executors import Watch
-from texsynth.batch.plan import Job
-from texsynth.batch.processes import Processes
-from texsynth.batch.run import Done, Failed, Outcome, Skipped
 from texsynth.errors import ModelError, WorkerLostError
+from texsynth.jobs.inputs import Job
+from texsynth.jobs.outcomes import Done, Failed, Outcome, Skipped, Watch
+from texsynth.jobs.workers import Crew, Pool, Processes
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -38,7 +36,7 @@ POOLS = [
 def crew_of(name: str, order: DeadlyOrder) -> Callable[[], Crew[Job]]:
     if name == "processes":
         return lambda: Processes[Job](order)
-    from texsynth.batch.ray_actors import RayActors
+    from texsynth.jobs.workers import RayActors
 
     return lambda: RayActors[Job](order, threads=1)
 

@@ -7,14 +7,14 @@ import torch
 from nets import tiny_model, tiny_tensors, waves
 from torch import Tensor
 
+from texsynth.config.settings import ExpandSettings, OptimizeSettings
 from texsynth.errors import InputError, UsageError
+from texsynth.metrics.losses import random_directions, sliced_wasserstein
 from texsynth.models.registry import build_model
 from texsynth.pipelines.expand import Expanded, Networks, expand, fill, tile
-from texsynth.pipelines.ready import output_size
-from texsynth.pipelines.statistics import optimize
-from texsynth.settings import ExpandSettings, OptimizeSettings
-from texsynth.texture.losses import random_directions, sliced_wasserstein
-from texsynth.texture.source import Exemplar
+from texsynth.pipelines.feature_optimization import optimize
+from texsynth.pipelines.method import output_size
+from texsynth.synthesis.exemplar import Exemplar
 
 QUICK = {"patch": {"refine": 1.0, "iterations": [1]}, "optimize": {"iterations": 2, "noise_iterations": 2}}
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from texture_files import ok, record, save, square
 from torch import Tensor
 
-from texsynth.pipelines.ready import ready
-from texsynth.settings import ExpandSettings, Method
-from texsynth.texture.lattice import Lattice, likeliest_lattice
-from texsynth.texture.source import Exemplar
+from texsynth.analysis.lattice import Lattice, likeliest_lattice
+from texsynth.config.settings import ExpandSettings, Method
+from texsynth.pipelines.method import ready
+from texsynth.synthesis.exemplar import Exemplar
 
 pytest_plugins = ("texture_fixtures",)
 
@@ -144,7 +144,7 @@ def test_the_lattice_is_looked_for_once_for_all_variations(
         calls.append(image.shape)
         return likeliest_lattice(image, mask)
 
-    monkeypatch.setattr("texsynth.pipelines.ready.likeliest_lattice", counted)
-    monkeypatch.setattr("texsynth.texture.lattice.likeliest_lattice", counted)
+    monkeypatch.setattr("texsynth.pipelines.method.likeliest_lattice", counted)
+    monkeypatch.setattr("texsynth.analysis.lattice.likeliest_lattice", counted)
     ok("expand", "sand.png", "--count", 3, "--model", model, *FLAGS)
     assert len(calls) == 1

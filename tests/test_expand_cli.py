@@ -18,9 +18,9 @@ from texture_files import (
     texture,
 )
 
+from texsynth.config.settings import ExpandSettings
+from texsynth.config.validation import parse
 from texsynth.images import read
-from texsynth.settings import ExpandSettings
-from texsynth.strict_yaml import parse
 
 pytest_plugins = ("texture_fixtures",)
 

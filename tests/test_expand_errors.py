@@ -126,7 +126,7 @@ def test_bad_input_is_refused_without_torch(place: Path) -> None:
 
 @pytest.mark.parametrize("command", ["expand", "tile"])
 def test_too_little_memory(place: Path, model: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texsynth.batch.memory.available_bytes", lambda: 300 << 20)
+    monkeypatch.setattr("texsynth.jobs.memory.available_bytes", lambda: 300 << 20)
     result = run_cli(command, "wall.png", "--model", model)
     assert result.exit_code == 7
     cure = {"expand": "choose a smaller --size or --scale", "tile": "give a smaller picture"}[command]
@@ -135,7 +135,7 @@ def test_too_little_memory(place: Path, model: Path, command: str, monkeypatch: 
 
 
 def test_available_memory_is_known_here() -> None:
-    from texsynth.batch.memory import available_bytes
+    from texsynth.jobs.memory import available_bytes
 
     available = available_bytes()
     assert available is None or 1 << 20 < available < 1 << 50

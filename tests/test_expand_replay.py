@@ -15,9 +15,9 @@ from texture_files import (
     texture,
 )
 
+from texsynth.config.records import Embedded, StylizeRecord
+from texsynth.config.validation import parse
 from texsynth.images import Picture, write
-from texsynth.records import Embedded, StylizeRecord
-from texsynth.strict_yaml import parse
 
 pytest_plugins = ("texture_fixtures",)
 

@@ -27,10 +27,10 @@ from fault_helpers import (
     with_mounts,
 )
 
-from texsynth.batch import resume
-from texsynth.batch.files import Made, written
-from texsynth.batch.run import Written
 from texsynth.images import Picture, write
+from texsynth.jobs import operation as resume
+from texsynth.jobs.operation import Made, written
+from texsynth.jobs.outcomes import Written
 
 pytest_plugins = ("cli_fixtures", "fault_fixtures")
 

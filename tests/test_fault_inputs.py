@@ -14,11 +14,11 @@ from cli_helpers import make_picture, names, run_cli, run_program
 from fault_helpers import batch, hashes, linux, make_place
 from PIL import Image
 
-from texsynth.batch import styled_work
-from texsynth.batch.files import Made
-from texsynth.batch.plan import Job
-from texsynth.batch.work import stylize_content
 from texsynth.images import Picture, read, write
+from texsynth.jobs import stylize as styled_work
+from texsynth.jobs.inputs import Job
+from texsynth.jobs.operation import Made
+from texsynth.jobs.stylize import stylize_content
 
 pytest_plugins = ("cli_fixtures",)
 

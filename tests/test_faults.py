@@ -26,9 +26,10 @@ from fault_helpers import (
 )
 from fault_helpers import temporary as left_over
 
-from texsynth.batch import resume, serial
-from texsynth.batch.files import Made, written
-from texsynth.batch.run import Written
+from texsynth.jobs import operation as resume
+from texsynth.jobs import runner as serial
+from texsynth.jobs.operation import Made, written
+from texsynth.jobs.outcomes import Written
 
 pytest_plugins = ("cli_fixtures", "fault_fixtures")
 

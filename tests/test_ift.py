@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from texsynth.settings import IFTSettings
+from texsynth.config.settings import IFTSettings
 from texsynth.transforms import Moments, fit_map
 from texsynth.transforms.ift import descend, style_weight
 

@@ -30,8 +30,8 @@ from texsynth.images import (
     verify,
     write,
 )
-from texsynth.images.colour import srgb_profile
 from texsynth.images.picture import Pixels
+from texsynth.images.reader import srgb_profile
 from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
 
 
@@ -383,7 +383,7 @@ def test_settings_beside_a_picture_are_never_those_of_another(
 
     if not is_new:
         write(Picture(noise()), path, settings="old")
-    monkeypatch.setattr(import_module("texsynth.images.encode"), "store", killed)
+    monkeypatch.setattr(import_module("texsynth.images.writer"), "store", killed)
     with pytest.raises(KeyboardInterrupt):
         write(Picture(noise()), path, settings="new", force=True)
     assert written == (["a.jpg.yaml", "a.jpg"] if is_new else ["a.jpg", "a.jpg.yaml"])

@@ -9,8 +9,8 @@ from pathlib import Path
 import texsynth
 
 ROOT = Path(texsynth.__file__).parent
-ROWS = ("cli", "batch", "reference", "pipelines", "training", "models", "transforms texture", "ops images",
-        "presets explain strict_yaml records settings training_settings shipped errors device")  # fmt: skip
+ROWS = ("cli", "evaluation benchmark api", "jobs", "training reference pipelines", "models metrics",
+        "transforms synthesis", "images analysis config device html", "ops errors")  # fmt: skip
 RANK = {name: -row for row, names in enumerate(ROWS) for name in names.split()}
 HOMES = {"PIL": "images", "imagecodecs": "images", "tifffile": "images", "pyvips": "images", "typer": "cli",
          "rich": "cli", "requests": "models", "filelock": "models"}  # fmt: skip
@@ -60,8 +60,8 @@ def test_every_module_has_a_layer() -> None:
 def test_only_doctor_and_bench_use_the_reference() -> None:
     users = {m for m, path in MODULES.items() if any(layer(t) == "reference" for t in imports(path))}
     assert {m for m in users if layer(m) != "reference"} == {
-        "texsynth.cli.doctor_gradients", "texsynth.batch.bench", "texsynth.batch.bench_stages",
-        "texsynth.batch.bench_tables",
+        "texsynth.cli.doctor", "texsynth.benchmark.run", "texsynth.benchmark.stages",
+        "texsynth.benchmark.tables",
     }  # fmt: skip
 
 

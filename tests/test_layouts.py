@@ -23,20 +23,20 @@ from published import (
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from texsynth.config.presets import shipped
+from texsynth.config.settings import DescentSettings, OptimizeSettings, StylizeSettings
 from texsynth.errors import ModelError
 from texsynth.images import read_rgb8
 from texsynth.models.calibration import DEAD, SAMPLES, mean_activations, sample_pictures
-from texsynth.models.hashes import file_hash
-from texsynth.models.layouts import Converted, convert
+from texsynth.models.checkpoints import Converted, convert
+from texsynth.models.hub.cache import file_hash
 from texsynth.models.registry import Model, build_model
 from texsynth.models.vgg import Encoder
 from texsynth.models.wavelets import BANDS, pool, unpool
 from texsynth.models.weights import part, write_weights
-from texsynth.pipelines.statistics import synthesize
+from texsynth.pipelines.feature_optimization import synthesize
 from texsynth.pipelines.stylize import fit_style, measure, stylize
-from texsynth.settings import DescentSettings, OptimizeSettings, StylizeSettings
-from texsynth.shipped import shipped
-from texsynth.texture.source import Exemplar
+from texsynth.synthesis.exemplar import Exemplar
 from texsynth.transforms.affine import AffineMap
 
 TEACHER = Path(__file__).parents[2] / "shared" / "teacher"

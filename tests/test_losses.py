@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from texsynth.texture.losses import gram_l1, perceptual, random_directions, sliced_wasserstein
+from texsynth.metrics.losses import gram_l1, perceptual, random_directions, sliced_wasserstein
 
 ONE = torch.ones(1, 1)
 

@@ -21,14 +21,14 @@ from library_files import KINDS, make_library, match, save, texture
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from texsynth.batch import describing, indexing
-from texsynth.batch.library import INDEX_NAME
-from texsynth.batch.library_index import Index, write_index
 from texsynth.errors import ModelError
 from texsynth.images import Picture, read, write
-from texsynth.models.weight_header import header_of
-from texsynth.pipelines.describing import describe
-from texsynth.texture.upright import turned
+from texsynth.jobs import describe as describing
+from texsynth.jobs import library as indexing
+from texsynth.jobs.library import INDEX_NAME, Index, write_index
+from texsynth.models.weights import header_of
+from texsynth.pipelines.describe import describe
+from texsynth.synthesis.warp import turned
 
 INDEX = Path("lib") / INDEX_NAME
 
@@ -453,7 +453,7 @@ def test_without_networks_nothing_is_begun(place: Path, monkeypatch: pytest.Monk
     def missing(*_: object) -> None:
         raise ModelError("the encoder is another one")
 
-    monkeypatch.setattr("texsynth.pipelines.describing.load_describer", missing)
+    monkeypatch.setattr("texsynth.pipelines.describe.load_describer", missing)
     before = INDEX.read_bytes()
     save(texture("dots", 50), place / "lib" / "more.png")
     result = match("dots.png", "lib")

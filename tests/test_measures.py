@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from nets import waves
 from torch import Tensor
 
-from texsynth.texture.measures import (
+from texsynth.metrics.structure import lattice_displacements, regularity, repetition, spectrum_distance
+from texsynth.metrics.texture import (
     coherence,
     completeness,
     pyramid_wasserstein,
@@ -19,12 +20,6 @@ from texsynth.texture.measures import (
     seams,
     sharpness,
     ssim,
-)
-from texsynth.texture.structure import (
-    lattice_displacements,
-    regularity,
-    repetition,
-    spectrum_distance,
 )
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from texsynth.errors import ModelError
 from texsynth.models.autoencoder import Decoder, PhotoDecoder
-from texsynth.models.hashes import file_hash, verified
+from texsynth.models.hub.cache import file_hash, verified
 from texsynth.models.registry import build_model, load_model
 from texsynth.models.vgg import LEVELS, Encoder, conv_names, conv_reflect, input_widths
 from texsynth.models.wavelets import WaveDecoder

@@ -22,10 +22,10 @@ from published import sequential_encoder
 from safetensors.torch import save, save_file
 
 from texsynth.errors import ModelError
-from texsynth.models import download
-from texsynth.models.fetch import Cache, fetch, joined, model_file
-from texsynth.models.hashes import file_hash, is_sound, record_hash
-from texsynth.models.layouts import Converted
+from texsynth.models.checkpoints import Converted
+from texsynth.models.hub import download
+from texsynth.models.hub.cache import file_hash, is_sound, record_hash
+from texsynth.models.hub.fetch import Cache, fetch, joined, model_file
 from texsynth.models.registry import load_model
 from texsynth.models.weights import read_weights
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from nets import waves
 
+from texsynth.ops.bilateral_grid import local_affine
 from texsynth.ops.color import luma, with_chroma_of
-from texsynth.ops.local_affine import local_affine
 from texsynth.ops.noise import soft_noise
 from texsynth.ops.resample import pad_to_multiple, reflected_index, resize
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from texsynth.analysis.orientation import Orientation, keypoint_orientations, texture_orientations
 from texsynth.ops.peaks import parabola_vertex, quadratic_vertex
-from texsynth.texture.orientation import Orientation, keypoint_orientations, texture_orientations
 
 
 def along(angle: float, height: int = 64, width: int = 60) -> Tensor:

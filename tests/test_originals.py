@@ -13,11 +13,11 @@ import torch
 from cli_helpers import names, run_cli
 from nets import waves
 
-from texsynth.batch.scratch import FileRaster
-from texsynth.batch.tiles import Room
 from texsynth.errors import OutputError
 from texsynth.images import embedded_settings, read, write
 from texsynth.images.tensors import to_picture
+from texsynth.jobs.memory import Room
+from texsynth.jobs.scratch import FileRaster
 from texsynth.ops.resample import resize
 from texsynth.pipelines.rasters import TensorRaster, in_memory, painted, reduced, strips, whole
 

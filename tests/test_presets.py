@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from texsynth import presets
+from texsynth.config import presets
+from texsynth.config.presets import load, resolve
+from texsynth.config.settings import IFTSettings, Settings, StylizeSettings, WCTSettings
+from texsynth.config.validation import MAX_BYTES, dump, parse
 from texsynth.errors import UsageError
-from texsynth.presets import load, resolve
-from texsynth.settings import IFTSettings, Settings, StylizeSettings, WCTSettings
-from texsynth.strict_yaml import MAX_BYTES, dump, parse
 
 
 def settings(*sets: str, preset: str | None = None, **flags: object) -> StylizeSettings:

@@ -9,19 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from texsynth.analysis.lattice import Lattice, find_lattice, phase_error, snapped
 from texsynth.errors import InputError
-from texsynth.ops.boxes import box_mean, box_sum
+from texsynth.ops.resample import box_mean, box_sum
 from texsynth.pipelines.patch_stage import best_layout, faults
-from texsynth.texture.atlas import Atlas, build_atlas
-from texsynth.texture.bending import bent
-from texsynth.texture.blending import seam_correction
-from texsynth.texture.lattice import Lattice, find_lattice, phase_error, snapped
-from texsynth.texture.mixing import label_field
-from texsynth.texture.optimization import Target, optimize_patches
-from texsynth.texture.patches import field_of_layout, vote
-from texsynth.texture.quilting import Quilt, QuiltSettings, _Spectra, image_quilting, raster
-from texsynth.texture.seams import cut, keep_old, seam_cost
-from texsynth.texture.source import Exemplar
+from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas
+from texsynth.synthesis.patch_optimization import Target, optimize_patches
+from texsynth.synthesis.patch_search import field_of_layout, vote
+from texsynth.synthesis.quilting import Quilt, QuiltSettings, _Spectra, image_quilting, raster
+from texsynth.synthesis.regions import label_field
+from texsynth.synthesis.seams import cut, keep_old, seam_correction, seam_cost
+from texsynth.synthesis.warp import bent
 
 
 def rng(seed: int = 0) -> torch.Generator:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from texsynth.analysis.self_similarity import self_similarity as by_fft
+from texsynth.metrics.frechet import frechet
+from texsynth.metrics.losses import gram_l1
 from texsynth.reference import ift, self_similarity, style
-from texsynth.texture.losses import gram_l1
-from texsynth.texture.self_similarity import self_similarity as by_fft
-from texsynth.training.frechet import frechet
 
 
 def exact(*values: float) -> Tensor:

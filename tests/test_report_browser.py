@@ -10,18 +10,16 @@ import pytest
 from browser_helpers import check_contrast
 from nets import waves
 
-from texsynth.batch.evaluation.comparison import PAGE, write
-from texsynth.batch.evaluation.expand.bench import evaluate
-from texsynth.batch.evaluation.expand.candidates import candidates
-from texsynth.batch.evaluation.expand.findings import Plan
-from texsynth.batch.evaluation.stylize.bench import evaluate as evaluate_styles
-from texsynth.batch.evaluation.stylize.candidates import candidates as style_candidates
-from texsynth.batch.evaluation.stylize.findings import Plan as StylePlan
-from texsynth.batch.evaluation.stylize.pairs import crossed
-from texsynth.batch.plan import find_inputs
+from texsynth.config.settings import ExpandSettings, RunSettings
+from texsynth.evaluation.expand import Plan, candidates, evaluate
+from texsynth.evaluation.runner import PAGE, write
+from texsynth.evaluation.stylize import Plan as StylePlan
+from texsynth.evaluation.stylize import candidates as style_candidates
+from texsynth.evaluation.stylize import crossed
+from texsynth.evaluation.stylize import evaluate as evaluate_styles
 from texsynth.images import write as write_picture
 from texsynth.images.tensors import to_picture
-from texsynth.settings import ExpandSettings, RunSettings
+from texsynth.jobs.inputs import find_inputs
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome

@@ -7,10 +7,9 @@ from pathlib import Path
 from cli_helpers import make_picture
 
 from texsynth import images
-from texsynth.batch.plan import Input, Job
-from texsynth.batch.run_pictures import LEAST_SIDE_PX, Pictures, side_px
-from texsynth.batch.run_record import divided
-from texsynth.settings import RunSettings
+from texsynth.config.settings import RunSettings
+from texsynth.jobs.inputs import Input, Job
+from texsynth.jobs.report import LEAST_SIDE_PX, Pictures, divided, side_px
 
 
 def test_the_parts_of_a_record_are_divided() -> None:

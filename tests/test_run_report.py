@@ -15,12 +15,14 @@ from typer.testing import Result
 
 import texsynth
 from texsynth import images
-from texsynth.batch import run_report, styled_work, work
-from texsynth.batch.files import Made
-from texsynth.batch.plan import Input, Job
-from texsynth.batch.run import Done, Report, Written
-from texsynth.batch.work import stylize_content
-from texsynth.settings import RunSettings
+from texsynth.config.settings import RunSettings
+from texsynth.jobs import report as run_report
+from texsynth.jobs import stylize as styled_work
+from texsynth.jobs import stylize as work
+from texsynth.jobs.inputs import Input, Job
+from texsynth.jobs.operation import Made
+from texsynth.jobs.outcomes import Done, Report, Written
+from texsynth.jobs.stylize import stylize_content
 
 pytest_plugins = ("cli_fixtures",)
 

@@ -12,11 +12,11 @@ import pytest
 from browser_helpers import check_contrast
 from cli_helpers import make_picture
 
-from texsynth.batch.plan import Input, Job
-from texsynth.batch.run import Done, Failed, Outcome, Report, Skipped, Written
-from texsynth.batch.run_report import write_report
+from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError
-from texsynth.settings import RunSettings
+from texsynth.jobs.inputs import Input, Job
+from texsynth.jobs.outcomes import Done, Failed, Outcome, Report, Skipped, Written
+from texsynth.jobs.report import write_report
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texsynth.texture.self_similarity import (
+from texsynth.analysis.self_similarity import (
     good_size,
     self_difference,
     self_similarity,

@@ -16,17 +16,8 @@ from PIL import Image, PngImagePlugin
 from test_strips import SIZES, check, fail, same, smooth
 
 from texsynth.errors import OutputError
-from texsynth.images import (
-    Picture,
-    StripWriter,
-    embedded_settings,
-    encode,
-    placed,
-    read,
-    sidecar,
-    write,
-)
-from texsynth.images.png import filtered
+from texsynth.images import Picture, StripWriter, embedded_settings, encode, placed, read, sidecar, write
+from texsynth.images.containers import filtered
 
 
 def cut(picture: Picture, count: int) -> Iterator[Picture]:
@@ -88,7 +79,7 @@ def test_tags_are_those_of_write(tmp_path: Path, suffix: str, dtype: type) -> No
 
 
 def test_bigtiff_where_offsets_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texsynth.images.tiff.CLASSIC_LIMIT", 1000)
+    monkeypatch.setattr("texsynth.images.containers.CLASSIC_LIMIT", 1000)
     picture = Picture(smooth(60, 47, 3))
     write_strips(picture, tmp_path / "a.tif", 8)
     assert (tmp_path / "a.tif").read_bytes()[2] == 43
@@ -155,7 +146,7 @@ def fail_to_place(out: StripWriter, picture: Picture, path: Path) -> None:
     path.write_bytes(b"another run's")
 
 
-@pytest.mark.parametrize("stage", ["os.fsync", "os.link", "texsynth.images.png.zlib.crc32"])
+@pytest.mark.parametrize("stage", ["os.fsync", "os.link", "texsynth.images.containers.zlib.crc32"])
 def test_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")

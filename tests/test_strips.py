@@ -24,8 +24,8 @@ from texsynth.images import (
     open_strips,
     read,
 )
+from texsynth.images.containers import BAND_BYTES
 from texsynth.images.picture import Pixels
-from texsynth.images.tiff import BAND_BYTES
 
 SIZES = [(1, 1), (1, 4000), (4000, 1), (5, 3), (60, 47)]
 
@@ -176,7 +176,7 @@ def test_other_tiffs(dtype: type) -> None:
 
 def test_one_large_segment_is_read_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     assert BAND_BYTES > 1 << 20
-    monkeypatch.setattr("texsynth.images.tiff.BAND_BYTES", 60 * 47 * 3 - 1)
+    monkeypatch.setattr("texsynth.images.containers.BAND_BYTES", 60 * 47 * 3 - 1)
     check(tiff(smooth(60, 47, 3), compression="zlib", rowsperstrip=60), whole=True)
     check(tiff(smooth(60, 47, 3), rowsperstrip=60))
 

@@ -9,21 +9,13 @@ import torch
 from nets import tiny_model, waves
 from torch import Tensor
 
-from texsynth.batch.evaluation.stylize.baselines import colour, content
-from texsynth.batch.evaluation.stylize.findings import Cloud
-from texsynth.batch.evaluation.stylize.intervals import Estimate, bootstrap
-from texsynth.batch.evaluation.stylize.measuring import SAMPLES, Network
-from texsynth.pipelines.codec import whole_encoder
+from texsynth.evaluation.bootstrap import Estimate, bootstrap
+from texsynth.evaluation.stylize import Cloud, colour, content
+from texsynth.evaluation.stylize_scores import SAMPLES, Network
+from texsynth.metrics.style import MOST_DB, edge_similarity, edges, feature_wasserstein, gram_distance, psnr
+from texsynth.metrics.texture import ssim
 from texsynth.pipelines.rasters import TensorRaster
-from texsynth.texture.measures import ssim
-from texsynth.texture.style_measures import (
-    MOST_DB,
-    edge_similarity,
-    edges,
-    feature_wasserstein,
-    gram_distance,
-    psnr,
-)
+from texsynth.pipelines.transfer import whole_encoder
 from texsynth.transforms.moments import Moments
 
 

@@ -6,12 +6,7 @@ import pytest
 import torch
 from nets import tiny_model, tiny_tensors, waves
 
-from texsynth.errors import ModelError, UsageError
-from texsynth.models.registry import build_model, load_model
-from texsynth.ops.resample import resize
-from texsynth.pipelines.progress import Step
-from texsynth.pipelines.stylize import fit_style, stylize
-from texsynth.settings import (
+from texsynth.config.settings import (
     AdaINSettings,
     IFTSettings,
     OTSettings,
@@ -19,6 +14,11 @@ from texsynth.settings import (
     TransformSettings,
     WCTSettings,
 )
+from texsynth.errors import ModelError, UsageError
+from texsynth.models.registry import build_model, load_model
+from texsynth.ops.resample import resize
+from texsynth.pipelines.progress import Step
+from texsynth.pipelines.stylize import fit_style, stylize
 
 TRANSFORMS = [AdaINSettings(), WCTSettings(), OTSettings(), IFTSettings(), IFTSettings(centred=False)]
 ARTISTIC, PHOTO = StylizeSettings(), StylizeSettings(mode="photo")

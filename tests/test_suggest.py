@@ -11,7 +11,7 @@ from cli_helpers import names, run_cli
 from library_files import make_library, match, save, texture
 from typer.testing import Result
 
-from texsynth.batch.library import INDEX_NAME
+from texsynth.jobs.library import INDEX_NAME
 
 pytest_plugins = ("cli_fixtures",)
 

@@ -15,15 +15,15 @@ from cli_helpers import make_model, run_cli
 from nets import level_tensors, tiny_model, tiny_tensors, wave_tensors, waves
 from torch import Tensor
 
-from texsynth.batch.tiles import Forecast, Room, allowed_bytes, halving, style_tile
+from texsynth.config.settings import StylizeSettings
 from texsynth.images import embedded_settings, read, write
 from texsynth.images.tensors import to_picture
+from texsynth.jobs.memory import Forecast, Room, allowed_bytes, halving, style_tile
 from texsynth.models.registry import Model, build_model, load_model
 from texsynth.pipelines.progress import Step
 from texsynth.pipelines.rasters import TensorRaster
 from texsynth.pipelines.stylize import FittedStyle, Part, fit_style, measure, stylize
 from texsynth.pipelines.tiling import autoencoder_reach, cut, encoder_reach, photo_reach
-from texsynth.settings import StylizeSettings
 
 SIZES = [(1, 1), (1, 70), (31, 33), (150, 203), (64, 128)]
 MODES = {
@@ -297,7 +297,7 @@ FLAGS = ("--model", "tiny.safetensors", "--dtype", "float32")
 def test_a_memory_limit_makes_tiles_that_a_replay_repeats(
     place: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("texsynth.batch.tiles.BASE_BYTES", 0)
+    monkeypatch.setattr("texsynth.jobs.memory.BASE_BYTES", 0)
     assert run_cli(*command, "-o", "whole.png", *FLAGS).exit_code == 0
     limited = run_cli(*command, "-o", "tiled.png", *FLAGS, "--memory-limit", "9MiB")
     assert limited.exit_code == 0, limited.stderr
@@ -305,7 +305,7 @@ def test_a_memory_limit_makes_tiles_that_a_replay_repeats(
     assert "tile: null" in embedded_settings(Path("whole.png"))
     whole, tiled = (read(Path(f"{n}.png").read_bytes(), name=n).rgb.astype(int) for n in ("whole", "tiled"))
     assert np.abs(whole - tiled).max() <= 1
-    monkeypatch.setattr("texsynth.batch.tiles.available_bytes", lambda: 1)
+    monkeypatch.setattr("texsynth.jobs.memory.available_bytes", lambda: 1)
     for name in ("whole", "tiled"):
         again = run_cli("replay", f"{name}.png", "-o", "again.png", "--force")
         assert again.exit_code == 0, again.stderr
@@ -331,7 +331,7 @@ def test_little_free_memory_makes_small_tiles_before_it_is_an_error(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for free, code in ((400 << 20, 0), (1 << 20, 7)):
-        monkeypatch.setattr("texsynth.batch.tiles.available_bytes", lambda free=free: free)
+        monkeypatch.setattr("texsynth.jobs.memory.available_bytes", lambda free=free: free)
         result = run_cli(*COMMANDS[0], "-o", f"{code}.png", *FLAGS)
         assert result.exit_code == code, result.stderr
     assert "1 MiB are free; reduce it with --max-side" in result.stderr
@@ -350,7 +350,7 @@ def test_a_dry_run_forecasts_memory_and_tiles(
     assert re.fullmatch(r"texsynth: memory: up to \d+ MiB, for cat.png\n", plain.stderr)
     (found,) = (json.loads(line) for line in run_cli(*command, "-n", "--json", *FLAGS).stdout.splitlines())
     assert (found["memory_bytes"] > 380 << 20, found["tile"]) == (True, None)
-    monkeypatch.setattr("texsynth.batch.tiles.BASE_BYTES", 0)
+    monkeypatch.setattr("texsynth.jobs.memory.BASE_BYTES", 0)
     tiled = run_cli(*command, "-n", *FLAGS, "--memory-limit", "9MiB")
     assert re.search(r"up to \d MiB, in tiles of 64 pixels, for cat.png", tiled.stderr), tiled.stderr
     hopeless = run_cli(*command, "-n", *FLAGS, "--memory-limit", "1MiB")

@@ -17,17 +17,16 @@ from decoder_runs import FLAGS, SMALL, command, make_pictures, run_of, same_weig
 from nets import tiny_model, tiny_tensors, waves
 from safetensors.torch import load_file
 
+from texsynth.config.presets import load, resolve
+from texsynth.config.training import DecoderSettings
 from texsynth.errors import UsageError
-from texsynth.models.hashes import file_hash
+from texsynth.models.hub.cache import file_hash
 from texsynth.models.registry import load_model
 from texsynth.models.vgg import Encoder
 from texsynth.models.weights import read_weights, write_weights
-from texsynth.presets import load, resolve
 from texsynth.training.data import find_pictures
-from texsynth.training.decoder_losses import losses
-from texsynth.training.decoder_plan import plan, steps_of
+from texsynth.training.decoder import losses, plan, steps_of
 from texsynth.training.run_folder import write_exact
-from texsynth.training_settings import DecoderSettings
 
 pytest_plugins = ("cli_fixtures",)
 

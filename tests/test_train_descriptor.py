@@ -14,12 +14,11 @@ from nets import tiny_tensors
 from texture_files import save
 from transposer_runs import make_features
 
+from texsynth.config.training import DescriptorSettings
 from texsynth.errors import InputError, UsageError
 from texsynth.models.descriptor import load_descriptor
 from texsynth.models.weights import read_weights, write_weights
-from texsynth.training.descriptor import NETWORK, DescriptorRun, contrastive, train_descriptor
-from texsynth.training.descriptor_data import draw_pairs
-from texsynth.training_settings import DescriptorSettings
+from texsynth.training.descriptor import NETWORK, DescriptorRun, contrastive, draw_pairs, train_descriptor
 
 SMALL = {
     "steps": 4, "batch": 6, "crop_px": 32, "levels": (1, 2), "codewords": 3, "channels": 4, "size": 5,

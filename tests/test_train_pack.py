@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from texsynth.images import read_rgb8
-from texsynth.models.hashes import file_hash
+from texsynth.models.hub.cache import file_hash
 from texsynth.models.registry import load_model
 from texsynth.models.weights import read_weights
 from texsynth.training.data import find_pictures

@@ -14,17 +14,23 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transposer_runs import OWN_WIDTHS, SMALL, make_features, make_textures, run_of, train
 
+from texsynth.config.presets import load, resolve
+from texsynth.config.settings import TransposerSettings
 from texsynth.errors import InputError
 from texsynth.models.registry import load_model
 from texsynth.models.transposer import load_transposer
 from texsynth.models.weights import read_weights
-from texsynth.presets import load, resolve
-from texsynth.settings import TransposerSettings
 from texsynth.training import transposer as module
-from texsynth.training.critic import Adversary, PatchCritic
 from texsynth.training.data import find_pictures, is_held_out, load_pictures
 from texsynth.training.procedural import PATTERNS, texture
-from texsynth.training.transposer import TransposerRun, gram_term, perceptual_term, wasserstein_term
+from texsynth.training.transposer import (
+    Adversary,
+    PatchCritic,
+    TransposerRun,
+    gram_term,
+    perceptual_term,
+    wasserstein_term,
+)
 from texsynth.training.transposer_data import draw
 
 VARIANTS = [f"transposer-{encoder}-{loss}" for encoder in ("own", "lite") for loss in ("gram", "wasserstein")]

@@ -19,12 +19,11 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from texsynth.errors import InputError, WorkerLostError
-from texsynth.training.average import Average
-from texsynth.training.checkpoint import Learner
-from texsynth.training.crops import Crops, Feed, Pictures, held_out_crops
+from texsynth.training.checkpoint import Average, Learner
+from texsynth.training.data import Crops, Feed, Pictures, held_out_crops
+from texsynth.training.log import plot
 from texsynth.training.loop import LoopSettings, rate_factor, run
 from texsynth.training.optimizer import Optimizer
-from texsynth.training.plot import plot
 
 
 @pytest.fixture(scope="module")

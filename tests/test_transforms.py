@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from texsynth.config.settings import AdaINSettings, IFTSettings, OTSettings, TransformSettings, WCTSettings
 from texsynth.errors import UsageError
 from texsynth.ops.linalg import psd_powers, symmetric_eigh
-from texsynth.settings import AdaINSettings, IFTSettings, OTSettings, TransformSettings, WCTSettings
 from texsynth.transforms import TRANSFORMS, AffineMap, Moments, fit_map, fit_mix
 from texsynth.transforms.optimal_transport import barycentre
 

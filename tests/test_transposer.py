@@ -10,16 +10,16 @@ import torch
 from nets import waves
 from torch import Tensor
 
+from texsynth.analysis.self_similarity import self_similarity
 from texsynth.errors import InputError, ModelError
-from texsynth.models.hashes import expected_hashes, file_hash
-from texsynth.models.names import ASSETS
+from texsynth.models.hub.cache import expected_hashes, file_hash
+from texsynth.models.hub.catalog import ASSETS
 from texsynth.models.transposer import Transposer, lay_out, load_transposer
 from texsynth.models.transposer_copy import Slots, blur, centres, high_pass
 from texsynth.models.transposer_parts import OwnEncoder, TransposedScale, resize
 from texsynth.models.vgg import Encoder, inference
 from texsynth.models.weights import write_weights
-from texsynth.texture.placement import NOISE, Layout, paint
-from texsynth.texture.self_similarity import self_similarity
+from texsynth.synthesis.placement import NOISE, Layout, paint
 
 
 @pytest.fixture(autouse=True)

@@ -11,15 +11,15 @@ import torch
 from cli_helpers import run_cli
 from transposer_runs import OWN_WIDTHS, SMALL, make_features, make_textures, run_of, train
 
+from texsynth.config.settings import TransposerSettings
 from texsynth.errors import InputError
-from texsynth.models.hashes import file_hash
+from texsynth.metrics.frechet import FeatureSet, frechet
+from texsynth.models.hub.cache import file_hash
 from texsynth.models.transposer import Transposer, load_transposer
 from texsynth.models.weights import read_weights
-from texsynth.settings import TransposerSettings
 from texsynth.training import transposer as module
 from texsynth.training import transposer_compare
 from texsynth.training.data import find_pictures
-from texsynth.training.frechet import FeatureSet, frechet
 from texsynth.training.transposer_compare import UNTRAINED, compare
 
 

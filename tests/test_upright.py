@@ -13,18 +13,12 @@ from numpy.typing import NDArray
 from texture_files import ok, record, save, square, texture
 from torch import Tensor
 
+from texsynth.analysis.orientation import texture_orientations
+from texsynth.config.validation import parse
 from texsynth.images import read
 from texsynth.images.tensors import to_image
-from texsynth.strict_yaml import parse
-from texsynth.texture.orientation import texture_orientations
-from texsynth.texture.source import Exemplar
-from texsynth.texture.upright import (
-    inner_rectangle,
-    turned,
-    upright,
-    upright_angle,
-    upright_exemplar,
-)
+from texsynth.synthesis.exemplar import Exemplar
+from texsynth.synthesis.warp import inner_rectangle, turned, upright, upright_angle, upright_exemplar
 
 pytest_plugins = ("texture_fixtures",)
 

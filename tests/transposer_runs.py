@@ -9,8 +9,8 @@ import torch
 from nets import tiny_tensors, waves
 from PIL import Image
 
+from texsynth.config.settings import TransposerSettings
 from texsynth.models.weights import write_weights
-from texsynth.settings import TransposerSettings
 from texsynth.training import transposer as module
 from texsynth.training.transposer import TransposerRun
 

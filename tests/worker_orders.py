@@ -8,10 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from texsynth.batch.executors import Stages
-from texsynth.batch.plan import Input, Job
-from texsynth.batch.run import Written
 from texsynth.errors import InputError, ModelError
+from texsynth.jobs.inputs import Input, Job
+from texsynth.jobs.outcomes import Stages, Written
 from texsynth.pipelines.progress import OnStep
 
 

@@ -22,12 +22,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from nets import waves
 
+from texsynth.config.settings import StylizeSettings
 from texsynth.device import pick_device, pick_dtype
 from texsynth.images import Picture, write
 from texsynth.images.tensors import to_image
 from texsynth.models.registry import Model, load_model
 from texsynth.pipelines.stylize import FittedStyle, Part, fit_style, stylize
-from texsynth.settings import StylizeSettings
 
 FILES, SIDE = 200, 512
 MODES = ("photo", "artistic")

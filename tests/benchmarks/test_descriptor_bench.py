@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from nets import waves
 
+from texsynth.analysis.appearance import appearance
 from texsynth.device import pick_device
 from texsynth.models.encoding import encode
-from texsynth.pipelines.appearance import appearance
-from texsynth.pipelines.describing import TURNS, describe, load_describer
+from texsynth.pipelines.describe import TURNS, describe, load_describer
 from texsynth.reference import encoding as reference
 
 SIZE = (12544, 32, 128)

@@ -10,13 +10,13 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from texsynth.config.presets import load, resolve
+from texsynth.config.settings import ExpandSettings
 from texsynth.device import pick_dtype
 from texsynth.images import read
 from texsynth.images.tensors import to_image
 from texsynth.pipelines.expand import expand, load_networks
-from texsynth.presets import load, resolve
-from texsynth.settings import ExpandSettings
-from texsynth.texture.source import Exemplar
+from texsynth.synthesis.exemplar import Exemplar
 
 BRICKS = Path(__file__).parents[2] / "samples/bricks.png"
 

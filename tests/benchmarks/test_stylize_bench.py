@@ -19,12 +19,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from nets import waves
 
+from texsynth.config.settings import StylizeSettings
 from texsynth.device import DTYPES, has_bfloat16
 from texsynth.models.registry import Model, load_model
 from texsynth.models.vgg import Encoder, inference
-from texsynth.ops.local_affine import local_affine
+from texsynth.ops.bilateral_grid import local_affine
 from texsynth.pipelines.stylize import fit_style, stylize
-from texsynth.settings import StylizeSettings
 from texsynth.transforms import fit_map
 from texsynth.transforms.moments import Moments
 

@@ -9,7 +9,7 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
-from texsynth.settings import AdaINSettings, IFTSettings, OTSettings, TransformSettings, WCTSettings
+from texsynth.config.settings import AdaINSettings, IFTSettings, OTSettings, TransformSettings, WCTSettings
 from texsynth.transforms import Moments, fit_map
 from texsynth.transforms.ift import style_weight
 

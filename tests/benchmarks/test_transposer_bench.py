@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from nets import waves
 
+from texsynth.analysis.self_similarity import self_difference, transposed_convolution
 from texsynth.models.transposer import Transposer, load_transposer
-from texsynth.texture.self_similarity import self_difference, transposed_convolution
 
 CHANNELS, SIDE = 128, 64
 REACH = SIDE // 2

@@ -14,7 +14,6 @@ from texsynth.cli import (
     bench,
     blend,
     card,
-    describe,
     doctor,
     evaluate,
     expand,
@@ -23,7 +22,6 @@ from texsynth.cli import (
     presets,
     replay,
     stylize,
-    tile,
     train,
 )
 from texsynth.cli.app import App
@@ -39,12 +37,12 @@ app = typer.Typer(
 
 commands: dict[str, Callable[..., None]] = {
     "expand": expand.expand,
-    "tile": tile.tile,
+    "tile": expand.tile,
     "stylize": stylize.stylize,
     "blend": blend.blend,
     "batch": batch.batch,
     "match": match.match,
-    "describe": describe.describe,
+    "describe": match.describe,
     "replay": replay.replay,
     "doctor": doctor.doctor,
     "bench": bench.bench,

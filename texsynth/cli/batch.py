@@ -10,15 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.jobs import Plan, Target, Work, carry_out, foresight, machine_line
+from texsynth.cli.run import (
+    Plan,
+    Target,
+    Work,
+    carry_out,
+    foresight,
+    look_settings,
+    machine_line,
+    run_settings,
+)
 from texsynth.cli.show import Screen
-from texsynth.cli.values import look_settings, run_settings
 from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
-    from texsynth.batch.orders import ExecutorName
-    from texsynth.batch.plan import StyledJob
-    from texsynth.settings import RunSettings, StylizeSettings
+    from texsynth.config.settings import RunSettings, StylizeSettings
+    from texsynth.jobs.inputs import StyledJob
+    from texsynth.jobs.workers import ExecutorName
 
 Files = options.FILES
 
@@ -88,9 +96,9 @@ def batch(
 
     texsynth batch jobs.yaml --resume
     """
-    from texsynth.batch.check import check_outputs
-    from texsynth.batch.manifest import grouped, read_manifest
-    from texsynth.batch.plan import Input
+    from texsynth.jobs.checks import check_outputs
+    from texsynth.jobs.inputs import Input
+    from texsynth.jobs.manifest import grouped, read_manifest
 
     number, count = _parsed_shard(shard)
     run = run_settings(
@@ -120,13 +128,13 @@ def _plan(
     executor: ExecutorName,
     workers: int | None,
 ) -> Plan[StyledJob]:
-    from texsynth.batch.check import check_styled
+    from texsynth.jobs.checks import check_styled
 
     def begin() -> Work[StyledJob]:
         if executor != "serial":
             return _pool(executor, workers, run, target)
-        from texsynth.batch.serial import Serial
-        from texsynth.batch.styled_work import Styler
+        from texsynth.jobs.runner import Serial
+        from texsynth.jobs.stylize import Styler
 
         styler = Styler(run, screen.note)
         stages = styler.stages(force=target.force, resume=target.resume)
@@ -143,17 +151,16 @@ def _plan(
 
 
 def _pool(executor: ExecutorName, workers: int | None, run: RunSettings, target: Target) -> Work[StyledJob]:
-    from texsynth.batch.crew import Crew, Pool
-    from texsynth.batch.orders import StyledOrder, cores, shared_out
+    from texsynth.jobs.workers import Crew, Pool, StyledOrder, cores, shared_out
 
     def crew() -> Crew[StyledJob]:
         # A worker may be lost between writing a file and saying so: the next one shall find it done.
         order = StyledOrder(own, target.force, resume=target.resume or not target.force)
         if executor == "processes":
-            from texsynth.batch.processes import Processes
+            from texsynth.jobs.workers import Processes
 
             return Processes(order)
-        from texsynth.batch.ray_actors import RayActors
+        from texsynth.jobs.workers import RayActors
 
         return RayActors(order, own.threads or 1)
 
@@ -161,7 +168,7 @@ def _pool(executor: ExecutorName, workers: int | None, run: RunSettings, target:
         count = workers or cores()
         own = shared_out(run, count)
     else:
-        from texsynth.batch.ray_actors import capacity
+        from texsynth.jobs.workers import capacity
 
         own = run.model_copy(update={"threads": run.threads or 1})
         count = workers or capacity(own.threads or 1)
@@ -169,7 +176,7 @@ def _pool(executor: ExecutorName, workers: int | None, run: RunSettings, target:
 
 
 def _look(preset: str | None, changes: Mapping[Any, object]) -> StylizeSettings:
-    from texsynth.settings import StylizeSettings
+    from texsynth.config.settings import StylizeSettings
 
     return look_settings(StylizeSettings, preset, (), changes)
 
@@ -177,8 +184,8 @@ def _look(preset: str | None, changes: Mapping[Any, object]) -> StylizeSettings:
 def _executor(name: str, workers: int | None) -> ExecutorName:
     from typing import cast
 
-    from texsynth.batch.orders import EXECUTORS
-    from texsynth.explain import nearest
+    from texsynth.config.validation import nearest
+    from texsynth.jobs.workers import EXECUTORS
 
     if name not in EXECUTORS:
         raise UsageError(f"unknown executor {name!r}{nearest(name, EXECUTORS)}")

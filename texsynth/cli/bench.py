@@ -20,7 +20,7 @@ MEASURED = "What is measured"
 
 
 def _stage_names(incomplete: str) -> list[str]:
-    from texsynth.batch.bench_names import NAMES
+    from texsynth.benchmark.names import NAMES
 
     return [name for name in NAMES if name.startswith(incomplete)]
 
@@ -109,17 +109,17 @@ def bench(
 
     The pictures are made here, so nothing else is needed. texsynth bench --quick
     """
-    from texsynth.batch.bench_names import chosen
-    from texsynth.cli.jobs import check_model
+    from texsynth.benchmark.names import chosen
+    from texsynth.cli.run import check_model
 
     wanted = chosen(stages or ())
     for name in models or ():
         check_model(name)
     _check_output(output, force=force)
 
-    from texsynth.batch.bench import Plan, prepared
-    from texsynth.batch.bench import bench as measure
-    from texsynth.batch.bench_tables import document, facts, plain, ratios, tables
+    from texsynth.benchmark.run import Plan, prepared
+    from texsynth.benchmark.run import bench as measure
+    from texsynth.benchmark.tables import document, facts, plain, ratios, tables
     from texsynth.images import store
 
     plan = Plan(
@@ -161,7 +161,7 @@ def _note_load(screen: Screen, hardware: Mapping[str, Any]) -> None:
 
 def _check_output(output: Path | None, *, force: bool) -> None:
     """OutputError when the results could not be written in the end."""
-    from texsynth.batch.check import check_folder
+    from texsynth.jobs.checks import check_folder
 
     if output is None:
         return

@@ -9,27 +9,29 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.jobs import (
+from texsynth.cli.run import (
     Plan,
     Target,
     Work,
     carry_out,
     check_suffix,
     foresight,
+    given,
+    look_settings,
     machine_line,
     other_weights,
     piped,
+    run_settings,
 )
 from texsynth.cli.show import Screen
-from texsynth.cli.values import given, look_settings, run_settings
 from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
-    from texsynth.batch.blend_plan import BlendJob, Ingredient, Recipe
-    from texsynth.batch.plan import Input
-    from texsynth.batch.run import Written
+    from texsynth.config.settings import RunSettings, StylizeSettings
     from texsynth.images import Picture
-    from texsynth.settings import RunSettings, StylizeSettings
+    from texsynth.jobs.blend_recipe import BlendJob, Ingredient, Recipe
+    from texsynth.jobs.inputs import Input
+    from texsynth.jobs.outcomes import Written
 
 Look, Files = options.LOOK, options.FILES
 
@@ -126,9 +128,9 @@ def blend(
 
     texsynth blend photo.jpg --style swirl.jpg:0.7 --style dots.jpg:0.3
     """
-    from texsynth.batch.blend_plan import blend_jobs
-    from texsynth.batch.plan import find_inputs
-    from texsynth.settings import StylizeSettings
+    from texsynth.config.settings import StylizeSettings
+    from texsynth.jobs.blend_recipe import blend_jobs
+    from texsynth.jobs.inputs import find_inputs
 
     look = {
         "mode": None if photo is None else ("photo" if photo else "artistic"),
@@ -169,19 +171,18 @@ def blend_plan(
     made_with: str | None = None,
 ) -> Plan[BlendJob]:
     """How `jobs` are checked and done. made_with: hash of the weights that are expected, for a replay."""
-    from texsynth.batch.blend_plan import BlendJob, check_recipe
-    from texsynth.batch.check import check_headers
+    from texsynth.jobs.blend_recipe import BlendJob, check_recipe
+    from texsynth.jobs.checks import check_headers
 
     check_recipe(recipe, settings.levels)
     sheet = _Sheet(jobs[0].output, len(recipe.ingredients), sweep, target.force) if sweep else None
 
     def begin() -> Work[BlendJob]:
-        from texsynth.batch.blend_work import blend_content, masks_of, prepare_blend, record_of
-        from texsynth.batch.executors import Stages
-        from texsynth.batch.files import Made, source_of
-        from texsynth.batch.originals import Content, load_content
-        from texsynth.batch.resume import unfinished, written_once
-        from texsynth.batch.serial import Serial
+        from texsynth.jobs.blend import blend_content, masks_of, prepare_blend, record_of
+        from texsynth.jobs.operation import Made, source_of, unfinished, written_once
+        from texsynth.jobs.outcomes import Stages
+        from texsynth.jobs.runner import Serial
+        from texsynth.jobs.stylize import Content, load_content
 
         prepared = prepare_blend(recipe, settings, run)
         masks = masks_of(prepared)
@@ -237,9 +238,9 @@ class _Sheet:
 
     def write(self) -> list[Path]:
         """Write the sheet."""
-        from texsynth.batch.blend_plan import sweep_rows
-        from texsynth.batch.files import Delivery, deliver
         from texsynth.images import contact_sheet, thumbnails
+        from texsynth.jobs.blend_recipe import sweep_rows
+        from texsynth.jobs.operation import Delivery, deliver
 
         small, rows = iter(thumbnails(self._pictures)), []
         for length in sweep_rows(self._styles, self._steps):
@@ -260,8 +261,8 @@ def _recipe(
     feather: int,
     sweep: bool,
 ) -> Recipe:
-    from texsynth.batch.blend_plan import REST, Ingredient, Recipe, style_argument
-    from texsynth.batch.plan import find_inputs
+    from texsynth.jobs.blend_recipe import REST, Ingredient, Recipe, style_argument
+    from texsynth.jobs.inputs import find_inputs
 
     arguments = [style_argument(text) for text in styles]
     for what, given_ones in (("--mask", masks), ("--style-labels", style_labels)):

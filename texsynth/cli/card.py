@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from texsynth.cli import options
+from texsynth.cli.run import given, look_settings, run_settings
 from texsynth.cli.show import Screen
-from texsynth.cli.values import given, look_settings, run_settings
 from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
-    from texsynth.batch.cards import Card
-    from texsynth.batch.plan import Input
+    from texsynth.jobs.cards import Card
+    from texsynth.jobs.inputs import Input
 
 app = typer.Typer(no_args_is_help=True, help="Style cards: what styles look like, measured once and kept.")
 
@@ -59,10 +59,10 @@ def make(
     texsynth card make paintings/ -o painter.card
     """
     from texsynth import images
-    from texsynth.batch.check import check_outputs
-    from texsynth.batch.plan import find_inputs
-    from texsynth.cli.jobs import piped
-    from texsynth.settings import StylizeSettings
+    from texsynth.cli.run import piped
+    from texsynth.config.settings import StylizeSettings
+    from texsynth.jobs.checks import check_outputs
+    from texsynth.jobs.inputs import find_inputs
 
     settings = look_settings(StylizeSettings, None, (), given({"style_scale": style_scale}))
     run = run_settings(
@@ -74,7 +74,7 @@ def make(
     for item in inputs:
         images.probe(item.source, name=str(item), max_pixels=run.max_pixels, frame=run.frame)
 
-    from texsynth.batch.cards import make_card, write_card
+    from texsynth.jobs.cards import make_card, write_card
 
     screen = Screen(quiet, verbose, as_json)
     card, warnings = make_card(inputs, run, settings.style_scale)
@@ -91,8 +91,8 @@ def show(
     as_json: options.Json = False,
 ) -> None:
     """Show what is in a card: the pictures, the model, and the size of the statistics at every level."""
-    from texsynth.batch.cards import read_card
     from texsynth.images import read_bytes
+    from texsynth.jobs.cards import read_card
 
     found = read_card(read_bytes(card), str(card))
     height, width = found.thumbnail.shape[:2]
@@ -127,7 +127,7 @@ def _lines(card: Card) -> list[str]:
 
 def _target(output: str | None, inputs: Sequence[Input]) -> Path:
     """The card to write. Raises UsageError for another suffix, or for several styles without a name."""
-    from texsynth.batch.plan import CARD_SUFFIX
+    from texsynth.jobs.inputs import CARD_SUFFIX
 
     if output is None:
         if len(inputs) > 1:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import texsynth
 from texsynth.cli import options
-from texsynth.cli.doctor_gradients import DTYPES, prove
 from texsynth.cli.show import Screen
 from texsynth.errors import ModelError, TexsynthError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from texsynth.reference.comparison import Outcome
+
 
 OK, BAD = "ok", "bad"
 
@@ -33,6 +39,11 @@ class Finding:
     text: str
     exit_code: int = 0
 
+
+AUTO = ("float64", "float32")
+"""Both tell something: float64 whether a formula is right to the last digit, float32 whether it is stable."""
+
+DTYPES = ("auto", *AUTO, "bfloat16", "float16")
 
 Gradients = Annotated[
     bool,
@@ -104,8 +115,8 @@ def _devices() -> list[Finding]:
 
 def _weights() -> list[Finding]:
     def find() -> list[Finding]:
-        from texsynth.models.hashes import verified
-        from texsynth.models.names import cache_folder
+        from texsynth.models.hub.cache import verified
+        from texsynth.models.hub.catalog import cache_folder
 
         return [
             *(_weight(*found, "reinstall texsynth") for found in verified()),
@@ -127,10 +138,10 @@ def _trial() -> list[Finding]:
     def find() -> list[Finding]:
         import torch
 
+        from texsynth.config.settings import RunSettings, StylizeSettings
         from texsynth.device import pick_device, pick_dtype
         from texsynth.models.registry import load_model
         from texsynth.pipelines.stylize import fit_style, stylize
-        from texsynth.settings import RunSettings, StylizeSettings
 
         device, settings = pick_device(), StylizeSettings()
         model = load_model(RunSettings().model, device, pick_dtype("auto", device))
@@ -155,3 +166,67 @@ def _guarded(check: str, find: Callable[[], list[Finding]]) -> list[Finding]:
         return [Finding(check, BAD, str(error), error.exit_code)]
     except (ImportError, OSError) as error:
         return [Finding(check, BAD, f"a package cannot be loaded: {error}", 1)]
+
+
+PASSED, OUT_OF_BOUNDS, SKIPPED = "ok", "OUT OF BOUNDS", "skipped"
+
+
+def prove(screen: Screen, device: str | None, dtype: str | None) -> int:
+    """Run every check that is meant for the number types and show a line each. Returns the exit code.
+
+    device: as everywhere. dtype: one of DTYPES; bfloat16 and float16 are for the parts of the program that
+    run in them or are fed them. Raises UsageError for another name. 1 if anything is out of bounds, else 0.
+    """
+    wanted = dtype or "auto"
+    if wanted not in DTYPES:
+        raise UsageError(f"unknown dtype {wanted!r}; use one of {', '.join(DTYPES)}")
+    import torch
+
+    from texsynth.device import pick_device
+    from texsynth.reference import program_checks as checks
+    from texsynth.reference.comparison import run
+
+    place, found = pick_device(device or "auto"), []
+    if not screen.as_json:
+        screen.result(_row("", "type", "what", "from", "part", "error", "bound"))
+    for name in AUTO if wanted == "auto" else (wanted,):
+        kind = getattr(torch, name)
+        for check in checks.CHECKS:
+            if kind in check.dtypes:
+                outcome = run(check, place, kind)
+                found.append(_status(outcome))
+                _show(screen, place, name, outcome)
+    counts = ", ".join(
+        f"{found.count(status)} {status.lower()}" for status in (PASSED, OUT_OF_BOUNDS, SKIPPED)
+    )
+    screen.note(f"{len(found)} checks on {place}: {counts}")
+    return int(OUT_OF_BOUNDS in found)
+
+
+def _status(outcome: Outcome) -> str:
+    return SKIPPED if outcome.skipped else PASSED if outcome.is_ok else OUT_OF_BOUNDS
+
+
+def _show(screen: Screen, device: torch.device, dtype: str, outcome: Outcome) -> None:
+    check, status = outcome.check, _status(outcome)
+    fields: dict[str, object] = {
+        "check": check.name, "source": check.source, "device": str(device), "dtype": dtype,
+        "status": status.lower(),
+    }  # fmt: skip
+    if outcome.skipped:
+        line = f"{_row(status, dtype, check.name, check.source)} {outcome.skipped}"
+        screen.result(line, **fields, reason=outcome.skipped)
+        return
+    error, bound = f"{outcome.error:.1e}", f"{outcome.bound:.1e}"
+    # JSON has no infinity, the error of what is not a number.
+    number = outcome.error if math.isfinite(outcome.error) else None
+    line = _row(status, dtype, check.name, check.source, outcome.part, error, bound)
+    screen.result(line, **fields, part=outcome.part, error=number, bound=outcome.bound)
+
+
+def _row(status: str, dtype: str, what: str, source: str, *rest: str) -> str:
+    row = f"{status:13} {dtype:8} {what:31} {source:30}"
+    if rest:
+        part, error, bound = rest
+        row += f" {part:10} {error:>7} {bound:>7}"
+    return row

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import traceback
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,25 +11,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.comparison import COMPARISON, Folder, HeldOut, failed, figure, show_rows
-from texsynth.cli.evaluate_match import match
 from texsynth.cli.expand import extent
-from texsynth.cli.jobs import check_model
-from texsynth.cli.show import Screen
-from texsynth.cli.values import given, run_settings
-from texsynth.errors import UsageError
+from texsynth.cli.run import check_model, given, run_settings
+from texsynth.cli.show import Screen, complain
+from texsynth.errors import TexsynthError, UsageError
 
 if TYPE_CHECKING:
-    from texsynth.batch.evaluation.expand.scores import Summary
-    from texsynth.batch.evaluation.stylize.baseline import Compared
-    from texsynth.batch.evaluation.stylize.pairs import Pair
-    from texsynth.batch.evaluation.stylize.scores import Summary as StyleSummary
+    from texsynth.errors import TexsynthError
+    from texsynth.evaluation.baseline import Compared
+    from texsynth.evaluation.expand_scores import Summary
+    from texsynth.evaluation.match import Retrieval
+    from texsynth.evaluation.stylize import Pair
+    from texsynth.evaluation.stylize_scores import Summary as StyleSummary
+
 
 app = typer.Typer(
     no_args_is_help=True, help="Compare methods on the same pictures, in figures and side by side."
 )
-
-app.command()(match)
 
 
 @app.command()
@@ -86,13 +85,11 @@ def expand(
 
     texsynth evaluate expand textures/ --crop 128 -o comparison
     """
-    from texsynth.batch.evaluation.comparison import PAGE, check_target, write
-    from texsynth.batch.evaluation.expand.bench import choose, evaluate
-    from texsynth.batch.evaluation.expand.candidates import candidates
-    from texsynth.batch.evaluation.expand.findings import Plan
-    from texsynth.batch.plan import find_inputs
-    from texsynth.presets import resolve
-    from texsynth.settings import ExpandSettings
+    from texsynth.config.presets import resolve
+    from texsynth.config.settings import ExpandSettings
+    from texsynth.evaluation.expand import Plan, candidates, choose, evaluate
+    from texsynth.evaluation.runner import PAGE, check_target, write
+    from texsynth.jobs.inputs import find_inputs
 
     run = run_settings(
         model=model, device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels,
@@ -215,8 +212,7 @@ def stylize(
 
     texsynth evaluate stylize --content photos/ --style paintings/ -o comparison
     """
-    from texsynth.batch.evaluation.stylize.candidates import candidates
-    from texsynth.batch.evaluation.stylize.pairs import check_files, choose
+    from texsynth.evaluation.stylize import candidates, check_files, choose
 
     run = run_settings(
         device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels, frame=frame,
@@ -229,10 +225,9 @@ def stylize(
     work = choose(found_pairs, held_out=held_out, limit=limit)
     check_files(work)
 
-    from texsynth.batch.evaluation.comparison import PAGE, check_target, write
-    from texsynth.batch.evaluation.stylize.baseline import read_baseline
-    from texsynth.batch.evaluation.stylize.bench import evaluate
-    from texsynth.batch.evaluation.stylize.findings import Plan
+    from texsynth.evaluation.baseline import read_baseline
+    from texsynth.evaluation.runner import PAGE, check_target, write
+    from texsynth.evaluation.stylize import Plan, evaluate
 
     earlier = None if baseline is None else read_baseline(baseline)
     check_target(output, force=force)
@@ -253,8 +248,8 @@ def stylize(
 def _pairs(
     contents: Sequence[str], styles: Sequence[str], listed: Path | None, *, one_to_one: bool, recursive: bool
 ) -> list[Pair]:
-    from texsynth.batch.evaluation.stylize import pairs
-    from texsynth.batch.plan import find_inputs
+    from texsynth.evaluation import stylize as pairs
+    from texsynth.jobs.inputs import find_inputs
 
     if listed is not None:
         if contents or styles or one_to_one:
@@ -319,3 +314,146 @@ def _show_compared(result: Compared, screen: Screen) -> None:
         f"{result.matched} results are in both tables; {result.only_here} here and {result.only_there} in "
         f"the earlier one have no partner of the same content, style and method"
     )
+
+
+def match(
+    textures: Annotated[
+        list[str], typer.Argument(metavar="TEXTURE...", help="Textures, folders or quoted patterns.")
+    ],
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--descriptor",
+            metavar="FILE",
+            help="A descriptor made by `texsynth train descriptor`. Default: the embedded one.",
+            rich_help_panel=COMPARISON,
+        ),
+    ] = None,
+    k: Annotated[
+        int, typer.Option("-k", min=1, help="How many neighbours count.", rich_help_panel=COMPARISON)
+    ] = 5,
+    held_out: HeldOut = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this many textures.", rich_help_panel=COMPARISON)
+    ] = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    threads: options.Threads = None,
+    seed: options.Seed = None,
+    recursive: options.Recursive = False,
+    max_pixels: options.MaxPixels = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    as_json: options.Json = False,
+) -> None:
+    """Measure how well crops of textures find others of the same texture.
+
+    Each texture is cut into nine squares that do not overlap. Each square is looked for among all others, as
+    it is, in other size and light, and turned; beside the descriptor by pooled features without training.
+
+    texsynth evaluate match textures/ --held-out
+    """
+    from texsynth.evaluation.expand import choose
+    from texsynth.evaluation.match import evaluate
+    from texsynth.jobs.inputs import find_inputs
+
+    run = run_settings(device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels)
+    inputs = choose(find_inputs(textures, recursive=recursive), held_out=held_out, limit=limit)
+    screen = Screen(quiet, verbose, as_json)
+    failures = []
+
+    def failed(name: str, error: TexsynthError) -> None:
+        failures.append(name)
+        screen.note(f"left out: {error}")
+
+    with screen.progress(len(inputs)) as bar:
+
+        def begin(name: str) -> None:
+            bar.picture(name)
+            bar.advance()
+
+        found = evaluate(inputs, run, weights, k, on_picture=begin, on_failure=failed)
+    _show(found, screen)
+    raise typer.Exit(3 if failures else 0)
+
+
+def _show(found: Retrieval, screen: Screen) -> None:
+    """A row for each way of comparing, a column for each condition."""
+    from texsynth.evaluation.match import DESCRIPTOR
+
+    conditions = list(dict.fromkeys(score.condition for score in found.scores))
+    rows = []
+    for method in dict.fromkeys(score.method for score in found.scores):
+        mine = {score.condition: score for score in found.scores if score.method == method}
+        means = {name: mine[name].precision.mean for name in conditions}
+        cells = {"compared by": method, "numbers": str(mine[conditions[0]].numbers)}
+        texts = {name: f"{value:.3f}" for name, value in means.items()}
+        rows.append((cells | texts, {"method": method, "conditions": [asdict(mine[c]) for c in conditions]}))
+    show_rows(rows, screen)
+    ours = {score.condition: score for score in found.scores if score.method == DESCRIPTOR}
+    screen.note(f"precision at {found.k} of crops of {found.textures} textures")
+    for name in conditions:
+        best = found.best_baseline(name)
+        share = (1 - ours[name].precision.mean) / max(1 - best.precision.mean, 1e-9)
+        screen.note(f"{name}: {share:.2f} of the errors of the best baseline, {best.method}")
+
+
+COMPARISON = "Comparison"
+
+Folder = Annotated[
+    Path,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        help="Folder for table.json and index.html, made when missing.",
+        rich_help_panel=options.FILES,
+    ),
+]
+HeldOut = Annotated[
+    bool,
+    typer.Option(
+        "--held-out", help="Only the 10% of files that training never saw.", rich_help_panel=COMPARISON
+    ),
+]
+
+
+def failed(screen: Screen, what: str, error: Exception) -> None:
+    """One line, as soon as it is known."""
+    if isinstance(error, TexsynthError):
+        complain(str(error))
+        return
+    complain(f"{what}: this is a bug in texsynth: {type(error).__name__}: {error}")
+    if screen.verbose:
+        traceback.print_exception(error)
+
+
+def show_rows(rows: Sequence[tuple[Mapping[str, str], Mapping[str, object]]], screen: Screen) -> None:
+    """A table with aligned columns, or an object for each row.
+
+    rows: the texts of a row by column, the first a name, and the same row's figures.
+    """
+    widest: dict[str, int] = {}
+    for cells, _ in rows:
+        for name, text in cells.items():
+            widest[name] = max(widest.get(name, max(len(name), MIN_WIDTH)), len(text))
+    if rows and not screen.as_json:
+        screen.result(_line({name: name for name in rows[0][0]}, widest))
+    for cells, fields in rows:
+        screen.result(_line(cells, widest), **fields)
+
+
+MIN_WIDTH = 6
+
+
+def _line(cells: Mapping[str, str], widths: Mapping[str, int]) -> str:
+    (first, name), *rest = cells.items()
+    return "  ".join([name.ljust(widths[first]), *(text.rjust(widths[key]) for key, text in rest)])
+
+
+def figure(value: float | None) -> str:
+    """Three digits that count."""
+    return "-" if value is None else f"{value:.3g}"
+
+
+app.command()(match)

@@ -4,16 +4,76 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from texsynth.cli import options, texture
-from texsynth.cli.jobs import Target, carry_out, check_suffix
+from texsynth.cli import options
+from texsynth.cli.run import (
+    Plan,
+    Target,
+    Work,
+    carry_out,
+    check_suffix,
+    given,
+    look_settings,
+    machine_line,
+    other_weights,
+    piped,
+    run_settings,
+)
 from texsynth.cli.show import Screen
-from texsynth.cli.texture import Maps, known_method, plan_tasks, texture_plan
-from texsynth.cli.values import given, look_settings, run_settings
-from texsynth.errors import UsageError
+from texsynth.errors import TexsynthError, UsageError
+
+if TYPE_CHECKING:
+    from texsynth.config.records import ExpandRecord
+    from texsynth.config.settings import ExpandSettings, RunSettings
+    from texsynth.images.picture import Picture, Pixels
+    from texsynth.jobs.expand_inputs import Command, ExpandJob, Material, Task
+    from texsynth.jobs.inputs import Input
+    from texsynth.jobs.outcomes import Written
+    from texsynth.pipelines.method import Ready
+    from texsynth.pipelines.progress import OnStep
+
+    Loaded = tuple[Material, list[Path] | None]
+
+
+MAPS, LOOK = "Maps", options.LOOK
+
+Siblings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="FILE",
+        help="A map of the same surface, like normals or roughness, that gets the same layout; it keeps its "
+        "bit depth and channels. Repeatable.",
+        rich_help_panel=MAPS,
+    ),
+]
+Mask = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="White where the exemplar may be sampled.", rich_help_panel=MAPS),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        help="auto, by how regular the texture is; or stages: transposer, patch, optimize, or joined like "
+        "patch+optimize.",
+        rich_help_panel=LOOK,
+    ),
+]
+Preview = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Also write a contact sheet: every exemplar and its results, small.",
+        rich_help_panel=options.FILES,
+    ),
+]
 
 Look, Layout = options.LOOK, "Size and layout"
 
@@ -63,27 +123,27 @@ def expand(
             metavar="A,B,...", help="Mix, with these shares of the exemplars.", rich_help_panel=Layout
         ),
     ] = None,
-    method: texture.Method = None,
+    method: Method = None,
     preset: options.Preset = None,
     assignments: options.Set = None,
     variation: Annotated[
         float | None,
         typer.Option(help="Noise in the transposer's layout, 0 to 1.", rich_help_panel=Look),
     ] = None,
-    siblings: texture.Siblings = None,
-    mask: texture.Mask = None,
+    siblings: Siblings = None,
+    mask: Mask = None,
     guide: Annotated[
         str | None,
         typer.Option(
             metavar="FILE",
             help="Layout of the output: light where it shall be light, or where --guide-of has these values.",
-            rich_help_panel=texture.MAPS,
+            rich_help_panel=MAPS,
         ),
     ] = None,
     guide_of: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="What the guide's values mean on the exemplar.", rich_help_panel=texture.MAPS
+            metavar="FILE", help="What the guide's values mean on the exemplar.", rich_help_panel=MAPS
         ),
     ] = None,
     hole: Annotated[
@@ -91,10 +151,10 @@ def expand(
         typer.Option(
             metavar="FILE",
             help="Fill the exemplar in place where this is white.",
-            rich_help_panel=texture.MAPS,
+            rich_help_panel=MAPS,
         ),
     ] = None,
-    preview: texture.Preview = None,
+    preview: Preview = None,
     model: options.Model = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
@@ -118,8 +178,8 @@ def expand(
 
     texsynth expand bricks.png --scale 3
     """
-    from texsynth.batch.expand_plan import expand_jobs
-    from texsynth.settings import ExpandSettings
+    from texsynth.config.settings import ExpandSettings
+    from texsynth.jobs.expand_inputs import expand_jobs
 
     if hole is not None and (size or scale):
         raise UsageError("--hole keeps the exemplar's size; leave out --size and --scale")
@@ -172,3 +232,259 @@ def _weights(text: str | None) -> list[float]:
     if not any(found):
         raise UsageError(f"--weights {text!r} are all zero; make one of them larger")
     return found
+
+
+SHEET_COLUMNS = 6
+
+
+@dataclass(frozen=True)
+class Maps:
+    """File arguments besides the exemplars."""
+
+    siblings: Sequence[str] = ()
+    mask: str | None = None
+    guide: str | None = None
+    guide_of: str | None = None
+    hole: str | None = None
+
+
+def known_method(method: str | None) -> str | None:
+    """`method`; UsageError with the nearest name when there is none of that name."""
+    from typing import get_args
+
+    from texsynth.config.settings import Method as Known
+    from texsynth.config.validation import nearest
+
+    if method is not None and method not in get_args(Known):
+        raise UsageError(f"unknown method {method!r}{nearest(method, get_args(Known))}")
+    return method
+
+
+def plan_tasks(
+    command: Command,
+    pictures: Sequence[str],
+    maps: Maps,
+    *,
+    recursive: bool = False,
+    mixed: bool = False,
+    weights: Sequence[float] = (),
+) -> list[Task]:
+    """A task for every exemplar, or one for all when they are `mixed`. Raises UsageError, InputError."""
+    from texsynth.jobs.expand_inputs import Task
+    from texsynth.jobs.inputs import find_inputs
+
+    files = (*maps.siblings, maps.mask, maps.guide, maps.guide_of, maps.hole)
+    data = piped([*pictures, *files])
+    exemplars = find_inputs(pictures, recursive=recursive, piped=data)
+
+    def single(argument: str) -> Input:
+        found = find_inputs([argument], recursive=False, piped=data)
+        if len(found) != 1 or Path(argument).is_dir():
+            raise UsageError(f"{argument!r} is a folder or several files; give one picture")
+        return found[0]
+
+    if weights and len(weights) != len(exemplars):
+        raise UsageError(
+            f"--weights has {len(weights)} numbers for {len(exemplars)} exemplars; give one for each"
+        )
+    one_of_each = {
+        "--with": maps.siblings,
+        "--mask": maps.mask,
+        "--guide-of": maps.guide_of,
+        "--hole": maps.hole,
+    }
+    for option, value in one_of_each.items():
+        if value and len(exemplars) > 1:
+            raise UsageError(
+                f"{option} belongs to one exemplar, but {len(exemplars)} are given; run them singly"
+            )
+    siblings = tuple(single(argument) for argument in maps.siblings)
+    mask, guide, guide_of, hole = (
+        None if argument is None else single(argument)
+        for argument in (maps.mask, maps.guide, maps.guide_of, maps.hole)
+    )
+    groups = [tuple(exemplars)] if mixed else [(item,) for item in exemplars]
+    return [
+        Task(
+            command,
+            group,
+            weights=tuple(weights) if len(group) > 1 else (),
+            siblings=siblings,
+            mask=mask,
+            guide=guide,
+            guide_of=guide_of,
+            hole=hole,
+        )
+        for group in groups
+    ]
+
+
+def texture_plan(
+    jobs: Sequence[ExpandJob],
+    settings: ExpandSettings,
+    run: RunSettings,
+    target: Target,
+    *,
+    preview: str | None = None,
+    made_with: ExpandRecord | None = None,
+) -> Plan[ExpandJob]:
+    """How `jobs` are checked and done. made_with: the record of the result that is made again."""
+    from texsynth.images import output_format
+    from texsynth.jobs.expand_inputs import ExpandJob, check_batch, check_method, read_material, settled
+    from texsynth.jobs.outcomes import Failed
+
+    tasks = list({job.task: None for job in jobs})
+    for task in tasks:
+        check_method(task, settings)
+    # All tasks of a run have the same maps.
+    settings = settled(tasks[0], settings)
+    if preview is not None:
+        output_format(Path(preview))
+    gallery = _Gallery(Path(preview), target.force) if preview is not None else None
+
+    # All variations of a task are made one after the other: its pictures are read once, by the check already.
+    @lru_cache(maxsize=1)
+    def material(task: Task) -> Material:
+        return read_material(task, settings, run)
+
+    def check() -> tuple[Sequence[ExpandJob], Sequence[Failed]]:
+        if len(tasks) > 1:
+            return check_batch(jobs, settings, run)
+        try:
+            material(tasks[0])
+        except TexsynthError as error:
+            return [], [Failed(jobs[0], error)]
+        return jobs, []
+
+    def begin() -> Work[ExpandJob]:
+        from texsynth.jobs.expand import expand_material, prepare, ready_material, records_of
+        from texsynth.jobs.operation import Made, unfinished, written_once
+        from texsynth.jobs.outcomes import Stages
+        from texsynth.jobs.runner import Serial
+
+        prepared = prepare(settings, run)
+        # Of the task at work. Jobs are made in one thread: what is found there has the same bytes every time.
+        ready: dict[Task, Ready | None] = {}
+
+        def load(job: ExpandJob) -> Loaded | None:
+            found = material(job.task)
+            missing = None
+            if target.resume:
+                chosen = settings
+                if settings.method == "auto" and (decided := ready_material(job.task, found, prepared)):
+                    chosen = decided.settings
+                missing = unfinished(records_of(job, found, chosen, prepared), force=target.force)
+            return None if missing == [] else (found, missing)
+
+        def make(job: ExpandJob, loaded: Loaded, on_step: OnStep) -> tuple[Material, Made]:
+            found, missing = loaded
+            if job.task not in ready:
+                ready.clear()
+                ready[job.task] = ready_material(job.task, found, prepared)
+            made = expand_material(job, found, ready[job.task], prepared, on_step)
+            # Of a run that was stopped between the files of a job, some are there.
+            rest = [part for part in made.deliveries if missing is None or part.path in missing]
+            return found, replace(made, deliveries=tuple(rest))
+
+        def write(job: ExpandJob, result: tuple[Material, Made]) -> Written | None:
+            found, made = result
+            done = written_once(made, quality=run.quality, **target.rules)
+            if gallery:
+                exemplars = [exemplar.picture for exemplar in found.exemplars]
+                gallery.add(job.task, exemplars, made.deliveries[0].shown())
+            return done
+
+        stages = Stages[ExpandJob](load, make, write)
+        notes = []
+        if made_with:
+            notes += other_weights(made_with.model_sha256, prepared.networks.model.sha256, run.model)
+            notes += other_weights(made_with.transposer_sha256, prepared.transposer_sha256, "the transposer")
+        line = f"{machine_line(prepared.networks.model.name, prepared.run)}, method {settings.method}"
+        return Work(Serial(stages), line, notes, gallery.write if gallery else tuple)
+
+    inputs = list({item: None for task in tasks for item in task.inputs})
+    return Plan(jobs, inputs, check, begin, [Path(preview)] if preview is not None else [])
+
+
+@dataclass
+class _Gallery:
+    """Thumbnails of a run, and the contact sheet that they become."""
+
+    path: Path
+    force: bool
+    rows: dict[Task, list[Pixels]] = field(default_factory=dict)
+
+    def add(self, task: Task, exemplars: Sequence[Picture], result: Picture) -> None:
+        """Show `result` in the row of its task, at the scale of its exemplars."""
+        from texsynth.images import thumbnails
+
+        *small, last = thumbnails([*exemplars, result])
+        self.rows.setdefault(task, small).append(last)
+
+    def write(self) -> list[Path]:
+        """Write the sheet."""
+        from texsynth.images import contact_sheet
+        from texsynth.jobs.operation import Delivery, deliver
+
+        cells = [
+            row[start : start + SHEET_COLUMNS]
+            for row in self.rows.values()
+            for start in range(0, len(row), SHEET_COLUMNS)
+        ]
+        deliver([Delivery(contact_sheet(cells), self.path, "")], quality=95, force=self.force)
+        return [self.path]
+
+
+def tile(
+    pictures: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PICTURE...", help="Pictures, folders or quoted patterns; - is standard input."
+        ),
+    ],
+    output: options.TileOutput = None,
+    method: Method = None,
+    preset: options.Preset = None,
+    assignments: options.Set = None,
+    siblings: Siblings = None,
+    mask: Mask = None,
+    preview: Preview = None,
+    model: options.Model = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    threads: options.Threads = None,
+    seed: options.Seed = None,
+    recursive: options.Recursive = False,
+    suffix: options.Format = "png",
+    max_pixels: options.MaxPixels = None,
+    frame: options.Frame = None,
+    bit_depth: options.BitDepth = None,
+    quality: options.Quality = None,
+    report: options.Report = None,
+    force: options.Force = False,
+    resume: options.Resume = False,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    as_json: options.Json = False,
+) -> None:
+    """Make pictures seamless: same size, their borders meet, the middle stays.
+
+    texsynth tile wall.png
+    """
+    from texsynth.config.settings import ExpandSettings
+    from texsynth.jobs.expand_inputs import expand_jobs
+
+    look = given({"method": known_method(method)})
+    settings = look_settings(ExpandSettings, preset, assignments or (), look)
+    run = run_settings(
+        model=model, device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels,
+        frame=frame, bit_depth=bit_depth, quality=quality,
+    )  # fmt: skip
+    target = Target(output, suffix.lower().lstrip("."), force, resume, report)
+    ending = check_suffix(target.suffix)
+    tasks = plan_tasks("tile", pictures, Maps(siblings or (), mask), recursive=recursive)
+    jobs = expand_jobs(tasks, output, count=1, suffix=ending)
+    plan = texture_plan(jobs, settings, run, target, preview=preview)
+    screen = Screen(quiet, verbose, as_json, results=output != "-")
+    raise typer.Exit(carry_out(plan, target, run, screen, dry_run=dry_run))

@@ -17,13 +17,13 @@ app = typer.Typer(
 
 
 def _cached(incomplete: str) -> list[str]:
-    from texsynth.models.names import cached_names
+    from texsynth.models.hub.catalog import cached_names
 
     return [name for name in cached_names() if name.startswith(incomplete)]
 
 
 def _fetchable(incomplete: str) -> list[str]:
-    from texsynth.models.names import SOURCES
+    from texsynth.models.hub.catalog import SOURCES
 
     return [name for name in SOURCES if name.startswith(incomplete)]
 
@@ -31,9 +31,9 @@ def _fetchable(incomplete: str) -> list[str]:
 @app.command("list")
 def list_models(quiet: options.Quiet = False, as_json: options.Json = False) -> None:
     """List the models: embedded ones, those in the cache, and those that can be fetched."""
-    from texsynth.models.hashes import expected_hashes
-    from texsynth.models.names import EMBEDDED, known_names, locate, model_names
-    from texsynth.models.weight_header import facts_of
+    from texsynth.models.hub.cache import expected_hashes
+    from texsynth.models.hub.catalog import EMBEDDED, known_names, locate, model_names
+    from texsynth.models.weights import facts_of
 
     screen, names = Screen(quiet, as_json=as_json), known_names()
     for name in names:
@@ -71,11 +71,10 @@ def show_model(
     as_json: options.Json = False,
 ) -> None:
     """Show a model: its widths, its decoders, what it was made from, its licence and its hash."""
-    from texsynth.cli.jobs import check_model
-    from texsynth.models.hashes import expected_hashes, file_hash
-    from texsynth.models.names import locate
-    from texsynth.models.store import downloads
-    from texsynth.models.weight_header import facts_of
+    from texsynth.cli.run import check_model
+    from texsynth.models.hub.cache import downloads, expected_hashes, file_hash
+    from texsynth.models.hub.catalog import locate
+    from texsynth.models.weights import facts_of
 
     check_model(model)
     path = locate(model)
@@ -139,7 +138,7 @@ def fetch_model(
     screen = Screen(quiet, verbose, as_json)
     with screen.progress(1) as bar:
         bar.picture(name)
-        from texsynth.models.fetch import fetch, user_cache
+        from texsynth.models.hub.fetch import fetch, user_cache
         from texsynth.pipelines.progress import Step
 
         def on_bytes(done: int, total: int | None) -> None:
@@ -167,11 +166,11 @@ def import_model(
 
     texsynth models import vgg_normalised.pth
     """
-    from texsynth.models.names import check_name
+    from texsynth.models.hub.catalog import check_name
 
     if name is not None:
         check_name(name)
-    from texsynth.models.fetch import import_files, user_cache
+    from texsynth.models.hub.fetch import import_files, user_cache
 
     screen = Screen(quiet, verbose, as_json)
     _stored(import_files(files, user_cache(screen.note), name=name, force=force), screen)
@@ -187,9 +186,9 @@ def verify_models(
     as_json: options.Json = False,
 ) -> None:
     """Check that the embedded weights and the models in the cache are as they were stored."""
-    from texsynth.explain import nearest
-    from texsynth.models.hashes import verified
-    from texsynth.models.names import SUFFIX, cache_folder
+    from texsynth.config.validation import nearest
+    from texsynth.models.hub.cache import verified
+    from texsynth.models.hub.catalog import SUFFIX, cache_folder
 
     screen = Screen(quiet, as_json=as_json)
     found = {
@@ -221,10 +220,9 @@ def remove_models(
     as_json: options.Json = False,
 ) -> None:
     """Remove models from the cache, and what is left there of downloads that were cut off."""
-    from texsynth.explain import nearest
-    from texsynth.models.hashes import expected_hashes
-    from texsynth.models.names import EMBEDDED, SUFFIX, cache_folder, cached_names
-    from texsynth.models.store import locked, parts, remove, writing
+    from texsynth.config.validation import nearest
+    from texsynth.models.hub.cache import expected_hashes, locked, parts, remove, writing
+    from texsynth.models.hub.catalog import EMBEDDED, SUFFIX, cache_folder, cached_names
 
     folder, screen = cache_folder(), Screen(quiet, as_json=as_json)
     listed = {file.removesuffix(SUFFIX) for file in expected_hashes(folder)}
@@ -245,8 +243,8 @@ def _address(name: str, url: str | None) -> str:
     """Where `name` is to be had. Raises UsageError for unknown names and for what is no address."""
     from urllib.parse import urlsplit
 
-    from texsynth.explain import nearest
-    from texsynth.models.names import EMBEDDED, SOURCES, check_name
+    from texsynth.config.validation import nearest
+    from texsynth.models.hub.catalog import EMBEDDED, SOURCES, check_name
 
     if name in EMBEDDED:
         raise UsageError(f"model {name} is inside the package; there is nothing to fetch")
@@ -268,9 +266,9 @@ def _address(name: str, url: str | None) -> str:
 
 
 def _stored(path: Path, screen: Screen) -> None:
-    from texsynth.models.hashes import file_hash
-    from texsynth.models.names import SUFFIX
-    from texsynth.models.weight_header import facts_of
+    from texsynth.models.hub.cache import file_hash
+    from texsynth.models.hub.catalog import SUFFIX
+    from texsynth.models.weights import facts_of
 
     facts, name = facts_of(path), path.name.removesuffix(SUFFIX)
     layout = facts.provenance.get("layout", "texsynth")

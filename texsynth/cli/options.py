@@ -12,14 +12,14 @@ from texsynth.cli.show import ARGUMENTS, VERBOSE
 
 
 def _preset_names(incomplete: str) -> list[str]:
-    from texsynth.presets import names
+    from texsynth.config.presets import names
 
     return [name for name in names() if name.startswith(incomplete)]
 
 
 def model_names(incomplete: str) -> list[str]:
     """Completions of the name of a model."""
-    from texsynth.models import names
+    from texsynth.models.hub import catalog as names
 
     return [name for name in names.model_names() if name.startswith(incomplete)]
 

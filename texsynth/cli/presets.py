@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="Named settings: see them, read the
 @app.command("list")
 def list_presets(as_json: options.Json = False) -> None:
     """List the presets that come with texsynth."""
-    from texsynth.presets import load, names
+    from texsynth.config.presets import load, names
 
     for name in (found := names()):
         preset = load(name)
@@ -32,8 +32,8 @@ def show_preset(
     preset: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Name of a preset, or a YAML file.")],
 ) -> None:
     """Show all settings of a preset, defaults included, as YAML that can be edited and used."""
-    from texsynth.presets import SECTIONS, as_tree, load, resolve
-    from texsynth.strict_yaml import dump
+    from texsynth.config.presets import SECTIONS, as_tree, load, resolve
+    from texsynth.config.validation import dump
 
     loaded = load(preset)
     sections = {name: as_tree(resolve(kind, loaded, [], {})) for name, kind in SECTIONS.items()}
@@ -45,7 +45,7 @@ def validate_presets(
     presets: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help="Presets to check.")],
 ) -> None:
     """Check presets: keys, values, and what they extend."""
-    from texsynth.presets import load
+    from texsynth.config.presets import load
 
     failed = False
     for preset in presets:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.jobs import Plan, Target, carry_out, check_model
+from texsynth.cli.run import Plan, Target, carry_out, check_model
 from texsynth.cli.show import Screen
 from texsynth.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from texsynth.batch.plan import Input
-    from texsynth.records import BlendRecord, ExpandRecord, Record, Source, StylizeRecord
-    from texsynth.settings import RunSettings
+    from texsynth.config.records import BlendRecord, ExpandRecord, Record, Source, StylizeRecord
+    from texsynth.config.settings import RunSettings
+    from texsynth.jobs.inputs import Input
 
 
 def replay(
@@ -50,9 +50,8 @@ def replay(
     again with their texture, or alone when OUTPUT is one of them.
     """
     from texsynth import images
-    from texsynth.explain import validated
-    from texsynth.records import BlendRecord, Embedded, StylizeRecord
-    from texsynth.strict_yaml import parse
+    from texsynth.config.records import BlendRecord, Embedded, StylizeRecord
+    from texsynth.config.validation import parse, validated
 
     text = images.embedded_settings(result)
     record = validated(Embedded, parse(text, source=str(result)), str(result)).root
@@ -76,8 +75,8 @@ def replay(
 def _stylize(
     record: StylizeRecord, inputs: _Inputs, named: dict[str, str | None], run: RunSettings, target: Target
 ) -> Plan[Any]:
-    from texsynth.batch.plan import pair
     from texsynth.cli.stylize import stylize_plan
+    from texsynth.jobs.inputs import pair
 
     _refuse(named, ("--exemplar",), record)
     content = inputs.find(record.content, record.key, named["--content"])
@@ -91,8 +90,8 @@ def _stylize(
 def _blend(
     record: BlendRecord, inputs: _Inputs, named: dict[str, str | None], run: RunSettings, target: Target
 ) -> Plan[Any]:
-    from texsynth.batch.blend_plan import Ingredient, Recipe, blend_jobs
     from texsynth.cli.blend import blend_plan
+    from texsynth.jobs.blend_recipe import Ingredient, Recipe, blend_jobs
 
     _refuse(named, ("--style", "--exemplar"), record)
     content = inputs.find(record.content, record.key, named["--content"])
@@ -115,9 +114,9 @@ def _blend(
 def _expand(
     record: ExpandRecord, inputs: _Inputs, named: dict[str, str | None], run: RunSettings, target: Target
 ) -> Plan[Any]:
-    from texsynth.batch.expand_plan import ExpandJob, Task
-    from texsynth.batch.plan import PIPE, destinations
-    from texsynth.cli.texture import texture_plan
+    from texsynth.cli.expand import texture_plan
+    from texsynth.jobs.expand_inputs import ExpandJob, Task
+    from texsynth.jobs.inputs import PIPE, destinations
 
     _refuse(named, ("--content", "--style"), record)
     if named["--exemplar"] and len(record.exemplars) > 1:
@@ -156,7 +155,7 @@ def _refuse(named: dict[str, str | None], options: Sequence[str], record: Record
 
 
 def _on_this_machine(run: RunSettings, device: str | None, threads: int | None) -> RunSettings:
-    from texsynth.explain import validated
+    from texsynth.config.validation import validated
 
     given = {"device": device, "threads": threads}
     changed = {key: value for key, value in given.items() if value is not None}
@@ -193,8 +192,8 @@ class _Inputs:
 
         Raises InputError.
         """
-        from texsynth.batch.plan import Input
         from texsynth.images import read_bytes
+        from texsynth.jobs.inputs import Input
 
         self.seen.append(source.path)
         for old in (source.path, Path(source.path).name):

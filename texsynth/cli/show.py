@@ -15,8 +15,8 @@ from texsynth.errors import OutputError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from texsynth.batch.plan import Job
-    from texsynth.batch.run import Done, Failed, Outcome, Report
+    from texsynth.jobs.inputs import Job
+    from texsynth.jobs.outcomes import Done, Failed, Outcome, Report
     from texsynth.pipelines.progress import Step
 
 SPEED_SECONDS = 900
@@ -81,7 +81,7 @@ class Screen:
 
     def outcome(self, outcome: Outcome) -> None:
         """A finished, failed or skipped job."""
-        from texsynth.batch.run import Done, Failed, Skipped
+        from texsynth.jobs.outcomes import Done, Failed, Skipped
 
         if isinstance(outcome, Failed):
             self._failed(outcome)
@@ -92,7 +92,7 @@ class Screen:
 
     def planned(self, outcome: Outcome) -> None:
         """A job that a real run would do, or one that is known to fail."""
-        from texsynth.batch.run import Failed, Planned
+        from texsynth.jobs.outcomes import Failed, Planned
 
         if isinstance(outcome, Failed):
             self._failed(outcome)
@@ -105,7 +105,7 @@ class Screen:
 
     def outlook(self, report: Report) -> None:
         """The most that a picture of a dry run takes."""
-        from texsynth.batch.run import Planned
+        from texsynth.jobs.outcomes import Planned
 
         found = [o for o in report.outcomes if isinstance(o, Planned) and o.prospect]
         most = max(found, key=lambda o: o.prospect.bytes if o.prospect else 0, default=None)

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.jobs import (
+from texsynth.cli.app import INTERRUPTED
+from texsynth.cli.match import IndexFile, consult, worked_through
+from texsynth.cli.run import (
     Plan,
     Target,
     Work,
     carry_out,
     check_suffix,
     foresight,
+    given,
+    look_settings,
     machine_line,
     other_weights,
     piped,
+    run_settings,
 )
-from texsynth.cli.library import IndexFile
-from texsynth.cli.show import Screen
-from texsynth.cli.values import given, look_settings, run_settings
+from texsynth.cli.show import Screen, complain
 from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
-    from texsynth.batch.plan import Input, Job
-    from texsynth.settings import RunSettings, StylizeSettings
+    from texsynth.config.settings import RunSettings, StylizeSettings
+    from texsynth.jobs.inputs import Input, Job, StyledJob
+    from texsynth.jobs.library import Library
+    from texsynth.jobs.match import Match
+    from texsynth.jobs.outcomes import Failed, Outcome
+
 
 Look = options.LOOK
 Suggestions = "Suggestions"
@@ -107,7 +115,7 @@ def stylize(
 
     texsynth stylize photo.jpg painting.jpg -o out.png
     """
-    from texsynth.settings import StylizeSettings
+    from texsynth.config.settings import StylizeSettings
 
     look = {
         "mode": None if photo is None else ("photo" if photo else "artistic"),
@@ -127,8 +135,6 @@ def stylize(
     target = Target(output, suffix.lower().lstrip("."), force, resume, report)
     screen = Screen(quiet, verbose, as_json, results=output != "-")
     if suggest is not None:
-        from texsynth.cli.suggestions import suggested_plan
-
         suggested = suggested_plan(
             pictures, suggest, suggestions or 3, index, settings, run, target, screen,
             recursive=recursive, preset=preset,
@@ -151,16 +157,14 @@ def stylize_plan(
     made_with: str | None = None,
 ) -> Plan[Job]:
     """How `jobs` are checked and done. made_with: hash of the weights that are expected, for a replay."""
-    from texsynth.batch.check import check_headers
-    from texsynth.batch.plan import Job
+    from texsynth.jobs.checks import check_headers
+    from texsynth.jobs.inputs import Job
 
     def begin() -> Work[Job]:
-        from texsynth.batch.executors import Stages
-        from texsynth.batch.files import source_of
-        from texsynth.batch.originals import Content, load_content
-        from texsynth.batch.resume import unfinished, written_once
-        from texsynth.batch.serial import Serial
-        from texsynth.batch.work import prepare, record_of, stylize_content
+        from texsynth.jobs.operation import source_of, unfinished, written_once
+        from texsynth.jobs.outcomes import Stages
+        from texsynth.jobs.runner import Serial
+        from texsynth.jobs.stylize import Content, load_content, prepare, record_of, stylize_content
 
         prepared = prepare(style, settings, run)
 
@@ -192,7 +196,7 @@ def stylize_plan(
 
 def _planned(pictures: Sequence[str], target: Target, *, recursive: bool) -> tuple[list[Job], Input]:
     """The jobs, at least one, and the style."""
-    from texsynth.batch.plan import find_inputs, pair
+    from texsynth.jobs.inputs import find_inputs, pair
 
     *contents, style = pictures
     if not contents:
@@ -211,3 +215,122 @@ def _level_assignment(text: str) -> str:
     if not (level.strip().isdecimal() and sign and value):
         raise UsageError(f"--level-strength {text!r} is not of the form LEVEL=X, like 4=0.5")
     return f"level_strength.{level.strip()}={value}"
+
+
+def suggested_plan(
+    contents: Sequence[str],
+    folder: str,
+    count: int,
+    index: str | None,
+    settings: StylizeSettings,
+    run: RunSettings,
+    target: Target,
+    screen: Screen,
+    *,
+    recursive: bool,
+    preset: str | None,
+) -> Plan[StyledJob]:
+    """How every content gets the `count` pictures of the library `folder` that look most like it as styles.
+
+    The index of the library is brought up to date first. Raises TexsynthError, and Exit when no content can
+    be used.
+    """
+    from texsynth.jobs.checks import check_headers, check_styled
+    from texsynth.jobs.inputs import PIPE, Job, destinations, find_inputs
+    from texsynth.jobs.library import open_library
+    from texsynth.jobs.manifest import NO_PRESET
+    from texsynth.jobs.outcomes import run as run_jobs
+
+    suffix = check_suffix(target.suffix)
+    library = open_library(folder, index)
+    inputs = find_inputs(contents, recursive=recursive, piped=piped(contents))
+    most = min(count, len(library.files))
+    # What is wrong with the output shall be said before a large library is looked at.
+    destinations(inputs * most, [""] * (most * len(inputs)), target.output, role="results")
+    good, failed = check_headers([Job(item, PIPE) for item in inputs], [], run)
+    jobs: list[StyledJob] = []
+    if good:
+        hits, more = _looked_up(good, library, count, run, screen)
+        failed = [*failed, *more]
+        jobs = _jobs(hits, settings, preset or NO_PRESET, target.output, suffix)
+    if not jobs:
+        raise typer.Exit(run_jobs((), 0, failed=failed, on_outcome=screen.outcome).exit_code)
+
+    def check() -> tuple[list[StyledJob], list[Failed]]:
+        sound, bad = check_styled(jobs, run)
+        return sound, [*failed, *bad]
+
+    def begin() -> Work[StyledJob]:
+        from texsynth.jobs.runner import Serial
+        from texsynth.jobs.stylize import Styler
+
+        styler = Styler(run, screen.note)
+        return Work(Serial(styler.stages(**target.rules)), machine_line(styler.model.name, styler.run))
+
+    read = [item for job in jobs for item in (job.picture, job.style)]
+    return Plan(jobs, read, check, begin, foresee=lambda: foresight(run, lambda job: job.settings))
+
+
+def _looked_up(
+    jobs: Sequence[Job], library: Library, count: int, run: RunSettings, screen: Screen
+) -> tuple[dict[Job, list[Match]], list[Failed]]:
+    """The matches of every content, and the contents that cannot be read. Raises Exit on Ctrl-C."""
+    from texsynth.jobs.match import Wish, looking
+    from texsynth.jobs.outcomes import Failed
+
+    opened = consult(library, run, screen)
+    found: dict[Job, list[Match]] = {}
+    failed: list[Failed] = []
+
+    def ended(outcome: Outcome) -> None:
+        if isinstance(outcome, Failed):
+            failed.append(outcome)
+        for hit in found.get(outcome.job, ()):
+            screen.note(f"{outcome.job.picture}: style {hit.path}, similarity {hit.similarity:.3f}")
+
+    stages = looking(opened.catalogue, opened.describer, run, Wish(count), found.__setitem__)
+    if worked_through(jobs, stages, screen, ended).interrupted:
+        complain("interrupted; no picture is made")
+        raise typer.Exit(INTERRUPTED)
+    return found, failed
+
+
+def _jobs(
+    hits: Mapping[Job, Sequence[Match]],
+    settings: StylizeSettings,
+    preset: str,
+    output: str | None,
+    suffix: str,
+) -> list[StyledJob]:
+    """A job for every content and each of its styles, those with one style together."""
+    from texsynth.jobs.inputs import Input, StyledJob, destinations
+    from texsynth.jobs.manifest import grouped
+
+    pairs = [(job.picture, hit) for job, matches in hits.items() for hit in matches]
+    names = [
+        f"{job.picture.stem}.{name}{suffix}"
+        for job, matches in hits.items()
+        for name in _style_names([hit.key for hit in matches])
+    ]
+    paths = destinations([content for content, _ in pairs], names, output, role="results")
+    return grouped(
+        [
+            StyledJob(content, path, Input(hit.path, hit.key), settings, preset)
+            for (content, hit), path in zip(pairs, paths, strict=True)
+        ]
+    )
+
+
+def _style_names(keys: Sequence[str]) -> list[str]:
+    """What results call the styles of one content: the stem, and more of the path for those that share it."""
+    paths = [PurePath(key) for key in keys]
+    choices = [
+        [path.stem for path in paths],
+        ["-".join(path.with_suffix("").parts) for path in paths],
+        ["-".join(path.parts).replace(".", "-") for path in paths],
+    ]
+    shared = [Counter(names) for names in choices]
+    return [
+        next((name for name, many in zip(names, shared, strict=True) if many[name] == 1), names[-1])
+        for names in zip(*choices, strict=True)
+    ]

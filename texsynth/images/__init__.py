@@ -1,13 +1,11 @@
 """Files to pixel arrays and back: the only package that knows picture formats. It does not import torch."""
 
-from texsynth.images.decode import Header, file_sha256, probe, read, read_bytes, read_rgb8, verify
-from texsynth.images.encode import embedded_settings, encode, sidecar, write
+from texsynth.images.files import placed, store
 from texsynth.images.picture import OUTPUT_SUFFIXES, SUFFIXES, Picture, output_format
-from texsynth.images.sheet import captioned, contact_sheet, thumbnails
-from texsynth.images.store import placed, store
-from texsynth.images.strip_writer import StripWriter
-from texsynth.images.strips import Strips, open_strips
-from texsynth.images.thumbnail import jpeg_thumbnail
+from texsynth.images.reader import Header, file_sha256, probe, read, read_bytes, read_rgb8, verify
+from texsynth.images.sheet import captioned, contact_sheet, jpeg_thumbnail, thumbnails
+from texsynth.images.streaming import Strips, StripWriter, open_strips
+from texsynth.images.writer import embedded_settings, encode, sidecar, write
 
 __all__ = [
     "OUTPUT_SUFFIXES",

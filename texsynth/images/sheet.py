@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from texsynth.images.picture import Picture, Pixels
-from texsynth.images.thumbnail import reduced
+from texsynth.images.picture import Picture, Pixels, as_depth
+from texsynth.images.writer import encode, flattened
 
 CELL_PX = 320
 GAP_PX = 12
@@ -61,3 +61,20 @@ def captioned(picture: Picture, text: str) -> Pixels:
     ImageDraw.Draw(strip).text((0, 2), shown, fill=(INK, INK, INK), font=font)
     cell[height:] = np.asarray(strip)
     return cell
+
+
+QUALITY = 85
+
+
+def reduced(picture: Picture, scale: float) -> Pixels:
+    """`picture` over white at `scale`, at most 1. Returns (H, W, 3) uint8, at least 1x1."""
+    rgb = as_depth(flattened(picture).rgb, 8)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return rgb if scale == 1 else np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
+
+
+def jpeg_thumbnail(picture: Picture, scale: float) -> tuple[bytes, int, int]:
+    """`picture` over white at `scale`, at most 1, as JPEG, with its width and height in pixels."""
+    small = Picture(reduced(picture, scale))
+    data, _ = encode(small, "JPEG", quality=QUALITY)
+    return data, small.width, small.height

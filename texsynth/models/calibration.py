@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from texsynth.config.presets import shipped
 from texsynth.images import read_rgb8
 from texsynth.models.vgg import Encoder, conv_names
 from texsynth.models.weights import part
 from texsynth.ops.resample import resize
-from texsynth.shipped import shipped
 
 SAMPLES = ("street", "mountains", "balloons", "still_life", "style_swirl", "style_mosaic")
 """Pictures that come with texsynth: photographs and paintings."""

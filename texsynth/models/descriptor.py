@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from texsynth.errors import ModelError
 from texsynth.models.encoding import Encoding
-from texsynth.models.hashes import expected_hashes, file_hash
-from texsynth.models.names import ASSETS, SUFFIX
+from texsynth.models.hub.cache import expected_hashes, file_hash
+from texsynth.models.hub.catalog import ASSETS, SUFFIX
 from texsynth.models.vgg import LEVELS, inference
 from texsynth.models.weights import part, read_weights
 

@@ -19,9 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from texsynth.analysis.self_similarity import self_difference
 from texsynth.errors import InputError, ModelError
-from texsynth.models.hashes import is_sound
-from texsynth.models.names import ASSETS
+from texsynth.models.hub.cache import is_sound
+from texsynth.models.hub.catalog import ASSETS
 from texsynth.models.transposer_copy import CopyHead, high_pass
 from texsynth.models.transposer_parts import (
     REACH,
@@ -36,8 +37,7 @@ from texsynth.models.transposer_parts import (
 from texsynth.models.vgg import Encoder, inference
 from texsynth.models.weights import part, read_weights
 from texsynth.ops.resample import pad_to_multiple
-from texsynth.texture.placement import Layout, place
-from texsynth.texture.self_similarity import self_difference
+from texsynth.synthesis.placement import Layout, place
 
 MIN_SIDE = 16
 """Smallest side of an exemplar."""

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from texsynth.models.transposer_parts import convolve, exact, resize
-from texsynth.texture.placement import Layout, paint
+from texsynth.synthesis.placement import Layout, paint
 
 ROUNDS = (8, 8, 4, 4, 2, 2)
 """Output pixels to one of the grid, in each round: seams first move far, then find their exact place."""

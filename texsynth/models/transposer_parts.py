@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from texsynth.texture.self_similarity import self_difference, transposed_convolution
+from texsynth.analysis.self_similarity import self_difference, transposed_convolution
 
 SCALES = 3
 """Features at 1/2, 1/4 and 1/8 of the picture's size."""

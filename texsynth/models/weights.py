@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -59,3 +63,67 @@ def collect(folder: Path) -> dict[str, Tensor]:
     if not part(tensors, "encoder"):
         raise ModelError(f"{folder} has no encoder.safetensors; run `texsynth train encoder` first")
     return tensors
+
+
+_WIDTH = re.compile(r"encoder[1-5]?\.conv([1-5])_1\.weight")
+
+LONGEST = 100_000_000
+"""Bytes of a header; safetensors itself refuses more."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A model file at a glance. widths: channels of the encoder's blocks. levels: those with a decoder."""
+
+    widths: tuple[int, ...]
+    levels: tuple[int, ...]
+    has_photo: bool
+    bytes: int
+    provenance: Mapping[str, str]
+
+
+def header_of(data: bytes) -> dict[str, Any]:
+    """Of a whole safetensors file: its length in 8 bytes, then JSON. Raises ValueError."""
+    header: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return header
+
+
+def in_order(data: bytes) -> bytes:
+    """The safetensors file `data` with sorted keys; the library shuffles those of the string header."""
+    text = json.dumps(header_of(data), sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors are aligned to 8 bytes
+    return len(text).to_bytes(8, "little") + text + data[8 + int.from_bytes(data[:8], "little") :]
+
+
+def facts_of(path: Path) -> Facts:
+    """Facts about the model file `path`. Raises ModelError when it is missing, damaged or no model."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= min(size - 8, LONGEST):
+                raise ValueError("it has no header")
+            header = json.loads(file.read(length))
+        shapes = {key: tuple(value["shape"]) for key, value in header.items() if key != "__metadata__"}
+        provenance = {str(key): str(text) for key, text in header.get("__metadata__", {}).items()}
+        # Whoever cuts a file short leaves its header whole.
+        end = max((value["data_offsets"][1] for key, value in header.items() if key in shapes), default=0)
+        if size != 8 + length + end:
+            raise ValueError(f"it has {size} bytes and should have {8 + length + end}")
+        # An encoder of its own for every level is called by its number.
+        found = {_WIDTH.fullmatch(key): shape[0] for key, shape in shapes.items()}
+        blocks = {int(match[1]): int(width) for match, width in found.items() if match}
+    except FileNotFoundError:
+        raise ModelError(f"model file {path} does not exist; give another one") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        raise ModelError(f"model file {path} is damaged or no safetensors file ({error})") from error
+    if not blocks:
+        raise ModelError(f"{path} is not a texsynth model; it has no encoder")
+    levels = tuple(level for level in range(1, 6) if _has(shapes, f"decoder{level}"))
+    widths = tuple(width for _, width in sorted(blocks.items()))
+    return Facts(widths, levels, _has(shapes, "photo"), size, provenance)
+
+
+def _has(shapes: Mapping[str, object], prefix: str) -> bool:
+    return any(key.startswith(f"{prefix}.") for key in shapes)

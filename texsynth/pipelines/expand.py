@@ -8,21 +8,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from texsynth.analysis.lattice import Lattice, bend, find_lattice, snapped
+from texsynth.config.settings import ExpandSettings
 from texsynth.errors import UsageError
 from texsynth.models.registry import Model, load_model
 from texsynth.models.transposer import Transposer, load_transposer
-from texsynth.ops.boxes import box_mean
-from texsynth.ops.resample import resize
+from texsynth.ops.resample import box_mean, resize
+from texsynth.pipelines.feature_optimization import optimize, synthesize
+from texsynth.pipelines.method import Ready, ready
 from texsynth.pipelines.patch_stage import Wanted, patch_stage
 from texsynth.pipelines.progress import OnStep, Step
-from texsynth.pipelines.ready import Ready, ready
-from texsynth.pipelines.statistics import optimize, synthesize
-from texsynth.settings import ExpandSettings
-from texsynth.texture.atlas import build_atlas, guide_of
-from texsynth.texture.bending import bent
-from texsynth.texture.lattice import Lattice, bend, find_lattice, snapped
-from texsynth.texture.mixing import label_field
-from texsynth.texture.source import Exemplar
+from texsynth.synthesis.exemplar import Exemplar, build_atlas, guide_of
+from texsynth.synthesis.regions import label_field
+from texsynth.synthesis.warp import bent
 
 CONSTANT = 1 / 255
 """Exemplars whose colours differ by less are one colour, and so is the output."""

@@ -9,14 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from texsynth.analysis.lattice import Lattice
+from texsynth.config.settings import PatchSettings
 from texsynth.pipelines.progress import OnStep, Step
-from texsynth.settings import PatchSettings
-from texsynth.texture.atlas import MIN_SIDE, Atlas, largest_square
-from texsynth.texture.blending import seam_correction
-from texsynth.texture.lattice import Lattice
-from texsynth.texture.optimization import Target, optimize_patches
-from texsynth.texture.quilting import Quilt, QuiltSettings, raster
-from texsynth.texture.seams import seam_cost
+from texsynth.synthesis.exemplar import MIN_SIDE, Atlas, largest_square
+from texsynth.synthesis.patch_optimization import Target, optimize_patches
+from texsynth.synthesis.quilting import Quilt, QuiltSettings, raster
+from texsynth.synthesis.seams import seam_correction, seam_cost
 
 LATTICE_OCCURRENCE = 0.25
 """On a lattice less is enough: more tears the threads of a cloth, none repeats one odd brick for ever."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from texsynth.config.settings import DescentSettings, StylizeSettings
 from texsynth.errors import UsageError
 from texsynth.models.registry import Model
+from texsynth.ops.bilateral_grid import fit_field, fit_size
 from texsynth.ops.color import with_chroma_of
-from texsynth.ops.local_affine import fit_field, fit_size
 from texsynth.ops.resample import resize
-from texsynth.pipelines.codec import Codec, autoencoder, skipping, whole_encoder
-from texsynth.pipelines.descent import descend_image
+from texsynth.pipelines.gatys import descend_image
 from texsynth.pipelines.progress import OnStep, Step, part_of
 from texsynth.pipelines.rasters import (
     EVERYTHING,
@@ -28,7 +28,7 @@ from texsynth.pipelines.rasters import (
     strips,
     whole,
 )
-from texsynth.settings import DescentSettings, StylizeSettings
+from texsynth.pipelines.transfer import Codec, autoencoder, skipping, whole_encoder
 from texsynth.transforms import fit_mix
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments

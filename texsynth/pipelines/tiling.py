@@ -13,8 +13,7 @@ from itertools import pairwise
 from torch import Tensor
 
 from texsynth.models.autoencoder import Decoder, PhotoDecoder
-from texsynth.models.level_encoders import LevelEncoders
-from texsynth.models.vgg import Encoder, conv_names
+from texsynth.models.vgg import Encoder, LevelEncoders, conv_names
 from texsynth.models.wavelets import WaveDecoder
 from texsynth.ops.resample import reflected_index
 from texsynth.pipelines.rasters import Raster

@@ -11,16 +11,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from texsynth.analysis.self_similarity import self_difference, transposed_convolution
+from texsynth.config.settings import IFTSettings
+from texsynth.metrics.losses import gram_l1, sliced_wasserstein
 from texsynth.models import vgg
 from texsynth.models.encoding import encode
 from texsynth.models.wavelets import BANDS, pool, unpool
-from texsynth.reference import convolution, encoding, ift, pooling, self_similarity, style
+from texsynth.reference import (
+    convolution,
+    encoding,
+    formula_checks,
+    ift,
+    layer_checks,
+    pooling,
+    self_similarity,
+    style,
+)
 from texsynth.reference.comparison import ALL, Check, Part, Problem, gradients, parts_of
 from texsynth.reference.formula_checks import UPDATES, encoding_problem, style_problem
 from texsynth.reference.layer_checks import first, last
-from texsynth.settings import IFTSettings
-from texsynth.texture.losses import gram_l1, sliced_wasserstein
-from texsynth.texture.self_similarity import self_difference, transposed_convolution
 from texsynth.transforms.ift import fit, style_weight
 from texsynth.transforms.moments import Moments
 
@@ -127,7 +136,7 @@ def _transposed(problem: Problem) -> Iterator[Part]:
     yield from parts_of("Y dw dF", got, expected)
 
 
-CHECKS = (
+PROGRAM_CHECKS = (
     Check("program: encoding", "paper 000, eq. 1 to 6", lambda p: _encode(p, 0), ALL),
     Check("program: encoding at 100", "paper 000, eq. 1 to 6", lambda p: _encode(p, 100)),
     Check("program: convolution", "paper 003, 1.1", _conv_reflect, ALL),
@@ -140,3 +149,7 @@ CHECKS = (
     Check("program: transposed convolution", "paper 004, section 4", _transposed, ALL),
 )
 """In the order of the papers. All but the layers of networks compute in float32 or float64."""
+
+
+CHECKS = (*layer_checks.CHECKS, *formula_checks.CHECKS, *PROGRAM_CHECKS)
+"""The formulas of the papers against torch, then the program's own parts against the formulas."""

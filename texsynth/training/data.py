@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from texsynth.errors import InputError
+from texsynth.errors import InputError, WorkerLostError
 from texsynth.images import SUFFIXES, read_rgb8
+from texsynth.ops.resample import resize
 
 Picture = np.ndarray
 """(H, W, 3) uint8 sRGB."""
@@ -83,3 +88,187 @@ def intensify(image: Tensor, rng: torch.Generator) -> Tensor:
 
 def _below(limit: int, rng: torch.Generator) -> int:
     return int(torch.randint(limit, (), generator=rng))
+
+
+KEPT_BYTES = 2 << 30
+"""Decoded pictures that are kept in memory when no workers decode them."""
+
+Sample = tuple[np.ndarray, int]
+"""A crop (3, S, S) uint8, and the number of a picture that could not be read on the way, or -1."""
+
+_ORDER, _CROP = 0, 1
+
+
+class Pictures:
+    """Files as arrays, resized to squares if asked; as many as fit are kept decoded."""
+
+    def __init__(self, paths: Sequence[Path], resize_px: int | None = None, kept_bytes: int = 0) -> None:
+        """kept_bytes: memory for decoded pictures; those beyond are read again every time."""
+        self.paths, self.resize_px = tuple(paths), resize_px
+        self._room, self._kept = kept_bytes, dict[int, Picture]()
+
+    def __len__(self) -> int:
+        """Number of files."""
+        return len(self.paths)
+
+    def read(self, number: int) -> Picture:
+        """Picture `number`, (H, W, 3) uint8. Raises InputError."""
+        if number in self._kept:
+            return self._kept[number]
+        picture = read_rgb8(self.paths[number])
+        if self.resize_px:
+            image = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 255
+            small = resize(image, self.resize_px, self.resize_px)[0]
+            picture = (255 * small).round().byte().permute(1, 2, 0).contiguous().numpy()
+        if picture.nbytes <= self._room:
+            self._room -= picture.nbytes
+            self._kept[number] = picture
+        return picture
+
+
+class Crops(Dataset[Sample]):
+    """Random crops; number k follows from the files, the seeds and k alone.
+
+    Every epoch sees every picture once, in an order of its own. A picture that cannot be read, or that is
+    smaller than the crop, gives way to another.
+    """
+
+    def __init__(self, pictures: Pictures, size: int, seeds: Sequence[int], *, mirror: bool = True) -> None:
+        """size: side of the crops. seeds: non-negative. mirror: mirror half of them."""
+        self.pictures, self.size, self.seeds, self.mirror = pictures, size, tuple(seeds), mirror
+        self._epoch, self._order = -1, np.empty(0, np.int64)
+
+    def __getitem__(self, k: int) -> Sample:
+        """Crop k = 0, 1, 2, ... without end. Raises InputError when no picture can be used."""
+        rng = np.random.default_rng((*self.seeds, _CROP, k))
+        refused = -1
+        for number in self._candidates(k, rng):
+            try:
+                picture = self.pictures.read(number)
+            except InputError:
+                refused = number
+                continue
+            height, width = picture.shape[:2]
+            if min(height, width) >= self.size:
+                top, left = rng.integers(height - self.size + 1), rng.integers(width - self.size + 1)
+                crop = picture[top : top + self.size, left : left + self.size].transpose(2, 0, 1)
+                flip = self.mirror and rng.integers(2)
+                return np.ascontiguousarray(crop[..., ::-1] if flip else crop), refused
+        raise InputError(
+            f"none of {len(self.pictures)} pictures can be read and has both sides of at least "
+            f"{self.size} pixels; give others, or a smaller crop_px"
+        )
+
+    def _candidates(self, k: int, rng: np.random.Generator) -> Iterator[int]:
+        """The picture whose turn it is, then all others at random."""
+        epoch, place = divmod(k, len(self.pictures))
+        if epoch != self._epoch:
+            order = np.random.default_rng((*self.seeds, _ORDER, epoch)).permutation(len(self.pictures))
+            self._epoch, self._order = epoch, order
+        yield int(self._order[place])
+        yield from map(int, rng.permutation(len(self.pictures)))
+
+
+class Feed:
+    """Batches of crops one after the other, cut here or by workers; close it, or the workers stay."""
+
+    def __init__(self, crops: Crops, batch: int, workers: int, report: Callable[[str], None]) -> None:
+        """report: is told once of a picture that cannot be read. Raises InputError without usable ones."""
+        self.crops, self.batch, self.workers, self.report = crops, batch, workers, report
+        self._next, self._told = 0, False
+        self._loaded: Iterator[Any] | None = None
+        _stack([crops[0]])  # fails here rather than in a worker
+
+    def __enter__(self) -> Feed:
+        """Nothing starts before the first batch."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Stop the workers."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop the workers. The next batch starts others."""
+        self._loaded = None  # torch's iterator ends its workers when it is let go
+
+    def next(self) -> Tensor:
+        """The next batch, (batch, 3, S, S) uint8. Raises WorkerLostError when a worker was killed."""
+        if self.workers:
+            if self._loaded is None:
+                self._loaded = self._load()
+            try:
+                crops, refused = next(self._loaded)
+            except RuntimeError as error:
+                if "DataLoader worker" not in str(error):
+                    raise
+                raise WorkerLostError(
+                    "a worker that reads pictures was killed; memory that runs out does that, so use fewer "
+                    "--workers and --resume"
+                ) from error
+        else:
+            first = self._next * self.batch
+            crops, refused = _stack([self.crops[k] for k in range(first, first + self.batch)])
+        if refused >= 0 and not self._told:
+            self.report(f"{self.crops.pictures.paths[refused]} cannot be read; such pictures are left out")
+            self._told = True
+        self._next += 1
+        return torch.from_numpy(crops)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Number of the next batch."""
+        return {"next": self._next}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.close()
+        self._next = int(state["next"])
+
+    def _load(self) -> Iterator[Any]:
+        loader = DataLoader(
+            self.crops,
+            self.batch,
+            sampler=range(self._next * self.batch, 1 << 60),
+            num_workers=self.workers,
+            collate_fn=_stack,
+            # A fork would share the locks of threads that it does not have, those of torch among them.
+            multiprocessing_context="spawn",
+            # It draws a number, which must not come from the generator that everything shares.
+            generator=torch.Generator(),
+        )
+        with _ctrl_c_is_ours():
+            return iter(loader)
+
+
+def _stack(samples: Sequence[Sample]) -> Sample:
+    """One batch; arrays, which need no shared memory on their way from a worker."""
+    return np.stack([crop for crop, _ in samples]), max(refused for _, refused in samples)
+
+
+@contextmanager
+def _ctrl_c_is_ours() -> Iterator[None]:
+    """Processes started inside never hear Ctrl-C, since what is ignored stays so in them; we end them."""
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # outside the main thread signals are the caller's business
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def held_out_crops(pictures: Pictures, size: int, count: int) -> Tensor:
+    """Middles of up to `count` usable pictures from all over the list. Returns (n, 3, size, size) uint8."""
+    found: list[Tensor] = []
+    for number in range(0, len(pictures), max(1, len(pictures) // count)):
+        try:
+            picture = pictures.read(number)
+        except InputError:
+            continue
+        height, width = picture.shape[:2]
+        if min(height, width) >= size and len(found) < count:
+            top, left = (height - size) // 2, (width - size) // 2
+            crop = picture[top : top + size, left : left + size].transpose(2, 0, 1)
+            found.append(torch.from_numpy(crop.copy()))
+    return torch.stack(found) if found else torch.empty(0, 3, size, size, dtype=torch.uint8)

@@ -10,20 +10,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from texsynth.config.training import DescriptorSettings
 from texsynth.errors import InputError, UsageError
 from texsynth.models.descriptor import DescriptorHead
 from texsynth.models.registry import load_model
 from texsynth.models.vgg import Encoder
 from texsynth.models.weights import write_weights
-from texsynth.training.average import Average
-from texsynth.training.checkpoint import Learner
-from texsynth.training.data import find_pictures, load_pictures
-from texsynth.training.descriptor_data import draw_pairs
+from texsynth.ops.resample import resize
+from texsynth.training.checkpoint import Average, Learner
+from texsynth.training.data import Picture, find_pictures, load_pictures
 from texsynth.training.loop import LoopSettings, run
-from texsynth.training.optimizer import Optimizer
-from texsynth.training.precision import autocast_for
+from texsynth.training.optimizer import Optimizer, autocast_for
 from texsynth.training.run_folder import as_header, short_name
-from texsynth.training_settings import DescriptorSettings
 
 NETWORK = "descriptor.safetensors"
 """File of the finished head in a run folder, float16, with what it was trained by in its header."""
@@ -154,3 +152,53 @@ def _begin(plan: DescriptorRun, features: Sequence[Tensor]) -> DescriptorHead:
             encoding.codewords.normal_(std=0.5)
             encoding.smoothing.fill_(SPREAD / settings.channels)
     return head
+
+
+def draw_pairs(pictures: Sequence[Picture], settings: DescriptorSettings, rng: torch.Generator) -> Tensor:
+    """Two crops of each of `settings.batch` different pictures, or of all when there are fewer.
+
+    Returns (2 B, 3, c, c) in [0, 1]; crop B + k shows the same texture as crop k.
+    """
+    chosen = torch.randperm(len(pictures), generator=rng)[: settings.batch].tolist()
+    pairs = [_pair(pictures[number], settings, rng) for number in chosen]
+    return torch.stack([first for first, _ in pairs] + [second for _, second in pairs])
+
+
+def _pair(picture: Picture, settings: DescriptorSettings, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    views = [_View(settings, rng) for _ in range(2)]
+    if float(torch.rand((), generator=rng)) < settings.alike:
+        views[1] = views[0]
+    first, second = (view.of(picture, rng) for view in views)
+    return first, second
+
+
+class _View:
+    """A distance and a light to see textures in."""
+
+    def __init__(self, settings: DescriptorSettings, rng: torch.Generator) -> None:
+        self.settings = settings
+        self.scale = 2 ** _within(settings.scale, rng)
+        self.gain, self.gamma = (2 ** _within(settings.light, rng) for _ in range(2))
+        self.tint = torch.tensor([1 + _within(settings.tint, rng) for _ in range(3)])[:, None, None]
+
+    def of(self, picture: Picture, rng: torch.Generator) -> Tensor:
+        """A random crop, (3, c, c)."""
+        side = self.settings.crop_px
+        span = min(min(picture.shape[:2]), max(round(side / self.scale), side // 4))
+        top, left = (_below(length - span + 1, rng) for length in picture.shape[:2])
+        cut = torch.from_numpy(picture[top : top + span, left : left + span].copy())
+        crop = resize(cut.permute(2, 0, 1)[None] / 255, side, side)[0]
+        if _below(2, rng):
+            crop = crop.flip(2)
+        if self.settings.turn:
+            crop = crop.rot90(_below(4, rng), (1, 2))
+        return (crop**self.gamma * self.gain * self.tint).clamp(0, 1)
+
+
+def _within(reach: float, rng: torch.Generator) -> float:
+    """A random number from -reach to reach."""
+    return reach * (2 * float(torch.rand((), generator=rng)) - 1)
+
+
+def _below(limit: int, rng: torch.Generator) -> int:
+    return int(torch.randint(limit, (), generator=rng))

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from texsynth.errors import UsageError
-from texsynth.models.hashes import file_hash
+from texsynth.models.hub.cache import file_hash
 from texsynth.models.vgg import Encoder, channels_last, conv_names
 from texsynth.models.weights import collect, part
 from texsynth.training.checkpoint import Learner
@@ -21,8 +21,7 @@ from texsynth.training.closed_form_decoders import begin_decoder
 from texsynth.training.data import Picture, find_pictures, load_pictures, random_crops
 from texsynth.training.distillation import Distillation, DistillationSettings
 from texsynth.training.loop import LoopSettings, run
-from texsynth.training.optimizer import Optimizer
-from texsynth.training.precision import autocast_for
+from texsynth.training.optimizer import Optimizer, autocast_for
 from texsynth.training.teacher import Cache, build_cache, load_cache, load_teacher, save_cache
 
 CUT_CROPS = 640

@@ -6,11 +6,16 @@ kernel (O, I, 3, 3) is shown to it as a view (O, 9 I).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+
+from texsynth.device import pick_dtype
+from texsynth.errors import UsageError
 
 
 class Optimizer:
@@ -84,3 +89,21 @@ class Optimizer:
 def _matrix(kernel: Tensor) -> Tensor:
     """View of a channels-last kernel (O, I, kh, kw) as (O, kh * kw * I), sharing its memory."""
     return kernel.permute(0, 2, 3, 1).reshape(len(kernel), -1)
+
+
+def autocast_for(device: torch.device, name: str = "auto") -> Callable[[], AbstractContextManager[Any]]:
+    """Mixed precision with the number type called `name`; `auto` is bfloat16 where it is native, else none.
+
+    Raises UsageError for float16 without CUDA.
+    """
+    dtype = pick_dtype(name, device)
+    if dtype == torch.float32:
+        return nullcontext
+    if dtype == torch.float16 and device.type != "cuda":
+        raise UsageError(f"precision float16 needs a CUDA device, not {device.type}; use auto or bfloat16")
+    return lambda: torch.autocast(device.type, dtype)
+
+
+def scaler_for(device: torch.device, name: str) -> GradScaler | None:
+    """What keeps gradients inside the range of float16; other number types need none."""
+    return GradScaler(device.type) if name == "float16" else None

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from texsynth.errors import ModelError
 from texsynth.models.calibration import to_unit_mean
-from texsynth.models.hashes import record_hash
+from texsynth.models.hub.cache import record_hash
 from texsynth.models.registry import Model, build_model
 from texsynth.models.weights import collect, write_weights
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, random_crops, to_image
-from texsynth.training.decoder_losses import rebuild
+from texsynth.training.decoder import rebuild
 from texsynth.training.metrics import cycle_error, explained_variance, reconstruction
 from texsynth.training.run_folder import headers, origin_of
 from texsynth.training.teacher import load_teacher

@@ -19,7 +19,7 @@ from texsynth.errors import ModelError
 from texsynth.models.vgg import LEVELS, Encoder, inference
 from texsynth.models.weights import read_weights
 from texsynth.training.data import to_image
-from texsynth.training.precision import autocast_for
+from texsynth.training.optimizer import autocast_for
 
 COMPONENTS = (32, 64, 128, 256, 256)
 """Principal components kept per level; they hold 90% and more of the variance."""

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from texsynth.errors import InputError, ModelError
-from texsynth.models.hashes import record_hash
+from texsynth.metrics.frechet import FeatureSet, frechet
+from texsynth.metrics.texture import ssim
+from texsynth.models.hub.cache import record_hash
 from texsynth.models.registry import load_model
 from texsynth.models.transposer import OWN_WIDTHS, Transposer, load_transposer
 from texsynth.models.transposer_parts import OwnEncoder
 from texsynth.models.vgg import Encoder, inference
 from texsynth.models.weights import read_weights, write_weights
-from texsynth.texture.measures import ssim
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, to_image
-from texsynth.training.frechet import FeatureSet, frechet
 from texsynth.training.transposer import NETWORK
 
 SIDE = 128

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import torch
 
+from texsynth.config.settings import IFTSettings, OTSettings, TransformSettings
 from texsynth.errors import UsageError
-from texsynth.settings import IFTSettings, OTSettings, TransformSettings
 from texsynth.transforms import adain, ift, optimal_transport, wct
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments

@@ -5,7 +5,7 @@ Huang and Belongie 2017, "Arbitrary Style Transfer in Real-time with Adaptive In
 
 from __future__ import annotations
 
-from texsynth.settings import AdaINSettings
+from texsynth.config.settings import AdaINSettings
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
 

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from texsynth.config.settings import IFTSettings
 from texsynth.ops.linalg import symmetric_eigh
-from texsynth.settings import IFTSettings
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import torch
 
+from texsynth.config.settings import OTSettings
 from texsynth.ops.linalg import psd_powers
-from texsynth.settings import OTSettings
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
 

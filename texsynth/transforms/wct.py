@@ -6,8 +6,8 @@ of all whitenings the one nearest to the identity, and independent of the signs 
 
 from __future__ import annotations
 
+from texsynth.config.settings import WCTSettings
 from texsynth.ops.linalg import psd_powers
-from texsynth.settings import WCTSettings
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
 

@@ -1,0 +1,70 @@
+"""What can be said of a texture without a network: regularity, orientation, contrast, colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from texsynth.analysis.lattice import MIN_CONFIDENCE, Kind, kind_of, likeliest_lattice, score_of
+from texsynth.analysis.orientation import Orientation, texture_orientations
+from texsynth.analysis.palette import Colour, palette, tone
+from texsynth.ops.resample import resize
+
+SIDE = 512
+"""Larger pictures are reduced to this many pixels on the longer side."""
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """Figures that describe a texture."""
+
+    regularity: float
+    """0 to 1, see `texsynth.texture.regularity`."""
+    kind: Kind
+    """What textures of this regularity are called."""
+    lattice: tuple[tuple[float, float], tuple[float, float]] | None
+    """Two vectors (dy, dx) in pixels by which the texture repeats; None for stochastic ones."""
+    periods: tuple[float, ...]
+    """Their lengths in pixels, the shortest first; of stripes one only, of stochastic textures none."""
+    orientations: tuple[Orientation, ...]
+    """Directions in which lines run: angles from 0, level, to below 180, counter-clockwise; 90 is upright."""
+    contrast: float
+    """Deviation of the luma, 0 to 0.5."""
+    lightness: float
+    """Mean of the luma, 0 to 1."""
+    palette: tuple[Colour, ...]
+    """Colours (8 bits) and their shares, the largest first."""
+
+
+@torch.no_grad()
+def appearance(image: Tensor, mask: Tensor | None = None) -> Appearance:
+    """Describe a texture.
+
+    image: (1, 3, H, W) in [0, 1]. mask: (1, 1, H, W), above 0.5 where the texture is opaque; None for
+    everywhere.
+    """
+    colours, light = palette(image, mask), tone(image, mask)
+    size = (image.shape[2], image.shape[3])
+    factor = min(1.0, SIDE / max(size))
+    rows, columns = (max(1, round(n * factor)) for n in size)
+    small = resize(image, rows, columns)
+    inside = None if mask is None else resize(mask.float(), rows, columns)
+    found = likeliest_lattice(small, inside)
+    score = score_of(found)
+    vectors, periods = None, tuple[float, ...]()
+    if found is not None and score >= MIN_CONFIDENCE:
+        found = found.stretched(size[0] / rows, size[1] / columns)
+        (a, b), (c, d) = found.vectors.tolist()
+        vectors, periods = ((a, b), (c, d)), found.periods
+    return Appearance(
+        regularity=score,
+        kind=kind_of(score),
+        lattice=vectors,
+        periods=periods,
+        orientations=texture_orientations(small, mask=inside),
+        contrast=light.contrast,
+        lightness=light.lightness,
+        palette=colours,
+    )

@@ -1,0 +1,117 @@
+"""What an output carries so that `texsynth replay` can make it again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, RootModel
+
+from texsynth.config.settings import ExpandSettings, Level, RunSettings, Settings, StylizeSettings
+
+
+class Source(Settings):
+    """A picture that went into an output."""
+
+    path: str
+    sha256: str
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Sources = Annotated[tuple[Source, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+
+
+class Sibling(Source):
+    """A map that was expanded like the exemplar."""
+
+    output: str
+    """Name of the file it was written to, beside the output."""
+
+
+class Versions(Settings):
+    """What computed an output."""
+
+    texsynth: str
+    torch: str
+
+
+class StylizeRecord(Settings):
+    """What `texsynth replay` needs to stylize a picture again."""
+
+    command: Literal["stylize"] = "stylize"
+    content: Source
+    style: Source
+    key: str
+    """Relative path of the content, which seeds it."""
+    stylize: StylizeSettings
+    run: RunSettings
+    """With device, dtype and threads as they were chosen."""
+    model_sha256: str
+    versions: Versions
+
+
+class ExpandRecord(Settings):
+    """What `texsynth replay` needs to expand a texture, fill a hole in it, or make it seamless again."""
+
+    command: Literal["expand", "tile"]
+    exemplars: Sources
+    weights: Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(_as_tuple)] = ()
+    """Shares of the exemplars, one each; empty for equal ones."""
+    siblings: Annotated[tuple[Sibling, ...], BeforeValidator(_as_tuple)] = ()
+    mask: Source | None = None
+    """Where to sample."""
+    guide: Source | None = None
+    guide_of: Source | None = None
+    """What the guide's values look like on the exemplar."""
+    hole: Source | None = None
+    key: str
+    """Relative paths of the exemplars, joined by `+`, which seed it."""
+    index: Annotated[int, Field(ge=1)] = 1
+    """Which of the variations of `--count`."""
+    part: Annotated[int, Field(ge=0)] = 0
+    """0 in the texture itself, k in its k-th sibling."""
+    expand: ExpandSettings
+    run: RunSettings
+    """As in StylizeRecord."""
+    model_sha256: str
+    transposer_sha256: str | None = None
+    versions: Versions
+
+
+class BlendStyle(Settings):
+    """One of the styles of a blend."""
+
+    sources: Sources
+    """A picture or a card, or several whose moments add up."""
+    weight: Annotated[float, Field(ge=0)]
+    levels: Annotated[tuple[Level, ...] | None, BeforeValidator(_as_tuple)] = None
+    mask: Source | None = None
+    labels: Source | None = None
+
+
+class BlendRecord(Settings):
+    """What `texsynth replay` needs to blend styles again."""
+
+    command: Literal["blend"] = "blend"
+    content: Source
+    styles: Annotated[tuple[BlendStyle, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    content_labels: Source | None = None
+    sequential: bool = False
+    feather: Annotated[int, Field(ge=0)] = 0
+    key: str
+    """Relative path of the content, which seeds it."""
+    stylize: StylizeSettings
+    run: RunSettings
+    """As in StylizeRecord."""
+    model_sha256: str
+    versions: Versions
+
+
+Record = Annotated[StylizeRecord | BlendRecord | ExpandRecord, Field(discriminator="command")]
+"""What `texsynth replay` needs to make an output again; embedded in every output."""
+
+
+class Embedded(RootModel[Record]):
+    """A record as it is read from an output."""

@@ -1,0 +1,147 @@
+"""Settings of the trainings that have recipes, beside those of the Transposer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from texsynth.config.settings import Fraction, Settings
+
+Weight = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+RHYTHM = ("workers", "save_every", "validate_every")
+"""Settings that do not change what comes out, so that a resumed training may have others."""
+
+
+class DecoderSettings(Settings):
+    """How `texsynth train decoder` trains; `decoder` and `decoder-paper` are its presets."""
+
+    steps: Count | None = 1000
+    """Length of the training; None leaves it to `epochs`."""
+    epochs: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    """Passes over the pictures for the decoders of levels 1 to 5, instead of `steps`; photo counts as 4."""
+    batch: Count = 16
+    """Crops per step."""
+    resize_px: Annotated[int, Field(ge=32)] | None = None
+    """Pictures are first resized to squares of this side, as in paper 002; None leaves them as they are."""
+    crop_px: Annotated[int, Field(ge=32, le=1024)] = 128
+    """Side of the random crops."""
+    mirror: bool = True
+    """Mirror half of the crops."""
+    vivid: Fraction = 0.25
+    """Share of crops with up to twice the contrast, as styles have and photographs do not."""
+    start: Literal["closed-form", "random"] = "closed-form"
+    """As the run has it, else by regression and from the shallower decoder; or random weights, as in 002."""
+    reconstruction: Weight = 1.0
+    """Weight of the image error."""
+    cycle: Weight = 1.0
+    """Weight of the feature error."""
+    errors: Literal["relative", "sum"] = "relative"
+    """Mean squares over the variance of their targets, or the squared norms of (002, eq. 28) per picture."""
+    optimizer: Literal["muon+adam", "adam"] = "muon+adam"
+    """Muon for kernels and Adam for biases, or Adam for both."""
+    kernel_rate: Rate = 2.5e-4
+    """Learning rate of the kernels."""
+    rate: Rate = 3e-4
+    """Learning rate of the biases."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Learning rates fall to 1% along a cosine, or stay."""
+    warmup: Annotated[int, Field(ge=0)] = 30
+    """Steps over which the learning rates rise."""
+    clip: Weight = 1.0
+    """Largest gradient norm, 0 for any."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Decay of the running average of the weights, which is what is written; 0 writes the last weights."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Number type of the networks while training; float16 needs CUDA. Weights are always float32."""
+    workers: Annotated[int, Field(ge=0, le=64)] = 0
+    """Processes that read pictures. With 0 the training does it itself, and keeps what fits in 2 GiB."""
+    save_every: Count = 100
+    """Steps between checkpoints."""
+    validate_every: Count = 100
+    """Steps between measurements of the PSNR on up to 16 held-out pictures."""
+
+    @field_validator("epochs", mode="before")
+    @classmethod
+    def _list_to_tuple(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("epochs")
+    @classmethod
+    def _one_for_each_level(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None and len(value) != 5:
+            raise ValueError(f"epochs {list(value)} must be five numbers, for levels 1 to 5")
+        return value
+
+    @field_validator("crop_px")
+    @classmethod
+    def _pooled_four_times(cls, value: int) -> int:
+        if value % 16:
+            raise ValueError(f"crop_px {value} is not a multiple of 16; try {value // 16 * 16}")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> DecoderSettings:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("one of steps and epochs must be given, and the other must be null")
+        if self.resize_px is not None and self.resize_px < self.crop_px:
+            raise ValueError(f"resize_px {self.resize_px} must not be less than crop_px {self.crop_px}")
+        if self.reconstruction + self.cycle == 0:
+            raise ValueError("one of reconstruction and cycle must be above 0")
+        return self
+
+
+class DescriptorSettings(Settings):
+    """How `texsynth train descriptor` trains."""
+
+    steps: Count = 800
+    """Length of the training."""
+    batch: Annotated[int, Field(ge=2)] = 64
+    """Textures per step, of each of which two crops are to find each other."""
+    crop_px: Annotated[int, Field(ge=32, le=1024)] = 128
+    """Side of the crops."""
+    levels: Annotated[tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1)] = (1, 2, 3, 4, 5)
+    """Levels of features that are encoded."""
+    codewords: Count = 16
+    """Codewords of each level, K."""
+    channels: Count = 32
+    """Channels that features are reduced to, D."""
+    size: Count = 128
+    """Numbers of a descriptor."""
+    positions: Count = 256
+    """Feature vectors of each level that a step takes from a crop."""
+    alike: Fraction = 0.5
+    """Share of pairs whose crops have the same size and light; in the others both change."""
+    scale: Annotated[float, Field(ge=0, le=2)] = 0.6
+    """Largest change of size, in octaves."""
+    light: Annotated[float, Field(ge=0, le=2)] = 0.5
+    """Largest change of brightness and of gamma, in octaves."""
+    tint: Fraction = 0.1
+    """Largest change of a single colour channel."""
+    turn: bool = False
+    """Turn crops by random multiples of 90 degrees, each on its own."""
+    temperature: Annotated[float, Field(gt=0)] = 0.1
+    """Of the softmax over similarities; small looks at the nearest wrong textures alone."""
+    rate: Rate = 2e-3
+    """Learning rate of Adam."""
+    warmup: Annotated[int, Field(ge=0)] = 50
+    """Steps over which it rises; afterwards it falls along a cosine."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Decay of the running average of the weights, which is what is written; 0 writes the last weights."""
+    save_every: Count = 100
+    """Steps between checkpoints."""
+
+    @field_validator("levels", mode="before")
+    @classmethod
+    def _levels_to_tuple(cls, value: object) -> object:
+        return tuple(sorted(set(value))) if isinstance(value, list) else value
+
+    @field_validator("crop_px")
+    @classmethod
+    def _pooled(cls, value: int) -> int:
+        if value % 16:
+            raise ValueError(f"crop_px {value} is not a multiple of 16; try {value // 16 * 16}")
+        return value

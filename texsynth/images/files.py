@@ -1,0 +1,82 @@
+"""Files that appear whole or not at all, and never over another one by accident."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from texsynth.errors import OutputError, OutputExistsError
+
+
+def store(data: bytes, path: Path, *, force: bool = False) -> None:
+    """Write `data` to `path` as `placed` does. Raises OutputError."""
+    with placed(path, force=force) as file:
+        file.write(data)
+
+
+@contextmanager
+def placed(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
+    """An open temporary file beside `path`, which gets that name at the end of the block.
+
+    Without `force` an existing file stays as it is, even one that another run has made in the meantime.
+    Raises OutputError, also for an OSError inside the block; whatever happens, the temporary file is gone
+    afterwards.
+    """
+    temporary = path.with_name(f".texsynth-{secrets.token_hex(6)}.tmp")
+    try:
+        with writing(path):
+            # Not mkstemp: its mode 0600 would stay with the finished file.
+            with temporary.open("x+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if force:
+                os.replace(temporary, path)
+            else:
+                _place(temporary, path)
+    finally:
+        # Where the folder cannot be written any more, that is the error to report.
+        with suppress(OSError):
+            temporary.unlink()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Whatever the system refuses inside becomes an OutputError about `path`."""
+    try:
+        yield
+    except FileExistsError:
+        raise taken(path) from None
+    except FileNotFoundError:
+        raise OutputError(f"{path} cannot be written: the folder {path.parent} does not exist") from None
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
+
+
+def taken(path: Path) -> OutputExistsError:
+    """The error for a file that is there already."""
+    return OutputExistsError(f"{path} exists already; use --force to replace it")
+
+
+def _place(temporary: Path, path: Path) -> None:
+    """Give `temporary` its final name unless that is taken."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: reserve the name, then rename over it
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            path.unlink()
+            raise
+
+
+def as_text(name: str) -> str:
+    """Return a file name with what is not text replaced."""
+    return os.fsencode(name).decode(errors="replace")

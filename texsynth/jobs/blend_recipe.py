@@ -1,0 +1,185 @@
+"""What a blend is made of and where every result goes, settled before any work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import ClassVar
+
+from texsynth.errors import UsageError
+from texsynth.jobs.inputs import Input, Job, destinations
+
+REST = "rest"
+"""Instead of a mask: what the masks of the other styles leave."""
+
+MAX_SWEEP = 64
+
+_STYLE = re.compile(r"(?P<path>.+?)(?::(?P<weight>\d+\.?\d*|\.\d+))?(?:@(?P<levels>[\d,]*))?")
+
+
+@dataclass(frozen=True)
+class StyleArgument:
+    """`PATH[:WEIGHT][@LEVELS]` taken apart."""
+
+    path: str
+    weight: float | None = None
+    levels: tuple[int, ...] | None = None
+    """From coarse to fine; None for all."""
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """A style of a blend: a picture, a card, or several of them whose moments add up."""
+
+    sources: tuple[Input, ...]
+    weight: float = 1.0
+    levels: tuple[int, ...] | None = None
+    mask: Input | None = None
+    """Where in the content it goes; None for everywhere, or for what the other masks leave."""
+    labels: Input | None = None
+    """Which of its pixels are what."""
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """All files that are read."""
+        return (*self.sources, *(item for item in (self.mask, self.labels) if item))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The styles of a blend and how they come together."""
+
+    ingredients: tuple[Ingredient, ...]
+    content_labels: Input | None = None
+    """Which pixels of the content are what; each label takes its style from the same label."""
+    sequential: bool = False
+    """One style after the other instead of all at once."""
+    feather: int = 4
+    """Width in pixels over which the borders of labels fade."""
+
+    @property
+    def masks(self) -> int:
+        """How many parts with a mask a picture has, without labels."""
+        given = sum(part.mask is not None for part in self.ingredients)
+        return given + (0 < given < len(self.ingredients))
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """All files that are read besides the contents."""
+        own = (item for part in self.ingredients for item in part.inputs)
+        return (*own, *((self.content_labels,) if self.content_labels else ()))
+
+
+@dataclass(frozen=True)
+class BlendJob(Job):
+    """One picture, and how much of every style it gets."""
+
+    weights: tuple[float, ...] = ()
+
+    role: ClassVar[str] = "content"
+
+
+def style_argument(text: str) -> StyleArgument:
+    """`PATH[:WEIGHT][@LEVELS]`, like `swirl.jpg:0.7@3,4`; a file of that whole name is that file.
+
+    Raises UsageError.
+    """
+    found = _STYLE.fullmatch(text)
+    if not text or found is None or Path(text).exists():
+        if not text:
+            raise UsageError("--style is empty; give PATH[:WEIGHT][@LEVELS], like swirl.jpg:0.7")
+        return StyleArgument(text)
+    weight = None if found["weight"] is None else float(found["weight"])
+    levels = None
+    if found["levels"] is not None:
+        numbers = found["levels"].split(",")
+        if any(n not in ("1", "2", "3", "4", "5") for n in numbers):
+            raise UsageError(f"--style {text!r}: levels are numbers from 1 (fine) to 5 (coarse), like @3,4")
+        levels = tuple(sorted({int(n) for n in numbers}, reverse=True))
+    return StyleArgument(found["path"], weight, levels)
+
+
+def check_recipe(recipe: Recipe, levels: Sequence[int]) -> None:
+    """UsageError for what cannot be done together. levels: those that the settings transform."""
+    parts = recipe.ingredients
+    if not any(part.weight > 0 for part in parts):
+        raise UsageError("the weights of all styles are 0; give one of them a weight above 0")
+    for part in parts:
+        missing = set(part.levels or ()) - set(levels)
+        if missing:
+            raise UsageError(
+                f"style {part.sources[0]} asks for level {min(missing)}, but the settings transform levels "
+                f"{', '.join(map(str, levels))}; change levels"
+            )
+    masked = any(part.mask for part in parts)
+    labelled = [part for part in parts if part.labels]
+    if recipe.content_labels and masked:
+        raise UsageError("--mask and --content-labels both say what goes where; use one of them")
+    if bool(labelled) != bool(recipe.content_labels):
+        raise UsageError("--content-labels and --style-labels belong together; give both")
+    if recipe.sequential and (masked or recipe.content_labels):
+        raise UsageError("--sequential lays every style over all; use it without masks and labels")
+
+
+def blend_jobs(
+    contents: Sequence[Input],
+    recipe: Recipe,
+    output: str | None,
+    *,
+    sweep: int | None,
+    suffix: str,
+) -> list[BlendJob]:
+    """A job for every content and step of the sweep, by default with outputs `CONTENT.blend.png`.
+
+    Raises UsageError.
+    """
+    steps: list[tuple[float, ...]] = [tuple(part.weight for part in recipe.ingredients)]
+    if sweep is not None:
+        if output == "-":
+            raise UsageError("the pictures of a sweep cannot share standard output; use -o FOLDER")
+        steps = list(sweep_weights(len(recipe.ingredients), sweep))
+    names = [f"{item.stem}.blend{suffix}" for item in contents]
+    paths = destinations(contents, names, output)
+    return [
+        BlendJob(item, _numbered(path, index, len(steps)), weights)
+        for item, path in zip(contents, paths, strict=True)
+        for index, weights in enumerate(steps, 1)
+    ]
+
+
+def sweep_weights(styles: int, steps: int) -> Iterator[tuple[float, ...]]:
+    """Weights of the pictures between `styles` styles, `steps` along every side.
+
+    Two lie on a line, three in a triangle, row by row, four at the corners of a square. Raises UsageError.
+    """
+    if not 2 <= steps <= MAX_SWEEP:
+        raise UsageError(f"--sweep is {steps} but must be a whole number from 2 to {MAX_SWEEP}")
+    if not 2 <= styles <= 4:
+        raise UsageError(f"--sweep goes between two to four styles, not {styles}")
+    ways = [k / (steps - 1) for k in range(steps)]
+    if styles == 2:
+        yield from ((1 - t, t) for t in ways)
+    elif styles == 3:
+        for row in range(steps):
+            for column in range(row + 1):
+                down, right = ways[row], column / (steps - 1)
+                yield 1 - down, down - right, right
+    else:
+        for down, right in product(ways, ways):
+            yield (1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right
+
+
+def sweep_rows(styles: int, steps: int) -> list[int]:
+    """How many pictures lie in each row of the sheet of a sweep."""
+    if styles == 2:
+        return [steps]
+    return list(range(1, steps + 1)) if styles == 3 else [steps] * steps
+
+
+def _numbered(path: Path, index: int, count: int) -> Path:
+    if count == 1:
+        return path
+    return path.with_name(f"{path.stem}.{index:0{len(str(count))}}{path.suffix}")

@@ -1,0 +1,199 @@
+"""Style cards: the moments of style pictures at every level of a model, in one small safetensors file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+import texsynth
+from texsynth.config.records import Source
+from texsynth.config.settings import RunSettings
+from texsynth.errors import InputError, OutputError, UsageError
+from texsynth.images import Picture, store
+from texsynth.images.files import as_text
+from texsynth.images.picture import Pixels, as_depth
+from texsynth.images.tensors import fit_within, to_image, to_weight
+from texsynth.images.writer import flattened
+from texsynth.jobs.inputs import Input
+from texsynth.jobs.memory import style_tile
+from texsynth.jobs.operation import equipped, memory_guard, read_input, refuse_transparent
+from texsynth.models.registry import Model
+from texsynth.models.weights import header_of, in_order
+from texsynth.pipelines.stylize import measure
+from texsynth.transforms.moments import Moments
+
+FORMAT = "texsynth-card-1"
+THUMBNAIL_PX = 128
+MAKE = "make one with `texsynth card make`"
+CURE = "make it again with `texsynth card make`"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of a style: its moments by level, from 1 to the deepest of the model, and their origin.
+
+    thumbnail: (h, w, 3) uint8 of the first picture, 1 to 128 pixels on a side. version: texsynth's.
+    """
+
+    moments: dict[int, Moments]
+    model: str
+    model_sha256: str
+    style_scale: float
+    sources: tuple[Source, ...]
+    thumbnail: Pixels
+    version: str = texsynth.__version__
+
+
+def make_card(inputs: Sequence[Input], run: RunSettings, style_scale: float) -> tuple[Card, tuple[str, ...]]:
+    """Measure the pictures, at least one, and add up their moments; with the card come warnings.
+
+    style_scale: every picture is resized by this factor first. Raises InputError for a picture that cannot
+    be read, ModelError, and UsageError when features overflow the number type.
+    """
+    run, model = equipped(run)
+    total = {level: Moments.empty(width) for level, width in enumerate(model.encoder.widths, 1)}
+    sources: list[Source] = []
+    warnings: list[str] = []
+    thumbnail: Pixels | None = None
+    for item in inputs:
+        picture, source = read_input(item, run)
+        refuse_transparent(item, picture)
+        with memory_guard(item, "use a smaller --style-scale"):
+            found = measure(
+                to_image(picture),
+                model,
+                total.keys(),
+                scale=style_scale,
+                weight=to_weight(picture),
+                tile=style_tile(picture.height, picture.width, style_scale),
+            ).moments
+            thumbnail = _thumbnail(picture) if thumbnail is None else thumbnail
+        if not all(moments.is_finite for moments in found.values()):
+            raise UsageError(f"the features of {item} have overflowed; use --dtype float32")
+        total = {level: moments + found[level] for level, moments in total.items()}
+        sources.append(source)
+        warnings += [f"{item}: {warning}" for warning in picture.warnings]
+    assert thumbnail is not None, "a card needs a picture"
+    card = Card(total, as_text(model.name), model.sha256, style_scale, tuple(sources), thumbnail)
+    return card, tuple(warnings)
+
+
+def write_card(card: Card, path: Path, *, force: bool) -> None:
+    """Write `card`, whole or not at all; equal cards are equal files. Raises OutputError."""
+    tensors = {"thumbnail": torch.from_numpy(card.thumbnail.copy())}
+    for level, moments in card.moments.items():
+        rows, columns = torch.triu_indices(*moments.outer.shape)
+        tensors[f"level{level}.n"] = torch.tensor([moments.n], dtype=torch.float64)
+        tensors[f"level{level}.sum"] = moments.sum
+        tensors[f"level{level}.outer"] = moments.outer[rows, columns]
+    header = {
+        "format": FORMAT,
+        "texsynth": card.version,
+        "model": card.model,
+        "model_sha256": card.model_sha256,
+        "style_scale": repr(card.style_scale),
+        "sources": json.dumps([source.model_dump() for source in card.sources]),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {path.parent} cannot be made: {error.strerror}") from error
+    store(in_order(save(tensors, header)), path, force=force)
+
+
+def read_card(data: bytes, name: str) -> Card:
+    """The card in `data`. name: what messages call it.
+
+    Raises InputError for a file that is no card, is damaged, or holds shapes or values that no card has.
+    """
+    try:
+        tensors = load(data)
+        header = header_of(data).get("__metadata__", {})
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{name} is no style card or is damaged ({error}); {MAKE}") from error
+    if header.get("format") != FORMAT:
+        raise InputError(f"{name} is no style card, or one of another version of texsynth; {MAKE}")
+    try:
+        return Card(
+            moments=_all_moments(tensors),
+            model=header["model"],
+            model_sha256=header["model_sha256"],
+            style_scale=_checked_scale(float(header["style_scale"])),
+            sources=_sources(header["sources"]),
+            thumbnail=_checked_thumbnail(tensors["thumbnail"]),
+            version=header["texsynth"],
+        )
+    except KeyError as error:
+        raise InputError(f"{name} is damaged ({error.args[0]} is missing); {CURE}") from error
+    except ValueError as error:
+        raise InputError(f"{name} is damaged ({error}); {CURE}") from error
+
+
+def check_model(card: Card, model: Model, name: str) -> None:
+    """InputError when `card` was made with other weights than those of `model`. name: of the card."""
+    if card.model_sha256 != model.sha256:
+        raise InputError(
+            f"{name} was made with other weights ({card.model}, {card.model_sha256[:8]}…) "
+            f"than {model.name} ({model.sha256[:8]}…); {CURE}"
+        )
+
+
+def _thumbnail(picture: Picture) -> Pixels:
+    return as_depth(flattened(fit_within(picture, THUMBNAIL_PX)).rgb, 8)
+
+
+def _all_moments(tensors: Mapping[str, Tensor]) -> dict[int, Moments]:
+    """Of levels 1 to the deepest. Raises KeyError or ValueError."""
+    deepest = max(1, sum(key.endswith(".sum") for key in tensors))
+    return {
+        level: _unpacked(level, *(tensors[f"level{level}.{part}"] for part in ("n", "sum", "outer")))
+        for level in range(1, deepest + 1)
+    }
+
+
+def _unpacked(level: int, n: Tensor, total: Tensor, triangle: Tensor) -> Moments:
+    """n: (1,), total: (C,), triangle: (C (C + 1) / 2,), all float64 and finite, or ValueError."""
+    channels, parts = total.numel(), (n, total, triangle)
+    shapes = ((1,), (channels,), (channels * (channels + 1) // 2,))
+    if channels == 0 or tuple(part.shape for part in parts) != shapes:
+        raise ValueError(f"the shapes of level {level} do not agree")
+    if any(part.dtype != torch.float64 for part in parts):
+        raise ValueError(f"level {level} is not in float64")
+    if not all(part.isfinite().all() for part in parts) or n.item() <= 0:
+        raise ValueError(f"level {level} has values that are not finite or count no pixels")
+    rows, columns = torch.triu_indices(channels, channels)
+    outer = torch.empty(channels, channels, dtype=torch.float64)
+    outer[rows, columns] = outer[columns, rows] = triangle
+    return Moments(n.item(), total, outer)
+
+
+def _checked_scale(scale: float) -> float:
+    if not (math.isfinite(scale) and scale > 0):
+        raise ValueError(f"its style scale is {scale}")
+    return scale
+
+
+def _checked_thumbnail(pixels: Tensor) -> Pixels:
+    good = pixels.dtype == torch.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
+    if not (good and min(pixels.shape[:2]) >= 1 and max(pixels.shape[:2]) <= THUMBNAIL_PX):
+        raise ValueError("its thumbnail is no small picture")
+    found: Pixels = pixels.numpy()
+    return found
+
+
+def _sources(text: str) -> tuple[Source, ...]:
+    try:
+        found = tuple(Source.model_validate(source) for source in json.loads(text))
+    except (ValueError, TypeError, RecursionError):
+        found = ()
+    if not found:
+        raise ValueError("its list of sources is unreadable")
+    return found

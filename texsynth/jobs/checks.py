@@ -1,0 +1,132 @@
+"""What can be known to be wrong before any model is loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from texsynth import images
+from texsynth.config.settings import RunSettings
+from texsynth.errors import InputError, OutputError, UsageError
+from texsynth.images.picture import DEEP_FORMATS
+from texsynth.jobs.inputs import PIPE, Input, Job, StyledJob
+from texsynth.jobs.outcomes import Failed, J
+
+
+def check_outputs(
+    jobs: Sequence[Job],
+    inputs: Iterable[Input],
+    *,
+    force: bool,
+    also: Sequence[Path] = (),
+    cure: str = "rename one of them",
+) -> None:
+    """Find collisions (UsageError), then outputs that exist or cannot be written (OutputError).
+
+    also: files that the run writes besides those of its jobs. cure: of two results with one name.
+    """
+    read = {os.path.realpath(item.path) for item in inputs if item.piped is None}
+    taken: dict[str, str] = {}
+    written = [*_written(jobs), *((str(path), path) for path in also)]
+    for owner, path in written:
+        real = os.path.realpath(path)
+        if real in read:
+            raise UsageError(f"the output {path} is also an input; choose another name{_with(path, also)}")
+        if taken.get(real) == owner:
+            raise UsageError(f"two results of {owner} would both be written to {path}; {cure}")
+        if real in taken:
+            raise UsageError(f"{taken[real]} and {owner} would both be written to {path}; {cure}")
+        taken[real] = owner
+    for _, path in written:
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder; choose another name{_with(path, also)}")
+        if path.exists() and not force:
+            raise OutputError(f"{path} exists already; use --force to replace it")
+        check_folder(path.parent)
+
+
+def _with(path: Path, also: Sequence[Path]) -> str:
+    """The option that names `path`; files besides those of the jobs have options of their own."""
+    return "" if path in also else " with -o"
+
+
+def _written(jobs: Sequence[Job]) -> Iterator[tuple[str, Path]]:
+    """Every file that the jobs will write, with what it is made of."""
+    for job in jobs:
+        for path in job.outputs:
+            if path != PIPE:
+                yield str(job.picture), path
+                beside = images.sidecar(path)
+                if beside:
+                    yield str(job.picture), beside
+
+
+def check_folder(folder: Path) -> None:
+    """OutputError when nothing can be written into `folder`, which need not exist yet."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is a file, so nothing can be written below it")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"the folder {folder} is not writable")
+
+
+def check_depth(jobs: Sequence[Job], run: RunSettings, suffix: str) -> None:
+    """UsageError when 16 bits are asked of a format with 8. suffix: format of standard output."""
+    for job in jobs:
+        path = Path(f"-{suffix}") if job.to_pipe else job.output
+        if run.bit_depth == 16 and images.output_format(path) not in DEEP_FORMATS:
+            raise UsageError(f"{path}: --bit-depth 16 needs .png or .tif")
+
+
+def check_headers(
+    jobs: Sequence[J], styles: Iterable[Input], run: RunSettings
+) -> tuple[list[J], list[Failed]]:
+    """Jobs whose content has a sound header, and the others. Raises InputError for that of a style."""
+    for style in styles:
+        if style.is_card:
+            style.read()
+        else:
+            _probe(style, run)
+    good: list[J] = []
+    failed: list[Failed] = []
+    for job in jobs:
+        try:
+            _probe(job.picture, run)
+            good.append(job)
+        except InputError as error:
+            failed.append(Failed(job, error))
+    return good, failed
+
+
+def check_styled(jobs: Sequence[StyledJob], run: RunSettings) -> tuple[list[StyledJob], list[Failed]]:
+    """Jobs whose content and style have sound headers, and the others. Every file is opened once."""
+    errors: dict[Input, InputError | None] = {}
+    good: list[StyledJob] = []
+    failed: list[Failed] = []
+    for job in jobs:
+        for item in (job.picture, job.style):
+            if item not in errors:
+                errors[item] = _fault(item, run)
+        error = errors[job.picture] or errors[job.style]
+        if error is None:
+            good.append(job)
+        else:
+            failed.append(Failed(job, error))
+    return good, failed
+
+
+def _fault(item: Input, run: RunSettings) -> InputError | None:
+    try:
+        if item.is_card:
+            item.read()
+        else:
+            _probe(item, run)
+    except InputError as error:
+        return error
+    return None
+
+
+def _probe(item: Input, run: RunSettings) -> None:
+    images.probe(item.source, name=str(item), max_pixels=run.max_pixels, frame=run.frame)

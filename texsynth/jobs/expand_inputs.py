@@ -1,0 +1,384 @@
+"""Which textures are expanded together, with which maps, and where every result goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from texsynth import images
+from texsynth.config.records import Source
+from texsynth.config.settings import ExpandSettings, RunSettings
+from texsynth.errors import InputError, TexsynthError, UsageError
+from texsynth.jobs.inputs import PIPE, Input, Job, destinations, file_seed
+from texsynth.jobs.memory import check_memory
+from texsynth.jobs.operation import read_input, refuse_transparent
+from texsynth.jobs.outcomes import Failed
+
+Command = Literal["expand", "tile"]
+
+COMPLETING = ("auto", "patch", "patch+optimize")
+"""Methods that can keep a part of a picture as it is."""
+
+MAX_COUNT = 9999
+
+LOSSLESS = (".png", ".tif", ".tiff")
+"""Formats for sibling maps, whose values are data."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Exemplars of one texture, and what belongs to them."""
+
+    command: Command
+    exemplars: tuple[Input, ...]
+    weights: tuple[float, ...] = ()
+    """Shares of the exemplars, one each; empty for equal ones."""
+    siblings: tuple[Input, ...] = ()
+    """Further maps of the first exemplar."""
+    mask: Input | None = None
+    """Where to sample."""
+    guide: Input | None = None
+    """Layout of the output."""
+    guide_of: Input | None = None
+    """What the guide's values look like on the exemplar."""
+    hole: Input | None = None
+    """What to fill."""
+    recorded_key: str = ""
+    """The key of a result that is made again."""
+
+    @property
+    def key(self) -> str:
+        """What seeds the result."""
+        return self.recorded_key or "+".join(item.key for item in self.exemplars)
+
+    @property
+    def resizes(self) -> bool:
+        """Whether the output may be of another size than the exemplar."""
+        return self.command == "expand" and self.hole is None
+
+    @property
+    def cure(self) -> str:
+        """What to do about an output that is too large."""
+        return "choose a smaller --size or --scale" if self.resizes else "give a smaller picture"
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """All files that are read."""
+        maps = (self.mask, self.guide, self.guide_of, self.hole)
+        return (*self.exemplars, *self.siblings, *(item for item in maps if item))
+
+
+@dataclass(frozen=True)
+class ExpandJob(Job):
+    """One variation of a task and the files it goes to."""
+
+    task: Task
+    index: int = 1
+    """Counts the variations from 1."""
+    beside: tuple[Path, ...] = ()
+    """Files of the siblings, in their order."""
+    names: tuple[str, ...] = ()
+    """What a record calls these files."""
+    part: int = 0
+    """0 for the texture with all its siblings, k for its k-th sibling alone."""
+
+    role: ClassVar[str] = "exemplar"
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """All files that are written, PIPE among them."""
+        return (*self.beside, self.output)
+
+    @property
+    def parts(self) -> list[tuple[int, Path]]:
+        """What is written where: 0 is the texture, k its k-th sibling."""
+        return [(self.part, self.output), *enumerate(self.beside, 1)]
+
+    def seed(self, seed: int) -> int:
+        """Of this variation: the same for any `--count`, alone or in a batch."""
+        return file_seed(seed, self.task.key if self.index == 1 else f"{self.task.key}\0{self.index}")
+
+
+def expand_jobs(tasks: Sequence[Task], output: str | None, *, count: int, suffix: str) -> list[ExpandJob]:
+    """`count` jobs for every task, by default with outputs like `NAME.expand.png`. Raises UsageError."""
+    if not 1 <= count <= MAX_COUNT:
+        raise UsageError(f"--count is {count} but must be a whole number from 1 to {MAX_COUNT}")
+    if output == "-" and count > 1:
+        raise UsageError(f"{count} variations cannot share standard output; use -o FOLDER")
+    firsts = [task.exemplars[0] for task in tasks]
+    names = [f"{_stem(task)}.{task.command}{suffix}" for task in tasks]
+    paths = destinations(firsts, names, output, role="exemplars")
+    return [
+        _job(task, path, index, count)
+        for task, path in zip(tasks, paths, strict=True)
+        for index in range(1, count + 1)
+    ]
+
+
+def _job(task: Task, path: Path, index: int, count: int) -> ExpandJob:
+    number = f".{index}" if count > 1 else ""
+    if number:
+        path = path.with_name(f"{path.stem}{number}{path.suffix}")
+    # Values of sibling maps must survive the file.
+    suffix = path.suffix if path.suffix.lower() in LOSSLESS else ".png"
+    folder = Path() if path == PIPE else path.parent
+    beside = tuple(folder / f"{item.stem}.{task.command}{number}{suffix}" for item in task.siblings)
+    return ExpandJob(task.exemplars[0], path, task, index, beside, tuple(p.name for p in beside))
+
+
+def _stem(task: Task) -> str:
+    return task.exemplars[0].stem + (".mix" if len(task.exemplars) > 1 else "")
+
+
+def settled(task: Task, settings: ExpandSettings) -> ExpandSettings:
+    """`settings`, with the method where it is open and the look of the exemplar does not matter."""
+    limited = (
+        task.command == "tile" or len(task.exemplars) > 1 or task.mask or task.guide or task.hole
+    ) or settings.tileable
+    if settings.method == "auto" and limited:
+        return settings.model_copy(update={"method": "patch"})
+    return settings
+
+
+def check_method(task: Task, settings: ExpandSettings) -> None:
+    """UsageError for what cannot be done together, or not by the stages of `settings.method`.
+
+    The transposer lays out the whole output from one whole exemplar; `optimize` alone has no layout that
+    a guide could steer or siblings could share.
+    """
+    if task.guide_of and not task.guide:
+        raise UsageError(
+            f"--guide-of {task.guide_of} says what a guide means, but there is none; give --guide"
+        )
+    if task.hole:
+        if task.guide:
+            raise UsageError("--guide lays out a whole output and --hole keeps most of it; use one of them")
+        if settings.tileable:
+            raise UsageError(
+                "--hole keeps the borders, so --tileable is impossible; use `texsynth tile` on the result"
+            )
+    if settings.upright and task.hole:
+        raise UsageError("--upright turns the exemplar and --hole keeps it as it is; use one of them")
+    if settings.upright and task.command == "tile":
+        raise UsageError(
+            "upright turns a picture and `texsynth tile` keeps its middle as it is; "
+            "use `texsynth expand --upright --tileable`"
+        )
+    reasons = {
+        "`texsynth tile`": task.command == "tile" and settings.method not in COMPLETING,
+        "a hole": task.hole and settings.method not in COMPLETING,
+        "several exemplars": len(task.exemplars) > 1 and "transposer" in settings.method,
+        "a mask": task.mask and "transposer" in settings.method,
+        "a guide": task.guide and (settings.method == "optimize" or "transposer" in settings.method),
+        "sibling maps": task.siblings and settings.method == "optimize",
+    }
+    for reason, refused in reasons.items():
+        if refused:
+            raise UsageError(
+                f"method {settings.method} cannot be used with {reason}; use --method patch+optimize"
+            )
+
+
+MIN_SIDE = 16
+"""Smallest exemplar and smallest region to sample, in pixels."""
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Map:
+    """A picture that belongs to a task, and what a record says about it."""
+
+    picture: images.Picture
+    source: Source
+
+
+@dataclass(frozen=True)
+class Material:
+    """All pictures of a task."""
+
+    exemplars: tuple[Map, ...]
+    allowed: tuple[Mask | None, ...]
+    """For every exemplar, (h, w) where it may be sampled; None for everywhere."""
+    siblings: tuple[Map, ...] = ()
+    mask: Map | None = None
+    guide: Map | None = None
+    guide_of: Map | None = None
+    hole: Map | None = None
+
+    @property
+    def hole_mask(self) -> Mask | None:
+        """(h, w), what to fill."""
+        return None if self.hole is None else as_mask(self.hole.picture)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """About the files."""
+        maps = (*self.exemplars, *self.siblings, self.mask, self.guide, self.guide_of, self.hole)
+        return tuple(warning for found in maps if found for warning in found.picture.warnings)
+
+
+def read_material(task: Task, settings: ExpandSettings, run: RunSettings) -> Material:
+    """Read and check all pictures of `task`.
+
+    Raises InputError for a damaged, too small or fully transparent picture, a map of another size than the
+    exemplar, a mask that leaves too little, a hole that covers all or nothing; UsageError for what the method
+    cannot do or an output above --max-pixels; MemoryExhaustedError for an output that cannot fit.
+    """
+    exemplars = tuple(Map(*read_input(item, run)) for item in task.exemplars)
+    siblings = tuple(Map(*read_input(item, run, as_data=True)) for item in task.siblings)
+    maps = {
+        name: Map(*read_input(item, run, as_data=True))
+        for name in ("mask", "guide", "guide_of", "hole")
+        if (item := getattr(task, name))
+    }
+    for item, exemplar in zip(task.exemplars, exemplars, strict=True):
+        refuse_transparent(item, exemplar.picture)
+        check_size(item, exemplar.picture.width, exemplar.picture.height, settings, run, task)
+    _check_maps(task, exemplars[0].picture, siblings, maps)
+    mask = as_mask(maps["mask"].picture) if "mask" in maps else None
+    allowed = tuple(
+        _allowed(item, exemplar.picture, mask, task, settings)
+        for item, exemplar in zip(task.exemplars, exemplars, strict=True)
+    )
+    material = Material(exemplars, allowed, siblings, **maps)
+    _check_hole(task, allowed[0], material.hole_mask)
+    return material
+
+
+def check_batch(
+    jobs: Sequence[ExpandJob], settings: ExpandSettings, run: RunSettings
+) -> tuple[list[ExpandJob], list[Failed]]:
+    """Jobs whose exemplars have sound headers, and the others; only the maps that all share are decoded.
+
+    Raises InputError for a damaged guide.
+    """
+    for guide in {job.task.guide for job in jobs if job.task.guide}:
+        read_input(guide, run, as_data=True)
+    good, failed = [], []
+    for job in jobs:
+        try:
+            for item in job.task.exemplars:
+                header = images.probe(item.source, name=str(item), max_pixels=run.max_pixels, frame=run.frame)
+                check_size(item, header.width, header.height, settings, run, job.task)
+            good.append(job)
+        except TexsynthError as error:
+            failed.append(Failed(job, error))
+    return good, failed
+
+
+def check_size(
+    item: Input, width: int, height: int, settings: ExpandSettings, run: RunSettings, task: Task
+) -> None:
+    """Refuse an exemplar that is too small and an output that is too small or too large."""
+    if min(width, height) < MIN_SIDE:
+        raise InputError(
+            f"{item} has {width} x {height} pixels, but an exemplar needs at least {MIN_SIDE} on both sides; "
+            f"crop a larger piece"
+        )
+    if task.resizes:
+        width, height = output_size(settings, width, height)
+    if min(width, height) < MIN_SIDE:
+        raise UsageError(
+            f"{item}: the output would have {width} x {height} pixels, but needs at least {MIN_SIDE} on both "
+            f"sides; choose a larger --size or --scale"
+        )
+    if width * height > run.max_pixels:
+        raise UsageError(
+            f"{item}: the output would have {width} x {height} = {width * height} pixels, more than "
+            f"--max-pixels {run.max_pixels}; choose a smaller --size or --scale"
+        )
+    check_memory(item, width, height, method=settings.method, siblings=len(task.siblings), cure=task.cure)
+
+
+def output_size(settings: ExpandSettings, width: int, height: int) -> tuple[int, int]:
+    """Width and height of the output for an exemplar of `width` x `height` pixels."""
+    if settings.size:
+        return settings.size
+    return round(width * settings.scale), round(height * settings.scale)
+
+
+def as_mask(picture: images.Picture) -> Mask:
+    """Where `picture` is light and opaque. Returns (H, W)."""
+    top = np.iinfo(picture.rgb.dtype).max
+    light: Mask = picture.rgb.mean(2) > top / 2
+    return light if picture.alpha is None else light & (picture.alpha > top / 2)
+
+
+def _check_maps(
+    task: Task, exemplar: images.Picture, siblings: tuple[Map, ...], maps: dict[str, Map]
+) -> None:
+    same_size = [(item, found) for item, found in zip(task.siblings, siblings, strict=True)]
+    same_size += [(getattr(task, n), maps[n]) for n in ("mask", "guide_of", "hole") if n in maps]
+    for item, found in same_size:
+        size, wanted = (found.picture.width, found.picture.height), (exemplar.width, exemplar.height)
+        if size != wanted:
+            raise InputError(
+                f"{item} has {size[0]} x {size[1]} pixels, but its exemplar {task.exemplars[0]} has "
+                f"{wanted[0]} x {wanted[1]}; give both the same size"
+            )
+
+
+def _allowed(
+    item: Input, exemplar: images.Picture, mask: Mask | None, task: Task, settings: ExpandSettings
+) -> Mask | None:
+    """Where the exemplar may be sampled: under the mask and where it is opaque."""
+    allowed = mask
+    if exemplar.alpha is not None and not (opaque := _opaque(exemplar.alpha)).all():
+        if task.command == "tile":
+            raise InputError(
+                f"{item} has transparent parts, but a tile must be opaque; fill them first with "
+                f"`texsynth expand --hole`"
+            )
+        if "transposer" in settings.method:
+            raise UsageError(
+                f"{item} has transparent parts, which method {settings.method} cannot leave out; "
+                f"use --method patch+optimize"
+            )
+        allowed = opaque if mask is None else mask & opaque
+    if allowed is not None and not has_square(allowed, MIN_SIDE):
+        where = f"the mask {task.mask} leaves" if task.mask else "its transparency leaves"
+        if task.mask and not allowed.any():
+            raise InputError(
+                f"{where} nothing of {item} to sample; make it white where the texture may be taken from"
+            )
+        raise InputError(
+            f"{where} no whole {MIN_SIDE} x {MIN_SIDE} pixels of {item} to sample; it must leave more"
+        )
+    return allowed
+
+
+def _opaque(alpha: NDArray[Any]) -> Mask:
+    return np.asarray(alpha > np.iinfo(alpha.dtype).max / 2)
+
+
+def _check_hole(task: Task, allowed: Mask | None, hole: Mask | None) -> None:
+    if hole is None:
+        return
+    if not hole.any():
+        raise InputError(f"the hole {task.hole} is all black; make it white where pixels are to be filled")
+    if hole.all():
+        raise InputError(
+            f"the hole {task.hole} covers all of {task.exemplars[0]}; make it black where pixels are to stay"
+        )
+    rest = ~hole if allowed is None else ~hole & allowed
+    if not has_square(rest, MIN_SIDE):
+        raise InputError(
+            f"the hole {task.hole} leaves no whole {MIN_SIDE} x {MIN_SIDE} pixels of {task.exemplars[0]} "
+            f"to fill it from; make it smaller"
+        )
+
+
+def has_square(mask: Mask, side: int) -> bool:
+    """Whether `mask` (H, W) holds a square of `side` x `side` pixels, all true."""
+    sums = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
+    sums[1:, 1:] = mask.cumsum(0).cumsum(1)
+    if min(mask.shape) < side:
+        return False
+    boxes = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    return bool((boxes == side * side).any())

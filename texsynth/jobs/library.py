@@ -1,0 +1,406 @@
+"""A folder of textures or styles to search, and what of it has changed since it was indexed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+import texsynth
+from texsynth.config.settings import RunSettings
+from texsynth.errors import InputError, OutputError, UsageError
+from texsynth.images import SUFFIXES, read_bytes, store
+from texsynth.jobs.checks import check_folder
+from texsynth.jobs.describe import KINDS, Kind, describing
+from texsynth.jobs.inputs import Input, Job
+from texsynth.jobs.operation import make_folder
+from texsynth.jobs.outcomes import Failed, J, Outcome, Report, Stages
+from texsynth.models.descriptor import Descriptor
+from texsynth.models.weights import header_of, in_order
+from texsynth.pipelines.describe import LONGEST, Describer
+
+INDEX_NAME = ".texsynth-index.safetensors"
+INDEX_SUFFIX = ".safetensors"
+ELSEWHERE = "name another place for the index with --index FILE"
+
+
+class Found(NamedTuple):
+    """A picture file. key: its path relative to the library."""
+
+    key: str
+    bytes: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True)
+class Library:
+    """The picture files below a folder, and the file for their descriptors."""
+
+    folder: Path
+    index: Path
+    files: tuple[Found, ...]
+    """At least one, sorted by key."""
+    elsewhere: bool
+    """Whether the place of the index was named, so that it might be that of another library."""
+    closed: tuple[str, ...]
+    """What is to be said of folders that cannot be searched."""
+
+    def path(self, key: str) -> Path:
+        """Of the file with this key."""
+        return self.folder / key
+
+    def check_writable(self) -> None:
+        """OutputError when the index cannot be written."""
+        try:
+            check_folder(self.index.parent)
+        except OutputError as error:
+            raise OutputError(f"{error}; {ELSEWHERE}") from None
+
+
+def open_library(folder: str, index: str | None) -> Library:
+    """List the pictures below `folder`, also in folders inside it. index: its file, None for the usual one.
+
+    Links to folders are not followed. Raises UsageError for what is no folder and for an index without the
+    right suffix, InputError when there are no pictures.
+    """
+    path = Path(folder)
+    if index is not None and Path(index).suffix.lower() != INDEX_SUFFIX:
+        raise UsageError(f"--index {index!r} needs a name that ends with {INDEX_SUFFIX}")
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"the library {path} is a file; give the folder with the pictures as last argument")
+    if not path.is_dir():
+        raise InputError(f"the library {path} does not exist; give the folder with the pictures")
+    closed: list[str] = []
+    files = tuple(sorted(_files(path, closed)))
+    if not files:
+        raise InputError(closed[0] if closed else f"there are no pictures in the library {path}")
+    place = path / INDEX_NAME if index is None else Path(index)
+    return Library(path, place, files, index is not None, tuple(closed))
+
+
+def _files(folder: Path, closed: list[str]) -> Iterator[Found]:
+    def refuse(error: OSError) -> None:
+        closed.append(f"the folder {error.filename} cannot be read: {(error.strerror or '').lower()}")
+
+    for root, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = Path(root).relative_to(folder).as_posix()
+        prefix = "" if below == "." else f"{below}/"
+        for name in names:
+            if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith("."):
+                status = _status(os.path.join(root, name))
+                if status:
+                    yield Found(prefix + name, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _status(path: str) -> os.stat_result | None:
+    """Of the file, or of the link when it leads nowhere; reading it then says what is wrong."""
+    for look in (os.stat, os.lstat):
+        with suppress(OSError):
+            return look(path)
+    return None  # removed a moment ago
+
+
+FAMILY = "texsynth-index-"
+FORMAT = f"{FAMILY}1"
+CURE = "make it again with `texsynth match --rebuild`"
+
+
+class Entry(NamedTuple):
+    """A file that was described. key: its path relative to the library."""
+
+    key: str
+    bytes: int
+    mtime_ns: int
+
+
+class Unreadable(NamedTuple):
+    """A file that could not be. ctime_ns: changes with permissions too, which may be the reason."""
+
+    key: str
+    bytes: int
+    ctime_ns: int
+    reason: str
+
+
+class Origin(NamedTuple):
+    """What made the descriptors; those of two origins cannot be compared."""
+
+    descriptor_sha256: str
+    model: str
+    model_sha256: str
+    longest: int
+
+    @classmethod
+    def of(cls, descriptor: Descriptor) -> Origin:
+        """That of `descriptor` today."""
+        return cls(descriptor.sha256, descriptor.model, descriptor.model_sha256, LONGEST)
+
+
+@dataclass(frozen=True)
+class Index:
+    """What is known of a library."""
+
+    origin: Origin
+    entries: tuple[Entry, ...] = ()
+    descriptors: Tensor = field(default_factory=lambda: torch.empty(0, len(KINDS), 0, dtype=torch.float16))
+    """(n, 3, size) float16, a row for each entry, one of each of KINDS."""
+    unreadable: tuple[Unreadable, ...] = ()
+    max_pixels: int = 0
+    """Limit that the unreadable ones were held against."""
+
+    def of(self, kind: Kind) -> Tensor:
+        """(n, size), descriptors of one kind."""
+        return self.descriptors[:, KINDS.index(kind)]
+
+    def updated(
+        self,
+        rows: Sequence[int],
+        more: Sequence[tuple[Entry, Tensor]],
+        unreadable: Sequence[Unreadable],
+        max_pixels: int,
+    ) -> Index:
+        """These `rows` of it and `more` (3, size) descriptors, in the order of the keys."""
+        entries = [*(self.entries[row] for row in rows), *(entry for entry, _ in more)]
+        parts = [self.descriptors[list(rows)]] if rows else []
+        parts += [torch.stack([found for _, found in more]).half()] if more else []
+        order = sorted(range(len(entries)), key=lambda number: entries[number].key)
+        return Index(
+            self.origin,
+            tuple(entries[number] for number in order),
+            torch.cat(parts)[order] if parts else self.descriptors[:0],
+            tuple(sorted(unreadable)),
+            max_pixels,
+        )
+
+
+def write_index(index: Index, path: Path) -> None:
+    """Write it, whole or not at all, in place of an older one. Raises OutputError."""
+    header = {
+        "format": FORMAT,
+        "texsynth": texsynth.__version__,
+        **{name: str(value) for name, value in index.origin._asdict().items()},
+        # ASCII: names of files need not be text.
+        "files": json.dumps(index.entries, separators=(",", ":")),
+        "unreadable": json.dumps(index.unreadable, separators=(",", ":")),
+        "max_pixels": str(index.max_pixels),
+    }
+    make_folder(path.parent)
+    store(in_order(save({"descriptors": index.descriptors.contiguous()}, header)), path, force=True)
+
+
+def read_index(path: Path, origin: Origin) -> Index:
+    """The index in the file `path`, which must be of `origin`.
+
+    Raises InputError for what is no index, is damaged, or was made by other weights or another version.
+    """
+    header, tensors = _parsed(path)
+    if header.get("format") != FORMAT:
+        raise InputError(f"{path} was made by another version of texsynth; {CURE}")
+    try:
+        found = Origin(
+            header["descriptor_sha256"], header["model"], header["model_sha256"], int(header["longest"])
+        )
+        entries = tuple(Entry(*_typed(row, (str, int, int))) for row in json.loads(header["files"]))
+        rows = json.loads(header["unreadable"])
+        unreadable = tuple(Unreadable(*_typed(row, (str, int, int, str))) for row in rows)
+        index = Index(found, entries, tensors["descriptors"], unreadable, int(header["max_pixels"]))
+        _check(index)
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"the index {path} is damaged ({error}); {CURE}") from error
+    if found != origin:
+        raise InputError(
+            f"{path} was made with another descriptor ({found.descriptor_sha256[:8]}…, now "
+            f"{origin.descriptor_sha256[:8]}…), so its figures cannot be compared; {CURE}"
+        )
+    return index
+
+
+def check_replaceable(path: Path) -> None:
+    """InputError when `path` is a folder, or a sound file of another kind, which no index shall replace."""
+    _check_no_folder(path)
+    with suppress(SafetensorError, KeyError, ValueError):
+        _check_kind(header_of(read_bytes(path)).get("__metadata__", {}), path)
+
+
+def _parsed(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    _check_no_folder(path)
+    data = read_bytes(path)
+    try:
+        tensors = load(data)
+        header = header_of(data).get("__metadata__", {})
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{path} is no index of texsynth or is damaged; {CURE}") from error
+    _check_kind(header, path)
+    return header, tensors
+
+
+def _check_no_folder(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, no index; name a file with --index")
+
+
+def _check_kind(header: dict[str, Any], path: Path) -> None:
+    if not str(header.get("format")).startswith(FAMILY):
+        raise InputError(f"{path} is no index of texsynth; name another file with --index")
+
+
+def _typed(row: object, kinds: tuple[type, ...]) -> list[Any]:
+    if not (isinstance(row, list) and tuple(map(type, row)) == kinds):
+        raise ValueError(f"{row!r:.40} is no entry")
+    return row
+
+
+def _check(index: Index) -> None:
+    shape, dtype = tuple(index.descriptors.shape), index.descriptors.dtype
+    if dtype != torch.float16 or len(shape) != 3 or shape[:2] != (len(index.entries), len(KINDS)):
+        raise ValueError(f"{len(index.entries)} files have descriptors of shape {shape} in {dtype}")
+    if not bool(index.descriptors.isfinite().all()):
+        raise ValueError("descriptors are not finite")
+    if len({entry.key for entry in index.entries}) != len(index.entries):
+        raise ValueError("a file is listed twice")
+
+
+SAVE_EVERY = 200
+"""Pictures after which an unfinished index is written, so that a killed run goes on near where it was."""
+
+Do = Callable[[Sequence[J], Stages[J], Callable[[Outcome], None]], Report]
+"""Does jobs in stages, and tells of every outcome."""
+
+FIRST_FRAME = {"frame": 0}
+"""Animated pictures of a library are known by their first frame."""
+
+
+@dataclass(frozen=True)
+class Pending(Job):
+    """A file to describe; its output is the index."""
+
+    found: Found
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What of an index still holds. index: as it was, maybe empty; rows: those to keep."""
+
+    library: Library
+    index: Index
+    rows: tuple[int, ...]
+    unreadable: tuple[Unreadable, ...]
+    """Files that need not be tried again."""
+    todo: tuple[Pending, ...]
+    max_pixels: int
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the index has to be written."""
+        return bool(self.todo) or self.gone > 0 or self.unreadable != self.index.unreadable
+
+    @property
+    def gone(self) -> int:
+        """How many described files are no longer there, or no longer the same."""
+        return len(self.index.entries) - len(self.rows)
+
+
+def survey(library: Library, origin: Origin, max_pixels: int, *, rebuild: bool) -> Survey:
+    """Compare the library with its index. rebuild: take nothing over.
+
+    Raises InputError for an index that is damaged, foreign, or of other weights.
+    """
+    index = _known(library, origin, rebuild=rebuild)
+    now = {found.key: found for found in library.files}
+    rows = tuple(
+        row
+        for row, entry in enumerate(index.entries)
+        if (found := now.get(entry.key)) and entry == Entry(found.key, found.bytes, found.mtime_ns)
+    )
+    unreadable = tuple(
+        known
+        for known in index.unreadable
+        if (found := now.get(known.key))
+        and known[:3] == (found.key, found.bytes, found.ctime_ns)
+        # Another limit might let it in.
+        and index.max_pixels == max_pixels
+    )
+    settled = {index.entries[row].key for row in rows} | {known.key for known in unreadable}
+    todo = tuple(
+        Pending(Input(library.path(found.key), found.key), library.index, found)
+        for found in library.files
+        if found.key not in settled
+    )
+    return Survey(library, index, rows, unreadable, todo, max_pixels)
+
+
+def _known(library: Library, origin: Origin, *, rebuild: bool) -> Index:
+    path = library.index
+    if not path.exists():
+        return Index(origin)
+    if rebuild:
+        check_replaceable(path)
+        return Index(origin)
+    index = read_index(path, origin)
+    keys = {found.key for found in library.files}
+    if library.elsewhere and index.entries and not any(entry.key in keys for entry in index.entries):
+        raise InputError(
+            f"{path} is the index of another library than {library.folder}; name another file with --index, "
+            f"or {CURE}"
+        )
+    return index
+
+
+def brought_up_to_date(
+    known: Survey, describer: Callable[[], Describer], run: RunSettings, do: Do[Pending]
+) -> tuple[Index, Report]:
+    """Describe what is to do and write the index, on Ctrl-C with what there is by then.
+
+    describer: called when there is something to describe. do: does the jobs. Raises OutputError, ModelError.
+    """
+    fresh: list[tuple[Entry, Tensor]] = []
+    unreadable = list(known.unreadable)
+
+    def keep(job: Pending, descriptors: Tensor) -> None:
+        found = job.found
+        fresh.append((Entry(found.key, found.bytes, found.mtime_ns), descriptors))
+
+    def current() -> Index:
+        return known.index.updated(known.rows, list(fresh), unreadable, known.max_pixels)
+
+    numbers = count(1)
+
+    def ended(outcome: Outcome) -> None:
+        job = outcome.job
+        # Other reasons, like too little memory, are not the file's own.
+        if isinstance(outcome, Failed) and isinstance(outcome.error, InputError):
+            assert isinstance(job, Pending)
+            found = job.found
+            unreadable.append(Unreadable(found.key, found.bytes, found.ctime_ns, str(outcome.error)))
+        if next(numbers) % SAVE_EVERY == 0:
+            _write(current(), known.library)
+
+    if not known.is_new:
+        return known.index, Report(0)
+    known.library.check_writable()
+    if known.todo:
+        # Without networks every picture would fail for a reason that is not its own.
+        describer()
+    report = do(known.todo, describing(describer, run.model_copy(update=FIRST_FRAME), keep), ended)
+    index = current()
+    _write(index, known.library)
+    return index, report
+
+
+def _write(index: Index, library: Library) -> None:
+    try:
+        write_index(index, library.index)
+    except OutputError as error:
+        raise OutputError(f"{error}; {ELSEWHERE}") from error

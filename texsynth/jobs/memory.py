@@ -1,0 +1,315 @@
+"""How large the tiles of a stylization may be, so that it stays within its memory."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from texsynth.config.settings import MEMORY_LIMIT, RunSettings, StylizeSettings
+from texsynth.errors import MemoryExhaustedError
+from texsynth.models.registry import Model
+from texsynth.models.wavelets import WaveDecoder
+from texsynth.pipelines.tiling import autoencoder_reach, photo_reach
+
+STEP_PX = 64
+"""Sides of tiles are multiples of this."""
+
+UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+BASE_BYTES = 380 << 20
+"""Of the program, torch and `lite`, and of what convolutions need at any size; measured, as all of these."""
+
+PICTURE_BYTES = {"artistic": 56, "photo": 42}
+"""Per pixel of the picture, for what is kept of it whole while networks work."""
+
+FINISH_BYTES = {"artistic": 56, "photo": 70}
+"""Per pixel of the picture after that; edge-aware finishing takes most."""
+
+COLOR_BYTES, PART_BYTES = 36, 48
+"""Per pixel of the picture, where its colours are kept, and for each part with a mask."""
+
+FEATURE_COPIES = {"artistic": 3.1, "photo": 3.6}
+"""Features of level 1 that would take as much memory as the networks do at once."""
+
+WAVELET_COPIES = 8.9
+"""The same for a photo decoder that unpools wavelets, measured with the larger of the two kinds."""
+
+SPILLED_BYTES = 350 << 20
+"""For the strips of pictures that are kept in files, read, written and encoded."""
+
+SPILLED_MASK_BYTES = 16
+"""Per pixel of such a picture and part with a mask, which stays in memory."""
+
+SPILLED_TILE_PX = 2048
+"""Larger tiles would hardly be faster there."""
+
+STYLE_PIXELS, STYLE_TILE_PX = 1 << 22, 1024
+"""Styles of more pixels are measured in tiles, whatever the memory: their moments never depend on it."""
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Room:
+    """How a picture is worked on."""
+
+    tile: int | None = None
+    """Side of tiles in pixels; None for the whole picture at once."""
+    spilled: bool = False
+    """Whether pictures are kept in scratch files instead of memory."""
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """How a picture would be worked on, and the bytes of memory that takes."""
+
+    room: Room
+    bytes: int
+
+    def __str__(self) -> str:
+        """For people."""
+        tiles = f", in tiles of {self.room.tile} pixels" if self.room.tile else ""
+        return size_text(self.bytes) + tiles + (", with scratch files" if self.room.spilled else "")
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Memory that a stylization takes."""
+
+    height: int
+    width: int
+    halo: int
+    kept: int
+    """Bytes of whole pictures while networks work."""
+    finish: int
+    """Bytes of whole pictures after that."""
+    spilled: int
+    """Bytes of whole pictures where these are in files."""
+    per_pixel: float
+    """Bytes of features for a pixel of a tile with its halo."""
+
+    @classmethod
+    def of(cls, height: int, width: int, model: Model, settings: StylizeSettings, masks: int = 0) -> Forecast:
+        """masks: number of parts that have one."""
+        mode = settings.mode
+        photo = mode == "photo"
+        halo = (
+            photo_reach(model.encoder, model.photo_decoder())
+            if photo
+            else autoencoder_reach(model.encoder, model.decoder(max(settings.levels)))
+        )
+        more = masks * PART_BYTES + settings.preserve_color * COLOR_BYTES
+        waves = photo and isinstance(model.photo, WaveDecoder)
+        copies = WAVELET_COPIES if waves else FEATURE_COPIES[mode]
+        features = copies * model.encoder.widths[0] * model.dtype.itemsize
+        pixels = height * width
+        kept, finish = PICTURE_BYTES[mode] + more, FINISH_BYTES[mode] + more
+        spilled = SPILLED_BYTES + pixels * masks * SPILLED_MASK_BYTES
+        return cls(height, width, halo, pixels * kept, pixels * finish, spilled, features)
+
+    def bytes(self, room: Room) -> int:
+        """What it takes so."""
+        reach = None if room.tile is None else room.tile + 2 * self.halo
+        sides = [n if reach is None else min(n, reach) for n in (self.height, self.width)]
+        networks = round(sides[0] * sides[1] * self.per_pixel)
+        if room.spilled:
+            return BASE_BYTES + self.spilled + networks
+        return BASE_BYTES + max(self.kept + networks, self.finish)
+
+    def roomiest(self, limit: int, *, spilled: bool) -> Room | None:
+        """What stays within `limit` bytes with the largest tiles; None when nothing does.
+
+        spilled: pictures may be kept in files.
+        """
+        if self.bytes(Room()) <= limit:
+            return Room()
+        longest = -(-max(self.height, self.width) // STEP_PX) * STEP_PX
+        sides = range(longest, 0, -STEP_PX)
+        rooms = [Room(side) for side in sides]
+        if spilled:
+            # In files, where that allows for larger tiles, up to what is worth it.
+            rooms = [Room(side) for side in sides if side > SPILLED_TILE_PX]
+            small = [side for side in sides if side <= SPILLED_TILE_PX]
+            rooms += [Room(side, where) for side in small for where in (False, True)]
+        return next((room for room in rooms if self.bytes(room) <= limit), None)
+
+
+def chosen_room(
+    name: object,
+    size: tuple[int, int],
+    model: Model,
+    settings: StylizeSettings,
+    run: RunSettings,
+    *,
+    masks: int = 0,
+    can_spill: bool = False,
+) -> Room:
+    """How to work on a picture of `size` (height, width).
+
+    run.tile decides on the tiles, or else run.memory_limit, or else half of what is free. masks: number of
+    parts that have one. can_spill: whether files may be used. name: what the message of the
+    MemoryExhaustedError calls a picture that needs more even in tiles.
+    """
+    if settings.transform.name == "optimize":
+        return Room(run.tile or None)
+    free = free_bytes(model.device)
+    limit = allowed_bytes(run.memory_limit, lambda: free)
+    forecast = Forecast.of(*size, model, settings, masks)
+    if run.tile is not None:
+        room = Room(run.tile or None)
+        return Room(room.tile, can_spill and limit is not None and forecast.bytes(room) > limit)
+    if limit is None:
+        return Room()
+    found = forecast.roomiest(limit, spilled=can_spill)
+    if found is None and run.memory_limit is None and free is not None:
+        found = forecast.roomiest(free, spilled=can_spill)
+        # Half of what is free is not enough, so as little as possible.
+        found = found and Room(STEP_PX, found.spilled)
+    if found is None:
+        least = size_text(min(forecast.bytes(Room(STEP_PX, where)) for where in {False, can_spill}))
+        there = f"{size_text(free or limit)} are free;"
+        if run.memory_limit is not None:
+            there = f"{size_text(limit)} are allowed; raise --memory-limit or"
+        raise MemoryExhaustedError(
+            f"{name}: {size[1]} x {size[0]} pixels need {least} of memory even in small tiles, and {there} "
+            f"reduce it with --max-side"
+        )
+    return found
+
+
+def halving(
+    attempt: Callable[[Room], T], room: Room, size: tuple[int, int], *, automatic: bool
+) -> tuple[T, Room]:
+    """The result of `attempt`, with smaller tiles when memory runs out, and what it was done with.
+
+    A forecast may be wrong, most of all on a GPU that others use too. automatic: whether the tiles may be
+    changed; those that a user has set may not. Raises what `attempt` raises.
+    """
+    while True:
+        try:
+            return attempt(room), room
+        except (MemoryError, RuntimeError) as error:
+            side = room.tile or max(size)
+            if not automatic or not is_exhaustion(error) or side <= STEP_PX:
+                raise
+        # Outside of the handler, which holds on to everything that was computed.
+        room = Room(max(STEP_PX, side // 2 // STEP_PX * STEP_PX), room.spilled)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def style_tile(height: int, width: int, scale: float) -> int | None:
+    """Side in pixels of the tiles that a style is measured in; None for all at once."""
+    return STYLE_TILE_PX if height * width * scale**2 > STYLE_PIXELS else None
+
+
+def allowed_bytes(limit: str | None, free: Callable[[], int | None]) -> int | None:
+    """What `--memory-limit` allows, by default half of what is free; None where nobody says what is free."""
+    found = MEMORY_LIMIT.fullmatch(limit or "50%")
+    assert found, "settings have checked it"
+    if found[2] != "%":
+        return int(float(found[1]) * UNITS[found[2] or ""])
+    there = free()
+    return None if there is None else int(there * float(found[1]) / 100)
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory that is free on `device`."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return available_bytes()
+
+
+MEMORY_BASE_BYTES = 300 << 20
+"""Of the program, torch and the networks."""
+
+BYTES_PER_PIXEL = {"transposer": 100, "patch": 120, "optimize": 40, "auto": 120}
+"""Of an output while a stage works, about four fifths of what was measured; `optimize` works in tiles, and
+whatever `auto` chooses has patches."""
+
+NOISE_BYTES_PER_PIXEL = 500
+"""Of `optimize` alone, which starts from noise and takes features of the whole output."""
+
+SIBLING_BYTES_PER_PIXEL = 36
+
+NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+"""How torch says on its various devices that memory is exhausted."""
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def check_memory(name: object, width: int, height: int, *, method: str, siblings: int = 0, cure: str) -> None:
+    """Refuse an output that cannot fit. MemoryExhaustedError with the sizes and the `cure`.
+
+    The estimate is a lower bound: what passes may still turn out too large, what does not pass is hopeless.
+    """
+    available = available_bytes()
+    needed = MEMORY_BASE_BYTES + width * height * bytes_per_pixel(method, siblings)
+    if available is not None and needed > available:
+        raise MemoryExhaustedError(
+            f"{name}: an output of {width} x {height} pixels needs at least {size_text(needed)} of memory, "
+            f"and {size_text(available)} are free; {cure}"
+        )
+
+
+def bytes_per_pixel(method: str, siblings: int) -> int:
+    """Of the stage of `method` that takes most, with so many sibling maps."""
+    stages = [BYTES_PER_PIXEL[stage] for stage in method.split("+")]
+    most = NOISE_BYTES_PER_PIXEL if method == "optimize" else max(stages)
+    return most + siblings * SIBLING_BYTES_PER_PIXEL
+
+
+def available_bytes() -> int | None:
+    """Memory that this process may still take, limits of containers included; None where nobody says."""
+    found = [bytes_ for bytes_ in (_system(), _container()) if bytes_ is not None]
+    return min(found, default=None)
+
+
+def _system() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name == "MemAvailable":
+                return int(value.split()[0]) * 1024
+        # Without that line, what is unused is less than what is available, but the best there is.
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError, IndexError):
+        return None
+
+
+def _container() -> int | None:
+    try:
+        limit = (CGROUP / "memory.max").read_text().strip()
+        used = int((CGROUP / "memory.current").read_text())
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else max(0, int(limit) - used)
+
+
+def give_back() -> None:
+    """Return memory that was freed to the system, where the C library does not do so by itself.
+
+    It keeps heaps for each thread, and pieces of pictures that were freed by another thread than the one that
+    goes on with them gather there.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim:
+        trim(0)
+
+
+def is_exhaustion(error: BaseException) -> bool:
+    """Whether `error` says that memory has run out."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)
+
+
+def size_text(count: int) -> str:
+    """`count` bytes for a message."""
+    return f"{count / 2**30:.1f} GiB" if count >= 10 << 30 else f"{count >> 20} MiB"

@@ -1,0 +1,227 @@
+"""How good an expanded texture is, in figures that need no judge. Each of them can be fooled; read how.
+
+All take images (1, 3, H, W) in [0, 1], on any device. What repeats, spectra and lattices are in `structure`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texsynth.metrics.losses import random_directions, sliced_wasserstein
+from texsynth.ops.color import luma
+
+PATCH_PX = 7
+"""Side of the patches that are compared."""
+
+LEVEL = 1 / 255
+"""One step of an 8-bit picture: differences below it cannot be seen in a file."""
+
+
+class Seams(NamedTuple):
+    """A figure for each of the two borders that meet when a picture is repeated."""
+
+    vertical: float
+    """Right border against left border."""
+    horizontal: float
+    """Bottom border against top border."""
+
+
+def coherence(output: Tensor, exemplar: Tensor, rng: torch.Generator, queries: int = 768) -> float:
+    """Mean distance from patches of `output` to the most similar patch of `exemplar`; 0 is best.
+
+    Root-mean-square difference per colour value of 7x7 patches, at full resolution and of every second pixel
+    of the blurred pictures, averaged. `queries` positions are drawn, the search is exhaustive.
+
+    Rewards whatever looks like the exemplar close up. It lies by rewarding copies: naive tiling scores near
+    0, and so does one copied patch everywhere. Blur lowers it too where the exemplar has smooth places.
+    """
+    return _patch_distance(output, exemplar, rng, queries)
+
+
+def completeness(output: Tensor, exemplar: Tensor, rng: torch.Generator, queries: int = 256) -> float:
+    """Mean distance from patches of `exemplar` to the most similar patch of `output`; 0 is best.
+
+    Measured like `coherence`. Rewards keeping everything the exemplar shows. It lies by being content with
+    one good copy of the exemplar anywhere, whatever the rest looks like.
+    """
+    return _patch_distance(exemplar, output, rng, queries)
+
+
+def sharpness(output: Tensor, exemplar: Tensor) -> float:
+    """Gradient energy per pixel of `output` over that of `exemplar`; 1 is best, below it is blur.
+
+    It lies when noise makes up for blur, and where the exemplar is not the same everywhere.
+    """
+    return _gradient_energy(output) / _gradient_energy(exemplar)
+
+
+def seams(image: Tensor) -> Seams:
+    """What the border shows when `image` is repeated: mean absolute steps across it over those inside.
+
+    1 is best on average. It lies where the border happens to run along a line of the texture, such as mortar,
+    which differs from the average inside; and blur along the border looks like a missing seam.
+    """
+    found = []
+    for dim in (3, 2):
+        inside, across = _line_steps(image, dim)
+        # A thousandth of a step: pictures without any gradient have no seam either.
+        floor = LEVEL / 1000
+        found.append(float((across + floor) / (inside.mean() + floor)))
+    return Seams(*found)
+
+
+def seam_ranks(image: Tensor) -> Seams:
+    """Share of the lines inside across which the steps are at least as large as across the border.
+
+    Near 0 for a seam that stands out; anything else is as if the border were a line like others, which
+    `seams` cannot tell on textures with strong lines.
+    """
+    found = []
+    for dim in (3, 2):
+        inside, across = _line_steps(image, dim)
+        found.append(float((inside >= across - LEVEL / 1000).float().mean()))
+    return Seams(*found)
+
+
+def pyramid_wasserstein(
+    output: Tensor, truth: Tensor, rng: torch.Generator, *, samples: int = 16384, directions: int = 64
+) -> float:
+    """Sliced Wasserstein distance of 7x7 patches of Laplacian pyramids (Karras et al. 2018, section 5).
+
+    Per level the root of the mean squared difference of sorted projections, over the deviation of the truth's
+    values there; the mean of up to four levels. Unlike the paper's it is not blind to contrast. 0 is best.
+    Sizes may differ; `samples` positions are drawn from each picture, the same ones when sizes agree.
+
+    Rewards the right mixture of patches. It lies by rewarding even coverage: naive tiling is hard to beat,
+    and what is where does not count.
+    """
+    distances = []
+    for ours, theirs in zip(*_pyramids(output, truth), strict=True):
+        count = min(samples, _places(ours), _places(theirs))
+        picked = torch.randperm(_places(theirs), generator=rng)[:count]
+        own = picked if ours.shape == theirs.shape else torch.randperm(_places(ours), generator=rng)[:count]
+        a, b = _patches_at(ours, own).T[None], _patches_at(theirs, picked).T[None]
+        axes = random_directions(directions, a.shape[1], rng, a)
+        distances.append(float(sliced_wasserstein(a, b, axes).sqrt() / theirs.std().clamp_min(LEVEL)))
+    return sum(distances) / len(distances)
+
+
+def ssim(output: Tensor, truth: Tensor) -> float:
+    """Structural similarity of lightness (Wang et al. 2004, equation 13), Gaussian window of deviation 1.5.
+
+    Cut to the common size. For the record only: it compares pixel by pixel, and two good pieces of one
+    texture have next to nothing in common there. Blur beats every synthesis.
+    """
+    height, width = (min(a, b) for a, b in zip(output.shape[2:], truth.shape[2:], strict=True))
+    x, y = (luma(image[:, :, :height, :width].double()) for image in (output, truth))
+    return structural_similarity(x, y)
+
+
+def structural_similarity(x: Tensor, y: Tensor) -> float:
+    """The same of any two maps (1, 1, H, W) float64 of one size, with values that span 1 or so."""
+    height, width = x.shape[2:]
+    reach = min(5, (height - 1) // 2, (width - 1) // 2)
+    line = torch.exp(-torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device).square() / (2 * 1.5**2))
+    window = (line / line.sum())[None, None]
+    maps = torch.cat([x, y, x * x, y * y, x * y])
+    mean_x, mean_y, xx, yy, xy = F.conv2d(F.conv2d(maps, window[..., None]), window[:, :, None])
+    c1, c2 = 0.01**2, 0.03**2
+    likeness = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    structure = (2 * (xy - mean_x * mean_y) + c2) / (xx - mean_x**2 + yy - mean_y**2 + c2)
+    return float((likeness * structure).mean())
+
+
+def blurred(image: Tensor) -> Tensor:
+    """Binomial blur of five taps. image: (N, C, H, W). Returns (N, C, H - 4, W - 4)."""
+    taps = image.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    kernel = torch.outer(taps, taps).expand(image.shape[1], 1, 5, 5)
+    return F.conv2d(image, kernel, groups=image.shape[1])
+
+
+def _patch_distance(source: Tensor, target: Tensor, rng: torch.Generator, queries: int) -> float:
+    # Every second pixel at every position, not a reduced picture: a copy moved by an odd number of pixels
+    # must stay a copy.
+    pairs = [(source, target, 1)]
+    if min(*source.shape[2:], *target.shape[2:]) >= 2 * PATCH_PX + 3:
+        pairs.append((blurred(source), blurred(target), 2))
+    return sum(_mean_nearest(a, b, step, rng, queries) for a, b, step in pairs) / len(pairs)
+
+
+def _mean_nearest(source: Tensor, target: Tensor, step: int, rng: torch.Generator, queries: int) -> float:
+    picked = torch.randperm(_places(source, step), generator=rng)[:queries]
+    wanted = _patches_at(source, picked, step)
+    best = torch.full((len(wanted), 1), torch.inf, device=wanted.device)
+    nearest = wanted
+    for found in _bands(target, step):
+        score = torch.addmm(found.square().sum(1), wanted, found.T, alpha=-2)
+        value, index = score.min(1, keepdim=True)
+        nearest = torch.where(value < best, found[index[:, 0]], nearest)
+        best = torch.minimum(best, value)
+    # From the patches themselves: the matrix product loses small distances to rounding.
+    return float((wanted - nearest).square().mean(1).sqrt().mean())
+
+
+def _bands(image: Tensor, step: int) -> Iterator[Tensor]:
+    """All patches of `image`, about 16,384 at a time, each (n, C * 49)."""
+    reach = (PATCH_PX - 1) * step
+    rows, columns = image.shape[2] - reach, image.shape[3] - reach
+    height = max(1, 16384 // columns)
+    for top in range(0, rows, height):
+        band = image[:, :, top : min(top + height, rows) + reach]
+        yield F.unfold(band, PATCH_PX, dilation=step)[0].T
+
+
+def _patches_at(image: Tensor, places: Tensor, step: int = 1) -> Tensor:
+    """The patches with the given running numbers, (len(places), C * 49), in the order of `unfold`."""
+    columns = image.shape[3] - (PATCH_PX - 1) * step
+    side = torch.arange(PATCH_PX, device=image.device) * step
+    places = places.to(image.device)
+    rows = (places // columns)[:, None, None] + side[None, :, None]
+    cols = (places % columns)[:, None, None] + side[None, None, :]
+    return image[0][:, rows, cols].transpose(0, 1).flatten(1)
+
+
+def _places(image: Tensor, step: int = 1) -> int:
+    reach = (PATCH_PX - 1) * step
+    return (image.shape[2] - reach) * (image.shape[3] - reach)
+
+
+def _pyramids(a: Tensor, b: Tensor, most: int = 4) -> tuple[list[Tensor], list[Tensor]]:
+    """Laplacian pyramids of equal depth, coarse rest last."""
+    shortest = min(*a.shape[2:], *b.shape[2:])
+    depth = next((d for d in range(most, 1, -1) if shortest >> (d - 1) >= 2 * PATCH_PX), 1)
+    return _pyramid(a, depth), _pyramid(b, depth)
+
+
+def _pyramid(image: Tensor, depth: int) -> list[Tensor]:
+    bands = []
+    for _ in range(depth - 1):
+        low = blurred(F.pad(image, (2, 2, 2, 2), mode="reflect"))
+        small = low[:, :, ::2, ::2]
+        up = F.interpolate(small, image.shape[2:], mode="bilinear", align_corners=False)
+        bands.append(image - up)
+        image = small
+    return [*bands, image]
+
+
+def _gradient_energy(image: Tensor) -> float:
+    energy = _steps(image, 2).square().mean() + _steps(image, 3).square().mean()
+    # What rounding to 8 bits alone would hide: pictures of one colour are as sharp as each other.
+    return float(energy) + (LEVEL / 100) ** 2
+
+
+def _line_steps(image: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Mean absolute steps along `dim` from line to line, (size - 1,), and from the last to the first."""
+    rest = tuple(d for d in range(4) if d != dim)
+    steps = (image.roll(-1, dim) - image).abs().mean(rest)
+    return steps[:-1], steps[-1]
+
+
+def _steps(image: Tensor, dim: int) -> Tensor:
+    size = image.shape[dim]
+    return image.narrow(dim, 1, size - 1) - image.narrow(dim, 0, size - 1)

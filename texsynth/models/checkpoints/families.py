@@ -1,0 +1,222 @@
+"""Join the files of one published model, family by family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from texsynth.errors import ModelError
+from texsynth.models.autoencoder import Decoder
+from texsynth.models.calibration import sample_pictures, to_unit_mean
+from texsynth.models.checkpoints.formats import PREPROCESSING
+from texsynth.models.checkpoints.read import Piece
+from texsynth.models.vgg import Encoder, conv_names
+from texsynth.models.wavelets import WaveDecoder
+from texsynth.transforms.affine import AffineMap
+
+NORMS = (
+    *(122.131, 2.76834, 10.0677, 14.3727, 11.0022, 23.6579, 4.43822, 7.33761),
+    *(11.7355, 66.8967, 61.6816, 127.512, 28.4736),
+)
+"""Norms of the convolutions conv1_1..conv5_1 of `vgg_normalised`, the first with the preprocessing in it."""
+
+EXACT, ROUNDED = 1e-4, 3e-2
+"""Relative tolerances of the norms up to conv3_4, and of the others, which we know from rounded weights."""
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and deviation of RGB that torchvision's networks expect to be taken out."""
+
+CALIBRATED = {"calibrated": "every channel to unit mean activation on sample pictures of texsynth"}
+"""Note on an encoder whose published form is not."""
+
+VGG_LICENCE = "VGG-19 (Simonyan and Zisserman): CC BY 4.0"
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """Tensors in our layout, and what is to be said of them."""
+
+    layout: str
+    name: str
+    tensors: dict[str, Tensor]
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def sequential(pieces: list[Piece]) -> Assembled:
+    """`vgg_normalised` alone, or with decoders as PytorchWCT and pytorch-AdaIN have them."""
+    encoders, decoders = by_level(pieces, "encoder"), by_level(pieces, "decoder")
+    if not encoders:
+        raise ModelError(f"{pieces[0].path} is a decoder without its encoder; give vgg_normalised*.pth too")
+    deepest = encoders[max(encoders)]
+    whole = folded(deepest)
+    for piece in encoders.values():
+        for key, value in folded(piece).items():
+            if value.shape != whole[key].shape or not torch.allclose(value, whole[key], rtol=1e-4, atol=1e-5):
+                raise ModelError(
+                    f"{piece.path} and {deepest.path} are of different networks; give the files of one model"
+                )
+    tensors = {f"encoder.{key}": value for key, value in whole.items()}
+    widths = encoder_of(deepest, whole).widths
+    for level, piece in decoders.items():
+        tensors |= {f"decoder{level}.{key}": v for key, v in decoder_state(piece, deepest, widths).items()}
+    layout = _sequential_layout(whole=deepest.whole, levels=set(decoders))
+    notes = {"upsampling": "nearest"} if decoders else {}
+    if is_normalised(whole):
+        name = "vgg19" if layout == "vgg_normalised" else layout
+        return Assembled(layout, name, tensors, {**notes, "licence": VGG_LICENCE})
+    # Another network of this layout works too, once features mean what the settings expect.
+    layout = layout if decoders else "vgg-sequential"
+    return Assembled(layout, layout, to_unit_mean(tensors, sample_pictures()), {**notes, **CALIBRATED})
+
+
+def torchvision(pieces: list[Piece]) -> Assembled:
+    """torchvision's VGG-19, rescaled as the literature does it.
+
+    It was trained with zero padding; here it reflects, as all encoders of style transfer do, so that borders
+    make no statistics of their own.
+    """
+    if len(pieces) > 1:
+        raise ModelError(f"{pieces[1].path} is a second encoder; give one file of torchvision's vgg19")
+    mean, deviation = (torch.tensor(values, dtype=torch.float64) for values in IMAGENET)
+    normalise = AffineMap(torch.diag(1 / deviation), -mean / deviation)
+    state = dict(pieces[0].tensors)
+    encoder_of(pieces[0], state)
+    state |= before_first(state, normalise)
+    tensors = to_unit_mean({f"encoder.{key}": value for key, value in state.items()}, sample_pictures())
+    return Assembled("torchvision-vgg19", "vgg19-torchvision", tensors, CALIBRATED)
+
+
+def distilled(pieces: list[Piece]) -> Assembled:
+    """Small networks of Collaborative-Distillation: every level has an encoder and a decoder of its own.
+
+    Published decoders end in a ReLU; here pictures are clamped to [0, 1] in any case.
+    """
+    encoders, decoders = by_level(pieces, "encoder"), by_level(pieces, "decoder")
+    tensors: dict[str, Tensor] = {}
+    for level, piece in encoders.items():
+        tensors |= {f"encoder{level}.{key}": value for key, value in folded(piece).items()}
+    for level, piece in decoders.items():
+        if level not in encoders:
+            raise ModelError(f"{piece.path} is a decoder without its encoder; give that of level {level} too")
+        widths = encoder_of(encoders[level], folded(encoders[level])).widths
+        state = decoder_state(piece, encoders[level], widths)
+        tensors |= {f"decoder{level}.{key}": value for key, value in state.items()}
+    notes = {"upsampling": "nearest", "licence": "Collaborative-Distillation (Huan Wang): MIT"}
+    return Assembled("collaborative-distillation", "ckd", tensors, notes)
+
+
+def wavelets(pieces: list[Piece]) -> Assembled:
+    """WCT2: an encoder that pools by wavelets and the decoder that unpools, for photographs."""
+    encoders, decoders = by_level(pieces, "encoder"), by_level(pieces, "decoder")
+    if not encoders or not decoders:
+        role = "encoder" if decoders else "decoder"
+        raise ModelError(f"{pieces[0].path} is of WCT2 and lacks its {role}; give wave_{role}_*_l4.pth too")
+    (encoder,), (decoder,) = encoders.values(), decoders.values()
+    state = folded(encoder)
+    try:
+        photo = WaveDecoder.from_state(decoder.tensors)
+    except (KeyError, RuntimeError, IndexError) as error:
+        raise ModelError(misfit(decoder)) from error
+    if photo.widths != encoder_of(encoder, state).widths:
+        raise ModelError(f"{encoder.path} and {decoder.path} have other widths; give the files of one model")
+    tensors = {f"encoder.{key}": value for key, value in {**state, "haar": torch.ones(1)}.items()}
+    tensors |= {f"photo.{key}": value for key, value in decoder.tensors.items()}
+    name = "wct2-cat5" if photo.concatenated else "wct2-sum"
+    return Assembled(name, name, tensors, {"unpooling": name[5:], "licence": "WCT2 (NAVER Corp.): MIT"})
+
+
+def _sequential_layout(*, whole: bool, levels: set[int]) -> str:
+    """whole: the encoder goes on to relu5_4, as in pytorch-AdaIN. levels: those with decoders."""
+    if whole and levels <= {4}:
+        return "pytorch-adain" if levels else "vgg_normalised"
+    return "pytorch-wct"
+
+
+def is_normalised(state: Mapping[str, Tensor]) -> bool:
+    """Whether an encoder is, as far as it goes, the published `vgg_normalised`."""
+    pairs = zip(conv_names(), NORMS, strict=True)
+    return all(
+        abs(float(state[key].double().norm()) / norm - 1) < (EXACT if block < 4 else ROUNDED)
+        for (block, index), norm in pairs
+        if (key := f"conv{block}_{index}.weight") in state
+    )
+
+
+def by_level(pieces: Sequence[Piece], role: str) -> dict[int, Piece]:
+    """The encoders or decoders by level. Raises ModelError for two of one level."""
+    found: dict[int, Piece] = {}
+    for piece in pieces:
+        if piece.form.role != role:
+            continue
+        level = piece.form.level
+        if level in found:
+            raise ModelError(
+                f"{found[level].path} and {piece.path} are both the {role} of level {level}; give one of them"
+            )
+        found[level] = piece
+    return dict(sorted(found.items()))
+
+
+def folded(piece: Piece) -> dict[str, Tensor]:
+    """The state dict of an encoder with its preprocessing in the first convolution.
+
+    Raises ModelError when its shapes do not fit each other.
+    """
+    state = dict(piece.tensors)
+    matrix, offset = state.pop(f"{PREPROCESSING}.weight"), state.pop(f"{PREPROCESSING}.bias")
+    encoder_of(piece, state)
+    if matrix.shape != (3, 3, 1, 1) or offset.shape != (3,):
+        raise ModelError(misfit(piece))
+    return state | before_first(state, AffineMap(matrix[:, :, 0, 0].double(), offset.double()))
+
+
+def encoder_of(piece: Piece, state: Mapping[str, Tensor]) -> Encoder:
+    """The encoder with this state dict. Raises ModelError when its shapes do not fit each other."""
+    try:
+        return Encoder.from_state(state)
+    except (KeyError, RuntimeError, IndexError) as error:
+        raise ModelError(misfit(piece)) from error
+
+
+def decoder_state(piece: Piece, encoder: Piece, widths: tuple[int, ...]) -> dict[str, Tensor]:
+    """The state dict of a decoder, which samples up by the nearest neighbour.
+
+    widths: of `encoder`, whose features it is to take. Raises ModelError when it does not.
+    """
+    level = piece.form.level
+    if level > len(widths):
+        raise ModelError(
+            f"{piece.path} decodes level {level}, and {encoder.path} ends at level {len(widths)}; "
+            f"give the encoder of level {level} too"
+        )
+    state = {**piece.tensors, "nearest": torch.ones(1)}
+    try:
+        decoder = Decoder.from_state(state, level)
+    except (KeyError, RuntimeError, IndexError) as error:
+        raise ModelError(misfit(piece)) from error
+    if decoder.widths != widths[:level]:
+        raise ModelError(
+            f"{piece.path} has the widths {_listed(decoder.widths)} and {encoder.path} has "
+            f"{_listed(widths[:level])}; give the files of one model"
+        )
+    return state
+
+
+def _listed(widths: tuple[int, ...]) -> str:
+    return ", ".join(map(str, widths))
+
+
+def misfit(piece: Piece) -> str:
+    """What to say of a file whose tensors cannot be convolutions that follow each other."""
+    return (
+        f"{piece.path} has convolutions whose shapes do not fit each other; download the published file again"
+    )
+
+
+def before_first(state: Mapping[str, Tensor], first: AffineMap) -> dict[str, Tensor]:
+    """The first convolution with a map of pixels in it; exact, as reflection padding copies pixels."""
+    weight, bias = first.fold(state["conv1_1.weight"], state["conv1_1.bias"])
+    return {"conv1_1.weight": weight, "conv1_1.bias": bias}

@@ -1,0 +1,172 @@
+"""Published checkpoints into the cache: from the network or from files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from safetensors.torch import save
+
+from texsynth.errors import ModelError
+from texsynth.models.checkpoints import Converted, convert
+from texsynth.models.hub.cache import (
+    check_download,
+    check_free,
+    drop_part,
+    file_hash,
+    is_sound,
+    keep,
+    locked,
+    part_of,
+    writing,
+)
+from texsynth.models.hub.catalog import ASSETS, SOURCES, SUFFIX, cache_folder, check_name
+from texsynth.models.hub.download import OnBytes, download, public, silent
+from texsynth.models.weights import PARTS, in_order, part, read_weights
+
+DECODERS: Mapping[str, str] = {"vgg_normalised": f"vgg19-decoders{SUFFIX}"}
+"""Layout to the embedded file with decoders for its encoder."""
+
+OWN_LAYOUT = "texsynth"
+
+OnNote = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Where models come to and what happens on the way.
+
+    folder: the cache. assets: folder of embedded decoders. on_note: told what the user should know.
+    """
+
+    folder: Path
+    assets: Path = ASSETS
+    on_note: OnNote = silent
+    on_bytes: OnBytes = silent
+
+    @contextmanager
+    def changing(self, name: str) -> Iterator[None]:
+        """Only this process changes the model `name`. Raises ModelError where the cache cannot be written."""
+        wait = partial(self.on_note, f"another texsynth is at model {name}; waiting for it")
+        with writing(self.folder), locked(self.folder, name, wait):
+            yield
+
+
+def user_cache(on_note: OnNote, on_bytes: OnBytes = silent) -> Cache:
+    """The user's cache."""
+    return Cache(cache_folder(), on_note=on_note, on_bytes=on_bytes)
+
+
+def fetch(
+    name: str, url: str, cache: Cache, *, force: bool = False, offline: bool = False, timeout: float = 30
+) -> Path:
+    """Download the checkpoint at `url` and keep it as the model `name`. Returns its file.
+
+    A sound model of this name is left as it is, unless `force`. Raises ModelError, also when `url` gives
+    another file than is published for `name`, or than it gave before; what is wrong is not kept.
+    """
+    path, folder = cache.folder / f"{name}{SUFFIX}", cache.folder
+    if offline:
+        if is_sound(path) and not force:
+            return path
+        raise ModelError(
+            f"model {name} cannot be fetched from {public(url)} without the network; leave out --offline "
+            f"(TEXSYNTH_OFFLINE), or import a file that you have with `texsynth models import FILE`"
+        )
+    with cache.changing(name):
+        if is_sound(path) and not force:
+            cache.on_note(f"model {name} is in the cache already; --force fetches it again")
+            return path
+        file = download(url, part_of(folder, name), timeout=timeout, on_bytes=cache.on_bytes)
+        try:
+            fetched = {"url": public(url), "sha256": file_hash(file)}
+            _check_published(name, fetched)
+            check_download(folder, fetched)
+            found = convert([file])
+            _check_layout(name, found.layout, fetched["url"])
+            data = model_file(found, [file], cache.assets)
+        except ModelError:
+            drop_part(folder, name)
+            raise
+        keep(name, data, folder, fetched)
+        drop_part(folder, name)
+    return path
+
+
+def import_files(
+    paths: Sequence[Path], cache: Cache, *, name: str | None = None, force: bool = False
+) -> Path:
+    """Keep the checkpoint that the files `paths` are as the model `name`. Returns its file.
+
+    Raises ModelError; OutputExistsError for a name that is taken, without `force`; UsageError for one that
+    cannot be that of a file.
+    """
+    if name:
+        check_name(name)
+        if not force:
+            check_free(cache.folder, name)
+    found = convert(paths)
+    name = name or found.name
+    check_name(name)
+    data = model_file(found, paths, cache.assets)
+    with cache.changing(name):
+        if not force:
+            check_free(cache.folder, name)
+        return keep(name, data, cache.folder)
+
+
+def joined(found: Converted, assets: Path = ASSETS) -> Converted:
+    """`found` with the embedded decoders for its encoder that it lacks. Raises ModelError."""
+    file = DECODERS.get(found.layout)
+    if file is None or not (assets / file).is_file():
+        return found
+    if not is_sound(assets / file):
+        raise ModelError(f"the weights {file} do not match their published hash; reinstall texsynth")
+    tensors, origin = read_weights(assets / file)
+    lacking = [name for name in PARTS if part(tensors, name) and not part(found.tensors, name)]
+    if not lacking:
+        return found
+    added = {key: value for key, value in tensors.items() if key.split(".")[0] in lacking}
+    header = {
+        **found.header,
+        "joined": f"{', '.join(lacking)} from {file} (SHA-256 {file_hash(assets / file)})",
+        **{f"joined.{key}": text for key, text in origin.items()},
+    }
+    return replace(found, tensors={**found.tensors, **added}, header=header)
+
+
+def model_file(found: Converted, paths: Sequence[Path], assets: Path = ASSETS) -> bytes:
+    """The file of the model that was `found` in the files `paths`, with joined decoders.
+
+    Style cards and records know a model by the hash of its file, so that depends on what the checkpoint is
+    and not on how it came here.
+    """
+    if found.layout == OWN_LAYOUT and paths[0].suffix == SUFFIX:
+        return paths[0].read_bytes()
+    found = joined(found, assets)
+    urls = [source.url for source in SOURCES.values() if source.layout == found.layout]
+    header = {"layout": found.layout, **({"published": urls[0]} if urls else {}), **found.header}
+    # Safetensors refuses tensors that share memory.
+    tensors = {key: value.detach().clone().contiguous() for key, value in found.tensors.items()}
+    return in_order(save(tensors, header))
+
+
+def _check_layout(name: str, layout: str, url: str) -> None:
+    """Where no hash is published, the norms of the layers have told the layout."""
+    wanted = SOURCES[name].layout if name in SOURCES else layout
+    if layout not in (wanted, OWN_LAYOUT):
+        raise ModelError(
+            f"{url} is another network ({layout}) than {name} ({wanted}); fetch it under a name of its own"
+        )
+
+
+def _check_published(name: str, fetched: Mapping[str, str]) -> None:
+    wanted = SOURCES[name].sha256 if name in SOURCES else ""
+    if not fetched["sha256"].startswith(wanted):
+        raise ModelError(
+            f"{fetched['url']} gives another file than the published one (SHA-256 {fetched['sha256'][:8]}…, "
+            f"must begin with {wanted}); fetch it again or give another address with --url"
+        )

@@ -1,0 +1,342 @@
+"""The statistics stage: gradient descent on pixels until their feature statistics are the exemplar's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texsynth.config.settings import OptimizeSettings
+from texsynth.metrics.losses import gram, random_directions, sliced_wasserstein
+from texsynth.models.registry import Model
+from texsynth.ops.resample import resize
+from texsynth.pipelines.progress import OnStep, Step
+from texsynth.synthesis.exemplar import Exemplar
+
+SAMPLES = 4096
+"""Positions compared for each level and step; more changes nothing visible."""
+
+DIRECTIONS = 16
+"""Random directions for each level and step."""
+
+PATCH = 7
+"""Side in pixels of the Laplacian-pyramid patches."""
+
+TILE, HALO = 768, 64
+"""Larger outputs are worked on in squares of this many pixels, which overlap by the halo."""
+
+FLAT = 1e-3
+"""Deviation of colours below which a texture has no statistics but its colour."""
+
+LEVELS = {False: 3, True: 4}
+"""Deepest feature level, for a start that has its large shapes already and for noise."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The exemplar's features and patches, one entry for each level or band."""
+
+    features: tuple[Tensor, ...]
+    """(1, C, n) float32 at the positions that may be sampled."""
+    grams: tuple[Tensor, ...]
+    """(1, C, C)."""
+    scales: tuple[float, ...]
+    """Mean variance of each level."""
+    bands: tuple[Tensor, ...]
+    """(1, 3 * 49, n) patches of the Laplacian pyramid."""
+
+
+def optimize(
+    image: Tensor,
+    exemplars: Sequence[Exemplar],
+    model: Model,
+    settings: OptimizeSettings,
+    rng: torch.Generator,
+    *,
+    wrap: bool,
+    fixed: Tensor | None = None,
+    on_step: OnStep | None = None,
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Polish the result of another stage.
+
+    image: (1, 3, H, W). fixed: (H, W) bool, pixels that stay. Returns (1, 3, H, W) and notes for the user.
+    """
+    if all(float(e.image.flatten(2).std(2).amax()) < FLAT for e in exemplars):
+        return image, ()
+    statistics = _measured(exemplars, model, LEVELS[False], rng)
+    tiles = _tiles(image.shape[2], image.shape[3], wrap=wrap)
+    notes: list[str] = []
+    result = image.clone()
+    total = len(tiles) * settings.iterations
+    for number, (rows, columns) in enumerate(tiles):
+        part = result[:, :, rows][:, :, :, columns]
+
+        def report(done: int, before: int = number * settings.iterations) -> None:
+            if on_step:
+                on_step(Step("statistics", before + done, total))
+
+        whole = len(tiles) == 1
+        descent = _Descent(model, settings, statistics, rng, wrap=wrap and whole)
+        keep = None if fixed is None else fixed[rows][:, columns]
+        changed = descent.run(part, settings.iterations, settings.rate, LEVELS[False], keep, report)
+        notes += descent.notes
+        weight = torch.ones(1, 1, len(rows), len(columns)) if whole else _ramp(len(rows), len(columns))
+        blended = part + weight * (changed - part)
+        result[:, :, rows[:, None], columns[None]] = blended
+    return result, tuple(dict.fromkeys(notes))
+
+
+def synthesize(
+    size: tuple[int, int],
+    exemplars: Sequence[Exemplar],
+    model: Model,
+    settings: OptimizeSettings,
+    rng: torch.Generator,
+    *,
+    wrap: bool,
+    on_step: OnStep | None = None,
+) -> tuple[Tensor, tuple[str, ...]]:
+    """A texture from noise, coarse to fine (Heitz et al. 2021, or Gatys et al. 2015 with Gram matrices).
+
+    size: rows and columns. Returns (1, 3, *size) and notes for the user.
+    """
+    smallest = min(min(e.image.shape[2:]) for e in exemplars)
+    levels = max(1, min(4, int(math.log2(min(smallest, *size) / 16)) + 1))
+    notes: list[str] = []
+    image = None
+    for level in reversed(range(levels)):
+        at_level = [_smaller(e, level) for e in exemplars]
+        rows, columns = (max(MIN_ROWS, -(-n // 2**level)) for n in size)
+        if image is None:
+            colours = _pixels(at_level[0])
+            pick = torch.randint(colours.shape[1], (rows * columns,), generator=rng)
+            image = colours[:, pick].view(1, 3, rows, columns)
+        image = resize(image, rows, columns)
+        deep = LEVELS[True] if min(rows, columns, smallest >> level) >= 32 else 2
+        statistics = _measured(at_level, model, deep, rng)
+        descent = _Descent(model, settings, statistics, rng, wrap=wrap)
+
+        def report(done: int, before: int = (levels - 1 - level) * settings.noise_iterations) -> None:
+            if on_step:
+                on_step(Step("statistics", before + done, levels * settings.noise_iterations))
+
+        rate = settings.noise_rate * (0.5 + 0.5 * level / max(levels - 1, 1))
+        image = descent.run(image, settings.noise_iterations, rate, deep, None, report)
+        notes += descent.notes
+    assert image is not None
+    return resize(image, *size), tuple(dict.fromkeys(notes))
+
+
+MIN_ROWS = 16
+"""Least pixels that an encoder can make features of at all levels."""
+
+
+class _Descent:
+    """Adam on pixels with a falling rate; goes back when the loss stops being a number."""
+
+    def __init__(
+        self,
+        model: Model,
+        settings: OptimizeSettings,
+        statistics: Statistics,
+        rng: torch.Generator,
+        *,
+        wrap: bool,
+    ) -> None:
+        self.model, self.settings, self.statistics, self.rng, self.wrap = (
+            model,
+            settings,
+            statistics,
+            rng,
+            wrap,
+        )
+        self.notes: list[str] = []
+
+    @torch.enable_grad()
+    def run(
+        self,
+        start: Tensor,
+        iterations: int,
+        rate: float,
+        deep: int,
+        fixed: Tensor | None,
+        report: Callable[[int], None],
+    ) -> Tensor:
+        # A clone made here is no inference tensor, whatever mode the caller is in.
+        image = start.detach().clone().to(self.model.device).requires_grad_(True)
+        keep = None if fixed is None else fixed.to(image.device)
+        good, optimizer = image.detach().clone(), torch.optim.Adam([image], rate)
+        for done in range(iterations):
+            cosine = 0.5 * (1 + math.cos(math.pi * done / iterations))
+            optimizer.param_groups[0]["lr"] = rate * (0.1 + 0.9 * cosine)
+            optimizer.zero_grad()
+            loss = self._loss(self._rolled(image), deep)
+            loss.backward()
+            finite = bool(loss.isfinite()) and image.grad is not None and bool(image.grad.isfinite().all())
+            if not finite:
+                with torch.no_grad():
+                    image.copy_(good)
+                rate *= 0.25
+                optimizer = torch.optim.Adam([image], rate)
+                self.notes.append("the statistics stage met a loss that is no number and went back a step")
+                continue
+            with torch.no_grad():
+                good.copy_(image)
+                if keep is not None and image.grad is not None:
+                    image.grad.masked_fill_(keep, 0)
+            optimizer.step()
+            with torch.no_grad():
+                image.clamp_(0, 1)
+            report(done + 1)
+        with torch.no_grad():
+            return (image if bool(image.isfinite().all()) else good).detach().cpu()
+
+    def _rolled(self, image: Tensor) -> Tensor:
+        """On a torus the border is somewhere else at every step, so that it is nowhere."""
+        if not self.wrap:
+            return image
+        shift = [int(torch.randint(n, (), generator=self.rng)) for n in image.shape[2:]]
+        return image.roll((shift[0], shift[1]), (2, 3))
+
+    def _loss(self, image: Tensor, deep: int) -> Tensor:
+        total = image.new_zeros(())
+        features = _features(image, self.model, deep)
+        for f, target, second, scale in zip(
+            features, self.statistics.features, self.statistics.grams, self.statistics.scales, strict=True
+        ):
+            if self.settings.loss == "gram":
+                total = total + (gram(f) - second).square().sum() / second.square().sum()
+                continue
+            total = total + self._wasserstein(f.flatten(2), target) / scale
+        for band, target in zip(_bands(image), self.statistics.bands, strict=False):
+            if self.settings.patches:
+                total = total + self.settings.patches * self._band_distance(band, target)
+        return total
+
+    def _wasserstein(self, a: Tensor, b: Tensor) -> Tensor:
+        count = min(SAMPLES, a.shape[2])
+        directions = random_directions(DIRECTIONS, a.shape[1], self.rng, a)
+        return sliced_wasserstein(_sample(a, count, self.rng), _sample(b, count, self.rng), directions)
+
+    def _band_distance(self, band: Tensor, target: Tensor) -> Tensor:
+        """Project first, then sample: projecting all patches is one convolution."""
+        directions = random_directions(DIRECTIONS, target.shape[1], self.rng, band)
+        kernels = directions.view(DIRECTIONS, 3, PATCH, PATCH)
+        values = F.conv2d(band, kernels).flatten(2)
+        count = min(SAMPLES, values.shape[2])
+        goal = directions @ _sample(target, count, self.rng)
+        identity = torch.eye(DIRECTIONS, device=band.device)
+        distance = sliced_wasserstein(_sample(values, count, self.rng), goal, identity)
+        return distance / (target.var() + 1e-6)
+
+
+def _sample(values: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """`count` columns of values (1, C, n), each at most once while there are enough."""
+    n = values.shape[2]
+    pick = torch.randperm(n, generator=rng) if count <= n else torch.randint(n, (count,), generator=rng)
+    return values[:, :, pick[:count].to(values.device)]
+
+
+def _features(image: Tensor, model: Model, deep: int) -> list[Tensor]:
+    x = image.to(model.dtype).contiguous(memory_format=torch.channels_last)
+    # Imported encoders may end sooner.
+    return [f.float() for f in model.encoder(x, min(deep, len(model.encoder.widths)))]
+
+
+def _bands(image: Tensor) -> list[Tensor]:
+    """Three bands of a Laplacian pyramid, each (1, 3, h, w), fine to coarse."""
+    bands = []
+    for _ in range(3):
+        if min(image.shape[2:]) < 2 * PATCH:
+            break
+        coarse = F.avg_pool2d(image, 2)
+        bands.append(image - F.interpolate(coarse, image.shape[2:], mode="bilinear", align_corners=False))
+        image = coarse
+    return bands
+
+
+@torch.no_grad()
+def _measured(exemplars: Sequence[Exemplar], model: Model, deep: int, rng: torch.Generator) -> Statistics:
+    """Statistics of all exemplars, each with its weight, over the positions its mask allows."""
+    weights = [e.weight for e in exemplars]
+    features: list[list[Tensor]] = []
+    bands: list[list[Tensor]] = []
+    for e in exemplars:
+        image = e.image.to(model.device)
+        mask = None if e.mask is None else e.mask.to(model.device)
+        maps = _features(image, model, deep)
+        features.append([_allowed(f.flatten(2), mask, f.shape[2:]) for f in maps])
+        bands.append(
+            [
+                _allowed(F.unfold(b, PATCH), mask, (b.shape[2] - PATCH + 1, b.shape[3] - PATCH + 1))
+                for b in _bands(image)
+            ]
+        )
+    joined = [_mixed(list(level), weights, rng) for level in zip(*features, strict=True)]
+    return Statistics(
+        tuple(joined),
+        tuple((f @ f.mT) / (f.shape[1] * f.shape[2]) for f in joined),
+        tuple(float(f.var(2).mean()) + 1e-8 for f in joined),
+        tuple(_mixed(list(band), weights, rng) for band in zip(*bands, strict=False)),
+    )
+
+
+def _allowed(values: Tensor, mask: Tensor | None, size: tuple[int, ...] | torch.Size) -> Tensor:
+    """Columns of values (1, C, h * w) that the mask lets through, all of them if it would leave none."""
+    if mask is None:
+        return values
+    good = F.interpolate(mask.float(), tuple(size), mode="area").flatten() > 0.99
+    return values[:, :, good] if bool(good.any()) else values
+
+
+def _mixed(parts: list[Tensor], weights: Sequence[float], rng: torch.Generator) -> Tensor:
+    if len(parts) == 1:
+        return parts[0]
+    total = sum(weights)
+    most = 4 * SAMPLES
+    return torch.cat(
+        [_sample(p, max(1, round(most * w / total)), rng) for p, w in zip(parts, weights, strict=True)], 2
+    )
+
+
+def _pixels(exemplar: Exemplar) -> Tensor:
+    """(3, n) colours that may be taken."""
+    return _allowed(exemplar.image.flatten(2), exemplar.mask, exemplar.image.shape[2:])[0]
+
+
+def _smaller(exemplar: Exemplar, level: int) -> Exemplar:
+    if not level:
+        return exemplar
+    size = [max(MIN_ROWS, n >> level) for n in exemplar.image.shape[2:]]
+    mask = None if exemplar.mask is None else F.interpolate(exemplar.mask.float(), size, mode="area")
+    return Exemplar(resize(exemplar.image, size[0], size[1]), mask=mask, weight=exemplar.weight)
+
+
+def _tiles(height: int, width: int, *, wrap: bool) -> list[tuple[Tensor, Tensor]]:
+    """Rows and columns of each tile; one when the picture is not much larger than a tile."""
+    if height * width <= 1.5 * TILE**2:
+        return [(torch.arange(height), torch.arange(width))]
+    sides = []
+    for length in (height, width):
+        count = 1 if length <= TILE else -(-length // (TILE - HALO))
+        step = length / count
+        spans = []
+        for i in range(count):
+            start, end = round(i * step) - HALO // 2, round((i + 1) * step) + HALO // 2
+            index = torch.arange(start, end)
+            spans.append(index % length if wrap and count > 1 else index[(index >= 0) & (index < length)])
+        sides.append(spans)
+    return [(rows, columns) for rows in sides[0] for columns in sides[1]]
+
+
+def _ramp(height: int, width: int) -> Tensor:
+    """(1, 1, height, width), 1 inside and falling to 0 at the border over half a halo."""
+    sides = []
+    for length in (height, width):
+        place = torch.arange(length) + 0.5
+        sides.append((torch.minimum(place, length - place) / (HALO / 2)).clamp(max=1))
+    return (sides[0][:, None] * sides[1][None])[None, None]

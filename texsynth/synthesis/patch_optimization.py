@@ -1,0 +1,136 @@
+"""Patch optimization over a pyramid, coarse to fine: from a layout to pixels and sibling maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texsynth.synthesis.exemplar import Atlas, free_squares
+from texsynth.synthesis.patch_search import (
+    MEDOID,
+    STRIDE,
+    Field,
+    Search,
+    canvas_grid,
+    field_of_layout,
+    legal,
+    vote,
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Pixels of an output that stay as they are."""
+
+    fixed: Tensor
+    """(H, W) bool."""
+    image: Tensor
+    """(3 + s, H, W), the fixed pixels and those of the sibling maps."""
+
+    def at_level(self, level: int) -> Target:
+        """The same at 1 / 2^level of the size."""
+        fixed = reduced(self.fixed[None].float(), level)[0] > 0.999
+        return Target(fixed, reduced(self.image, level))
+
+    def held(self, image: Tensor) -> Tensor:
+        """image (C, H, W), C <= 3 + s, with the fixed pixels put back."""
+        return torch.where(self.fixed, self.image[: len(image)], image)
+
+
+def optimize_patches(
+    atlas: Atlas,
+    layout: Tensor,
+    patch: int,
+    iterations: tuple[int, ...],
+    rng: torch.Generator,
+    *,
+    wrap: bool,
+    active: Tensor | None = None,
+    occurrence: float = 1.0,
+    target: Target | None = None,
+    on_round: Callable[[int], None] | None = None,
+) -> tuple[Tensor, Field]:
+    """Refine a layout.
+
+    layout: (2, H, W) source positions. iterations: rounds per level, coarse to fine; levels at which the
+    exemplar is smaller than three patches are skipped. active: (H, W) bool, where the layout may change.
+    Returns all planes of the output, colours then siblings, (3 + s, H, W), and the field that made them.
+    """
+    levels = len(iterations)
+    while levels > 1 and (atlas.side >> (levels - 1)) < 3 * patch:
+        levels -= 1
+    field, done = None, 0
+    for level, rounds in zip(reversed(range(levels)), iterations[len(iterations) - levels :], strict=True):
+        image = reduced(atlas.image, level)
+        valid = reduced(atlas.valid[None].float(), level)[0] > 0.999
+        allowed = free_squares(valid, patch)
+        if not bool(allowed.any()):
+            continue
+        held = target.at_level(level).held if target else _same
+        if field is None:
+            field = _first(layout, level, allowed, patch, wrap=wrap)
+        else:
+            size = tuple(-(-n // 2**level) for n in layout.shape[1:])
+            field = refined(field, (size[0], size[1]), allowed)
+        search = Search(image, allowed, patch, occurrence, rng)
+        output = held(vote(field, image))
+        where = None if active is None else reduced(active[None].float(), level)[0] > 0
+        for _ in range(rounds):
+            field = search.improve(field, output, where)
+            output = held(vote(field, image))
+            done += 1
+            if on_round:
+                on_round(done)
+    if field is None:
+        field = field_of_layout(layout, atlas.positions(patch), patch, wrap=wrap)
+    return finished(field, atlas, target), field
+
+
+def finished(field: Field, atlas: Atlas, target: Target | None) -> Tensor:
+    """The output's planes at full size, sharpened towards one patch's own colours."""
+    planes = torch.cat([atlas.image, atlas.siblings])
+    held = target.held if target else _same
+    output = held(vote(field, planes))
+    for deviation in MEDOID:
+        output = held(vote(field, planes, output[:3], deviation))
+    return output
+
+
+def _same(image: Tensor) -> Tensor:
+    return image
+
+
+def refined(field: Field, size: tuple[int, int], allowed: Tensor) -> Field:
+    """The field of one level on the next finer one, whose output has `size`."""
+    p = field.patch
+    rows, columns = canvas_grid(size, p, wrap=field.wrap)
+    coarse_rows, coarse_columns = canvas_grid(field.size, p, wrap=field.wrap)
+    picks, offsets = [], []
+    for fine, coarse in ((rows, coarse_rows), (columns, coarse_columns)):
+        centre = fine + p // 2
+        pick = ((centre / 2 - p // 2 - coarse[0]) / STRIDE).round().long().clamp(0, len(coarse) - 1)
+        picks.append(pick)
+        offsets.append(centre - 2 * (coarse[pick] + p // 2))
+    base = field.at[:, picks[0]][:, :, picks[1]]
+    step = torch.stack(torch.broadcast_tensors(offsets[0][:, None], offsets[1][None]))
+    at = legal((base + p // 2) * 2 + step - p // 2, allowed)
+    return Field(at, torch.ones(at.shape[1:]), p, size, field.wrap)
+
+
+def reduced(planes: Tensor, level: int) -> Tensor:
+    """planes (C, H, W) at 1 / 2^level of the size, rounded up; each pixel the mean of those it covers."""
+    if not level or not len(planes):
+        return planes[:, :: 2**level, :: 2**level] if level else planes
+    return F.avg_pool2d(planes[None], 2**level, ceil_mode=True, count_include_pad=False)[0]
+
+
+def _first(layout: Tensor, level: int, allowed: Tensor, patch: int, *, wrap: bool) -> Field:
+    scale = 2**level
+    rows, columns = (torch.arange(-(-n // scale)) * scale + scale // 2 for n in layout.shape[1:])
+    rows, columns = rows.clamp_max(layout.shape[1] - 1), columns.clamp_max(layout.shape[2] - 1)
+    coarse = layout[:, rows][:, :, columns] // scale
+    return field_of_layout(coarse, allowed, patch, wrap=wrap)

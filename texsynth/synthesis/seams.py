@@ -1,0 +1,197 @@
+"""Where two layers of pixels are joined, and what a join costs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from texsynth.ops.resample import box_mean
+from texsynth.synthesis.exemplar import Atlas, gather
+
+CONTRAST = 1e-3
+"""Squared contrast below which every difference is equally visible."""
+
+
+def cut(error: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Minimum error boundary cuts by dynamic programming (Efros and Freeman 2001, section 2).
+
+    error: (K, n, m), K strips that are cut along their n rows. Returns (K, n, m), True before the cut.
+    """
+    strips, rows, columns = error.shape
+    cost = np.full((rows, strips, columns + 2), np.inf, np.float32)
+    cost[:, :, 1:-1] = error.swapaxes(0, 1)
+    for row in range(1, rows):
+        above = cost[row - 1]
+        cost[row, :, 1:-1] += np.minimum(np.minimum(above[:, :-2], above[:, 1:-1]), above[:, 2:])
+    at = np.empty((strips, rows), np.int64)
+    at[:, -1] = cost[-1].argmin(1)
+    every = np.arange(strips)
+    for row in range(rows - 2, -1, -1):
+        below = at[:, row + 1]
+        near = np.stack([cost[row, every, below + step] for step in (-1, 0, 1)])
+        at[:, row] = below + near.argmin(0) - 1
+    before: NDArray[np.bool_] = np.arange(columns) < at[:, :, None] - 1
+    return before
+
+
+def keep_old(errors: Tensor, known: Tensor, overlap: int) -> Tensor:
+    """Which pixels of a square stay when others are laid over it.
+
+    errors: (K, b, b) squared difference of K squares from what is there. known: (b, b) bool, pixels that have
+    been laid. A strip of `overlap` px along each side is cut where anything is known in it.
+    Returns (K, b, b) bool.
+    """
+    squares = errors * known
+    # Each side in turn at the left: mirrored, transposed, or both.
+    turns = [
+        turn
+        for turn in ((False, False), (True, False), (False, True), (True, True))
+        if bool(_turned(known, *turn)[:, :overlap].any())
+    ]
+    keep = torch.zeros_like(errors, dtype=torch.bool)
+    if turns:
+        strips = torch.cat([_turned(squares, *turn)[:, :, :overlap] for turn in turns])
+        cuts = torch.from_numpy(cut(strips.numpy())).unflatten(0, (len(turns), len(errors)))
+        for turn, before in zip(turns, cuts, strict=True):
+            whole = F.pad(before, (0, errors.shape[2] - overlap))
+            keep |= whole.flip(-1).mT if turn == (True, True) else _turned(whole, *turn)
+    return keep & known
+
+
+def _turned(squares: Tensor, mirror: bool, transpose: bool) -> Tensor:
+    """(..., b, b) transposed, then mirrored: its left, right, top or bottom side at the left."""
+    squares = squares.mT if transpose else squares
+    return squares.flip(-1) if mirror else squares
+
+
+def seam_cost(atlas: Atlas, image: Tensor, at: Tensor, known: Tensor | None = None) -> Tensor:
+    """How visible the joins of a layout are (Kwatra et al. 2003, equation 2).
+
+    image: (C, H, W) gathered from `atlas`; at: (2, H, W) source positions; known: (H, W) bool, pixels that
+    have been laid, None for all.
+    Returns (H, W), zero inside copied pieces: the difference between what the pixel to the right or below
+    would be if its piece went on here and what it is, over the contrast there. The last row and column lack
+    a neighbour.
+    """
+    total = torch.zeros(image.shape[1:])
+    limit = torch.tensor(atlas.valid.shape).view(2, 1, 1) - 1
+    for dim in (1, 2):
+        count = at.shape[dim] - 1
+        step = torch.tensor([2 - dim, dim - 1]).view(2, 1, 1)
+        here_at, next_at = at.narrow(dim, 0, count), at.narrow(dim, 1, count)
+        joined = (next_at != here_at + step).any(0)
+        if known is not None:
+            joined &= known.narrow(dim - 1, 0, count) & known.narrow(dim - 1, 1, count)
+        rows, columns = joined.nonzero().unbind(1)  # few pixels lie along a seam
+        pick = rows * at.shape[2] + columns
+        here_at, here = at.flatten(1)[:, pick], image.flatten(1)[:, pick]
+        pick = pick + (at.shape[2] if dim == 1 else 1)
+        next_at, after = at.flatten(1)[:, pick], image.flatten(1)[:, pick]
+        flat = step[:, :, 0]
+        ahead_at = (here_at + flat).clamp_min(0).minimum(limit[:, :, 0])
+        behind_at = (next_at - flat).clamp_min(0).minimum(limit[:, :, 0])
+        ahead, behind = gather(atlas.image, *ahead_at), gather(atlas.image, *behind_at)
+        error = ((ahead - after).square() + (behind - here).square()).sum(0)
+        contrast = ((ahead - here).square() + (behind - after).square()).sum(0)
+        total[rows, columns] += error / (contrast + CONTRAST).sqrt()
+    return total
+
+
+STEP = 0.2
+"""Steps larger than about this are contours that do not meet; to spread them would draw haloes."""
+
+SMOOTH = 0.02
+"""Deviation of colours at which the grain of a texture begins to hide steps; there copies stay exact."""
+
+GRAIN_RADIUS = 3
+"""Pixels around a seam that count as its grain."""
+
+ROUNDS = 20
+"""Steps towards the solution where pixels are held fixed; without such pixels one FFT is exact."""
+
+
+def seam_correction(
+    source: Tensor, at: Tensor, reach: float, *, wrap: bool, fixed: Tensor | None = None
+) -> Tensor:
+    """What to add to a layout so that its pieces meet without a step.
+
+    source: (C, h, w), the colours and then siblings, which follow the colours; at: (2, H, W) source
+    positions. reach: distance in pixels over which a step is spread. fixed: (H, W) bool, where the
+    correction is zero. Returns (C, H, W).
+    """
+    image = gather(source, at[0], at[1])
+    limit = torch.tensor(source.shape[1:]).view(2, 1, 1) - 1
+    visible = _visibility(image[:3])
+    wanted = []
+    for dim in (1, 2):
+        step = torch.tensor([2 - dim, dim - 1]).view(2, 1, 1)
+        next_at, after = at.roll(-1, dim), image.roll(-1, dim)
+        joined = (next_at != at + step).any(0)
+        if not wrap:
+            joined.narrow(dim - 1, joined.shape[dim - 1] - 1, 1).zero_()
+        ahead = gather(source, *(at + step).clamp_min(0).minimum(limit))
+        behind = gather(source, *(next_at - step).clamp_min(0).minimum(limit))
+        # The mean of the gradients in both pieces, less the one that the layout has there.
+        change = 0.5 * ((ahead - image) + (after - behind)) - (after - image)
+        size = change[:3].square().sum(0) / STEP**2
+        wanted.append(change * (joined * visible * torch.exp(-size)))
+    right_side = sum(
+        (g.roll(1, dim) - g for g, dim in zip(wanted, (1, 2), strict=True)), torch.zeros_like(image)
+    )
+    solve = _Screened(image.shape[1], image.shape[2], reach, wrap=wrap)
+    return solve(right_side) if fixed is None else _held(solve, right_side, (~fixed).float())
+
+
+def _visibility(image: Tensor) -> Tensor:
+    """(H, W), near 1 where the texture is smooth and near 0 where its grain hides any step."""
+    mean = box_mean(image, GRAIN_RADIUS)
+    variance = (box_mean(image.square(), GRAIN_RADIUS) - mean.square()).clamp_min(0).mean(0)
+    return 1 / (1 + variance / SMOOTH**2)
+
+
+def _held(solve: _Screened, right_side: Tensor, free: Tensor) -> Tensor:
+    """The solution that is zero where `free` (H, W) is: conjugate gradients, the FFT as preconditioner."""
+    x = torch.zeros_like(right_side)
+    residual = right_side * free
+    direction = better = solve(residual) * free
+    product = (residual * better).sum((1, 2), keepdim=True)
+    for _ in range(ROUNDS):
+        image = solve.applied(direction) * free
+        step = product / (direction * image).sum((1, 2), keepdim=True).clamp_min(1e-20)
+        x, residual = x + step * direction, residual - step * image
+        better = solve(residual) * free
+        old, product = product, (residual * better).sum((1, 2), keepdim=True)
+        direction = better + product / old.clamp_min(1e-20) * direction
+    return x
+
+
+class _Screened:
+    """(screening - Laplacian), on the torus or with a border that nothing crosses, and its inverse by FFT."""
+
+    def __init__(self, height: int, width: int, reach: float, *, wrap: bool) -> None:
+        self.size, self.wrap, self.screening = (height, width), wrap, 1 / reach**2
+        rows, columns = (height, width) if wrap else (2 * height, 2 * width)
+        down = 2 - 2 * torch.cos(2 * torch.pi * torch.fft.fftfreq(rows))
+        along = 2 - 2 * torch.cos(2 * torch.pi * torch.fft.rfftfreq(columns))
+        self.values = self.screening + down[:, None] + along[None]
+
+    def __call__(self, right_side: Tensor) -> Tensor:
+        """The solution for (C, H, W)."""
+        if not self.wrap:  # an even continuation has no gradient across the border
+            right_side = torch.cat([right_side, right_side.flip(1)], 1)
+            right_side = torch.cat([right_side, right_side.flip(2)], 2)
+        solved: Tensor = torch.fft.irfft2(torch.fft.rfft2(right_side) / self.values, s=right_side.shape[1:])
+        return solved[:, : self.size[0], : self.size[1]].contiguous()
+
+    def applied(self, x: Tensor) -> Tensor:
+        """The operator on (C, H, W)."""
+        out = self.screening * x
+        for dim in (1, 2):
+            step = x.roll(-1, dim) - x
+            if not self.wrap:
+                step.narrow(dim, step.shape[dim] - 1, 1).zero_()
+            out = out + step.roll(1, dim) - step
+        return out
