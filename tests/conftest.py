@@ -2,6 +2,12 @@
 
 import os
 import tempfile
+from pathlib import Path
+
+import pytest
+from helpers.browser_fixtures import driver
+
+__all__ = ["driver", "model"]
 
 # As the `texsynth` command does.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
@@ -12,3 +18,12 @@ os.environ["TEXSYNTH_CACHE"] = os.path.join(tempfile.gettempdir(), f"texsynth-no
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests run side by side, one for each core.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a random model."""
+    # Torch reads the environment when it is imported.
+    from helpers.cli import make_model
+
+    return make_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")

@@ -19,7 +19,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from nets import waves
+from helpers.nets import waves
 
 from texsynth.analysis.appearance import appearance
 from texsynth.device import pick_device

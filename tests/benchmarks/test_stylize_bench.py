@@ -17,7 +17,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from nets import waves
+from helpers.nets import waves
 
 from texsynth.config.settings import StylizeSettings
 from texsynth.device import DTYPES, has_bfloat16

@@ -17,7 +17,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from nets import waves
+from helpers.nets import waves
 
 from texsynth.analysis.self_similarity import self_difference, transposed_convolution
 from texsynth.models.transposer import Transposer, load_transposer

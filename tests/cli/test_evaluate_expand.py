@@ -1,0 +1,494 @@
+"""Comparing methods of expansion: what is measured, what is left, and what happens when something fails."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.cli import make_picture, run_cli
+from torch import Tensor
+
+from texsynth.config.settings import ExpandSettings, RunSettings
+from texsynth.errors import UsageError
+from texsynth.evaluation.expand import (
+    BASELINES,
+    METHODS,
+    TRUTH,
+    Baseline,
+    ExpandEvaluation,
+    Plan,
+    candidates,
+    default_names,
+    evaluate,
+    mirror,
+    quilting,
+    tile,
+)
+from texsynth.evaluation.expand_scores import Scored, Scores, refer, score, summarise
+from texsynth.evaluation.report import page, table
+from texsynth.images import Picture, read, write
+from texsynth.images.tensors import to_image
+from texsynth.jobs.inputs import find_inputs
+from texsynth.pipelines.progress import Step
+from texsynth.training.data import is_held_out
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with two textures of 80 x 70 pixels."""
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("moss.png", "sand.png")):
+        make_picture(tmp_path / name, seed=seed, height=48, width=60)
+    return tmp_path
+
+
+class Watcher:
+    """Counts pictures; presses Ctrl-C after `patience` of them."""
+
+    def __init__(self, patience: int = 1000) -> None:
+        self.names: list[str] = []
+        self.finished, self.patience = 0, patience
+
+    def picture(self, name: str) -> None:
+        self.names.append(name)
+
+    def step(self, step: Step) -> None: ...
+
+    def advance(self) -> None:
+        self.finished += 1
+        if self.finished == self.patience:
+            raise KeyboardInterrupt
+
+
+def compare(
+    *files: Path, methods: tuple[str, ...] = ("tile", "mirror"), watcher: Watcher
+) -> ExpandEvaluation:
+    size = ExpandSettings()
+    run = RunSettings(device="cpu", threads=1, seed=3)
+    plan = Plan(
+        find_inputs([*map(str, files)], recursive=False), candidates(methods, (), size), size, run, 24
+    )
+    return evaluate(plan, watcher, lambda what, error: None)
+
+
+def results(folder: Path) -> dict[str, Any]:
+    found = json.loads((folder / "table.json").read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+# What is compared
+
+
+def test_baselines() -> None:
+    exemplar = torch.rand(1, 3, 5, 4)
+    rng = torch.Generator()
+    assert torch.equal(tile(exemplar, (10, 8), rng), exemplar.repeat(1, 1, 2, 2))
+    expected = np.pad(exemplar.numpy(), ((0, 0), (0, 0), (0, 4), (0, 6)), mode="reflect")
+    assert np.array_equal(mirror(exemplar, (9, 10), rng).numpy(), expected)
+    quilted = quilting(torch.rand(1, 3, 32, 40), (60, 70), rng.manual_seed(0))
+    assert quilted.shape == (1, 3, 60, 70)
+
+
+def test_every_method_and_preset_is_compared_by_default() -> None:
+    names = default_names()
+    assert names[:3] == ["tile", "mirror", "quilting"]
+    assert set(METHODS) < set(names)
+    assert {"preset:fast", "preset:balanced", "preset:best"} < set(names)
+    assert "preset:photo" not in names, "it says nothing about expanding"
+
+
+def test_candidates_share_size_and_given_settings() -> None:
+    size = ExpandSettings(scale=3.0, tileable=True)
+    found = candidates(["patch", "preset:best", "tile", "patch"], ["patch.block=0.3"], size)
+    assert [c.name for c in found] == ["patch", "preset:best", "tile"], "each once"
+    for candidate in found[:2]:
+        assert candidate.settings
+        assert candidate.settings.scale == 3
+        assert candidate.settings.tileable
+        assert candidate.settings.patch.block == 0.3
+    assert found[2].settings is None
+    assert all(c.description for c in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("quiltin", "'quilting'"), ("patch+optimise", "'patch\\+optimize'"), ("preset:fats", "'fast'")],
+)
+def test_unknown_methods_name_the_nearest(name: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=f"unknown .*{hint}"):
+        candidates([name], (), ExpandSettings())
+
+
+# What is measured
+
+
+def test_the_truth_is_the_middle_and_the_exemplar_the_middle_of_that(place: Path) -> None:
+    found = compare(place / "moss.png", watcher=Watcher())
+    image = to_image(read(place / "moss.png"))
+    exemplar, truth = image[:, :, 12:36, 18:42], image[:, :, :, 6:54]
+    subject = found.subjects[0]
+    assert subject.shown
+    assert torch.equal(to_image(read(subject.shown.data)), exemplar)
+    assert [c.method for c in subject.cells] == [TRUTH, "tile", "mirror"]
+    cells = {c.method: c for c in subject.cells}
+    shown = cells[TRUTH].shown
+    assert shown
+    assert torch.equal(to_image(read(shown.data)), truth)
+    expected = score(tile(exemplar, (48, 48), torch.Generator()), refer(exemplar, truth))
+    assert cells["tile"].scores == expected
+
+
+def test_without_room_there_is_no_truth(place: Path) -> None:
+    make_picture(place / "small.png", height=40, width=47)
+    found = compare(place / "small.png", watcher=Watcher())
+    cell = found.subjects[0].cells[0]
+    assert cell.method == "tile"
+    assert cell.scores
+    assert (cell.scores.excess, cell.scores.ssim, cell.scores.imposed) == (None, None, None)
+    assert cell.scores.wasserstein < 0.5, "measured to the exemplar instead"
+
+
+def test_what_is_measured_is_what_is_shown(place: Path) -> None:
+    """A 16-bit exemplar is compared in 8 bits, like its picture."""
+    make_picture(place / "deep.png", depth=16, height=48, width=48)
+    found = compare(place / "deep.png", methods=("tile",), watcher=Watcher())
+    subject = found.subjects[0]
+    cell = subject.cells[-1]
+    assert cell.shown
+    shown = to_image(read(cell.shown.data))
+    deep = to_image(read(place / "deep.png"))
+    reference = refer(deep[:, :, 12:36, 12:36], deep)
+    assert cell.scores == score(shown, reference)
+
+
+def test_a_lattice_counts_when_the_truth_has_it() -> None:
+    rng = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 3, 16, 20, generator=rng).repeat(1, 1, 10, 8)
+    for truth in (None, image):
+        assert refer(image[:, :, :80, :80], truth).lattice
+    assert refer(image[:, :, :80, :80], torch.rand(1, 3, 160, 160, generator=rng)).lattice is None
+
+
+# Bars
+
+
+SCORES = Scores(
+    coherence=0.02, completeness=0.0, sharpness=1.0, wasserstein=0.1, spectrum=0.1, repetition=0.2,
+    excess=0.1, seam_vertical=1.0, seam_horizontal=1.0, seam_rank=0.5, lattice=None,
+    lattice_height=None, regularity=0.1, imposed=0.0, ssim=0.1,
+)  # fmt: skip
+
+
+def scored(regular: bool = False, **values: float) -> list[Scored]:
+    """Three exemplars a, b, c with the given values, a tenth apart."""
+    return [
+        Scored(name, regular, replace(SCORES, **{k: v * (1 + d) for k, v in values.items()}), 1.0 + d)
+        for name, d in (("a", -0.1), ("b", 0.0), ("c", 0.1))
+    ]
+
+
+def bars(ours: list[Scored], quilting: list[Scored], tileable: bool = False) -> dict[str, bool | None]:
+    found = summarise("x", ours, quilting, 0, tileable=tileable)
+    return {bar.name: bar.passed for bar in found.bars}
+
+
+def test_bars_are_those_of_quilting() -> None:
+    quilted = scored(coherence=0.04, wasserstein=0.2, excess=0.3)
+    better = bars(scored(coherence=0.033, wasserstein=0.19, excess=0.2), quilted)
+    assert better["coherence"]
+    assert better["wasserstein"]
+    assert better["excess"]
+    worse = bars(scored(coherence=0.035, wasserstein=0.21, excess=0.31), quilted)
+    assert not worse["coherence"]
+    assert not worse["wasserstein"]
+    assert not worse["excess"]
+    assert not worse["irregular"]
+
+
+def test_ratios_need_both_on_the_same_exemplars() -> None:
+    quilted = scored(coherence=0.04)
+    summary = summarise("x", scored(coherence=0.02)[:1], quilted[:1], 2, tileable=False)
+    assert summary.bars[0].value == pytest.approx(0.5)
+    assert (summary.done, summary.failed) == (1, 2)
+    assert bars(scored(coherence=0.02)[:1], quilted[1:])["coherence"] is None
+    assert bars(scored(), [])["wasserstein"] is None
+    nothing = summarise("x", [], quilted, 3, tileable=True)
+    assert all(value is None for value in nothing.medians.values())
+    assert all(bar.passed is None for bar in nothing.bars)
+
+
+@pytest.mark.parametrize(("sharpness", "median", "share"), [(1.0, True, True), (0.94, False, False)])
+def test_sharpness_has_a_bar_for_the_median_and_one_for_the_rest(
+    sharpness: float, median: bool, share: bool
+) -> None:
+    found = bars(scored(sharpness=sharpness), scored())
+    assert found["sharpness"] is median
+    assert found["sharp_share"] is share
+
+
+def test_lattices_count_on_regular_textures_only_and_imposed_ones_on_the_others() -> None:
+    kept = bars(scored(regular=True, lattice=0.01), scored())
+    assert kept["lattices"] is True
+    assert kept["unimposed"] is None
+    assert bars(scored(regular=True, lattice=0.019), scored())["lattices"] is False
+    blurred = bars(scored(regular=True, lattice=0.01, lattice_height=0.5), scored())
+    assert blurred["lattices"] is False, "peaks at the right places, but hardly any"
+    assert bars(scored(imposed=0.5), scored())["unimposed"] is False
+
+
+def test_seams_are_judged_when_tileable() -> None:
+    assert bars(scored(), scored())["seam_v"] is None
+    rough = bars(scored(seam_vertical=1.0, seam_horizontal=1.2), scored(), tileable=True)
+    assert rough["seam_v"] is True
+    assert rough["seam_h"] is False
+    bent = scored(regular=True, lattice=0.04)
+    assert bars(bent, scored())["lattices"] is False
+    assert bars(bent, scored(), tileable=True)["lattices"] is None, "whole periods only"
+
+
+# The command
+
+
+def test_table_and_page(place: Path, model: Path) -> None:
+    done = run_cli(
+        "evaluate", "expand", "moss.png", "sand.png", "--crop", 24, "-o", "out", "--model", model,
+        "--method", "tile", "--method", "quilting", "--method", "patch", "--seed", 5,
+        "--set", "patch.refine=1",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    head, *rows, last = done.stdout.splitlines()
+    assert last == str(Path("out/index.html"))
+    assert [row.split()[0] for row in (head, *rows)] == ["method", "truth", "tile", "quilting", "patch"]
+    assert len({len(row) for row in (head, *rows)}) == 1, "columns are aligned"
+    assert sorted(p.name for p in (place / "out").iterdir()) == ["index.html", "table.json"]
+    found = results(place / "out")
+    assert [e["name"] for e in found["exemplars"]] == ["moss.png", "sand.png"]
+    for exemplar in found["exemplars"]:
+        assert [r["method"] for r in exemplar["results"]] == ["truth", "tile", "quilting", "patch"]
+        assert all(r["error"] is None and r["size"] == [48, 48] for r in exemplar["results"])
+        assert exemplar["results"][1]["measures"]["repetition"] == 0, "there is no room to repeat"
+        assert all(r["seconds"] > 0 for r in exemplar["results"][1:])
+    assert found["seed"] == 5
+    assert found["methods"]["patch"]["settings"]["patch"]["refine"] == 1
+    assert found["versions"]["torch"] == torch.__version__
+    assert [s["method"] for s in found["summary"]] == ["truth", "tile", "quilting", "patch"]
+    text = (place / "out/index.html").read_text()
+    assert text.count("data:image/png;base64,") == 2 * (1 + 4)
+    assert "http:" not in text
+    assert "https:" not in text
+
+
+def test_the_same_again_but_for_the_time(place: Path) -> None:
+    def timeless(evaluation: ExpandEvaluation) -> str:
+        return "\n".join(line for line in table(evaluation).splitlines() if '"seconds"' not in line)
+
+    first, second = (compare(place / "moss.png", methods=("quilting",), watcher=Watcher()) for _ in range(2))
+    assert timeless(first) == timeless(second)
+    assert first.subjects[0].cells[1].shown == second.subjects[0].cells[1].shown
+
+
+def test_json_lines(place: Path) -> None:
+    done = run_cli("evaluate", "expand", "moss.png", "--crop", 24, "-o", "out", "--method", "tile", "--json")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line.get("method") for line in lines] == ["truth", "tile", None]
+    assert lines[1]["medians"]["seam_vertical"] > 0
+    assert lines[-1] == {"page": str(Path("out/index.html"))}
+
+
+def test_without_crop_whole_pictures_are_used(place: Path) -> None:
+    done = run_cli("evaluate", "expand", "moss.png", "-o", "out", "--method", "mirror", "--size", "70x50")
+    assert done.exit_code == 0, done.stderr
+    (exemplar,) = results(place / "out")["exemplars"]
+    assert exemplar["size"] == [60, 48]
+    assert [(r["method"], r["size"]) for r in exemplar["results"]] == [("mirror", [70, 50])]
+
+
+# What fails
+
+
+def test_a_bad_picture_does_not_stop_the_others(place: Path) -> None:
+    (place / "broken.png").write_bytes(b"no picture")
+    make_picture(place / "tiny.png", height=15, width=60)
+    rgb = read(place / "moss.png").rgb
+    half = np.full(rgb.shape[:2], 128, np.uint8)
+    write(Picture(rgb, half), place / "veil.png")
+    done = run_cli("evaluate", "expand", ".", "-o", "out", "--method", "tile")
+    assert done.exit_code == 3
+    for complaint in (
+        "broken.png is not a picture",
+        "tiny.png has 60 x 15 pixels, but an exemplar needs at least 16",
+        "veil.png has transparent parts",
+    ):
+        assert complaint in done.stderr
+    found = {e["name"]: e for e in results(place / "out")["exemplars"]}
+    assert set(found) == {"broken.png", "moss.png", "sand.png", "tiny.png", "veil.png"}
+    assert [bool(e["error"]) for _, e in sorted(found.items())] == [True, False, False, True, True]
+    assert "no picture" not in (place / "out/index.html").read_text().replace("is not a picture", "")
+    assert "broken.png is not a picture" in (place / "out/index.html").read_text()
+
+
+def crash(exemplar: Tensor, size: tuple[int, int], rng: torch.Generator) -> Tensor:
+    """A method with a bug, whose message is markup."""
+    raise KeyError("<script>alert(1)</script>")
+
+
+def spoil(exemplar: Tensor, size: tuple[int, int], rng: torch.Generator) -> Tensor:
+    """A method that diverges."""
+    return torch.full((1, 3, *size), torch.nan)
+
+
+def shrink(exemplar: Tensor, size: tuple[int, int], rng: torch.Generator) -> Tensor:
+    """A method that ignores the size."""
+    return exemplar
+
+
+def exhaust(exemplar: Tensor, size: tuple[int, int], rng: torch.Generator) -> Tensor:
+    """A method that takes more memory than any machine has."""
+    return torch.empty(1 << 60)
+
+
+@pytest.mark.parametrize(
+    ("method", "message", "code"),
+    [
+        (crash, "KeyError", 1),
+        (spoil, "nan", 1),
+        (shrink, "(1, 3, 48, 60) with values", 1),
+        (exhaust, "does not fit in memory; choose a smaller --crop", 7),
+    ],
+)
+def test_a_failing_method_is_reported_and_does_not_stop_the_others(
+    place: Path, monkeypatch: pytest.MonkeyPatch, method: Baseline, message: str, code: int
+) -> None:
+    monkeypatch.setitem(BASELINES, "mine", method)
+    arguments = ["evaluate", "expand", "moss.png", "--method", "mine"]
+    done = run_cli(*arguments, "-o", "out", "--method", "tile")
+    assert done.exit_code == 3
+    assert message in done.stderr
+    (exemplar,) = results(place / "out")["exemplars"]
+    failed, good = exemplar["results"]
+    assert message in failed["error"]
+    assert failed["measures"] is None
+    assert good["error"] is None
+    assert results(place / "out")["summary"][0]["failed"] == 1
+    text = (place / "out/index.html").read_text()
+    assert text.count("failed: ") == 2, "at its place among the pictures and in the table"
+    assert "<script>alert" not in text
+    assert run_cli(*arguments, "-o", "other").exit_code == code, "alone, the code is the reason's"
+
+
+def test_damaged_weights_and_unreadable_pictures(place: Path) -> None:
+    (place / "bad.safetensors").write_bytes(b"no weights")
+    arguments = ["evaluate", "expand", "moss.png", "-o", "out", "--method", "patch"]
+    damaged = run_cli(*arguments, "--model", "bad.safetensors")
+    assert damaged.exit_code == 6
+    assert "bad.safetensors" in damaged.stderr
+    assert not (place / "out").exists()
+    (place / "broken.png").write_bytes(b"no picture")
+    done = run_cli("evaluate", "expand", "broken.png", "-o", "other", "--method", "tile")
+    assert done.exit_code == 4
+    assert results(place / "other")["summary"][0]["done"] == 0
+
+
+def test_an_output_larger_than_memory_is_refused_at_once(place: Path) -> None:
+    arguments = ["evaluate", "expand", "moss.png", "-o", "out", "--method", "tile"]
+    done = run_cli(*arguments, "--size", "9000000x9000000", "--max-pixels", 10**15)
+    assert done.exit_code == 7
+    assert "choose a smaller --size or --scale" in done.stderr
+    assert run_cli(*arguments, "--max-pixels", 4000, "--force").exit_code == 2
+
+
+def test_an_interrupted_run_keeps_what_is_finished(place: Path) -> None:
+    found = compare(place / "moss.png", place / "sand.png", watcher=Watcher(patience=3))
+    assert found.interrupted
+    assert found.exit_code == 130
+    assert [[c.method for c in s.cells] for s in found.subjects] == [
+        [TRUTH, "tile", "mirror"],
+        [TRUTH, "tile"],
+    ]
+    assert json.loads(table(found))["interrupted"] is True
+    assert "interrupted" in page(found)
+
+
+def test_a_run_interrupted_at_once_leaves_a_page_too(place: Path) -> None:
+    class Hasty(Watcher):
+        def picture(self, name: str) -> None:
+            raise KeyboardInterrupt
+
+    found = compare(place / "moss.png", watcher=Hasty())
+    assert found.exit_code == 130
+    assert "not used: interrupted" in page(found)
+    assert json.loads(table(found))["exemplars"][0]["results"] == []
+
+
+def test_progress_counts_every_method_on_every_exemplar(place: Path) -> None:
+    (place / "broken.png").write_bytes(b"no picture")
+    watcher = Watcher()
+    compare(place, watcher=watcher)
+    assert watcher.finished == 3 * 2
+    assert "moss.png, tile" in watcher.names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["missing/*.png", "-o", "out"], 4, "no file matches"),
+        (["moss.png", "-o", "out", "--method", "tiles"], 2, "did you mean 'tile'"),
+        (["moss.png", "-o", "moss.png"], 5, "moss.png is a file"),
+        (["moss.png", "-o", "moss.png/out"], 5, "is a file"),
+        (["moss.png", "-o", "out", "--size", "10"], 2, "WxH"),
+        (["moss.png", "-o", "out", "--set", "patch.blok=1"], 2, "did you mean 'block'"),
+        (["moss.png", "-o", "out", "--model", "lit"], 2, "did you mean 'lite'"),
+        (["moss.png", "-o", "out", "--crop", "8"], 2, "16"),
+        (["moss.png"], 2, "-o"),
+    ],
+)
+def test_what_is_wrong_is_said_before_any_work(
+    place: Path, arguments: list[str], code: int, message: str
+) -> None:
+    before = sorted(place.rglob("*"))
+    done = run_cli("evaluate", "expand", *arguments)
+    assert done.exit_code == code
+    assert message in done.stderr
+    assert sorted(place.rglob("*")) == before
+
+
+def test_an_evaluation_is_not_replaced_by_accident(place: Path) -> None:
+    arguments = ["evaluate", "expand", "moss.png", "-o", "out", "--method", "tile"]
+    assert run_cli(*arguments).exit_code == 0
+    before = (place / "out/table.json").read_bytes()
+    again = run_cli(*arguments)
+    assert again.exit_code == 5
+    assert "use --force" in again.stderr
+    assert (place / "out/table.json").read_bytes() == before
+    assert run_cli(*arguments, "--force", "--seed", 9).exit_code == 0
+    assert results(place / "out")["seed"] == 9
+
+
+def test_held_out_and_limit(place: Path) -> None:
+    names = [f"texture{i}.png" for i in range(40)]
+    held_out = [name for name in names if is_held_out(Path(name))]
+    assert 2 <= len(held_out) < 20
+    for name in names:
+        (place / name).write_bytes((place / "moss.png").read_bytes())
+    arguments = ["evaluate", "expand", "texture*.png", "--method", "tile", "--held-out"]
+    assert run_cli(*arguments, "-o", "all").exit_code == 0
+    assert sorted(e["name"] for e in results(place / "all")["exemplars"]) == sorted(held_out)
+    assert run_cli(*arguments, "-o", "one", "--limit", 1).exit_code == 0
+    assert len(results(place / "one")["exemplars"]) == 1
+    none = run_cli("evaluate", "expand", "moss.png", "--held-out", "-o", "none")
+    assert is_held_out(Path("moss.png")) or none.exit_code == 4
+
+
+def test_equal_names_in_two_folders_stay_apart(place: Path) -> None:
+    for folder in ("a", "b"):
+        (place / folder).mkdir()
+        make_picture(place / folder / "same.png", seed=ord(folder), height=30, width=30)
+    assert run_cli("evaluate", "expand", "a", "b", "-o", "out", "--method", "tile").exit_code == 0
+    names = [e["name"] for e in results(place / "out")["exemplars"]]
+    assert names == [str(Path("a/same.png")), str(Path("b/same.png"))]

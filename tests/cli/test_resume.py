@@ -1,0 +1,97 @@
+"""`--resume` in the commands that take folders: what is finished stays, what is missing is made."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from helpers.cli import make_picture, names, run_cli
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for seed, name in enumerate(("cat", "dog", "hen")):
+        make_picture(tmp_path / "photos" / f"{name}.png", seed=seed)
+    for seed, name in enumerate(("wave", "dots", "bump")):
+        make_picture(tmp_path / f"{name}.png", seed=9 + seed)
+    return tmp_path
+
+
+def state(folder: Path) -> dict[str, tuple[str, int]]:
+    return {
+        name: (hashlib.sha256((folder / name).read_bytes()).hexdigest(), (folder / name).stat().st_mtime_ns)
+        for name in names(folder)
+    }
+
+
+COMMANDS = {
+    "stylize": ("stylize", "photos", "wave.png"),
+    "blend": ("blend", "photos", "--style", "wave.png:2", "--style", "dots.png"),
+    "blend with masks": ("blend", "photos", "--style", "wave.png", "--mask", "bump.png"),
+    "expand": ("expand", "photos", "--method", "patch"),
+    "tile": ("tile", "photos", "--method", "patch"),
+}
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_what_is_there_stays_and_what_is_missing_is_made(
+    place: Path, model: Path, command: tuple[str, ...], suffix: str
+) -> None:
+    run = (*command, "-o", "out/", "--format", suffix, "--model", model)
+    assert run_cli(*run).exit_code == 0
+    before = state(place / "out")
+    first, second, *_ = (place / "out" / name for name in before if name.endswith(suffix))
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:300])
+    damaged = run_cli(*run, "--resume")
+    assert damaged.exit_code == 3, damaged.stderr
+    assert f"{second.name} exists already" in damaged.stderr
+    assert first.name in damaged.stdout
+    assert run_cli(*run, "--resume", "--force").exit_code == 0
+    after = state(place / "out")
+    assert {name: digest for name, (digest, _) in after.items()} == {n: d for n, (d, _) in before.items()}
+    again = run_cli(*run, "--resume", "--json")
+    assert again.exit_code == 0
+    assert again.stdout.count('"skipped": true') == 3
+    assert state(place / "out") == after
+    other = run_cli(*run, "--resume", "--seed", 5)
+    assert other.exit_code == 5
+    assert "exists already (made with run.seed 0, not 5)" in other.stderr
+
+
+def test_siblings_of_a_stopped_run_are_kept(place: Path) -> None:
+    run = ("expand", "wave.png", "--with", "bump.png", "--method", "patch", "-o", "out/")
+    assert run_cli(*run).exit_code == 0
+    before = state(place / "out")
+    for name in list(before):
+        (place / "out" / name).unlink()
+        result = run_cli(*run, "--resume")
+        assert result.exit_code == 0, result.stderr
+        after = state(place / "out")
+        assert {n: digest for n, (digest, _) in after.items()} == {n: d for n, (d, _) in before.items()}
+        assert [n for n in after if after[n] != before[n]] == [name]
+        before = after
+
+
+def test_another_style_is_named(place: Path, model: Path) -> None:
+    del place
+    run = ("blend", "photos/cat.png", "-o", "out.png", "--model", model, "--style")
+    assert run_cli(*run, "wave.png").exit_code == 0
+    assert "(made with other styles)" in run_cli(*run, "dots.png", "--resume").stderr
+
+
+def test_what_shows_all_results_cannot_be_resumed(place: Path, model: Path) -> None:
+    sweep = ("blend", "photos/cat.png", "--style", "wave.png", "--style", "dots.png", "--sweep", 3)
+    for command in (
+        (*sweep, "--model", model),
+        ("expand", "wave.png", "--preview", "sheet.png"),
+        ("stylize", "photos/cat.png", "wave.png", "-o", "-"),
+    ):
+        result = run_cli(*command, "--resume")
+        assert result.exit_code == 2, result.stderr
+        assert "--resume skips results" in result.stderr
+    assert not [name for name in names(place) if "." not in name]

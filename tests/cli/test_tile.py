@@ -1,0 +1,100 @@
+"""texsynth tile from end to end, with a random model so that no weights are needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.cli import names, run_cli
+from helpers.texture_files import check_refused, ok, record, save, texture
+from numpy.typing import NDArray
+
+from texsynth.images import read
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a picture whose borders do not meet, and the current one."""
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "wall.png", uneven())
+    return tmp_path
+
+
+def uneven(top: int = 255) -> NDArray[np.uint16]:
+    """Darker at the left, brighter at the right, (48, 64, 3)."""
+    ramp = np.linspace(0, 0.25, 64)[None, :, None] * top
+    return (texture(48, 64, top=top) + ramp).astype(np.uint16)
+
+
+def step(pixels: NDArray[np.generic]) -> float:
+    """Mean difference across the wrap-around borders over that inside."""
+    values = pixels.astype(float)
+    across = np.abs(values[:, 0] - values[:, -1]).mean() + np.abs(values[0] - values[-1]).mean()
+    inside = np.abs(np.diff(values, axis=1)).mean() + np.abs(np.diff(values, axis=0)).mean()
+    return float(across / inside)
+
+
+def test_a_tile_has_the_same_size_and_meets_itself(place: Path, quick: list[object]) -> None:
+    assert ok("tile", "wall.png", *quick).stdout == "wall.tile.png\n"
+    out = read(place / "wall.tile.png").rgb
+    assert out.shape == (48, 64, 3)
+    assert step(uneven()) > 1.5
+    assert step(out) < 1.3
+    assert record(place / "wall.tile.png").command == "tile"
+
+
+def test_siblings_become_seamless_with_their_picture(place: Path, quick: list[object]) -> None:
+    save(place / "deep.png", uneven(65535)[..., 1], deep=True)
+    result = ok("tile", "wall.png", "--with", "deep.png", "-o", "out/", *quick)
+    assert result.stdout.split() == ["out/wall.tile.png", "out/deep.tile.png"]
+    deep, wall = read(place / "out/deep.tile.png"), read(place / "out/wall.tile.png")
+    assert (deep.bit_depth, deep.grey) == (16, True)
+    assert np.abs(deep.rgb[..., 0] / 257 - wall.rgb[..., 1]).max() <= 3
+
+
+def test_replay_of_a_tile_gives_the_same_bytes(place: Path, quick: list[object]) -> None:
+    save(place / "bump.png", uneven()[..., 1])
+    ok("tile", "wall.png", "--with", "bump.png", "--seed", 3, *quick)
+    assert ok("replay", "wall.tile.png").stdout.split() == ["wall.tile.replay.png", "bump.tile.replay.png"]
+    for name in ("wall", "bump"):
+        assert (place / f"{name}.tile.replay.png").read_bytes() == (place / f"{name}.tile.png").read_bytes()
+
+
+def test_a_folder_with_a_preview(place: Path, quick: list[object]) -> None:
+    (place / "in").mkdir()
+    save(place / "in/a.png", uneven())
+    save(place / "in/b.png", uneven()[:, ::-1])
+    (place / "in/c.jpg").write_text("I am text")
+    result = run_cli("tile", "in", "-o", "out/", "--preview", "sheet.png", *quick)
+    assert result.exit_code == 3
+    assert names(place / "out") == ["a.tile.png", "b.tile.png"]
+    assert read(place / "sheet.png").rgb.shape == (3 * 12 + 2 * 48, 3 * 12 + 2 * 64, 3)
+
+
+def test_pipes(place: Path, quick: list[object]) -> None:
+    assert ok("tile", "-", *quick, data=(place / "wall.png").read_bytes()).stdout == "stdin.tile.png\n"
+
+
+BAD: list[tuple[list[str], int, str]] = [
+    (["small.png"], 4, "small.png has 40 x 15 pixels"),
+    (["gone.png"], 4, "gone.png does not exist"),
+    (["cut.png"], 4, "cut.png is damaged or incomplete"),
+    (["part.png"], 4, "part.png has transparent parts, but a tile must be opaque"),
+    (["two.png", "--with", "map.png"], 4, "map.png has 9 x 9 pixels, but its exemplar two.png has 40 x 32"),
+    (["two.png", "--mask", "black.png"], 4, "the mask black.png leaves nothing"),
+    (["two.png", "--method", "transposer"], 2, "method transposer cannot be used with `texsynth tile`"),
+    (["two.png", "--method", "optimise"], 2, "unknown method 'optimise'; did you mean 'optimize'?"),
+    (["two.png", "-p", "bold"], 2, "preset 'bold' has no settings for expand"),
+    (["two.png", "--size", "9x9"], 2, "no such option: --size"),
+    (["two.png", "-o", "taken.png"], 5, "taken.png exists already"),
+    (["two.png", "-o", "two.png", "-f"], 2, "also an input"),
+    (["two.png", "small.png", "-o", "x.png"], 2, "2 exemplars cannot share the output"),
+    (["two.png", "--model", "text.safetensors"], 6, "text.safetensors is damaged"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), BAD, ids=[" ".join(row[0]) for row in BAD])
+def test_bad_input(place: Path, model: Path, arguments: list[str], code: int, message: str) -> None:
+    chosen = [] if "--model" in arguments else ["--model", str(model)]
+    check_refused(place, "tile", [*arguments, *chosen], code, message)

@@ -1,0 +1,212 @@
+"""The same results from every executor, whatever becomes of its workers."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers.cli import make_picture, names, run_program
+from helpers.worker_orders import DeadlyOrder, job
+
+from texsynth.errors import ModelError, WorkerLostError
+from texsynth.jobs.inputs import Job
+from texsynth.jobs.outcomes import Done, Failed, Outcome, Skipped, Watch
+from texsynth.jobs.workers import Crew, Pool, Processes
+
+POOLS = [
+    "processes",
+    pytest.param(
+        "ray", marks=pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="Ray is not installed")
+    ),
+]
+
+
+def crew_of(name: str, order: DeadlyOrder) -> Callable[[], Crew[Job]]:
+    if name == "processes":
+        return lambda: Processes[Job](order)
+    from texsynth.jobs.workers import RayActors
+
+    return lambda: RayActors[Job](order, threads=1)
+
+
+def outcomes_of(name: str, order: DeadlyOrder, jobs: list[Job], notes: list[str]) -> list[Outcome]:
+    watch = Watch[Job](lambda _: None, lambda _: None, notes.append)
+    return list(Pool(crew_of(name, order), 2).outcomes(jobs, watch))
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_jobs_of_lost_workers_get_a_second_chance(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parents[2])])
+    )
+    fine = [f"fine{i}" for i in range(12)]
+    keys = [*fine[:3], "once", "bad", "always", "skip", "bug", *fine[3:]]
+    notes: list[str] = []
+    outcomes = outcomes_of(name, DeadlyOrder(tmp_path), [job(key) for key in keys], notes)
+    by_key = {outcome.job.picture.key: outcome for outcome in outcomes}
+    assert len(outcomes) == len(keys)
+    assert {key for key, outcome in by_key.items() if isinstance(outcome, Done)} == {*fine, "once"}
+    assert isinstance(by_key["skip"], Skipped)
+    errors = {key: o.error for key, o in by_key.items() if isinstance(o, Failed)}
+    assert set(errors) == {"bad", "always", "bug"}
+    assert isinstance(errors["always"], WorkerLostError)
+    assert "always: its worker" in str(errors["always"])
+    assert "UnsendableError" in str(errors["bug"])
+    assert by_key["bug"].exit_code == 1  # type: ignore[union-attr]
+    assert notes == ["a remark"], "every worker says it, once is enough"
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_workers_that_cannot_begin(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parents[2])])
+    )
+    with pytest.raises(ModelError, match="no such model"):
+        outcomes_of(name, DeadlyOrder(tmp_path, refused=True), [job("a")], [])
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with 12 pictures, one of them damaged, a style and a manifest."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(12):
+        make_picture(folder / f"{number}.png", seed=number, height=150, width=160)
+    (folder / "5.png").write_bytes(b"no picture")
+    make_picture(tmp_path / "wave.png", seed=99)
+    (tmp_path / "jobs.yaml").write_text("output: out\njobs: [{contents: photos, styles: wave.png}]")
+    return tmp_path
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in names(folder)
+        if not name.endswith(".tmp")
+    }
+
+
+def started(place: Path, model: Path, *flags: str) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "texsynth",
+        "batch",
+        "jobs.yaml",
+        "--model",
+        str(model),
+        "--threads",
+        "1",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*command, *flags], cwd=place, env=environment, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+
+
+def workers(parent: int) -> list[int]:
+    """Process numbers of the workers of a run."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_the_same_files_from_all(name: str, place: Path, model: Path) -> None:
+    flags = ("batch", "jobs.yaml", "--model", model, "--threads", 1)
+    serial = run_program(*flags, "-o", "serial", cwd=place)
+    assert serial.returncode == 3
+    pooled = run_program(*flags, "--executor", name, "--workers", 2, cwd=place)
+    assert pooled.returncode == 3, pooled.stderr
+    assert sorted(pooled.stdout.split()) == sorted(serial.stdout.replace(b"serial", b"out").split())
+    assert b"11 done, 0 skipped, 1 failed" in pooled.stderr
+    assert b"photos/5.png is not a picture" in pooled.stderr
+    assert hashes(place / "out") == hashes(place / "serial")
+    again = run_program(*flags, "--executor", name, "--workers", 2, "--resume", cwd=place)
+    assert b"0 done, 11 skipped, 1 failed" in again.stderr
+
+
+linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+
+
+@linux
+def test_a_worker_killed_at_a_random_time(place: Path, model: Path) -> None:
+    with started(place, model, "-o", "whole") as process:
+        process.communicate()
+    with started(place, model, "--executor", "processes", "--workers", "2") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.3 * random.random())
+        for number in workers(process.pid)[:1]:
+            os.kill(number, signal.SIGKILL)
+        _, errors = process.communicate(timeout=120)
+    # A job whose worker died between writing and saying so is found done.
+    counts = [int(n) for n in re.findall(r"(\d+) (?:done|skipped|failed)", errors)]
+    assert (counts[0] + counts[1], counts[2]) == (11, 1), errors
+    assert hashes(place / "out") == hashes(place / "whole")
+
+
+@linux
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_keeps_what_is_finished(place: Path, model: Path, kind: signal.Signals) -> None:
+    for number in range(12, 60):
+        make_picture(place / "photos" / f"{number}.png", seed=number, height=150, width=160)
+    with started(place, model, "--executor", "processes", "--workers", "2") as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        hired = workers(process.pid)
+        process.send_signal(kind)
+        # Not communicate, which would miss what readline has read ahead.
+        assert process.stderr is not None
+        rest, errors = process.stdout.read(), process.stderr.read()
+    assert process.returncode == 130, errors
+    shown = {Path(line).name for line in (first + rest).splitlines()}
+    assert "interrupted; " in errors
+    assert shown == set(names(place / "out")), "what is there is listed, and nothing half-written"
+    assert 1 <= len(shown) < 59
+    assert not any(Path(f"/proc/{number}").exists() for number in hired)
+
+
+@linux
+def test_workers_do_not_outlive_a_killed_run(place: Path, model: Path) -> None:
+    with started(place, model, "-o", "whole") as process:
+        process.communicate()
+    with started(place, model, "--executor", "processes", "--workers", "2") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        hired = workers(process.pid)
+        process.send_signal(signal.SIGKILL)
+    for _ in range(300):
+        if not any(Path(f"/proc/{number}").exists() for number in hired):
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("workers are left")
+    with started(place, model, "--resume") as process:
+        process.communicate()
+    assert hashes(place / "out") == hashes(place / "whole")
+
+
+def test_bad_executors(place: Path, model: Path) -> None:
+    flags = ("batch", "jobs.yaml", "--model", model)
+    wrong = run_program(*flags, "--executor", "procesess", cwd=place)
+    assert wrong.returncode == 2
+    assert b"did you mean 'processes'" in wrong.stderr
+    assert run_program(*flags, "--workers", 2, cwd=place).returncode == 2
+    lost = run_program(
+        "batch", "jobs.yaml", "--model", "no.safetensors", "--executor", "processes", cwd=place
+    )
+    assert lost.returncode == 6, lost.stderr
+    assert lost.stderr.count(b"no.safetensors") == 1

@@ -1,0 +1,169 @@
+"""Runs that are killed, stopped, or not listened to; what they leave is sound, and can be completed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.faults import (
+    batch,
+    check_sound,
+    command,
+    environment,
+    hashes,
+    linux,
+    make_reference,
+    pictures,
+    start,
+)
+from helpers.faults import temporary as left_over
+
+from texsynth.jobs import operation as resume
+from texsynth.jobs import runner as serial
+from texsynth.jobs.operation import Made, written
+from texsynth.jobs.outcomes import Written
+
+COUNT = 40
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
+    return make_reference(tmp_path_factory.mktemp("reference"), model, COUNT, height=90, width=100)
+
+
+def disturb(process: subprocess.Popen[str], rng: random.Random, kind: signal.Signals) -> str:
+    """Send a signal a random time after the first few pictures. Returns what was read until then."""
+    assert process.stdout is not None
+    read = "".join(process.stdout.readline() for _ in range(rng.randint(1, 4)))
+    time.sleep(rng.random() * 0.05)
+    process.send_signal(kind)
+    return read
+
+
+@linux
+def test_killed_again_and_again(place: Path, model: Path, whole: dict[str, str]) -> None:
+    rng = random.Random(7)
+    for _ in range(3):
+        with start(place, model, "--resume") as process:
+            disturb(process, rng, signal.SIGKILL)
+        check_sound(place / "out", whole)
+    finished = len(pictures(place / "out"))
+    assert 3 <= finished < COUNT
+    stale = left_over(place / "out")
+    result = batch(model, "--resume")
+    assert result.exit_code == 0, result.stderr
+    assert f"{COUNT - finished} done, {finished} skipped, 0 failed" in result.stderr
+    assert hashes(place / "out") == whole
+    assert left_over(place / "out") == stale, "nobody can know whether their run is still at work"
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_at_a_random_time(
+    place: Path, model: Path, whole: dict[str, str], kind: signal.Signals
+) -> None:
+    with start(place, model) as process:
+        first = disturb(process, random.Random(int(kind)), kind)
+        # Not communicate, which would miss what readline has read ahead.
+        assert process.stdout is not None
+        assert process.stderr is not None
+        rest, errors = process.stdout.read(), process.stderr.read()
+    assert process.returncode == 130, errors
+    listed = (first + rest).split()
+    assert f"interrupted; {len(listed)} done, 0 skipped, 0 failed" in errors
+    assert {Path(line).name for line in listed} == pictures(place / "out")
+    assert 1 <= len(listed) < COUNT
+    check_sound(place / "out", whole)
+    assert left_over(place / "out") == []
+    assert batch(model, "--resume").exit_code == 0
+    assert hashes(place / "out") == whole
+
+
+def test_a_second_ctrl_c(
+    place: Path, model: Path, whole: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the first one waits for a file that is being written."""
+    waits, finished = threading.Event(), threading.Event()
+
+    class Announced(ThreadPoolExecutor):
+        def shutdown(self, *arguments: Any, **flags: Any) -> None:  # noqa: ANN401
+            waits.set()
+            super().shutdown(*arguments, **flags)
+
+    def slow(made: Made, **flags: Any) -> Written:  # noqa: ANN401
+        if not waits.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+            assert waits.wait(20)
+            os.kill(os.getpid(), signal.SIGINT)
+        done = written(made, **flags)
+        finished.set()
+        return done
+
+    monkeypatch.setattr(serial, "ThreadPoolExecutor", Announced)
+    monkeypatch.setattr(resume, "written", slow)
+    result = batch(model)
+    assert result.exit_code == 130
+    assert result.stderr.startswith("texsynth: interrupted; ")
+    # Some versions of Python do not wait for a thread any more when waiting for it was interrupted.
+    assert finished.wait(20)
+    check_sound(place / "out", whole)
+
+
+LISTENERS = {
+    "leaves": "{} 2> errors | head -1 > /dev/null; echo ${{PIPESTATUS[0]}}",
+    "leaves errors": "{} 2>&1 > listed | true; echo ${{PIPESTATUS[0]}}",
+    "absent": "{} >&- 2>&- <&-; echo $?",
+    "full": "{} 2> errors > /dev/full; echo $?",
+}
+"""What becomes of the standard streams: a line for bash, which prints the exit code."""
+
+
+@linux
+@pytest.mark.parametrize(
+    ("listener", "flags", "code", "complete"),
+    [
+        ("leaves", "", 1, False),
+        ("leaves", "--executor processes --workers 2", 1, False),
+        ("leaves errors", "", 3, True),
+        ("absent", "", 3, True),
+        ("full", "", 5, False),
+    ],
+)
+def test_nobody_listens(
+    place: Path, model: Path, whole: dict[str, str], listener: str, flags: str, code: int, complete: bool
+) -> None:
+    with (place / "jobs.csv").open("a") as manifest:
+        manifest.write("\nphotos/missing.png,wave.png,missing.png")
+    program = " ".join(command(model, *flags.split()))
+    done = subprocess.run(
+        ["bash", "-c", LISTENERS[listener].format(program)], cwd=place, env=environment(), text=True,
+        capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.stdout == f"{code}\n", done.stderr
+    assert done.stderr == ""
+    if (place / "errors").exists():
+        errors = (place / "errors").read_text()
+        assert "Traceback" not in errors
+        assert "bug" not in errors
+        assert ("standard output cannot be written: no space left" in errors) == (listener == "full")
+    check_sound(place / "out", whole)
+    assert left_over(place / "out") == []
+    assert pictures(place / "out")
+    assert (hashes(place / "out") == whole) == complete
+
+
+def test_nothing_is_kept_in_the_home_folder(place: Path, model: Path, whole: dict[str, str]) -> None:
+    (place / "file").touch()
+    nowhere = {name: str(place / "file") for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
+    done = subprocess.run(
+        command(model), cwd=place, env=environment(**nowhere), capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert hashes(place / "out") == whole

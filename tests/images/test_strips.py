@@ -1,0 +1,232 @@
+"""Pictures read by strips: the same pixels, and the same errors, as reading them whole."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from helpers.image_files import SIZES, check, chunk, fail, linear_profile, smooth
+from PIL import Image
+
+from texsynth.errors import InputError
+from texsynth.images import (
+    file_sha256,
+    open_strips,
+)
+from texsynth.images.containers import BAND_BYTES
+from texsynth.images.picture import Pixels
+
+
+def saved(pixels: Pixels, kind: str = "PNG", mode: str | None = None, **options: Any) -> bytes:  # noqa: ANN401
+    buffer = io.BytesIO()
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    (image.convert(mode) if mode else image).save(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+def tiff(pixels: Pixels, **options: Any) -> bytes:  # noqa: ANN401
+    buffer = io.BytesIO()
+    options = {"photometric": "rgb" if pixels.shape[2] >= 3 else "minisblack", "metadata": None} | options
+    if pixels.shape[2] in (2, 4):
+        options = {"extrasamples": ["unassalpha"]} | options
+    tifffile.imwrite(buffer, pixels[..., 0] if pixels.shape[2] == 1 else pixels, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_png_of_8_bits(size: tuple[int, int], mode: str) -> None:
+    check(saved(smooth(*size, 3), mode=mode))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_png_of_16_bits(size: tuple[int, int], channels: int) -> None:
+    pixels = smooth(*size, channels, np.uint16)
+    check(bytes(imagecodecs.png_encode(pixels if channels > 1 else pixels[..., 0])))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_png_palettes(bits: int) -> None:
+    image = Image.fromarray(smooth(30, 21, 3)).quantize(2**bits)
+    for options in ({}, {"transparency": 0}, {"transparency": bytes([0, 90])}):
+        buffer = io.BytesIO()
+        image.save(buffer, format="PNG", bits=bits, **options)
+        check(buffer.getvalue())
+
+
+def test_png_that_is_read_as_a_whole() -> None:
+    pixels = smooth(30, 21, 3)
+    check(saved(pixels, transparency=tuple(int(v) for v in pixels[3, 4])), whole=True)
+    check(saved(pixels[..., :1], transparency=int(pixels[3, 4, 0])), whole=True)
+    data = bytearray(saved(np.full((1, 1, 3), 7, np.uint8)))
+    data[28:33] = b"\1" + chunk(b"IHDR", bytes(data[16:28]) + b"\1")[-4:]
+    check(bytes(data), whole=True)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_turned_pictures(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for kind in ("PNG", "JPEG", "TIFF"):
+        check(saved(smooth(9, 20, 3), kind, exif=exif), whole=orientation > 1)
+    plain = saved(smooth(9, 20, 3))
+    late = plain[:-12] + chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")) + plain[-12:]
+    check(late, whole=True)
+    xmp = f'<x tiff:Orientation="{orientation}"/>'.encode()
+    check(plain[:-12] + chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp) + plain[-12:], whole=True)
+    check(plain[:-12] + chunk(b"tEXt", b"date:create\0now") + plain[-12:])
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+def test_jpeg(size: tuple[int, int], subsampling: str) -> None:
+    for channels, quality in ((3, 40), (3, 95), (1, 80)):
+        check(saved(smooth(*size, channels), "JPEG", subsampling=subsampling, quality=quality))
+
+
+def test_other_kinds_are_read_as_a_whole() -> None:
+    pixels = smooth(9, 20, 3)
+    check(saved(pixels, "JPEG", progressive=True), whole=True)
+    check(saved(pixels, "JPEG", mode="CMYK"), whole=True)
+    for kind in ("WEBP", "GIF", "BMP"):
+        check(saved(pixels, kind), whole=True)
+    check(saved(pixels, "JPEG", keep_rgb=True))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_tiff_layouts(size: tuple[int, int], dtype: type, channels: int) -> None:
+    pixels = smooth(*size, channels, dtype)
+    for compression in (None, "lzw", "zlib", "packbits", "zstd"):
+        for layout in ({}, {"rowsperstrip": 4}, {"tile": (16, 32)}):
+            check(tiff(pixels, compression=compression, **layout))
+    check(tiff(pixels, compression="zlib", predictor=True, tile=(16, 16)))
+    check(tiff(pixels, byteorder=">", rowsperstrip=3))
+    check(tiff(pixels, bigtiff=True))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_other_tiffs(dtype: type) -> None:
+    pixels = smooth(40, 21, 4, dtype)
+    check(tiff(pixels[..., :1], photometric="miniswhite", rowsperstrip=6))
+    check(tiff(pixels, extrasamples=["assocalpha"], rowsperstrip=6), whole=dtype == np.uint8)
+    check(tiff(pixels, extrasamples=["unspecified"]), whole=True)
+    planes = np.ascontiguousarray(np.moveaxis(pixels[..., :3], 2, 0))
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, planes, photometric="rgb", planarconfig="separate")
+    check(buffer.getvalue(), whole=True)
+    pages = io.BytesIO()
+    with tifffile.TiffWriter(pages) as writer:
+        for page in (pixels[:9, :, :3], pixels[9:, :, :3]):
+            writer.write(page, photometric="rgb", rowsperstrip=5)
+    for frame in (0, 1):
+        check(pages.getvalue(), frame=frame)
+
+
+def test_one_large_segment_is_read_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert BAND_BYTES > 1 << 20
+    monkeypatch.setattr("texsynth.images.containers.BAND_BYTES", 60 * 47 * 3 - 1)
+    check(tiff(smooth(60, 47, 3), compression="zlib", rowsperstrip=60), whole=True)
+    check(tiff(smooth(60, 47, 3), rowsperstrip=60))
+
+
+@pytest.mark.parametrize("profile", ["linear", "grey", "damaged", "srgb"])
+def test_profiles(profile: str) -> None:
+    icc = {
+        "linear": linear_profile(),
+        "grey": bytes(imagecodecs.cms_profile("gray", whitepoint=(0.3127, 0.329, 1), gamma=1.0)),
+        "damaged": b"not a profile",
+        "srgb": bytes(imagecodecs.cms_profile("srgb")),
+    }[profile]
+    for channels in (1, 2, 3, 4):
+        eight, deep = smooth(30, 21, channels), smooth(30, 21, channels, np.uint16)
+        check(saved(eight, icc_profile=icc))
+        if channels in (1, 3):
+            check(saved(eight, "JPEG", icc_profile=icc))
+        check(tiff(eight, iccprofile=icc, rowsperstrip=8))
+        if channels != 2:  # which Pillow does not know
+            check(tiff(deep, iccprofile=icc, rowsperstrip=8))
+        data = bytes(imagecodecs.png_encode(deep if channels > 1 else deep[..., 0]))
+        tagged = saved(eight, icc_profile=icc)
+        start = tagged.index(b"iCCP") - 4
+        check(
+            data[:33]
+            + tagged[start : start + 12 + int.from_bytes(tagged[start : start + 4], "big")]
+            + data[33:]
+        )
+
+
+@pytest.mark.parametrize("kind", ["PNG", "deep PNG", "JPEG", "TIFF", "zlib TIFF", "WEBP"])
+def test_damage_is_one_sentence(tmp_path: Path, kind: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 200, 3), np.uint8)
+    data = {
+        "PNG": lambda: saved(pixels),
+        "deep PNG": lambda: bytes(imagecodecs.png_encode(pixels.astype(np.uint16) * 255)),
+        "JPEG": lambda: saved(pixels, "JPEG"),
+        "TIFF": lambda: saved(pixels, "TIFF"),
+        "zlib TIFF": lambda: tiff(pixels, compression="zlib", rowsperstrip=9),
+        "WEBP": lambda: saved(pixels, "WEBP"),
+    }[kind]()
+    path = tmp_path / "bad[1].png"
+    path.write_bytes(data)
+    check(path, whole=kind == "WEBP")
+    cut = data[: len(data) * 2 // 3]
+    path.write_bytes(cut)
+    for source in (path, cut):
+        with (
+            pytest.raises(InputError, match=r"is (damaged|not a)") as caught,
+            open_strips(source, name="bad") as strips,
+        ):
+            list(strips.rows(16))
+        assert "\n" not in str(caught.value)
+        assert str(caught.value).startswith("bad ")
+
+
+def test_refused_before_decoding(tmp_path: Path) -> None:
+    data = saved(smooth(30, 20, 3))
+    for source, options, message in (
+        (data, {"max_pixels": 599}, "more than --max-pixels 599"),
+        (tmp_path / "none.png", {}, "does not exist"),
+        (b"text", {}, "not a picture"),
+        (
+            saved(smooth(3, 2, 3), "GIF", save_all=True, append_images=[Image.new("RGB", (2, 3))]),
+            {},
+            "2 frames",
+        ),
+    ):
+        with pytest.raises(InputError, match=message), open_strips(source, **options):  # type: ignore[arg-type]
+            pass
+
+
+def test_errors_of_the_caller_stay_its_own() -> None:
+    with pytest.raises(PermissionError, match="mine"), open_strips(saved(smooth(30, 20, 3))) as strips:
+        fail(PermissionError("mine"), next(strips.rows(4)))
+
+
+def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
+    for side in (9, 9, 12):
+        (tmp_path / "a.png").write_bytes(saved(smooth(side, side, 3)[::-1] + np.uint8(side)))
+        check(tmp_path / "a.png")
+
+
+def test_file_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc" * 100000)
+    expected = hashlib.sha256(b"abc" * 100000).hexdigest()
+    assert file_sha256(tmp_path / "a") == file_sha256(b"abc" * 100000) == expected
+    with pytest.raises(InputError, match="does not exist"):
+        file_sha256(tmp_path / "b")
+
+
+def test_a_start_does_not_load_libvips() -> None:
+    code = "import sys, texsynth.images; sys.exit(int('pyvips' in sys.modules or 'tifffile' in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,187 @@
+"""Expansion as a whole, with tiny networks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers.nets import tiny_model, tiny_tensors, waves
+from torch import Tensor
+
+from texsynth.config.settings import ExpandSettings, OptimizeSettings
+from texsynth.errors import InputError, UsageError
+from texsynth.metrics.losses import random_directions, sliced_wasserstein
+from texsynth.models.registry import build_model
+from texsynth.pipelines.expand import Expanded, Networks, expand, fill, tile
+from texsynth.pipelines.feature_optimization import optimize
+from texsynth.pipelines.method import output_size
+from texsynth.synthesis.exemplar import Exemplar
+
+QUICK = {"patch": {"refine": 1.0, "iterations": [1]}, "optimize": {"iterations": 2, "noise_iterations": 2}}
+
+
+def settings(**changes: object) -> ExpandSettings:
+    return ExpandSettings.model_validate({**QUICK, **changes})
+
+
+def run(*exemplars: Exemplar, seed: int = 0, guide: Tensor | None = None, **changes: object) -> Expanded:
+    rng = torch.Generator().manual_seed(seed)
+    return expand(exemplars, settings(**changes), Networks(tiny_model()), guide=guide, rng=rng)
+
+
+def texture(height: int = 40, width: int = 48, seed: int = 0) -> Tensor:
+    noise = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
+    return (0.6 * waves(height, width) + 0.4 * noise).clamp(0, 1)
+
+
+@pytest.mark.parametrize("method", ["patch", "patch+optimize", "optimize"])
+@pytest.mark.parametrize(
+    "size", [(16, 16, (40, 33)), (17, 40, (16, 61)), (24, 24, (24, 24)), (40, 48, (20, 90))]
+)
+def test_any_exemplar_gives_any_size(method: str, size: tuple[int, int, tuple[int, int]]) -> None:
+    height, width, (columns, rows) = size
+    result = run(Exemplar(texture(height, width)), method=method, size=(columns, rows)).image
+    assert result.shape == (1, 3, rows, columns)
+    assert bool(result.isfinite().all())
+    assert float(result.min()) >= 0
+    assert float(result.max()) <= 1
+
+
+def test_scale_and_size_name_the_output() -> None:
+    assert output_size(ExpandSettings(scale=1.5), 40, 30) == (60, 45)
+    assert output_size(ExpandSettings(size=(70, 20), scale=1.5), 40, 30) == (20, 70)
+
+
+def test_the_same_seed_gives_the_same_texture_and_another_another() -> None:
+    one, same, other = (run(Exemplar(texture()), seed=s).image for s in (3, 3, 4))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("method", ["patch", "patch+optimize"])
+def test_one_colour_stays_one_colour(method: str) -> None:
+    colour = torch.tensor([0.2, 0.5, 0.7]).view(1, 3, 1, 1)
+    exemplar = Exemplar(colour.expand(1, 3, 20, 20).clone())
+    assert float((run(exemplar, method=method).image - colour).abs().max()) < 1e-3
+    both = Exemplar(exemplar.image, siblings=(texture(20, 20)[:, :1],))
+    assert float((run(both, method=method).image - colour).abs().max()) < 1e-3
+
+
+def test_siblings_have_the_layout_of_the_picture() -> None:
+    image = texture()
+    result = run(Exemplar(image, siblings=(image[:, :1], image)))
+    assert [s.shape[1] for s in result.siblings] == [1, 3]
+    assert torch.allclose(result.siblings[0], result.image[:, :1], atol=1e-5)
+    alone = run(Exemplar(image)).image
+    assert torch.allclose(result.image, alone, atol=1e-5)
+
+
+def test_a_mask_keeps_colours_out() -> None:
+    image = texture(40, 40)
+    image[:, :, :12] = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
+    mask = torch.ones(1, 1, 40, 40)
+    mask[:, :, :12] = 0
+    result = run(Exemplar(image, mask=mask), patch={"iterations": []}).image
+    red = (result[:, 0] > 0.95) & (result[:, 1] < 0.05)
+    assert not bool(red.any())
+
+
+def test_a_guide_says_where_bright_parts_go() -> None:
+    image = 0.1 * torch.rand(1, 3, 48, 48, generator=torch.Generator().manual_seed(1))
+    image[:, :, :, 24:] += 0.8
+    guide = torch.zeros(1, 1, 60, 80)
+    guide[:, :, :30] = 1
+    result = run(Exemplar(image), guide=guide, size=(80, 60)).image
+    assert float(result[:, :, :22].mean()) > 0.7
+    assert float(result[:, :, 38:].mean()) < 0.3
+
+
+@pytest.mark.parametrize(("weights", "dark"), [((1, 1), 0.5), ((3, 1), 0.75), ((1, 0), 1.0)])
+def test_exemplars_are_mixed_in_their_shares(weights: tuple[float, float], dark: float) -> None:
+    noise = 0.1 * torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    mixed = run(
+        Exemplar(noise[:1], weight=weights[0]), Exemplar(0.9 + noise[1:], weight=weights[1]), size=(160, 160)
+    ).image
+    assert float((mixed < 0.5).float().mean()) == pytest.approx(dark, abs=0.15)
+
+
+def gradient_ratio(image: Tensor, dim: int) -> float:
+    steps = (image.roll(-1, dim) - image).square().mean((1, 5 - dim))[0]
+    return float(steps[-1] / steps[:-1].mean())
+
+
+@pytest.mark.parametrize("method", ["patch", "patch+optimize"])
+def test_a_tileable_texture_has_no_border(method: str) -> None:
+    grain = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    image = torch.nn.functional.avg_pool2d(grain, 3, 1, 1)
+    image[:, :, :, 32:] *= 0.5  # a plain repetition of this one has two visible seams
+    ratios = [
+        gradient_ratio(run(Exemplar(image), method=method, tileable=True, seed=s).image, dim)
+        for s in range(3)
+        for dim in (2, 3)
+    ]
+    assert 0.6 < sum(ratios) / len(ratios) < 1.5
+
+
+def test_a_hole_is_filled_and_nothing_else_changes() -> None:
+    image = texture(48, 48)
+    hole = torch.zeros(1, 1, 48, 48)
+    hole[:, :, 15:25, 20:35] = 1
+    damaged = torch.where(hole > 0.5, torch.ones(()), image)
+    rng = torch.Generator().manual_seed(0)
+    result = fill(Exemplar(damaged), hole, settings(), Networks(tiny_model()), rng=rng).image
+    outside = (hole < 0.5).expand_as(image)
+    assert torch.equal(result[outside], image[outside])
+    assert float(result[~outside].max()) < 1
+
+
+def test_tile_keeps_the_inside() -> None:
+    image = texture(48, 64)
+    rng = torch.Generator().manual_seed(0)
+    result = tile(Exemplar(image), settings(), Networks(tiny_model()), rng=rng).image
+    assert result.shape == image.shape
+    assert torch.equal(result[:, :, 12:-12, 12:-12], image[:, :, 12:-12, 12:-12])
+    assert not torch.equal(result[:, :, :4], image[:, :, :4])
+
+
+def test_what_a_method_cannot_do_is_refused() -> None:
+    with pytest.raises(InputError, match="15 x 20"):
+        run(Exemplar(texture(20, 15)))
+    with pytest.raises(UsageError, match="transposer"):
+        run(Exemplar(texture()), Exemplar(texture()), method="transposer")
+    with pytest.raises(UsageError, match="layout"):
+        run(Exemplar(texture(), siblings=(texture(),)), method="optimize")
+
+
+@pytest.mark.parametrize("loss", ["wasserstein", "gram"])
+def test_statistics_come_closer(loss: str) -> None:
+    exemplar, model = texture(64, 64), tiny_model()
+    start = 0.5 * texture(64, 64, seed=5)
+    chosen = OptimizeSettings(loss=loss, iterations=30, rate=0.03, patches=0.0)  # type: ignore[arg-type]
+    rng = torch.Generator().manual_seed(0)
+    result, notes = optimize(start, [Exemplar(exemplar)], model, chosen, rng, wrap=False)
+    wanted = model.encoder(exemplar, 2)[1].flatten(2)
+    directions = random_directions(64, wanted.shape[1], torch.Generator().manual_seed(1), exemplar)
+
+    def distance(image: Tensor) -> float:
+        return float(sliced_wasserstein(model.encoder(image, 2)[1].flatten(2), wanted, directions))
+
+    assert distance(result) < 0.6 * distance(start)
+    assert not notes
+
+
+def test_a_loss_that_is_no_number_goes_back_and_says_so() -> None:
+    tensors = tiny_tensors()
+    broken = {k: torch.full_like(v, torch.nan) if "conv1_1" in k else v for k, v in tensors.items()}
+    broken = (
+        broken
+        if any(bool(v.isnan().any()) for v in broken.values())
+        else {k: torch.full_like(v, torch.nan) if k.startswith("encoder") else v for k, v in tensors.items()}
+    )
+    start = texture(32, 32)
+    rng = torch.Generator().manual_seed(0)
+    chosen = OptimizeSettings(iterations=3)
+    exemplar = Exemplar(texture(32, 32, seed=2))
+    result, notes = optimize(start, [exemplar], build_model("broken", broken), chosen, rng, wrap=False)
+    assert torch.equal(result, start)
+    assert len(notes) == 1
+    assert "no number" in notes[0]

@@ -1,0 +1,190 @@
+"""The stylize pipeline on a tiny model, and the promises that need the embedded one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers.nets import tiny_model, tiny_tensors, waves
+
+from texsynth.config.settings import (
+    AdaINSettings,
+    IFTSettings,
+    OTSettings,
+    StylizeSettings,
+    TransformSettings,
+    WCTSettings,
+)
+from texsynth.errors import ModelError, UsageError
+from texsynth.models.registry import build_model, load_model
+from texsynth.ops.resample import resize
+from texsynth.pipelines.progress import Step
+from texsynth.pipelines.stylize import fit_style, stylize
+
+TRANSFORMS = [AdaINSettings(), WCTSettings(), OTSettings(), IFTSettings(), IFTSettings(centred=False)]
+ARTISTIC, PHOTO = StylizeSettings(), StylizeSettings(mode="photo")
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(-10 * torch.log10((a - b).square().mean()))
+
+
+@pytest.mark.parametrize("mode", ["artistic", "photo"])
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda t: t.name)
+def test_every_transform_gives_a_finite_picture_of_the_same_size(
+    mode: str, transform: TransformSettings
+) -> None:
+    settings = StylizeSettings.model_validate({"mode": mode, "transform": transform})
+    model = tiny_model()
+    out = stylize(waves(40, 56), fit_style(waves(50, 30, 1.0), model, settings), model, settings)
+    assert out.shape == (1, 3, 40, 56)
+    assert out.isfinite().all()
+    assert 0 <= out.min() <= out.max() <= 1
+
+
+@pytest.mark.parametrize("settings", [ARTISTIC, PHOTO], ids=["artistic", "photo"])
+def test_half_precision_networks_give_nearly_the_same(settings: StylizeSettings) -> None:
+    outs = []
+    for dtype in (torch.float32, torch.bfloat16):
+        model = load_model("lite", dtype=dtype)
+        style = fit_style(waves(48, 48, 2.0), model, settings)
+        outs.append(stylize(0.3 + 0.4 * waves(48, 64), style, model, settings))
+    assert outs[1].dtype == torch.float32
+    assert psnr(*outs) > 28
+
+
+def test_a_decoder_that_overflows_is_refused() -> None:
+    tensors = tiny_tensors()
+    tensors["decoder1.inv1_1.bias"] += 1e5  # more than float16 holds
+    settings = StylizeSettings(levels=(1,))
+    for dtype in (torch.float32, torch.float16):
+        model = build_model("loud", tensors, dtype=dtype)
+        style = fit_style(waves(32, 32, 1.0), model, settings)
+        if dtype == torch.float32:
+            assert stylize(waves(24, 24), style, model, settings).isfinite().all()
+        else:
+            with pytest.raises(UsageError, match=r"overflowed in float16.*float32"):
+                stylize(waves(24, 24), style, model, settings)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 70), (3, 2), (31, 33), (64, 17)])
+@pytest.mark.parametrize(
+    "settings", [ARTISTIC, PHOTO, StylizeSettings(levels=(5, 2))], ids=["art", "photo", "5"]
+)
+def test_any_size_works(size: tuple[int, int], settings: StylizeSettings) -> None:
+    model = tiny_model()
+    out = stylize(waves(*size), fit_style(waves(*size, 1.0), model, settings), model, settings)
+    assert out.shape == (1, 3, *size)
+    assert out.isfinite().all()
+
+
+@pytest.mark.parametrize("settings", [ARTISTIC, PHOTO], ids=["artistic", "photo"])
+def test_flat_and_one_pixel_pictures_are_fine(settings: StylizeSettings) -> None:
+    model, flat = tiny_model(), torch.full((1, 3, 20, 20), 0.5)
+    for content, style in [(flat, waves(32, 32)), (waves(32, 32), flat), (flat, flat[:, :, :1, :1])]:
+        assert stylize(content, fit_style(style, model, settings), model, settings).isfinite().all()
+
+
+def test_strength_zero_is_the_plain_autoencoder_whatever_the_style() -> None:
+    model = tiny_model()
+    settings = StylizeSettings(strength=0.0, levels=(2,))
+    out = stylize(waves(32, 32), fit_style(waves(32, 32, 2.0), model, settings), model, settings)
+    rebuilt = model.decoder(2)(model.encoder.segment(waves(32, 32), 0, 2)).clamp(0, 1)
+    torch.testing.assert_close(out, rebuilt, atol=1e-5, rtol=0)
+    weak = StylizeSettings(level_strength={2: 0.0}, levels=(2,))
+    torch.testing.assert_close(
+        stylize(waves(32, 32), fit_style(waves(32, 32, 2.0), model, weak), model, weak), out
+    )
+
+
+def test_lite_puts_strokes_into_flat_areas_by_grain_that_follows_the_seed() -> None:
+    model, flat, style = load_model("lite"), torch.full((1, 3, 48, 48), 0.5), waves(48, 48, 2.0)
+
+    def paint(grain: float, seed: int, strength: float = 1.0) -> torch.Tensor:
+        settings = StylizeSettings(levels=(4,), grain=grain, strength=strength)
+        return stylize(flat, fit_style(style, model, settings), model, settings, seed=seed)
+
+    assert paint(0.0, 1).std((2, 3)).max() < 1e-3 < 1e-2 < paint(0.1, 1).std((2, 3)).max()
+    assert torch.equal(paint(0.1, 1), paint(0.1, 1))
+    assert not torch.equal(paint(0.1, 1), paint(0.1, 2))
+    torch.testing.assert_close(paint(0.1, 1, 0.0), paint(0.0, 1, 0.0))
+
+
+def test_transparent_pixels_do_not_count() -> None:
+    model, settings = tiny_model(), StylizeSettings(levels=(1,))
+    style = torch.cat([waves(16, 16), torch.ones(1, 3, 16, 16)], 3)
+    opaque = torch.cat([torch.ones(1, 1, 16, 15), torch.zeros(1, 1, 16, 17)], 3)
+    hidden, shown = style.clone(), style.clone()
+    hidden[..., 17:] = 0.0
+    one, two = (fit_style(s, model, settings, weight=opaque).moments[1] for s in (hidden, shown))
+    torch.testing.assert_close(one.second, two.second)
+
+
+def test_colours_are_preserved_on_request() -> None:
+    model, content = tiny_model(), waves(32, 32)
+    grey = content.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    settings = StylizeSettings(preserve_color=True)
+    out = stylize(grey, fit_style(waves(32, 32, 2.0), model, settings), model, settings)
+    torch.testing.assert_close(out[:, 0], out[:, 1], atol=1e-5, rtol=0)
+
+
+def test_style_scale_resizes_the_style() -> None:
+    model = tiny_model()
+    half = fit_style(waves(64, 64), model, StylizeSettings(style_scale=0.5))
+    whole = fit_style(waves(64, 64), model, StylizeSettings())
+    assert half.moments[1].n == whole.moments[1].n / 4
+
+
+def test_progress_names_every_level() -> None:
+    model, steps = tiny_model(), list[Step]()
+    stylize(waves(32, 32), fit_style(waves(32, 32), model, ARTISTIC), model, ARTISTIC, on_step=steps.append)
+    assert [(s.done, s.total) for s in steps] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_a_level_without_decoder_is_refused_before_the_work() -> None:
+    full = tiny_model()
+    tensors = {f"encoder.{k}": v for k, v in full.encoder.state_dict().items()}
+    bare = build_model("bare", tensors)
+    for settings in (ARTISTIC, PHOTO):
+        with pytest.raises(ModelError, match="texsynth train decoder"):
+            fit_style(waves(8, 8), bare, settings)
+
+
+def test_photo_mode_refuses_a_level_it_does_not_have() -> None:
+    with pytest.raises(UsageError, match="levels 1 to 4, not 5"):
+        fit_style(waves(8, 8), tiny_model(), StylizeSettings(mode="photo", levels=(5, 1)))
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda t: t.name)
+def test_lite_returns_the_content_when_it_is_its_own_style(transform: TransformSettings) -> None:
+    model, content = load_model("lite"), 0.3 + 0.4 * waves(96, 120)
+    settings = StylizeSettings(mode="photo", transform=transform)
+    assert psnr(stylize(content, fit_style(content, model, settings), model, settings), content) >= 30
+    bare = settings.model_copy(update={"edge_aware": False})
+    assert psnr(stylize(content, fit_style(content, model, bare), model, bare), content) >= 25
+
+
+def test_lite_takes_over_the_mean_colour_of_the_style() -> None:
+    model, content = load_model("lite"), waves(96, 96)
+    style = waves(96, 96, 2.0) * torch.tensor([0.9, 0.4, 0.2]).view(1, 3, 1, 1)
+    for settings in (
+        StylizeSettings(transform=OTSettings()),
+        StylizeSettings(mode="photo", transform=OTSettings()),
+    ):
+        out = stylize(content, fit_style(style, model, settings), model, settings)
+        torch.testing.assert_close(out.mean((2, 3)), style.mean((2, 3)), atol=0.08, rtol=0)
+
+
+def test_one_strength_means_the_same_at_every_size() -> None:
+    # Level 1 sees colours and not the size of things, so that the size can enter through the strength alone.
+    model, settings = (
+        load_model("lite"),
+        StylizeSettings(levels=(1,), transform=IFTSettings(pull=0.2), grain=0),
+    )
+    style = fit_style(0.2 + 0.3 * waves(128, 128, 2.0).flip(1), model, settings)
+    outs = []
+    for side in (128, 256, 1024):
+        content = resize(0.2 + 0.6 * waves(128, 128), side, side)
+        outs.append(resize(stylize(content, style, model, settings), 64, 64))
+    changed = (outs[0] - resize(0.2 + 0.6 * waves(128, 128), 64, 64)).abs().mean()
+    assert changed > 0.05
+    assert max((out - outs[0]).abs().mean() for out in outs) < 0.05 * changed
