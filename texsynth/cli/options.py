@@ -1,10 +1,13 @@
-"""Options that several commands share, each with its help written once."""
+"""Options that several commands share: each is declared once, in groups that `grouped` puts into a command."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -44,6 +47,46 @@ def _report_file(name: str) -> ReportFile:
 
 def _typed(ctx: typer.Context, value: ReportFile | None) -> ReportFile | None:
     return value and replace(value, arguments=ctx.meta.get(ARGUMENTS, ()))
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command` one option for each field of its parameters that are dataclasses.
+
+    The command itself gets the dataclasses, filled. Their fields are annotated and defaulted like the
+    parameters of any Typer command; a group may extend another one.
+    """
+    parameters, groups = [], {}
+    hints = get_type_hints(command, include_extras=True)
+    for name, parameter in inspect.signature(command).parameters.items():
+        kind = hints[name]
+        if not is_dataclass(kind):
+            parameters.append(parameter.replace(annotation=kind))
+            continue
+        groups[name] = kind
+        types = get_type_hints(kind, include_extras=True)
+        for option in fields(kind):
+            default = inspect.Parameter.empty if option.default is MISSING else option.default
+            parameters.append(
+                inspect.Parameter(
+                    option.name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=default,
+                    annotation=types[option.name],
+                )
+            )
+
+    @wraps(command)
+    def flat(**values: Any) -> None:  # noqa: ANN401 (whatever the options are)
+        filled = {
+            name: kind(**{option.name: values.pop(option.name) for option in fields(kind)})
+            for name, kind in groups.items()
+        }
+        command(**values, **filled)
+
+    # What Typer reads.
+    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return flat
 
 
 FILES, LOOK, MACHINE, SCREEN = "Files", "Look", "Machine", "Output on screen"
@@ -225,3 +268,77 @@ Verbose = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Results as JSON, one object per line.", rich_help_panel=SCREEN)
 ]
+
+
+@dataclass(frozen=True)
+class ScreenOptions:
+    """How much is shown, and in which form."""
+
+    quiet: Quiet = False
+    verbose: Verbose = False
+    as_json: Json = False
+
+
+@dataclass(frozen=True)
+class DeviceOptions:
+    """The device that computes."""
+
+    device: Device = None
+    threads: Threads = None
+
+
+@dataclass(frozen=True)
+class NetworkOptions(DeviceOptions):
+    """The device and the networks on it."""
+
+    model: Model = None
+    dtype: Dtype = None
+    seed: Seed = None
+
+
+@dataclass(frozen=True)
+class StylizeNetworkOptions(NetworkOptions):
+    """The same for stylizations, which may work in tiles."""
+
+    compiled: Compile = False
+    memory_limit: MemoryLimit = None
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """Which pictures are read."""
+
+    recursive: Recursive = False
+    max_pixels: MaxPixels = None
+    frame: Frame = None
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """How results are written."""
+
+    suffix: Format = "png"
+    bit_depth: BitDepth = None
+    quality: Quality = None
+    report: Report = None
+    force: Force = False
+    resume: Resume = False
+    dry_run: DryRun = False
+
+
+@dataclass(frozen=True)
+class LookOptions:
+    """Settings by preset and by name."""
+
+    preset: Preset = None
+    assignments: Set = None
+
+
+@dataclass(frozen=True)
+class StylizeLookOptions(LookOptions):
+    """The settings of a stylization that have options of their own in several commands."""
+
+    photo: Photo = None
+    transform: Transform = None
+    strength: Strength = None
+    preserve_color: PreserveColor = None
