@@ -1,4 +1,4 @@
-"""Options that several commands share: each is declared once, in groups that `grouped` puts into a command."""
+"""Options that several commands share, each declared once, in groups that `grouped` puts into a command."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     The command itself gets the dataclasses, filled. Their fields are annotated and defaulted like the
     parameters of any Typer command; a group may extend another one.
     """
-    parameters, groups = [], {}
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, Any] = {}
     hints = get_type_hints(command, include_extras=True)
     for name, parameter in inspect.signature(command).parameters.items():
         kind = hints[name]
@@ -66,14 +67,9 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
         types = get_type_hints(kind, include_extras=True)
         for option in fields(kind):
             default = inspect.Parameter.empty if option.default is MISSING else option.default
-            parameters.append(
-                inspect.Parameter(
-                    option.name,
-                    inspect.Parameter.KEYWORD_ONLY,
-                    default=default,
-                    annotation=types[option.name],
-                )
-            )
+            keyword = inspect.Parameter.KEYWORD_ONLY
+            annotation = types[option.name]
+            parameters.append(inspect.Parameter(option.name, keyword, default=default, annotation=annotation))
 
     @wraps(command)
     def flat(**values: Any) -> None:  # noqa: ANN401 (whatever the options are)
