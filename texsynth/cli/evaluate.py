@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.expand import extent
+from texsynth.cli.expand import size_settings
 from texsynth.cli.run import check_model, given, run_settings
 from texsynth.cli.show import Screen, complain
 from texsynth.errors import TexsynthError, UsageError
@@ -97,7 +97,7 @@ def expand(
     )  # fmt: skip
     sets = assignments or ()
     wanted = resolve(
-        ExpandSettings, None, sets, {**extent(size, scale), **given({"tileable": tileable or None})}
+        ExpandSettings, None, sets, {**size_settings(size, scale), **given({"tileable": tileable or None})}
     )
     chosen = candidates(method or (), sets, wanted)
     inputs = choose(find_inputs(exemplars, recursive=recursive), held_out=held_out, limit=limit)

@@ -33,7 +33,8 @@ from texsynth.evaluation.runner import OnFailure, Watcher, check_result, compare
 from texsynth.images.tensors import to_image, to_picture
 from texsynth.jobs.expand_inputs import Task, check_size
 from texsynth.jobs.inputs import Input, file_seed
-from texsynth.jobs.operation import decided, memory_guard
+from texsynth.jobs.files import memory_guard
+from texsynth.jobs.operation import resolve_run
 from texsynth.ops.resample import reflected_index
 from texsynth.pipelines.expand import Networks, expand, load_networks
 from texsynth.pipelines.method import output_size
@@ -60,7 +61,7 @@ def choose(inputs: Sequence[Input], *, held_out: bool, limit: int | None) -> lis
 
 def evaluate(plan: Plan, watcher: Watcher, on_failure: OnFailure) -> ExpandEvaluation:
     """Do it all, see `compare`. Raises ModelError when the weights cannot be loaded."""
-    run, device, dtype = decided(plan.run)
+    run, device, dtype = resolve_run(plan.run)
     plan = replace(plan, run=run)
     evaluation = ExpandEvaluation(plan)
     # Before any work: with damaged weights there is nothing to compare.

@@ -51,9 +51,11 @@ from texsynth.evaluation.stylize_scores import (
 )
 from texsynth.images.tensors import fit_within, to_image, to_picture
 from texsynth.jobs.inputs import Input, file_seed
-from texsynth.jobs.manifest import Entry, comma_separated, json_lines, text_of
+from texsynth.jobs.manifest import comma_separated, json_lines, text_of
+from texsynth.jobs.manifest_entries import Entry
 from texsynth.jobs.memory import style_tile
-from texsynth.jobs.operation import decided, memory_guard
+from texsynth.jobs.files import memory_guard
+from texsynth.jobs.operation import resolve_run
 from texsynth.metrics.frechet import frechet
 from texsynth.metrics.style import MOST_DB, psnr
 from texsynth.models.registry import Model, load_model
@@ -79,7 +81,7 @@ def evaluate(plan: Plan, watcher: Watcher, on_failure: OnFailure) -> StylizeEval
     Raises before any work: ModelError for weights that cannot be loaded or lack a decoder, UsageError for a
     level that a model lacks and a baseline that was measured otherwise.
     """
-    run, device, dtype = decided(plan.run)
+    run, device, dtype = resolve_run(plan.run)
     plan = replace(plan, run=run)
     models: dict[str, Model] = {}
     for candidate in plan.candidates:
@@ -407,7 +409,8 @@ def _pair(entry: Entry) -> Pair:
     for column, value in (("preset", entry.preset), ("output", entry.output)):
         if value is not None:
             raise UsageError(f"{entry.where}: pairs have no {column}; give content and style alone")
-    return Pair(entry.content, entry.style)
+    assert entry.style is not None, "a pair has both"
+    return Pair(entry.picture, entry.style)
 
 
 @dataclass(frozen=True)
