@@ -32,8 +32,8 @@ from texsynth.evaluation.results import Cell, Evaluation, Layout, Marked, Origin
 from texsynth.evaluation.runner import OnFailure, Watcher, check_result, compare, read_opaque
 from texsynth.images.tensors import to_image, to_picture
 from texsynth.jobs.expand_inputs import Task, check_size
-from texsynth.jobs.inputs import Input, file_seed
 from texsynth.jobs.files import memory_guard
+from texsynth.jobs.inputs import Input, file_seed
 from texsynth.jobs.operation import resolve_run
 from texsynth.ops.resample import reflected_index
 from texsynth.pipelines.expand import Networks, expand, load_networks

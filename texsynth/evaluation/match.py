@@ -14,8 +14,8 @@ from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, TexsynthError
 from texsynth.evaluation.bootstrap import Estimate
 from texsynth.images.tensors import to_image
-from texsynth.jobs.inputs import Input
 from texsynth.jobs.files import read_input
+from texsynth.jobs.inputs import Input
 from texsynth.jobs.operation import resolve_run
 from texsynth.models.descriptor import load_descriptor
 from texsynth.ops.resample import resize

@@ -16,8 +16,8 @@ from texsynth.evaluation.report import page, table
 from texsynth.evaluation.results import B, Candidate, Cell, Evaluation
 from texsynth.images.tensors import to_weight
 from texsynth.jobs.checks import check_folder
-from texsynth.jobs.inputs import Input
 from texsynth.jobs.files import make_folder, read_input, refuse_transparent
+from texsynth.jobs.inputs import Input
 from texsynth.jobs.outcomes import BUG
 from texsynth.pipelines.progress import Step
 

@@ -50,11 +50,11 @@ from texsynth.evaluation.stylize_scores import (
     total,
 )
 from texsynth.images.tensors import fit_within, to_image, to_picture
+from texsynth.jobs.files import memory_guard
 from texsynth.jobs.inputs import Input, file_seed
 from texsynth.jobs.manifest import comma_separated, json_lines, text_of
 from texsynth.jobs.manifest_entries import Entry
 from texsynth.jobs.memory import style_tile
-from texsynth.jobs.files import memory_guard
 from texsynth.jobs.operation import resolve_run
 from texsynth.metrics.frechet import frechet
 from texsynth.metrics.style import MOST_DB, psnr

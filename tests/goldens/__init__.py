@@ -1,0 +1,1 @@
+"""Goldens: what the command line wrote before, compared with what it writes now."""
