@@ -374,7 +374,7 @@ def test_ctrl_c_before_the_first_picture(place: Path, model: Path, monkeypatch: 
     def interrupted(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("texsynth.jobs.operation.load_model", interrupted)
+    monkeypatch.setattr("texsynth.models.registry.load_model", interrupted)
     result = run_cli("stylize", "cat.png", "wave.png", "--model", model)
     assert (result.exit_code, result.stderr) == (130, "texsynth: interrupted\n")
 
