@@ -39,7 +39,8 @@ CASES = (
     case(
         "expand-fast-tileable-count",
         "wall.png",
-        f"expand wall.png -p fast --tileable --count 2 --seed 7 --size 80x64 --preview sheet.png {F32} --json",
+        f"expand wall.png -p fast --tileable --count 2 --seed 7 --size 80x64 {F32} "
+        "--preview sheet.png --json",
         discrete=True,
     ),
     case(
@@ -144,14 +145,16 @@ CASES = (
     case(
         "stylize-optimize",
         "content.png style.png",
-        f"stylize content.png style.png --transform optimize --set transform.iterations=3 --max-side 40 {F32}",
+        f"stylize content.png style.png --transform optimize --set transform.iterations=3 "
+        f"--max-side 40 {F32}",
     ),
     case(
         "stylize-pipe",
         "content.png style.png",
         f"stylize - style.png -o out.png {F32} --json",
         "replay out.png --content content.png",
-        "replay out.png --content other.png",
+        "replay out.png -o third.png --content style.png",
+        f"stylize - style.png -o - --strength 0.4 {F32}",
         stdin="content.png",
     ),
     case(
@@ -289,26 +292,15 @@ CASES = (
 """All cases; names begin with the command, so `-k stylize` takes those of one command."""
 
 
-OLD_RECORDS = Case(
+OLD_RECORDS = case(
     "old_records",
-    (
-        "content.png",
-        "style.png",
-        "ink.png",
-        "half.png",
-        "wall.png",
-        "normal.png",
-        "moss.png",
-        "inner/hole.png",
-    ),
-    (
-        f"expand wall.png --with normal.png --scale 1.25 --seed 5 {F32}",
-        f"expand moss.png -p fast --count 2 --tileable --size 72x64 -o fast.png {F32}",
-        f"expand moss.png --hole inner/hole.png -o mended.png {F32}",
-        f"tile wall.png --set patch.layouts=1 -o tiled.tif {F32}",
-        f"stylize content.png style.png --grain 0.3 {F32}",
-        f"stylize content.png style.png --photo --transform ot -o photo.jpg {F32}",
-        f"blend content.png --style style.png:2 --mask half.png --style ink.png --mask rest -o mix.png {F32}",
-    ),
+    "content.png style.png ink.png half.png wall.png normal.png moss.png inner/hole.png",
+    f"expand wall.png --with normal.png --scale 1.25 --seed 5 {F32}",
+    f"expand moss.png -p fast --count 2 --tileable --size 72x64 -o fast.png {F32}",
+    f"expand moss.png --hole inner/hole.png -o mended.png {F32}",
+    f"tile wall.png --set patch.layouts=1 -o tiled.tif {F32}",
+    f"stylize content.png style.png --grain 0.3 {F32}",
+    f"stylize content.png style.png --photo --transform ot -o photo.jpg {F32}",
+    f"blend content.png --style style.png:2 --mask half.png --style ink.png --mask rest -o mix.png {F32}",
 )
 """What made the results with records that lie in the folder `old_records`."""

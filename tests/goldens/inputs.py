@@ -17,12 +17,12 @@ def blobs(seed: int, height: int, width: int) -> npt.NDArray[np.uint8]:
     """Make smooth colour noise, (H, W, 3): random cells of 12 pixels, blurred by a box of 7."""
     cells = np.random.RandomState(seed).randint(0, 256, (height // 12 + 2, width // 12 + 2, 3))
     noise = cells.repeat(12, 0).repeat(12, 1)
-    rows = sum(noise[k : k + height] for k in range(7))
-    return np.asarray(sum(rows[:, k : k + width] for k in range(7)) // 49, np.uint8)
+    rows = np.sum([noise[k : k + height] for k in range(7)], 0)
+    return np.asarray(np.sum([rows[:, k : k + width] for k in range(7)], 0) // 49, np.uint8)
 
 
 def bricks(seed: int, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Make a wall, (H, W, 3): bricks of 16 x 8 pixels with grey joints, every other row shifted, some grain."""
+    """Make a wall, (H, W, 3): grainy bricks of 16 x 8 pixels, every other row shifted, with grey joints."""
     random = np.random.RandomState(seed)
     y, x = np.mgrid[:height, :width]
     shifted = x + 8 * (y // 8 % 2)
@@ -73,7 +73,7 @@ def with_alpha(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 PICTURES: dict[str, Callable[[], Pixels]] = {
-    "content.png": lambda: blobs(1, 64, 72),
+    "content.png": lambda: blobs(1, 61, 70),
     "other.png": lambda: blobs(2, 64, 64),
     "style.png": lambda: stripes(48, 56),
     "ink.png": lambda: bricks(3, 56, 64),
@@ -84,11 +84,11 @@ PICTURES: dict[str, Callable[[], Pixels]] = {
     "grey.png": lambda: blobs(8, 64, 64)[..., 0],
     "clear.png": lambda: with_alpha(blobs(9, 64, 64)),
     "deep.png": lambda: deep(blobs(10, 64, 64)),
-    "half.png": lambda: left_half(64, 72),
+    "half.png": lambda: left_half(61, 70),
     "left.png": lambda: left_half(64, 64),
     "hole.png": lambda: hole(64, 64),
     "guide.png": lambda: left_half(80, 80),
-    "content_labels.png": lambda: labels(64, 72),
+    "content_labels.png": lambda: labels(61, 70),
     "style_labels.png": lambda: labels(48, 56),
     "ink_labels.png": lambda: labels(56, 64),
 }
@@ -110,7 +110,7 @@ TEXTS = {
 
 
 def make_input(name: str, folder: Path) -> None:
-    """Write the input `name`, which may lie in a folder of its own like `photos/content.png`, below `folder`."""
+    """Write the input `name` below `folder`; it may have a folder of its own, like `photos/content.png`."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.name in TEXTS:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from PIL import Image
 
 from .cases import Case
 from .inputs import Pixels, make_input
+from .program import Program, run_fresh
 
 KEYWORD = "texsynth"
 """Of the PNG text that holds the record."""
@@ -35,62 +33,36 @@ class Outcome:
     """All that a case said and wrote."""
 
     facts: dict[str, Any]
-    """`runs` (exit code, stdout, stderr of each command), `files`, and `records` by file name."""
+    """`runs` (exit code, stdout, stderr of every command), `files`, and `records` and `formats` by file."""
     pictures: dict[str, Pixels]
     """Decoded results by file name: (H, W) or (H, W, C), 8 or 16 bits."""
 
 
-def run_case(case: Case, folder: Path) -> Outcome:
+def run_case(case: Case, folder: Path, program: Program = run_fresh) -> Outcome:
     """Make the inputs in the empty `folder`, run the commands there, and gather what came out."""
     for name in case.files:
         make_input(name, folder)
     inputs = set(files_below(folder))
-    data = (folder / case.stdin).read_bytes() if case.stdin in inputs else None
-    if case.stdin and data is None:
-        make_input(case.stdin, folder)
-        inputs.add(case.stdin)
-        data = (folder / case.stdin).read_bytes()
-    runs = [run_command(command, folder, data) for command in case.commands]
+    data = (folder / case.stdin).read_bytes() if case.stdin else b""
+    runs = [run_command(command, folder, program, data) for command in case.commands]
     return gather(folder, inputs, runs)
 
 
-def run_command(command: str, folder: Path, data: bytes | None = None) -> dict[str, Any]:
-    """Run `python -m texsynth COMMAND` in `folder`; return its exit code and normalised output."""
-    process = subprocess.run(
-        [sys.executable, "-m", "texsynth", *shlex.split(command)],
-        cwd=folder,
-        env=child_environment(),
-        input=data or b"",
-        capture_output=True,
-        check=False,
-    )
+def run_command(
+    command: str, folder: Path, program: Program = run_fresh, data: bytes = b""
+) -> dict[str, Any]:
+    """Run `texsynth COMMAND` in `folder`; return its exit code and normalised output."""
+    process = program(shlex.split(command), folder, data)
+    output = process.stdout
+    if output.startswith(b"\x89PNG"):
+        (folder / "stdout.png").write_bytes(output)
+        output = b""
     hashes = {digest(folder / name): name for name in files_below(folder)}
     return {
         "command": command,
         "exit_code": process.returncode,
-        "stdout": normal_output(process.stdout.decode(), folder, hashes),
+        "stdout": normal_output(output.decode(), folder, hashes),
         "stderr": normal_text(process.stderr.decode(), folder).splitlines(),
-    }
-
-
-def child_environment() -> dict[str, str]:
-    """Return an environment in which results depend on no setting of who runs it, nor on the number of cores.
-
-    The texsynth that runs is that of PYTHONPATH, or the installed one.
-    """
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("TEXSYNTH_", "COV_"))}
-    paths = [os.path.abspath(p) for p in kept.pop("PYTHONPATH", "").split(os.pathsep) if p]
-    for name in ("FORCE_COLOR", "MKL_NUM_THREADS"):
-        kept.pop(name, None)
-    return kept | {
-        "PYTHONPATH": os.pathsep.join(paths),
-        "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-        "TEXSYNTH_CACHE": "no-cache",
-        "TEXSYNTH_OFFLINE": "1",
-        "NO_COLOR": "1",
-        "COLUMNS": "100",
-        "LC_ALL": "C.UTF-8",
     }
 
 
@@ -98,14 +70,15 @@ def gather(folder: Path, inputs: set[str], runs: list[dict[str, Any]]) -> Outcom
     """Read every file below `folder` that is no input."""
     results = [name for name in files_below(folder) if name not in inputs]
     hashes = {digest(folder / name): name for name in files_below(folder)}
-    records, pictures = {}, {}
+    records, formats, pictures = {}, {}, {}
     for name in results:
         if name.endswith(PICTURE_SUFFIXES):
             pictures[name] = decoded(folder / name)
+            formats[name] = format_of(folder / name)
             record = record_of(folder / name)
             if record is not None:
                 records[name] = normal_record(record, hashes)
-    return Outcome({"runs": runs, "files": results, "records": records}, pictures)
+    return Outcome({"runs": runs, "files": results, "records": records, "formats": formats}, pictures)
 
 
 def files_below(folder: Path) -> list[str]:
@@ -125,6 +98,12 @@ def decoded(path: Path) -> Pixels:
         return np.asarray(image.numpy(), np.uint16)
     with Image.open(path) as opened:
         return np.asarray(opened)
+
+
+def format_of(path: Path) -> dict[str, Any]:
+    """Return what reads a file, whatever its name is, and whether there is a colour profile in it."""
+    image = pyvips.Image.new_from_file(str(path))
+    return {"loader": image.get("vips-loader"), "profile": image.get_typeof("icc-profile-data") != 0}
 
 
 def record_of(path: Path) -> Any:  # noqa: ANN401 (a YAML tree)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from .expectations import MACHINE, OLD_FOLDER, is_same_machine, pixel_differences
+from .program import Program
 from .running import decoded, run_command
 
 pytestmark = pytest.mark.slow
@@ -24,27 +25,27 @@ def check(before: Path, now: Path) -> None:
 
 
 @pytest.mark.parametrize("name", DISCRETE + CONTINUOUS)
-def test_old_record_replays(name: str, tmp_path: Path) -> None:
+def test_old_record_replays(name: str, tmp_path: Path, program: Program) -> None:
     shutil.copytree(OLD_FOLDER, tmp_path, dirs_exist_ok=True)
     again = tmp_path / f"again{Path(name).suffix}"
-    run = run_command(f"replay {name} -o {again.name}", tmp_path)
+    run = run_command(f"replay {name} -o {again.name}", tmp_path, program)
     assert run["exit_code"] == 0, run
     check(tmp_path / name, again)
 
 
-def test_sibling_replays_with_its_texture(tmp_path: Path) -> None:
+def test_sibling_replays_with_its_texture(tmp_path: Path, program: Program) -> None:
     shutil.copytree(OLD_FOLDER, tmp_path, dirs_exist_ok=True)
-    run = run_command("replay wall.expand.png", tmp_path)
+    run = run_command("replay wall.expand.png", tmp_path, program)
     assert run["exit_code"] == 0, run
     for name in ("wall.expand", "normal.expand"):
         check(tmp_path / f"{name}.png", tmp_path / f"{name}.replay.png")
 
 
-def test_old_record_replays_from_elsewhere_with_an_input_moved(tmp_path: Path) -> None:
+def test_old_record_replays_from_elsewhere_with_an_input_moved(tmp_path: Path, program: Program) -> None:
     here = tmp_path / "here"
     here.mkdir()
     shutil.copytree(OLD_FOLDER, tmp_path / "old")
     (tmp_path / "old" / "half.png").rename(here / "mask.png")
-    run = run_command("replay ../old/mix.png -o again.png --input half.png=mask.png", here)
+    run = run_command("replay ../old/mix.png -o again.png --input half.png=mask.png", here, program)
     assert run["exit_code"] == 0, run
     check(tmp_path / "old" / "mix.png", here / "again.png")
