@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,74 +12,172 @@ import typer
 
 from texsynth.cli import options
 from texsynth.cli.expand import extent
+from texsynth.cli.options import FILES, LOOK, DeviceOptions, InputOptions, NetworkOptions, grouped
 from texsynth.cli.run import check_model, given, run_settings
 from texsynth.cli.show import Screen, complain
 from texsynth.errors import TexsynthError, UsageError
 
 if TYPE_CHECKING:
-    from texsynth.errors import TexsynthError
-    from texsynth.evaluation.baseline import Compared
-    from texsynth.evaluation.expand_scores import Summary
-    from texsynth.evaluation.match import Retrieval
-    from texsynth.evaluation.stylize import Pair
-    from texsynth.evaluation.stylize_scores import Summary as StyleSummary
+    from texsynth.evaluation.bootstrap import Estimate
+    from texsynth.evaluation.results import Evaluation, Table
+    from texsynth.evaluation.subjects import Pair
 
+PANEL = "Comparison"
+
+MIN_WIDTH = 6
+"""Least width of a column in letters."""
 
 app = typer.Typer(
     no_args_is_help=True, help="Compare methods on the same pictures, in figures and side by side."
 )
 
+Textures = Annotated[
+    list[str], typer.Argument(metavar="TEXTURE...", help="Textures, folders or quoted patterns.")
+]
 
-@app.command()
-def expand(
-    exemplars: Annotated[
-        list[str], typer.Argument(metavar="EXEMPLAR...", help="Textures, folders or quoted patterns.")
-    ],
-    output: Folder,
+
+def _option(*names: str, help: str, panel: str = PANEL, **more: int | str) -> object:  # noqa: A002
+    return typer.Option(*names, help=help, rich_help_panel=panel, **more)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class SelectionOptions:
+    """The pictures that are used of those that are given."""
+
+    held_out: Annotated[
+        bool, _option("--held-out", help="Only the 10% of files that training never saw.")
+    ] = False
+    limit: Annotated[int | None, _option(min=1, help="Use at most so many textures, or pairs.")] = None
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """The folder of an evaluation."""
+
+    output: Annotated[
+        Path,
+        _option(
+            "-o", "--output", metavar="FOLDER", panel=FILES,
+            help="Folder for table.json, table.csv and index.html, made when missing.",
+        ),
+    ]  # fmt: skip
+    force: options.Force = False
+
+
+@dataclass(frozen=True)
+class ExpandOptions:
+    """Methods, exemplars and sizes."""
+
     method: Annotated[
         list[str] | None,
-        typer.Option(
+        _option(
             metavar="NAME",
             help="tile, mirror, quilting, a method of expand, or preset:NAME. Repeatable. Default: all.",
-            rich_help_panel=COMPARISON,
         ),
-    ] = None,
+    ] = None
     crop: Annotated[
         int | None,
-        typer.Option(
-            min=16,
-            help="Use the centre crop of this side as exemplar; the rest of the picture is the truth.",
-            rich_help_panel=COMPARISON,
+        _option(
+            min=16, help="Use the centre crop of this side as exemplar; the rest of the picture is the truth."
         ),
-    ] = None,
-    held_out: HeldOut = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Stop after this many exemplars.", rich_help_panel=COMPARISON)
-    ] = None,
-    scale: Annotated[
-        float | None,
-        typer.Option(help="Output over exemplar. Default: 2.", rich_help_panel=options.LOOK),
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(metavar="WxH", help="Size of outputs in pixels.", rich_help_panel=options.LOOK),
-    ] = None,
-    tileable: Annotated[
-        bool, typer.Option("--tileable", help="Make outputs periodic.", rich_help_panel=options.LOOK)
-    ] = False,
-    assignments: options.Set = None,
-    model: options.Model = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    threads: options.Threads = None,
-    seed: options.Seed = None,
-    recursive: options.Recursive = False,
-    max_pixels: options.MaxPixels = None,
-    frame: options.Frame = None,
-    force: options.Force = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    as_json: options.Json = False,
+    ] = None
+    scale: Annotated[float | None, _option(help="Output over exemplar. Default: 2.", panel=LOOK)] = None
+    size: Annotated[str | None, _option(metavar="WxH", help="Size of outputs in pixels.", panel=LOOK)] = None
+    tileable: Annotated[bool, _option("--tileable", help="Make outputs periodic.", panel=LOOK)] = False
+    assignments: options.Set = None
+
+
+@dataclass(frozen=True)
+class PairOptions:
+    """Contents and styles."""
+
+    content: Annotated[
+        list[str] | None,
+        _option(metavar="PATH", help="Contents: a file, folder or quoted pattern. Repeatable.", panel=FILES),
+    ] = None
+    style: Annotated[
+        list[str] | None,
+        _option(metavar="PATH", help="Styles, likewise. Every content gets every style.", panel=FILES),
+    ] = None
+    one_to_one: Annotated[
+        bool, _option("--zip", help="The first content gets the first style, and so on.", panel=FILES)
+    ] = False
+    pairs: Annotated[
+        Path | None,
+        _option(
+            metavar="FILE",
+            help="Pairs in a .csv or .jsonl file with the columns content and style.",
+            panel=FILES,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class StylizeOptions:
+    """Methods, and what measures them."""
+
+    method: Annotated[
+        list[str] | None,
+        _option(
+            metavar="NAME",
+            help="content, colour, preset:NAME, or a transform like ift or photo:ift; with a model of its "
+            "own like photo:ift@lite. Repeatable. Default: content, colour and all presets.",
+        ),
+    ] = None
+    model: Annotated[
+        list[str] | None,
+        _option(
+            metavar="NAME|FILE",
+            help="Network that stylizes. Repeatable: every method with every one. Default: lite.",
+        ),
+    ] = None
+    features: Annotated[str, _option(metavar="NAME|FILE", help="Network that measures.")] = "lite"
+    frechet_level: Annotated[
+        int, _option(min=1, max=5, help="Level of the Frechet distance, 3 for relu3_1.")
+    ] = 3
+    baseline: Annotated[
+        Path | None, _option(metavar="table.json", help="Compare with an earlier table pair by pair.")
+    ] = None
+    seeds: Annotated[int, _option(min=1, help="Do each pair so often, and take the mean.")] = 1
+    max_side: Annotated[
+        int, _option(min=1, help="Reduce larger contents and styles to this longer side in pixels.")
+    ] = 512
+    assignments: options.Set = None
+
+
+@dataclass(frozen=True)
+class MachineOptions(DeviceOptions):
+    """The device, the numbers on it and their seed."""
+
+    dtype: options.Dtype = None
+    seed: options.Seed = None
+
+
+@dataclass(frozen=True)
+class MatchOptions:
+    """The descriptor, and how it is measured."""
+
+    weights: Annotated[
+        Path | None,
+        _option(
+            "--descriptor",
+            metavar="FILE",
+            help="A descriptor made by `texsynth train descriptor`. Default: the embedded one.",
+        ),
+    ] = None
+    k: Annotated[int, _option("-k", min=1, help="How many neighbours count.")] = 5
+
+
+@app.command()
+@grouped
+def expand(
+    exemplars: Textures,
+    target: FolderOptions,
+    compared: ExpandOptions,
+    selection: SelectionOptions,
+    network: NetworkOptions,
+    reading: InputOptions,
+    showing: options.ScreenOptions,
 ) -> None:
     """Expand textures with several methods and measure the results.
 
@@ -87,264 +185,80 @@ def expand(
     """
     from texsynth.config.presets import resolve
     from texsynth.config.settings import ExpandSettings
-    from texsynth.evaluation.expand import Plan, candidates, choose, evaluate
-    from texsynth.evaluation.runner import PAGE, check_target, write
+    from texsynth.evaluation.expand import Plan, evaluate
+    from texsynth.evaluation.methods import expand_methods
+    from texsynth.evaluation.runner import check_target, write
+    from texsynth.evaluation.subjects import choose_pictures
     from texsynth.jobs.inputs import find_inputs
 
-    run = run_settings(
-        model=model, device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels,
-        frame=frame,
-    )  # fmt: skip
-    sets = assignments or ()
-    wanted = resolve(
-        ExpandSettings, None, sets, {**extent(size, scale), **given({"tileable": tileable or None})}
-    )
-    chosen = candidates(method or (), sets, wanted)
-    inputs = choose(find_inputs(exemplars, recursive=recursive), held_out=held_out, limit=limit)
-    check_target(output, force=force)
-    screen = Screen(quiet, verbose, as_json)
-    with screen.progress(len(inputs) * len(chosen)) as bar:
-        found = evaluate(Plan(inputs, chosen, wanted, run, crop), bar, lambda *what: failed(screen, *what))
-        write(found, output, force=force)
-    if found.interrupted:
-        screen.note("interrupted; the page shows what is finished")
-    show_rows(_expand_rows(found.summaries()), screen)
-    screen.result(str(output / PAGE), page=str(output / PAGE))
-    raise typer.Exit(found.exit_code)
+    run = run_settings(**asdict(network), max_pixels=reading.max_pixels, frame=reading.frame)
+    sets = compared.assignments or ()
+    flags = {**extent(compared.size, compared.scale), **given({"tileable": compared.tileable or None})}
+    size = resolve(ExpandSettings, None, sets, flags)
+    methods = expand_methods(compared.method or (), sets, size)
+    inputs = choose_pictures(find_inputs(exemplars, recursive=reading.recursive), **asdict(selection))
+    check_target(target.output, force=target.force)
+    screen = Screen(**asdict(showing))
+    with screen.progress(len(inputs) * len(methods)) as bar:
+        plan = Plan(inputs, methods, size, run, compared.crop)
+        evaluation = evaluate(plan, bar, lambda *what: _failed(screen, *what))
+        write(evaluation, target.output, force=target.force)
+    _end(evaluation, target, screen)
 
 
 @app.command()
+@grouped
 def stylize(
-    output: Folder,
-    content: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATH",
-            help="Contents: a file, folder or quoted pattern. Repeatable.",
-            rich_help_panel=options.FILES,
-        ),
-    ] = None,
-    style: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATH",
-            help="Styles, likewise. Every content gets every style.",
-            rich_help_panel=options.FILES,
-        ),
-    ] = None,
-    one_to_one: Annotated[
-        bool,
-        typer.Option(
-            "--zip", help="The first content gets the first style, and so on.", rich_help_panel=options.FILES
-        ),
-    ] = False,
-    pairs: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Pairs in a .csv or .jsonl file with the columns content and style.",
-            rich_help_panel=options.FILES,
-        ),
-    ] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="content, colour, preset:NAME, or a transform like ift or photo:ift; with a model of its "
-            "own like photo:ift@lite. Repeatable. Default: content, colour and all presets.",
-            rich_help_panel=COMPARISON,
-        ),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            help="Network that stylizes. Repeatable: every method with every one. Default: lite.",
-            rich_help_panel=COMPARISON,
-        ),
-    ] = None,
-    features: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="Network that measures.", rich_help_panel=COMPARISON)
-    ] = "lite",
-    frechet_level: Annotated[
-        int,
-        typer.Option(
-            min=1, max=5, help="Level of the Frechet distance, 3 for relu3_1.", rich_help_panel=COMPARISON
-        ),
-    ] = 3,
-    baseline: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="table.json",
-            help="Compare with an earlier table pair by pair.",
-            rich_help_panel=COMPARISON,
-        ),
-    ] = None,
-    seeds: Annotated[
-        int, typer.Option(min=1, help="Do each pair so often, and take the mean.", rich_help_panel=COMPARISON)
-    ] = 1,
-    held_out: HeldOut = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many pairs.", rich_help_panel=COMPARISON)
-    ] = None,
-    max_side: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Reduce larger contents and styles to this longer side in pixels.",
-            rich_help_panel=COMPARISON,
-        ),
-    ] = 512,
-    assignments: options.Set = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    threads: options.Threads = None,
-    seed: options.Seed = None,
-    recursive: options.Recursive = False,
-    max_pixels: options.MaxPixels = None,
-    frame: options.Frame = None,
-    force: options.Force = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    as_json: options.Json = False,
+    target: FolderOptions,
+    sources: PairOptions,
+    compared: StylizeOptions,
+    selection: SelectionOptions,
+    machine: MachineOptions,
+    reading: InputOptions,
+    showing: options.ScreenOptions,
 ) -> None:
     """Stylize pictures with several methods and measure the results.
 
     texsynth evaluate stylize --content photos/ --style paintings/ -o comparison
     """
-    from texsynth.evaluation.stylize import candidates, check_files, choose
+    from texsynth.evaluation.methods import stylize_methods
+    from texsynth.evaluation.subjects import check_files, choose_pairs
 
-    run = run_settings(
-        device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels, frame=frame,
-        max_side=max_side,
-    )  # fmt: skip
-    chosen = candidates(method or (), assignments or (), model or (run.model,))
-    for name in (features, *(c.model for c in chosen if c.model is not None)):
+    pixels = {"max_pixels": reading.max_pixels, "max_side": compared.max_side}
+    run = run_settings(**asdict(machine), **pixels, frame=reading.frame)
+    models = compared.model or [run.model]
+    methods = stylize_methods(compared.method or (), compared.assignments or (), models)
+    for name in (compared.features, *(method.model for method in methods if method.model)):
         check_model(name)
-    found_pairs = _pairs(content or (), style or (), pairs, one_to_one=one_to_one, recursive=recursive)
-    work = choose(found_pairs, held_out=held_out, limit=limit)
-    check_files(work)
+    pairs = choose_pairs(_pairs(sources, recursive=reading.recursive), **asdict(selection))
+    check_files(pairs)
 
     from texsynth.evaluation.baseline import read_baseline
-    from texsynth.evaluation.runner import PAGE, check_target, write
+    from texsynth.evaluation.runner import check_target, write
     from texsynth.evaluation.stylize import Plan, evaluate
 
-    earlier = None if baseline is None else read_baseline(baseline)
-    check_target(output, force=force)
-    screen = Screen(quiet, verbose, as_json)
-    with screen.progress(len(work) * len(chosen)) as bar:
-        plan = Plan(work, chosen, run, features, frechet_level, seeds, held_out, earlier)
-        found = evaluate(plan, bar, lambda *what: failed(screen, *what))
-        write(found, output, force=force)
-    if found.interrupted:
-        screen.note("interrupted; the page shows what is finished")
-    show_rows(_stylize_rows(found.summaries()), screen)
-    if result := found.compared():
-        _show_compared(result, screen)
-    screen.result(str(output / PAGE), page=str(output / PAGE))
-    raise typer.Exit(found.exit_code)
+    baseline = read_baseline(compared.baseline) if compared.baseline else None
+    check_target(target.output, force=target.force)
+    screen = Screen(**asdict(showing))
+    with screen.progress(len(pairs) * len(methods)) as bar:
+        plan = Plan(
+            pairs, methods, run, compared.features, compared.frechet_level, compared.seeds,
+            selection.held_out, baseline,
+        )  # fmt: skip
+        evaluation = evaluate(plan, bar, lambda *what: _failed(screen, *what))
+        write(evaluation, target.output, force=target.force)
+    _end(evaluation, target, screen)
 
 
-def _pairs(
-    contents: Sequence[str], styles: Sequence[str], listed: Path | None, *, one_to_one: bool, recursive: bool
-) -> list[Pair]:
-    from texsynth.evaluation import stylize as pairs
-    from texsynth.jobs.inputs import find_inputs
-
-    if listed is not None:
-        if contents or styles or one_to_one:
-            raise UsageError("--pairs names contents and styles; leave out --content, --style and --zip")
-        return pairs.listed(listed)
-    if not contents or not styles:
-        raise UsageError("contents and styles are needed; give --content and --style, or --pairs FILE")
-    combined = pairs.zipped if one_to_one else pairs.crossed
-    return combined(find_inputs(contents, recursive=recursive), find_inputs(styles, recursive=recursive))
-
-
-def _expand_rows(summaries: Sequence[Summary]) -> list[tuple[dict[str, str], dict[str, object]]]:
-    """Bars; a star marks what misses its own."""
-    return [(_expand_cells(summary), _expand_fields(summary)) for summary in summaries]
-
-
-def _expand_cells(summary: Summary) -> dict[str, str]:
-    bars = {bar.name: f"{figure(bar.value)}{'*' if bar.passed is False else ' '}" for bar in summary.bars}
-    cells = {"method": summary.method, "done": str(summary.done), "failed": str(summary.failed)}
-    return {**cells, **bars, "seconds": figure(summary.medians["seconds"])}
-
-
-def _expand_fields(summary: Summary) -> dict[str, object]:
-    return {
-        "method": summary.method,
-        "done": summary.done,
-        "failed": summary.failed,
-        "medians": dict(summary.medians),
-        "bars": {bar.name: {"value": bar.value, "passed": bar.passed} for bar in summary.bars},
-    }
-
-
-def _stylize_rows(summaries: Sequence[StyleSummary]) -> list[tuple[dict[str, str], dict[str, object]]]:
-    """Means; intervals are in the table and on the page."""
-    rows = []
-    for summary in summaries:
-        means = {name: figure(e.mean if e else None) for name, e in summary.estimates.items()}
-        seconds = means.pop("seconds")
-        cells = {"method": summary.method, "pairs": str(summary.done), "failed": str(summary.failed), **means}
-        frechet = figure(summary.frechet.distance if summary.frechet else None)
-        rows.append(({**cells, "frechet": frechet, "seconds": seconds}, asdict(summary)))
-    return rows
-
-
-def _show_compared(result: Compared, screen: Screen) -> None:
-    """Differences to the baseline with their intervals."""
-    rows = []
-    for d in result.differences:
-        e = d.estimate
-        cells = {
-            "method": d.method,
-            "figure": d.measure,
-            "pairs": str(e.count),
-            "change": f"{e.mean:+.3g}",
-            "low": figure(e.low),
-            "high": figure(e.high),
-            "better": f"{d.better:.0%}",
-        }
-        rows.append((cells, asdict(d)))
-    show_rows(rows, screen)
-    screen.note(
-        f"{result.matched} results are in both tables; {result.only_here} here and {result.only_there} in "
-        f"the earlier one have no partner of the same content, style and method"
-    )
-
-
+@app.command()
+@grouped
 def match(
-    textures: Annotated[
-        list[str], typer.Argument(metavar="TEXTURE...", help="Textures, folders or quoted patterns.")
-    ],
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            "--descriptor",
-            metavar="FILE",
-            help="A descriptor made by `texsynth train descriptor`. Default: the embedded one.",
-            rich_help_panel=COMPARISON,
-        ),
-    ] = None,
-    k: Annotated[
-        int, typer.Option("-k", min=1, help="How many neighbours count.", rich_help_panel=COMPARISON)
-    ] = 5,
-    held_out: HeldOut = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Stop after this many textures.", rich_help_panel=COMPARISON)
-    ] = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    threads: options.Threads = None,
-    seed: options.Seed = None,
-    recursive: options.Recursive = False,
-    max_pixels: options.MaxPixels = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    as_json: options.Json = False,
+    textures: Textures,
+    compared: MatchOptions,
+    selection: SelectionOptions,
+    machine: MachineOptions,
+    reading: InputOptions,
+    showing: options.ScreenOptions,
 ) -> None:
     """Measure how well crops of textures find others of the same texture.
 
@@ -353,13 +267,14 @@ def match(
 
     texsynth evaluate match textures/ --held-out
     """
-    from texsynth.evaluation.expand import choose
     from texsynth.evaluation.match import evaluate
+    from texsynth.evaluation.subjects import choose_pictures
     from texsynth.jobs.inputs import find_inputs
+    from texsynth.jobs.outcomes import PARTLY_FAILED
 
-    run = run_settings(device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels)
-    inputs = choose(find_inputs(textures, recursive=recursive), held_out=held_out, limit=limit)
-    screen = Screen(quiet, verbose, as_json)
+    run = run_settings(**asdict(machine), max_pixels=reading.max_pixels, frame=reading.frame)
+    inputs = choose_pictures(find_inputs(textures, recursive=reading.recursive), **asdict(selection))
+    screen = Screen(**asdict(showing))
     failures = []
 
     def failed(name: str, error: TexsynthError) -> None:
@@ -372,54 +287,34 @@ def match(
             bar.picture(name)
             bar.advance()
 
-        found = evaluate(inputs, run, weights, k, on_picture=begin, on_failure=failed)
-    _show(found, screen)
-    raise typer.Exit(3 if failures else 0)
+        retrieval = evaluate(inputs, run, compared.weights, compared.k, on_picture=begin, on_failure=failed)
+    fields = [
+        {"method": name, "conditions": [asdict(score) for score in scores]}
+        for name, scores in retrieval.by_method().items()
+    ]
+    _show(retrieval.table(), fields, screen)
+    for sentence in retrieval.sentences():
+        screen.note(sentence)
+    raise typer.Exit(PARTLY_FAILED if failures else 0)
 
 
-def _show(found: Retrieval, screen: Screen) -> None:
-    """A row for each way of comparing, a column for each condition."""
-    from texsynth.evaluation.match import DESCRIPTOR
+def _pairs(sources: PairOptions, *, recursive: bool) -> list[Pair]:
+    from texsynth.evaluation import subjects
+    from texsynth.jobs.inputs import find_inputs
 
-    conditions = list(dict.fromkeys(score.condition for score in found.scores))
-    rows = []
-    for method in dict.fromkeys(score.method for score in found.scores):
-        mine = {score.condition: score for score in found.scores if score.method == method}
-        means = {name: mine[name].precision.mean for name in conditions}
-        cells = {"compared by": method, "numbers": str(mine[conditions[0]].numbers)}
-        texts = {name: f"{value:.3f}" for name, value in means.items()}
-        rows.append((cells | texts, {"method": method, "conditions": [asdict(mine[c]) for c in conditions]}))
-    show_rows(rows, screen)
-    ours = {score.condition: score for score in found.scores if score.method == DESCRIPTOR}
-    screen.note(f"precision at {found.k} of crops of {found.textures} textures")
-    for name in conditions:
-        best = found.best_baseline(name)
-        share = (1 - ours[name].precision.mean) / max(1 - best.precision.mean, 1e-9)
-        screen.note(f"{name}: {share:.2f} of the errors of the best baseline, {best.method}")
+    contents, styles = sources.content or (), sources.style or ()
+    if sources.pairs is not None:
+        if contents or styles or sources.one_to_one:
+            raise UsageError("--pairs names contents and styles; leave out --content, --style and --zip")
+        return subjects.listed(sources.pairs)
+    if not contents or not styles:
+        raise UsageError("contents and styles are needed; give --content and --style, or --pairs FILE")
+    combine = subjects.zipped if sources.one_to_one else subjects.crossed
+    return combine(find_inputs(contents, recursive=recursive), find_inputs(styles, recursive=recursive))
 
 
-COMPARISON = "Comparison"
-
-Folder = Annotated[
-    Path,
-    typer.Option(
-        "-o",
-        "--output",
-        metavar="FOLDER",
-        help="Folder for table.json and index.html, made when missing.",
-        rich_help_panel=options.FILES,
-    ),
-]
-HeldOut = Annotated[
-    bool,
-    typer.Option(
-        "--held-out", help="Only the 10% of files that training never saw.", rich_help_panel=COMPARISON
-    ),
-]
-
-
-def failed(screen: Screen, what: str, error: Exception) -> None:
-    """One line, as soon as it is known."""
+def _failed(screen: Screen, what: str, error: Exception) -> None:
+    """Say in one line, as soon as it is known, why something failed."""
     if isinstance(error, TexsynthError):
         complain(str(error))
         return
@@ -428,32 +323,36 @@ def failed(screen: Screen, what: str, error: Exception) -> None:
         traceback.print_exception(error)
 
 
-def show_rows(rows: Sequence[tuple[Mapping[str, str], Mapping[str, object]]], screen: Screen) -> None:
-    """A table with aligned columns, or an object for each row.
+def _end(evaluation: Evaluation, target: FolderOptions, screen: Screen) -> None:
+    """Show the summary, and leave with the exit code."""
+    from texsynth.evaluation.runner import PAGE, exit_code
 
-    rows: the texts of a row by column, the first a name, and the same row's figures.
-    """
-    widest: dict[str, int] = {}
-    for cells, _ in rows:
-        for name, text in cells.items():
-            widest[name] = max(widest.get(name, max(len(name), MIN_WIDTH)), len(text))
-    if rows and not screen.as_json:
-        screen.result(_line({name: name for name in rows[0][0]}, widest))
-    for cells, fields in rows:
-        screen.result(_line(cells, widest), **fields)
-
-
-MIN_WIDTH = 6
+    if evaluation.interrupted:
+        screen.note("interrupted; the page shows what is finished")
+    _show(evaluation.tables[0], [summary.as_dict() for summary in evaluation.summaries()], screen)
+    if comparison := evaluation.comparison:
+        _show(evaluation.tables[-1], [asdict(difference) for difference in comparison.differences], screen)
+        screen.note(str(comparison))
+    screen.result(str(target.output / PAGE), page=str(target.output / PAGE))
+    raise typer.Exit(exit_code(evaluation))
 
 
-def _line(cells: Mapping[str, str], widths: Mapping[str, int]) -> str:
-    (first, name), *rest = cells.items()
-    return "  ".join([name.ljust(widths[first]), *(text.rjust(widths[key]) for key, text in rest)])
+def _show(table: Table, fields: Sequence[Mapping[str, object]], screen: Screen) -> None:
+    """Print a table with aligned columns, or a JSON object for each row. fields: of these objects."""
+    from texsynth.evaluation.results import json_values
+
+    rows = [["method", *table.head]]
+    rows += [[method, *map(_figure, values)] for method, values in table.rows]
+    widths = [max(MIN_WIDTH, *map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])]) for first, *rest in rows]
+    if not screen.as_json and fields:
+        screen.result(lines[0])
+    for line, each in zip(lines[1:], fields, strict=True):
+        screen.result(line, **json_values(each))
 
 
-def figure(value: float | None) -> str:
-    """Three digits that count."""
-    return "-" if value is None else f"{value:.3g}"
-
-
-app.command()(match)
+def _figure(value: str | float | Estimate | None) -> str:
+    """Text, or three digits that count, of a mean where there is an interval."""
+    if value is None or isinstance(value, str):
+        return value or "-"
+    return f"{value if isinstance(value, int | float) else value.mean:.3g}"

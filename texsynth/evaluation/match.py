@@ -13,6 +13,7 @@ from torch import Tensor
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, TexsynthError
 from texsynth.evaluation.bootstrap import Estimate
+from texsynth.evaluation.results import Table
 from texsynth.images.tensors import to_image
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.operation import decided, read_input
@@ -21,7 +22,7 @@ from texsynth.ops.resample import resize
 from texsynth.pipelines.describe import Describer, any_turn, describe, load_describer
 
 DESCRIPTOR = "descriptor"
-"""Row of the trained one."""
+"""Name of the trained method among the pooled features."""
 
 GRID = 3
 """Crops along each side of a picture; they do not overlap, so no two show the same pixels."""
@@ -32,28 +33,46 @@ LEAST_PX = 32 * GRID
 
 @dataclass(frozen=True)
 class Score:
-    """One way of comparing under one condition."""
+    """One method under one condition. numbers: length of its vectors.
+
+    precision: share of the nearest k crops that show the query's texture; one value for each texture.
+    """
 
     method: str
     condition: str
     precision: Estimate
-    """Share of the nearest k that show the query's texture; one value for each texture."""
     numbers: int
-    """Length of the vector."""
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """What an evaluation found."""
+    """The scores of every method under every condition. textures: their number."""
 
     scores: Sequence[Score]
     textures: int
     k: int
 
-    def best_baseline(self, condition: str) -> Score:
-        """The one that finds most."""
-        rows = [s for s in self.scores if s.condition == condition and s.method != DESCRIPTOR]
-        return max(rows, key=lambda score: score.precision.mean)
+    def by_method(self) -> dict[str, list[Score]]:
+        """The scores of every method, in the order of CONDITIONS."""
+        names = dict.fromkeys(score.method for score in self.scores)
+        return {name: [score for score in self.scores if score.method == name] for name in names}
+
+    def table(self) -> Table:
+        """Vector lengths and mean precisions of every method."""
+        rows = [
+            (name, [scores[0].numbers, *(score.precision.mean for score in scores)])
+            for name, scores in self.by_method().items()
+        ]
+        return Table("match", "Precision", "", ["numbers", *(c.name for c in CONDITIONS)], rows)
+
+    def sentences(self) -> list[str]:
+        """The descriptor beside the best method without training, for every condition."""
+        lines = [f"precision at {self.k} of crops of {self.textures} textures"]
+        for ours, *others in zip(*self.by_method().values(), strict=True):
+            best = max(others, key=lambda score: score.precision.mean)
+            share = (1 - ours.precision.mean) / max(1 - best.precision.mean, 1e-9)
+            lines.append(f"{ours.condition}: {share:.2f} of the errors of the best baseline, {best.method}")
+        return lines
 
 
 def evaluate(
@@ -65,7 +84,7 @@ def evaluate(
     on_picture: Callable[[str], None],
     on_failure: Callable[[str, TexsynthError], None],
 ) -> Retrieval:
-    """Every crop of every texture is looked for among all others.
+    """Look for every crop of every texture among all others.
 
     weights: a descriptor to use in place of the embedded one. Unusable pictures are told and left out.
     Raises InputError when fewer than two are left, ModelError when weights cannot be loaded.
@@ -74,7 +93,7 @@ def evaluate(
     describer = load_describer(device, dtype, load_descriptor(weights, device))
     rngs = {c.name: torch.Generator().manual_seed(run.seed) for c in CONDITIONS}
     vectors: dict[tuple[str, str], list[Tensor]] = {}
-    labels: list[int] = []
+    count = 0
     for item in inputs:
         on_picture(item.path.name)
         try:
@@ -82,22 +101,21 @@ def evaluate(
         except TexsynthError as error:
             on_failure(str(item), error)
             continue
+        count += 1
         for condition in CONDITIONS:
             for crop in crops(image, condition, rngs[condition.name]):
                 for method, vector in _vectors(crop, condition, describer).items():
                     vectors.setdefault((method, condition.name), []).append(vector)
-        labels.append(len(labels))
-    if len(labels) < 2:
-        raise InputError(f"{len(labels)} of {len(inputs)} textures can be used; give at least two")
-    of_crops = torch.tensor(labels).repeat_interleave(GRID * GRID)
+    if count < 2:
+        raise InputError(f"{count} of {len(inputs)} textures can be used; give at least two")
+    labels = torch.arange(count).repeat_interleave(GRID * GRID)
     scores = []
-    for (method, name), rows in vectors.items():
-        found = precision(torch.stack(rows), of_crops, k)
-        each = found.view(len(labels), -1).mean(1).tolist()
-        estimate = Estimate.of(each, run.seed)
-        assert estimate is not None
-        scores.append(Score(method, name, estimate, len(rows[0])))
-    return Retrieval(scores, len(labels), k)
+    for (method, condition_name), rows in vectors.items():
+        each = precision(torch.stack(rows), labels, k).view(count, -1).mean(1)
+        estimate = Estimate.of(each.tolist(), run.seed)
+        assert estimate is not None, "there are textures"
+        scores.append(Score(method, condition_name, estimate, len(rows[0])))
+    return Retrieval(scores, count, k)
 
 
 def precision(vectors: Tensor, labels: Tensor, k: int) -> Tensor:
@@ -122,29 +140,30 @@ def _read(item: Input, run: RunSettings) -> Tensor:
 
 @torch.no_grad()
 def _vectors(crop: Tensor, condition: Condition, describer: Describer) -> dict[str, Tensor]:
-    """The descriptor and every baseline of a crop; of its four turns, if the condition turns crops."""
+    """The descriptor and all pooled features of a crop; of its four turns, if the condition turns crops."""
     model, turns = describer.model, 4 if condition.turned else 1
-    found = {DESCRIPTOR: any_turn(describe(crop, describer, turns=range(turns)))}
-    seen = []
+    vectors = {DESCRIPTOR: any_turn(describe(crop, describer, turns=range(turns)))}
+    by_turn = []
     for turn in range(turns):
         x = crop.rot90(turn, (2, 3)).to(model.device, model.dtype)
-        seen.append(pooled(model.encoder(x.contiguous(memory_format=torch.channels_last))))
-    for name in seen[0]:
-        found[name] = F.normalize(torch.stack([s[name] for s in seen]).mean(0), dim=0).cpu()
-    return found
+        by_turn.append(pooled(model.encoder(x.contiguous(memory_format=torch.channels_last))))
+    for name in by_turn[0]:
+        vectors[name] = F.normalize(torch.stack([each[name] for each in by_turn]).mean(0), dim=0).cpu()
+    return vectors
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What is done to crops, each on its own. Changes are drawn evenly up to these."""
+    """Changes of crops, each on its own, drawn evenly up to these limits.
+
+    octaves: of size, brightness and gamma. tint: share by which a colour channel changes. turned: by
+    multiples of 90 degrees, and described for all turns at once.
+    """
 
     name: str
     octaves: float = 0
-    """Of size, brightness and gamma."""
     tint: float = 0
-    """Share by which a colour channel changes."""
     turned: bool = False
-    """Turned by multiples of 90 degrees, and described for all turns at once."""
 
 
 CONDITIONS = (
@@ -182,25 +201,25 @@ STATISTICS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "gram": lambda x: (x @ x.T / x.shape[1]).flatten(),
     "covariance": lambda x: x.cov(correction=0).flatten(),
 }
-"""Of the features of a level, (C, n) at all positions, to a vector."""
+"""From the features of a level, (C, n) at all positions, to a vector."""
 
 LEVELS = {"1-5": (1, 2, 3, 4, 5), "3-5": (3, 4, 5)}
-"""Which levels are joined; without the fine ones, light and size matter less."""
+"""Levels that are joined; without the fine ones, light and size matter less."""
 
 
 def pooled(features: Sequence[Tensor]) -> dict[str, Tensor]:
-    """Every baseline of one picture, by name, of unit length.
+    """Pooled features of one picture, by name, of unit length.
 
     features: levels 1 to 5, each (1, C_l, h_l, w_l). Levels are joined with equal weight after the signed
     square root, without which a few channels decide everything.
     """
-    found = {}
+    vectors = {}
     for name, statistic in STATISTICS.items():
         levels = [_flattened(statistic(f[0].float().flatten(1))) for f in features]
         for title, chosen in LEVELS.items():
             joined = torch.cat([levels[level - 1] for level in chosen if level <= len(levels)])
-            found[f"{name} {title}"] = F.normalize(joined, dim=0)
-    return found
+            vectors[f"{name} {title}"] = F.normalize(joined, dim=0)
+    return vectors
 
 
 def _flattened(vector: Tensor) -> Tensor:
