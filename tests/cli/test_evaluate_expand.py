@@ -132,7 +132,7 @@ def test_the_truth_is_the_middle_and_the_exemplar_the_middle_of_that(place: Path
     image = to_image(read(place / "moss.png"))
     exemplar, truth = image[:, :, 12:36, 18:42], image[:, :, :, 6:54]
     (subject,) = evaluation.subjects
-    assert torch.equal(to_image(read(subject.originals[0].picture.data)), exemplar)
+    assert torch.equal(to_image(read(subject.originals[0].data)), exemplar)
     assert [row.method for row in evaluation.rows] == [TRUTH, "tile", "mirror"]
     rows = {row.method: row for row in evaluation.rows}
     picture = rows[TRUTH].picture

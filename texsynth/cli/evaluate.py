@@ -19,7 +19,7 @@ from texsynth.errors import TexsynthError, UsageError
 
 if TYPE_CHECKING:
     from texsynth.evaluation.bootstrap import Estimate
-    from texsynth.evaluation.results import Evaluation, Table
+    from texsynth.evaluation.results import Evaluation, Summary, Table
     from texsynth.evaluation.subjects import Pair
 
 PANEL = "Comparison"
@@ -267,7 +267,7 @@ def match(
 
     texsynth evaluate match textures/ --held-out
     """
-    from texsynth.evaluation.match import evaluate
+    from texsynth.evaluation.match import evaluate, sentences
     from texsynth.evaluation.subjects import choose_pictures
     from texsynth.jobs.inputs import find_inputs
     from texsynth.jobs.outcomes import PARTLY_FAILED
@@ -287,15 +287,19 @@ def match(
             bar.picture(name)
             bar.advance()
 
-        retrieval = evaluate(inputs, run, compared.weights, compared.k, on_picture=begin, on_failure=failed)
-    fields = [
-        {"method": name, "conditions": [asdict(score) for score in scores]}
-        for name, scores in retrieval.by_method().items()
-    ]
-    _show(retrieval.table(), fields, screen)
-    for sentence in retrieval.sentences():
+        evaluation = evaluate(inputs, run, compared.weights, compared.k, on_picture=begin, on_failure=failed)
+    fields = [_match_fields(summary) for summary in evaluation.summaries()]
+    _show(evaluation.tables[0], fields, screen)
+    for sentence in sentences(evaluation):
         screen.note(sentence)
     raise typer.Exit(PARTLY_FAILED if failures else 0)
+
+
+def _match_fields(summary: Summary) -> dict[str, object]:
+    about = {"method": summary.method, "numbers": summary.pooled["numbers"]}
+    precisions = {name: asdict(e) for name, e in summary.estimates.items() if e}
+    conditions = [{**about, "condition": name, "precision": p} for name, p in precisions.items()]
+    return {"method": summary.method, "conditions": conditions}
 
 
 def _pairs(sources: PairOptions, *, recursive: bool) -> list[Pair]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from texsynth.analysis.lattice import Lattice, find_lattice
 from texsynth.config.settings import ExpandSettings, Method, RunSettings
 from texsynth.evaluation import methods
-from texsynth.evaluation.results import SECONDS, Evaluation, Original, Row, Subject, Summary, Table, Thumbnail
+from texsynth.evaluation.results import SECONDS, Evaluation, Row, Subject, Thumbnail
 from texsynth.evaluation.runner import OnFailure, Progress, checked, compare, read_opaque
 from texsynth.evaluation.subjects import distinct_name
 from texsynth.images.tensors import to_image, to_picture
@@ -55,48 +55,18 @@ KEPT, KEPT_HEIGHT = 0.02, 0.6
 IMPOSED = 0.2
 """Regularity above the truth's from which on a pattern shows where there was none; quilting adds 0.1-0.2."""
 
-HINTS = {
-    "coherence": "distance of its patches to the exemplar's; 0 is best, but copies get 0 too",
-    "completeness": "distance of the exemplar's patches to its own; 0 is best",
-    "sharpness": "gradient energy over the exemplar's; 1 is best",
-    "wasserstein": "sliced Wasserstein distance to the truth; 0 is best, but tiling comes close",
-    "spectrum": "difference of power spectra in powers of ten; 0 is best",
-    "repetition": "share of 31 x 31 blocks that recur",
-    "excess": "the same above the truth's; 0 is best",
-    "seam_vertical": "gradient across the left and right border over the inside's; 1 is seamless",
-    "seam_horizontal": "gradient across the top and bottom border over the inside's; 1 is seamless",
-    "seam_rank": "share of lines inside that are as steep as the border; near 0 a seam stands out",
-    "lattice": "displacement of the lattice, relative; at most 0.02 keeps it, none is left without a peak",
-    "lattice_height": "correlation at the lattice's peaks over the truth's; 1 keeps the order",
-    "regularity": "highest peak of the autocorrelation",
-    "imposed": "the same above the truth's, where there should be no lattice",
-    "ssim": "structural similarity to the truth, for the record",
-    SECONDS: "to compute it, without loading the network",
-}
-"""Meaning of each column, and which way is better."""
-
-MEASURES = tuple(name for name in HINTS if name != SECONDS)
-
-FIGURES = {
-    "coherence_ratio": "coherence over quilting's, of medians on the exemplars that both could do",
-    "sharp_share": "share of results with a sharpness of 0.85 to 1.15",
-    "wasserstein_ratio": "Wasserstein distance over quilting's, of medians on what both could do",
-    "excess_irregular": "excess repetition on textures without a lattice",
-    "lattices_kept": "share of lattices that are kept, among textures that have one",
-    "unimposed": "share of textures without a lattice on which none is imposed",
-}
-"""Meaning of the figures of all results of a method together."""
-
-COLUMNS = (
-    "done", "failed", "coherence_ratio", "sharpness", "sharp_share", "wasserstein_ratio", "excess",
-    "excess_irregular", "lattices_kept", "unimposed", "seam_vertical", "seam_horizontal", SECONDS,
+MEASURES = (
+    "coherence", "completeness", "sharpness", "wasserstein", "spectrum", "repetition", "excess",
+    "seam_vertical", "seam_horizontal", "seam_rank", "lattice", "lattice_height", "regularity", "imposed",
+    "ssim",
 )  # fmt: skip
 
-NOTE = (
-    "Medians over all exemplars, but for ratios and shares. A lattice is kept when both its peaks in the "
-    "autocorrelation are within 2% of their place and at least 0.6 as high as in the truth. None of these "
-    "figures replaces looking at the pictures."
-)
+COLUMNS = (
+    "done", "failed", "figures.coherence_ratio", "sharpness", "figures.sharp_share",
+    "figures.wasserstein_ratio", "excess", "figures.excess_irregular", "figures.lattices_kept",
+    "figures.unimposed", "seam_vertical", "seam_horizontal", SECONDS,
+)  # fmt: skip
+"""Columns of the first table."""
 
 
 @dataclass(frozen=True)
@@ -131,15 +101,16 @@ def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluatio
         "size": size.size,
         "tileable": size.tileable,
     }
-    evaluation = Evaluation(
-        "evaluate expand", "exemplar", MEASURES, {**HINTS, **FIGURES}, plan.methods, run, settings
-    )
+    evaluation = Evaluation("evaluate expand", "exemplar", MEASURES, plan.methods, run, settings)
     compare(evaluation, (_Trial(plan, networks, item) for item in plan.inputs), progress, on_failure)
     quilted = evaluation.good_rows(QUILTING)
     for name in evaluation.names:
         figures = pooled_figures(evaluation.good_rows(name), quilted)
         evaluation.pooled[name] = {f"figures.{key}": value for key, value in figures.items()}
-    evaluation.facts, evaluation.tables = _facts(plan, evaluation), _tables(evaluation)
+    evaluation.tables = [
+        evaluation.table("figures", {c: c.removeprefix("figures.") for c in COLUMNS}, "median"),
+        evaluation.table("medians", {name: name for name in (*MEASURES, SECONDS)}, "median"),
+    ]
     return evaluation
 
 
@@ -163,7 +134,7 @@ class _Trial:
             text = " and ".join(f"({dy:.1f}, {dx:.1f})" for dy, dx in vectors)
             note = f"lattice {text} px, confidence {lattice.confidence:.2f}"
         self.subject.facts["size"] = thumbnail.size
-        self.subject.originals.append(Original("exemplar", thumbnail, (note,)))
+        self.subject.originals.append(replace(thumbnail, label="exemplar", notes=(note,)))
         if truth is None:
             return []
         picture = to_picture(truth, None, 8)
@@ -316,7 +287,7 @@ def _rng() -> torch.Generator:
 
 
 def pooled_figures(rows: Sequence[Row], quilted: Sequence[Row]) -> dict[str, float | None]:
-    """The FIGURES of a method from its rows. quilted: the rows of quilting.
+    """Figures of all results of a method from its rows. quilted: the rows of quilting.
 
     Ratios to quilting are taken on the exemplars that both could do; None without any.
     """
@@ -355,33 +326,3 @@ def _share(votes: Sequence[bool]) -> float | None:
 def _keeps_lattice(row: Row) -> bool:
     displacement, height = row.value("lattice"), row.value("lattice_height")
     return displacement is not None and displacement <= KEPT and (height is None or height >= KEPT_HEIGHT)
-
-
-def _facts(plan: Plan, evaluation: Evaluation) -> list[str]:
-    """The lines at the top of the page."""
-    good = sum(bool(subject.originals) for subject in evaluation.subjects)
-    crop = f"centre crops of {plan.crop} px" if plan.crop else "whole pictures"
-    sides = plan.size.size
-    size = f"{sides[0]} x {sides[1]} px" if sides else f"{plan.size.scale:.3g} times the size"
-    tileable = ", tileable" if plan.size.tileable else ""
-    return [f"{good} exemplars, {crop}, to {size}{tileable}", f"model {plan.run.model}"]
-
-
-def _tables(evaluation: Evaluation) -> list[Table]:
-    summaries = evaluation.summaries()
-
-    def table(name: str, title: str, note: str, columns: Sequence[str]) -> Table:
-        values = [(s.method, [_statistic(s, column) for column in columns]) for s in summaries]
-        return Table(name, title, note, columns, values)
-
-    return [
-        table("figures", "Figures", NOTE, COLUMNS),
-        table("medians", "Medians", "", [*MEASURES, SECONDS]),
-    ]
-
-
-def _statistic(summary: Summary, column: str) -> float | None:
-    """The figure, median or count in a column of the tables."""
-    if column in FIGURES:
-        return summary.pooled.get(f"figures.{column}")
-    return {"done": summary.done, "failed": summary.failed}.get(column, summary.median(column))

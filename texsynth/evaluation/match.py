@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,7 @@ from torch import Tensor
 
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, TexsynthError
-from texsynth.evaluation.bootstrap import Estimate
-from texsynth.evaluation.results import Table
+from texsynth.evaluation.results import Evaluation, Row, Subject
 from texsynth.images.tensors import to_image
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.operation import decided, read_input
@@ -31,50 +30,6 @@ LEAST_PX = 32 * GRID
 """Shortest side of a picture that is used."""
 
 
-@dataclass(frozen=True)
-class Score:
-    """One method under one condition. numbers: length of its vectors.
-
-    precision: share of the nearest k crops that show the query's texture; one value for each texture.
-    """
-
-    method: str
-    condition: str
-    precision: Estimate
-    numbers: int
-
-
-@dataclass(frozen=True)
-class Retrieval:
-    """The scores of every method under every condition. textures: their number."""
-
-    scores: Sequence[Score]
-    textures: int
-    k: int
-
-    def by_method(self) -> dict[str, list[Score]]:
-        """The scores of every method, in the order of CONDITIONS."""
-        names = dict.fromkeys(score.method for score in self.scores)
-        return {name: [score for score in self.scores if score.method == name] for name in names}
-
-    def table(self) -> Table:
-        """Vector lengths and mean precisions of every method."""
-        rows = [
-            (name, [scores[0].numbers, *(score.precision.mean for score in scores)])
-            for name, scores in self.by_method().items()
-        ]
-        return Table("match", "Precision", "", ["numbers", *(c.name for c in CONDITIONS)], rows)
-
-    def sentences(self) -> list[str]:
-        """The descriptor beside the best method without training, for every condition."""
-        lines = [f"precision at {self.k} of crops of {self.textures} textures"]
-        for ours, *others in zip(*self.by_method().values(), strict=True):
-            best = max(others, key=lambda score: score.precision.mean)
-            share = (1 - ours.precision.mean) / max(1 - best.precision.mean, 1e-9)
-            lines.append(f"{ours.condition}: {share:.2f} of the errors of the best baseline, {best.method}")
-        return lines
-
-
 def evaluate(
     inputs: Sequence[Input],
     run: RunSettings,
@@ -83,17 +38,18 @@ def evaluate(
     *,
     on_picture: Callable[[str], None],
     on_failure: Callable[[str, TexsynthError], None],
-) -> Retrieval:
+) -> Evaluation:
     """Look for every crop of every texture among all others.
 
-    weights: a descriptor to use in place of the embedded one. Unusable pictures are told and left out.
-    Raises InputError when fewer than two are left, ModelError when weights cannot be loaded.
+    The measures of a row are the precision under each condition: the share of the nearest `k` crops that show
+    the query's texture. weights: a descriptor to use in place of the embedded one. Unusable pictures are told
+    and left out. Raises InputError when fewer than two are left, ModelError when weights cannot be loaded.
     """
     run, device, dtype = decided(run)
     describer = load_describer(device, dtype, load_descriptor(weights, device))
     rngs = {c.name: torch.Generator().manual_seed(run.seed) for c in CONDITIONS}
     vectors: dict[tuple[str, str], list[Tensor]] = {}
-    count = 0
+    subjects = []
     for item in inputs:
         on_picture(item.path.name)
         try:
@@ -101,21 +57,43 @@ def evaluate(
         except TexsynthError as error:
             on_failure(str(item), error)
             continue
-        count += 1
+        subjects.append(Subject(str(item)))
         for condition in CONDITIONS:
             for crop in crops(image, condition, rngs[condition.name]):
                 for method, vector in _vectors(crop, condition, describer).items():
                     vectors.setdefault((method, condition.name), []).append(vector)
+    count = len(subjects)
     if count < 2:
         raise InputError(f"{count} of {len(inputs)} textures can be used; give at least two")
     labels = torch.arange(count).repeat_interleave(GRID * GRID)
-    scores = []
-    for (method, condition_name), rows in vectors.items():
-        each = precision(torch.stack(rows), labels, k).view(count, -1).mean(1)
-        estimate = Estimate.of(each.tolist(), run.seed)
-        assert estimate is not None, "there are textures"
-        scores.append(Score(method, condition_name, estimate, len(rows[0])))
-    return Retrieval(scores, count, k)
+    precisions = {
+        key: precision(torch.stack(rows), labels, k).view(count, -1).mean(1).tolist()
+        for key, rows in vectors.items()
+    }
+    names = dict.fromkeys(method for method, _ in vectors)
+    conditions = {c.name: c.name for c in CONDITIONS}
+    evaluation = Evaluation("evaluate match", "texture", list(conditions), [], run, {"k": k})
+    evaluation.subjects = subjects
+    evaluation.rows = [
+        Row(subject, name, {condition: precisions[name, condition][number] for condition in conditions})
+        for name in names
+        for number, subject in enumerate(subjects)
+    ]
+    evaluation.pooled = {name: {"numbers": len(vectors[name, CONDITIONS[0].name][0])} for name in names}
+    evaluation.tables = [evaluation.table("precision", {"numbers": "numbers", **conditions}, "mean")]
+    return evaluation
+
+
+def sentences(evaluation: Evaluation) -> Iterator[str]:
+    """The errors of the descriptor beside those of the best pooled features, for each condition."""
+    yield f"precision at {evaluation.settings['k']} of crops of {len(evaluation.subjects)} textures"
+    for condition in evaluation.measures:
+        estimates = {s.method: s.estimates[condition] for s in evaluation.summaries()}
+        errors = {method: 1 - estimate.mean for method, estimate in estimates.items() if estimate}
+        ours = errors.pop(DESCRIPTOR)
+        best = min(errors, key=errors.__getitem__)
+        share = ours / max(errors[best], 1e-9)
+        yield f"{condition}: {share:.2f} of the errors of the best baseline, {best}"
 
 
 def precision(vectors: Tensor, labels: Tensor, k: int) -> Tensor:

@@ -28,49 +28,43 @@ SECONDS = "seconds"
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A picture as the page shows it: an encoded file of width x height pixels."""
+    """A picture as the page shows it: a PNG or JPEG of width x height pixels.
+
+    size: width and height of the full picture. label, notes: its caption.
+    """
 
     data: bytes
     width: int
     height: int
     size: tuple[int, int]
-    """Width and height of the full picture in pixels."""
-    kind: str = "png"
-    """png or jpeg."""
+    kind: str
+    label: str = ""
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def whole(cls, picture: images.Picture) -> Thumbnail:
         """Encode `picture` without loss, in its own size."""
-        data, _ = images.encode(picture, "PNG")
-        return cls(data, picture.width, picture.height, (picture.width, picture.height))
+        size = picture.width, picture.height
+        return cls(images.encode(picture, "PNG")[0], *size, size, "png")
 
     @classmethod
     def reduced(cls, picture: images.Picture, side: int) -> Thumbnail:
         """Encode `picture` as JPEG with a longer side of at most `side` pixels."""
-        scale = min(1.0, side / max(picture.width, picture.height))
-        data, width, height = images.jpeg_thumbnail(picture, scale)
-        return cls(data, width, height, (picture.width, picture.height), "jpeg")
-
-
-@dataclass(frozen=True)
-class Original:
-    """A picture that methods start from, with its caption. notes: further lines of the caption."""
-
-    label: str
-    picture: Thumbnail
-    notes: tuple[str, ...] = ()
+        size = picture.width, picture.height
+        return cls(*images.jpeg_thumbnail(picture, min(1.0, side / max(size))), size, "jpeg")
 
 
 @dataclass
 class Subject:
     """A picture, or a pair of pictures, that every method is tried on.
 
-    facts: its part of the JSON table besides name, error and results. error: why it could not be used.
+    facts: its part of the JSON table besides name, error and results. originals: what methods start from.
+    error: why it could not be used.
     """
 
     name: str
     facts: dict[str, object] = field(default_factory=dict)
-    originals: list[Original] = field(default_factory=list)
+    originals: list[Thumbnail] = field(default_factory=list)
     error: str = ""
     exit_code: int = 0
 
@@ -114,15 +108,14 @@ class Summary:
     estimates: Mapping[str, Estimate | None]
     pooled: Mapping[str, float | None]
 
-    def mean(self, name: str) -> float | None:
-        """The mean of a measure, None without values."""
-        estimate = self.estimates.get(name)
-        return estimate.mean if estimate else None
-
-    def median(self, name: str) -> float | None:
-        """The median of a measure, None without values."""
-        estimate = self.estimates.get(name)
-        return estimate.median if estimate else None
+    def value(self, column: str, statistic: str) -> float | Estimate | None:
+        """A count, a pooled figure, or a statistic of a measure: mean, median, or its whole estimate."""
+        if column in ("done", "pairs", "failed"):
+            return self.failed if column == "failed" else self.done
+        if column not in self.estimates:
+            return self.pooled.get(column)
+        estimate = self.estimates[column]
+        return estimate if estimate is None or statistic == "estimate" else getattr(estimate, statistic)
 
     def as_dict(self) -> dict[str, object]:
         """The summary as JSON holds it."""
@@ -131,9 +124,9 @@ class Summary:
             "method": self.method,
             "done": self.done,
             "failed": self.failed,
-            "medians": {name: self.median(name) for name in whole},
+            "medians": {name: self.value(name, "median") for name in whole},
             "estimates": {name: e and asdict(e) for name in whole for e in [self.estimates[name]]},
-            **nested({name: self.mean(name) for name in self.estimates if "." in name}),
+            **nested({name: self.value(name, "mean") for name in self.estimates if "." in name}),
             **nested(self.pooled),
         }
 
@@ -146,12 +139,10 @@ Values = Sequence[str | float | Estimate | None]
 class Table:
     """A table of the page with a row for each method.
 
-    name: its anchor. head: names of all columns but the method's. rows: method and values.
+    head: names of all columns but the method's. rows: method and values.
     """
 
     name: str
-    title: str
-    note: str
     head: Sequence[str]
     rows: Sequence[tuple[str, Values]]
 
@@ -192,17 +183,13 @@ class Comparison:
 
     def table(self) -> Table:
         """The differences as a table of the page."""
-        note = (
-            f"Mean differences to {self.path}, now minus then, with the 95% interval of a bootstrap over "
-            f"pairs. {self}."
-        )
         rows: list[tuple[str, Values]] = [
             (d.method, [d.measure, e.count, e.mean, e.low, e.high, d.better])
             for d in self.differences
             for e in [d.estimate]
         ]
         head = ["figure", "pairs", "change", "low", "high", "better"]
-        return Table("baseline", "Differences", note, head, rows)
+        return Table("differences", head, rows)
 
 
 @dataclass
@@ -210,14 +197,14 @@ class Evaluation:
     """The long table of one evaluation, with all that its files say besides.
 
     command: as it is typed after the program's name. word: what a subject is called; its plural ends with s.
-    measures: names of the plain measures, which are columns. hints: what a column means, by its name. run:
-    with every `auto` resolved. settings: for the JSON table. weights: hash of the network of each method.
+    measures: names of the plain measures, which are columns. run: with every `auto` resolved. settings: for
+    the JSON table. weights: hash of the network of each method. pooled: figures of all results of a method.
+    tables: of the page, the first one of the screen too.
     """
 
     command: str
     word: str
     measures: Sequence[str]
-    hints: Mapping[str, str]
     methods: Sequence[Method]
     run: RunSettings
     settings: Mapping[str, object]
@@ -226,10 +213,7 @@ class Evaluation:
     rows: list[Row] = field(default_factory=list)
     interrupted: bool = False
     pooled: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    """Figures of all results of a method together."""
     comparison: Comparison | None = None
-    facts: list[str] = field(default_factory=list)
-    """Lines at the top of the page."""
     tables: list[Table] = field(default_factory=list)
 
     @property
@@ -253,6 +237,11 @@ class Evaluation:
     def summaries(self) -> list[Summary]:
         """Statistics of every method."""
         return [self._summary(name) for name in self.names]
+
+    def table(self, name: str, columns: Mapping[str, str], statistic: str) -> Table:
+        """A table of a statistic of every method. columns: headings by what Summary.value takes."""
+        rows = [(s.method, [s.value(column, statistic) for column in columns]) for s in self.summaries()]
+        return Table(name, list(columns.values()), rows)
 
     def _summary(self, method: str) -> Summary:
         rows = self.good_rows(method)

@@ -16,7 +16,7 @@ from texsynth.config.settings import OTSettings, RunSettings, StylizeSettings
 from texsynth.errors import UsageError
 from texsynth.evaluation.baseline import LESS_IS_BETTER, Baseline, compared
 from texsynth.evaluation.methods import Method
-from texsynth.evaluation.results import SECONDS, Evaluation, Original, Row, Subject, Table, Thumbnail
+from texsynth.evaluation.results import SECONDS, Evaluation, Row, Subject, Thumbnail
 from texsynth.evaluation.runner import OnFailure, Progress, checked, compare, read_opaque
 from texsynth.evaluation.subjects import Pair, distinct_name
 from texsynth.images.tensors import fit_within, to_image, to_picture
@@ -24,7 +24,7 @@ from texsynth.jobs.inputs import Input, file_seed
 from texsynth.jobs.memory import style_tile
 from texsynth.jobs.operation import decided, memory_guard
 from texsynth.metrics.frechet import frechet
-from texsynth.metrics.style import MOST_DB, edge_similarity, feature_wasserstein, gram_distance, psnr
+from texsynth.metrics.style import edge_similarity, feature_wasserstein, gram_distance, psnr
 from texsynth.metrics.texture import ssim
 from texsynth.models.registry import Model, load_model
 from texsynth.pipelines.progress import OnStep
@@ -51,29 +51,7 @@ LEVELS = (1, 2, 3, 4)
 SAMPLES = 16384
 """Most positions of a level that the sliced Wasserstein distance sees, the same in pictures of one size."""
 
-HINTS = {
-    "gram": "squared distance of Gram matrices to the style's over their square; 0 is best",
-    "wasserstein": "sliced Wasserstein distance of features to the style's over their deviation; 0 is best",
-    "ssim": "structural similarity of luma to the content's; 1 keeps everything",
-    "edges": "structural similarity of Sobel edges to the content's; 1 keeps everything",
-    "identity": f"PSNR in dB of the content stylized by itself, {MOST_DB:g} at most; high is best",
-    "frechet": "Frechet distance of the features of all results to those of all their styles; 0 is best",
-    SECONDS: "to measure the style and stylize, without loading files or the network",
-    "better": "share of the pairs where the figure is better now",
-}
-"""Meaning of each column, and which way is better."""
-
 MEASURES = tuple(name for name in LESS_IS_BETTER if name != SECONDS)
-
-MEANS = (
-    "Means over pairs, with the 95% interval of a bootstrap over pairs. Figures are of the 8-bit results in "
-    "their own size, not of the reduced pictures below. No method is best at all of them: to leave the "
-    "content as it is keeps everything and takes no style. Edges are Sobel gradients of luma; papers compare "
-    "those of a learnt detector (HED), so their figures are others. The Frechet distance is one figure for "
-    "all pairs, too high where they are few. None of these figures replaces looking at the pictures."
-)
-
-LEVELS_NOTE = "Means over pairs of the distances to the style at each level of the measuring network."
 
 
 @dataclass(frozen=True)
@@ -119,6 +97,7 @@ def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluatio
         "model": plan.features,
         "sha256": network.model.sha256,
         "levels": [level_name(level) for level in LEVELS],
+        "samples": SAMPLES,
         "frechet_level": level_name(plan.frechet_level),
     }
     settings = {
@@ -127,13 +106,20 @@ def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluatio
         "held_out": plan.held_out,
         "features": features,
     }
-    evaluation = Evaluation("evaluate stylize", "pair", MEASURES, HINTS, plan.methods, run, settings, weights)
+    evaluation = Evaluation("evaluate stylize", "pair", MEASURES, plan.methods, run, settings, weights)
     bench = _Bench(plan, models, network)
     compare(evaluation, (_Trial(bench, pair) for pair in plan.pairs), progress, on_failure)
     for method in plan.methods:
         cloud = bench.clouds.get(method.name)
         evaluation.pooled[method.name] = cloud.figures() if cloud else {"frechet": None}
-    evaluation.facts, evaluation.tables = _facts(plan, evaluation), _tables(evaluation)
+    means = {name: name for name in ("pairs", "failed", *MEASURES)}
+    means |= {"frechet.distance": "frechet", SECONDS: SECONDS}
+    levels = {part(name, k): f"{name}, level {k}" for name in ("gram", "wasserstein") for k in LEVELS}
+    evaluation.tables = [
+        evaluation.table("means", means, "estimate"),
+        evaluation.table("medians", {name: name for name in LESS_IS_BETTER}, "median"),
+        evaluation.table("levels", levels, "mean"),
+    ]
     if plan.baseline:
         evaluation.comparison = compared(evaluation, plan.baseline)
         evaluation.tables.append(evaluation.comparison.table())
@@ -221,8 +207,8 @@ class _Trial:
         self._style, self._features = self._bench.style(self._pair.style)
         self.subject.facts["style"] = _file(style, self._style)
         self.subject.originals += [
-            Original("content picture", self._content.thumbnail),
-            Original("style picture", self._style.thumbnail),
+            replace(self._content.thumbnail, label="content picture"),
+            replace(self._style.thumbnail, label="style picture"),
         ]
         return ()
 
@@ -370,51 +356,3 @@ class Cloud:
         a, b = self.results, self.styles
         distance = frechet(a.mean, a.covariance, b.mean, b.covariance)
         return {"frechet.distance": distance, "frechet.results": round(a.n), "frechet.styles": round(b.n)}
-
-
-def _facts(plan: Plan, evaluation: Evaluation) -> list[str]:
-    """The lines at the top of the page."""
-    good = sum(bool(subject.originals) for subject in evaluation.subjects)
-    kind = "held-out " if plan.held_out else ""
-    seeds = f", means of {plan.seeds} seeds" if plan.seeds > 1 else ""
-    levels = f"{level_name(LEVELS[0])} to {level_name(LEVELS[-1])}"
-    facts = [
-        f"{good} {kind}pairs, longer sides of at most {plan.run.max_side} px{seeds}",
-        f"measured with features of {plan.features}, {levels}; wasserstein at {SAMPLES} positions at most",
-    ]
-    clouds = [figures for figures in evaluation.pooled.values() if "frechet.distance" in figures]
-    if clouds:
-        least, styles = (min(c[f"frechet.{side}"] or 0 for c in clouds) for side in ("results", "styles"))
-        facts.append(
-            f"Frechet distance at {level_name(plan.frechet_level)}, of {least} positions in results "
-            f"and {styles} in styles, or more"
-        )
-    if plan.baseline:
-        facts.append(f"compared with {plan.baseline.path}, made by texsynth {plan.baseline.version}")
-    return facts
-
-
-def _tables(evaluation: Evaluation) -> list[Table]:
-    summaries, figures = evaluation.summaries(), [*MEASURES, SECONDS]
-    means = [
-        (
-            s.method,
-            [s.done, s.failed, *(s.estimates[name] for name in MEASURES), s.pooled.get("frechet.distance"),
-             s.estimates[SECONDS]],
-        )
-        for s in summaries
-    ]  # fmt: skip
-    parts = [(name, level) for name in ("gram", "wasserstein") for level in LEVELS]
-    return [
-        Table("means", "Means", MEANS, ["pairs", "failed", *MEASURES, "frechet", SECONDS], means),
-        Table(
-            "medians", "Medians", "", figures, [(s.method, [s.median(f) for f in figures]) for s in summaries]
-        ),
-        Table(
-            "levels",
-            "Levels",
-            LEVELS_NOTE,
-            [f"{name}, level {level}" for name, level in parts],
-            [(s.method, [s.mean(part(*each)) for each in parts]) for s in summaries],
-        ),
-    ]
