@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from texsynth.cli import options
 from texsynth.cli.expand import extent
-from texsynth.cli.options import FILES, LOOK, DeviceOptions, InputOptions, NetworkOptions, grouped
+from texsynth.cli.options import FILES, LOOK, DeviceOptions, InputOptions, ScreenOptions, grouped
 from texsynth.cli.run import check_model, given, run_settings
-from texsynth.cli.show import Screen, complain
+from texsynth.cli.show import Bar, Screen, complain
 from texsynth.errors import TexsynthError, UsageError
 
 if TYPE_CHECKING:
+    from texsynth.config.settings import RunSettings
     from texsynth.evaluation.bootstrap import Estimate
     from texsynth.evaluation.results import Evaluation, Summary, Table
     from texsynth.evaluation.subjects import Pair
@@ -41,18 +43,28 @@ def _option(*names: str, help: str, panel: str = PANEL, **more: int | str) -> ob
 
 
 @dataclass(frozen=True)
-class SelectionOptions:
-    """The pictures that are used of those that are given."""
+class CommonOptions(ScreenOptions, InputOptions, DeviceOptions):
+    """The options of all evaluations."""
 
-    held_out: Annotated[
-        bool, _option("--held-out", help="Only the 10% of files that training never saw.")
-    ] = False
+    dtype: options.Dtype = None
+    seed: options.Seed = None
+    held_out: Annotated[bool, _option("--held-out", help="Only the 10% of files no training saw.")] = False
     limit: Annotated[int | None, _option(min=1, help="Use at most so many textures, or pairs.")] = None
+
+    def run(self, **more: object) -> RunSettings:
+        """The settings of the run. more: those that not all evaluations have. Raises UsageError."""
+        names = ("device", "threads", "dtype", "seed", "max_pixels", "frame")
+        return run_settings(**{name: getattr(self, name) for name in names}, **more)
+
+    @property
+    def screen(self) -> Screen:
+        """What is shown."""
+        return Screen(self.quiet, self.verbose, self.as_json)
 
 
 @dataclass(frozen=True)
 class FolderOptions:
-    """The folder of an evaluation."""
+    """The folder that an evaluation is left in."""
 
     output: Annotated[
         Path,
@@ -65,31 +77,28 @@ class FolderOptions:
 
 
 @dataclass(frozen=True)
-class ExpandOptions:
-    """Methods, exemplars and sizes."""
+class ExpandOptions(FolderOptions):
+    """Methods and sizes of expansions."""
 
     method: Annotated[
         list[str] | None,
         _option(
-            metavar="NAME",
-            help="tile, mirror, quilting, a method of expand, or preset:NAME. Repeatable. Default: all.",
+            metavar="NAME", help="tile, mirror, quilting, a method of expand or preset:NAME; repeatable."
         ),
     ] = None
     crop: Annotated[
-        int | None,
-        _option(
-            min=16, help="Use the centre crop of this side as exemplar; the rest of the picture is the truth."
-        ),
+        int | None, _option(min=16, help="Side of the centre crop to expand; the whole picture is the truth.")
     ] = None
     scale: Annotated[float | None, _option(help="Output over exemplar. Default: 2.", panel=LOOK)] = None
     size: Annotated[str | None, _option(metavar="WxH", help="Size of outputs in pixels.", panel=LOOK)] = None
     tileable: Annotated[bool, _option("--tileable", help="Make outputs periodic.", panel=LOOK)] = False
     assignments: options.Set = None
+    model: options.Model = None
 
 
 @dataclass(frozen=True)
-class PairOptions:
-    """Contents and styles."""
+class StylizeOptions(FolderOptions):
+    """Pairs, methods, and what measures them."""
 
     content: Annotated[
         list[str] | None,
@@ -105,17 +114,9 @@ class PairOptions:
     pairs: Annotated[
         Path | None,
         _option(
-            metavar="FILE",
-            help="Pairs in a .csv or .jsonl file with the columns content and style.",
-            panel=FILES,
+            metavar="FILE", help="Pairs: .csv or .jsonl with the columns content and style.", panel=FILES
         ),
     ] = None
-
-
-@dataclass(frozen=True)
-class StylizeOptions:
-    """Methods, and what measures them."""
-
     method: Annotated[
         list[str] | None,
         _option(
@@ -126,31 +127,16 @@ class StylizeOptions:
     ] = None
     model: Annotated[
         list[str] | None,
-        _option(
-            metavar="NAME|FILE",
-            help="Network that stylizes. Repeatable: every method with every one. Default: lite.",
-        ),
+        _option(metavar="NAME|FILE", help="Network that stylizes. Repeatable: all with all. Default: lite."),
     ] = None
     features: Annotated[str, _option(metavar="NAME|FILE", help="Network that measures.")] = "lite"
-    frechet_level: Annotated[
-        int, _option(min=1, max=5, help="Level of the Frechet distance, 3 for relu3_1.")
-    ] = 3
+    frechet_level: Annotated[int, _option(min=1, max=5, help="Level of the Frechet distance.")] = 3
     baseline: Annotated[
         Path | None, _option(metavar="table.json", help="Compare with an earlier table pair by pair.")
     ] = None
     seeds: Annotated[int, _option(min=1, help="Do each pair so often, and take the mean.")] = 1
-    max_side: Annotated[
-        int, _option(min=1, help="Reduce larger contents and styles to this longer side in pixels.")
-    ] = 512
+    max_side: Annotated[int, _option(min=1, help="Reduce larger pictures to this side in pixels.")] = 512
     assignments: options.Set = None
-
-
-@dataclass(frozen=True)
-class MachineOptions(DeviceOptions):
-    """The device, the numbers on it and their seed."""
-
-    dtype: options.Dtype = None
-    seed: options.Seed = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +148,7 @@ class MatchOptions:
         _option(
             "--descriptor",
             metavar="FILE",
-            help="A descriptor made by `texsynth train descriptor`. Default: the embedded one.",
+            help="Made by `texsynth train descriptor`. Default: the embedded one.",
         ),
     ] = None
     k: Annotated[int, _option("-k", min=1, help="How many neighbours count.")] = 5
@@ -170,15 +156,7 @@ class MatchOptions:
 
 @app.command()
 @grouped
-def expand(
-    exemplars: Textures,
-    target: FolderOptions,
-    compared: ExpandOptions,
-    selection: SelectionOptions,
-    network: NetworkOptions,
-    reading: InputOptions,
-    showing: options.ScreenOptions,
-) -> None:
+def expand(exemplars: Textures, flags: ExpandOptions, common: CommonOptions) -> None:
     """Expand textures with several methods and measure the results.
 
     texsynth evaluate expand textures/ --crop 128 -o comparison
@@ -187,36 +165,22 @@ def expand(
     from texsynth.config.settings import ExpandSettings
     from texsynth.evaluation.expand import Plan, evaluate
     from texsynth.evaluation.methods import expand_methods
-    from texsynth.evaluation.runner import check_target, write
     from texsynth.evaluation.subjects import choose_pictures
     from texsynth.jobs.inputs import find_inputs
 
-    run = run_settings(**asdict(network), max_pixels=reading.max_pixels, frame=reading.frame)
-    sets = compared.assignments or ()
-    flags = {**extent(compared.size, compared.scale), **given({"tileable": compared.tileable or None})}
-    size = resolve(ExpandSettings, None, sets, flags)
-    methods = expand_methods(compared.method or (), sets, size)
-    inputs = choose_pictures(find_inputs(exemplars, recursive=reading.recursive), **asdict(selection))
-    check_target(target.output, force=target.force)
-    screen = Screen(**asdict(showing))
-    with screen.progress(len(inputs) * len(methods)) as bar:
-        plan = Plan(inputs, methods, size, run, compared.crop)
-        evaluation = evaluate(plan, bar, lambda *what: _failed(screen, *what))
-        write(evaluation, target.output, force=target.force)
-    _end(evaluation, target, screen)
+    run, sets = common.run(model=flags.model), flags.assignments or ()
+    extents = {**extent(flags.size, flags.scale), **given({"tileable": flags.tileable or None})}
+    size = resolve(ExpandSettings, None, sets, extents)
+    methods = expand_methods(flags.method or (), sets, size)
+    inputs = find_inputs(exemplars, recursive=common.recursive)
+    inputs = choose_pictures(inputs, held_out=common.held_out, limit=common.limit)
+    plan = Plan(inputs, methods, size, run, flags.crop)
+    _carry_out(partial(evaluate, plan), len(inputs) * len(methods), flags, common.screen)
 
 
 @app.command()
 @grouped
-def stylize(
-    target: FolderOptions,
-    sources: PairOptions,
-    compared: StylizeOptions,
-    selection: SelectionOptions,
-    machine: MachineOptions,
-    reading: InputOptions,
-    showing: options.ScreenOptions,
-) -> None:
+def stylize(flags: StylizeOptions, common: CommonOptions) -> None:
     """Stylize pictures with several methods and measure the results.
 
     texsynth evaluate stylize --content photos/ --style paintings/ -o comparison
@@ -224,42 +188,28 @@ def stylize(
     from texsynth.evaluation.methods import stylize_methods
     from texsynth.evaluation.subjects import check_files, choose_pairs
 
-    pixels = {"max_pixels": reading.max_pixels, "max_side": compared.max_side}
-    run = run_settings(**asdict(machine), **pixels, frame=reading.frame)
-    models = compared.model or [run.model]
-    methods = stylize_methods(compared.method or (), compared.assignments or (), models)
-    for name in (compared.features, *(method.model for method in methods if method.model)):
+    run = common.run(max_side=flags.max_side)
+    methods = stylize_methods(flags.method or (), flags.assignments or (), flags.model or [run.model])
+    for name in (flags.features, *(method.model for method in methods if method.model)):
         check_model(name)
-    pairs = choose_pairs(_pairs(sources, recursive=reading.recursive), **asdict(selection))
+    pairs = choose_pairs(
+        _pairs(flags, recursive=common.recursive), held_out=common.held_out, limit=common.limit
+    )
     check_files(pairs)
 
     from texsynth.evaluation.baseline import read_baseline
-    from texsynth.evaluation.runner import check_target, write
     from texsynth.evaluation.stylize import Plan, evaluate
 
-    baseline = read_baseline(compared.baseline) if compared.baseline else None
-    check_target(target.output, force=target.force)
-    screen = Screen(**asdict(showing))
-    with screen.progress(len(pairs) * len(methods)) as bar:
-        plan = Plan(
-            pairs, methods, run, compared.features, compared.frechet_level, compared.seeds,
-            selection.held_out, baseline,
-        )  # fmt: skip
-        evaluation = evaluate(plan, bar, lambda *what: _failed(screen, *what))
-        write(evaluation, target.output, force=target.force)
-    _end(evaluation, target, screen)
+    baseline = read_baseline(flags.baseline) if flags.baseline else None
+    plan = Plan(
+        pairs, methods, run, flags.features, flags.frechet_level, flags.seeds, common.held_out, baseline
+    )
+    _carry_out(partial(evaluate, plan), len(pairs) * len(methods), flags, common.screen)
 
 
 @app.command()
 @grouped
-def match(
-    textures: Textures,
-    compared: MatchOptions,
-    selection: SelectionOptions,
-    machine: MachineOptions,
-    reading: InputOptions,
-    showing: options.ScreenOptions,
-) -> None:
+def match(textures: Textures, flags: MatchOptions, common: CommonOptions) -> None:
     """Measure how well crops of textures find others of the same texture.
 
     Each texture is cut into nine squares that do not overlap. Each square is looked for among all others, as
@@ -272,27 +222,15 @@ def match(
     from texsynth.jobs.inputs import find_inputs
     from texsynth.jobs.outcomes import PARTLY_FAILED
 
-    run = run_settings(**asdict(machine), max_pixels=reading.max_pixels, frame=reading.frame)
-    inputs = choose_pictures(find_inputs(textures, recursive=reading.recursive), **asdict(selection))
-    screen = Screen(**asdict(showing))
-    failures = []
-
-    def failed(name: str, error: TexsynthError) -> None:
-        failures.append(name)
-        screen.note(f"left out: {error}")
-
+    run, screen = common.run(), common.screen
+    inputs = find_inputs(textures, recursive=common.recursive)
+    inputs = choose_pictures(inputs, held_out=common.held_out, limit=common.limit)
     with screen.progress(len(inputs)) as bar:
-
-        def begin(name: str) -> None:
-            bar.picture(name)
-            bar.advance()
-
-        evaluation = evaluate(inputs, run, compared.weights, compared.k, on_picture=begin, on_failure=failed)
-    fields = [_match_fields(summary) for summary in evaluation.summaries()]
-    _show(evaluation.tables[0], fields, screen)
+        evaluation = evaluate(inputs, run, flags.weights, flags.k, bar, partial(_failed, screen))
+    _show(evaluation.tables[0], [_match_fields(summary) for summary in evaluation.summaries()], screen)
     for sentence in sentences(evaluation):
         screen.note(sentence)
-    raise typer.Exit(PARTLY_FAILED if failures else 0)
+    raise typer.Exit(PARTLY_FAILED if len(evaluation.subjects) < len(inputs) else 0)
 
 
 def _match_fields(summary: Summary) -> dict[str, object]:
@@ -302,19 +240,18 @@ def _match_fields(summary: Summary) -> dict[str, object]:
     return {"method": summary.method, "conditions": conditions}
 
 
-def _pairs(sources: PairOptions, *, recursive: bool) -> list[Pair]:
+def _pairs(flags: StylizeOptions, *, recursive: bool) -> list[Pair]:
     from texsynth.evaluation import subjects
     from texsynth.jobs.inputs import find_inputs
 
-    contents, styles = sources.content or (), sources.style or ()
-    if sources.pairs is not None:
-        if contents or styles or sources.one_to_one:
+    if flags.pairs is not None:
+        if flags.content or flags.style or flags.one_to_one:
             raise UsageError("--pairs names contents and styles; leave out --content, --style and --zip")
-        return subjects.listed(sources.pairs)
-    if not contents or not styles:
+        return subjects.listed(flags.pairs)
+    if not flags.content or not flags.style:
         raise UsageError("contents and styles are needed; give --content and --style, or --pairs FILE")
-    combine = subjects.zipped if sources.one_to_one else subjects.crossed
-    return combine(find_inputs(contents, recursive=recursive), find_inputs(styles, recursive=recursive))
+    combine = subjects.zipped if flags.one_to_one else subjects.crossed
+    return combine(*(find_inputs(names, recursive=recursive) for names in (flags.content, flags.style)))
 
 
 def _failed(screen: Screen, what: str, error: Exception) -> None:
@@ -327,17 +264,26 @@ def _failed(screen: Screen, what: str, error: Exception) -> None:
         traceback.print_exception(error)
 
 
-def _end(evaluation: Evaluation, target: FolderOptions, screen: Screen) -> None:
-    """Show the summary, and leave with the exit code."""
-    from texsynth.evaluation.runner import PAGE, exit_code
+def _carry_out(
+    evaluate: Callable[[Bar, Callable[[str, Exception], None]], Evaluation],
+    total: int,
+    flags: FolderOptions,
+    screen: Screen,
+) -> NoReturn:
+    """Evaluate `total` pictures, write the files, show the summary, and leave with the exit code."""
+    from texsynth.evaluation.runner import PAGE, check_target, exit_code, write
 
+    check_target(flags.output, force=flags.force)
+    with screen.progress(total) as bar:
+        evaluation = evaluate(bar, partial(_failed, screen))
+        write(evaluation, flags.output, force=flags.force)
     if evaluation.interrupted:
         screen.note("interrupted; the page shows what is finished")
     _show(evaluation.tables[0], [summary.as_dict() for summary in evaluation.summaries()], screen)
     if comparison := evaluation.comparison:
         _show(evaluation.tables[-1], [asdict(difference) for difference in comparison.differences], screen)
         screen.note(str(comparison))
-    screen.result(str(target.output / PAGE), page=str(target.output / PAGE))
+    screen.result(str(flags.output / PAGE), page=str(flags.output / PAGE))
     raise typer.Exit(exit_code(evaluation))
 
 

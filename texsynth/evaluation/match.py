@@ -13,6 +13,7 @@ from torch import Tensor
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, TexsynthError
 from texsynth.evaluation.results import Evaluation, Row, Subject
+from texsynth.evaluation.runner import OnFailure, Progress
 from texsynth.images.tensors import to_image
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.operation import decided, read_input
@@ -35,9 +36,8 @@ def evaluate(
     run: RunSettings,
     weights: Path | None,
     k: int,
-    *,
-    on_picture: Callable[[str], None],
-    on_failure: Callable[[str, TexsynthError], None],
+    progress: Progress,
+    on_failure: OnFailure,
 ) -> Evaluation:
     """Look for every crop of every texture among all others.
 
@@ -51,7 +51,8 @@ def evaluate(
     vectors: dict[tuple[str, str], list[Tensor]] = {}
     subjects = []
     for item in inputs:
-        on_picture(item.path.name)
+        progress.picture(item.path.name)
+        progress.advance()
         try:
             image = _read(item, run)
         except TexsynthError as error:

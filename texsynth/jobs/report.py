@@ -22,6 +22,8 @@ from texsynth.jobs.outcomes import BUG, Done, Failed, Outcome, Report
 
 KIND = "run"
 
+STATES = ("done", "skipped", "failed")
+
 
 def check_report(path: Path, jobs: Sequence[Job], *, force: bool, resume: bool) -> None:
     """UsageError when `path` cannot be a page beside the results of `jobs`, OutputError when it exists.
@@ -65,17 +67,13 @@ def write_report(
             on_item()
 
     heading = " ".join(["texsynth", *arguments[:1]])
-    left = report.total - len(report.outcomes)
     page = generate(
         KIND,
         title=f"{heading}, run report",
         heading=heading,
         command=shlex.join(["texsynth", *arguments]),
+        report=report,
         totals=_totals(report),
-        stopped=f"Interrupted: {left} of {report.total} jobs were not finished."
-        if report.interrupted
-        else "",
-        has_controls=len(report.outcomes) > 1,
         states=STATES,
         items=items(),
         blocks=blocks,
@@ -90,11 +88,8 @@ def write_report(
 def _totals(report: Report) -> dict[str, str]:
     counts = Counter(map(_state, report.outcomes))
     rate = counts["done"] / report.seconds if report.seconds else 0.0
-    return {
-        **{name: str(counts[name]) for name in STATES},
-        "seconds": f"{report.seconds:.1f}",
-        "pictures per second": f"{rate:.2f}",
-    }
+    speed = {"seconds": f"{report.seconds:.1f}", "pictures per second": f"{rate:.2f}"}
+    return {name: str(counts[name]) for name in STATES} | speed
 
 
 def _is_report(path: Path) -> bool:
@@ -104,9 +99,6 @@ def _is_report(path: Path) -> bool:
             return f'data-page="{KIND}"'.encode() in file.read(200)
     except OSError:
         return False
-
-
-STATES = ("done", "skipped", "failed")
 
 
 def _state(outcome: Outcome) -> str:
@@ -130,7 +122,7 @@ def _item(outcome: Outcome, pictures: Pictures, folder: Path) -> dict[str, objec
         facts |= {"size": f"{pair.width} × {pair.height} px"}
     return {
         "state": _state(outcome),
-        "verdict": _verdict(outcome),
+        "outcome": outcome,
         "text": " ".join([name, picture, *job.facts.values(), *problems]).lower(),
         "name": name,
         "role": job.role,
@@ -150,16 +142,8 @@ def _problems(outcome: Outcome) -> list[str]:
         return [f"Warning: {warning}" for warning in outcome.written.warnings]
     if not isinstance(outcome, Failed):
         return []
-    error = outcome.error
-    if outcome.exit_code == BUG:
-        return [f"This is a bug in texsynth: {type(error).__name__}: {error}"]
-    return [str(error)]
-
-
-def _verdict(outcome: Outcome) -> str:
-    if isinstance(outcome, Failed):
-        return f"failed, exit code {outcome.exit_code}"
-    return "" if isinstance(outcome, Done) else "skipped, it was there already"
+    error, is_bug = outcome.error, outcome.exit_code == BUG
+    return [f"This is a bug in texsynth: {type(error).__name__}: {error}" if is_bug else str(error)]
 
 
 def _name(path: Path) -> str:
@@ -182,7 +166,7 @@ LEAST_SIDE_PX = 160
 
 @dataclass(frozen=True)
 class Small:
-    """A reduced picture. width, height: of it, in pixels."""
+    """A reduced picture of width x height pixels."""
 
     jpeg: bytes
     width: int
