@@ -29,7 +29,7 @@ from texsynth.evaluation.expand import (
     refer,
     tile,
 )
-from texsynth.evaluation.methods import EXPAND_METHODS, default_expand_names, expand_methods
+from texsynth.evaluation.methods import EXPAND_METHODS, default_names, expand_methods
 from texsynth.evaluation.report import page
 from texsynth.evaluation.results import Evaluation, Row, Subject, json_table
 from texsynth.evaluation.runner import exit_code
@@ -95,7 +95,7 @@ def test_baselines() -> None:
 
 
 def test_every_method_and_preset_is_compared_by_default() -> None:
-    names = default_expand_names()
+    names = default_names("expand")
     assert names[:3] == ["tile", "mirror", "quilting"]
     assert set(EXPAND_METHODS) < set(names)
     assert {"preset:fast", "preset:balanced", "preset:best"} < set(names)

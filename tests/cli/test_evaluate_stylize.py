@@ -22,7 +22,8 @@ from texsynth.config.settings import StylizeSettings
 from texsynth.errors import UsageError
 from texsynth.evaluation.baseline import LESS_IS_BETTER, differences
 from texsynth.evaluation.baseline import Baseline as Earlier
-from texsynth.evaluation.methods import STYLIZE_BASELINES, default_stylize_names, stylize_methods
+from texsynth.evaluation.methods import BASELINES as NAMED
+from texsynth.evaluation.methods import default_names, stylize_methods
 from texsynth.evaluation.stylize import BASELINES
 from texsynth.evaluation.subjects import Pair, choose_pairs, crossed
 from texsynth.images import Picture, read, write
@@ -79,11 +80,11 @@ def measures(folder: Path, method: str) -> list[dict[str, Any]]:
 
 
 def test_baselines_and_all_presets_are_compared_by_default() -> None:
-    assert default_stylize_names() == [
+    assert default_names("stylize") == [
         "content", "colour", "preset:artistic", "preset:bold", "preset:classic-wct", "preset:colour-only",
         "preset:gentle", "preset:pattern", "preset:photo", "preset:photo-soft",
     ]  # fmt: skip
-    assert set(STYLIZE_BASELINES) == set(BASELINES)
+    assert set(NAMED["stylize"]) == set(BASELINES)
 
 
 def test_methods_by_name() -> None:
@@ -299,7 +300,7 @@ def test_all_methods_by_default(place: Path, model: Path) -> None:
     done = run_cli(*evaluation(model))
     assert done.exit_code == 0, done.stderr
     found = results(place / "out")
-    assert [s["method"] for s in found["summary"]] == default_stylize_names()
+    assert [s["method"] for s in found["summary"]] == default_names("stylize")
     assert all(s["done"] == 1 for s in found["summary"])
     assert found["methods"]["preset:gentle"]["settings"]["level_strength"] == {"4": 0.5}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from statistics import median
 
 import torch
@@ -143,21 +142,25 @@ class _Trial:
 
     def attempt(self, method: methods.Method, on_step: OnStep) -> Row:
         """Expand the exemplar."""
-        plan, exemplar = self._plan, self._reference.exemplar
-        size = output_size(plan.size, *exemplar.shape[2:])
+        plan = self._plan
+        size = output_size(plan.size, *self._reference.exemplar.shape[2:])
         rng = torch.Generator().manual_seed(file_seed(plan.run.seed, self._item.key))
-        if isinstance(method.settings, ExpandSettings):
-            networks = self._networks[method.settings.method]
-            make = partial(_expanded, exemplar, method.settings, networks, on_step)
-        else:
-            make = partial(BASELINES[method.name], exemplar, size)
         with memory_guard(f"{method.name} on {self._item}", CURE):
             start = time.perf_counter()
-            output = make(rng).cpu()
+            output = self._expanded(method, size, rng, on_step).cpu()
             seconds = time.perf_counter() - start
             picture = checked(output, (1, 3, *size))
             measures = measure(to_image(picture), self._reference)
             return Row(self.subject, method.name, measures, seconds, Thumbnail.whole(picture))
+
+    def _expanded(
+        self, method: methods.Method, size: tuple[int, int], rng: torch.Generator, on_step: OnStep
+    ) -> Tensor:
+        settings, exemplar = method.settings, self._reference.exemplar
+        if not isinstance(settings, ExpandSettings):
+            return BASELINES[method.name](exemplar, size, rng)
+        networks = self._networks[settings.method]
+        return expand([Exemplar(exemplar)], settings, networks, rng=rng, on_step=on_step).image
 
     def _read(self) -> tuple[Tensor, Tensor | None]:
         """The exemplar, and the truth where there is one."""
@@ -170,12 +173,6 @@ class _Trial:
         height, width = output_size(size, *exemplar.shape[2:])
         is_known = crop is not None and image.shape[2] >= height and image.shape[3] >= width
         return exemplar, _centre(image, height, width) if is_known else None
-
-
-def _expanded(
-    exemplar: Tensor, settings: ExpandSettings, networks: Networks, on_step: OnStep, rng: torch.Generator
-) -> Tensor:
-    return expand([Exemplar(exemplar)], settings, networks, rng=rng, on_step=on_step).image
 
 
 def _centre(image: Tensor, height: int, width: int) -> Tensor:

@@ -16,17 +16,18 @@ from texsynth.errors import UsageError
 PRESET, PHOTO, AT = "preset:", "photo:", "@"
 """What precedes the name of a preset, a transform in photo mode, and the model of a single method."""
 
-EXPAND_BASELINES = {
-    "tile": "the exemplar again and again",
-    "mirror": "the exemplar and its mirror image in turn",
-    "quilting": "image quilting (Efros and Freeman 2001) with blocks of 0.28 of the shorter side, which "
-    "overlap by a sixth",
+BASELINES = {
+    "expand": {
+        "tile": "the exemplar again and again",
+        "mirror": "the exemplar and its mirror image in turn",
+        "quilting": "image quilting (Efros and Freeman 2001) with blocks of 0.28 of the shorter side",
+    },
+    "stylize": {
+        "content": "the content as it is",
+        "colour": "the content with the mean and covariance of the style's RGB values",
+    },
 }
-STYLIZE_BASELINES = {
-    "content": "the content as it is",
-    "colour": "the content with the mean and covariance of the style's RGB values",
-}
-"""What needs no settings, and a sentence for the page."""
+"""By command: what needs no settings, and a sentence for the page."""
 
 EXPAND_METHODS: tuple[str, ...] = get_args(config.Method)
 
@@ -53,47 +54,43 @@ def presets_for(section: str) -> list[str]:
     return [name for name in presets.names() if section in presets.load(name).sections]
 
 
-def default_expand_names() -> list[str]:
-    """Baselines, methods, and the presets that say how to expand."""
-    return [*EXPAND_BASELINES, *EXPAND_METHODS, *(f"{PRESET}{name}" for name in presets_for("expand"))]
-
-
-def default_stylize_names() -> list[str]:
-    """Baselines and the presets that say how to stylize."""
-    return [*STYLIZE_BASELINES, *(f"{PRESET}{name}" for name in presets_for("stylize"))]
+def default_names(command: str) -> list[str]:
+    """Baselines of a command, its methods where there are any, and the presets that have settings for it."""
+    own = EXPAND_METHODS if command == "expand" else ()
+    return [*BASELINES[command], *own, *(f"{PRESET}{name}" for name in presets_for(command))]
 
 
 def expand_methods(names: Sequence[str], sets: Sequence[str], size: ExpandSettings) -> list[Method]:
-    """The methods called `names`, each once; all of `default_expand_names` when empty.
+    """The methods called `names`, each once; all of `default_names` when empty.
 
     sets: settings of all but the baselines, as in `presets.resolve`. size: whose size, scale and tileable
     all have, whatever a preset says. Raises UsageError.
     """
     flags = {key: presets.as_tree(size)[key] for key in ("size", "scale", "tileable")}
-    return [_expand_method(name, sets, flags) for name in dict.fromkeys(names or default_expand_names())]
+    return [_expand_method(name, sets, flags) for name in dict.fromkeys(names or default_names("expand"))]
 
 
 def _expand_method(name: str, sets: Sequence[str], flags: Mapping[Any, Any]) -> Method:
-    if name in EXPAND_BASELINES:
-        return Method(name, EXPAND_BASELINES[name])
+    if name in BASELINES["expand"]:
+        return Method(name, BASELINES["expand"][name])
     if name.startswith(PRESET):
         preset = presets.load(name.removeprefix(PRESET))
         settings = presets.resolve(ExpandSettings, preset, sets, flags)
     elif name in EXPAND_METHODS:
         settings = presets.resolve(ExpandSettings, None, sets, {**flags, "method": name})
     else:
-        raise UsageError(f"unknown method {name!r}{nearest(name, default_expand_names())}")
+        raise UsageError(f"unknown method {name!r}{nearest(name, default_names('expand'))}")
     return Method(name, f"texsynth expand, method {settings.method}", settings)
 
 
 def stylize_methods(names: Sequence[str], sets: Sequence[str], models: Sequence[str]) -> list[Method]:
-    """The methods called `names`, each once; all of `default_stylize_names` when empty.
+    """The methods called `names`, each once; all of `default_names` when empty.
 
     A name may end with @MODEL; the others are tried with each of `models`, at least one, and named after it
     when there are several. sets: settings of all but the baselines, as in `presets.resolve`. Raises
     UsageError.
     """
-    names = names or default_stylize_names()
+    names = names or default_names("stylize")
     used = [*models, *(model for name in names for _, sign, model in [name.partition(AT)] if sign)]
     methods: dict[str, Method] = {}
     for name in names:
@@ -109,10 +106,10 @@ def _stylize_methods(
     base, sign, model = name.partition(AT)
     if sign and not model:
         raise UsageError(f"method {name!r} names no model after {AT}; write it like {base}{AT}lite")
-    if base in STYLIZE_BASELINES:
+    if base in BASELINES["stylize"]:
         if sign:
             raise UsageError(f"method {name!r}: {base} uses no model; leave out {AT}{model}")
-        yield Method(name, STYLIZE_BASELINES[base])
+        yield Method(name, BASELINES["stylize"][base])
         return
     settings = _stylize_settings(base, sets)
     for each in [model] if sign else models:
@@ -131,7 +128,7 @@ def _stylize_settings(name: str, sets: Sequence[str]) -> StylizeSettings:
         return presets.resolve(StylizeSettings, preset, sets, {})
     transform = name.removeprefix(PHOTO)
     if transform not in (*TRANSFORMS, "optimize"):
-        known = [*default_stylize_names(), *TRANSFORMS, "optimize", *(PHOTO + t for t in TRANSFORMS)]
+        known = [*default_names("stylize"), *TRANSFORMS, "optimize", *(PHOTO + t for t in TRANSFORMS)]
         raise UsageError(f"unknown method {name!r}{nearest(name, known)}")
     mode = {"mode": "photo"} if name.startswith(PHOTO) else {}
     return presets.resolve(StylizeSettings, None, sets, {**mode, "transform": {"name": transform}})

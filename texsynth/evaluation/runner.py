@@ -91,15 +91,12 @@ def _compare_on(trial: Trial, evaluation: Evaluation, progress: Progress, on_fai
             row = trial.attempt(method, progress.step)
         except Exception as error:  # one method must not cost the others' results
             on_failure(f"{trial.label}, {method.name}", error)
-            row = _failed_row(subject, method, error)
+            text, code = f"{type(error).__name__}: {error}", BUG
+            if isinstance(error, TexsynthError):
+                text, code = str(error), error.exit_code
+            row = Row(subject, method.name, error=text, exit_code=code)
         evaluation.rows.append(row)
         progress.advance()
-
-
-def _failed_row(subject: Subject, method: Method, error: Exception) -> Row:
-    if isinstance(error, TexsynthError):
-        return Row(subject, method.name, error=str(error), exit_code=error.exit_code)
-    return Row(subject, method.name, error=f"{type(error).__name__}: {error}", exit_code=BUG)
 
 
 def exit_code(evaluation: Evaluation) -> int:

@@ -93,18 +93,17 @@ def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluatio
     network.check()
     if plan.baseline:
         plan.baseline.check(network.model.sha256, run.max_side)
-    features = {
-        "model": plan.features,
-        "sha256": network.model.sha256,
-        "levels": [level_name(level) for level in LEVELS],
-        "samples": SAMPLES,
-        "frechet_level": level_name(plan.frechet_level),
-    }
     settings = {
         "seeds": plan.seeds,
         "max_side": run.max_side,
         "held_out": plan.held_out,
-        "features": features,
+        "features": {
+            "model": plan.features,
+            "sha256": network.model.sha256,
+            "levels": [level_name(level) for level in LEVELS],
+            "samples": SAMPLES,
+            "frechet_level": level_name(plan.frechet_level),
+        },
     }
     evaluation = Evaluation("evaluate stylize", "pair", MEASURES, plan.methods, run, settings, weights)
     bench = _Bench(plan, models, network)
@@ -193,24 +192,29 @@ class _Trial:
         self._bench, self._pair = bench, pair
         self.label = str(pair)
         pairs = bench.plan.pairs
-        content = distinct_name(pair.content, [other.content for other in pairs])
-        style = distinct_name(pair.style, [other.style for other in pairs])
-        facts = {key: _file(name) for key, name in (("content", content), ("style", style))}
-        self.subject = Subject(f"{content} + {style}", dict(facts))
-        self._names = content, style
+        self._names = {
+            "content": distinct_name(pair.content, [other.content for other in pairs]),
+            "style": distinct_name(pair.style, [other.style for other in pairs]),
+        }
+        self.subject = Subject(" + ".join(self._names.values()))
+        for side, name in self._names.items():
+            self.subject.facts[side] = {"name": name, "sha256": None, "size": None}
 
     def prepare(self) -> Sequence[Row]:
         """Read content and style."""
-        content, style = self._names
         self._content = self._bench.content(self._pair.content)
-        self.subject.facts["content"] = _file(content, self._content)
+        self._note("content", self._content)
         self._style, self._features = self._bench.style(self._pair.style)
-        self.subject.facts["style"] = _file(style, self._style)
+        self._note("style", self._style)
         self.subject.originals += [
             replace(self._content.thumbnail, label="content picture"),
             replace(self._style.thumbnail, label="style picture"),
         ]
         return ()
+
+    def _note(self, side: str, loaded: _Loaded) -> None:
+        facts = {"name": self._names[side], "sha256": loaded.sha256, "size": loaded.thumbnail.size}
+        self.subject.facts[side] = facts
 
     def attempt(self, method: Method, on_step: OnStep) -> Row:
         """Stylize the content, once for each seed; measures are means over seeds."""
@@ -236,12 +240,6 @@ class _Trial:
         bench.clouds[method.name] = earlier + cloud if earlier else cloud
         means = {name: fmean(each[name] for each in measures) for name in measures[0]}
         return Row(self.subject, method.name, {**means, "identity": identity}, fmean(seconds), thumbnail)
-
-
-def _file(name: str, loaded: _Loaded | None = None) -> dict[str, object]:
-    """What the table says of a file, more when it could be read."""
-    known = {"sha256": loaded.sha256, "size": loaded.thumbnail.size} if loaded else {}
-    return {"name": name, "sha256": None, "size": None, **known}
 
 
 def content(content: Tensor, style: Tensor) -> Tensor:  # noqa: ARG001

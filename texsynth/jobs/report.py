@@ -7,6 +7,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -116,8 +117,8 @@ def _item(outcome: Outcome, pictures: Pictures, folder: Path) -> dict[str, objec
     paths = [job.output] if failed else [job.output, *(p for p in job.outputs if p != job.output)]
     facts = {job.role: picture, **job.facts}
     if isinstance(outcome, Done):
-        facts |= {"size": f"{outcome.written.width} × {outcome.written.height} px"}
-        facts |= {"time": f"{outcome.seconds:.2f} s"}
+        written, time = outcome.written, f"{outcome.seconds:.2f} s"
+        facts |= {"size": f"{written.width} × {written.height} px", "time": time}
     elif pair:
         facts |= {"size": f"{pair.width} × {pair.height} px"}
     return {
@@ -125,7 +126,6 @@ def _item(outcome: Outcome, pictures: Pictures, folder: Path) -> dict[str, objec
         "outcome": outcome,
         "text": " ".join([name, picture, *job.facts.values(), *problems]).lower(),
         "name": name,
-        "role": job.role,
         "input": picture,
         "links": [(_name(path), "" if failed else _target(path, folder)) for path in paths],
         "problems": problems,
@@ -152,16 +152,20 @@ def _name(path: Path) -> str:
 
 def _target(path: Path, folder: Path) -> str:
     """The address of a file, seen from a page in `folder`; empty where it has none."""
-    try:
+    with suppress(ValueError):  # on another drive of Windows
         return "" if path == PIPE else quote(os.fsencode(Path(os.path.relpath(path, folder)).as_posix()))
-    except ValueError:  # on another drive of Windows
-        return ""
+    return ""
 
 
 SIDES_PX = ((200, 640), (2000, 320))
 """Up to so many jobs -> longer side of a small picture: a browser must hold the page."""
 
 LEAST_SIDE_PX = 160
+
+
+def side_px(jobs: int) -> int:
+    """Longest side of small pictures on a page with so many jobs."""
+    return next((side for most, side in SIDES_PX if jobs <= most), LEAST_SIDE_PX)
 
 
 @dataclass(frozen=True)
@@ -181,11 +185,6 @@ class Pair:
     content: Small | None
     width: int
     height: int
-
-
-def side_px(jobs: int) -> int:
-    """Longest side of small pictures on a page with so many jobs."""
-    return next((side for most, side in SIDES_PX if jobs <= most), LEAST_SIDE_PX)
 
 
 class Pictures:
@@ -243,15 +242,13 @@ _ENTRY = re.compile(r"^(?=\w+:)", re.MULTILINE)
 
 
 def divided(text: str) -> tuple[str, str]:
-    """The settings that an output carries as its own part, what it was made from, and the part to share.
+    """Divide the settings that an output carries into what it was made from, and the part to share.
 
-    Taken apart as text: reading YAML would take longer than making the small pictures.
+    As text: reading YAML would take longer than making the small pictures.
     """
-    own: list[str] = []
-    shared: list[str] = []
-    for entry in _ENTRY.split(text):
-        (own if entry.partition(":")[0] in OWN else shared).append(entry)
-    return "".join(own), "".join(shared)
+    entries = _ENTRY.split(text)
+    own = [entry for entry in entries if entry.partition(":")[0] in OWN]
+    return "".join(own), "".join(entry for entry in entries if entry.partition(":")[0] not in OWN)
 
 
 def settings_of(path: Path) -> str:
