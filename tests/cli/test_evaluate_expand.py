@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,18 @@ def test_a_lattice_counts_when_the_truth_has_it() -> None:
     for truth in (None, image):
         assert refer(image[:, :, :80, :80], truth).lattice
     assert refer(image[:, :, :80, :80], torch.rand(1, 3, 160, 160, generator=rng)).lattice is None
+
+
+def test_a_lattice_is_shown_and_listed(place: Path) -> None:
+    cell = np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8)
+    write(Picture(np.tile(cell, (8, 7, 1))), place / "weave.png")
+    run_cli("evaluate", "expand", "weave.png", "moss.png", "-o", "out", "--method", "tile")
+    regular, irregular = results(place / "out")["exemplars"]
+    assert np.abs(regular["lattice"]["vectors"]).max() == pytest.approx(20, abs=0.5)
+    assert irregular["lattice"] is None
+    text = (place / "out/index.html").read_text()
+    assert re.search(r"<br>lattice \(-?[\d.]+, -?[\d.]+\) and \(.*\) px, confidence [01]\.\d\d<", text)
+    assert text.count("<br>no lattice<") == 1
 
 
 # Figures of all results together

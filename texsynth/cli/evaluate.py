@@ -58,7 +58,7 @@ class CommonOptions(ScreenOptions, InputOptions, DeviceOptions):
 
     @property
     def screen(self) -> Screen:
-        """What is shown."""
+        """The terminal, as far as these options let it speak."""
         return Screen(self.quiet, self.verbose, self.as_json)
 
 

@@ -59,7 +59,7 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class Baseline:
-    """What an earlier evaluation measured. version: of texsynth. features: hash of what measured."""
+    """An earlier table. version: of texsynth. features: hash of the network that measured."""
 
     path: Path
     version: str

@@ -16,6 +16,7 @@ from texsynth.evaluation import methods
 from texsynth.evaluation.results import SECONDS, Evaluation, Row, Subject, Thumbnail
 from texsynth.evaluation.runner import OnFailure, Progress, checked, compare, read_opaque
 from texsynth.evaluation.subjects import distinct_name
+from texsynth.images import Picture
 from texsynth.images.tensors import to_image, to_picture
 from texsynth.jobs.expand_inputs import Task, check_size
 from texsynth.jobs.inputs import Input, file_seed
@@ -70,7 +71,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared. size: how large outputs are, and whether periodic; the rest of it does not count.
+    """The comparison to make. size: its size, scale and tileable are those of outputs, the rest is not used.
 
     crop: side of the centre crop that serves as exemplar; the rest of the picture is the truth.
     """
@@ -114,6 +115,8 @@ def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluatio
 
 
 class _Trial:
+    """An exemplar on which methods are tried."""
+
     def __init__(self, plan: Plan, networks: Mapping[Method, Networks], item: Input) -> None:
         self._plan, self._networks, self._item = plan, networks, item
         self.label = str(item)
@@ -126,19 +129,12 @@ class _Trial:
         with memory_guard(self._item, CURE):
             self._reference = refer(exemplar, truth)
         thumbnail = Thumbnail.whole(to_picture(exemplar, None, 8))
-        note, lattice = "no lattice", self._reference.lattice
-        if lattice:
-            vectors = lattice.vectors.tolist()
-            self.subject.facts["lattice"] = {"vectors": vectors, "confidence": lattice.confidence}
-            text = " and ".join(f"({dy:.1f}, {dx:.1f})" for dy, dx in vectors)
-            note = f"lattice {text} px, confidence {lattice.confidence:.2f}"
+        if lattice := self._reference.lattice:
+            facts = {"vectors": lattice.vectors.tolist(), "confidence": lattice.confidence}
+            self.subject.facts["lattice"] = facts
         self.subject.facts["size"] = thumbnail.size
-        self.subject.originals.append(replace(thumbnail, label="exemplar", notes=(note,)))
-        if truth is None:
-            return []
-        picture = to_picture(truth, None, 8)
-        measures = measure(to_image(picture), self._reference)
-        return [Row(self.subject, TRUTH, measures, picture=Thumbnail.whole(picture))]
+        self.subject.originals.append(replace(thumbnail, label="exemplar"))
+        return [] if truth is None else [self._row(TRUTH, to_picture(truth, None, 8))]
 
     def attempt(self, method: methods.Method, on_step: OnStep) -> Row:
         """Expand the exemplar."""
@@ -149,9 +145,11 @@ class _Trial:
             start = time.perf_counter()
             output = self._expanded(method, size, rng, on_step).cpu()
             seconds = time.perf_counter() - start
-            picture = checked(output, (1, 3, *size))
-            measures = measure(to_image(picture), self._reference)
-            return Row(self.subject, method.name, measures, seconds, Thumbnail.whole(picture))
+            return self._row(method.name, checked(output, (1, 3, *size)), seconds)
+
+    def _row(self, method: str, picture: Picture, seconds: float | None = None) -> Row:
+        measures = measure(to_image(picture), self._reference)
+        return Row(self.subject, method, measures, seconds, Thumbnail.whole(picture))
 
     def _expanded(
         self, method: methods.Method, size: tuple[int, int], rng: torch.Generator, on_step: OnStep
@@ -211,7 +209,7 @@ BASELINES: dict[str, Baseline] = {"tile": tile, "mirror": mirror, "quilting": qu
 
 @dataclass(frozen=True)
 class Reference:
-    """What outputs are compared with, measured once.
+    """The exemplar and the truth with their own measures, taken once.
 
     exemplar: (1, 3, h, w) in [0, 1]. truth: (1, 3, H, W), the surface the exemplar was cut out of.
     lattice_heights: correlation at the lattice's peaks; 0 where it cannot be measured. repetition,

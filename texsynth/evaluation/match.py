@@ -1,4 +1,4 @@
-"""How well descriptors, and what was used before them, find crops of the same texture."""
+"""Retrieval of crops of the same texture by descriptors, and by pooled features without training."""
 
 from __future__ import annotations
 

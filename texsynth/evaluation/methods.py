@@ -14,7 +14,7 @@ from texsynth.config.validation import nearest
 from texsynth.errors import UsageError
 
 PRESET, PHOTO, AT = "preset:", "photo:", "@"
-"""What precedes the name of a preset, a transform in photo mode, and the model of a single method."""
+"""Marks before the name of a preset, a transform in photo mode, and the model of a single method."""
 
 BASELINES = {
     "expand": {

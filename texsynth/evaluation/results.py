@@ -30,7 +30,7 @@ SECONDS = "seconds"
 class Thumbnail:
     """A picture as the page shows it: a PNG or JPEG of width x height pixels.
 
-    size: width and height of the full picture. label, notes: its caption.
+    size: width and height of the full picture. label: its caption.
     """
 
     data: bytes
@@ -39,7 +39,6 @@ class Thumbnail:
     size: tuple[int, int]
     kind: str
     label: str = ""
-    notes: tuple[str, ...] = ()
 
     @classmethod
     def whole(cls, picture: images.Picture) -> Thumbnail:

@@ -56,7 +56,7 @@ MEASURES = tuple(name for name in LESS_IS_BETTER if name != SECONDS)
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared. features: model that measures. seeds: how often each method does each pair.
+    """The comparison to make. features: model that measures. seeds: how often each method does each pair.
 
     run.max_side: that of contents and styles. held_out: whether no training has seen any of the pictures.
     """
@@ -106,10 +106,10 @@ def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluatio
         },
     }
     evaluation = Evaluation("evaluate stylize", "pair", MEASURES, plan.methods, run, settings, weights)
-    bench = _Bench(plan, models, network)
-    compare(evaluation, (_Trial(bench, pair) for pair in plan.pairs), progress, on_failure)
+    resources = _Resources(plan, models, network)
+    compare(evaluation, (_Trial(resources, pair) for pair in plan.pairs), progress, on_failure)
     for method in plan.methods:
-        cloud = bench.clouds.get(method.name)
+        cloud = resources.clouds.get(method.name)
         evaluation.pooled[method.name] = cloud.figures() if cloud else {"frechet": None}
     means = {name: name for name in ("pairs", "failed", *MEASURES)}
     means |= {"frechet.distance": "frechet", SECONDS: SECONDS}
@@ -134,8 +134,8 @@ class _Loaded:
     thumbnail: Thumbnail
 
 
-class _Bench:
-    """What the trials of an evaluation share."""
+class _Resources:
+    """Networks, caches and sums that all trials share."""
 
     def __init__(self, plan: Plan, models: Mapping[str, Model], network: Network) -> None:
         self.plan, self.network, self.models = plan, network, models
@@ -188,10 +188,12 @@ class _Bench:
 
 
 class _Trial:
-    def __init__(self, bench: _Bench, pair: Pair) -> None:
-        self._bench, self._pair = bench, pair
+    """A pair on which methods are tried."""
+
+    def __init__(self, resources: _Resources, pair: Pair) -> None:
+        self._resources, self._pair = resources, pair
         self.label = str(pair)
-        pairs = bench.plan.pairs
+        pairs = resources.plan.pairs
         self._names = {
             "content": distinct_name(pair.content, [other.content for other in pairs]),
             "style": distinct_name(pair.style, [other.style for other in pairs]),
@@ -202,9 +204,9 @@ class _Trial:
 
     def prepare(self) -> Sequence[Row]:
         """Read content and style."""
-        self._content = self._bench.content(self._pair.content)
+        self._content = self._resources.content(self._pair.content)
         self._note("content", self._content)
-        self._style, self._features = self._bench.style(self._pair.style)
+        self._style, self._features = self._resources.style(self._pair.style)
         self._note("style", self._style)
         self.subject.originals += [
             replace(self._content.thumbnail, label="content picture"),
@@ -218,26 +220,26 @@ class _Trial:
 
     def attempt(self, method: Method, on_step: OnStep) -> Row:
         """Stylize the content, once for each seed; measures are means over seeds."""
-        bench, item = self._bench, self._pair.content
-        content, style, level = self._content.image, self._style.image, bench.plan.frechet_level
+        resources, item = self._resources, self._pair.content
+        content, style, level = self._content.image, self._style.image, resources.plan.frechet_level
         measures, seconds, moments = [], [], []
         thumbnail = None
         with memory_guard(f"{method.name} on {self._pair}", CURE):
             # First, so that what a device does once is not in the time of the result.
-            identity = bench.identity(method, item, content, on_step)
-            for turn in range(bench.plan.seeds):
+            identity = resources.identity(method, item, content, on_step)
+            for turn in range(resources.plan.seeds):
                 start = time.perf_counter()
-                output = bench.stylized(method, item, content, style, turn, on_step)
+                output = resources.stylized(method, item, content, style, turn, on_step)
                 seconds.append(time.perf_counter() - start)
                 picture = checked(output, content.shape)
                 image = to_image(picture)
-                features = bench.network.of(image)
+                features = resources.network.of(image)
                 moments.append(features.moments[level])
                 measures.append(measure(image, features, content, self._features))
-                thumbnail = thumbnail or Thumbnail.reduced(picture, bench.side_px)
+                thumbnail = thumbnail or Thumbnail.reduced(picture, resources.side_px)
         cloud = Cloud(sum(moments[1:], moments[0]), self._features.moments[level])
-        earlier = bench.clouds.get(method.name)
-        bench.clouds[method.name] = earlier + cloud if earlier else cloud
+        earlier = resources.clouds.get(method.name)
+        resources.clouds[method.name] = earlier + cloud if earlier else cloud
         means = {name: fmean(each[name] for each in measures) for name in measures[0]}
         return Row(self.subject, method.name, {**means, "identity": identity}, fmean(seconds), thumbnail)
 
@@ -261,7 +263,7 @@ BASELINES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"content": content, 
 
 @dataclass(frozen=True)
 class Features:
-    """What is kept of a picture's features.
+    """Statistics and samples of a picture's features.
 
     moments: by level, of all positions. samples: by level, (1, C, n) with n at most SAMPLES.
     """

@@ -24,7 +24,7 @@ class Pair:
     style: Input
 
     def __str__(self) -> str:
-        """What messages call it."""
+        """Return the name of the pair in messages."""
         return f"{self.content} with {self.style}"
 
 

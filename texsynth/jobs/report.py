@@ -238,7 +238,7 @@ OWN = frozenset(
 """Keys of a record that say which files an output was made from; all others are settings."""
 
 _ENTRY = re.compile(r"^(?=\w+:)", re.MULTILINE)
-"""Where a key of the outermost level begins."""
+"""The place where a key of the outermost level begins."""
 
 
 def divided(text: str) -> tuple[str, str]:
