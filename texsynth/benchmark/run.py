@@ -16,7 +16,14 @@ from texsynth.benchmark.names import DEFAULT, FULL_WIDTH, IN_FLOAT32, PUBLISHED
 from texsynth.benchmark.stages import ARTISTIC, STAGES, Pair
 from texsynth.device import device_name, hardware, pick_device, pick_dtype, set_threads
 from texsynth.errors import TexsynthError
-from texsynth.jobs.memory import Forecast, Room, free_bytes, give_back, is_exhaustion, size_text
+from texsynth.jobs.memory import (
+    MemoryForecast,
+    TilePlan,
+    free_bytes,
+    is_exhaustion,
+    return_freed_memory,
+    size_text,
+)
 from texsynth.models.registry import Model, load_model
 from texsynth.reference import full_width
 
@@ -189,7 +196,7 @@ def _attempt(empty: Measurement, pair: Pair, repeat: int) -> Measurement:
 def _shortage(model: Model, stage: str, size: int) -> str:
     """Why a stage is not even tried: on CPUs the system would end the program. '' when it may fit."""
     dtype = torch.float32 if stage in IN_FLOAT32 else model.dtype
-    needed = Forecast.of(size, size, replace(model, dtype=dtype), ARTISTIC).bytes(Room())
+    needed = MemoryForecast.of(size, size, replace(model, dtype=dtype), ARTISTIC).bytes(TilePlan())
     free = free_bytes(model.device)
     if free is None or needed <= free:
         return ""
@@ -273,7 +280,7 @@ def _cuda_peak(work: Callable[[], object], device: torch.device) -> Peak:
 
 def _resident_peak(work: Callable[[], object]) -> Peak | None:
     # Freed memory that the process still holds would hide what the call takes.
-    give_back()
+    return_freed_memory()
     try:
         CLEAR.write_text("5")
         start = _status("VmRSS")

@@ -64,7 +64,7 @@ def make(
     from texsynth.jobs.checks import check_outputs
     from texsynth.jobs.inputs import find_inputs
 
-    settings = look_settings(StylizeSettings, None, (), given({"style_scale": style_scale}))
+    settings = look_settings(StylizeSettings, options.LookOptions(), given({"style_scale": style_scale}))
     run = run_settings(
         model=model, device=device, dtype=dtype, threads=threads, max_pixels=max_pixels, frame=frame
     )

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.expand import extent
+from texsynth.cli.expand import size_settings
 from texsynth.cli.options import FILES, LOOK, DeviceOptions, InputOptions, ScreenOptions, grouped
-from texsynth.cli.run import check_model, given, run_settings
+from texsynth.cli.run import check_model, given, make_screen, run_settings
 from texsynth.cli.show import Bar, Screen, complain
 from texsynth.errors import TexsynthError, UsageError
 
 if TYPE_CHECKING:
-    from texsynth.config.settings import RunSettings
     from texsynth.evaluation.bootstrap import Estimate
     from texsynth.evaluation.results import Evaluation, Summary, Table
     from texsynth.evaluation.subjects import Pair
@@ -50,16 +49,6 @@ class CommonOptions(ScreenOptions, InputOptions, DeviceOptions):
     seed: options.Seed = None
     held_out: Annotated[bool, _option("--held-out", help="Only the 10% of files no training saw.")] = False
     limit: Annotated[int | None, _option(min=1, help="Use at most so many textures, or pairs.")] = None
-
-    def run(self, **more: object) -> RunSettings:
-        """The settings of the run. more: those that not all evaluations have. Raises UsageError."""
-        names = ("device", "threads", "dtype", "seed", "max_pixels", "frame")
-        return run_settings(**{name: getattr(self, name) for name in names}, **more)
-
-    @property
-    def screen(self) -> Screen:
-        """The terminal, as far as these options let it speak."""
-        return Screen(self.quiet, self.verbose, self.as_json)
 
 
 @dataclass(frozen=True)
@@ -168,14 +157,14 @@ def expand(exemplars: Textures, flags: ExpandOptions, common: CommonOptions) -> 
     from texsynth.evaluation.subjects import choose_pictures
     from texsynth.jobs.inputs import find_inputs
 
-    run, sets = common.run(model=flags.model), flags.assignments or ()
-    extents = {**extent(flags.size, flags.scale), **given({"tileable": flags.tileable or None})}
+    run, sets = run_settings(common, model=flags.model), flags.assignments or ()
+    extents = {**size_settings(flags.size, flags.scale), **given({"tileable": flags.tileable or None})}
     size = resolve(ExpandSettings, None, sets, extents)
     methods = expand_methods(flags.method or (), sets, size)
     inputs = find_inputs(exemplars, recursive=common.recursive)
     inputs = choose_pictures(inputs, held_out=common.held_out, limit=common.limit)
     plan = Plan(inputs, methods, size, run, flags.crop)
-    _carry_out(partial(evaluate, plan), len(inputs) * len(methods), flags, common.screen)
+    _carry_out(partial(evaluate, plan), len(inputs) * len(methods), flags, make_screen(common))
 
 
 @app.command()
@@ -188,7 +177,7 @@ def stylize(flags: StylizeOptions, common: CommonOptions) -> None:
     from texsynth.evaluation.methods import stylize_methods
     from texsynth.evaluation.subjects import check_files, choose_pairs
 
-    run = common.run(max_side=flags.max_side)
+    run = run_settings(common, max_side=flags.max_side)
     methods = stylize_methods(flags.method or (), flags.assignments or (), flags.model or [run.model])
     for name in (flags.features, *(method.model for method in methods if method.model)):
         check_model(name)
@@ -204,7 +193,7 @@ def stylize(flags: StylizeOptions, common: CommonOptions) -> None:
     plan = Plan(
         pairs, methods, run, flags.features, flags.frechet_level, flags.seeds, common.held_out, baseline
     )
-    _carry_out(partial(evaluate, plan), len(pairs) * len(methods), flags, common.screen)
+    _carry_out(partial(evaluate, plan), len(pairs) * len(methods), flags, make_screen(common))
 
 
 @app.command()
@@ -222,7 +211,7 @@ def match(textures: Textures, flags: MatchOptions, common: CommonOptions) -> Non
     from texsynth.jobs.inputs import find_inputs
     from texsynth.jobs.outcomes import PARTLY_FAILED
 
-    run, screen = common.run(), common.screen
+    run, screen = run_settings(common), make_screen(common)
     inputs = find_inputs(textures, recursive=common.recursive)
     inputs = choose_pictures(inputs, held_out=common.held_out, limit=common.limit)
     with screen.progress(len(inputs)) as bar:

@@ -266,6 +266,32 @@ Json = Annotated[
 ]
 
 
+Executor = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="serial, processes (several on this machine) or ray (a cluster, or this machine).",
+        rich_help_panel=MACHINE,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Of processes and ray. Default: one for each CPU core, or GPU of a Ray cluster.",
+        rich_help_panel=MACHINE,
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Only the I-th of N parts, from 1, to spread over processes or machines.",
+        rich_help_panel=FILES,
+    ),
+]
+
+
 @dataclass(frozen=True)
 class ScreenOptions:
     """How much is shown, and in which form."""
@@ -310,6 +336,13 @@ class InputOptions:
 
 
 @dataclass(frozen=True)
+class ContentOptions(InputOptions):
+    """The same for contents, which may be reduced."""
+
+    max_side: MaxSide = None
+
+
+@dataclass(frozen=True)
 class OutputOptions:
     """How results are written."""
 
@@ -320,6 +353,30 @@ class OutputOptions:
     force: Force = False
     resume: Resume = False
     dry_run: DryRun = False
+
+
+@dataclass(frozen=True)
+class ManifestOptions:
+    """How pictures of a manifest are read and written; their names are its own."""
+
+    max_side: MaxSide = None
+    max_pixels: MaxPixels = None
+    frame: Frame = None
+    bit_depth: BitDepth = None
+    quality: Quality = None
+    report: Report = None
+    force: Force = False
+    resume: Resume = False
+    dry_run: DryRun = False
+
+    def as_output(self) -> OutputOptions:
+        """Return the same as options of output."""
+        shared = {
+            option.name: getattr(self, option.name)
+            for option in fields(OutputOptions)
+            if hasattr(self, option.name)
+        }
+        return OutputOptions(**shared)
 
 
 @dataclass(frozen=True)
@@ -338,3 +395,12 @@ class StylizeLookOptions(LookOptions):
     transform: Transform = None
     strength: Strength = None
     preserve_color: PreserveColor = None
+
+
+@dataclass(frozen=True)
+class ExecutorOptions:
+    """Which of the jobs are done, and by how many workers."""
+
+    executor: Executor = "serial"
+    workers: Workers = None
+    shard: Shard = None

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.run import Plan, Target, carry_out, check_model
-from texsynth.cli.show import Screen
+from texsynth.cli.run import check_model, given, make_screen, run_operation
 from texsynth.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from texsynth.config.records import BlendRecord, ExpandRecord, Record, Source, StylizeRecord
     from texsynth.config.settings import RunSettings
-    from texsynth.jobs.inputs import Input
+    from texsynth.jobs.blend_inputs import BlendJob
+    from texsynth.jobs.expand_inputs import ExpandJob
+    from texsynth.jobs.inputs import Input, Job, StylizeJob
+    from texsynth.jobs.operation import Operation
 
 
+@options.grouped
 def replay(
     result: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A picture that texsynth made.")],
+    *,
     output: Annotated[
         str | None,
         typer.Option("-o", "--output", metavar="FILE|-", help="Default: NAME.replay.SUFFIX beside OUTPUT."),
@@ -36,13 +41,10 @@ def replay(
             "--input", metavar="OLD=NEW", help="Where any other input is now, if it moved. Repeatable."
         ),
     ] = None,
-    device: options.Device = None,
-    threads: options.Threads = None,
+    machine: options.DeviceOptions,
     report: options.Report = None,
     force: options.Force = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    as_json: options.Json = False,
+    screen: options.ScreenOptions,
 ) -> None:
     """Make a result again from the settings inside it; its pictures must be unchanged.
 
@@ -50,53 +52,60 @@ def replay(
     again with their texture, or alone when OUTPUT is one of them.
     """
     from texsynth import images
-    from texsynth.config.records import BlendRecord, Embedded, StylizeRecord
-    from texsynth.config.validation import parse, validated
+    from texsynth.config.records import BlendRecord, StylizeRecord
+    from texsynth.jobs.files import record_in
 
-    text = images.embedded_settings(result)
-    record = validated(Embedded, parse(text, source=str(result)), str(result)).root
+    record = record_in(images.embedded_settings(result), str(result))
     name = output or str(result.with_name(f"{result.stem}.replay{result.suffix}"))
-    target = Target(name, result.suffix.lower().lstrip("."), force, report=report)
-    run = _on_this_machine(record.run, device, threads)
+    out = options.OutputOptions(suffix=result.suffix, force=force, report=report)
+    run = _on_this_machine(record.run, machine)
     check_model(run.model)
     inputs = _Inputs(result, _pairs(moved or ()))
     named = {"--content": content, "--style": style, "--exemplar": exemplar}
     if isinstance(record, StylizeRecord):
-        plan: Plan[Any] = _stylize(record, inputs, named, run, target)
+        replayed: Replayed = _stylize(record, inputs, named, run, name)
     elif isinstance(record, BlendRecord):
-        plan = _blend(record, inputs, named, run, target)
+        replayed = _blend(record, inputs, named, run, name)
     else:
-        plan = _expand(record, inputs, named, run, target)
+        replayed = _expand(record, inputs, named, run, name)
     inputs.check_all_used()
-    screen = Screen(quiet, verbose, as_json, results=target.output != "-")
-    raise typer.Exit(carry_out(plan, target, run, screen))
+    jobs, check, operation = replayed
+    raise typer.Exit(run_operation(jobs, check, operation, run, out, make_screen(screen, name)))
+
+
+Replayed = tuple[Sequence[Any], Callable[..., Any], Callable[[Sequence[Any]], Any]]
+"""The only job, its check, and what makes its operation, as `run_operation` takes them."""
 
 
 def _stylize(
-    record: StylizeRecord, inputs: _Inputs, named: dict[str, str | None], run: RunSettings, target: Target
-) -> Plan[Any]:
-    from texsynth.cli.stylize import stylize_plan
-    from texsynth.jobs.inputs import pair
+    record: StylizeRecord, inputs: _Inputs, named: dict[str, str | None], run: RunSettings, output: str
+) -> Replayed:
+    from texsynth.jobs.checks import check_headers
+    from texsynth.jobs.inputs import stylize_jobs
 
     _refuse(named, ("--exemplar",), record)
     content = inputs.find(record.content, record.key, named["--content"])
     style = inputs.find(record.style, "", named["--style"])
-    jobs = pair([content], style, target.output)
-    return stylize_plan(
-        jobs, style, record.stylize, _in_its_tiles(run), target, made_with=record.model_sha256
-    )
+    jobs = stylize_jobs([content], style, record.stylize, output)
+
+    def operation(_: Sequence[Job]) -> Operation[StylizeJob]:
+        from texsynth.jobs.stylize import Stylize
+
+        return Stylize(_in_its_tiles(run), jobs[0], record.model_sha256)
+
+    return jobs, partial(check_headers, needed=[style], run=run), operation
 
 
 def _blend(
-    record: BlendRecord, inputs: _Inputs, named: dict[str, str | None], run: RunSettings, target: Target
-) -> Plan[Any]:
-    from texsynth.cli.blend import blend_plan
-    from texsynth.jobs.blend_recipe import Ingredient, Recipe, blend_jobs
+    record: BlendRecord, inputs: _Inputs, named: dict[str, str | None], run: RunSettings, output: str
+) -> Replayed:
+    from texsynth.jobs.blend_inputs import BlendSpec, StyleSource, blend_jobs
+    from texsynth.jobs.checks import check_headers
 
     _refuse(named, ("--style", "--exemplar"), record)
     content = inputs.find(record.content, record.key, named["--content"])
-    ingredients = tuple(
-        Ingredient(
+    styles = tuple(
+        StyleSource(
             tuple(inputs.find(source, "") for source in style.sources),
             style.weight,
             style.levels,
@@ -106,16 +115,28 @@ def _blend(
         for style in record.styles
     )
     labels = inputs.find(record.content_labels, "") if record.content_labels else None
-    recipe = Recipe(ingredients, labels, record.sequential, record.feather)
-    jobs = blend_jobs([content], recipe, target.output, sweep=None, suffix=f".{target.suffix}")
-    return blend_plan(jobs, recipe, record.stylize, _in_its_tiles(run), target, made_with=record.model_sha256)
+    spec = BlendSpec(styles, labels, record.sequential, record.feather)
+    jobs = blend_jobs([content], spec, record.stylize, output, suffix=".png")
+
+    def operation(_: Sequence[Job]) -> Operation[BlendJob]:
+        from texsynth.jobs.blend import Blend
+
+        return Blend(_in_its_tiles(run), jobs[0], record.model_sha256)
+
+    return jobs, partial(check_headers, needed=spec.inputs, run=run), operation
 
 
 def _expand(
-    record: ExpandRecord, inputs: _Inputs, named: dict[str, str | None], run: RunSettings, target: Target
-) -> Plan[Any]:
-    from texsynth.cli.expand import texture_plan
-    from texsynth.jobs.expand_inputs import ExpandJob, Task
+    record: ExpandRecord, inputs: _Inputs, named: dict[str, str | None], run: RunSettings, output: str
+) -> Replayed:
+    from texsynth.jobs.expand_inputs import (
+        ExpandJob,
+        LoadedInputs,
+        Task,
+        check_method,
+        check_textures,
+        settled,
+    )
     from texsynth.jobs.inputs import PIPE, destinations
 
     _refuse(named, ("--content", "--style"), record)
@@ -139,13 +160,22 @@ def _expand(
         optional(record.hole),
         recorded_key=record.key,
     )
-    (path,) = destinations(exemplars[:1], [f"{inputs.result.stem}.replay.{target.suffix}"], target.output)
+    check_method(task, record.expand)
+    (path,) = destinations(exemplars[:1], [Path(output).name], output)
     names = tuple(source.output for source in record.siblings)
     folder = Path() if path == PIPE else path.parent
     again = [Path(name) for name in names if record.part == 0]
     beside = tuple(folder / f"{name.stem}.replay{name.suffix}" for name in again)
-    job = ExpandJob(exemplars[0], path, task, record.index, beside, names, record.part)
-    return texture_plan([job], record.expand, run, target, made_with=record)
+    settings = settled(task, record.expand)
+    jobs = [ExpandJob(exemplars[0], path, task, settings, record.index, beside, names, record.part)]
+    loaded: LoadedInputs = {}
+
+    def operation(_: Sequence[Job]) -> Operation[ExpandJob]:
+        from texsynth.jobs.expand import Expand
+
+        return Expand(run, loaded, record)
+
+    return jobs, partial(check_textures, run=run, loaded=loaded), operation
 
 
 def _refuse(named: dict[str, str | None], options: Sequence[str], record: Record) -> None:
@@ -154,12 +184,10 @@ def _refuse(named: dict[str, str | None], options: Sequence[str], record: Record
             raise UsageError(f"{option} does not apply, {record.command} made this file; use --input OLD=NEW")
 
 
-def _on_this_machine(run: RunSettings, device: str | None, threads: int | None) -> RunSettings:
+def _on_this_machine(run: RunSettings, machine: options.DeviceOptions) -> RunSettings:
     from texsynth.config.validation import validated
 
-    given = {"device": device, "threads": threads}
-    changed = {key: value for key, value in given.items() if value is not None}
-    return validated(type(run), {**run.model_dump(), **changed}, "")
+    return validated(type(run), run.model_dump() | given(vars(machine)), "")
 
 
 def _in_its_tiles(run: RunSettings) -> RunSettings:

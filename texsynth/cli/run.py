@@ -1,173 +1,210 @@
-"""From planned jobs to finished files: what the image commands have in common."""
+"""From an operation and its jobs to finished files: what the image commands have in common."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypedDict, TypeVar
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from texsynth.cli.options import (
+    ExecutorOptions,
+    LookOptions,
+    OutputOptions,
+    ScreenOptions,
+    StylizeLookOptions,
+)
 from texsynth.cli.show import Screen
 from texsynth.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from texsynth.cli.options import ReportFile
     from texsynth.config.settings import RunSettings, Settings, StylizeSettings
+    from texsynth.images import Picture
+    from texsynth.jobs.files import OutputPolicy
     from texsynth.jobs.inputs import Input, Job
-    from texsynth.jobs.memory import Prospect
-    from texsynth.jobs.outcomes import Executor, Failed, Outcome, Report
-
+    from texsynth.jobs.operation import Operation
+    from texsynth.jobs.outcomes import Failed, Outcome, Report
 
 J = TypeVar("J", bound="Job")
 
 
 @dataclass(frozen=True)
-class Work(Generic[J]):
-    """What is ready to do jobs: networks are loaded, devices chosen."""
+class Sheet:
+    """A picture of all results, which is written after the last job, also an interrupted one."""
 
-    executor: Executor[J]
-    detail: str
-    """A line for --verbose."""
-    notes: Sequence[str] = ()
-    finish: Callable[[], Sequence[Path]] = tuple
-    """Called after the last job, also an interrupted one. Returns further files that were written."""
+    path: Path
+    draw: Callable[[Report], Picture]
 
 
-@dataclass(frozen=True)
-class Plan(Generic[J]):
-    """Jobs, at least one, and how they are checked and done."""
-
-    jobs: Sequence[J]
-    inputs: Sequence[Input]
-    """All files that are read."""
-    check: Callable[[], tuple[Sequence[J], Sequence[Failed]]]
-    """Look at the inputs: the jobs that can be done, and those that cannot. Raises what stops all."""
-    begin: Callable[[], Work[J]]
-    """Load what the work needs, torch with it."""
-    also: Sequence[Path] = ()
-    """Files that are written besides those of the jobs."""
-    foresee: Callable[[], Callable[[J], Prospect]] | None = None
-    """Load what a forecast of memory needs."""
-
-
-class Rules(TypedDict):
-    """What becomes of results that are there, and the format of those for standard output."""
-
-    force: bool
-    resume: bool
-    suffix: str
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where results go and whether they may replace others."""
-
-    output: str | None
-    suffix: str = "png"
-    """Format of results whose name is not given."""
-    force: bool = False
-    resume: bool = False
-    """Whether results may be there already; the work on a job decides what becomes of them."""
-    report: ReportFile | None = None
-    """The page to show the run on."""
-
-    @property
-    def rules(self) -> Rules:
-        """Arguments of `written_once`."""
-        return {"force": self.force, "resume": self.resume, "suffix": f".{self.suffix}"}
-
-
-def carry_out(
-    plan: Plan[J], target: Target, run: RunSettings, screen: Screen, *, dry_run: bool = False
+def run_operation(
+    jobs: Sequence[J],
+    check: Callable[[Sequence[J]], tuple[Sequence[J], Sequence[Failed]]],
+    operation: Callable[[Sequence[J]], Operation[J]],
+    run: RunSettings,
+    out: OutputOptions,
+    screen: Screen,
+    *,
+    failed: Sequence[Failed] = (),
+    sheet: Sheet | None = None,
+    executor: ExecutorOptions | None = None,
+    inputs: Sequence[Input] = (),
 ) -> int:
-    """Check everything, then load the model and do the jobs. Returns the exit code."""
-    from texsynth.jobs.checks import check_depth, check_outputs
-    from texsynth.jobs.outcomes import Watch, planned
-    from texsynth.jobs.outcomes import run as run_jobs
-    from texsynth.jobs.runner import Interrupts
+    """Check everything, then load the model and do the jobs, at least one. Returns the exit code.
 
-    also = [*plan.also, *_checked_report(plan.jobs, target)]
-    check_outputs(plan.jobs, plan.inputs, force=target.force or target.resume, also=also)
-    check_depth(plan.jobs, run, f".{target.suffix}")
-    if target.resume and (plan.also or plan.jobs[0].to_pipe):
-        what = f"the sheet {plan.also[0]}, which shows all results" if plan.also else "standard output"
-        raise UsageError(f"--resume skips results, so it cannot make {what}; leave one of them out")
-    if plan.jobs[0].to_pipe:
+    check: looks at the inputs without torch and tells the jobs that can be done from the others. operation:
+    makes the operation for those. failed: jobs that are known to be bad. inputs: files that are read besides
+    those of the jobs.
+    """
+    from texsynth.jobs.checks import check_depth, check_outputs
+    from texsynth.jobs.outcomes import collect, planned
+
+    executor = executor or ExecutorOptions()
+    policy = output_policy(out, run)
+    also = [*([sheet.path] if sheet else []), *_checked_report(jobs, out)]
+    check_outputs(jobs, inputs, force=out.force or out.resume, also=also)
+    check_depth(jobs, run, policy.suffix)
+    _check_together(jobs, out, sheet, executor)
+    if jobs[0].to_pipe:
         _check_standard_output(screen)
-    good, failed = plan.check()
-    if dry_run:
-        outlook = plan.foresee() if plan.foresee and good else None
-        report = run_jobs(planned(good, outlook), len(good), failed=failed, on_outcome=screen.planned)
+    jobs = shard_of(jobs, executor.shard)
+    if not jobs:
+        screen.note(f"shard {executor.shard} is empty")
+        return 0
+    good, bad = check(jobs)
+    failed = [*failed, *bad]
+    if out.dry_run:
+        forecast = operation(good).forecaster() if good else None
+        report = collect(planned(good, forecast), len(good), failed=failed, on_outcome=screen.planned)
         screen.outlook(report)
         return report.exit_code
-    if good:
-        with screen.progress(len(good)) as bar:
-            work = plan.begin()
-            for note in work.notes:
-                screen.note(note)
-            screen.detail(work.detail)
-
-            def started(job: J) -> None:
-                bar.picture(str(job.picture) if job.to_pipe else job.output.name)
-
-            def ended(outcome: Outcome) -> None:
-                bar.advance()
-                screen.outcome(outcome)
-
-            with Interrupts() as interrupts:
-                watch = Watch(started, bar.step, screen.note, interrupts.welcome)
-                # Closed, so that nothing waits for a turn that never comes when results cannot be shown.
-                with closing(work.executor.outcomes(good, watch)) as outcomes:
-                    report = run_jobs(outcomes, len(good), failed=failed, on_outcome=ended)
-            if report.done:
-                for path in work.finish():
-                    screen.result(str(path), preview=str(path))
-    else:
-        report = run_jobs((), 0, failed=failed, on_outcome=screen.outcome)
+    report = do_jobs(operation, good, policy, screen, screen.outcome, failed=failed, executor=executor)
+    if sheet and report.done:
+        _write_sheet(sheet, report, force=out.force, screen=screen)
     screen.summary(report)
-    _write_report(report, target, run, screen)
+    _write_report(report, out, run, screen)
     return report.exit_code
 
 
-def _checked_report(jobs: Sequence[Job], target: Target) -> list[Path]:
-    """The page that is asked for, if any, once it is known that it may be written."""
-    if target.report is None:
-        return []
-    from texsynth.jobs.report import check_report
+def do_jobs(
+    make_operation: Callable[[Sequence[J]], Operation[J]],
+    jobs: Sequence[J],
+    policy: OutputPolicy,
+    screen: Screen,
+    on_outcome: Callable[[Outcome], None],
+    *,
+    failed: Sequence[Failed] = (),
+    executor: ExecutorOptions | None = None,
+) -> Report:
+    """Prepare the operation and do its jobs with a bar. Ctrl-C ends it, as the report says."""
+    from texsynth.jobs.outcomes import Events, collect
 
-    check_report(target.report.path, jobs, force=target.force, resume=target.resume)
-    return [target.report.path]
+    if not jobs:
+        return collect((), 0, failed=failed, on_outcome=on_outcome)
+    from texsynth.jobs.runner import Interrupts, SerialExecutor
+    from texsynth.jobs.workers import PooledExecutor, worker_executor
+
+    name = _executor_name(executor or ExecutorOptions())
+    with screen.progress(len(jobs)) as bar:
+        operation = make_operation(jobs)
+        runs_jobs: SerialExecutor[J] | PooledExecutor[J]
+        if name == "serial":
+            operation.prepare(screen.note)
+            runs_jobs, detail = SerialExecutor(operation, policy), operation.detail
+        else:
+            assert executor is not None
+            runs_jobs, detail = worker_executor(name, operation, policy, executor.workers)
+        screen.detail(detail)
+
+        def started(job: Job) -> None:
+            bar.picture(str(job.picture) if job.to_pipe or not job.outputs else job.output.name)
+
+        def ended(outcome: Outcome) -> None:
+            bar.advance()
+            on_outcome(outcome)
+
+        with Interrupts() as interrupts:
+            events = Events(started, bar.step, screen.note, interrupts.allowed)
+            # Closed, so that nothing waits for a turn that never comes when results cannot be shown.
+            with closing(runs_jobs.outcomes(jobs, events)) as outcomes:
+                return collect(outcomes, len(jobs), failed=failed, on_outcome=ended)
 
 
-def _write_report(report: Report, target: Target, run: RunSettings, screen: Screen) -> None:
-    if target.report is None:
-        return
-    from texsynth.jobs.report import write_report
-
-    page = target.report
-    force = target.force or target.resume
-    with screen.progress(len(report.outcomes)) as bar:
-        bar.picture(page.path.name)
-        write_report(report, page.path, arguments=page.arguments, run=run, force=force, on_item=bar.advance)
-    screen.note(f"report: {page.path}")
+def make_screen(options: ScreenOptions, output: str | None = None, *, totals: bool = False) -> Screen:
+    """Return the screen that the options ask for. output: `-` leaves standard output to the picture."""
+    return Screen(options.quiet, options.verbose, options.as_json, results=output != "-", totals=totals)
 
 
-def foresight(
-    run: RunSettings, settings: Callable[[J], StylizeSettings], masks: int = 0
-) -> Callable[[J], Prospect]:
-    """A forecast of the memory for any stylized job. masks: number of parts that have one."""
-    from texsynth.jobs.operation import equipped
-    from texsynth.jobs.stylize import foreseen
+def output_policy(out: OutputOptions, run: RunSettings) -> OutputPolicy:
+    """Return what becomes of files that exist, and how new ones are written. Raises UsageError."""
+    from texsynth.jobs.files import OutputPolicy
 
-    run, model = equipped(run)
-    return lambda job: foreseen(job, model, settings(job), run, masks)
+    return OutputPolicy(out.force, out.resume, output_suffix(out), run.quality)
+
+
+def output_suffix(out: OutputOptions) -> str:
+    """Return `--format` as a file name ends, like `.png`; UsageError when it cannot be written."""
+    from texsynth.images import OUTPUT_SUFFIXES
+
+    name = out.suffix.lower().lstrip(".")
+    if f".{name}" not in OUTPUT_SUFFIXES:
+        raise UsageError(f"--format is {name!r} but must be png, jpg, webp or tif")
+    return f".{name}"
+
+
+def shard_of(jobs: Sequence[J], text: str | None) -> Sequence[J]:
+    """Return the jobs of the shard `I/N`, all of them when None. Raises UsageError."""
+    if text is None:
+        return jobs
+    parts = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    number, count = (int(parts[1]), int(parts[2])) if parts else (0, 0)
+    if not 1 <= number <= count:
+        raise UsageError(f"--shard is {text!r} but must be I/N with I from 1 to N, like 2/8")
+    return jobs[number - 1 :: count]
+
+
+def stylize_changes(look: StylizeLookOptions, **more: object) -> dict[str, object]:
+    """Return the settings that options of a stylization change."""
+    mode = None if look.photo is None else ("photo" if look.photo else "artistic")
+    transform = None if look.transform is None else {"name": look.transform}
+    flags = {"mode": mode, "transform": transform, "strength": look.strength}
+    return given({**flags, "preserve_color": look.preserve_color, **more})
+
+
+S = TypeVar("S", bound="Settings")
+
+
+def look_settings(
+    kind: type[S], look: LookOptions, flags: Mapping[str, object], sets: Sequence[str] = ()
+) -> S:
+    """Return the settings of a command: defaults < preset < --set < flags. Raises UsageError."""
+    from texsynth.config.presets import SECTIONS, load, resolve
+
+    loaded = load(look.preset) if look.preset else None
+    section = next(name for name, other in SECTIONS.items() if other is kind)
+    if loaded and section not in loaded.sections:
+        fitting = ", ".join(_presets_with(section))
+        raise UsageError(f"preset {look.preset!r} has no settings for {section}; use one of {fitting}")
+    return resolve(kind, loaded, [*(look.assignments or ()), *sets], flags)
+
+
+def run_settings(*groups: object, **values: object) -> RunSettings:
+    """Return what a run needs besides the look, from groups of options and `values`. Raises UsageError."""
+    from texsynth.config.settings import RunSettings
+    from texsynth.config.validation import validated
+
+    for group in groups:
+        values |= {f.name: getattr(group, f.name) for f in fields(cast(Any, group))}
+    known = {name: value for name, value in values.items() if name in RunSettings.model_fields}
+    run = validated(RunSettings, given(known), "")
+    check_model(run.model)
+    return run
 
 
 def check_model(name: str) -> None:
-    """UsageError for a name that is neither known nor a weight file; ModelError for one to be fetched."""
+    """Raise UsageError for a name that is no known model or weight file, ModelError for one to be fetched."""
     from texsynth.config.validation import nearest
     from texsynth.models.hub.catalog import SUFFIX, known_names, locate
 
@@ -176,17 +213,8 @@ def check_model(name: str) -> None:
     locate(name)
 
 
-def check_suffix(suffix: str) -> str:
-    """`--format` as a file name ends, like `.png`; UsageError when it cannot be written."""
-    from texsynth.images import OUTPUT_SUFFIXES
-
-    if f".{suffix}" not in OUTPUT_SUFFIXES:
-        raise UsageError(f"--format is {suffix!r} but must be png, jpg, webp or tif")
-    return f".{suffix}"
-
-
 def piped(arguments: Sequence[str | None]) -> bytes | None:
-    """Standard input when one of the `arguments` is `-`. UsageError for two, InputError when it is empty."""
+    """Return standard input when one argument is `-`. UsageError for two, InputError when it is empty."""
     if arguments.count("-") > 1:
         raise UsageError("standard input (-) can be used for one picture only")
     if "-" not in arguments:
@@ -199,16 +227,47 @@ def piped(arguments: Sequence[str | None]) -> bytes | None:
     return data
 
 
-def machine_line(model: str, run: RunSettings) -> str:
-    """What computes, for --verbose."""
-    return f"model {model} on {run.device} in {run.dtype}"
+def given(values: Mapping[str, object]) -> dict[str, object]:
+    """Return the `values` that are not None."""
+    return {key: value for key, value in values.items() if value is not None}
 
 
-def other_weights(made_with: str | None, found: str | None, name: str) -> list[str]:
-    """What a replay says about weights that are not those of the record. made_with: None when all is fine."""
-    if made_with in (None, found):
-        return []
-    return [f"the result was made with other weights of {name}; expect a different picture"]
+def stylize_look(preset: str | None, changes: Mapping[Any, object]) -> StylizeSettings:
+    """Return the settings of a stylization from a preset and changes to it. Raises UsageError."""
+    from texsynth.config.settings import StylizeSettings
+
+    return look_settings(StylizeSettings, LookOptions(preset), changes)
+
+
+def _presets_with(section: str) -> list[str]:
+    from texsynth.config.presets import load, names
+
+    return [name for name in names() if section in load(name).sections]
+
+
+def _executor_name(options: ExecutorOptions) -> Any:  # noqa: ANN401 (a literal that is loaded later)
+    from texsynth.config.settings import EXECUTORS
+    from texsynth.config.validation import nearest
+
+    if options.executor not in EXECUTORS:
+        raise UsageError(f"unknown executor {options.executor!r}{nearest(options.executor, EXECUTORS)}")
+    if options.workers is not None and options.executor == "serial":
+        raise UsageError("--workers needs --executor processes or ray")
+    return options.executor
+
+
+def _check_together(
+    jobs: Sequence[Job], out: OutputOptions, sheet: Sheet | None, executor: ExecutorOptions
+) -> None:
+    what = f"the sheet {sheet.path}, which shows all results" if sheet else "standard output"
+    if out.resume and (sheet or jobs[0].to_pipe):
+        raise UsageError(f"--resume skips results, so it cannot make {what}; leave one of them out")
+    if executor.shard and sheet:
+        raise UsageError(
+            f"--shard makes a part of the results, so it cannot make {what}; leave one of them out"
+        )
+    if _executor_name(executor) != "serial" and jobs[0].to_pipe:
+        raise UsageError("workers write files, so --executor does not go with -o -; leave one of them out")
 
 
 def _check_standard_output(screen: Screen) -> None:
@@ -218,38 +277,30 @@ def _check_standard_output(screen: Screen) -> None:
         raise UsageError("standard output is a terminal; redirect it or give -o FILE")
 
 
-S = TypeVar("S", bound="Settings")
+def _write_sheet(sheet: Sheet, report: Report, *, force: bool, screen: Screen) -> None:
+    from texsynth.jobs.files import OutputFile, write_files
+
+    write_files([OutputFile(sheet.draw(report), sheet.path, "")], force=force)
+    screen.result(str(sheet.path), preview=str(sheet.path))
 
 
-def look_settings(kind: type[S], preset: str | None, sets: Sequence[str], flags: Mapping[str, object]) -> S:
-    """Settings of a command: defaults < preset < --set < flags. Raises UsageError."""
-    from texsynth.config.presets import SECTIONS, load, resolve
+def _checked_report(jobs: Sequence[Job], out: OutputOptions) -> list[Path]:
+    """Return the page that is asked for, if any, once it is known that it may be written."""
+    if out.report is None:
+        return []
+    from texsynth.jobs.report import check_report
 
-    loaded = load(preset) if preset else None
-    section = next(name for name, other in SECTIONS.items() if other is kind)
-    if loaded and section not in loaded.sections:
-        raise UsageError(
-            f"preset {preset!r} has no settings for {section}; use one of {', '.join(_with(section))}"
-        )
-    return resolve(kind, loaded, sets, flags)
+    check_report(out.report.path, jobs, force=out.force, resume=out.resume)
+    return [out.report.path]
 
 
-def run_settings(**flags: object) -> RunSettings:
-    """What a run needs besides the look, from the flags that are not None. Raises UsageError."""
-    from texsynth.config.settings import RunSettings
-    from texsynth.config.validation import validated
+def _write_report(report: Report, out: OutputOptions, run: RunSettings, screen: Screen) -> None:
+    if out.report is None:
+        return
+    from texsynth.jobs.report import write_report
 
-    run = validated(RunSettings, given(flags), "")
-    check_model(run.model)
-    return run
-
-
-def given(values: Mapping[str, object]) -> dict[str, object]:
-    """`values` that are not None."""
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def _with(section: str) -> list[str]:
-    from texsynth.config.presets import load, names
-
-    return [name for name in names() if section in load(name).sections]
+    page, force = out.report, out.force or out.resume
+    with screen.progress(len(report.outcomes)) as bar:
+        bar.picture(page.path.name)
+        write_report(report, page.path, arguments=page.arguments, run=run, force=force, on_item=bar.advance)
+    screen.note(f"report: {page.path}")

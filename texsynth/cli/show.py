@@ -97,20 +97,20 @@ class Screen:
         if isinstance(outcome, Failed):
             self._failed(outcome)
         elif isinstance(outcome, Planned):
-            found = outcome.prospect
-            memory = {"memory_bytes": found.bytes, "tile": found.room.tile} if found else {}
+            estimate = outcome.estimate
+            memory = {"memory_bytes": estimate.bytes, "tile": estimate.tiles.tile} if estimate else {}
             self._files(outcome.job, **memory)
-            if found:
-                self.detail(f"{outcome.job.output}: {found}")
+            if estimate:
+                self.detail(f"{outcome.job.output}: {estimate}")
 
     def outlook(self, report: Report) -> None:
         """The most that a picture of a dry run takes."""
         from texsynth.jobs.outcomes import Planned
 
-        found = [o for o in report.outcomes if isinstance(o, Planned) and o.prospect]
-        most = max(found, key=lambda o: o.prospect.bytes if o.prospect else 0, default=None)
+        plans = [o for o in report.outcomes if isinstance(o, Planned) and o.estimate]
+        most = max(plans, key=lambda o: o.estimate.bytes if o.estimate else 0, default=None)
         if most:
-            self.note(f"memory: up to {most.prospect}, for {most.job.picture}")
+            self.note(f"memory: up to {most.estimate}, for {most.job.picture}")
 
     def _done(self, done: Done) -> None:
         for warning in done.written.warnings:

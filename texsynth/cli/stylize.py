@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,36 +13,77 @@ import typer
 
 from texsynth.cli import options
 from texsynth.cli.app import INTERRUPTED
-from texsynth.cli.match import IndexFile, consult, worked_through
+from texsynth.cli.match import IndexFile, do_queries, open_index
 from texsynth.cli.run import (
-    Plan,
-    Target,
-    Work,
-    carry_out,
-    check_suffix,
-    foresight,
-    given,
     look_settings,
-    machine_line,
-    other_weights,
+    make_screen,
+    output_suffix,
     piped,
+    run_operation,
     run_settings,
+    stylize_changes,
 )
 from texsynth.cli.show import Screen, complain
 from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
     from texsynth.config.settings import RunSettings, StylizeSettings
-    from texsynth.jobs.inputs import Input, Job, StyledJob
-    from texsynth.jobs.library import Library
+    from texsynth.jobs.inputs import Job, StylizeJob
     from texsynth.jobs.match import Match
     from texsynth.jobs.outcomes import Failed, Outcome
+    from texsynth.jobs.stylize import Stylize
+
+SUGGESTIONS = "Suggestions"
 
 
-Look = options.LOOK
-Suggestions = "Suggestions"
+@dataclass(frozen=True)
+class StrokeOptions(options.StylizeLookOptions):
+    """All options for the look of a stylization."""
+
+    level_strength: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LEVEL=X",
+            help="Strength of one level, 5 (coarse) to 1 (fine), like 4=0.5. Repeatable.",
+            rich_help_panel=options.LOOK,
+        ),
+    ] = None
+    grain: Annotated[
+        float | None,
+        typer.Option(
+            help="Noise that becomes strokes in flat areas, 0 to 1; artistic mode only.",
+            rich_help_panel=options.LOOK,
+        ),
+    ] = None
+    style_scale: Annotated[
+        float | None,
+        typer.Option(
+            help="Resize the style first: above 1 for larger strokes.", rich_help_panel=options.LOOK
+        ),
+    ] = None
 
 
+@dataclass(frozen=True)
+class SuggestOptions:
+    """Styles from a library instead of one that is named."""
+
+    suggest: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIBRARY",
+            help="Take the styles from this folder of pictures: those that look most like each content. All "
+            "arguments are contents then.",
+            rich_help_panel=SUGGESTIONS,
+        ),
+    ] = None
+    suggestions: Annotated[
+        int | None,
+        typer.Option(min=1, help="Styles for each content. Default: 3.", rich_help_panel=SUGGESTIONS),
+    ] = None
+    index: IndexFile = None
+
+
+@options.grouped
 def stylize(
     pictures: Annotated[
         list[str],
@@ -50,164 +93,65 @@ def stylize(
             "- is standard input.",
         ),
     ],
+    *,
     output: options.Output = None,
-    preset: options.Preset = None,
-    assignments: options.Set = None,
-    photo: options.Photo = None,
-    transform: options.Transform = None,
-    strength: options.Strength = None,
-    level_strength: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="LEVEL=X",
-            help="Strength of one level, 5 (coarse) to 1 (fine), like 4=0.5. Repeatable.",
-            rich_help_panel=Look,
-        ),
-    ] = None,
-    preserve_color: options.PreserveColor = None,
-    grain: Annotated[
-        float | None,
-        typer.Option(
-            help="Noise that becomes strokes in flat areas, 0 to 1; artistic mode only.", rich_help_panel=Look
-        ),
-    ] = None,
-    style_scale: Annotated[
-        float | None,
-        typer.Option(help="Resize the style first: above 1 for larger strokes.", rich_help_panel=Look),
-    ] = None,
-    suggest: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIBRARY",
-            help="Take the styles from this folder of pictures: those that look most like each content. All "
-            "arguments are contents then.",
-            rich_help_panel=Suggestions,
-        ),
-    ] = None,
-    suggestions: Annotated[
-        int | None,
-        typer.Option(min=1, help="Styles for each content. Default: 3.", rich_help_panel=Suggestions),
-    ] = None,
-    index: IndexFile = None,
-    model: options.Model = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    compiled: options.Compile = False,
-    threads: options.Threads = None,
-    memory_limit: options.MemoryLimit = None,
-    seed: options.Seed = None,
-    recursive: options.Recursive = False,
-    suffix: options.Format = "png",
-    max_side: options.MaxSide = None,
-    max_pixels: options.MaxPixels = None,
-    frame: options.Frame = None,
-    bit_depth: options.BitDepth = None,
-    quality: options.Quality = None,
-    report: options.Report = None,
-    force: options.Force = False,
-    resume: options.Resume = False,
-    dry_run: options.DryRun = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    as_json: options.Json = False,
+    look: StrokeOptions,
+    suggest: SuggestOptions,
+    network: options.StylizeNetworkOptions,
+    workers: options.ExecutorOptions,
+    reading: options.ContentOptions,
+    out: options.OutputOptions,
+    screen: options.ScreenOptions,
 ) -> None:
     """Give pictures the style of another one.
 
     texsynth stylize photo.jpg painting.jpg -o out.png
     """
     from texsynth.config.settings import StylizeSettings
-
-    look = {
-        "mode": None if photo is None else ("photo" if photo else "artistic"),
-        "transform": None if transform is None else {"name": transform},
-        "strength": strength,
-        "preserve_color": preserve_color,
-        "grain": grain,
-        "style_scale": style_scale,
-    }
-    sets = [*(assignments or ()), *map(_level_assignment, level_strength or ())]
-    settings = look_settings(StylizeSettings, preset, sets, given(look))
-    run = run_settings(
-        model=model, device=device, dtype=dtype, compiled=compiled or None, threads=threads, seed=seed,
-        max_pixels=max_pixels,
-        frame=frame, max_side=max_side, bit_depth=bit_depth, quality=quality, memory_limit=memory_limit,
-    )  # fmt: skip
-    target = Target(output, suffix.lower().lstrip("."), force, resume, report)
-    screen = Screen(quiet, verbose, as_json, results=output != "-")
-    if suggest is not None:
-        suggested = suggested_plan(
-            pictures, suggest, suggestions or 3, index, settings, run, target, screen,
-            recursive=recursive, preset=preset,
-        )  # fmt: skip
-        raise typer.Exit(carry_out(suggested, target, run, screen, dry_run=dry_run))
-    if suggestions is not None or index is not None:
-        raise UsageError("--suggestions and --index need --suggest LIBRARY; add it or leave them out")
-    jobs, chosen = _planned(pictures, target, recursive=recursive)
-    plan = stylize_plan(jobs, chosen, settings, run, target)
-    raise typer.Exit(carry_out(plan, target, run, screen, dry_run=dry_run))
-
-
-def stylize_plan(
-    jobs: Sequence[Job],
-    style: Input,
-    settings: StylizeSettings,
-    run: RunSettings,
-    target: Target,
-    *,
-    made_with: str | None = None,
-) -> Plan[Job]:
-    """How `jobs` are checked and done. made_with: hash of the weights that are expected, for a replay."""
     from texsynth.jobs.checks import check_headers
-    from texsynth.jobs.inputs import Job
 
-    def begin() -> Work[Job]:
-        from texsynth.jobs.operation import source_of, unfinished, written_once
-        from texsynth.jobs.outcomes import Stages
-        from texsynth.jobs.runner import Serial
-        from texsynth.jobs.stylize import Content, load_content, prepare, record_of, stylize_content
-
-        prepared = prepare(style, settings, run)
-
-        def load(job: Job) -> Content | None:
-            if target.resume:
-                source = source_of(job.picture)
-                record = record_of(job, source, prepared.source, settings, prepared.run, prepared.model)
-                if not unfinished([(job.output, record)], force=target.force):
-                    return None
-            return load_content(job, prepared.model, settings, prepared.run)
-
-        stages = Stages[Job](
-            load,
-            lambda job, content, on_step: stylize_content(job, content, prepared, on_step),
-            lambda _, made: written_once(made, quality=run.quality, **target.rules),
+    changes = stylize_changes(look, grain=look.grain, style_scale=look.style_scale)
+    sets = [_level_assignment(text) for text in look.level_strength or ()]
+    settings = look_settings(StylizeSettings, look, changes, sets)
+    run = run_settings(network, reading, out)
+    show = make_screen(screen, output)
+    failed: Sequence[Failed] = ()
+    shared = None
+    if suggest.suggest is not None:
+        preset = look.preset
+        jobs, failed = _suggested_jobs(
+            pictures, suggest, settings, run, out, show, output, preset=preset, recursive=reading.recursive
         )
-        notes = [*prepared.warnings, *other_weights(made_with, prepared.model.sha256, run.model)]
-        return Work(Serial(stages), machine_line(prepared.model.name, prepared.run), notes)
+    elif suggest.suggestions is not None or suggest.index is not None:
+        raise UsageError("--suggestions and --index need --suggest LIBRARY; add it or leave them out")
+    else:
+        jobs = _jobs(pictures, settings, output, output_suffix(out), recursive=reading.recursive)
+        shared = jobs[0]
 
-    inputs = [*(job.picture for job in jobs), style]
-    return Plan(
-        jobs,
-        inputs,
-        lambda: check_headers(jobs, [style], run),
-        begin,
-        foresee=lambda: foresight(run, lambda _: settings),
-    )
+    def operation(_: Sequence[StylizeJob]) -> Stylize:
+        from texsynth.jobs.stylize import Stylize
+
+        return Stylize(run, shared)
+
+    check = partial(check_headers, needed=[shared.style] if shared else [], run=run)
+    raise typer.Exit(run_operation(jobs, check, operation, run, out, show, failed=failed, executor=workers))
 
 
-def _planned(pictures: Sequence[str], target: Target, *, recursive: bool) -> tuple[list[Job], Input]:
-    """The jobs, at least one, and the style."""
-    from texsynth.jobs.inputs import find_inputs, pair
+def _jobs(
+    pictures: Sequence[str], settings: StylizeSettings, output: str | None, suffix: str, *, recursive: bool
+) -> list[StylizeJob]:
+    """Return a job for every content, at least one, all with the style that is named last."""
+    from texsynth.jobs.inputs import find_inputs, stylize_jobs
 
     *contents, style = pictures
     if not contents:
         raise UsageError(f"only {style!r} is given; a content and a style are needed")
-    suffix = check_suffix(target.suffix)
     data = piped(pictures)
     styles = find_inputs([style], recursive=False, piped=data)
     if len(styles) != 1 or Path(style).is_dir():
         raise UsageError(f"the style {style!r} is a folder or several files; give one picture")
     inputs = find_inputs(contents, recursive=recursive, piped=data)
-    return pair(inputs, styles[0], target.output, suffix=suffix), styles[0]
+    return stylize_jobs(inputs, styles[0], settings, output, suffix=suffix)
 
 
 def _level_assignment(text: str) -> str:
@@ -217,112 +161,88 @@ def _level_assignment(text: str) -> str:
     return f"level_strength.{level.strip()}={value}"
 
 
-def suggested_plan(
+def _suggested_jobs(
     contents: Sequence[str],
-    folder: str,
-    count: int,
-    index: str | None,
+    suggest: SuggestOptions,
     settings: StylizeSettings,
     run: RunSettings,
-    target: Target,
+    out: options.OutputOptions,
     screen: Screen,
+    output: str | None,
     *,
-    recursive: bool,
     preset: str | None,
-) -> Plan[StyledJob]:
-    """How every content gets the `count` pictures of the library `folder` that look most like it as styles.
+    recursive: bool,
+) -> tuple[list[StylizeJob], list[Failed]]:
+    """Return jobs for every content with the pictures of the library that look most like it as styles.
 
-    The index of the library is brought up to date first. Raises TexsynthError, and Exit when no content can
-    be used.
+    The index of the library is brought up to date first. Also returns the contents that cannot be used.
+    Raises TexsynthError, and Exit when no content can be used.
     """
-    from texsynth.jobs.checks import check_headers, check_styled
-    from texsynth.jobs.inputs import PIPE, Job, destinations, find_inputs
+    from texsynth.jobs.checks import check_headers
+    from texsynth.jobs.inputs import QueryJob, destinations, find_inputs
     from texsynth.jobs.library import open_library
     from texsynth.jobs.manifest import NO_PRESET
-    from texsynth.jobs.outcomes import run as run_jobs
+    from texsynth.jobs.outcomes import Done, Failed, collect
 
-    suffix = check_suffix(target.suffix)
-    library = open_library(folder, index)
+    assert suggest.suggest is not None, "styles are asked for"
+    suffix, count = output_suffix(out), suggest.suggestions or 3
+    library = open_library(suggest.suggest, suggest.index)
     inputs = find_inputs(contents, recursive=recursive, piped=piped(contents))
     most = min(count, len(library.files))
     # What is wrong with the output shall be said before a large library is looked at.
-    destinations(inputs * most, [""] * (most * len(inputs)), target.output, role="results")
-    good, failed = check_headers([Job(item, PIPE) for item in inputs], [], run)
-    jobs: list[StyledJob] = []
+    destinations(inputs * most, [""] * (most * len(inputs)), output, role="results")
+    good, failed = check_headers([QueryJob(item) for item in inputs], [], run)
+    jobs: list[StylizeJob] = []
     if good:
-        hits, more = _looked_up(good, library, count, run, screen)
-        failed = [*failed, *more]
-        jobs = _jobs(hits, settings, preset or NO_PRESET, target.output, suffix)
+        from texsynth.jobs.match import SearchQuery
+
+        opened = open_index(library, run, screen)
+        answers: dict[Job, list[Match]] = {}
+
+        def answered(outcome: Outcome) -> None:
+            if isinstance(outcome, Failed):
+                failed.append(outcome)
+            elif isinstance(outcome, Done):
+                answers[outcome.job] = outcome.written.value
+                for hit in outcome.written.value:
+                    screen.note(f"{outcome.job.picture}: style {hit.path}, similarity {hit.similarity:.3f}")
+
+        if do_queries(good, opened, SearchQuery(count), run, screen, answered).interrupted:
+            complain("interrupted; no picture is made")
+            raise typer.Exit(INTERRUPTED)
+        jobs = _jobs_of_answers(answers, settings, preset or NO_PRESET, output, suffix)
     if not jobs:
-        raise typer.Exit(run_jobs((), 0, failed=failed, on_outcome=screen.outcome).exit_code)
-
-    def check() -> tuple[list[StyledJob], list[Failed]]:
-        sound, bad = check_styled(jobs, run)
-        return sound, [*failed, *bad]
-
-    def begin() -> Work[StyledJob]:
-        from texsynth.jobs.runner import Serial
-        from texsynth.jobs.stylize import Styler
-
-        styler = Styler(run, screen.note)
-        return Work(Serial(styler.stages(**target.rules)), machine_line(styler.model.name, styler.run))
-
-    read = [item for job in jobs for item in (job.picture, job.style)]
-    return Plan(jobs, read, check, begin, foresee=lambda: foresight(run, lambda job: job.settings))
+        raise typer.Exit(collect((), 0, failed=failed, on_outcome=screen.outcome).exit_code)
+    return jobs, failed
 
 
-def _looked_up(
-    jobs: Sequence[Job], library: Library, count: int, run: RunSettings, screen: Screen
-) -> tuple[dict[Job, list[Match]], list[Failed]]:
-    """The matches of every content, and the contents that cannot be read. Raises Exit on Ctrl-C."""
-    from texsynth.jobs.match import Wish, looking
-    from texsynth.jobs.outcomes import Failed
-
-    opened = consult(library, run, screen)
-    found: dict[Job, list[Match]] = {}
-    failed: list[Failed] = []
-
-    def ended(outcome: Outcome) -> None:
-        if isinstance(outcome, Failed):
-            failed.append(outcome)
-        for hit in found.get(outcome.job, ()):
-            screen.note(f"{outcome.job.picture}: style {hit.path}, similarity {hit.similarity:.3f}")
-
-    stages = looking(opened.catalogue, opened.describer, run, Wish(count), found.__setitem__)
-    if worked_through(jobs, stages, screen, ended).interrupted:
-        complain("interrupted; no picture is made")
-        raise typer.Exit(INTERRUPTED)
-    return found, failed
-
-
-def _jobs(
-    hits: Mapping[Job, Sequence[Match]],
+def _jobs_of_answers(
+    answers: Mapping[Job, Sequence[Match]],
     settings: StylizeSettings,
     preset: str,
     output: str | None,
     suffix: str,
-) -> list[StyledJob]:
-    """A job for every content and each of its styles, those with one style together."""
-    from texsynth.jobs.inputs import Input, StyledJob, destinations
-    from texsynth.jobs.manifest import grouped
+) -> list[StylizeJob]:
+    """Return a job for every content and each of its styles, those with one style together."""
+    from texsynth.jobs.inputs import Input, StylizeJob, destinations, grouped
 
-    pairs = [(job.picture, hit) for job, matches in hits.items() for hit in matches]
+    pairs = [(job.picture, hit) for job, matches in answers.items() for hit in matches]
     names = [
         f"{job.picture.stem}.{name}{suffix}"
-        for job, matches in hits.items()
+        for job, matches in answers.items()
         for name in _style_names([hit.key for hit in matches])
     ]
     paths = destinations([content for content, _ in pairs], names, output, role="results")
     return grouped(
         [
-            StyledJob(content, path, Input(hit.path, hit.key), settings, preset)
+            StylizeJob(content, path, Input(hit.path, hit.key), settings, preset)
             for (content, hit), path in zip(pairs, paths, strict=True)
         ]
     )
 
 
 def _style_names(keys: Sequence[str]) -> list[str]:
-    """What results call the styles of one content: the stem, and more of the path for those that share it."""
+    """Name the styles of one content: by their stem, and by more of the path for those that share it."""
     paths = [PurePath(key) for key in keys]
     choices = [
         [path.stem for path in paths],

@@ -138,7 +138,7 @@ def decoder(
         flags |= {"steps": steps, "epochs": None}
     if epochs is not None:
         flags |= {"steps": None, "epochs": [epochs] * 5}
-    settings = look_settings(DecoderSettings, preset, assignments or (), flags)
+    settings = look_settings(DecoderSettings, options.LookOptions(preset, assignments), flags)
     screen = Screen(quiet)
     folder = folder or _default_folder(model, screen)
     need(data)
@@ -246,7 +246,7 @@ def transposer(
     from texsynth.config.settings import TransposerSettings
 
     settings = look_settings(
-        TransposerSettings, preset, assignments or (), given(batch=batch, kernel_rate=rate)
+        TransposerSettings, options.LookOptions(preset, assignments), given(batch=batch, kernel_rate=rate)
     )
     need(data, *([init] if init else []))
     check_fresh(folder / "transposer.checkpoint", resume)
@@ -377,7 +377,7 @@ def descriptor(
     from texsynth.config.training import DescriptorSettings
 
     flags = given(steps=steps, batch=batch, rate=rate, turn=turn)
-    settings = look_settings(DescriptorSettings, preset, assignments or (), flags)
+    settings = look_settings(DescriptorSettings, options.LookOptions(preset, assignments), flags)
     need(data)
     check_fresh(folder / "descriptor.checkpoint", resume)
     from texsynth.training.descriptor import DescriptorRun, train_descriptor

@@ -6,7 +6,7 @@ Nothing here imports torch, so presets are read and checked before the heavy sta
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -268,6 +268,12 @@ MAX_PIXELS = 1 << 28
 
 MEMORY_LIMIT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(%|B|KiB|MiB|GiB|TiB)?")
 """Bytes with or without a unit, or a share of what is free."""
+
+
+ExecutorName = Literal["serial", "processes", "ray"]
+
+EXECUTORS: tuple[ExecutorName, ...] = get_args(ExecutorName)
+"""Ways to do many jobs: in this process, in several of this machine, or on a Ray cluster."""
 
 
 class RunSettings(Settings):

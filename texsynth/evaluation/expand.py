@@ -19,8 +19,9 @@ from texsynth.evaluation.subjects import distinct_name
 from texsynth.images import Picture
 from texsynth.images.tensors import to_image, to_picture
 from texsynth.jobs.expand_inputs import Task, check_size
+from texsynth.jobs.files import memory_guard
 from texsynth.jobs.inputs import Input, file_seed
-from texsynth.jobs.operation import decided, memory_guard
+from texsynth.jobs.operation import resolve_run
 from texsynth.metrics.structure import lattice_displacements, regularity, repetition, spectrum_distance
 from texsynth.metrics.texture import (
     coherence,
@@ -85,7 +86,7 @@ class Plan:
 
 def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluation:
     """Expand and measure everything, see `compare`. Raises ModelError when weights cannot be loaded."""
-    run, device, dtype = decided(plan.run)
+    run, device, dtype = resolve_run(plan.run)
     plan = replace(plan, run=run)
     # Before any work: with damaged weights there is nothing to compare.
     networks = {

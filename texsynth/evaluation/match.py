@@ -15,8 +15,9 @@ from texsynth.errors import InputError, TexsynthError
 from texsynth.evaluation.results import Evaluation, Row, Subject
 from texsynth.evaluation.runner import OnFailure, Progress
 from texsynth.images.tensors import to_image
+from texsynth.jobs.files import read_input
 from texsynth.jobs.inputs import Input
-from texsynth.jobs.operation import decided, read_input
+from texsynth.jobs.operation import resolve_run
 from texsynth.models.descriptor import load_descriptor
 from texsynth.ops.resample import resize
 from texsynth.pipelines.describe import Describer, any_turn, describe, load_describer
@@ -45,7 +46,7 @@ def evaluate(
     the query's texture. weights: a descriptor to use in place of the embedded one. Unusable pictures are told
     and left out. Raises InputError when fewer than two are left, ModelError when weights cannot be loaded.
     """
-    run, device, dtype = decided(run)
+    run, device, dtype = resolve_run(run)
     describer = load_describer(device, dtype, load_descriptor(weights, device))
     rngs = {c.name: torch.Generator().manual_seed(run.seed) for c in CONDITIONS}
     vectors: dict[tuple[str, str], list[Tensor]] = {}

@@ -17,8 +17,8 @@ from texsynth.evaluation.report import page
 from texsynth.evaluation.results import Evaluation, Row, Subject, csv_table, json_table
 from texsynth.images.tensors import to_picture, to_weight
 from texsynth.jobs.checks import check_folder
+from texsynth.jobs.files import make_folder, read_input, refuse_transparent
 from texsynth.jobs.inputs import Input
-from texsynth.jobs.operation import make_folder, read_input, refuse_transparent
 from texsynth.jobs.outcomes import ALL_FAILED, BUG, INTERRUPTED, PARTLY_FAILED
 from texsynth.pipelines.progress import OnStep, Step
 

@@ -20,9 +20,10 @@ from texsynth.evaluation.results import SECONDS, Evaluation, Row, Subject, Thumb
 from texsynth.evaluation.runner import OnFailure, Progress, checked, compare, read_opaque
 from texsynth.evaluation.subjects import Pair, distinct_name
 from texsynth.images.tensors import fit_within, to_image, to_picture
+from texsynth.jobs.files import memory_guard
 from texsynth.jobs.inputs import Input, file_seed
 from texsynth.jobs.memory import style_tile
-from texsynth.jobs.operation import decided, memory_guard
+from texsynth.jobs.operation import resolve_run
 from texsynth.metrics.frechet import frechet
 from texsynth.metrics.style import edge_similarity, feature_wasserstein, gram_distance, psnr
 from texsynth.metrics.texture import ssim
@@ -77,7 +78,7 @@ def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluatio
     Raises before any work: ModelError for weights that cannot be loaded or lack a decoder, UsageError for a
     level that a model lacks and a baseline that was measured otherwise.
     """
-    run, device, dtype = decided(plan.run)
+    run, device, dtype = resolve_run(plan.run)
     plan = replace(plan, run=run)
     models: dict[str, Model] = {}
     weights: dict[str, str | None] = {}

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from texsynth.errors import InputError, UsageError
 from texsynth.jobs.inputs import Input
-from texsynth.jobs.manifest import Entry, comma_separated, json_lines, text_of
+from texsynth.jobs.manifest import comma_separated, json_lines, text_of
+from texsynth.jobs.manifest_entries import Entry
 
 T = TypeVar("T")
 
@@ -65,7 +66,8 @@ def _pair(entry: Entry) -> Pair:
     for column, value in (("preset", entry.preset), ("output", entry.output)):
         if value is not None:
             raise UsageError(f"{entry.where}: pairs have no {column}; give content and style alone")
-    return Pair(entry.content, entry.style)
+    assert entry.style is not None, "a pair has both"
+    return Pair(entry.picture, entry.style)
 
 
 def choose_pictures(inputs: Sequence[Input], *, held_out: bool, limit: int | None) -> list[Input]:

@@ -1,10 +1,12 @@
-"""One blended picture from one content, with styles that were measured once."""
+"""Blends of several styles in files, as an operation; styles are measured once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -12,17 +14,21 @@ from torch import Tensor
 
 import texsynth
 from texsynth.config import presets
-from texsynth.config.records import BlendRecord, BlendStyle, Source, Versions
+from texsynth.config.records import BlendRecord, BlendStyle, Record, Source, Versions
 from texsynth.config.settings import RunSettings, StylizeSettings
 from texsynth.config.validation import dump
 from texsynth.errors import InputError
+from texsynth.images import Picture, contact_sheet, read, thumbnails
 from texsynth.images.files import as_text
 from texsynth.images.picture import as_depth
 from texsynth.images.tensors import to_image, to_weight
-from texsynth.jobs.blend_recipe import BlendJob, Ingredient, Recipe
+from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyleSource, sweep_rows
+from texsynth.jobs.files import JobResult, OutputFile, read_input, source_of
 from texsynth.jobs.inputs import Input
-from texsynth.jobs.operation import Delivery, Made, equipped, read_input
-from texsynth.jobs.stylize import Content, measured, transferred
+from texsynth.jobs.memory import MemoryEstimate
+from texsynth.jobs.operation import Operation, other_weights, resolve_run_and_model
+from texsynth.jobs.outcomes import Report
+from texsynth.jobs.stylize import LoadedContent, estimate_memory, load_content, load_style, transfer
 from texsynth.models.registry import Model
 from texsynth.ops.color import luma
 from texsynth.pipelines.masks import MIN_SHARE, fitted, label_masks, shared
@@ -32,11 +38,103 @@ from texsynth.pipelines.stylize import FittedStyle, Part
 MAX_LABELS = 64
 
 ASPECT = 0.02
-"""How much the proportions of a mask may differ from those of its content."""
+"""Largest relative difference between the proportions of a mask and those of its content."""
+
+
+class Blend(Operation[BlendJob]):
+    """Mixes several styles, by weight, level or region."""
+
+    model: Model
+
+    def __init__(
+        self, run: RunSettings, shared: BlendJob | None = None, recorded_sha256: str | None = None
+    ) -> None:
+        """run, shared, recorded_sha256: as in `Stylize`."""
+        self.run, self._shared, self._recorded_sha256 = run, shared, recorded_sha256
+        self._prepared: dict[tuple[BlendSpec, str], PreparedBlend] = {}
+
+    def prepare(self, note: Callable[[str], None]) -> None:
+        """Load the model, and measure the styles that all jobs share."""
+        self.run, self.model = resolve_run_and_model(self.run)
+        self._note, self._lock = note, Lock()
+        if self._shared:
+            self._styles(self._shared)
+        for remark in other_weights(self._recorded_sha256, self.model.sha256, self.run.model):
+            note(remark)
+
+    def records(self, job: BlendJob) -> list[tuple[Path, Record]]:
+        """Say what the output of `job` will carry."""
+        return [(job.output, self._record(job, source_of(job.picture), self._styles(job)))]
+
+    def load(self, job: BlendJob) -> LoadedContent:
+        """Read the content."""
+        return load_content(job, self.model, job.settings, self.run, self._styles(job).masks)
+
+    def compute(self, job: BlendJob, loaded: LoadedContent, on_step: OnStep) -> JobResult:
+        """Blend one picture."""
+        styles = self._styles(job)
+        blended = transfer(
+            job,
+            loaded,
+            lambda size: _layers(job, styles, size),
+            self.model,
+            job.settings,
+            self.run,
+            masks=styles.masks,
+            on_step=on_step,
+        )
+        text = dump(presets.as_tree(self._record(job, loaded.source, styles, blended.tile)))
+        return JobResult((OutputFile(blended.picture, job.output, text),), blended.warnings)
+
+    def forecaster(self) -> Callable[[BlendJob], MemoryEstimate]:
+        """Load the model, which decides on the memory."""
+        run, model = resolve_run_and_model(self.run)
+        return lambda job: estimate_memory(job, model, job.settings, run, job.spec.masks)
+
+    def _styles(self, job: BlendJob) -> PreparedBlend:
+        """Return the measured styles of `job`; those of two blends are kept, for one is read ahead."""
+        key = job.spec, job.settings.model_dump_json()
+        with self._lock:
+            if key not in self._prepared:
+                prepared = _prepare(job.spec, self.model, job.settings, self.run)
+                for warning in prepared.warnings:
+                    self._note(warning)
+                self._prepared = dict([*self._prepared.items()][-1:]) | {key: prepared}
+            return self._prepared[key]
+
+    def _record(
+        self, job: BlendJob, source: Source, styles: PreparedBlend, tile: int | None = None
+    ) -> BlendRecord:
+        return BlendRecord(
+            content=source,
+            styles=tuple(
+                style.record.model_copy(update={"weight": weight})
+                for style, weight in zip(styles.styles, job.weights, strict=True)
+            ),
+            content_labels=styles.content_labels[1] if styles.content_labels else None,
+            sequential=job.spec.sequential,
+            feather=job.spec.feather,
+            key=as_text(job.picture.key),
+            stylize=job.settings,
+            run=self.run.model_copy(update={"memory_limit": None, "tile": tile}),
+            model_sha256=self.model.sha256,
+            versions=Versions(texsynth=texsynth.__version__, torch=torch.__version__),
+        )
+
+
+def sweep_sheet(report: Report, steps: int) -> Picture:
+    """Lay the results of a sweep side by side. steps: along every side."""
+    done = {outcome.job.output: outcome.job for outcome in report.done}
+    jobs = [job for job in sorted(done.values(), key=lambda job: job.output) if isinstance(job, BlendJob)]
+    small, rows = iter(thumbnails([read(job.output) for job in jobs])), []
+    for length in sweep_rows(len(jobs[0].spec.styles), steps):
+        row = [cell for cell, _ in zip(small, range(length), strict=False)]
+        rows += [row] if row else []
+    return contact_sheet(rows)
 
 
 @dataclass(frozen=True)
-class FittedIngredient:
+class MeasuredStyle:
     """A style of a blend with its moments."""
 
     style: FittedStyle
@@ -48,70 +146,70 @@ class FittedIngredient:
 
 @dataclass(frozen=True)
 class PreparedBlend:
-    """A model, the styles measured with it, and the settings with every `auto` decided."""
+    """The measured styles of a blend, and the label map of the content."""
 
-    model: Model
-    parts: tuple[FittedIngredient, ...]
+    spec: BlendSpec
+    styles: tuple[MeasuredStyle, ...]
     content_labels: tuple[Tensor, Source] | None
-    recipe: Recipe
-    settings: StylizeSettings
-    run: RunSettings
     warnings: tuple[str, ...] = ()
 
+    @property
+    def masks(self) -> int:
+        """The number of parts with a mask that a picture has at most."""
+        return len(self.content_labels[0].unique()) if self.content_labels else self.spec.masks
 
-def prepare_blend(recipe: Recipe, settings: StylizeSettings, run: RunSettings) -> PreparedBlend:
-    """Choose the device, load the model, measure the styles, read masks and labels."""
-    run, model = equipped(run)
-    labels = read_labels(recipe.content_labels, run) if recipe.content_labels else None
+
+def _prepare(spec: BlendSpec, model: Model, settings: StylizeSettings, run: RunSettings) -> PreparedBlend:
+    labels = read_labels(spec.content_labels, run) if spec.content_labels else None
     warnings: list[str] = []
-    parts = tuple(_fit(item, model, settings, run, labels, warnings) for item in recipe.ingredients)
-    return PreparedBlend(model, parts, labels, recipe, settings, run, tuple(warnings))
+    styles = tuple(_measure(item, model, settings, run, labels, warnings) for item in spec.styles)
+    return PreparedBlend(spec, styles, labels, tuple(warnings))
 
 
-def _fit(
-    item: Ingredient,
+def _measure(
+    item: StyleSource,
     model: Model,
     settings: StylizeSettings,
     run: RunSettings,
     content_labels: tuple[Tensor, Source] | None,
     warnings: list[str],
-) -> FittedIngredient:
+) -> MeasuredStyle:
     own = settings.model_copy(update={"levels": item.levels or settings.levels})
-    found = [measured(source, model, own, run) for source in item.sources]
-    style = reduce(FittedStyle.plus, (f.style for f in found))
-    warnings += [w for f in found for w in f.warnings]
+    loaded = [load_style(source, model, own, run) for source in item.sources]
+    style = reduce(FittedStyle.plus, (one.fitted for one in loaded))
+    warnings += [warning for one in loaded for warning in one.warnings]
     by_label, labels = {}, None
     if item.labels and content_labels:
-        where, labels = read_labels(item.labels, run)
+        label_map, labels = read_labels(item.labels, run)
         for value in content_labels[0].unique().tolist():
-            mask = (where == value).float()
+            mask = (label_map == value).float()
             if float(mask.mean()) < MIN_SHARE:
                 warnings.append(
                     f"{item.labels} has next to nothing of label #{int(value):06x}; "
                     f"the whole of {item.sources[0]} stands in for it"
                 )
             else:
-                by_label[int(value)] = measured(item.sources[0], model, own, run, mask).style
+                by_label[int(value)] = load_style(item.sources[0], model, own, run, mask).fitted
     mask = read_mask(item.mask, run) if item.mask else None
     record = BlendStyle(
-        sources=tuple(f.source for f in found),
+        sources=tuple(one.source for one in loaded),
         weight=item.weight,
         levels=item.levels,
         mask=mask[1] if mask else None,
         labels=labels,
     )
-    return FittedIngredient(style, by_label, mask[0] if mask else None, record)
+    return MeasuredStyle(style, by_label, mask[0] if mask else None, record)
 
 
 def read_mask(item: Input, run: RunSettings) -> tuple[Tensor, Source]:
-    """Lightness times opacity of a picture, (1, 1, H, W) in [0, 1]."""
+    """Return lightness times opacity of a picture, (1, 1, H, W) in [0, 1], and its record."""
     picture, source = read_input(item, run, as_data=True)
     mask, opaque = luma(to_image(picture)), to_weight(picture)
     return (mask if opaque is None else mask * opaque), source
 
 
 def read_labels(item: Input, run: RunSettings) -> tuple[Tensor, Source]:
-    """The colours of a picture as whole numbers, (1, 1, H, W); InputError for more than MAX_LABELS."""
+    """Return the colours of a picture as whole numbers, (1, 1, H, W). InputError for more than MAX_LABELS."""
     picture, source = read_input(item, run, as_data=True)
     rgb = as_depth(picture.rgb, 8).astype(np.int64)
     codes = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
@@ -124,43 +222,18 @@ def read_labels(item: Input, run: RunSettings) -> tuple[Tensor, Source]:
     return torch.from_numpy(codes)[None, None].float(), source
 
 
-def blend_content(
-    job: BlendJob, content: Content, prepared: PreparedBlend, on_step: OnStep | None = None
-) -> Made:
-    """Blend one picture."""
-    made = transferred(
-        job,
-        content,
-        lambda size: _rounds(job, prepared, size),
-        prepared.model,
-        prepared.settings,
-        prepared.run,
-        masks=masks_of(prepared),
-        on_step=on_step,
-    )
-    text = dump(presets.as_tree(record_of(job, content.source, prepared, made.tile)))
-    return Made((Delivery(made.picture, job.output, text),), made.warnings)
-
-
-def masks_of(prepared: PreparedBlend) -> int:
-    """How many parts with a mask a picture has at most."""
-    if prepared.content_labels:
-        return len(prepared.content_labels[0].unique())
-    return prepared.recipe.masks
-
-
-def _rounds(job: BlendJob, prepared: PreparedBlend, size: tuple[int, int]) -> list[Sequence[Part]]:
-    """What is laid over the content, one after the other."""
-    pairs = [(part, weight) for part, weight in zip(prepared.parts, job.weights, strict=True) if weight > 0]
+def _layers(job: BlendJob, prepared: PreparedBlend, size: tuple[int, int]) -> list[Sequence[Part]]:
+    """Return the styles that are laid over the content, one after the other."""
+    pairs = [(part, weight) for part, weight in zip(prepared.styles, job.weights, strict=True) if weight > 0]
     styles = tuple(part.style for part, _ in pairs)
     weights = tuple(weight for _, weight in pairs)
-    if prepared.recipe.sequential:
+    if prepared.spec.sequential:
         return [[Part((style,), (1.0,))] for style in styles]
     if prepared.content_labels:
         labels = prepared.content_labels[0]
-        _check_proportions(prepared.recipe.content_labels, labels, job, size)
+        _check_proportions(prepared.spec.content_labels, labels, job, size)
         values = [int(value) for value in labels.unique().tolist()]
-        masks = label_masks(fitted(labels, *size, smooth=False), values, prepared.recipe.feather)
+        masks = label_masks(fitted(labels, *size, smooth=False), values, prepared.spec.feather)
         return [[
             Part(tuple(part.by_label.get(value, part.style) for part, _ in pairs), weights, mask)
             for value, mask in zip(values, masks, strict=True)
@@ -168,7 +241,7 @@ def _rounds(job: BlendJob, prepared: PreparedBlend, size: tuple[int, int]) -> li
     masked = [(part, weight) for part, weight in pairs if part.mask is not None]
     if not masked:
         return [[Part(styles, weights)]]
-    for item, part in zip(prepared.recipe.ingredients, prepared.parts, strict=True):
+    for item, part in zip(prepared.spec.styles, prepared.styles, strict=True):
         if part.mask is not None:
             _check_proportions(item.mask, part.mask, job, size)
     masks = shared([fitted(p.mask, *size, smooth=True) for p, _ in masked if p.mask is not None],
@@ -187,23 +260,3 @@ def _check_proportions(item: Input | None, mask: Tensor, job: BlendJob, size: tu
             f"{item} has {width} x {height} pixels, which does not fit the {size[1]} x {size[0]} of "
             f"{job.picture}; give it the same proportions"
         )
-
-
-def record_of(job: BlendJob, source: Source, prepared: PreparedBlend, tile: int | None = None) -> BlendRecord:
-    """What the output of `job` carries, known before the work but for the tile."""
-    recipe = prepared.recipe
-    return BlendRecord(
-        content=source,
-        styles=tuple(
-            part.record.model_copy(update={"weight": weight})
-            for part, weight in zip(prepared.parts, job.weights, strict=True)
-        ),
-        content_labels=prepared.content_labels[1] if prepared.content_labels else None,
-        sequential=recipe.sequential,
-        feather=recipe.feather,
-        key=as_text(job.picture.key),
-        stylize=prepared.settings,
-        run=prepared.run.model_copy(update={"memory_limit": None, "tile": tile}),
-        model_sha256=prepared.model.sha256,
-        versions=Versions(texsynth=texsynth.__version__, torch=torch.__version__),
-    )

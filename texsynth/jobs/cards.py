@@ -22,9 +22,10 @@ from texsynth.images.files import as_text
 from texsynth.images.picture import Pixels, as_depth
 from texsynth.images.tensors import fit_within, to_image, to_weight
 from texsynth.images.writer import flattened
+from texsynth.jobs.files import memory_guard, read_input, refuse_transparent
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.memory import style_tile
-from texsynth.jobs.operation import equipped, memory_guard, read_input, refuse_transparent
+from texsynth.jobs.operation import resolve_run_and_model
 from texsynth.models.registry import Model
 from texsynth.models.weights import header_of, in_order
 from texsynth.pipelines.stylize import measure
@@ -58,7 +59,7 @@ def make_card(inputs: Sequence[Input], run: RunSettings, style_scale: float) -> 
     style_scale: every picture is resized by this factor first. Raises InputError for a picture that cannot
     be read, ModelError, and UsageError when features overflow the number type.
     """
-    run, model = equipped(run)
+    run, model = resolve_run_and_model(run)
     total = {level: Moments.empty(width) for level, width in enumerate(model.encoder.widths, 1)}
     sources: list[Source] = []
     warnings: list[str] = []

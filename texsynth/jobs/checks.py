@@ -10,13 +10,13 @@ from texsynth import images
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, OutputError, UsageError
 from texsynth.images.picture import DEEP_FORMATS
-from texsynth.jobs.inputs import PIPE, Input, Job, StyledJob
-from texsynth.jobs.outcomes import Failed, J
+from texsynth.jobs.inputs import PIPE, Input, J, Job
+from texsynth.jobs.outcomes import Failed
 
 
 def check_outputs(
     jobs: Sequence[Job],
-    inputs: Iterable[Input],
+    inputs: Iterable[Input] = (),
     *,
     force: bool,
     also: Sequence[Path] = (),
@@ -24,9 +24,11 @@ def check_outputs(
 ) -> None:
     """Find collisions (UsageError), then outputs that exist or cannot be written (OutputError).
 
-    also: files that the run writes besides those of its jobs. cure: of two results with one name.
+    inputs: files that are read besides those of the jobs. also: files that are written besides theirs. cure:
+    for two results with one name.
     """
-    read = {os.path.realpath(item.path) for item in inputs if item.piped is None}
+    files = {item for job in jobs for item in job.inputs} | set(inputs)
+    read = {os.path.realpath(item.path) for item in files if item.is_file}
     taken: dict[str, str] = {}
     written = [*_written(jobs), *((str(path), path) for path in also)]
     for owner, path in written:
@@ -47,12 +49,12 @@ def check_outputs(
 
 
 def _with(path: Path, also: Sequence[Path]) -> str:
-    """The option that names `path`; files besides those of the jobs have options of their own."""
+    """Name the option for `path`; files besides those of the jobs have options of their own."""
     return "" if path in also else " with -o"
 
 
 def _written(jobs: Sequence[Job]) -> Iterator[tuple[str, Path]]:
-    """Every file that the jobs will write, with what it is made of."""
+    """Yield every file that the jobs will write, with its input."""
     for job in jobs:
         for path in job.outputs:
             if path != PIPE:
@@ -81,35 +83,23 @@ def check_depth(jobs: Sequence[Job], run: RunSettings, suffix: str) -> None:
 
 
 def check_headers(
-    jobs: Sequence[J], styles: Iterable[Input], run: RunSettings
+    jobs: Sequence[J], needed: Iterable[Input], run: RunSettings
 ) -> tuple[list[J], list[Failed]]:
-    """Jobs whose content has a sound header, and the others. Raises InputError for that of a style."""
-    for style in styles:
-        if style.is_card:
-            style.read()
-        else:
-            _probe(style, run)
+    """Return the jobs whose inputs all have sound headers, and the others. Every file is opened once.
+
+    needed: inputs of all jobs, whose faults stop the run. Raises InputError.
+    """
+    errors: dict[Input, InputError | None] = {}
+    for item in needed:
+        probe_header(item, run)
+        errors[item] = None
     good: list[J] = []
     failed: list[Failed] = []
     for job in jobs:
-        try:
-            _probe(job.picture, run)
-            good.append(job)
-        except InputError as error:
-            failed.append(Failed(job, error))
-    return good, failed
-
-
-def check_styled(jobs: Sequence[StyledJob], run: RunSettings) -> tuple[list[StyledJob], list[Failed]]:
-    """Jobs whose content and style have sound headers, and the others. Every file is opened once."""
-    errors: dict[Input, InputError | None] = {}
-    good: list[StyledJob] = []
-    failed: list[Failed] = []
-    for job in jobs:
-        for item in (job.picture, job.style):
+        for item in job.inputs:
             if item not in errors:
                 errors[item] = _fault(item, run)
-        error = errors[job.picture] or errors[job.style]
+        error = next((errors[item] for item in job.inputs if errors[item]), None)
         if error is None:
             good.append(job)
         else:
@@ -119,14 +109,15 @@ def check_styled(jobs: Sequence[StyledJob], run: RunSettings) -> tuple[list[Styl
 
 def _fault(item: Input, run: RunSettings) -> InputError | None:
     try:
-        if item.is_card:
-            item.read()
-        else:
-            _probe(item, run)
+        probe_header(item, run)
     except InputError as error:
         return error
     return None
 
 
-def _probe(item: Input, run: RunSettings) -> None:
-    images.probe(item.source, name=str(item), max_pixels=run.max_pixels, frame=run.frame)
+def probe_header(item: Input, run: RunSettings) -> None:
+    """Raise InputError when a picture's header is not sound, or a card cannot be read."""
+    if item.is_card:
+        item.read()
+    elif item.picture is None:
+        images.probe(item.source, name=str(item), max_pixels=run.max_pixels, frame=run.frame)

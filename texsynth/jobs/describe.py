@@ -1,4 +1,4 @@
-"""Pictures that are looked at and described, each while the next one is read."""
+"""Descriptions of textures in files, as an operation, and the descriptors that a library keeps of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from texsynth.analysis.appearance import Appearance, appearance
 from texsynth.config.settings import RunSettings
 from texsynth.images import Picture
 from texsynth.images.tensors import to_image, to_weight
-from texsynth.jobs.inputs import Input, Look
-from texsynth.jobs.operation import memory_guard, read_input, refuse_transparent
-from texsynth.jobs.outcomes import J, Stages, Written
-from texsynth.pipelines.describe import Describer, any_turn, describe, reduced
+from texsynth.jobs.files import JobResult, memory_guard, read_input, refuse_transparent
+from texsynth.jobs.inputs import Input, InputJob, J
+from texsynth.jobs.operation import Operation, resolve_run
+from texsynth.pipelines.describe import Describer, any_turn, describe, load_describer, reduced
+from texsynth.pipelines.progress import OnStep
 from texsynth.synthesis.warp import turned, upright_angle
 
 Kind = Literal["as-is", "any-turn", "upright"]
@@ -28,8 +29,8 @@ AS_IS, ANY_TURN, UPRIGHT = KINDS = get_args(Kind)
 
 
 @dataclass(frozen=True)
-class Read:
-    """A picture as `describe` takes it. width, height: of the file, in pixels."""
+class ReducedImage:
+    """A picture as `describe` takes it. width, height: those of the file, in pixels."""
 
     image: Tensor
     mask: Tensor | None
@@ -37,57 +38,56 @@ class Read:
     height: int
 
 
-def describing(
-    describer: Callable[[], Describer], run: RunSettings, keep: Callable[[J, Tensor], None]
-) -> Stages[J]:
-    """How pictures are described. keep: gets the (3, size) descriptors of every one."""
+class DescribeForIndex(Operation[J]):
+    """Gives pictures their descriptors of every kind, the value of a job: (3, size)."""
 
-    def load(job: J) -> Read:
-        return read_small(job.picture, run)
+    def __init__(self, run: RunSettings, describer: Callable[[], Describer]) -> None:
+        """describer: called when the first picture comes."""
+        self.run, self._describer = run, describer
 
-    def make(job: J, read: Read, _: object) -> tuple[Read, Tensor]:
+    def load(self, job: J) -> ReducedImage:
+        """Read a picture and reduce it."""
+        return read_reduced(job.picture, self.run)
+
+    def compute(self, job: J, loaded: ReducedImage, on_step: OnStep) -> JobResult:
+        """Describe one picture."""
+        del on_step
         with memory_guard(job.picture, "use a smaller picture"):
-            return read, all_kinds(read, describer())
-
-    def write(job: J, made: tuple[Read, Tensor]) -> Written:
-        keep(job, made[1])
-        return Written(made[0].width, made[0].height)
-
-    return Stages(load, make, write)
+            return JobResult(value=all_kinds(loaded, self._describer()), size=(loaded.width, loaded.height))
 
 
-def read_small(item: Input, run: RunSettings) -> Read:
+def read_reduced(item: Input, run: RunSettings) -> ReducedImage:
     """Read a picture and reduce it. Raises InputError, also for one of which nothing can be seen."""
     picture, _ = read_input(item, run)
     refuse_transparent(item, picture)
     with memory_guard(item, "use a smaller picture"):
-        return Read(*reduced(to_image(picture), to_weight(picture)), picture.width, picture.height)
+        return ReducedImage(*reduced(to_image(picture), to_weight(picture)), picture.width, picture.height)
 
 
-def all_kinds(read: Read, describer: Describer) -> Tensor:
+def all_kinds(image: ReducedImage, describer: Describer) -> Tensor:
     """Descriptors of a picture of every kind, (3, size)."""
-    turns = describe(read.image, describer, mask=read.mask)
-    shown, angle = _upright(read)
-    found = any_turn(turns)
-    straight = any_turn(describe(shown.image, describer, mask=shown.mask)) if angle else found
-    return torch.stack([turns[0], found, straight])
+    turns = describe(image.image, describer, mask=image.mask)
+    shown, angle = _upright(image)
+    turned_any = any_turn(turns)
+    straight = any_turn(describe(shown.image, describer, mask=shown.mask)) if angle else turned_any
+    return torch.stack([turns[0], turned_any, straight])
 
 
-def of_kind(read: Read, describer: Describer, kind: Kind) -> Tensor:
+def of_kind(image: ReducedImage, describer: Describer, kind: Kind) -> Tensor:
     """The descriptor of one kind, (size,)."""
     if kind == AS_IS:
-        return describe(read.image, describer, mask=read.mask, turns=(0,))[0]
-    shown = _upright(read)[0] if kind == UPRIGHT else read
+        return describe(image.image, describer, mask=image.mask, turns=(0,))[0]
+    shown = _upright(image)[0] if kind == UPRIGHT else image
     return any_turn(describe(shown.image, describer, mask=shown.mask))
 
 
-def _upright(read: Read) -> tuple[Read, float]:
+def _upright(image: ReducedImage) -> tuple[ReducedImage, float]:
     """The picture with its lines level and upright, and the angle it was turned by; 0 where it was not."""
-    angle = upright_angle(read.image, read.mask) or 0.0
+    angle = upright_angle(image.image, image.mask) or 0.0
     if not angle:
-        return read, 0.0
-    mask = None if read.mask is None else turned(read.mask, angle).clamp(0, 1)
-    return replace(read, image=turned(read.image, angle).clamp(0, 1), mask=mask), angle
+        return image, 0.0
+    mask = None if image.mask is None else turned(image.mask, angle).clamp(0, 1)
+    return replace(image, image=turned(image.image, angle).clamp(0, 1), mask=mask), angle
 
 
 DIGITS = 4
@@ -95,13 +95,13 @@ DIGITS = 4
 
 
 @dataclass(frozen=True)
-class Portrait:
-    """What is known of a picture. width, height: in pixels. descriptor: (size,)."""
+class TextureDescription:
+    """The looks of a picture, its width and height in pixels, and its descriptor."""
 
     width: int
     height: int
     looks: Appearance
-    descriptor: Tensor
+    descriptor: tuple[float, ...]
 
     @property
     def fields(self) -> dict[str, object]:
@@ -115,16 +115,16 @@ class Portrait:
             "lattice": looks.lattice and [[round(dx, 2), round(dy, 2)] for dy, dx in looks.lattice],
             "periods": [round(period, 2) for period in looks.periods],
             "orientations": [
-                {"degrees": round(found.angle, 1), "weight": round(found.weight, 2)}
-                for found in looks.orientations
+                {"degrees": round(orientation.angle, 1), "weight": round(orientation.weight, 2)}
+                for orientation in looks.orientations
             ],
             "contrast": round(looks.contrast, DIGITS),
             "lightness": round(looks.lightness, DIGITS),
             "palette": [
-                {"colour": hexadecimal(found.rgb), "share": round(found.share, DIGITS)}
-                for found in looks.palette
+                {"colour": hexadecimal(color.rgb), "share": round(color.share, DIGITS)}
+                for color in looks.palette
             ],
-            "descriptor": [round(value, DIGITS) for value in self.descriptor.tolist()],
+            "descriptor": [round(value, DIGITS) for value in self.descriptor],
         }
 
     @property
@@ -136,8 +136,10 @@ class Portrait:
             vectors = " and ".join(f"({dx:.1f}, {dy:.1f})" for dy, dx in looks.lattice)
             periods = " and ".join(f"{period:.1f}" for period in looks.periods)
             lines += [f"repeats: every {periods} px, along {vectors}"]
-        turned = ", ".join(f"{found.angle:.0f}° ({found.weight:.1f})" for found in looks.orientations)
-        colours = ", ".join(f"{hexadecimal(found.rgb)} {found.share:.0%}" for found in looks.palette)
+        turned = ", ".join(
+            f"{orientation.angle:.0f}° ({orientation.weight:.1f})" for orientation in looks.orientations
+        )
+        colours = ", ".join(f"{hexadecimal(color.rgb)} {color.share:.0%}" for color in looks.palette)
         return [
             *lines,
             f"orientations: {turned or 'none'}",
@@ -152,24 +154,31 @@ def hexadecimal(rgb: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*rgb)
 
 
-def portraits(
-    describer: Callable[[], Describer], run: RunSettings, keep: Callable[[Look, Portrait], None]
-) -> Stages[Look]:
-    """How portraits are made. keep: gets every one."""
+class Describe(Operation[InputJob]):
+    """Says what textures are like; the value of a job is its TextureDescription."""
 
-    def load(job: Look) -> Picture:
-        picture, _ = read_input(job.picture, run)
+    def __init__(self, run: RunSettings) -> None:
+        """run: with `auto` still open; only the device counts, and how large pictures may be."""
+        self.run = run
+
+    def prepare(self, note: Callable[[str], None]) -> None:
+        """Load the networks."""
+        del note
+        self.run, device, dtype = resolve_run(self.run)
+        self._describer = load_describer(device, dtype)
+
+    def load(self, job: InputJob) -> Picture:
+        """Read a picture."""
+        picture, _ = read_input(job.picture, self.run)
         refuse_transparent(job.picture, picture)
         return picture
 
-    def make(job: Look, picture: Picture, _: object) -> Portrait:
+    def compute(self, job: InputJob, loaded: Picture, on_step: OnStep) -> JobResult:
+        """Describe one picture."""
+        del on_step
+        size = loaded.width, loaded.height
         with memory_guard(job.picture, "use a smaller picture"):
-            image, mask = to_image(picture), to_weight(picture)
-            described = describe(image, describer(), mask=mask, turns=(0,))[0]
-            return Portrait(picture.width, picture.height, appearance(image, mask), described)
-
-    def write(job: Look, made: Portrait) -> Written:
-        keep(job, made)
-        return Written(made.width, made.height)
-
-    return Stages(load, make, write)
+            image, mask = to_image(loaded), to_weight(loaded)
+            descriptor = describe(image, self._describer, mask=mask, turns=(0,))[0]
+            description = TextureDescription(*size, appearance(image, mask), tuple(descriptor.tolist()))
+        return JobResult(value=description, size=size)

@@ -1,8 +1,10 @@
-"""One variation of a texture from its exemplars and maps."""
+"""Expansion of textures in files, as an operation: `texsynth expand` and `texsynth tile`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +13,25 @@ from torch import Tensor
 
 import texsynth
 from texsynth.config import presets
-from texsynth.config.records import ExpandRecord, Sibling, Source, Versions
-from texsynth.config.settings import ExpandSettings, RunSettings
+from texsynth.config.records import ExpandRecord, Record, Sibling, Source, Versions
+from texsynth.config.settings import ExpandSettings, Method, RunSettings
 from texsynth.config.validation import dump
-from texsynth.images import Picture
+from texsynth.images import Picture, contact_sheet, read, thumbnails
 from texsynth.images.files import as_text
 from texsynth.images.picture import Pixels
 from texsynth.images.tensors import to_image, to_picture
-from texsynth.jobs.expand_inputs import ExpandJob, Map, Mask, Material, Task
-from texsynth.jobs.operation import Delivery, Made, decided, memory_guard
+from texsynth.jobs.expand_inputs import (
+    ExpandInputs,
+    ExpandJob,
+    LoadedImage,
+    LoadedInputs,
+    Mask,
+    Task,
+    load_inputs,
+)
+from texsynth.jobs.files import JobResult, OutputFile, memory_guard, read_input
+from texsynth.jobs.operation import Operation, other_weights, resolve_run
+from texsynth.jobs.outcomes import Report
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.hub.catalog import ASSETS
 from texsynth.ops.color import luma
@@ -28,89 +40,157 @@ from texsynth.pipelines.method import Ready, ready
 from texsynth.pipelines.progress import OnStep
 from texsynth.synthesis.exemplar import Exemplar
 
-
-@dataclass(frozen=True)
-class Prepared:
-    """The networks, and the settings with every `auto` decided that no exemplar decides."""
-
-    networks: pipeline.Networks
-    settings: ExpandSettings
-    """With the method open where the exemplar decides it."""
-    run: RunSettings
-    transposer_sha256: str | None = None
-    """Of the embedded transposer, when the method may need it."""
+SHEET_COLUMNS = 6
 
 
-def prepare(settings: ExpandSettings, run: RunSettings) -> Prepared:
-    """Choose the device and load what the method needs."""
-    run, device, dtype = decided(run)
-    networks = pipeline.load_networks(settings, run.model, device, dtype)
-    digest = file_hash(ASSETS / "transposer.safetensors") if networks.transposer else None
-    return Prepared(networks, settings, run, digest)
+class Expand(Operation[ExpandJob]):
+    """Makes more of a texture, fills a hole in it, or makes it seamless."""
+
+    def __init__(
+        self, run: RunSettings, loaded: LoadedInputs | None = None, recorded: ExpandRecord | None = None
+    ) -> None:
+        """run: with `auto` still open.
+
+        loaded: pictures of tasks that are read already. recorded: the record of a result that is made again.
+        """
+        self.run, self._recorded, self._loaded = run, recorded, loaded or {}
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave out the pictures: workers read them themselves."""
+        return {**vars(self), "_loaded": {}}
+
+    def prepare(self, note: Callable[[str], None]) -> None:
+        """Choose the device; networks are loaded when the first settings that need them come."""
+        self.run, device, dtype = resolve_run(self.run)
+
+        # All variations of a task are made one after the other: its pictures are read once, and what is
+        # decided from them has the same bytes every time. One task is read ahead.
+        @lru_cache(maxsize=2)
+        def inputs(task: Task, settings: ExpandSettings) -> ExpandInputs:
+            return self._loaded.get((task, settings)) or load_inputs(task, settings, self.run)
+
+        @lru_cache(maxsize=2)
+        def plan(task: Task, settings: ExpandSettings) -> Ready | None:
+            if not task.resizes:
+                return None
+            loaded = inputs(task, settings)
+            with memory_guard(task.exemplars[0], task.cure):
+                return ready(_exemplars(task, loaded), settings, guided=loaded.guide is not None)
+
+        @lru_cache(maxsize=2)
+        def networks(needs_transposer: bool) -> tuple[pipeline.Networks, str | None]:
+            method: Method = "transposer" if needs_transposer else "patch"
+            loaded = pipeline.load_networks(ExpandSettings(method=method), self.run.model, device, dtype)
+            return loaded, file_hash(ASSETS / "transposer.safetensors") if loaded.transposer else None
+
+        self._inputs, self._plan, self._load_networks = inputs, plan, networks
+        if self._recorded:
+            loaded, digest = self._networks(self._recorded.expand)
+            for remark in (
+                *other_weights(self._recorded.model_sha256, loaded.model.sha256, self.run.model),
+                *other_weights(self._recorded.transposer_sha256, digest, "the transposer"),
+            ):
+                note(remark)
+
+    def records(self, job: ExpandJob) -> list[tuple[Path, Record]]:
+        """Say what each of the files of `job` will carry, in the order of its parts."""
+        inputs = self._inputs(job.task, job.settings)
+        settings = job.settings
+        if settings.method == "auto" and (plan := self._plan(job.task, settings)):
+            settings = plan.settings
+        record = self._record(job, inputs, settings)
+        return [(path, record.model_copy(update={"part": part})) for part, path in job.parts]
+
+    def load(self, job: ExpandJob) -> ExpandInputs:
+        """Read all pictures of the task."""
+        return self._inputs(job.task, job.settings)
+
+    def compute(self, job: ExpandJob, loaded: ExpandInputs, on_step: OnStep) -> JobResult:
+        """Make one variation and its siblings; the first file is the first part of the job."""
+        plan = self._plan(job.task, job.settings)
+        settings = plan.settings if plan else job.settings
+        with memory_guard(job.picture, job.task.cure):
+            expanded = self._expand(job, loaded, plan, on_step)
+            pictures = [_texture(expanded.image, loaded, self.run)]
+            for values, like in zip(expanded.siblings, loaded.siblings, strict=True):
+                pictures.append(_as_map(values, like.picture))
+        record = self._record(job, loaded, settings)
+        files = tuple(
+            OutputFile(pictures[part], path, dump(presets.as_tree(record.model_copy(update={"part": part}))))
+            for part, path in job.parts
+        )
+        return JobResult(files, loaded.warnings + expanded.notes, {"method": settings.method})
+
+    def _expand(
+        self, job: ExpandJob, inputs: ExpandInputs, plan: Ready | None, on_step: OnStep
+    ) -> pipeline.Expanded:
+        settings, networks = job.settings, self._networks(job.settings)[0]
+        rng = torch.Generator().manual_seed(job.seed(self.run.seed))
+        if plan is not None:
+            guide = None
+            if inputs.guide:
+                guide = _guide(inputs.guide, alone=inputs.guide_of is None)
+            return pipeline.expand_ready(plan, networks, guide=guide, rng=rng, on_step=on_step)
+        exemplar, hole = _exemplars(job.task, inputs)[0], inputs.hole_mask
+        if hole is None:
+            return pipeline.tile(exemplar, settings, networks, rng=rng, on_step=on_step)
+        return pipeline.fill(exemplar, _from_mask(hole), settings, networks, rng=rng, on_step=on_step)
+
+    def _networks(self, settings: ExpandSettings) -> tuple[pipeline.Networks, str | None]:
+        return self._load_networks(settings.method == "auto" or "transposer" in settings.method)
+
+    def _record(self, job: ExpandJob, inputs: ExpandInputs, settings: ExpandSettings) -> ExpandRecord:
+        """settings: with the method decided."""
+        networks, transposer_sha256 = self._networks(job.settings)
+        return ExpandRecord(
+            command=job.task.command,
+            exemplars=tuple(loaded.source for loaded in inputs.exemplars),
+            weights=job.task.weights,
+            siblings=tuple(
+                Sibling(path=loaded.source.path, sha256=loaded.source.sha256, output=as_text(name))
+                for loaded, name in zip(inputs.siblings, job.names, strict=True)
+            ),
+            mask=_source(inputs.mask),
+            guide=_source(inputs.guide),
+            guide_of=_source(inputs.guide_of),
+            hole=_source(inputs.hole),
+            key=as_text(job.task.key),
+            index=job.index,
+            expand=settings,
+            run=self.run,
+            model_sha256=networks.model.sha256,
+            transposer_sha256=transposer_sha256 if "transposer" in settings.method else None,
+            versions=Versions(texsynth=texsynth.__version__, torch=torch.__version__),
+        )
 
 
-def ready_material(task: Task, material: Material, prepared: Prepared) -> Ready | None:
-    """What is decided from the exemplars, for all variations; None where a part of a picture is kept."""
-    if not task.resizes:
-        return None
-    with memory_guard(task.exemplars[0], task.cure):
-        return ready(_exemplars(task, material), prepared.settings, guided=material.guide is not None)
+def preview_sheet(report: Report, run: RunSettings) -> Picture:
+    """Lay every exemplar and its results side by side, small, each task at one scale."""
+    results: dict[Task, list[Picture]] = {}
+    for done in report.done:
+        if isinstance(done.job, ExpandJob):
+            picture = done.written.picture or read(done.job.output, max_pixels=run.max_pixels)
+            results.setdefault(done.job.task, []).append(picture)
+    rows = []
+    for task, pictures in results.items():
+        exemplars = [read_input(item, run)[0] for item in task.exemplars]
+        row = thumbnails([*exemplars, *pictures])
+        rows += [row[start : start + SHEET_COLUMNS] for start in range(0, len(row), SHEET_COLUMNS)]
+    return contact_sheet(rows)
 
 
-def expand_material(
-    job: ExpandJob,
-    material: Material,
-    found: Ready | None,
-    prepared: Prepared,
-    on_step: OnStep | None = None,
-) -> Made:
-    """Make one variation and its siblings; the first file is the first part of the job.
-
-    found: from `ready_material`.
-    """
-    run = prepared.run
-    settings = found.settings if found else prepared.settings
-    with memory_guard(job.picture, job.task.cure):
-        result = _computed(job, material, found, prepared, on_step)
-        pictures = [_texture(result.image, material, run)]
-        for values, like in zip(result.siblings, material.siblings, strict=True):
-            pictures.append(_as_map(values, like.picture))
-    records = records_of(job, material, settings, prepared)
-    deliveries = tuple(
-        Delivery(pictures[part], path, dump(presets.as_tree(record)))
-        for (part, path), (_, record) in zip(job.parts, records, strict=True)
-    )
-    return Made(deliveries, material.warnings + result.notes, {"method": settings.method})
-
-
-def _computed(
-    job: ExpandJob, material: Material, found: Ready | None, prepared: Prepared, on_step: OnStep | None
-) -> pipeline.Expanded:
-    settings, networks = prepared.settings, prepared.networks
-    rng = torch.Generator().manual_seed(job.seed(prepared.run.seed))
-    if found is not None:
-        guide = None
-        if material.guide:
-            guide = _guide(material.guide, alone=material.guide_of is None)
-        return pipeline.expand_ready(found, networks, guide=guide, rng=rng, on_step=on_step)
-    picture, hole = _exemplars(job.task, material)[0], material.hole_mask
-    if hole is None:
-        return pipeline.tile(picture, settings, networks, rng=rng, on_step=on_step)
-    return pipeline.fill(picture, _from_mask(hole), settings, networks, rng=rng, on_step=on_step)
-
-
-def _exemplars(task: Task, material: Material) -> list[Exemplar]:
-    weights = task.weights or (1.0,) * len(material.exemplars)
-    siblings = tuple(_values(found.picture) for found in material.siblings)
+def _exemplars(task: Task, inputs: ExpandInputs) -> list[Exemplar]:
+    weights = task.weights or (1.0,) * len(inputs.exemplars)
+    siblings = tuple(_values(loaded.picture) for loaded in inputs.siblings)
     return [
         Exemplar(
-            image=to_image(found.picture),
+            image=to_image(loaded.picture),
             siblings=siblings,
             mask=None if allowed is None else _from_mask(allowed),
-            guide=_guide(material.guide_of, alone=False) if material.guide_of else None,
+            guide=_guide(inputs.guide_of, alone=False) if inputs.guide_of else None,
             weight=weight,
         )
-        for found, allowed, weight in zip(material.exemplars, material.allowed, weights, strict=True)
+        for loaded, allowed, weight in zip(inputs.exemplars, inputs.allowed, weights, strict=True)
     ]
 
 
@@ -118,7 +198,7 @@ def _from_mask(mask: Mask) -> Tensor:
     return torch.from_numpy(mask.astype(np.float32))[None, None]
 
 
-def _guide(guide: Map, *, alone: bool) -> Tensor:
+def _guide(guide: LoadedImage, *, alone: bool) -> Tensor:
     """(1, 3, H, W); (1, 1, H, W), its lightness, when it is `alone` and meets the exemplar's lightness."""
     image = to_image(guide.picture)
     return luma(image) if alone else image
@@ -143,57 +223,23 @@ def _as_map(values: Tensor, like: Picture) -> Picture:
     return replace(picture, alpha=alpha, grey=like.grey, is_data=True)
 
 
-def _texture(image: Tensor, material: Material, run: RunSettings) -> Picture:
+def _texture(image: Tensor, inputs: ExpandInputs, run: RunSettings) -> Picture:
     """The opaque result at the exemplar's depth, grey when all exemplars are."""
-    pictures = [found.picture for found in material.exemplars]
+    pictures = [loaded.picture for loaded in inputs.exemplars]
     grey = all(picture.grey for picture in pictures)
     if grey:
         image = image.mean(1, keepdim=True).expand(-1, 3, -1, -1)
     depth = run.bit_depth or max(picture.bit_depth for picture in pictures)
-    return replace(to_picture(image, _kept_alpha(material), depth), grey=grey)
+    return replace(to_picture(image, _kept_alpha(inputs), depth), grey=grey)
 
 
-def _kept_alpha(material: Material) -> Pixels | None:
+def _kept_alpha(inputs: ExpandInputs) -> Pixels | None:
     """A filled picture stays transparent where it was, except in the hole."""
-    hole, alpha = material.hole_mask, material.exemplars[0].picture.alpha
+    hole, alpha = inputs.hole_mask, inputs.exemplars[0].picture.alpha
     if hole is None or alpha is None or alpha.min() == np.iinfo(alpha.dtype).max:
         return None
     return np.where(hole, np.iinfo(alpha.dtype).max, alpha).astype(alpha.dtype)
 
 
-def records_of(
-    job: ExpandJob, material: Material, settings: ExpandSettings, prepared: Prepared
-) -> list[tuple[Path, ExpandRecord]]:
-    """What each of the files of `job` carries, in the order of its parts, known before the work.
-
-    settings: with the method decided.
-    """
-    record = _record(job, material, settings, prepared)
-    return [(path, record.model_copy(update={"part": part})) for part, path in job.parts]
-
-
-def _record(job: ExpandJob, material: Material, settings: ExpandSettings, prepared: Prepared) -> ExpandRecord:
-    return ExpandRecord(
-        command=job.task.command,
-        exemplars=tuple(found.source for found in material.exemplars),
-        weights=job.task.weights,
-        siblings=tuple(
-            Sibling(path=found.source.path, sha256=found.source.sha256, output=as_text(name))
-            for found, name in zip(material.siblings, job.names, strict=True)
-        ),
-        mask=_source(material.mask),
-        guide=_source(material.guide),
-        guide_of=_source(material.guide_of),
-        hole=_source(material.hole),
-        key=as_text(job.task.key),
-        index=job.index,
-        expand=settings,
-        run=prepared.run,
-        model_sha256=prepared.networks.model.sha256,
-        transposer_sha256=prepared.transposer_sha256 if "transposer" in settings.method else None,
-        versions=Versions(texsynth=texsynth.__version__, torch=torch.__version__),
-    )
-
-
-def _source(found: Map | None) -> Source | None:
-    return found.source if found else None
+def _source(image: LoadedImage | None) -> Source | None:
+    return image.source if image else None

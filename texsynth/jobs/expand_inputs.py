@@ -1,4 +1,4 @@
-"""Which textures are expanded together, with which maps, and where every result goes."""
+"""The pictures of an expansion: which belong together, where results go, and what is refused."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from texsynth import images
 from texsynth.config.records import Source
 from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.errors import InputError, TexsynthError, UsageError
+from texsynth.jobs.checks import check_headers
+from texsynth.jobs.files import probe_input, read_input, refuse_transparent
 from texsynth.jobs.inputs import PIPE, Input, Job, destinations, file_seed
 from texsynth.jobs.memory import check_memory
-from texsynth.jobs.operation import read_input, refuse_transparent
 from texsynth.jobs.outcomes import Failed
 
 Command = Literal["expand", "tile"]
@@ -78,6 +79,7 @@ class ExpandJob(Job):
     """One variation of a task and the files it goes to."""
 
     task: Task
+    settings: ExpandSettings
     index: int = 1
     """Counts the variations from 1."""
     beside: tuple[Path, ...] = ()
@@ -88,6 +90,11 @@ class ExpandJob(Job):
     """0 for the texture with all its siblings, k for its k-th sibling alone."""
 
     role: ClassVar[str] = "exemplar"
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """All files of the task."""
+        return self.task.inputs
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -104,8 +111,42 @@ class ExpandJob(Job):
         return file_seed(seed, self.task.key if self.index == 1 else f"{self.task.key}\0{self.index}")
 
 
-def expand_jobs(tasks: Sequence[Task], output: str | None, *, count: int, suffix: str) -> list[ExpandJob]:
-    """`count` jobs for every task, by default with outputs like `NAME.expand.png`. Raises UsageError."""
+def plan_tasks(
+    command: Command,
+    exemplars: Sequence[Input],
+    *,
+    mixed: bool = False,
+    weights: Sequence[float] = (),
+    siblings: Sequence[Input] = (),
+    mask: Input | None = None,
+    guide: Input | None = None,
+    guide_of: Input | None = None,
+    hole: Input | None = None,
+) -> list[Task]:
+    """Return a task for every exemplar, or one for all when they are `mixed`. Raises UsageError."""
+    if weights and len(weights) != len(exemplars):
+        raise UsageError(
+            f"--weights has {len(weights)} numbers for {len(exemplars)} exemplars; give one for each"
+        )
+    for option, value in {"--with": siblings, "--mask": mask, "--guide-of": guide_of, "--hole": hole}.items():
+        if value and len(exemplars) > 1:
+            raise UsageError(
+                f"{option} belongs to one exemplar, but {len(exemplars)} are given; run them singly"
+            )
+    groups = [tuple(exemplars)] if mixed else [(item,) for item in exemplars]
+    return [
+        Task(
+            command, group, tuple(weights) if len(group) > 1 else (), tuple(siblings),
+            mask, guide, guide_of, hole,
+        )
+        for group in groups
+    ]  # fmt: skip
+
+
+def expand_jobs(
+    tasks: Sequence[Task], settings: ExpandSettings, output: str | None, *, count: int = 1, suffix: str
+) -> list[ExpandJob]:
+    """Return `count` jobs for every task; outputs are called like `NAME.expand.png`. Raises UsageError."""
     if not 1 <= count <= MAX_COUNT:
         raise UsageError(f"--count is {count} but must be a whole number from 1 to {MAX_COUNT}")
     if output == "-" and count > 1:
@@ -114,13 +155,19 @@ def expand_jobs(tasks: Sequence[Task], output: str | None, *, count: int, suffix
     names = [f"{_stem(task)}.{task.command}{suffix}" for task in tasks]
     paths = destinations(firsts, names, output, role="exemplars")
     return [
-        _job(task, path, index, count)
+        expand_job(task, settings, path, index, count)
         for task, path in zip(tasks, paths, strict=True)
         for index in range(1, count + 1)
     ]
 
 
-def _job(task: Task, path: Path, index: int, count: int) -> ExpandJob:
+def expand_job(task: Task, settings: ExpandSettings, path: Path, index: int = 1, count: int = 1) -> ExpandJob:
+    """Return the job for the variation `index` of `count`, numbered when there are several.
+
+    Raises UsageError for settings that do not go with the task.
+    """
+    check_method(task, settings)
+    settings = settled(task, settings)
     number = f".{index}" if count > 1 else ""
     if number:
         path = path.with_name(f"{path.stem}{number}{path.suffix}")
@@ -128,7 +175,7 @@ def _job(task: Task, path: Path, index: int, count: int) -> ExpandJob:
     suffix = path.suffix if path.suffix.lower() in LOSSLESS else ".png"
     folder = Path() if path == PIPE else path.parent
     beside = tuple(folder / f"{item.stem}.{task.command}{number}{suffix}" for item in task.siblings)
-    return ExpandJob(task.exemplars[0], path, task, index, beside, tuple(p.name for p in beside))
+    return ExpandJob(task.exemplars[0], path, task, settings, index, beside, tuple(p.name for p in beside))
 
 
 def _stem(task: Task) -> str:
@@ -191,25 +238,25 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Map:
-    """A picture that belongs to a task, and what a record says about it."""
+class LoadedImage:
+    """A decoded picture of a task, with its path and hash for a record."""
 
     picture: images.Picture
     source: Source
 
 
 @dataclass(frozen=True)
-class Material:
+class ExpandInputs:
     """All pictures of a task."""
 
-    exemplars: tuple[Map, ...]
+    exemplars: tuple[LoadedImage, ...]
     allowed: tuple[Mask | None, ...]
     """For every exemplar, (h, w) where it may be sampled; None for everywhere."""
-    siblings: tuple[Map, ...] = ()
-    mask: Map | None = None
-    guide: Map | None = None
-    guide_of: Map | None = None
-    hole: Map | None = None
+    siblings: tuple[LoadedImage, ...] = ()
+    mask: LoadedImage | None = None
+    guide: LoadedImage | None = None
+    guide_of: LoadedImage | None = None
+    hole: LoadedImage | None = None
 
     @property
     def hole_mask(self) -> Mask | None:
@@ -220,20 +267,23 @@ class Material:
     def warnings(self) -> tuple[str, ...]:
         """About the files."""
         maps = (*self.exemplars, *self.siblings, self.mask, self.guide, self.guide_of, self.hole)
-        return tuple(warning for found in maps if found for warning in found.picture.warnings)
+        return tuple(warning for image in maps if image for warning in image.picture.warnings)
 
 
-def read_material(task: Task, settings: ExpandSettings, run: RunSettings) -> Material:
+LoadedInputs = dict[tuple[Task, ExpandSettings], ExpandInputs]
+
+
+def load_inputs(task: Task, settings: ExpandSettings, run: RunSettings) -> ExpandInputs:
     """Read and check all pictures of `task`.
 
     Raises InputError for a damaged, too small or fully transparent picture, a map of another size than the
     exemplar, a mask that leaves too little, a hole that covers all or nothing; UsageError for what the method
     cannot do or an output above --max-pixels; MemoryExhaustedError for an output that cannot fit.
     """
-    exemplars = tuple(Map(*read_input(item, run)) for item in task.exemplars)
-    siblings = tuple(Map(*read_input(item, run, as_data=True)) for item in task.siblings)
+    exemplars = tuple(LoadedImage(*read_input(item, run)) for item in task.exemplars)
+    siblings = tuple(LoadedImage(*read_input(item, run, as_data=True)) for item in task.siblings)
     maps = {
-        name: Map(*read_input(item, run, as_data=True))
+        name: LoadedImage(*read_input(item, run, as_data=True))
         for name in ("mask", "guide", "guide_of", "hole")
         if (item := getattr(task, name))
     }
@@ -246,15 +296,31 @@ def read_material(task: Task, settings: ExpandSettings, run: RunSettings) -> Mat
         _allowed(item, exemplar.picture, mask, task, settings)
         for item, exemplar in zip(task.exemplars, exemplars, strict=True)
     )
-    material = Material(exemplars, allowed, siblings, **maps)
-    _check_hole(task, allowed[0], material.hole_mask)
-    return material
+    inputs = ExpandInputs(exemplars, allowed, siblings, **maps)
+    _check_hole(task, allowed[0], inputs.hole_mask)
+    return inputs
 
 
-def check_batch(
-    jobs: Sequence[ExpandJob], settings: ExpandSettings, run: RunSettings
-) -> tuple[list[ExpandJob], list[Failed]]:
-    """Jobs whose exemplars have sound headers, and the others; only the maps that all share are decoded.
+def check_textures(
+    jobs: Sequence[ExpandJob], run: RunSettings, loaded: LoadedInputs
+) -> tuple[Sequence[ExpandJob], Sequence[Failed]]:
+    """Read the pictures of a single task whole, and keep them in `loaded`; of several ones the headers.
+
+    Returns the jobs that can be done, and the others. Raises InputError for a damaged guide of several ones.
+    """
+    tasks = {(job.task, job.settings) for job in jobs}
+    if len(tasks) > 1:
+        return check_batch(jobs, run)
+    (key,) = tasks
+    try:
+        loaded[key] = load_inputs(*key, run)
+    except TexsynthError as error:
+        return [], [Failed(jobs[0], error)]
+    return jobs, []
+
+
+def check_batch(jobs: Sequence[ExpandJob], run: RunSettings) -> tuple[list[ExpandJob], list[Failed]]:
+    """Return the jobs whose exemplars have sound headers, and the others; only guides are decoded.
 
     Raises InputError for a damaged guide.
     """
@@ -264,12 +330,21 @@ def check_batch(
     for job in jobs:
         try:
             for item in job.task.exemplars:
-                header = images.probe(item.source, name=str(item), max_pixels=run.max_pixels, frame=run.frame)
-                check_size(item, header.width, header.height, settings, run, job.task)
+                check_size(item, *probe_input(item, run), job.settings, run, job.task)
             good.append(job)
         except TexsynthError as error:
             failed.append(Failed(job, error))
     return good, failed
+
+
+def check_mixed(jobs: Sequence[Job], run: RunSettings) -> tuple[list[Job], list[Failed]]:
+    """Return the jobs whose inputs have sound headers, in their order, and the others."""
+    textures = [job for job in jobs if isinstance(job, ExpandJob)]
+    others = [job for job in jobs if not isinstance(job, ExpandJob)]
+    sound, bad = check_headers(others, (), run)
+    more, worse = check_batch(textures, run)
+    good = {id(job) for job in (*sound, *more)}
+    return [job for job in jobs if id(job) in good], [*bad, *worse]
 
 
 def check_size(
@@ -311,16 +386,16 @@ def as_mask(picture: images.Picture) -> Mask:
 
 
 def _check_maps(
-    task: Task, exemplar: images.Picture, siblings: tuple[Map, ...], maps: dict[str, Map]
+    task: Task, exemplar: images.Picture, siblings: tuple[LoadedImage, ...], maps: dict[str, LoadedImage]
 ) -> None:
-    same_size = [(item, found) for item, found in zip(task.siblings, siblings, strict=True)]
+    same_size = [(item, image) for item, image in zip(task.siblings, siblings, strict=True)]
     same_size += [(getattr(task, n), maps[n]) for n in ("mask", "guide_of", "hole") if n in maps]
-    for item, found in same_size:
-        size, wanted = (found.picture.width, found.picture.height), (exemplar.width, exemplar.height)
-        if size != wanted:
+    for item, image in same_size:
+        size, right = (image.picture.width, image.picture.height), (exemplar.width, exemplar.height)
+        if size != right:
             raise InputError(
                 f"{item} has {size[0]} x {size[1]} pixels, but its exemplar {task.exemplars[0]} has "
-                f"{wanted[0]} x {wanted[1]}; give both the same size"
+                f"{right[0]} x {right[1]}; give both the same size"
             )
 
 

@@ -6,13 +6,13 @@ import glob
 import hashlib
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from texsynth.config.settings import StylizeSettings
 from texsynth.errors import InputError, UsageError
-from texsynth.images import OUTPUT_SUFFIXES, SUFFIXES, output_format, read_bytes
+from texsynth.images import OUTPUT_SUFFIXES, SUFFIXES, Picture, output_format, read_bytes
 
 PIPE = Path("-")
 """Standard input or output."""
@@ -29,30 +29,42 @@ class Input:
     path: Path
     key: str
     piped: bytes | None = None
+    """Content of standard input."""
     recorded: str | None = None
     """Path in the record of its outputs when that differs from `path`, because the file has moved."""
+    picture: Picture | None = field(default=None, compare=False, repr=False)
+    """The decoded picture, where there is no file; `path` is then a name that no other input has."""
 
     def read(self) -> bytes:
-        """The bytes of the file or of standard input."""
+        """Return the bytes of the file, of standard input, or of the pixels in memory."""
+        if self.picture is not None:
+            return self.picture.rgb.tobytes() + (
+                b"" if self.picture.alpha is None else self.picture.alpha.tobytes()
+            )
         return read_bytes(self.path) if self.piped is None else self.piped
 
     @property
     def is_card(self) -> bool:
-        """Whether the name says that this is a style card."""
+        """True when the name says that this is a style card."""
         return self.piped is None and self.path.suffix.lower() == CARD_SUFFIX
 
     @property
+    def is_file(self) -> bool:
+        """True for a file on disk, False for standard input and pictures in memory."""
+        return self.piped is None and self.picture is None
+
+    @property
     def source(self) -> Path | bytes:
-        """What the header can be probed from without reading it all."""
-        return self.path if self.piped is None else self.piped
+        """The file or the bytes whose header can be probed without reading it all."""
+        return self.path if self.is_file else self.read()
 
     @property
     def stem(self) -> str:
-        """Name for outputs."""
+        """The name for outputs."""
         return self.path.stem if self.piped is None else "stdin"
 
     def __str__(self) -> str:
-        """What messages call it."""
+        """Return the name that messages use."""
         return str(self.path) if self.piped is None else "standard input"
 
 
@@ -64,7 +76,12 @@ class Job:
     output: Path
 
     role: ClassVar[str] = "content"
-    """What `picture` is to the command."""
+    """The word of the command for `picture`."""
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """All files that are read."""
+        return (self.picture,)
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -78,38 +95,52 @@ class Job:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What else tells it from the other jobs of a run."""
+        """Names and values that tell it from the other jobs of a run."""
         return {}
 
 
 @dataclass(frozen=True)
-class StyledJob(Job):
-    """A picture with the style and the settings that it gets. preset: a name for the settings."""
+class StylizeJob(Job):
+    """A picture with the style and the settings that it gets."""
 
     style: Input
     settings: StylizeSettings
-    preset: str
+    preset: str | None = None
+    """A name for the settings, where jobs differ in them."""
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The content and the style."""
+        return (self.picture, self.style)
 
     @property
     def facts(self) -> dict[str, str]:
-        """Style and preset."""
-        return {"style": str(self.style.path), "preset": self.preset}
+        """Style and preset, where jobs differ in them."""
+        return {} if self.preset is None else {"style": str(self.style.path), "preset": self.preset}
 
 
 @dataclass(frozen=True)
-class Look(Job):
-    """A picture that is looked at, and nothing is made of it."""
+class InputJob(Job):
+    """A picture that is read, and no file is made of it."""
 
     output: Path = PIPE
 
     role: ClassVar[str] = "path"
 
+    @property
+    def to_pipe(self) -> bool:
+        """False: the answer is no picture."""
+        return False
+
 
 @dataclass(frozen=True)
-class Query(Look):
+class QueryJob(InputJob):
     """A picture that others are compared with."""
 
     role: ClassVar[str] = "query"
+
+
+J = TypeVar("J", bound=Job)
 
 
 def file_seed(seed: int, key: str) -> int:
@@ -132,18 +163,20 @@ def find_inputs(
     deeper: how messages say to search folders inside folders. Raises InputError for a folder or pattern
     without pictures.
     """
-    found: dict[str, Input] = {}
+    inputs: dict[str, Input] = {}
     for argument in arguments:
         hint = "" if recursive else f"; use {deeper} to search folders inside it"
         for item in _expand(argument, recursive=recursive, piped=piped, suffixes=suffixes, hint=hint):
-            found.setdefault(os.path.realpath(item.path), item)
-    return list(found.values())
+            inputs.setdefault(os.path.realpath(item.path), item)
+    return list(inputs.values())
 
 
-def pair(inputs: Sequence[Input], style: Input, output: str | None, *, suffix: str = ".png") -> list[Job]:
-    """A stylize job for every input, by default with the output `CONTENT.STYLE.png`. Raises UsageError."""
-    names = [f"{i.stem}.{style.stem}{suffix}" for i in inputs]
-    return [Job(i, path) for i, path in zip(inputs, destinations(inputs, names, output), strict=True)]
+def find_input(argument: str, piped: bytes | None = None) -> Input:
+    """Return the one picture that `argument` names. Raises UsageError for a folder or several files."""
+    inputs = find_inputs([argument], recursive=False, piped=piped)
+    if len(inputs) != 1 or Path(argument).is_dir():
+        raise UsageError(f"{argument!r} is a folder or several files; give one picture")
+    return inputs[0]
 
 
 def destinations(
@@ -182,9 +215,11 @@ def _expand(
     if path == PIPE:
         return [Input(PIPE, "-", piped or b"")]
     if path.is_dir():
-        found = path.rglob("*") if recursive else path.glob("*")
+        files = path.rglob("*") if recursive else path.glob("*")
         # A link to nothing, or a pipe, is an input that fails, and not one that nobody misses.
-        pictures = [p for p in sorted(found) if _is_wanted(p.relative_to(path), suffixes) and not p.is_dir()]
+        pictures = [
+            p for p in sorted(files) if _is_searched(p.relative_to(path), suffixes) and not p.is_dir()
+        ]
         if not pictures:
             raise InputError(f"there are no pictures in the folder {path}{hint}")
         return [Input(p, p.relative_to(path).as_posix()) for p in pictures]
@@ -196,6 +231,35 @@ def _expand(
     return [Input(path, path.name)]
 
 
-def _is_wanted(path: Path, suffixes: Collection[str]) -> bool:
+def _is_searched(path: Path, suffixes: Collection[str]) -> bool:
     hidden = any(part.startswith(".") for part in path.parts)
     return path.suffix.lower() in suffixes and not hidden
+
+
+def stylize_jobs(
+    contents: Sequence[Input],
+    style: Input,
+    settings: StylizeSettings,
+    output: str | None,
+    *,
+    suffix: str = ".png",
+) -> list[StylizeJob]:
+    """Return a job for every content, by default with the output `CONTENT.STYLE.png`. Raises UsageError."""
+    names = [f"{item.stem}.{style.stem}{suffix}" for item in contents]
+    paths = destinations(contents, names, output)
+    return [StylizeJob(item, path, style, settings) for item, path in zip(contents, paths, strict=True)]
+
+
+def grouped(jobs: Sequence[J]) -> list[J]:
+    """Put jobs of one command, style and settings together; otherwise in the given order."""
+    first: dict[object, int] = {}
+
+    def order(thing: object) -> int:
+        return first.setdefault(thing, len(first))
+
+    def key(job: J) -> tuple[int, int, int]:
+        shared = getattr(job, "style", None) or getattr(job, "spec", None)
+        settings = getattr(job, "settings", None)
+        return order(type(job)), order(shared), order(settings and settings.model_dump_json())
+
+    return sorted(jobs, key=key)

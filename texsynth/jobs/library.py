@@ -21,10 +21,11 @@ from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, OutputError, UsageError
 from texsynth.images import SUFFIXES, read_bytes, store
 from texsynth.jobs.checks import check_folder
-from texsynth.jobs.describe import KINDS, Kind, describing
+from texsynth.jobs.describe import KINDS, DescribeForIndex, Kind
+from texsynth.jobs.files import make_folder
 from texsynth.jobs.inputs import Input, Job
-from texsynth.jobs.operation import make_folder
-from texsynth.jobs.outcomes import Failed, J, Outcome, Report, Stages
+from texsynth.jobs.operation import Operation
+from texsynth.jobs.outcomes import Done, Failed, Outcome, Report
 from texsynth.models.descriptor import Descriptor
 from texsynth.models.weights import header_of, in_order
 from texsynth.pipelines.describe import LONGEST, Describer
@@ -34,7 +35,7 @@ INDEX_SUFFIX = ".safetensors"
 ELSEWHERE = "name another place for the index with --index FILE"
 
 
-class Found(NamedTuple):
+class LibraryFile(NamedTuple):
     """A picture file. key: its path relative to the library."""
 
     key: str
@@ -49,7 +50,7 @@ class Library:
 
     folder: Path
     index: Path
-    files: tuple[Found, ...]
+    files: tuple[LibraryFile, ...]
     """At least one, sorted by key."""
     elsewhere: bool
     """Whether the place of the index was named, so that it might be that of another library."""
@@ -89,7 +90,7 @@ def open_library(folder: str, index: str | None) -> Library:
     return Library(path, place, files, index is not None, tuple(closed))
 
 
-def _files(folder: Path, closed: list[str]) -> Iterator[Found]:
+def _files(folder: Path, closed: list[str]) -> Iterator[LibraryFile]:
     def refuse(error: OSError) -> None:
         closed.append(f"the folder {error.filename} cannot be read: {(error.strerror or '').lower()}")
 
@@ -101,7 +102,7 @@ def _files(folder: Path, closed: list[str]) -> Iterator[Found]:
             if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith("."):
                 status = _status(os.path.join(root, name))
                 if status:
-                    yield Found(prefix + name, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+                    yield LibraryFile(prefix + name, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _status(path: str) -> os.stat_result | None:
@@ -174,7 +175,7 @@ class Index:
         """These `rows` of it and `more` (3, size) descriptors, in the order of the keys."""
         entries = [*(self.entries[row] for row in rows), *(entry for entry, _ in more)]
         parts = [self.descriptors[list(rows)]] if rows else []
-        parts += [torch.stack([found for _, found in more]).half()] if more else []
+        parts += [torch.stack([descriptors for _, descriptors in more]).half()] if more else []
         order = sorted(range(len(entries)), key=lambda number: entries[number].key)
         return Index(
             self.origin,
@@ -209,19 +210,19 @@ def read_index(path: Path, origin: Origin) -> Index:
     if header.get("format") != FORMAT:
         raise InputError(f"{path} was made by another version of texsynth; {CURE}")
     try:
-        found = Origin(
+        recorded = Origin(
             header["descriptor_sha256"], header["model"], header["model_sha256"], int(header["longest"])
         )
         entries = tuple(Entry(*_typed(row, (str, int, int))) for row in json.loads(header["files"]))
         rows = json.loads(header["unreadable"])
         unreadable = tuple(Unreadable(*_typed(row, (str, int, int, str))) for row in rows)
-        index = Index(found, entries, tensors["descriptors"], unreadable, int(header["max_pixels"]))
+        index = Index(recorded, entries, tensors["descriptors"], unreadable, int(header["max_pixels"]))
         _check(index)
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"the index {path} is damaged ({error}); {CURE}") from error
-    if found != origin:
+    if recorded != origin:
         raise InputError(
-            f"{path} was made with another descriptor ({found.descriptor_sha256[:8]}…, now "
+            f"{path} was made with another descriptor ({recorded.descriptor_sha256[:8]}…, now "
             f"{origin.descriptor_sha256[:8]}…), so its figures cannot be compared; {CURE}"
         )
     return index
@@ -275,8 +276,8 @@ def _check(index: Index) -> None:
 SAVE_EVERY = 200
 """Pictures after which an unfinished index is written, so that a killed run goes on near where it was."""
 
-Do = Callable[[Sequence[J], Stages[J], Callable[[Outcome], None]], Report]
-"""Does jobs in stages, and tells of every outcome."""
+RunOperation = Callable[[Operation["Pending"], Sequence["Pending"], Callable[[Outcome], None]], Report]
+"""Does the jobs of an operation, and calls back with every outcome."""
 
 FIRST_FRAME = {"frame": 0}
 """Animated pictures of a library are known by their first frame."""
@@ -286,7 +287,7 @@ FIRST_FRAME = {"frame": 0}
 class Pending(Job):
     """A file to describe; its output is the index."""
 
-    found: Found
+    file: LibraryFile
 
 
 @dataclass(frozen=True)
@@ -318,25 +319,25 @@ def survey(library: Library, origin: Origin, max_pixels: int, *, rebuild: bool) 
     Raises InputError for an index that is damaged, foreign, or of other weights.
     """
     index = _known(library, origin, rebuild=rebuild)
-    now = {found.key: found for found in library.files}
+    now = {file.key: file for file in library.files}
     rows = tuple(
         row
         for row, entry in enumerate(index.entries)
-        if (found := now.get(entry.key)) and entry == Entry(found.key, found.bytes, found.mtime_ns)
+        if (file := now.get(entry.key)) and entry == Entry(file.key, file.bytes, file.mtime_ns)
     )
     unreadable = tuple(
         known
         for known in index.unreadable
-        if (found := now.get(known.key))
-        and known[:3] == (found.key, found.bytes, found.ctime_ns)
+        if (file := now.get(known.key))
+        and known[:3] == (file.key, file.bytes, file.ctime_ns)
         # Another limit might let it in.
         and index.max_pixels == max_pixels
     )
     settled = {index.entries[row].key for row in rows} | {known.key for known in unreadable}
     todo = tuple(
-        Pending(Input(library.path(found.key), found.key), library.index, found)
-        for found in library.files
-        if found.key not in settled
+        Pending(Input(library.path(file.key), file.key), library.index, file)
+        for file in library.files
+        if file.key not in settled
     )
     return Survey(library, index, rows, unreadable, todo, max_pixels)
 
@@ -349,7 +350,7 @@ def _known(library: Library, origin: Origin, *, rebuild: bool) -> Index:
         check_replaceable(path)
         return Index(origin)
     index = read_index(path, origin)
-    keys = {found.key for found in library.files}
+    keys = {file.key for file in library.files}
     if library.elsewhere and index.entries and not any(entry.key in keys for entry in index.entries):
         raise InputError(
             f"{path} is the index of another library than {library.folder}; name another file with --index, "
@@ -358,19 +359,15 @@ def _known(library: Library, origin: Origin, *, rebuild: bool) -> Index:
     return index
 
 
-def brought_up_to_date(
-    known: Survey, describer: Callable[[], Describer], run: RunSettings, do: Do[Pending]
+def update_index(
+    known: Survey, describer: Callable[[], Describer], run: RunSettings, run_operation: RunOperation
 ) -> tuple[Index, Report]:
-    """Describe what is to do and write the index, on Ctrl-C with what there is by then.
+    """Describe new pictures and write the index, on Ctrl-C with what there is by then.
 
-    describer: called when there is something to describe. do: does the jobs. Raises OutputError, ModelError.
+    describer: called when there is something to describe. Raises OutputError, ModelError.
     """
     fresh: list[tuple[Entry, Tensor]] = []
     unreadable = list(known.unreadable)
-
-    def keep(job: Pending, descriptors: Tensor) -> None:
-        found = job.found
-        fresh.append((Entry(found.key, found.bytes, found.mtime_ns), descriptors))
 
     def current() -> Index:
         return known.index.updated(known.rows, list(fresh), unreadable, known.max_pixels)
@@ -378,12 +375,13 @@ def brought_up_to_date(
     numbers = count(1)
 
     def ended(outcome: Outcome) -> None:
-        job = outcome.job
+        assert isinstance(outcome.job, Pending)
+        file = outcome.job.file
+        if isinstance(outcome, Done):
+            fresh.append((Entry(file.key, file.bytes, file.mtime_ns), outcome.written.value))
         # Other reasons, like too little memory, are not the file's own.
-        if isinstance(outcome, Failed) and isinstance(outcome.error, InputError):
-            assert isinstance(job, Pending)
-            found = job.found
-            unreadable.append(Unreadable(found.key, found.bytes, found.ctime_ns, str(outcome.error)))
+        elif isinstance(outcome, Failed) and isinstance(outcome.error, InputError):
+            unreadable.append(Unreadable(file.key, file.bytes, file.ctime_ns, str(outcome.error)))
         if next(numbers) % SAVE_EVERY == 0:
             _write(current(), known.library)
 
@@ -393,7 +391,8 @@ def brought_up_to_date(
     if known.todo:
         # Without networks every picture would fail for a reason that is not its own.
         describer()
-    report = do(known.todo, describing(describer, run.model_copy(update=FIRST_FRAME), keep), ended)
+    operation = DescribeForIndex[Pending](run.model_copy(update=FIRST_FRAME), describer)
+    report = run_operation(operation, known.todo, ended)
     index = current()
     _write(index, known.library)
     return index, report

@@ -13,12 +13,13 @@ from torch import Tensor
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError
 from texsynth.images import file_sha256
-from texsynth.jobs.describe import AS_IS, Kind, Read, of_kind, read_small
-from texsynth.jobs.inputs import Input, Job
+from texsynth.jobs.describe import AS_IS, Kind, ReducedImage, of_kind, read_reduced
+from texsynth.jobs.files import JobResult, memory_guard
+from texsynth.jobs.inputs import Input, QueryJob
 from texsynth.jobs.library import Index, Library
-from texsynth.jobs.operation import memory_guard
-from texsynth.jobs.outcomes import Stages, Written
+from texsynth.jobs.operation import Operation
 from texsynth.pipelines.describe import Describer, nearest
+from texsynth.pipelines.progress import OnStep
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is looked for. itself: also the query."""
+class SearchQuery:
+    """What to look for. itself: also the picture itself and its copies."""
 
     count: int
     kind: Kind = AS_IS
@@ -42,7 +43,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class IndexedLibrary:
     """A library and its index, which is up to date."""
 
     library: Library
@@ -50,8 +51,8 @@ class Catalogue:
 
     def copies(self, item: Input) -> list[int]:
         """Rows of `item` itself and of files with the same bytes. Raises InputError."""
-        if item.piped is not None:
-            size = len(item.piped)
+        if not item.is_file:
+            size = len(item.read())
         else:
             try:
                 size = item.path.stat().st_size
@@ -66,55 +67,58 @@ class Catalogue:
         path = self.library.path(self.index.entries[row].key)
         # A file that was removed a moment ago is no copy.
         with suppress(OSError, InputError):
-            return (item.piped is None and os.path.samefile(path, item.path)) or file_sha256(path) == digest
+            return (item.is_file and os.path.samefile(path, item.path)) or file_sha256(path) == digest
         return False
 
-    def matches(self, item: Input, query: Tensor, copies: list[int], wish: Wish) -> list[Match]:
-        """The pictures most like `item`, best first.
+    def matches(self, item: Input, descriptor: Tensor, copies: list[int], query: SearchQuery) -> list[Match]:
+        """Return the pictures most like `item`, best first.
 
-        query: (size,), its descriptor of the kind that is wished. copies: its rows. Raises InputError when
-        there is no other picture.
+        descriptor: (size,), that of `item`, of the kind of the query. copies: its rows. Raises InputError
+        when there is no other picture.
         """
         entries = self.index.entries
-        found = nearest(
-            query,
-            self.index.of(wish.kind),
-            wish.count,
-            without=() if wish.itself else copies,
+        similar = nearest(
+            descriptor,
+            self.index.of(query.kind),
+            query.count,
+            without=() if query.itself else copies,
         )
-        if not found:
+        if not similar:
             raise InputError(f"the library {self.library.folder} has no other picture than {item}; add some")
         return [
             Match(self.library.path(entries[row].key), entries[row].key, rank, similarity)
-            for rank, (row, similarity) in enumerate(found, 1)
+            for rank, (row, similarity) in enumerate(similar, 1)
         ]
 
 
-def looking(
-    catalogue: Catalogue,
-    describer: Callable[[], Describer],
-    run: RunSettings,
-    wish: Wish,
-    keep: Callable[[Job, list[Match]], None],
-) -> Stages[Job]:
-    """How queries are answered. keep: gets the matches of every one, at least one."""
+class FindMatches(Operation[QueryJob]):
+    """Answers queries; the value of a job is its list of matches, at least one."""
 
-    def load(job: Job) -> tuple[list[int], Read | Tensor]:
-        copies = catalogue.copies(job.picture)
+    def __init__(
+        self,
+        run: RunSettings,
+        query: SearchQuery,
+        library: IndexedLibrary,
+        describer: Callable[[], Describer],
+    ) -> None:
+        """describer: called when a query is not in the library."""
+        self.run, self._query, self._library, self._describer = run, query, library, describer
+
+    def load(self, job: QueryJob) -> tuple[list[int], ReducedImage | Tensor]:
+        """Return the rows of the library that are the query itself, and its descriptor or its picture."""
+        copies = self._library.copies(job.picture)
         # The library knows the first frame of animated pictures.
-        if copies and not run.frame:
-            return copies, catalogue.index.of(wish.kind)[copies[0]]
-        return copies, read_small(job.picture, run)
+        if copies and not self.run.frame:
+            return copies, self._library.index.of(self._query.kind)[copies[0]]
+        return copies, read_reduced(job.picture, self.run)
 
-    def make(job: Job, loaded: tuple[list[int], Read | Tensor], _: object) -> list[Match]:
-        copies, found = loaded
-        if isinstance(found, Read):
+    def compute(
+        self, job: QueryJob, loaded: tuple[list[int], ReducedImage | Tensor], on_step: OnStep
+    ) -> JobResult:
+        """Find the pictures most like the query."""
+        del on_step
+        copies, known = loaded
+        if isinstance(known, ReducedImage):
             with memory_guard(job.picture, "use a smaller picture"):
-                found = of_kind(found, describer(), wish.kind)
-        return catalogue.matches(job.picture, found, copies, wish)
-
-    def write(job: Job, matches: list[Match]) -> Written:
-        keep(job, matches)
-        return Written(0, 0)
-
-    return Stages(load, make, write)
+                known = of_kind(known, self._describer(), self._query.kind)
+        return JobResult(value=self._library.matches(job.picture, known, copies, self._query))

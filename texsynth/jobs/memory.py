@@ -8,15 +8,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-import torch
+from typing import TYPE_CHECKING, TypeVar
 
 from texsynth.config.settings import MEMORY_LIMIT, RunSettings, StylizeSettings
 from texsynth.errors import MemoryExhaustedError
-from texsynth.models.registry import Model
-from texsynth.models.wavelets import WaveDecoder
-from texsynth.pipelines.tiling import autoencoder_reach, photo_reach
+
+if TYPE_CHECKING:
+    import torch
+
+    from texsynth.models.registry import Model
 
 STEP_PX = 64
 """Sides of tiles are multiples of this."""
@@ -58,7 +58,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Room:
+class TilePlan:
     """How a picture is worked on."""
 
     tile: int | None = None
@@ -68,20 +68,20 @@ class Room:
 
 
 @dataclass(frozen=True)
-class Prospect:
+class MemoryEstimate:
     """How a picture would be worked on, and the bytes of memory that takes."""
 
-    room: Room
+    tiles: TilePlan
     bytes: int
 
     def __str__(self) -> str:
         """For people."""
-        tiles = f", in tiles of {self.room.tile} pixels" if self.room.tile else ""
-        return size_text(self.bytes) + tiles + (", with scratch files" if self.room.spilled else "")
+        tiles = f", in tiles of {self.tiles.tile} pixels" if self.tiles.tile else ""
+        return size_text(self.bytes) + tiles + (", with scratch files" if self.tiles.spilled else "")
 
 
 @dataclass(frozen=True)
-class Forecast:
+class MemoryForecast:
     """Memory that a stylization takes."""
 
     height: int
@@ -97,8 +97,13 @@ class Forecast:
     """Bytes of features for a pixel of a tile with its halo."""
 
     @classmethod
-    def of(cls, height: int, width: int, model: Model, settings: StylizeSettings, masks: int = 0) -> Forecast:
+    def of(
+        cls, height: int, width: int, model: Model, settings: StylizeSettings, masks: int = 0
+    ) -> MemoryForecast:
         """masks: number of parts that have one."""
+        from texsynth.models.wavelets import WaveDecoder
+        from texsynth.pipelines.tiling import autoencoder_reach, photo_reach
+
         mode = settings.mode
         photo = mode == "photo"
         halo = (
@@ -115,34 +120,34 @@ class Forecast:
         spilled = SPILLED_BYTES + pixels * masks * SPILLED_MASK_BYTES
         return cls(height, width, halo, pixels * kept, pixels * finish, spilled, features)
 
-    def bytes(self, room: Room) -> int:
+    def bytes(self, tiles: TilePlan) -> int:
         """What it takes so."""
-        reach = None if room.tile is None else room.tile + 2 * self.halo
+        reach = None if tiles.tile is None else tiles.tile + 2 * self.halo
         sides = [n if reach is None else min(n, reach) for n in (self.height, self.width)]
         networks = round(sides[0] * sides[1] * self.per_pixel)
-        if room.spilled:
+        if tiles.spilled:
             return BASE_BYTES + self.spilled + networks
         return BASE_BYTES + max(self.kept + networks, self.finish)
 
-    def roomiest(self, limit: int, *, spilled: bool) -> Room | None:
+    def best_plan(self, limit: int, *, spilled: bool) -> TilePlan | None:
         """What stays within `limit` bytes with the largest tiles; None when nothing does.
 
         spilled: pictures may be kept in files.
         """
-        if self.bytes(Room()) <= limit:
-            return Room()
+        if self.bytes(TilePlan()) <= limit:
+            return TilePlan()
         longest = -(-max(self.height, self.width) // STEP_PX) * STEP_PX
         sides = range(longest, 0, -STEP_PX)
-        rooms = [Room(side) for side in sides]
+        plans = [TilePlan(side) for side in sides]
         if spilled:
             # In files, where that allows for larger tiles, up to what is worth it.
-            rooms = [Room(side) for side in sides if side > SPILLED_TILE_PX]
+            plans = [TilePlan(side) for side in sides if side > SPILLED_TILE_PX]
             small = [side for side in sides if side <= SPILLED_TILE_PX]
-            rooms += [Room(side, where) for side in small for where in (False, True)]
-        return next((room for room in rooms if self.bytes(room) <= limit), None)
+            plans += [TilePlan(side, where) for side in small for where in (False, True)]
+        return next((tiles for tiles in plans if self.bytes(tiles) <= limit), None)
 
 
-def chosen_room(
+def plan_tiles(
     name: object,
     size: tuple[int, int],
     model: Model,
@@ -151,7 +156,7 @@ def chosen_room(
     *,
     masks: int = 0,
     can_spill: bool = False,
-) -> Room:
+) -> TilePlan:
     """How to work on a picture of `size` (height, width).
 
     run.tile decides on the tiles, or else run.memory_limit, or else half of what is free. masks: number of
@@ -159,22 +164,22 @@ def chosen_room(
     MemoryExhaustedError calls a picture that needs more even in tiles.
     """
     if settings.transform.name == "optimize":
-        return Room(run.tile or None)
+        return TilePlan(run.tile or None)
     free = free_bytes(model.device)
     limit = allowed_bytes(run.memory_limit, lambda: free)
-    forecast = Forecast.of(*size, model, settings, masks)
+    forecast = MemoryForecast.of(*size, model, settings, masks)
     if run.tile is not None:
-        room = Room(run.tile or None)
-        return Room(room.tile, can_spill and limit is not None and forecast.bytes(room) > limit)
+        tiles = TilePlan(run.tile or None)
+        return TilePlan(tiles.tile, can_spill and limit is not None and forecast.bytes(tiles) > limit)
     if limit is None:
-        return Room()
-    found = forecast.roomiest(limit, spilled=can_spill)
+        return TilePlan()
+    found = forecast.best_plan(limit, spilled=can_spill)
     if found is None and run.memory_limit is None and free is not None:
-        found = forecast.roomiest(free, spilled=can_spill)
+        found = forecast.best_plan(free, spilled=can_spill)
         # Half of what is free is not enough, so as little as possible.
-        found = found and Room(STEP_PX, found.spilled)
+        found = found and TilePlan(STEP_PX, found.spilled)
     if found is None:
-        least = size_text(min(forecast.bytes(Room(STEP_PX, where)) for where in {False, can_spill}))
+        least = size_text(min(forecast.bytes(TilePlan(STEP_PX, where)) for where in {False, can_spill}))
         there = f"{size_text(free or limit)} are free;"
         if run.memory_limit is not None:
             there = f"{size_text(limit)} are allowed; raise --memory-limit or"
@@ -185,9 +190,9 @@ def chosen_room(
     return found
 
 
-def halving(
-    attempt: Callable[[Room], T], room: Room, size: tuple[int, int], *, automatic: bool
-) -> tuple[T, Room]:
+def retry_with_smaller_tiles(
+    attempt: Callable[[TilePlan], T], tiles: TilePlan, size: tuple[int, int], *, automatic: bool
+) -> tuple[T, TilePlan]:
     """The result of `attempt`, with smaller tiles when memory runs out, and what it was done with.
 
     A forecast may be wrong, most of all on a GPU that others use too. automatic: whether the tiles may be
@@ -195,13 +200,15 @@ def halving(
     """
     while True:
         try:
-            return attempt(room), room
+            return attempt(tiles), tiles
         except (MemoryError, RuntimeError) as error:
-            side = room.tile or max(size)
+            side = tiles.tile or max(size)
             if not automatic or not is_exhaustion(error) or side <= STEP_PX:
                 raise
         # Outside of the handler, which holds on to everything that was computed.
-        room = Room(max(STEP_PX, side // 2 // STEP_PX * STEP_PX), room.spilled)
+        tiles = TilePlan(max(STEP_PX, side // 2 // STEP_PX * STEP_PX), tiles.spilled)
+        import torch
+
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -224,6 +231,8 @@ def allowed_bytes(limit: str | None, free: Callable[[], int | None]) -> int | No
 def free_bytes(device: torch.device) -> int | None:
     """Memory that is free on `device`."""
     if device.type == "cuda":
+        import torch
+
         return int(torch.cuda.mem_get_info(device)[0])
     return available_bytes()
 
@@ -294,7 +303,7 @@ def _container() -> int | None:
     return None if limit == "max" else max(0, int(limit) - used)
 
 
-def give_back() -> None:
+def return_freed_memory() -> None:
     """Return memory that was freed to the system, where the C library does not do so by itself.
 
     It keeps heaps for each thread, and pieces of pictures that were freed by another thread than the one that

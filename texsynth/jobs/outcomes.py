@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from texsynth.errors import TexsynthError
-from texsynth.jobs.inputs import Job
+from texsynth.jobs.inputs import J, Job
 from texsynth.pipelines.progress import OnStep
 
 if TYPE_CHECKING:
-    from texsynth.jobs.memory import Prospect
-
-
-J = TypeVar("J", bound=Job)
+    from texsynth.images import Picture
+    from texsynth.jobs.memory import MemoryEstimate
 
 BUG, PARTLY_FAILED, ALL_FAILED, INTERRUPTED = 1, 3, 4, 130
 
 
 @dataclass(frozen=True)
-class Written:
-    """What the work on one job reports."""
+class WrittenInfo:
+    """The size of the picture that a job wrote or read, in pixels, and remarks on it."""
 
     width: int
     height: int
     warnings: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
-    """What was decided during the work, by name."""
+    """Names and values of what was decided during the work."""
+    value: Any = None
+    """The answer of a job that writes no file."""
+    picture: Picture | None = None
+    """The picture itself, when it went to standard output and no file can be read again."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Done:
     """A finished job."""
 
     job: Job
-    written: Written
+    written: WrittenInfo
     seconds: float
 
 
@@ -51,7 +53,7 @@ class Failed:
 
     @property
     def exit_code(self) -> int:
-        """Of this job alone."""
+        """The exit code of a run of this job alone."""
         return self.error.exit_code if isinstance(self.error, TexsynthError) else BUG
 
 
@@ -64,10 +66,10 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Planned:
-    """A job that a real run would do. prospect: what it would take; None where nobody says."""
+    """A job that a real run would do. estimate: the memory it would take; None where that is not known."""
 
     job: Job
-    prospect: Prospect | None
+    estimate: MemoryEstimate | None
 
 
 Outcome = Done | Failed | Skipped | Planned
@@ -75,7 +77,7 @@ Outcome = Done | Failed | Skipped | Planned
 
 @dataclass
 class Report:
-    """How a batch went."""
+    """The outcomes of a run."""
 
     total: int
     outcomes: list[Outcome] = field(default_factory=list)
@@ -99,7 +101,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """Of the whole run: when all jobs fail for one reason, that reason's code."""
+        """The exit code of the whole run: when all jobs fail for one reason, that reason's code."""
         if self.interrupted:
             return INTERRUPTED
         if not self.failed:
@@ -110,14 +112,25 @@ class Report:
         return codes.pop() if len(codes) == 1 else ALL_FAILED
 
 
-def run(
+@dataclass(frozen=True)
+class Events:
+    """Callbacks that report progress."""
+
+    started: Callable[[Job], None] = lambda _: None
+    step: OnStep = lambda _: None
+    note: Callable[[str], None] = lambda _: None
+    interruptible: Callable[[], AbstractContextManager[None]] = nullcontext
+    """A context within which Ctrl-C may break off; elsewhere it has to wait, see `Interrupts`."""
+
+
+def collect(
     outcomes: Iterable[Outcome],
     total: int,
     *,
     failed: Sequence[Failed] = (),
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> Report:
-    """Gather the outcomes of `total` jobs as they come, see `Executor`.
+    """Gather the outcomes of `total` jobs as they come.
 
     failed: further jobs, known to be bad and not tried. Ctrl-C ends the run; finished outputs stay.
     """
@@ -135,49 +148,10 @@ def run(
     return report
 
 
-def planned(jobs: Sequence[J], outlook: Callable[[J], Prospect] | None) -> Iterator[Outcome]:
-    """What a dry run says of `jobs`. outlook: forecasts memory; TexsynthError where it is too little."""
+def planned(jobs: Sequence[J], forecast: Callable[[J], MemoryEstimate | None] | None) -> Iterator[Outcome]:
+    """Say of every job that it would be done. forecast: raises TexsynthError where memory is too small."""
     for job in jobs:
         try:
-            yield Planned(job, outlook(job) if outlook else None)
+            yield Planned(job, forecast(job) if forecast else None)
         except TexsynthError as error:
             yield Failed(job, error)
-
-
-@dataclass(frozen=True)
-class Stages(Generic[J]):
-    """The work on a job, cut where reading, computing and writing of different jobs can overlap."""
-
-    load: Callable[[J], Any]
-    """Reads files; None when there is nothing to do."""
-    make: Callable[[J, Any, OnStep], Any]
-    """Computes, from what `load` gave; for one job at a time."""
-    write: Callable[[J, Any], Written | None]
-    """Writes files, from what `make` gave; None when another run has written the same in the meantime."""
-
-
-class Order(Protocol):
-    """What a worker elsewhere is sent to begin with; can be pickled."""
-
-    def begin(self, note: Callable[[str], None]) -> Stages[Any]:
-        """Load networks and choose the device. note: told about oddities. Raises TexsynthError."""
-        ...
-
-
-@dataclass(frozen=True)
-class Watch(Generic[J]):
-    """Who is told how the work goes on."""
-
-    started: Callable[[J], None]
-    step: OnStep
-    note: Callable[[str], None]
-    welcome: Callable[[], AbstractContextManager[None]] = nullcontext
-    """Around what Ctrl-C may break off; elsewhere it has to wait, see `Interrupts`."""
-
-
-class Executor(Protocol[J]):
-    """Does jobs. The files are the same whichever does them, on as many threads each."""
-
-    def outcomes(self, jobs: Sequence[J], watch: Watch[J]) -> Generator[Outcome]:
-        """One outcome for every job. On Ctrl-C what is being written is finished first."""
-        ...

@@ -17,8 +17,8 @@ from texsynth import images
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, OutputError, UsageError
 from texsynth.html.page import generate
+from texsynth.jobs.files import make_folder
 from texsynth.jobs.inputs import PIPE, Job
-from texsynth.jobs.operation import make_folder
 from texsynth.jobs.outcomes import BUG, Done, Failed, Outcome, Report
 
 KIND = "run"

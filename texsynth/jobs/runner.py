@@ -8,14 +8,18 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
 from types import FrameType, TracebackType
 from typing import Any, Generic, Self
 
-from texsynth.jobs.memory import give_back
-from texsynth.jobs.outcomes import Done, Failed, J, Outcome, Skipped, Stages, Watch
+from texsynth.jobs.files import JobResult, OutputPolicy, unfinished, write_result
+from texsynth.jobs.inputs import J
+from texsynth.jobs.memory import return_freed_memory
+from texsynth.jobs.operation import Operation
+from texsynth.jobs.outcomes import Done, Events, Failed, Outcome, Skipped
 
 AHEAD, BEHIND = 1, 1
 """Jobs that may be read before their turn, and that may be written; more would take memory for nothing."""
@@ -26,27 +30,33 @@ TRIM_EVERY = 8
 
 
 @dataclass(frozen=True)
-class Loaded(Generic[J]):
-    """What reading the files of a job gave: what `make` needs, None for nothing to do, or an error."""
+class _InWork(Generic[J]):
+    """A job on its way. content: what was read, then the JobResult; None when there is nothing to do."""
 
     job: J
-    found: Any
+    content: Any
     seconds: float
+    missing: frozenset[Path] | None = None
+    """The files that --resume has to make; None for all."""
 
 
 @dataclass(frozen=True)
-class Serial(Generic[J]):
-    """An `Executor`; outcomes come in the order of the jobs."""
+class SerialExecutor(Generic[J]):
+    """Does the jobs of an operation in this process; outcomes come in the order of the jobs."""
 
-    stages: Stages[J]
+    operation: Operation[J]
+    policy: OutputPolicy
 
-    def outcomes(self, jobs: Iterable[J], watch: Watch[J]) -> Generator[Outcome]:
-        """One outcome for every job; `jobs` may be slow to come."""
-        events: SimpleQueue[Loaded[J] | Outcome | None] = SimpleQueue()
+    def outcomes(self, jobs: Iterable[J], events: Events) -> Generator[Outcome]:
+        """Yield one outcome for every job; `jobs` may be slow to come.
+
+        On Ctrl-C what is being written is finished first, and KeyboardInterrupt goes on.
+        """
+        queue: SimpleQueue[_InWork[J] | Outcome | None] = SimpleQueue()
         news, ahead, behind, stop = Semaphore(0), Semaphore(AHEAD), Semaphore(BEHIND), Event()
 
-        def tell(event: Loaded[J] | Outcome | None) -> None:
-            events.put(event)
+        def tell(event: _InWork[J] | Outcome | None) -> None:
+            queue.put(event)
             news.release()
 
         def read() -> None:
@@ -54,11 +64,11 @@ class Serial(Generic[J]):
                 ahead.acquire()
                 if stop.is_set():
                     return
-                tell(self._loaded(job))
+                tell(self._load(job))
             tell(None)
 
-        def write(loaded: Loaded[J], made: object) -> None:
-            tell(self._outcome(loaded, made))
+        def write(computed: _InWork[J]) -> None:
+            tell(self._write(computed))
             behind.release()
 
         Thread(target=read).start()
@@ -67,89 +77,100 @@ class Serial(Generic[J]):
         with ThreadPoolExecutor(1, "texsynth-write") as writer:
             try:
                 while reading or unwritten:
-                    with watch.welcome():
+                    with events.interruptible():
                         news.acquire()
-                    event = events.get()
+                    event = queue.get()
                     if event is None:
                         reading = False
-                    elif isinstance(event, Loaded):
+                    elif isinstance(event, _InWork):
                         ahead.release()
-                        made = self._made(event, watch)
+                        computed = self._compute(event, events)
                         behind.acquire()
-                        writer.submit(write, Loaded(event.job, None, event.seconds + made[1]), made[0])
+                        writer.submit(write, computed)
                         unwritten += 1
                         # Nothing of a large picture shall wait here for the next one.
-                        del event, made
+                        del event, computed
                     else:
                         unwritten -= 1
                         number += 1
                         if number % TRIM_EVERY == 0:
-                            give_back()
+                            return_freed_memory()
                         yield event
             except KeyboardInterrupt:
                 stop.set()
                 writer.shutdown()
-                while not events.empty():
-                    if isinstance(event := events.get(), Done | Failed | Skipped):
+                while not queue.empty():
+                    if isinstance(event := queue.get(), Done | Failed | Skipped):
                         yield event
                 raise
             finally:
                 stop.set()
                 ahead.release()
 
-    def _loaded(self, job: J) -> Loaded[J]:
+    def _load(self, job: J) -> _InWork[J]:
         start = time.perf_counter()
+        content: Any = None
+        missing = None
         try:
-            found = self.stages.load(job)
+            if self.policy.resume and (records := self.operation.records(job)):
+                missing = frozenset(unfinished(records, force=self.policy.force))
+            if missing is None or missing:
+                content = self.operation.load(job)
         except Exception as error:  # the rest of a long batch must not be lost to one picture
-            found = error
-        return Loaded(job, found, time.perf_counter() - start)
+            content = error
+        return _InWork(job, content, time.perf_counter() - start, missing)
 
-    def _made(self, loaded: Loaded[J], watch: Watch[J]) -> tuple[Any, float]:
-        """What is to be written, None, or an error; and seconds."""
-        if loaded.found is None or isinstance(loaded.found, Exception):
-            return loaded.found, 0.0
+    def _compute(self, loaded: _InWork[J], events: Events) -> _InWork[J]:
+        """Replace what was read by what is to be written, None, or an error."""
+        if loaded.content is None or isinstance(loaded.content, Exception):
+            return loaded
         start = time.perf_counter()
-        watch.started(loaded.job)
+        events.started(loaded.job)
+        result: JobResult | Exception
         try:
-            with watch.welcome():
-                made = self.stages.make(loaded.job, loaded.found, watch.step)
+            with events.interruptible():
+                result = self.operation.compute(loaded.job, loaded.content, events.step)
+            if loaded.missing is not None:
+                # Of a run that was stopped between the files of a job, some are there.
+                files = tuple(file for file in result.files if file.path in loaded.missing)
+                result = replace(result, files=files)
         except Exception as error:  # as above
-            made = error
-        return made, time.perf_counter() - start
+            result = error
+        return replace(loaded, content=result, seconds=loaded.seconds + time.perf_counter() - start)
 
-    def _outcome(self, loaded: Loaded[J], made: object) -> Outcome:
-        if made is None:
-            return Skipped(loaded.job)
-        if isinstance(made, Exception):
-            return Failed(loaded.job, made)
+    def _write(self, computed: _InWork[J]) -> Outcome:
+        job, result = computed.job, computed.content
+        if result is None:
+            return Skipped(job)
+        if isinstance(result, Exception):
+            return Failed(job, result)
         start = time.perf_counter()
         try:
-            written = self.stages.write(loaded.job, made)
+            written = write_result(result, self.policy)
         except Exception as error:  # as above
-            return Failed(loaded.job, error)
+            return Failed(job, error)
         if written is None:
-            return Skipped(loaded.job)
-        return Done(loaded.job, written, loaded.seconds + time.perf_counter() - start)
+            return Skipped(job)
+        return Done(job, written, computed.seconds + time.perf_counter() - start)
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """While it is entered, signals wait until they are `welcome`; a second one does not."""
+    """While it is entered, signals wait until they are `allowed`; a second one does not."""
 
     def __init__(self) -> None:
-        """Nothing has come yet."""
+        """Start with no signal received."""
         self._before: dict[signal.Signals, Any] = {}
         self._count = 0
-        self._welcome = False
+        self._allowed = False
 
     def __enter__(self) -> Self:
         """Put signals off from here."""
         # Only the main thread gets signals, and may say what becomes of them.
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._come) for number in SIGNALS}
+            self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
         return self
 
     def __exit__(
@@ -160,18 +181,18 @@ class Interrupts:
             signal.signal(number, handler)
 
     @contextmanager
-    def welcome(self) -> Iterator[None]:
-        """Where a signal may raise KeyboardInterrupt, also one that has come before."""
-        self._welcome = True
+    def allowed(self) -> Iterator[None]:
+        """Let a signal raise KeyboardInterrupt, also one that has come before."""
+        self._allowed = True
         try:
             if self._count:
                 raise KeyboardInterrupt
             yield
         finally:
-            self._welcome = False
+            self._allowed = False
 
-    def _come(self, number: int, frame: FrameType | None) -> None:
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._count += 1
-        if self._welcome or self._count > 1:
+        if self._allowed or self._count > 1:
             raise KeyboardInterrupt

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from texsynth.errors import OutputError
-from texsynth.jobs.memory import give_back
+from texsynth.jobs.memory import return_freed_memory
 
 
 class FileRaster:
@@ -52,7 +52,7 @@ class FileRaster:
         """As in `Canvas`, for float32. Raises OutputError when the disk is full."""
         self.write_raw(rows, columns, values[0].float().cpu().numpy())
         # Pieces of that size are kept by the C library, and come to several times what is in use.
-        give_back()
+        return_freed_memory()
 
     def write_raw(self, rows: slice, columns: slice, values: NDArray[Any]) -> None:
         """Fill a rectangle with values (C, h, w) of the type that is stored. Raises OutputError."""

@@ -1,4 +1,4 @@
-"""One content through the pipelines, in as much room as there is."""
+"""Stylization of files: contents of any size, styles that are fitted once, and the operation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 import texsynth
 from texsynth import images
 from texsynth.config import presets
-from texsynth.config.records import Source, StylizeRecord, Versions
+from texsynth.config.records import Record, Source, StylizeRecord, Versions
 from texsynth.config.settings import RunSettings, StylizeSettings
 from texsynth.config.validation import dump
 from texsynth.errors import InputError
@@ -23,23 +23,28 @@ from texsynth.images.files import as_text
 from texsynth.images.picture import Pixels
 from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
 from texsynth.jobs import cards
-from texsynth.jobs.inputs import Input, Job, StyledJob, file_seed
-from texsynth.jobs.memory import Forecast, Prospect, Room, chosen_room, halving, style_tile
-from texsynth.jobs.operation import (
-    Delivery,
+from texsynth.jobs.files import (
+    JobResult,
     LargePicture,
-    Made,
-    equipped,
+    OutputFile,
     make_folder,
     memory_guard,
+    probe_input,
     read_input,
     recorded_path,
     refuse_transparent,
     source_of,
-    unfinished,
-    written_once,
 )
-from texsynth.jobs.outcomes import Stages, Written
+from texsynth.jobs.inputs import Input, Job, StylizeJob, file_seed
+from texsynth.jobs.memory import (
+    MemoryEstimate,
+    MemoryForecast,
+    TilePlan,
+    plan_tiles,
+    retry_with_smaller_tiles,
+    style_tile,
+)
+from texsynth.jobs.operation import Operation, other_weights, resolve_run_and_model
 from texsynth.jobs.scratch import FileRaster
 from texsynth.models.registry import Model
 from texsynth.pipelines.masks import fitted
@@ -47,170 +52,104 @@ from texsynth.pipelines.progress import OnStep, part_of
 from texsynth.pipelines.rasters import EVERYTHING, Blank, Raster, TensorRaster, in_memory, strip_rows, strips
 from texsynth.pipelines.stylize import FittedStyle, Part, fit_style, stylize_raster
 
-Style = FittedStyle | Sequence[Part]
-
-Styles = Callable[[tuple[int, int]], Sequence[Style]]
-"""What is laid over a content of a size (height, width), one after the other. Raises InputError."""
+StyleLayers = Callable[[tuple[int, int]], Sequence[FittedStyle | Sequence[Part]]]
+"""Gives the styles that are laid over a content of a size (height, width), one after the other."""
 
 
-@dataclass(frozen=True)
-class Transferred:
-    """A finished picture, the tiles it was made in, and what to say about its content."""
-
-    picture: images.Picture | LargePicture
-    tile: int | None
-    warnings: tuple[str, ...]
-
-
-def transferred(
-    job: Job,
-    content: Content,
-    styles: Styles,
-    model: Model,
-    settings: StylizeSettings,
-    run: RunSettings,
-    *,
-    masks: int = 0,
-    on_step: OnStep | None = None,
-) -> Transferred:
-    """Give `content` its styles. run: with every `auto` decided. masks: number of parts that have one."""
-    with memory_guard(job.picture):
-        original = opened(job, content, run)
-        size = original.raster.size
-        room = content.room or chosen_room(job.picture, size, model, settings, run, masks=masks)
-        rounds = styles(size)
-
-        def attempt(room: Room) -> Raster:
-            result = original.raster
-            for number, style in enumerate(rounds):
-                result = stylize_raster(
-                    result,
-                    style,
-                    model,
-                    settings,
-                    weight=original.weight,
-                    seed=file_seed(run.seed, job.picture.key),
-                    tile=room.tile,
-                    blank=original.blank,
-                    on_step=part_of(on_step, number, len(rounds)),
-                )
-            return result
-
-        result, room = halving(attempt, room, size, automatic=run.tile is None)
-        return Transferred(finished(job, result, original), room.tile, original.warnings)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A model, a style fitted with it, and the settings with every `auto` decided."""
+class Stylize(Operation[StylizeJob]):
+    """Gives pictures the style of another one; every job has its own style and settings."""
 
     model: Model
-    style: FittedStyle
-    source: Source
-    settings: StylizeSettings
-    run: RunSettings
-    warnings: tuple[str, ...] = ()
 
+    def __init__(
+        self, run: RunSettings, shared: StylizeJob | None = None, recorded_sha256: str | None = None
+    ) -> None:
+        """run: with `auto` still open.
 
-def prepare(style: Input, settings: StylizeSettings, run: RunSettings) -> Prepared:
-    """Choose the device, load the model and measure the style."""
-    run, model = equipped(run)
-    found = measured(style, model, settings, run)
-    return Prepared(model, found.style, found.source, settings, run, found.warnings)
-
-
-def stylize_content(job: Job, content: Content, prepared: Prepared, on_step: OnStep | None = None) -> Made:
-    """Stylize one picture."""
-    model, settings, run = prepared.model, prepared.settings, prepared.run
-    made = transferred(job, content, lambda _: [prepared.style], model, settings, run, on_step=on_step)
-    run = run.model_copy(update={"tile": made.tile})
-    record = record_of(job, content.source, prepared.source, settings, run, model)
-    return Made((Delivery(made.picture, job.output, dump(presets.as_tree(record))),), made.warnings)
-
-
-def record_of(
-    job: Job, content: Source, style: Source, settings: StylizeSettings, run: RunSettings, model: Model
-) -> StylizeRecord:
-    """What the output of `job` carries, known before the work. run: with every `auto` decided."""
-    return StylizeRecord(
-        content=content,
-        style=style,
-        key=as_text(job.picture.key),
-        stylize=settings,
-        run=run.model_copy(update={"memory_limit": None}),
-        model_sha256=model.sha256,
-        versions=Versions(texsynth=texsynth.__version__, torch=torch.__version__),
-    )
-
-
-class Styler:
-    """A model, and the style of the last job fitted with it."""
-
-    def __init__(self, run: RunSettings, note: Callable[[str], None]) -> None:
-        """note: told about every style that something is odd about. Raises ModelError, UsageError."""
-        self.run, self.model = equipped(run)
-        self._note = note
-        self._key: tuple[Input, str] | None = None
-        self._prepared: Prepared | None = None
-        self._sources: dict[Input, Source] = {}
-        """Of styles; contents come and go, a style serves many jobs in turn."""
-
-    def stages(self, *, force: bool, resume: bool, suffix: str = ".png") -> Stages[StyledJob]:
-        """How jobs are done.
-
-        resume: leave outputs that are made. force: replace what is not. suffix: format of standard output.
+        shared: any of the jobs when all have one style and its settings; what is wrong with them then stops
+        the run. recorded_sha256: hash of the weights in the record of a result that is made again.
         """
+        self.run, self._shared, self._recorded_sha256 = run, shared, recorded_sha256
+        self._style: tuple[tuple[Input, str], LoadedStyle] | None = None
+        self._sources: dict[Input, Source] = {}
+        """Hashes of styles; contents come and go, a style serves many jobs in turn."""
 
-        def load(job: StyledJob) -> Content | None:
-            if resume and not unfinished([(job.output, self._record(job))], force=force):
-                return None
-            return load_content(job, self.model, job.settings, self.run)
+    def prepare(self, note: Callable[[str], None]) -> None:
+        """Load the model, and fit the style that all jobs share."""
+        self.run, self.model = resolve_run_and_model(self.run)
+        self._note = note
+        if self._shared:
+            self._fit(self._shared)
+        for remark in other_weights(self._recorded_sha256, self.model.sha256, self.run.model):
+            note(remark)
 
-        def make(job: StyledJob, content: Content, on_step: OnStep) -> Made:
-            return stylize_content(job, content, self._fitted(job), on_step)
-
-        def write(_: StyledJob, made: Made) -> Written | None:
-            return written_once(made, quality=self.run.quality, force=force, resume=resume, suffix=suffix)
-
-        return Stages(load, make, write)
-
-    def _record(self, job: StyledJob) -> StylizeRecord:
+    def records(self, job: StylizeJob) -> list[tuple[Path, Record]]:
+        """Say what the output of `job` will carry."""
         if job.style not in self._sources:
             self._sources[job.style] = source_of(job.style)
-        style = self._sources[job.style]
-        return record_of(job, source_of(job.picture), style, job.settings, self.run, self.model)
+        record = self._record(job, source_of(job.picture), self._sources[job.style], self.run)
+        return [(job.output, record)]
 
-    def _fitted(self, job: StyledJob) -> Prepared:
+    def load(self, job: StylizeJob) -> LoadedContent:
+        """Read the content."""
+        return load_content(job, self.model, job.settings, self.run)
+
+    def compute(self, job: StylizeJob, loaded: LoadedContent, on_step: OnStep) -> JobResult:
+        """Stylize one picture."""
+        style = self._fit(job)
+        stylized = transfer(
+            job, loaded, lambda _: [style.fitted], self.model, job.settings, self.run, on_step=on_step
+        )
+        run = self.run.model_copy(update={"tile": stylized.tile})
+        record = self._record(job, loaded.source, style.source, run)
+        file = OutputFile(stylized.picture, job.output, dump(presets.as_tree(record)))
+        return JobResult((file,), stylized.warnings)
+
+    def forecaster(self) -> Callable[[StylizeJob], MemoryEstimate]:
+        """Load the model, which decides on the memory."""
+        run, model = resolve_run_and_model(self.run)
+        return lambda job: estimate_memory(job, model, job.settings, run)
+
+    def _fit(self, job: StylizeJob) -> LoadedStyle:
         key = job.style, job.settings.model_dump_json()
-        if self._key != key:
-            found = measured(job.style, self.model, job.settings, self.run)
-            for warning in found.warnings:
+        if self._style is None or self._style[0] != key:
+            style = load_style(job.style, self.model, job.settings, self.run)
+            for warning in style.warnings:
                 self._note(warning)
-            self._prepared = Prepared(self.model, found.style, found.source, job.settings, self.run)
-            self._key = key
-        assert self._prepared is not None
-        return self._prepared
+            self._style = key, style
+        return self._style[1]
+
+    def _record(self, job: StylizeJob, content: Source, style: Source, run: RunSettings) -> StylizeRecord:
+        return StylizeRecord(
+            content=content,
+            style=style,
+            key=as_text(job.picture.key),
+            stylize=job.settings,
+            run=run.model_copy(update={"memory_limit": None}),
+            model_sha256=self.model.sha256,
+            versions=Versions(texsynth=texsynth.__version__, torch=torch.__version__),
+        )
 
 
 @dataclass(frozen=True)
-class Measured:
-    """The moments of a style and where they are from."""
+class LoadedStyle:
+    """A style fitted to a model, and the file it is from."""
 
-    style: FittedStyle
+    fitted: FittedStyle
     source: Source
     warnings: tuple[str, ...] = ()
 
 
-def measured(
+def load_style(
     item: Input,
     model: Model,
     settings: StylizeSettings,
     run: RunSettings,
     mask: Tensor | None = None,
-) -> Measured:
-    """The style in a picture or a card, at the levels of `settings`.
+) -> LoadedStyle:
+    """Measure the style in a picture, or take it from a card, at the levels of `settings`.
 
-    mask: (1, 1, h, w), which part of a picture counts. Raises InputError, also for a card of other weights
+    mask: (1, 1, h, w), the part of a picture that counts. Raises InputError, also for a card of other weights
     or without one of the levels.
     """
     if item.is_card:
@@ -224,10 +163,10 @@ def measured(
             weight = mask if weight is None else weight * mask
         tile = style_tile(picture.height, picture.width, settings.style_scale)
         style = fit_style(to_image(picture), model, settings, weight=weight, tile=tile)
-    return Measured(style, source, tuple(f"{item}: {warning}" for warning in picture.warnings))
+    return LoadedStyle(style, source, tuple(f"{item}: {warning}" for warning in picture.warnings))
 
 
-def _from_card(item: Input, model: Model, settings: StylizeSettings, mask: Tensor | None) -> Measured:
+def _from_card(item: Input, model: Model, settings: StylizeSettings, mask: Tensor | None) -> LoadedStyle:
     data = item.read()
     card = cards.read_card(data, str(item))
     cards.check_model(card, model, str(item))
@@ -240,7 +179,7 @@ def _from_card(item: Input, model: Model, settings: StylizeSettings, mask: Tenso
     note: tuple[str, ...] = ()
     if settings.style_scale not in (1.0, card.style_scale):
         note = (f"{item}: a card keeps its own style scale, {card.style_scale:g}",)
-    return Measured(FittedStyle(card.moments).only(settings.levels), source, note)
+    return LoadedStyle(FittedStyle(card.moments).only(settings.levels), source, note)
 
 
 LARGE_PIXELS = 1 << 24
@@ -248,23 +187,23 @@ LARGE_PIXELS = 1 << 24
 
 
 @dataclass(frozen=True)
-class Content:
-    """A picture to work on, and what a record says about it."""
+class LoadedContent:
+    """A picture to work on, and its path and hash for a record."""
 
     source: Source
     picture: images.Picture | None
     """None for one that is read by strips, into scratch files."""
-    room: Room | None = None
-    """How to work on that one."""
+    tiles: TilePlan | None = None
+    """The way to work on that one."""
 
 
 @dataclass(frozen=True)
-class Original:
-    """The same, ready for the pipelines."""
+class PreparedContent:
+    """A content as the pipelines take it."""
 
     raster: Raster
     weight: Tensor | None
-    """(1, 1, H, W), its opacity."""
+    """(1, 1, H, W), its opacity in [0, 1]."""
     alpha: Pixels | None
     bit_depth: int
     warnings: tuple[str, ...]
@@ -273,50 +212,49 @@ class Original:
 
 def load_content(
     job: Job, model: Model, settings: StylizeSettings, run: RunSettings, masks: int = 0
-) -> Content:
+) -> LoadedContent:
     """Read the picture of `job`, unless it is so large that only strips of it fit. Raises InputError."""
     item = job.picture
     size = _size(job, run)
     if can_spill(job, size, run):
-        room = chosen_room(item, size, model, settings, run, masks=masks, can_spill=True)
-        if room.spilled:
+        tiles = plan_tiles(item, size, model, settings, run, masks=masks, can_spill=True)
+        if tiles.spilled:
             digest = images.file_sha256(item.path)
-            return Content(Source(path=recorded_path(item), sha256=digest), None, room)
+            return LoadedContent(Source(path=recorded_path(item), sha256=digest), None, tiles)
     picture, source = read_input(item, run)
     refuse_transparent(item, picture)
-    return Content(source, picture)
+    return LoadedContent(source, picture)
 
 
-def foreseen(job: Job, model: Model, settings: StylizeSettings, run: RunSettings, masks: int = 0) -> Prospect:
-    """What the work on `job` will take, going by its header. Raises InputError, MemoryExhaustedError."""
+def estimate_memory(
+    job: Job, model: Model, settings: StylizeSettings, run: RunSettings, masks: int = 0
+) -> MemoryEstimate:
+    """Estimate the memory of `job` from its image header. Raises InputError, MemoryExhaustedError."""
     size = _size(job, run)
     spills = can_spill(job, size, run)
     longest = min(max(size), run.max_side or max(size))
     height, width = (max(1, round(side * longest / max(size))) for side in size)
-    room = chosen_room(job.picture, (height, width), model, settings, run, masks=masks, can_spill=spills)
-    return Prospect(room, Forecast.of(height, width, model, settings, masks).bytes(room))
+    tiles = plan_tiles(job.picture, (height, width), model, settings, run, masks=masks, can_spill=spills)
+    return MemoryEstimate(tiles, MemoryForecast.of(height, width, model, settings, masks).bytes(tiles))
 
 
 def can_spill(job: Job, size: tuple[int, int], run: RunSettings) -> bool:
-    """Whether the picture of `job` may be worked on in scratch files: large ones, from file to file."""
+    """Return True when the picture of `job` may be worked on in scratch files: large ones, file to file."""
     large = size[0] * size[1] >= LARGE_PIXELS
-    return (
-        large and max(size) <= (run.max_side or max(size)) and job.picture.piped is None and not job.to_pipe
-    )
+    return large and max(size) <= (run.max_side or max(size)) and job.picture.is_file and not job.to_pipe
 
 
 def _size(job: Job, run: RunSettings) -> tuple[int, int]:
-    item = job.picture
-    header = images.probe(item.source, name=str(item), max_pixels=run.max_pixels, frame=run.frame)
-    return header.height, header.width
+    width, height = probe_input(job.picture, run)
+    return height, width
 
 
-def opened(job: Job, content: Content, run: RunSettings) -> Original:
+def prepare_content(job: Job, content: LoadedContent, run: RunSettings) -> PreparedContent:
     """Make tensors or scratch files of `content`. Raises InputError, OutputError for a full disk."""
     if content.picture is None:
         return _spilled(job, run)
     picture = fit_within(content.picture, run.max_side)
-    return Original(
+    return PreparedContent(
         TensorRaster(to_image(picture)),
         to_weight(picture),
         picture.alpha,
@@ -325,17 +263,17 @@ def opened(job: Job, content: Content, run: RunSettings) -> Original:
     )
 
 
-def finished(job: Job, result: Raster, original: Original) -> images.Picture | LargePicture:
-    """The picture to write."""
+def to_output(job: Job, result: Raster, prepared: PreparedContent) -> images.Picture | LargePicture:
+    """Turn the result into the picture to write."""
     height, width = result.size
 
     def part(rows: slice) -> images.Picture:
-        alpha = None if original.alpha is None else original.alpha[rows]
-        return to_picture(result.read(rows, EVERYTHING), alpha, original.bit_depth)
+        alpha = None if prepared.alpha is None else prepared.alpha[rows]
+        return to_picture(result.read(rows, EVERYTHING), alpha, prepared.bit_depth)
 
     if isinstance(result, FileRaster):
         return LargePicture(
-            width, height, original.bit_depth, original.alpha is not None,
+            width, height, prepared.bit_depth, prepared.alpha is not None,
             lambda: map(part, strips(result.size)),
         )  # fmt: skip
     # Bytes wait for their turn to be written, instead of numbers four times as large.
@@ -343,21 +281,68 @@ def finished(job: Job, result: Raster, original: Original) -> images.Picture | L
     if height * width < LARGE_PIXELS or job.to_pipe:
         return whole
     return LargePicture(
-        width, height, original.bit_depth, original.alpha is not None,
+        width, height, prepared.bit_depth, prepared.alpha is not None,
         lambda: (whole.rows(rows) for rows in strips(result.size)),
     )  # fmt: skip
 
 
-def _spilled(job: Job, run: RunSettings) -> Original:
+@dataclass(frozen=True)
+class Stylized:
+    """A finished picture, the side of the tiles it was made in, and remarks on its content."""
+
+    picture: images.Picture | LargePicture
+    tile: int | None
+    warnings: tuple[str, ...]
+
+
+def transfer(
+    job: Job,
+    content: LoadedContent,
+    layers: StyleLayers,
+    model: Model,
+    settings: StylizeSettings,
+    run: RunSettings,
+    *,
+    masks: int = 0,
+    on_step: OnStep | None = None,
+) -> Stylized:
+    """Give `content` its styles. run: with every `auto` decided. masks: number of parts that have one."""
+    with memory_guard(job.picture):
+        prepared = prepare_content(job, content, run)
+        size = prepared.raster.size
+        tiles = content.tiles or plan_tiles(job.picture, size, model, settings, run, masks=masks)
+        styles = layers(size)
+
+        def attempt(tiles: TilePlan) -> Raster:
+            raster = prepared.raster
+            for number, style in enumerate(styles):
+                raster = stylize_raster(
+                    raster,
+                    style,
+                    model,
+                    settings,
+                    weight=prepared.weight,
+                    seed=file_seed(run.seed, job.picture.key),
+                    tile=tiles.tile,
+                    blank=prepared.blank,
+                    on_step=part_of(on_step, number, len(styles)),
+                )
+            return raster
+
+        raster, tiles = retry_with_smaller_tiles(attempt, tiles, size, automatic=run.tile is None)
+        return Stylized(to_output(job, raster, prepared), tiles.tile, prepared.warnings)
+
+
+def _spilled(job: Job, run: RunSettings) -> PreparedContent:
     item, folder = job.picture, scratch_folder(job)
-    with images.open_strips(item.path, name=str(item), max_pixels=run.max_pixels, frame=run.frame) as found:
-        size = found.height, found.width
-        dtype = f"uint{found.bit_depth}"
+    with images.open_strips(item.path, name=str(item), max_pixels=run.max_pixels, frame=run.frame) as reader:
+        size = reader.height, reader.width
+        dtype = f"uint{reader.bit_depth}"
         pixels = FileRaster(size, folder, dtype=dtype)
         alpha, weight = None, None
-        if found.has_alpha:
+        if reader.has_alpha:
             alpha = np.empty(size, dtype)
-        for rows, strip in zip(strips(size), found.rows(strip_rows(size)), strict=True):
+        for rows, strip in zip(strips(size), reader.rows(strip_rows(size)), strict=True):
             pixels.write_raw(rows, EVERYTHING, strip.rgb.transpose(2, 0, 1))
             if alpha is not None and strip.alpha is not None:
                 alpha[rows] = strip.alpha
@@ -365,8 +350,10 @@ def _spilled(job: Job, run: RunSettings) -> Original:
             shown = images.Picture(alpha[..., None], alpha)
             refuse_transparent(item, shown)
             weight = to_weight(shown)
-        depth = run.bit_depth or found.bit_depth
-        return Original(pixels, weight, alpha, depth, found.warnings, lambda size: FileRaster(size, folder))
+        depth = run.bit_depth or reader.bit_depth
+        return PreparedContent(
+            pixels, weight, alpha, depth, reader.warnings, lambda size: FileRaster(size, folder)
+        )
 
 
 def _joined(parts: list[images.Picture]) -> images.Picture:
@@ -379,7 +366,7 @@ def _joined(parts: list[images.Picture]) -> images.Picture:
 
 
 def scratch_folder(job: Job) -> Path:
-    """Where files go that are gone after the run: TMPDIR, or where there is room for the output."""
+    """Return the folder for scratch files: TMPDIR, or that of the output, where there is room."""
     chosen = os.environ.get("TMPDIR")
     if chosen:
         return Path(chosen)

@@ -12,7 +12,7 @@ from platformdirs import user_cache_path
 
 from texsynth.errors import ModelError, UsageError
 
-ASSETS = Path(__file__).parent / "assets"
+ASSETS = Path(__file__).parents[1] / "assets"
 """Folder of the embedded weights."""
 
 EMBEDDED = ("lite",)

@@ -1,14 +1,14 @@
-"""What a blend is made of and where every result goes, settled before any work."""
+"""The styles of a blend and the files of its results, settled before any work."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import ClassVar
 
+from texsynth.config.settings import StylizeSettings
 from texsynth.errors import UsageError
 from texsynth.jobs.inputs import Input, Job, destinations
 
@@ -22,7 +22,7 @@ _STYLE = re.compile(r"(?P<path>.+?)(?::(?P<weight>\d+\.?\d*|\.\d+))?(?:@(?P<leve
 
 @dataclass(frozen=True)
 class StyleArgument:
-    """`PATH[:WEIGHT][@LEVELS]` taken apart."""
+    """The parts of `PATH[:WEIGHT][@LEVELS]`."""
 
     path: str
     weight: float | None = None
@@ -31,7 +31,7 @@ class StyleArgument:
 
 
 @dataclass(frozen=True)
-class Ingredient:
+class StyleSource:
     """A style of a blend: a picture, a card, or several of them whose moments add up."""
 
     sources: tuple[Input, ...]
@@ -40,7 +40,7 @@ class Ingredient:
     mask: Input | None = None
     """Where in the content it goes; None for everywhere, or for what the other masks leave."""
     labels: Input | None = None
-    """Which of its pixels are what."""
+    """Label map of the style picture: one flat colour for each region."""
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -49,12 +49,12 @@ class Ingredient:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BlendSpec:
     """The styles of a blend and how they come together."""
 
-    ingredients: tuple[Ingredient, ...]
+    styles: tuple[StyleSource, ...]
     content_labels: Input | None = None
-    """Which pixels of the content are what; each label takes its style from the same label."""
+    """Label map of the content; each label takes its style from the same label."""
     sequential: bool = False
     """One style after the other instead of all at once."""
     feather: int = 4
@@ -62,49 +62,91 @@ class Recipe:
 
     @property
     def masks(self) -> int:
-        """How many parts with a mask a picture has, without labels."""
-        given = sum(part.mask is not None for part in self.ingredients)
-        return given + (0 < given < len(self.ingredients))
+        """The number of parts with a mask that a picture has, without labels."""
+        given = sum(part.mask is not None for part in self.styles)
+        return given + (0 < given < len(self.styles))
 
     @property
     def inputs(self) -> tuple[Input, ...]:
         """All files that are read besides the contents."""
-        own = (item for part in self.ingredients for item in part.inputs)
+        own = (item for part in self.styles for item in part.inputs)
         return (*own, *((self.content_labels,) if self.content_labels else ()))
 
 
 @dataclass(frozen=True)
 class BlendJob(Job):
-    """One picture, and how much of every style it gets."""
+    """One picture, the styles that it gets, and how much of every one."""
 
-    weights: tuple[float, ...] = ()
+    spec: BlendSpec
+    settings: StylizeSettings
+    weights: tuple[float, ...]
 
-    role: ClassVar[str] = "content"
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The content, the styles, masks and label maps."""
+        return (self.picture, *self.spec.inputs)
 
 
 def style_argument(text: str) -> StyleArgument:
-    """`PATH[:WEIGHT][@LEVELS]`, like `swirl.jpg:0.7@3,4`; a file of that whole name is that file.
+    """Parse `PATH[:WEIGHT][@LEVELS]`, like `swirl.jpg:0.7@3,4`; a file of that whole name is that file.
 
     Raises UsageError.
     """
-    found = _STYLE.fullmatch(text)
-    if not text or found is None or Path(text).exists():
+    match = _STYLE.fullmatch(text)
+    if not text or match is None or Path(text).exists():
         if not text:
             raise UsageError("--style is empty; give PATH[:WEIGHT][@LEVELS], like swirl.jpg:0.7")
         return StyleArgument(text)
-    weight = None if found["weight"] is None else float(found["weight"])
+    weight = None if match["weight"] is None else float(match["weight"])
     levels = None
-    if found["levels"] is not None:
-        numbers = found["levels"].split(",")
+    if match["levels"] is not None:
+        numbers = match["levels"].split(",")
         if any(n not in ("1", "2", "3", "4", "5") for n in numbers):
             raise UsageError(f"--style {text!r}: levels are numbers from 1 (fine) to 5 (coarse), like @3,4")
         levels = tuple(sorted({int(n) for n in numbers}, reverse=True))
-    return StyleArgument(found["path"], weight, levels)
+    return StyleArgument(match["path"], weight, levels)
 
 
-def check_recipe(recipe: Recipe, levels: Sequence[int]) -> None:
-    """UsageError for what cannot be done together. levels: those that the settings transform."""
-    parts = recipe.ingredients
+def make_spec(
+    styles: Sequence[str],
+    find: Callable[[str], Sequence[Input]],
+    find_one: Callable[[str], Input],
+    *,
+    masks: Sequence[str] = (),
+    content_labels: str | None = None,
+    style_labels: Sequence[str] = (),
+    sequential: bool = False,
+    feather: int = 4,
+) -> BlendSpec:
+    """Return the blend of styles like `PATH[:WEIGHT][@LEVELS]`, with one mask and one label map for each.
+
+    find, find_one: the files that an argument names, or the only one. Raises UsageError, InputError.
+    """
+    for option, values in (("--mask", masks), ("--style-labels", style_labels)):
+        if values and len(values) != len(styles):
+            raise UsageError(
+                f"{option} is given {len(values)} times for {len(styles)} styles; give one for each"
+            )
+    sources: list[StyleSource] = []
+    for number, text in enumerate(styles):
+        argument = style_argument(text)
+        files = tuple(find(argument.path))
+        mask = masks[number] if masks else REST
+        labels = style_labels[number] if style_labels else None
+        if labels and len(files) > 1:
+            raise UsageError(f"{argument.path} has {len(files)} pictures, but labels belong to one; name it")
+        weight = 1.0 if argument.weight is None else argument.weight
+        where = None if mask == REST else find_one(mask)
+        sources.append(
+            StyleSource(files, weight, argument.levels, where, find_one(labels) if labels else None)
+        )
+    labels_of_content = find_one(content_labels) if content_labels else None
+    return BlendSpec(tuple(sources), labels_of_content, sequential, feather)
+
+
+def check_spec(spec: BlendSpec, levels: Sequence[int]) -> None:
+    """Raise UsageError for what cannot be done together. levels: those that the settings transform."""
+    parts = spec.styles
     if not any(part.weight > 0 for part in parts):
         raise UsageError("the weights of all styles are 0; give one of them a weight above 0")
     for part in parts:
@@ -116,42 +158,44 @@ def check_recipe(recipe: Recipe, levels: Sequence[int]) -> None:
             )
     masked = any(part.mask for part in parts)
     labelled = [part for part in parts if part.labels]
-    if recipe.content_labels and masked:
+    if spec.content_labels and masked:
         raise UsageError("--mask and --content-labels both say what goes where; use one of them")
-    if bool(labelled) != bool(recipe.content_labels):
+    if bool(labelled) != bool(spec.content_labels):
         raise UsageError("--content-labels and --style-labels belong together; give both")
-    if recipe.sequential and (masked or recipe.content_labels):
+    if spec.sequential and (masked or spec.content_labels):
         raise UsageError("--sequential lays every style over all; use it without masks and labels")
 
 
 def blend_jobs(
     contents: Sequence[Input],
-    recipe: Recipe,
+    spec: BlendSpec,
+    settings: StylizeSettings,
     output: str | None,
     *,
-    sweep: int | None,
+    sweep: int | None = None,
     suffix: str,
 ) -> list[BlendJob]:
-    """A job for every content and step of the sweep, by default with outputs `CONTENT.blend.png`.
+    """Return a job for every content and step of the sweep, by default with outputs `CONTENT.blend.png`.
 
     Raises UsageError.
     """
-    steps: list[tuple[float, ...]] = [tuple(part.weight for part in recipe.ingredients)]
+    check_spec(spec, settings.levels)
+    steps: list[tuple[float, ...]] = [tuple(part.weight for part in spec.styles)]
     if sweep is not None:
         if output == "-":
             raise UsageError("the pictures of a sweep cannot share standard output; use -o FOLDER")
-        steps = list(sweep_weights(len(recipe.ingredients), sweep))
+        steps = list(sweep_weights(len(spec.styles), sweep))
     names = [f"{item.stem}.blend{suffix}" for item in contents]
     paths = destinations(contents, names, output)
     return [
-        BlendJob(item, _numbered(path, index, len(steps)), weights)
+        BlendJob(item, _numbered(path, index, len(steps)), spec, settings, weights)
         for item, path in zip(contents, paths, strict=True)
         for index, weights in enumerate(steps, 1)
     ]
 
 
 def sweep_weights(styles: int, steps: int) -> Iterator[tuple[float, ...]]:
-    """Weights of the pictures between `styles` styles, `steps` along every side.
+    """Yield the weights of the pictures between `styles` styles, `steps` along every side.
 
     Two lie on a line, three in a triangle, row by row, four at the corners of a square. Raises UsageError.
     """
@@ -173,7 +217,7 @@ def sweep_weights(styles: int, steps: int) -> Iterator[tuple[float, ...]]:
 
 
 def sweep_rows(styles: int, steps: int) -> list[int]:
-    """How many pictures lie in each row of the sheet of a sweep."""
+    """Return how many pictures lie in each row of the sheet of a sweep."""
     if styles == 2:
         return [steps]
     return list(range(1, steps + 1)) if styles == 3 else [steps] * steps

@@ -1,0 +1,287 @@
+"""The files of a job: reading inputs, writing results once, and leaving those that are finished."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from texsynth import images
+from texsynth.config.presets import as_tree
+from texsynth.config.records import Embedded, Record, Source
+from texsynth.config.settings import RunSettings
+from texsynth.config.validation import parse, validated
+from texsynth.errors import InputError, MemoryExhaustedError, OutputError, OutputExistsError, TexsynthError
+from texsynth.images.files import as_text
+from texsynth.jobs.inputs import PIPE, Input
+from texsynth.jobs.memory import is_exhaustion
+from texsynth.jobs.outcomes import WrittenInfo
+
+
+@dataclass(frozen=True)
+class LargePicture:
+    """A finished picture that is made, and written, by strips from the top down; not to PIPE."""
+
+    width: int
+    height: int
+    bit_depth: int
+    has_alpha: bool
+    strips: Callable[[], Iterator[images.Picture]]
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A finished picture, the file it goes to (or PIPE), and the settings that it carries."""
+
+    picture: images.Picture | LargePicture
+    path: Path
+    settings: str
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """The files that a job made, the one that counts first, or the answer of a job that writes none."""
+
+    files: tuple[OutputFile, ...] = ()
+    warnings: tuple[str, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Names and values of what was decided during the work."""
+    value: Any = None
+    size: tuple[int, int] = (0, 0)
+    """Width and height in pixels of the picture that a job without files has read."""
+
+
+@dataclass(frozen=True)
+class OutputPolicy:
+    """What becomes of results that are there already, and how new ones are written."""
+
+    force: bool = False
+    resume: bool = False
+    suffix: str = ".png"
+    """Format of standard output."""
+    quality: int = 95
+    """Quality of JPEG and WebP, 1 to 100."""
+
+
+@contextmanager
+def memory_guard(what: object, cure: str = "reduce it with --max-side") -> Iterator[None]:
+    """Turn every way of running out of memory into one error."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_exhaustion(error):
+            raise
+        raise MemoryExhaustedError(f"{what} does not fit in memory; {cure}") from error
+
+
+def read_input(item: Input, run: RunSettings, *, as_data: bool = False) -> tuple[images.Picture, Source]:
+    """Decode a picture, with its path and hash for a record. as_data: values that are no colours."""
+    data = item.read()
+    source = Source(path=recorded_path(item), sha256=hashlib.sha256(data).hexdigest())
+    if item.picture is not None:
+        return item.picture, source
+    with memory_guard(item):
+        picture = images.read(
+            data, name=str(item), max_pixels=run.max_pixels, frame=run.frame, as_data=as_data
+        )
+    return picture, source
+
+
+def probe_input(item: Input, run: RunSettings) -> tuple[int, int]:
+    """Return width and height of a picture from its header. Raises InputError."""
+    if item.picture is not None:
+        return item.picture.width, item.picture.height
+    header = images.probe(item.source, name=str(item), max_pixels=run.max_pixels, frame=run.frame)
+    return header.width, header.height
+
+
+def source_of(item: Input) -> Source:
+    """Return the path and hash of a file for a record, without decoding it. Raises InputError."""
+    return Source(path=recorded_path(item), sha256=images.file_sha256(item.source))
+
+
+def refuse_transparent(item: Input, picture: images.Picture) -> None:
+    """Raise InputError when nothing of `picture` can be seen."""
+    if picture.alpha is not None and not picture.alpha.any():
+        raise InputError(f"{item} is fully transparent, so there is nothing to measure")
+
+
+def recorded_path(item: Input) -> str:
+    """Return the path of `item` as text: names of files need not be text, settings must be."""
+    return item.recorded or as_text(str(item.path))
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and those it is in when they are missing. Raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {folder} cannot be made: {(error.strerror or '').lower()}") from error
+
+
+def write_files(
+    files: Sequence[OutputFile], *, quality: int = 95, force: bool, suffix: str = ".png"
+) -> tuple[str, ...]:
+    """Write all files or none of the new ones. suffix: format of standard output. Returns warnings."""
+    warnings: tuple[str, ...] = ()
+    new: list[Path] = []
+    try:
+        for file in files:
+            beside = images.sidecar(file.path)
+            paths = [] if file.path == PIPE else [file.path, *([beside] if beside else [])]
+            missing = [path for path in paths if not path.exists()]
+            warnings += _write(file, quality=quality, force=force, suffix=suffix)
+            new += missing
+    except BaseException:
+        # Siblings without their texture are of no use to anyone.
+        for path in new:
+            with suppress(OSError):
+                path.unlink()
+        raise
+    return warnings
+
+
+def _write(file: OutputFile, *, quality: int, force: bool, suffix: str) -> tuple[str, ...]:
+    picture, path, text = file.picture, file.path, file.settings
+    if path != PIPE:
+        make_folder(path.parent)
+        if isinstance(picture, LargePicture):
+            return _write_strips(picture, file, quality=quality, force=force)
+        return images.write(picture, path, settings=text, quality=quality, force=force)
+    assert isinstance(picture, images.Picture), "strips are for files"
+    name = images.output_format(Path(f"-{suffix}"))
+    data, warnings = images.encode(picture, name, settings=text, quality=quality)
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        raise OutputError(f"standard output cannot be written: {(error.strerror or '').lower()}") from error
+    return warnings
+
+
+def _write_strips(picture: LargePicture, file: OutputFile, *, quality: int, force: bool) -> tuple[str, ...]:
+    with images.StripWriter(
+        file.path, picture.width, picture.height, alpha=picture.has_alpha, bit_depth=picture.bit_depth,
+        settings=file.settings, quality=quality, force=force,
+    ) as out:  # fmt: skip
+        for strip in picture.strips():
+            out.write(strip)
+    return out.warnings
+
+
+WITHOUT_EFFECT = frozenset({"run.model", "run.max_pixels", "run.memory_limit", "run.tile"})
+"""Parts of a record that do not count, besides paths: hashes say what was read, a limit changes no pixel, and
+tiles, chosen by the memory that is free at the moment, change rounding alone."""
+
+
+def unfinished(parts: Iterable[tuple[Path, Record]], *, force: bool) -> list[Path]:
+    """Return the outputs that are not there as their records say.
+
+    Raises OutputExistsError for those that are there otherwise, unless `force` says to replace them.
+    """
+    return [path for path, record in parts if not _is_left(path, record, force=force)]
+
+
+def write_result(result: JobResult, policy: OutputPolicy) -> WrittenInfo | None:
+    """Write the files of a job; None when --resume sees that another run has just written the same."""
+    # That run may be a moment ahead. What it has made is checked; settings alone are removed, for it restores
+    # them with its picture, which the second attempt then sees.
+    for _ in range(2 if policy.resume and not policy.force else 0):
+        with suppress(OutputExistsError):
+            return write_outputs(result, policy, force=False)
+        parts = [(file.path, record_in(file.settings, str(file.path))) for file in result.files]
+        if not unfinished(parts, force=False):
+            return None
+    return write_outputs(result, policy, force=policy.force)
+
+
+def write_outputs(result: JobResult, policy: OutputPolicy, *, force: bool) -> WrittenInfo:
+    """Write the files of a job and report on them. Raises OutputError."""
+    if not result.files:
+        return WrittenInfo(*result.size, result.warnings, result.facts, result.value)
+    # The file that counts comes last: when it is there, all are.
+    files = result.files[::-1]
+    warnings = write_files(files, quality=policy.quality, force=force, suffix=policy.suffix)
+    first = result.files[0]
+    shown = first.picture if first.path == PIPE and isinstance(first.picture, images.Picture) else None
+    return WrittenInfo(
+        first.picture.width, first.picture.height, result.warnings + warnings, result.facts, picture=shown
+    )
+
+
+def _is_left(path: Path, record: Record, *, force: bool) -> bool:
+    try:
+        return is_finished(path, record)
+    except OutputExistsError:
+        if not force:
+            raise
+        return False
+
+
+def is_finished(output: Path, record: Record) -> bool:
+    """Return True when `output` is there, sound, and made as `record` says.
+
+    Without a picture, settings beside its place that are those of `record` are removed: a run was stopped
+    between the two. Raises OutputExistsError for an output, or settings beside it, of any other origin.
+    """
+    beside = images.sidecar(output)
+    left = output if output.exists() else beside
+    if left is None or not left.exists():
+        return False
+    try:
+        if left == output:
+            images.verify(output)
+        text = images.embedded_settings(output)
+        fault = difference(record_in(text, str(left)), record)
+    except InputError as error:
+        fault = str(error)
+    except TexsynthError:
+        fault = "its settings cannot be read"
+    if fault:
+        raise OutputExistsError(f"{left} exists already ({fault}); use --force to replace it")
+    if left == output:
+        return True
+    # Those of a run that is still at work must stay with its picture.
+    if not output.exists():
+        left.unlink(missing_ok=True)
+    return output.exists()
+
+
+def record_in(text: str, source: str) -> Record:
+    """The record in the settings of a file. source: what messages call it. Raises TexsynthError."""
+    return validated(Embedded, parse(text, source=source), source).root
+
+
+def difference(old: Record, new: Record) -> str:
+    """Name the first thing in which `old` would give another picture than `new`, or return ''."""
+    before, now = dict(_leaves(as_tree(old))), dict(_leaves(as_tree(new)))
+    for key in {**now, **before}:
+        last = key.rpartition(".")[2]
+        if key not in WITHOUT_EFFECT and last != "path" and before.get(key) != now.get(key):
+            if last.endswith("sha256"):
+                # The value would tell a reader nothing.
+                return f"made with other {_owner(key)}"
+            return f"made with {key} {before.get(key)}, not {now.get(key)}"
+    return ""
+
+
+def _leaves(tree: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """`a.b.0.c` and value of everything in a nest of mappings and lists."""
+    if not isinstance(tree, dict | list):
+        yield path, tree
+        return
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield from _leaves(value, f"{path}.{key}" if path else str(key))
+
+
+def _owner(key: str) -> str:
+    """What the hash at `key` is of: a field of the record, or its weights."""
+    return (
+        "weights"
+        if key == "model_sha256"
+        else key.partition(".")[0].removesuffix("_sha256").replace("_", " ")
+    )

@@ -1,0 +1,270 @@
+"""Entries of a manifest: which pictures, styles and settings they name, and the jobs that they become."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from texsynth.config.presets import Tree, is_file_name
+from texsynth.config.settings import ExpandSettings, Settings, StylizeSettings
+from texsynth.config.validation import nearest, validated
+from texsynth.errors import InputError, UsageError
+from texsynth.images import SUFFIXES
+from texsynth.jobs.blend_inputs import BlendJob, check_spec, make_spec
+from texsynth.jobs.expand_inputs import Task, expand_job, plan_tasks
+from texsynth.jobs.inputs import CARD_SUFFIX, PIPE, Input, Job, StylizeJob, find_inputs
+
+
+def as_tuple(value: object) -> object:
+    """Make a tuple of a list or of a single value; anything else stays, to be refused later."""
+    if isinstance(value, str | int | float):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+Text = Annotated[str, Field(min_length=1)]
+
+Texts = Annotated[tuple[Text, ...], BeforeValidator(as_tuple)]
+
+SomeTexts = Annotated[Texts, Field(min_length=1)]
+
+Numbers = Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(as_tuple)]
+
+
+class Group(Settings):
+    """An entry of `jobs:` for any command: every content, or exemplar, is done with every preset."""
+
+    presets: Texts = ()
+    changes: Annotated[dict[str, Any], Field(alias="set", default_factory=dict)]
+    recursive: bool = False
+    output: Text | None = None
+    """The name of the only result, when no template decides it."""
+
+
+class StylizeGroup(Group):
+    """Every content gets every style."""
+
+    command: Literal["stylize"] = "stylize"
+    contents: SomeTexts
+    styles: SomeTexts
+
+
+class BlendGroup(Group):
+    """Every content gets one blend of all styles, each like `PATH[:WEIGHT][@LEVELS]`."""
+
+    command: Literal["blend"]
+    contents: SomeTexts
+    styles: SomeTexts
+    masks: Texts = ()
+    content_labels: Text | None = None
+    style_labels: Texts = ()
+    sequential: bool = False
+    feather: Annotated[int, Field(ge=0)] = 4
+
+
+class TextureGroup(Group):
+    """Every exemplar is expanded or made seamless, or all are mixed into one."""
+
+    command: Literal["expand", "tile"]
+    exemplars: SomeTexts
+    siblings: Annotated[Texts, Field(alias="with")] = ()
+    mask: Text | None = None
+    guide: Text | None = None
+    guide_of: Text | None = None
+    hole: Text | None = None
+    mix: bool = False
+    weights: Numbers = ()
+    count: Annotated[int, Field(ge=1, le=9999)] = 1
+
+
+GROUPS: dict[str, type[Group]] = {
+    "stylize": StylizeGroup,
+    "blend": BlendGroup,
+    "expand": TextureGroup,
+    "tile": TextureGroup,
+}
+"""Kinds of entries by their `command:`."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture with one style and preset; the name of its result is still open."""
+
+    where: str
+    """The place in the manifest, for messages."""
+    command: str
+    picture: Input
+    style: Input | None
+    kind: type[Settings]
+    """The type of its settings."""
+    preset: str | None
+    changes: Tree
+    template: str
+    build: BuildJobs
+    output: str | None = None
+    """The name of the result when no template decides it."""
+
+
+BuildJobs = Callable[[Entry, Path, Any, str], Sequence[Job]]
+"""Makes the jobs of an entry from the file of the result, the settings, and a name for the settings."""
+
+
+def entries_of(where: str, data: object, base: Path, name: str | None) -> Iterator[Entry]:
+    """Yield the entries that one item of `jobs:` stands for. name: the template of the manifest.
+
+    Raises UsageError, and InputError for a folder or pattern without pictures.
+    """
+    mapping = mapping_in(data, where)
+    command = mapping.get("command", "stylize")
+    if not isinstance(command, str) or command not in GROUPS:
+        raise UsageError(f"{where}: unknown command {command!r}{nearest(str(command), GROUPS)}")
+    group = validated(GROUPS[command], mapping, where)
+    with located(where):
+        entries = [*_expanded(where, group, base, name)]
+        if group.output is not None and len(entries) > 1:
+            raise UsageError(f"output names one file, but there are {len(entries)} results; use name")
+    yield from entries
+
+
+def _expanded(where: str, group: Group, base: Path, name: str | None) -> Iterator[Entry]:
+    """Yield contents innermost and styles outermost: each style is measured once."""
+    changes = _nested(group.changes)
+    styles: Sequence[Input | None] = (None,)
+    if isinstance(group, StylizeGroup):
+        styles = _find(group.styles, base, recursive=group.recursive, cards=True)
+        pictures = _find(group.contents, base, recursive=group.recursive)
+        builders: Sequence[BuildJobs] = [build_stylize_jobs] * len(pictures)
+    elif isinstance(group, BlendGroup):
+        pictures = _find(group.contents, base, recursive=group.recursive)
+        builders = [_blend(group, base)] * len(pictures)
+    else:
+        assert isinstance(group, TextureGroup)
+        tasks = _tasks(group, base)
+        pictures = [task.exemplars[0] for task in tasks]
+        builders = [_expand(task, group.count) for task in tasks]
+    kind = ExpandSettings if isinstance(group, TextureGroup) else StylizeSettings
+    field = "style" if isinstance(group, StylizeGroup) else "command"
+    template = name or f"{{folder}}/{{content}}.{{{field}}}{'.{preset}' if group.presets else ''}.png"
+    for style in styles:
+        for preset in group.presets or (None,):
+            for picture, build in zip(pictures, builders, strict=True):
+                yield Entry(
+                    where, group.command, picture, style, kind, preset_in(preset, base), changes, template,
+                    build, group.output,
+                )  # fmt: skip
+
+
+def build_stylize_jobs(entry: Entry, path: Path, settings: StylizeSettings, preset: str) -> list[Job]:
+    """Make the job of an entry with a style."""
+    assert entry.style is not None, "every stylization has one"
+    return [StylizeJob(entry.picture, path, entry.style, settings, preset)]
+
+
+def _blend(group: BlendGroup, base: Path) -> BuildJobs:
+    spec = make_spec(
+        group.styles,
+        lambda text: _find([text], base, cards=True),
+        lambda text: file_in(text, base),
+        masks=group.masks,
+        content_labels=group.content_labels,
+        style_labels=group.style_labels,
+        sequential=group.sequential,
+        feather=group.feather,
+    )
+
+    def build(entry: Entry, path: Path, settings: StylizeSettings, preset: str) -> list[Job]:
+        del preset
+        check_spec(spec, settings.levels)
+        return [BlendJob(entry.picture, path, spec, settings, tuple(style.weight for style in spec.styles))]
+
+    return build
+
+
+def _tasks(group: TextureGroup, base: Path) -> list[Task]:
+    def optional(text: str | None) -> Input | None:
+        return None if text is None else file_in(text, base)
+
+    return plan_tasks(
+        group.command,
+        _find(group.exemplars, base, recursive=group.recursive),
+        mixed=group.mix or bool(group.weights),
+        weights=group.weights,
+        siblings=[file_in(text, base) for text in group.siblings],
+        mask=optional(group.mask),
+        guide=optional(group.guide),
+        guide_of=optional(group.guide_of),
+        hole=optional(group.hole),
+    )
+
+
+def _expand(task: Task, count: int) -> BuildJobs:
+    def build(entry: Entry, path: Path, settings: ExpandSettings, preset: str) -> list[Job]:
+        del entry, preset
+        return [expand_job(task, settings, path, index, count) for index in range(1, count + 1)]
+
+    return build
+
+
+def _find(texts: Sequence[str], base: Path, *, recursive: bool = False, cards: bool = False) -> list[Input]:
+    """Find the pictures that entries name, counted from the folder `base`."""
+    arguments = []
+    for text in texts:
+        path = file_in(text, base).path
+        # Brackets in the name of the manifest's own folder are no pattern.
+        is_pattern = glob.has_magic(text) and not path.exists()
+        arguments.append(str(Path(glob.escape(str(base))) / text) if is_pattern else str(path))
+    suffixes = {*SUFFIXES, CARD_SUFFIX} if cards else SUFFIXES
+    return find_inputs(arguments, recursive=recursive, suffixes=suffixes, deeper="recursive: true")
+
+
+def _nested(changes: dict[str, Any]) -> Tree:
+    """Turn `{a.b: 1}` into {a: {b: 1}}."""
+    tree: Tree = {}
+    for path, value in changes.items():
+        *folders, last = (int(key) if key.isdecimal() else key for key in path.split("."))
+        inner = tree
+        for key in folders:
+            inner = inner.setdefault(key, {})
+            if not isinstance(inner, dict):
+                break
+        if not isinstance(inner, dict) or last in inner:
+            raise UsageError(f"set gives {path!r} and a part or the whole of it; give one of them")
+        inner[last] = value
+    return tree
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Say in which part of the manifest something is wrong."""
+    try:
+        yield
+    except (UsageError, InputError) as error:
+        raise type(error)(f"{where}: {error}") from None
+
+
+def mapping_in(data: object, where: str) -> dict[Any, Any]:
+    """Return `data` when it is a mapping, else raise UsageError."""
+    if not isinstance(data, dict):
+        raise UsageError(
+            f"{where} must be a mapping, like {{content: a.jpg, style: b.jpg}}, not {data!r:.40}"
+        )
+    return data
+
+
+def file_in(text: str, base: Path) -> Input:
+    """Return the file that an entry names, counted from the folder `base`. UsageError for standard input."""
+    path = base / text
+    if path == PIPE or "\0" in text:
+        raise UsageError(f"{text!r} cannot be used in a manifest; name a file")
+    return Input(path, path.name)
+
+
+def preset_in(name: str | None, base: Path) -> str | None:
+    """Count the file of a preset from the folder `base`; names stay."""
+    return str(base / name) if name is not None and is_file_name(name) else name

@@ -1,0 +1,159 @@
+"""Workers that are actors of a Ray cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from threading import Lock
+from types import ModuleType
+from typing import Any, Generic
+
+from texsynth.errors import TexsynthError, UsageError
+from texsynth.jobs.files import JobResult, OutputPolicy
+from texsynth.jobs.inputs import J, Job
+from texsynth.jobs.operation import Operation
+from texsynth.jobs.outcomes import Events, Failed, Outcome
+from texsynth.jobs.runner import SerialExecutor
+from texsynth.jobs.workers import IN_HAND, Interruptible, Message, Ready, Reply, WorkerDied, portable
+from texsynth.pipelines.progress import OnStep
+
+
+class StoppedError(Exception):
+    """Raised for a job that is not begun any more."""
+
+
+class _OneAtATime(Operation[Any]):
+    """An operation whose calls may overlap, but that computes one job at a time, and none once stopped."""
+
+    def __init__(self, operation: Operation[Any]) -> None:
+        self._operation, self._lock, self.stopped = operation, Lock(), False
+
+    def records(self, job: Any) -> Any:  # noqa: ANN401 (as in Operation)
+        return self._operation.records(job)
+
+    def load(self, job: Any) -> Any:  # noqa: ANN401 (as in Operation)
+        return self._operation.load(job)
+
+    def compute(self, job: Any, loaded: Any, on_step: OnStep) -> JobResult:  # noqa: ANN401 (as in Operation)
+        with self._lock:
+            if self.stopped:
+                raise StoppedError
+            return self._operation.compute(job, loaded, on_step)
+
+
+class Actor:
+    """A worker: a prepared operation, and jobs that wait for it."""
+
+    def __init__(self, operation: Operation[Any], policy: OutputPolicy, folder: str) -> None:
+        """operation: not prepared yet. folder: the one that paths count from."""
+        self._operation = _OneAtATime(operation)
+        self._policy = policy
+        self._notes: list[str] = []
+        self._error: TexsynthError | None = None
+        try:
+            os.chdir(folder)
+            operation.prepare(self._notes.append)
+        except TexsynthError as error:
+            self._error = error
+        except OSError:
+            self._error = UsageError(f"a worker has no folder {folder}; run from one that all machines share")
+
+    def ready(self) -> Ready:
+        """Say that it can begin, or why not."""
+        return Ready(self._error)
+
+    def do(self, job: Job) -> tuple[Outcome, tuple[str, ...]] | None:
+        """Do one job, None after `stop`; several calls overlap, but compute one at a time."""
+        executor = SerialExecutor(self._operation, self._policy)
+        (outcome,) = executor.outcomes([job], Events(note=self._notes.append))
+        notes = tuple(self._notes)
+        del self._notes[: len(notes)]
+        stopped = isinstance(outcome, Failed) and isinstance(outcome.error, StoppedError)
+        return None if stopped else (portable(outcome), notes)
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self._operation.stopped = True
+
+
+class RayPool(Generic[J]):
+    """A `WorkerPool` of actors: of the cluster that RAY_ADDRESS names, else of one on this machine."""
+
+    def __init__(self, operation: Operation[J], policy: OutputPolicy, threads: int) -> None:
+        """operation: not prepared yet. threads: CPU threads of each worker. Raises UsageError."""
+        self._ray = connected()
+        self._operation, self._policy = operation, policy
+        self._threads = threads
+        self._workers: dict[int, Any] = {}
+        self._calls: dict[Any, tuple[int, int | None]] = {}
+        """The worker of every call without an answer yet, and its job unless it is `ready`."""
+        self._started = 0
+
+    def start(self) -> int:
+        """As in `WorkerPool`."""
+        gpus = float(self._ray.cluster_resources().get("GPU", 0.0))
+        kind = self._ray.remote(num_cpus=self._threads, num_gpus=min(gpus, 1.0), max_concurrency=IN_HAND + 1)(
+            Actor
+        )
+        actor = kind.remote(self._operation, self._policy, os.getcwd())
+        self._started += 1
+        self._workers[self._started] = actor
+        self._calls[actor.ready.remote()] = self._started, None
+        return self._started
+
+    def submit(self, worker: int, number: int, job: J) -> None:
+        """As in `WorkerPool`."""
+        self._calls[self._workers[worker].do.remote(job)] = worker, number
+
+    def wait(self, interruptible: Interruptible) -> Sequence[tuple[int, Message]]:
+        """As in `WorkerPool`."""
+        with interruptible():
+            (call,), _ = self._ray.wait(list(self._calls))
+        message = self._message(call)
+        return [message] if message else []
+
+    def _message(self, call: object) -> tuple[int, Message] | None:
+        worker, number = self._calls.pop(call)
+        try:
+            answer = self._ray.get(call)
+        except self._ray.exceptions.RayActorError:
+            self._calls = {c: who for c, who in self._calls.items() if who[0] != worker}
+            del self._workers[worker]
+            return worker, WorkerDied("has died")
+        if number is None:
+            return worker, answer
+        return (worker, Reply(number, *answer)) if answer else None
+
+    def drain(self) -> Iterator[Reply]:
+        """As in `WorkerPool`."""
+        for actor in self._workers.values():
+            actor.stop.remote()
+        while self._calls:
+            for _, message in self.wait(nullcontext):
+                if isinstance(message, Reply):
+                    yield message
+
+    def shutdown(self) -> None:
+        """As in `WorkerPool`."""
+        for actor in self._workers.values():
+            self._ray.kill(actor)
+        self._ray.shutdown()
+
+
+def connected() -> ModuleType:
+    """Return the module `ray`, connected to a cluster. UsageError when it is not installed."""
+    try:
+        import ray
+    except ImportError:
+        raise UsageError("--executor ray needs Ray; install it with `pip install 'texsynth[ray]'`") from None
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+    return ray
+
+
+def capacity(threads: int) -> int:
+    """Return how many workers the cluster has room for: one a GPU, or as many as its CPUs have `threads`."""
+    resources = connected().cluster_resources()
+    return max(1, int(resources.get("GPU", 0) or resources.get("CPU", 1) // threads))
