@@ -32,6 +32,8 @@ app = typer.Typer(
     no_args_is_help=True, help="Compare methods on the same pictures, in figures and side by side."
 )
 
+Names = list[str] | None
+
 Textures = Annotated[
     list[str], typer.Argument(metavar="TEXTURE...", help="Textures, folders or quoted patterns.")
 ]
@@ -70,13 +72,15 @@ class ExpandOptions(FolderOptions):
     """Methods and sizes of expansions."""
 
     method: Annotated[
-        list[str] | None,
+        Names,
         _option(
-            metavar="NAME", help="tile, mirror, quilting, a method of expand or preset:NAME; repeatable."
+            metavar="NAME",
+            help="tile, mirror, quilting, a method of expand, or preset:NAME. Repeatable. Default: all.",
         ),
     ] = None
     crop: Annotated[
-        int | None, _option(min=16, help="Side of the centre crop to expand; the whole picture is the truth.")
+        int | None,
+        _option(min=16, help="Side of a centre crop to expand; the picture around it is the truth."),
     ] = None
     scale: Annotated[float | None, _option(help="Output over exemplar. Default: 2.", panel=LOOK)] = None
     size: Annotated[str | None, _option(metavar="WxH", help="Size of outputs in pixels.", panel=LOOK)] = None
@@ -90,24 +94,21 @@ class StylizeOptions(FolderOptions):
     """Pairs, methods, and what measures them."""
 
     content: Annotated[
-        list[str] | None,
-        _option(metavar="PATH", help="Contents: a file, folder or quoted pattern. Repeatable.", panel=FILES),
+        Names,
+        _option(metavar="PATH", help="Contents: files, folders, quoted patterns; repeatable.", panel=FILES),
     ] = None
     style: Annotated[
-        list[str] | None,
-        _option(metavar="PATH", help="Styles, likewise. Every content gets every style.", panel=FILES),
+        Names, _option(metavar="PATH", help="Styles, likewise. Every content gets every style.", panel=FILES)
     ] = None
     one_to_one: Annotated[
         bool, _option("--zip", help="The first content gets the first style, and so on.", panel=FILES)
     ] = False
     pairs: Annotated[
         Path | None,
-        _option(
-            metavar="FILE", help="Pairs: .csv or .jsonl with the columns content and style.", panel=FILES
-        ),
+        _option(metavar="FILE", help="Pairs: a .csv or .jsonl with columns content and style.", panel=FILES),
     ] = None
     method: Annotated[
-        list[str] | None,
+        Names,
         _option(
             metavar="NAME",
             help="content, colour, preset:NAME, or a transform like ift or photo:ift; with a model of its "
@@ -115,8 +116,8 @@ class StylizeOptions(FolderOptions):
         ),
     ] = None
     model: Annotated[
-        list[str] | None,
-        _option(metavar="NAME|FILE", help="Network that stylizes. Repeatable: all with all. Default: lite."),
+        Names,
+        _option(metavar="NAME|FILE", help="Network that stylizes: each with every method. Default: lite."),
     ] = None
     features: Annotated[str, _option(metavar="NAME|FILE", help="Network that measures.")] = "lite"
     frechet_level: Annotated[int, _option(min=1, max=5, help="Level of the Frechet distance.")] = 3
@@ -133,12 +134,7 @@ class MatchOptions:
     """The descriptor, and how it is measured."""
 
     weights: Annotated[
-        Path | None,
-        _option(
-            "--descriptor",
-            metavar="FILE",
-            help="Made by `texsynth train descriptor`. Default: the embedded one.",
-        ),
+        Path | None, _option("--descriptor", metavar="FILE", help="Descriptor to use, not the embedded one.")
     ] = None
     k: Annotated[int, _option("-k", min=1, help="How many neighbours count.")] = 5
 
