@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -264,10 +265,11 @@ def test_a_folder_is_no_page(place: Path, model: Path) -> None:
 def test_a_page_that_cannot_be_written_costs_no_result(
     place: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*arguments: object) -> str:
+    def full(*arguments: object, **context: object) -> Iterator[str]:
+        yield "<!doctype html>"
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(run_report, "_foot", full)
+    monkeypatch.setattr(run_report, "generate", full)
     result = stylize(model, "-o", "out/")
     assert result.exit_code == 5
     assert "run.html cannot be written: no space left on device" in result.stderr
