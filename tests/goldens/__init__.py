@@ -3,6 +3,6 @@
 `pytest tests/goldens -k stylize` runs the cases of one command. The texsynth that runs is that of PYTHONPATH,
 or the installed one: `PYTHONPATH=TREE pytest -n0 tests/goldens` judges another tree.
 
-`python -m tests.goldens.make [NAME...]` makes expectations again, with the texsynth of PYTHONPATH. That is for
-new cases, and for changes that are meant; the difference in `expected/` belongs into the same commit.
+`python -m tests.goldens.make [NAME...]` makes expectations again, with the texsynth of PYTHONPATH, for
+new cases and changes that are meant; the difference in `expected/` belongs in the same commit.
 """
