@@ -13,7 +13,8 @@ ROWS = ("cli", "evaluation benchmark api", "jobs", "training reference pipelines
         "transforms synthesis", "images analysis config device html", "ops errors")  # fmt: skip
 RANK = {name: -row for row, names in enumerate(ROWS) for name in names.split()}
 HOMES = {"PIL": "images", "imagecodecs": "images", "tifffile": "images", "pyvips": "images", "typer": "cli",
-         "rich": "cli", "requests": "models", "filelock": "models"}  # fmt: skip
+         "rich": "cli", "requests": "models", "filelock": "models", "jinja2": "html",
+         "markupsafe": "html"}  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from texsynth.config.settings import RunSettings
     from texsynth.images.picture import Pixels
     from texsynth.jobs.describe import Describe, Kind
-    from texsynth.jobs.inputs import Input, InputJob, Job, QueryJob
-    from texsynth.jobs.library import Library, Pending, Survey
+    from texsynth.jobs.inputs import Input, InputJob, Job
+    from texsynth.jobs.library import Library
+    from texsynth.jobs.library_index import Pending, Survey
     from texsynth.jobs.match import IndexedLibrary, Match, SearchQuery
     from texsynth.jobs.operation import Operation
     from texsynth.jobs.outcomes import Failed, Outcome, Report
@@ -255,7 +256,7 @@ class OpenedLibrary:
 
 
 def do_queries(
-    jobs: Sequence[QueryJob],
+    jobs: Sequence[Job],
     opened: OpenedLibrary,
     query: SearchQuery,
     run: RunSettings,
@@ -277,7 +278,7 @@ def open_index(library: Library, run: RunSettings, screen: Screen, *, rebuild: b
     run: says on what to compute, and how large pictures may be. Raises TexsynthError, and Exit on Ctrl-C.
     """
     from texsynth.jobs.files import OutputPolicy
-    from texsynth.jobs.library import Origin, survey, update_index
+    from texsynth.jobs.library_index import Origin, survey, update_index
     from texsynth.jobs.match import IndexedLibrary
     from texsynth.jobs.operation import resolve_run
     from texsynth.models.descriptor import load_descriptor

@@ -103,8 +103,9 @@ def do_jobs(
 
     if not jobs:
         return collect((), 0, failed=failed, on_outcome=on_outcome)
+    from texsynth.jobs.executors import worker_executor
     from texsynth.jobs.runner import Interrupts, SerialExecutor
-    from texsynth.jobs.workers import PooledExecutor, worker_executor
+    from texsynth.jobs.workers import PooledExecutor
 
     name = _executor_name(executor or ExecutorOptions())
     with screen.progress(len(jobs)) as bar:

@@ -179,7 +179,7 @@ def _suggested_jobs(
     Raises TexsynthError, and Exit when no content can be used.
     """
     from texsynth.jobs.checks import check_headers
-    from texsynth.jobs.inputs import QueryJob, destinations, find_inputs
+    from texsynth.jobs.inputs import PIPE, Job, destinations, find_inputs
     from texsynth.jobs.library import open_library
     from texsynth.jobs.manifest import NO_PRESET
     from texsynth.jobs.outcomes import Done, Failed, collect
@@ -191,7 +191,7 @@ def _suggested_jobs(
     most = min(count, len(library.files))
     # What is wrong with the output shall be said before a large library is looked at.
     destinations(inputs * most, [""] * (most * len(inputs)), output, role="results")
-    good, failed = check_headers([QueryJob(item) for item in inputs], [], run)
+    good, failed = check_headers([Job(item, PIPE) for item in inputs], [], run)
     jobs: list[StylizeJob] = []
     if good:
         from texsynth.jobs.match import SearchQuery

@@ -131,9 +131,8 @@ def write_files(
     new: list[Path] = []
     try:
         for file in files:
-            beside = images.sidecar(file.path)
-            paths = [] if file.path == PIPE else [file.path, *([beside] if beside else [])]
-            missing = [path for path in paths if not path.exists()]
+            paths = [] if file.path == PIPE else [file.path, images.sidecar(file.path)]
+            missing = [path for path in paths if path and not path.exists()]
             warnings += _write(file, quality=quality, force=force, suffix=suffix)
             new += missing
     except BaseException:

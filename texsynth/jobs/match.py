@@ -15,8 +15,9 @@ from texsynth.errors import InputError
 from texsynth.images import file_sha256
 from texsynth.jobs.describe import AS_IS, Kind, ReducedImage, of_kind, read_reduced
 from texsynth.jobs.files import JobResult, memory_guard
-from texsynth.jobs.inputs import Input, QueryJob
-from texsynth.jobs.library import Index, Library
+from texsynth.jobs.inputs import Input, Job
+from texsynth.jobs.library import Library
+from texsynth.jobs.library_index import Index
 from texsynth.jobs.operation import Operation
 from texsynth.pipelines.describe import Describer, nearest
 from texsynth.pipelines.progress import OnStep
@@ -91,7 +92,7 @@ class IndexedLibrary:
         ]
 
 
-class FindMatches(Operation[QueryJob]):
+class FindMatches(Operation[Job]):
     """Answers queries; the value of a job is its list of matches, at least one."""
 
     def __init__(
@@ -104,7 +105,7 @@ class FindMatches(Operation[QueryJob]):
         """describer: called when a query is not in the library."""
         self.run, self._query, self._library, self._describer = run, query, library, describer
 
-    def load(self, job: QueryJob) -> tuple[list[int], ReducedImage | Tensor]:
+    def load(self, job: Job) -> tuple[list[int], ReducedImage | Tensor]:
         """Return the rows of the library that are the query itself, and its descriptor or its picture."""
         copies = self._library.copies(job.picture)
         # The library knows the first frame of animated pictures.
@@ -113,7 +114,7 @@ class FindMatches(Operation[QueryJob]):
         return copies, read_reduced(job.picture, self.run)
 
     def compute(
-        self, job: QueryJob, loaded: tuple[list[int], ReducedImage | Tensor], on_step: OnStep
+        self, job: Job, loaded: tuple[list[int], ReducedImage | Tensor], on_step: OnStep
     ) -> JobResult:
         """Find the pictures most like the query."""
         del on_step

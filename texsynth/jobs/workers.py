@@ -10,9 +10,8 @@ from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from texsynth.config.settings import MEMORY_LIMIT, RunSettings
 from texsynth.errors import TexsynthError, WorkerLostError
 from texsynth.jobs.files import OutputPolicy
 from texsynth.jobs.inputs import J, Job
@@ -307,40 +306,3 @@ def portable(outcome: Outcome) -> Outcome:
 
 def _ending(code: int | None) -> str:
     return f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
-
-
-def worker_executor(
-    name: Literal["processes", "ray"], operation: Operation[J], policy: OutputPolicy, workers: int | None
-) -> tuple[PooledExecutor[J], str]:
-    """Return an executor of `workers` (None: one for each core or GPU) and a line about it for --verbose.
-
-    The threads and the memory of `operation` are divided between workers of one machine.
-    """
-    # A worker may be lost between writing a file and saying so: the next one shall see that it is done.
-    policy = replace(policy, resume=policy.resume or not policy.force)
-    if name == "processes":
-        count = workers or cores()
-        operation.run = divided(operation.run, count)
-        pool: Callable[[], WorkerPool[J]] = lambda: ProcessPool(operation, policy)  # noqa: E731
-    else:
-        from texsynth.jobs.ray_workers import RayPool, capacity
-
-        threads = operation.run.threads or 1
-        operation.run = operation.run.model_copy(update={"threads": threads})
-        count = workers or capacity(threads)
-        pool = lambda: RayPool(operation, policy, threads)  # noqa: E731
-    return PooledExecutor(pool, count), f"{count} workers, {operation.run.threads} threads each"
-
-
-def cores() -> int:
-    """Return the number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def divided(run: RunSettings, workers: int) -> RunSettings:
-    """Return the settings of each of `workers` on one machine, which share its memory and its cores."""
-    parts = MEMORY_LIMIT.fullmatch(run.memory_limit or "50%")
-    assert parts, "settings have checked it"
-    limit = f"{float(parts[1]) / workers:.6f}".rstrip("0").rstrip(".") + parts[2]
-    threads = run.threads or max(1, cores() // workers)
-    return run.model_copy(update={"memory_limit": limit, "threads": threads})

@@ -1,0 +1,321 @@
+"""The index of a library: its descriptors, and what has changed since they were computed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+import texsynth
+from texsynth.config.settings import RunSettings
+from texsynth.errors import InputError, OutputError
+from texsynth.images import read_bytes, store
+from texsynth.jobs.describe import KINDS, DescribeForIndex, Kind
+from texsynth.jobs.files import make_folder
+from texsynth.jobs.inputs import Input, Job
+from texsynth.jobs.library import ELSEWHERE, Library, LibraryFile
+from texsynth.jobs.operation import Operation
+from texsynth.jobs.outcomes import Done, Failed, Outcome, Report
+from texsynth.models.descriptor import Descriptor
+from texsynth.models.weights import header_of, in_order
+from texsynth.pipelines.describe import LONGEST, Describer
+
+FAMILY = "texsynth-index-"
+FORMAT = f"{FAMILY}1"
+CURE = "make it again with `texsynth match --rebuild`"
+
+
+class Entry(NamedTuple):
+    """A file that was described. key: its path relative to the library."""
+
+    key: str
+    bytes: int
+    mtime_ns: int
+
+
+class Unreadable(NamedTuple):
+    """A file that could not be. ctime_ns: changes with permissions too, which may be the reason."""
+
+    key: str
+    bytes: int
+    ctime_ns: int
+    reason: str
+
+
+class Origin(NamedTuple):
+    """What made the descriptors; those of two origins cannot be compared."""
+
+    descriptor_sha256: str
+    model: str
+    model_sha256: str
+    longest: int
+
+    @classmethod
+    def of(cls, descriptor: Descriptor) -> Origin:
+        """That of `descriptor` today."""
+        return cls(descriptor.sha256, descriptor.model, descriptor.model_sha256, LONGEST)
+
+
+@dataclass(frozen=True)
+class Index:
+    """What is known of a library."""
+
+    origin: Origin
+    entries: tuple[Entry, ...] = ()
+    descriptors: Tensor = field(default_factory=lambda: torch.empty(0, len(KINDS), 0, dtype=torch.float16))
+    """(n, 3, size) float16, a row for each entry, one of each of KINDS."""
+    unreadable: tuple[Unreadable, ...] = ()
+    max_pixels: int = 0
+    """Limit that the unreadable ones were held against."""
+
+    def of(self, kind: Kind) -> Tensor:
+        """(n, size), descriptors of one kind."""
+        return self.descriptors[:, KINDS.index(kind)]
+
+    def updated(
+        self,
+        rows: Sequence[int],
+        more: Sequence[tuple[Entry, Tensor]],
+        unreadable: Sequence[Unreadable],
+        max_pixels: int,
+    ) -> Index:
+        """These `rows` of it and `more` (3, size) descriptors, in the order of the keys."""
+        entries = [*(self.entries[row] for row in rows), *(entry for entry, _ in more)]
+        parts = [self.descriptors[list(rows)]] if rows else []
+        parts += [torch.stack([descriptors for _, descriptors in more]).half()] if more else []
+        order = sorted(range(len(entries)), key=lambda number: entries[number].key)
+        return Index(
+            self.origin,
+            tuple(entries[number] for number in order),
+            torch.cat(parts)[order] if parts else self.descriptors[:0],
+            tuple(sorted(unreadable)),
+            max_pixels,
+        )
+
+
+def write_index(index: Index, path: Path) -> None:
+    """Write it, whole or not at all, in place of an older one. Raises OutputError."""
+    header = {
+        "format": FORMAT,
+        "texsynth": texsynth.__version__,
+        **{name: str(value) for name, value in index.origin._asdict().items()},
+        # ASCII: names of files need not be text.
+        "files": json.dumps(index.entries, separators=(",", ":")),
+        "unreadable": json.dumps(index.unreadable, separators=(",", ":")),
+        "max_pixels": str(index.max_pixels),
+    }
+    make_folder(path.parent)
+    store(in_order(save({"descriptors": index.descriptors.contiguous()}, header)), path, force=True)
+
+
+def read_index(path: Path, origin: Origin) -> Index:
+    """The index in the file `path`, which must be of `origin`.
+
+    Raises InputError for what is no index, is damaged, or was made by other weights or another version.
+    """
+    header, tensors = _parsed(path)
+    if header.get("format") != FORMAT:
+        raise InputError(f"{path} was made by another version of texsynth; {CURE}")
+    try:
+        recorded = Origin(
+            header["descriptor_sha256"], header["model"], header["model_sha256"], int(header["longest"])
+        )
+        entries = tuple(Entry(*_typed(row, (str, int, int))) for row in json.loads(header["files"]))
+        rows = json.loads(header["unreadable"])
+        unreadable = tuple(Unreadable(*_typed(row, (str, int, int, str))) for row in rows)
+        index = Index(recorded, entries, tensors["descriptors"], unreadable, int(header["max_pixels"]))
+        _check(index)
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"the index {path} is damaged ({error}); {CURE}") from error
+    if recorded != origin:
+        raise InputError(
+            f"{path} was made with another descriptor ({recorded.descriptor_sha256[:8]}…, now "
+            f"{origin.descriptor_sha256[:8]}…), so its figures cannot be compared; {CURE}"
+        )
+    return index
+
+
+def check_replaceable(path: Path) -> None:
+    """InputError when `path` is a folder, or a sound file of another kind, which no index shall replace."""
+    _check_no_folder(path)
+    with suppress(SafetensorError, KeyError, ValueError):
+        _check_kind(header_of(read_bytes(path)).get("__metadata__", {}), path)
+
+
+def _parsed(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    _check_no_folder(path)
+    data = read_bytes(path)
+    try:
+        tensors = load(data)
+        header = header_of(data).get("__metadata__", {})
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{path} is no index of texsynth or is damaged; {CURE}") from error
+    _check_kind(header, path)
+    return header, tensors
+
+
+def _check_no_folder(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, no index; name a file with --index")
+
+
+def _check_kind(header: dict[str, Any], path: Path) -> None:
+    if not str(header.get("format")).startswith(FAMILY):
+        raise InputError(f"{path} is no index of texsynth; name another file with --index")
+
+
+def _typed(row: object, kinds: tuple[type, ...]) -> list[Any]:
+    if not (isinstance(row, list) and tuple(map(type, row)) == kinds):
+        raise ValueError(f"{row!r:.40} is no entry")
+    return row
+
+
+def _check(index: Index) -> None:
+    shape, dtype = tuple(index.descriptors.shape), index.descriptors.dtype
+    if dtype != torch.float16 or len(shape) != 3 or shape[:2] != (len(index.entries), len(KINDS)):
+        raise ValueError(f"{len(index.entries)} files have descriptors of shape {shape} in {dtype}")
+    if not bool(index.descriptors.isfinite().all()):
+        raise ValueError("descriptors are not finite")
+    if len({entry.key for entry in index.entries}) != len(index.entries):
+        raise ValueError("a file is listed twice")
+
+
+SAVE_EVERY = 200
+"""Pictures after which an unfinished index is written, so that a killed run goes on near where it was."""
+
+RunOperation = Callable[[Operation["Pending"], Sequence["Pending"], Callable[[Outcome], None]], Report]
+"""Does the jobs of an operation, and calls back with every outcome."""
+
+FIRST_FRAME = {"frame": 0}
+"""Animated pictures of a library are known by their first frame."""
+
+
+@dataclass(frozen=True)
+class Pending(Job):
+    """A file to describe; its output is the index."""
+
+    file: LibraryFile
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What of an index still holds. index: as it was, maybe empty; rows: those to keep."""
+
+    library: Library
+    index: Index
+    rows: tuple[int, ...]
+    unreadable: tuple[Unreadable, ...]
+    """Files that need not be tried again."""
+    todo: tuple[Pending, ...]
+    max_pixels: int
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the index has to be written."""
+        return bool(self.todo) or self.gone > 0 or self.unreadable != self.index.unreadable
+
+    @property
+    def gone(self) -> int:
+        """How many described files are no longer there, or no longer the same."""
+        return len(self.index.entries) - len(self.rows)
+
+
+def survey(library: Library, origin: Origin, max_pixels: int, *, rebuild: bool) -> Survey:
+    """Compare the library with its index. rebuild: take nothing over.
+
+    Raises InputError for an index that is damaged, foreign, or of other weights.
+    """
+    index = _known(library, origin, rebuild=rebuild)
+    now = {file.key: file for file in library.files}
+    rows = tuple(
+        row
+        for row, entry in enumerate(index.entries)
+        if (file := now.get(entry.key)) and entry == Entry(file.key, file.bytes, file.mtime_ns)
+    )
+    unreadable = tuple(
+        known
+        for known in index.unreadable
+        if (file := now.get(known.key))
+        and known[:3] == (file.key, file.bytes, file.ctime_ns)
+        # Another limit might let it in.
+        and index.max_pixels == max_pixels
+    )
+    settled = {index.entries[row].key for row in rows} | {known.key for known in unreadable}
+    todo = tuple(
+        Pending(Input(library.path(file.key), file.key), library.index, file)
+        for file in library.files
+        if file.key not in settled
+    )
+    return Survey(library, index, rows, unreadable, todo, max_pixels)
+
+
+def _known(library: Library, origin: Origin, *, rebuild: bool) -> Index:
+    path = library.index
+    if not path.exists():
+        return Index(origin)
+    if rebuild:
+        check_replaceable(path)
+        return Index(origin)
+    index = read_index(path, origin)
+    keys = {file.key for file in library.files}
+    if library.elsewhere and index.entries and not any(entry.key in keys for entry in index.entries):
+        raise InputError(
+            f"{path} is the index of another library than {library.folder}; name another file with --index, "
+            f"or {CURE}"
+        )
+    return index
+
+
+def update_index(
+    known: Survey, describer: Callable[[], Describer], run: RunSettings, run_operation: RunOperation
+) -> tuple[Index, Report]:
+    """Describe new pictures and write the index, on Ctrl-C with what there is by then.
+
+    describer: called when there is something to describe. Raises OutputError, ModelError.
+    """
+    fresh: list[tuple[Entry, Tensor]] = []
+    unreadable = list(known.unreadable)
+
+    def current() -> Index:
+        return known.index.updated(known.rows, list(fresh), unreadable, known.max_pixels)
+
+    numbers = count(1)
+
+    def ended(outcome: Outcome) -> None:
+        assert isinstance(outcome.job, Pending)
+        file = outcome.job.file
+        if isinstance(outcome, Done):
+            fresh.append((Entry(file.key, file.bytes, file.mtime_ns), outcome.written.value))
+        # Other reasons, like too little memory, are not the file's own.
+        elif isinstance(outcome, Failed) and isinstance(outcome.error, InputError):
+            unreadable.append(Unreadable(file.key, file.bytes, file.ctime_ns, str(outcome.error)))
+        if next(numbers) % SAVE_EVERY == 0:
+            _write(current(), known.library)
+
+    if not known.is_new:
+        return known.index, Report(0)
+    known.library.check_writable()
+    if known.todo:
+        # Without networks every picture would fail for a reason that is not its own.
+        describer()
+    operation = DescribeForIndex[Pending](run.model_copy(update=FIRST_FRAME), describer)
+    report = run_operation(operation, known.todo, ended)
+    index = current()
+    _write(index, known.library)
+    return index, report
+
+
+def _write(index: Index, library: Library) -> None:
+    try:
+        write_index(index, library.index)
+    except OutputError as error:
+        raise OutputError(f"{error}; {ELSEWHERE}") from error
