@@ -128,12 +128,12 @@ def test_regions_see_where_things_are() -> None:
 def test_the_critic_is_lipschitz_and_learns() -> None:
     torch.manual_seed(0)
     adversary = Adversary(0, torch.device("cpu"), rate=2e-3)
-    real, made = torch.rand(4, 3, 32, 32, generator=rng()), torch.full((4, 3, 32, 32), 0.5)
-    losses = [float(adversary.learn(real, made)) for _ in range(15)]
+    real, fake = torch.rand(4, 3, 32, 32, generator=rng()), torch.full((4, 3, 32, 32), 0.5)
+    losses = [float(adversary.learn(real, fake)) for _ in range(15)]
     assert losses[-1] < losses[0] - 0.1
-    assert adversary.judge(real) < adversary.judge(made)
+    assert adversary.judge(real) < adversary.judge(fake)
     before = {key: value.clone() for key, value in adversary.net.state_dict().items()}
-    adversary.learn(torch.full_like(real, torch.nan), made)
+    adversary.learn(torch.full_like(real, torch.nan), fake)
     adversary.net.eval()
     assert all(torch.isfinite(value).all() for value in adversary.net.parameters()), before.keys()
     norms = [torch.linalg.matrix_norm(layer.weight.flatten(1), 2)
@@ -179,8 +179,7 @@ def test_a_killed_run_goes_on_bit_for_bit(textures: Path, features: Path, tmp_pa
     one, two = (torch.load(r.folder / "transposer.checkpoint", weights_only=True) for r in (whole, broken))
     assert one["module"].keys() == two["module"].keys()
     assert all(torch.equal(one["module"][key], two["module"][key]) for key in one["module"])
-    critic = (c["companion"]["net"] for c in (one, two))
-    a, b = critic
+    a, b = (c["critic"]["net"] for c in (one, two))
     assert all(torch.equal(a[key], b[key]) for key in a), "the critic too"
     assert (whole.folder / "transposer.csv").read_text() == (broken.folder / "transposer.csv").read_text()
 
@@ -229,7 +228,7 @@ def test_training_improves_its_loss(textures: Path, features: Path, tmp_path: Pa
     """From a bad start, a copy head that mixes all copies; measured on the same crops before and after."""
     only_style = {"perceptual": 0.0, "critic": 0.0, "procedural": 0.0}
     run = run_of(textures, features, tmp_path / "run", 16, **only_style, kernel_rate=3e-3, rate=5e-2)
-    blunt = module._begin(run)
+    blunt = module.begin_transposer(run)
     with torch.no_grad():
         blunt.copy.rounds.fill_(-2.0)
         blunt.copy.fine.fill_(-3.0)

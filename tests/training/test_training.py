@@ -18,10 +18,17 @@ from texsynth.models.autoencoder import Decoder, PhotoDecoder
 from texsynth.models.calibration import to_unit_mean
 from texsynth.models.registry import load_model
 from texsynth.models.vgg import Encoder
-from texsynth.training.closed_form import cut_encoder, patches, refine_units, select_units
-from texsynth.training.closed_form_decoders import begin_decoder, start_decoder, start_photo_decoder
+from texsynth.training.closed_form import (
+    begin_decoder,
+    cut_encoder,
+    patches,
+    refine_units,
+    select_units,
+    start_decoder,
+    start_photo_decoder,
+)
 from texsynth.training.data import centre_crops, find_pictures, intensify, is_held_out, random_crops, to_image
-from texsynth.training.loop import LoopSettings, rate_factor
+from texsynth.training.loop import LoopSettings, Session, rate_factor
 from texsynth.training.metrics import cycle_error, explained_variance, reconstruction
 from texsynth.training.teacher import gather, sample_positions
 
@@ -258,7 +265,7 @@ def stopped_early(folder: Path, pictures: Path, teacher: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        module.train_encoder(settings, torch.device("cpu"), resume=False, report=lambda _: None, on_step=die)
+        module.train_encoder(settings, Session(torch.device("cpu"), on_step=die))
 
 
 @pytest.mark.parametrize(

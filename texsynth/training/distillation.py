@@ -35,14 +35,14 @@ class DistillationSettings:
     level_weights: tuple[float, ...] = (2.0, 1.0, 2.0, 1.0, 1.5)
     """Weights of the levels in the distillation."""
     level_odds: tuple[float, ...] = (0.06, 0.14, 0.3, 0.3, 0.2)
-    """How often the decoder of levels 1, 2, ... is the one trained in a step; at 0 it is not needed."""
+    """Odds that the decoder of levels 1, 2, ... is the one trained in a step; at 0 it is not needed."""
 
 
 class Distillation(nn.Module):
     """Encoder, one linear head per level, and some decoders."""
 
     def __init__(self, encoder: Encoder, decoders: dict[int, Decoder], cache: Cache) -> None:
-        """decoders: by level. cache: what the heads are to predict; only its sizes are used here."""
+        """decoders: by level. cache: targets of the heads; only its sizes are used here."""
         super().__init__()
         self.encoder = encoder
         self.decoders = nn.ModuleDict({str(level): decoder for level, decoder in decoders.items()})
@@ -79,12 +79,12 @@ class Distillation(nn.Module):
         chosen = int(torch.multinomial(odds, 1, generator=rng)) if len(odds) else -1
         image = to_image(cache.crops[index], device)
         features = self.encoder(image)
-        taught = image.new_zeros(())
+        total = image.new_zeros(())
         for k, f in enumerate(features):
             guess = self.heads[k](gather(f, cache.positions[k][index].to(device)))
-            miss = guess.float() - cache.targets[k][index].to(device).float()
-            taught = taught + settings.level_weights[k] * miss.square().sum(2).mean() / cache.variance[k]
-        terms = {"distillation": taught}
+            error = guess.float() - cache.targets[k][index].to(device).float()
+            total = total + settings.level_weights[k] * error.square().sum(2).mean() / cache.variance[k]
+        terms = {"distillation": total}
         if chosen >= 0:
             level = list(self.decoders)[chosen]
             some = slice(settings.decoded)
@@ -99,7 +99,7 @@ class Distillation(nn.Module):
 def cycle_terms(
     encoder: Encoder, decoder: nn.Module, features: Tensor, level: int, image: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The two terms of the autoencoder loss (002, eq. 28), each relative to the variance of its target.
+    """Compute both terms of the autoencoder loss (002, eq. 28), relative to the variance of their targets.
 
     features: `encoder`'s of `image` at `level`. Returns reconstruction and feature errors, both scalar.
     """

@@ -1,4 +1,4 @@
-"""`texsynth train pack`: join the parts of a run into one weight file, and measure it."""
+"""Join the parts of a run into one weight file, and measure it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from texsynth.models.hub.cache import record_hash
 from texsynth.models.registry import Model, build_model
 from texsynth.models.weights import collect, write_weights
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, random_crops, to_image
-from texsynth.training.decoder import rebuild
+from texsynth.training.decoder import PHOTO, rebuild
 from texsynth.training.metrics import cycle_error, explained_variance, reconstruction
 from texsynth.training.run_folder import headers, origin_of
 from texsynth.training.teacher import load_teacher
@@ -24,7 +24,7 @@ from texsynth.training.teacher import load_teacher
 def evaluate(
     model: Model, data: Path, teacher: Path | None = None, side: int = 256
 ) -> dict[str, dict[str, float]]:
-    """Held-out figures of one model, keyed by measure and level.
+    """Measure a model on held-out pictures. Returns figures by measure and level.
 
     Held-out pictures below `data`/photos, or `data` where there is no such folder, with both sides of at
     least `side`, centre crops. The explained variance is of the teacher's features; its linear map is
@@ -36,19 +36,16 @@ def evaluate(
     encoder = model.vgg()
     table: dict[str, dict[str, float]] = {"pictures": {"held out": float(len(test))}}
     if teacher:
-        pictures = load_pictures(find_pictures(data, held_out=False), 160)
-        fit = random_crops(pictures, 768, 128, torch.Generator().manual_seed(7))
-        scores = explained_variance(encoder, load_teacher(teacher), fit, test)
+        scores = explained_variance(encoder, load_teacher(teacher), _training_crops(data, 768, 7), test)
         table["explained variance"] = {str(level): value for level, value in scores.items()}
     for level, decoder in model.decoders.items():
         psnr = reconstruction(rebuild(encoder, decoder, level), test)
-        table.setdefault("PSNR dB", {})[str(level)] = psnr
         variance, energy = cycle_error(encoder, decoder, level, test)
-        table.setdefault("cycle error / variance", {})[str(level)] = variance
-        table.setdefault("cycle error / energy", {})[str(level)] = energy
+        figures = {"PSNR dB": psnr, "cycle error / variance": variance, "cycle error / energy": energy}
+        for name, value in figures.items():
+            table.setdefault(name, {})[str(level)] = value
     if model.photo is not None:
-        psnr = reconstruction(rebuild(encoder, model.photo, 0), test)
-        table.setdefault("PSNR dB", {})["photo"] = psnr
+        table.setdefault("PSNR dB", {})["photo"] = reconstruction(rebuild(encoder, model.photo, PHOTO), test)
     return table
 
 
@@ -71,11 +68,9 @@ def pack(
     says of its training. Raises ModelError when there is nothing to write.
     """
     origin = origin_of(folder)
-    keep = keep_encoder or decoders_only or bool(origin)
-    crops = None if keep else _unit_crops(data)
-    tensors = collect(folder)
-    if crops is not None:
-        tensors = to_unit_mean(tensors, [to_image(crops)])
+    rescale = not (keep_encoder or decoders_only or origin)
+    crops = [to_image(_training_crops(data, 128, 3))] if rescale else []
+    tensors = to_unit_mean(collect(folder), crops) if rescale else collect(folder)
     written = {k: v for k, v in tensors.items() if not (decoders_only and k.startswith("encoder."))}
     if not written:
         raise ModelError(f"{folder} has no decoders yet; train some with `texsynth train decoder`")
@@ -97,6 +92,6 @@ def pack(
     return table
 
 
-def _unit_crops(data: Path) -> Tensor:
+def _training_crops(data: Path, count: int, seed: int) -> Tensor:
     pictures = load_pictures(find_pictures(data, held_out=False), 160)
-    return random_crops(pictures, 128, 128, torch.Generator().manual_seed(3))
+    return random_crops(pictures, count, 128, torch.Generator().manual_seed(seed))
