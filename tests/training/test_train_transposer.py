@@ -27,11 +27,11 @@ from texsynth.training.transposer import (
     Adversary,
     PatchCritic,
     TransposerRun,
+    draw,
     gram_term,
     perceptual_term,
     wasserstein_term,
 )
-from texsynth.training.transposer_data import draw
 
 VARIANTS = [f"transposer-{encoder}-{loss}" for encoder in ("own", "lite") for loss in ("gram", "wasserstein")]
 
@@ -179,7 +179,7 @@ def test_a_killed_run_goes_on_bit_for_bit(textures: Path, features: Path, tmp_pa
     one, two = (torch.load(r.folder / "transposer.checkpoint", weights_only=True) for r in (whole, broken))
     assert one["module"].keys() == two["module"].keys()
     assert all(torch.equal(one["module"][key], two["module"][key]) for key in one["module"])
-    a, b = (c["critic"]["net"] for c in (one, two))
+    a, b = (c["critic_state"]["net"] for c in (one, two))
     assert all(torch.equal(a[key], b[key]) for key in a), "the critic too"
     assert (whole.folder / "transposer.csv").read_text() == (broken.folder / "transposer.csv").read_text()
 

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option, Typer
 
 from texsynth.cli import options
 from texsynth.cli.options import LookOptions, grouped
-from texsynth.cli.run import given, look_settings
+from texsynth.cli.run import look_settings
 from texsynth.cli.show import Screen
 from texsynth.errors import InputError, UsageError
 from texsynth.images.files import store, taken
@@ -24,89 +24,85 @@ if TYPE_CHECKING:
     from texsynth.training.loop import Session
     from texsynth.training.transposer_compare import Score
 
-app = typer.Typer(no_args_is_help=True, help="Train networks, compare them, and pack them into weight files.")
+app = Typer(no_args_is_help=True, help="Train networks, compare them, and pack them into weight files.")
 
 OnStep = Callable[[int, Mapping[str, float]], None]
-
-Folder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="Folder of the run: weights, checkpoints and logs.")
-]
-Data = Annotated[
-    Path, typer.Option("--data", help="Folder with training pictures; 10% by name are held out.")
-]
-Steps = Annotated[int | None, typer.Option(min=1, help="Length of the training.")]
-Batch = Annotated[int | None, typer.Option(min=1, help="Crops per step.")]
-Rate = Annotated[float | None, typer.Option(min=0, help="Learning rate of the kernels.")]
-FiveNumbers = partial(typer.Option, metavar="A,B,C,D,E")
+Folder = Annotated[Path, Argument(metavar="RUN", help="Folder of the run: weights, checkpoints and logs.")]
+Data = Annotated[Path, Option("--data", help="Folder with training pictures; 10% by name are held out.")]
+Seed = Annotated[int, Option("--seed", min=0, help="Decides all random numbers.")]
+FiveNumbers = partial(Option, metavar="A,B,C,D,E")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(options.DeviceOptions):
-    """The pictures, the random numbers and the machine of a training."""
+    """The pictures, the length, the random numbers and the machine of a training."""
 
     data: Data
-    seed: Annotated[int, typer.Option(min=0, help="Decides all random numbers.")] = 0
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint, exactly.")] = False
+    steps: Annotated[int | None, Option(min=1, help="Length of the training.")] = None
+    seed: Seed = 0
+    resume: Annotated[bool, Option("--resume", help="Go on from the last checkpoint, exactly.")] = False
     quiet: options.Quiet = False
 
 
 @dataclass(frozen=True)
-class TermOptions:
-    """The weights of an autoencoder's loss."""
+class KernelOptions:
+    """Settings of all networks of convolutions, called as in their settings."""
 
-    cycle: Annotated[float | None, typer.Option(min=0, help="Weight of the feature error.")] = None
-    reconstruction: Annotated[float | None, typer.Option(min=0, help="Weight of the image error.")] = None
+    batch: Annotated[int | None, Option(min=1, help="Crops per step.")] = None
+    kernel_rate: Annotated[float | None, Option("--rate", min=0, help="Learning rate of the kernels.")] = None
 
 
 @dataclass(frozen=True)
-class NoteOptions:
-    """Remarks on the origin of the weights."""
+class AutoencoderOptions(KernelOptions):
+    """The same for autoencoders."""
 
-    note: Annotated[list[str] | None, typer.Option(metavar="KEY=TEXT", help="Provenance for the header.")] = (
-        None
-    )
-
-    def as_header(self) -> dict[str, str]:
-        """Return the pairs KEY=TEXT."""
-        pairs = [item.partition("=") for item in self.note or ()]
-        return {key: text for key, _, text in pairs}
+    cycle: Annotated[float | None, Option(min=0, help="Weight of the feature error.")] = None
+    reconstruction: Annotated[float | None, Option(min=0, help="Weight of the image error.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackOptions(NoteOptions):
-    """The weight file to write, and the pictures that it is measured on."""
+class MeasureOptions:
+    """The pictures that networks are measured on, the table and the file that are written."""
 
     data: Data
-    output: Annotated[Path, typer.Option("-o", "--output", help="Weight file to write.")]
     force: options.Force = False
     threads: options.Threads = None
     as_json: options.Json = False
 
+    def begin(self, output: Path | None, *inputs: Path | None) -> None:
+        """Check the files and set the threads. Raises InputError and OutputExistsError."""
+        _check_inputs(self.data, *inputs)
+        if output and output.exists() and not self.force:
+            raise taken(output)
+        _device(options.DeviceOptions("cpu", self.threads))
 
-@app.command()
-@grouped
+
+PackOutput = Annotated[Path, Option("-o", "--output", help="Weight file to write.")]
+Notes = Annotated[list[str] | None, Option("--note", metavar="KEY=TEXT", help="Provenance for the header.")]
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    return app.command()(grouped(function))
+
+
+@_command
 def encoder(
     folder: Folder,
     *,
-    teacher: Annotated[
-        Path, typer.Option(help="Safetensors of a full VGG-19, keys convB_I.weight and convB_I.bias.")
-    ],
-    steps: Steps = None,
-    batch: Batch = None,
-    crops: Annotated[int | None, typer.Option(min=32, help="Crops that the teacher sees.")] = None,
-    widths: Annotated[str | None, FiveNumbers(help="Channels at relu1_1..relu5_1.")] = None,
-    init: Annotated[Path | None, typer.Option(help="Folder of an earlier run to improve.")] = None,
-    above: Annotated[
-        int | None, typer.Option(min=1, max=4, help="Keep levels up to this one, train the deeper ones.")
-    ] = None,
-    level_weights: Annotated[
-        str | None, FiveNumbers(help="Weights of the levels in the distillation.")
-    ] = None,
-    level_odds: Annotated[str | None, FiveNumbers(help="How often each level is decoded.")] = None,
-    decoded: Annotated[int | None, typer.Option(min=1, help="Crops of a step that are also decoded.")] = None,
-    terms: TermOptions,
-    rate: Rate = None,
     training: TrainOptions,
+    teacher: Annotated[
+        Path, Option(help="Safetensors of a full VGG-19, keys convB_I.weight and convB_I.bias.")
+    ],
+    crops: Annotated[int | None, Option(min=32, help="Crops that the teacher sees.")] = None,
+    widths: Annotated[str | None, FiveNumbers(help="Channels at relu1_1..relu5_1.")] = None,
+    init: Annotated[Path | None, Option(help="Folder of an earlier run to improve.")] = None,
+    above: Annotated[
+        int | None, Option(min=1, max=4, help="Keep levels up to this one, train the deeper ones.")
+    ] = None,
+    level_weights: Annotated[str | None, FiveNumbers(help="Weights of the levels in distillation.")] = None,
+    level_odds: Annotated[str | None, FiveNumbers(help="How often each level is decoded.")] = None,
+    decoded: Annotated[int | None, Option(min=1, help="Crops of a step that are also decoded.")] = None,
+    terms: AutoencoderOptions,
 ) -> None:
     """Distil a narrow encoder from a full VGG-19, with decoders that keep it invertible.
 
@@ -117,53 +113,34 @@ def encoder(
 
     _check_inputs(training.data, teacher, init)
     weights, odds = _numbers(level_weights, "--level-weights"), _numbers(level_odds, "--level-odds")
-    channels = _numbers(widths, "--widths")
-    flags = {
-        "batch": batch,
-        "decoded": decoded,
-        **asdict(terms),
-        "level_weights": weights,
-        "level_odds": odds,
-    }
-    rest = {
-        "steps": steps,
-        "crops": crops,
-        "widths": channels and tuple(map(int, channels)),
-        "init": init,
-        "above": above,
-        "kernel_rate": rate,
-    }
-    loss = DistillationSettings(**given(flags))
-    run = EncoderRun(training.data, teacher, folder, seed=training.seed, loss=loss, **given(rest))
+    losses = _given(**asdict(terms), decoded=decoded, level_weights=weights, level_odds=odds)
+    rest = _given(kernel_rate=losses.pop("kernel_rate", None), steps=training.steps, crops=crops, init=init)
+    if channels := _numbers(widths, "--widths"):
+        rest["widths"] = tuple(map(int, channels))
+    loss, seed = DistillationSettings(**losses), training.seed
+    run = EncoderRun(training.data, teacher, folder, above=above or 0, seed=seed, loss=loss, **rest)
     _train(partial(train_encoder, run), run.steps, training)
 
 
-@app.command()
-@grouped
+@_command
 def decoder(
     folder: Annotated[
-        Path | None,
-        typer.Argument(metavar="RUN", help="Folder of the run. Default with --model: MODEL-decoders."),
+        Path | None, Argument(metavar="RUN", help="Folder of the run. Default with --model: MODEL-decoders.")
     ] = None,
     *,
+    training: TrainOptions,
     model: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="Begin a run with the encoder of this model.")
+        str | None, Option(metavar="NAME|FILE", help="Begin a run with the encoder of this model.")
     ] = None,
     level: Annotated[
         list[int] | None,
-        typer.Option(min=1, max=5, help="Level to decode from. Repeatable. Default: 1 to 4 in turn."),
+        Option(min=1, max=5, help="Level to decode from. Repeatable. Default: 1 to 4 in turn."),
     ] = None,
-    photo: Annotated[bool, typer.Option("--photo", help="Train the photo decoder instead.")] = False,
+    photo: Annotated[bool, Option("--photo", help="Train the photo decoder instead.")] = False,
     look: LookOptions,
-    steps: Steps = None,
-    epochs: Annotated[
-        float | None, typer.Option(min=0.001, help="Length in passes over the pictures.")
-    ] = None,
-    batch: Batch = None,
-    terms: TermOptions,
-    rate: Rate = None,
-    workers: Annotated[int | None, typer.Option(min=0, max=64, help="Processes that read pictures.")] = None,
-    training: TrainOptions,
+    epochs: Annotated[float | None, Option(min=0.001, help="Length in passes over the pictures.")] = None,
+    terms: AutoencoderOptions,
+    workers: Annotated[int | None, Option(min=0, max=64, help="Processes that read pictures.")] = None,
 ) -> None:
     """Train decoders for the encoder of a run, or of any model.
 
@@ -174,11 +151,11 @@ def decoder(
 
     if photo and level:
         raise UsageError("give either --level or --photo")
-    if steps is not None and epochs is not None:
+    if training.steps and epochs:
         raise UsageError("give either --steps or --epochs")
-    flags = given({"batch": batch, **asdict(terms), "kernel_rate": rate, "workers": workers})
-    if steps is not None or epochs is not None:
-        flags |= {"steps": steps, "epochs": epochs and [epochs] * 5}
+    flags = _given(**asdict(terms), workers=workers)
+    if training.steps or epochs:
+        flags |= {"steps": training.steps, "epochs": epochs and [epochs] * 5}
     settings = look_settings(DecoderSettings, look, flags)
     screen = Screen(training.quiet)
     if not folder:
@@ -207,24 +184,25 @@ def decoder(
             screen.note(f"{run.name} is finished already")
 
 
-@app.command()
-@grouped
+@_command
 def pack(
     folder: Folder,
     *,
+    output: PackOutput,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Also measure the model on held-out pictures.")
+        bool, Option("--measure", help="Also measure the model on held-out pictures.")
     ] = False,
     teacher: Annotated[
-        Path | None, typer.Option(help="Measure, and compare the features with this VGG-19's.")
+        Path | None, Option(help="Measure, and compare the features with this VGG-19's.")
     ] = None,
     keep_encoder: Annotated[
-        bool, typer.Option("--keep-encoder", help="Leave the unit of the features as it is.")
+        bool, Option("--keep-encoder", help="Leave the unit of the features as it is.")
     ] = False,
     decoders_only: Annotated[
-        bool, typer.Option("--decoders-only", help="Leave the encoder out, and its features as they are.")
+        bool, Option("--decoders-only", help="Leave the encoder out, and its features as they are.")
     ] = False,
-    packing: PackOptions,
+    note: Notes = None,
+    common: MeasureOptions,
 ) -> None:
     """Join encoder and decoders of a run into one model file, and print held-out figures.
 
@@ -234,39 +212,24 @@ def pack(
     """
     from texsynth.training.pack import pack as pack_run
 
-    _check_inputs(packing.data, teacher)
-    _check_output(packing.output, packing.force)
-    _device(options.DeviceOptions("cpu", packing.threads))
-    table = pack_run(
-        folder,
-        packing.data,
-        packing.output,
-        teacher,
-        packing.as_header(),
-        measure=measure,
-        keep_encoder=keep_encoder,
-        decoders_only=decoders_only,
-    )
-    screen = Screen(as_json=packing.as_json)
+    common.begin(output, teacher)
+    flags = {"measure": measure, "keep_encoder": keep_encoder, "decoders_only": decoders_only}
+    table = pack_run(folder, common.data, output, teacher, _header(note), **flags)
+    screen = Screen(as_json=common.as_json)
     for name, values in table.items():
         line = "  ".join(f"{key}: {value:.4g}" for key, value in values.items())
         screen.result(f"{name:24} {line}", measure=name, **values)
 
 
-@app.command()
-@grouped
+@_command
 def transposer(
     folder: Folder,
     *,
-    look: LookOptions,
-    steps: Steps = None,
-    batch: Batch = None,
-    rate: Rate = None,
-    init: Annotated[Path | None, typer.Option(help="Network of an earlier run to go on from.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Model whose features the losses see. Default: lite.")
-    ] = None,
     training: TrainOptions,
+    look: LookOptions,
+    kernels: KernelOptions,
+    init: Annotated[Path | None, Option(help="Network of an earlier run to go on from.")] = None,
+    model: Annotated[str, Option(help="Model whose features the losses see.")] = "lite",
 ) -> None:
     """Train a Transposer on random crops of textures and on procedural ones.
 
@@ -274,32 +237,26 @@ def transposer(
     """
     from texsynth.config.settings import TransposerSettings
 
-    settings = look_settings(TransposerSettings, look, given({"batch": batch, "kernel_rate": rate}))
+    settings = look_settings(TransposerSettings, look, _given(**asdict(kernels)))
     _check_inputs(training.data, init)
     from texsynth.training.transposer import TransposerRun, train_transposer
 
-    rest = given({"steps": steps, "init": init, "features": model})
-    run = TransposerRun(training.data, folder, settings, seed=training.seed, **rest)
+    length = _given(steps=training.steps)
+    run = TransposerRun(
+        training.data, folder, settings, seed=training.seed, init=init, features=model, **length
+    )
     _train(partial(train_transposer, run), run.steps, training)
 
 
-@app.command()
-@grouped
+@_command
 def compare(
-    networks: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Run folders or weight files of Transposers.")
-    ],
+    networks: Annotated[list[Path], Argument(metavar="RUN...", help="Run folders or files of Transposers.")],
     *,
-    data: Data,
-    side: Annotated[int, typer.Option(min=16, help="Side of the exemplars in pixels.")] = 128,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Also write the table as JSON.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides all random numbers.")] = 0,
-    force: options.Force = False,
-    threads: options.Threads = None,
+    side: Annotated[int, Option(min=16, help="Side of the exemplars in pixels.")] = 128,
+    output: Annotated[Path | None, Option("-o", "--output", help="Also write the table as JSON.")] = None,
+    seed: Seed = 0,
+    common: MeasureOptions,
     quiet: options.Quiet = False,
-    as_json: options.Json = False,
 ) -> None:
     """Compare trained Transposers on held-out textures: SSIM to the truth and Frechet distance of features.
 
@@ -310,29 +267,28 @@ def compare(
     from texsynth.pipelines.progress import Step
     from texsynth.training.transposer_compare import compare as compare_networks
 
-    _check_inputs(data)
-    _check_output(output, force)
-    _device(options.DeviceOptions("cpu", threads))
-    screen = Screen(quiet, as_json=as_json)
+    common.begin(output)
+    screen = Screen(quiet, as_json=common.as_json)
     with screen.progress(1) as bar:
         bar.picture("expanding")
 
         def on_picture(done: int, total: int) -> None:
             bar.step(Step("expanding", done, total))
 
-        scores = compare_networks(networks, data, side=side, seed=seed, on_picture=on_picture)
+        scores = compare_networks(networks, common.data, side=side, seed=seed, on_picture=on_picture)
     if output:
         table = json.dumps([asdict(score) for score in scores], indent=1)
-        store(f"{table}\n".encode(), output, force=force)
+        store(f"{table}\n".encode(), output, force=common.force)
     _show(screen, scores)
 
 
-@app.command()
-@grouped
+@_command
 def pack_transposer(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run, or its network.")],
+    folder: Annotated[Path, Argument(metavar="RUN", help="Folder of the run, or its network.")],
     *,
-    packing: PackOptions,
+    output: PackOutput,
+    note: Notes = None,
+    common: MeasureOptions,
 ) -> None:
     """Write a trained Transposer as float16 with its provenance, and print held-out figures.
 
@@ -340,28 +296,23 @@ def pack_transposer(
     """
     from texsynth.training.transposer_compare import pack_transposer as pack_run
 
-    _check_inputs(packing.data, folder)
-    _check_output(packing.output, packing.force)
-    _device(options.DeviceOptions("cpu", packing.threads))
-    scores = pack_run(folder, packing.data, packing.output, packing.as_header())
-    _show(Screen(as_json=packing.as_json), scores)
+    common.begin(output, folder)
+    _show(Screen(as_json=common.as_json), pack_run(folder, common.data, output, _header(note)))
 
 
-@app.command()
-@grouped
+@_command
 def descriptor(
     folder: Folder,
     *,
-    look: LookOptions,
-    steps: Steps = None,
-    batch: Annotated[int | None, typer.Option(min=2, help="Textures per step.")] = None,
-    rate: Annotated[float | None, typer.Option(min=0, help="Learning rate.")] = None,
-    turn: Annotated[
-        bool | None, typer.Option("--turn/--no-turn", help="Also turn crops by multiples of 90 degrees.")
-    ] = None,
-    model: Annotated[str, typer.Option(help="Model whose features are read.")] = "lite",
-    notes: NoteOptions,
     training: TrainOptions,
+    look: LookOptions,
+    batch: Annotated[int | None, Option(min=2, help="Textures per step.")] = None,
+    rate: Annotated[float | None, Option(min=0, help="Learning rate.")] = None,
+    rotate: Annotated[
+        bool | None, Option("--turn/--no-turn", help="Also turn crops by multiples of 90 degrees.")
+    ] = None,
+    model: Annotated[str, Option(help="Model whose features are read.")] = "lite",
+    note: Notes = None,
 ) -> None:
     """Train the descriptor of textures that `match` and `describe` use.
 
@@ -371,12 +322,12 @@ def descriptor(
     """
     from texsynth.config.training import DescriptorSettings
 
-    flags = given({"steps": steps, "batch": batch, "rate": rate, "rotate": turn})
+    flags = _given(steps=training.steps, batch=batch, rate=rate, rotate=rotate)
     settings = look_settings(DescriptorSettings, look, flags)
     _check_inputs(training.data)
     from texsynth.training.descriptor import DescriptorRun, train_descriptor
 
-    run = DescriptorRun(training.data, folder, settings, training.seed, model, notes.as_header())
+    run = DescriptorRun(training.data, folder, settings, training.seed, model, _header(note))
     _train(partial(train_descriptor, run), settings.steps, training)
 
 
@@ -388,14 +339,6 @@ def _train(train: Callable[[Session], Path], steps: int, training: TrainOptions)
     with _progress(screen, steps) as on_step:
         result = train(Session(_device(training), training.resume, screen.note, on_step))
     screen.result(str(result))
-
-
-def _device(machine: options.DeviceOptions) -> torch.device:
-    """Set the threads and pick the device."""
-    from texsynth.device import pick_device, set_threads
-
-    set_threads(machine.threads)
-    return pick_device(machine.device or "auto")
 
 
 @contextmanager
@@ -418,14 +361,30 @@ def _progress(screen: Screen, total: int) -> Iterator[OnStep]:
         yield on_step
 
 
+def _device(machine: options.DeviceOptions) -> torch.device:
+    """Set the threads and pick the device."""
+    from texsynth.device import pick_device, set_threads
+
+    set_threads(machine.threads)
+    return pick_device(machine.device or "auto")
+
+
+def _given(**values: Any) -> dict[str, Any]:  # noqa: ANN401 (fields of several settings)
+    """Return the values that are not None."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _header(notes: list[str] | None) -> dict[str, str]:
+    """Split the texts KEY=TEXT of --note."""
+    return {key: text for key, _, text in (note.partition("=") for note in notes or ())}
+
+
 def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
     """Read the five numbers of an option's value `a,b,c,d,e`. Raises UsageError."""
-    if text is None:
-        return None
-    words = [word.strip() for word in text.split(",")]
-    if len(words) != 5 or not all(word.replace(".", "", 1).isdecimal() for word in words):
+    words = [word.strip() for word in (text or "").split(",")]
+    if text and (len(words) != 5 or not all(word.replace(".", "", 1).isdecimal() for word in words)):
         raise UsageError(f"{option} {text!r} must be 5 numbers with commas between them")
-    return tuple(map(float, words))
+    return tuple(map(float, words)) if text else None
 
 
 def _check_inputs(*paths: Path | None) -> None:
@@ -435,19 +394,11 @@ def _check_inputs(*paths: Path | None) -> None:
             raise InputError(f"{path} does not exist")
 
 
-def _check_output(output: Path | None, force: bool) -> None:
-    """Raise OutputExistsError for a file that must not be replaced."""
-    if output and output.exists() and not force:
-        raise taken(output)
-
-
 def _show(screen: Screen, scores: Sequence[Score]) -> None:
     first, width = scores[0], max(len(score.name) for score in scores)
     if not screen.as_json:
-        screen.result(
-            f"{first.pictures} held-out textures; "
-            f"Frechet distance of {first.layer} at {first.positions} positions"
-        )
+        features = f"Frechet distance of {first.layer} at {first.positions} positions"
+        screen.result(f"{first.pictures} held-out textures; {features}")
         screen.result(f"{'network':{width}}  encoder  loss         steps   SSIM  outside  Frechet  of each")
     for s in scores:
         figures = f"{s.ssim:.3f}    {s.ssim_outside:.3f}   {s.frechet:.4f}   {s.frechet_single:.4f}"

@@ -73,14 +73,8 @@ class Learner:
                 self.loader.load_state_dict(state["loader"])
 
     def _parts(self) -> dict[str, Any]:
-        parts = {
-            "module": self.module,
-            "optimizer": self.optimizer,
-            "critic": self.critic_state,
-            "average": self.average,
-            "scaler": self.scaler,
-        }
-        return {name: part for name, part in parts.items() if part is not None}
+        names = ("module", "optimizer", "critic_state", "average", "scaler")
+        return {name: part for name in names if (part := getattr(self, name)) is not None}
 
 
 def running_average(module: nn.Module, decay: float) -> AveragedModel:
@@ -176,7 +170,7 @@ def _read(path: Path, *, mmap: bool = True) -> dict[str, Any]:
 
 def _with_present_names(state: dict[str, Any]) -> dict[str, Any]:
     """Rename what version 0.1 called otherwise."""
-    parts = {"companion": "critic", "feed": "loader"}
+    parts = {"companion": "critic_state", "feed": "loader"}
     state = {parts.get(name, name): value for name, value in state.items()}
     state["origin"] = {RENAMED.get(name, name): value for name, value in state.get("origin", {}).items()}
     if "updates" in (average := state.get("average", {})):

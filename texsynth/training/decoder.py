@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from texsynth.config.training import NEUTRAL, DecoderSettings
 from texsynth.errors import InputError, UsageError
+from texsynth.metrics.style import psnr
 from texsynth.models.autoencoder import Decoder, PhotoDecoder, upsampling_of
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.vgg import Encoder, channels_last
@@ -31,7 +32,6 @@ from texsynth.training.data import (
 )
 from texsynth.training.distillation import IMAGE_VARIANCE, cycle_terms
 from texsynth.training.loop import LoopSettings, Session, run
-from texsynth.training.metrics import reconstruction
 from texsynth.training.optimizer import Optimizer, scaler_for
 from texsynth.training.run_folder import ENCODER, as_header, write_exact
 
@@ -43,6 +43,11 @@ DEFAULT_LEVELS = (1, 2, 3, 4)
 
 START_CROPS, START_PX, HELD_OUT = 320, 128, 16
 """Crops for the closed-form start and their largest side, and most pictures for the PSNR on the way."""
+
+CHUNK = 8
+"""Pictures that are measured at once."""
+
+Weights = Mapping[str, Tensor]
 
 _TRAINING, _START = 0, 1
 
@@ -61,7 +66,7 @@ class DecoderRun:
     settings: DecoderSettings
     origin: dict[str, str]
     """Settings, seed, pictures and encoder as texts, to recognise them on resume."""
-    seed: int = 0
+    seed: int
 
     @property
     def name(self) -> str:
@@ -113,12 +118,11 @@ def plan(
         "pictures": f"{len(pictures)} (names {digest[:12]})",
         "encoder": file_hash(folder / ENCODER),
     }
-    runs = []
-    for level in levels:
-        steps = steps_of(settings, level, len(pictures))
-        origin = {"steps": str(steps), **common}
-        runs.append(DecoderRun(folder, level, steps, pictures, held_out, settings, origin, seed))
-    return runs
+    steps = {level: steps_of(settings, level, len(pictures)) for level in levels}
+    return [
+        DecoderRun(folder, level, n, pictures, held_out, settings, {"steps": str(n), **common}, seed)
+        for level, n in steps.items()
+    ]
 
 
 def steps_of(settings: DecoderSettings, level: int, pictures: int) -> int:
@@ -180,10 +184,10 @@ def train_decoder(plan: DecoderRun, session: Session) -> Path:
             image = torch.cat(images).contiguous(memory_format=torch.channels_last)
             return losses(encoder, decoder, plan.level, image, settings)
 
-        psnr = _psnr(plan, encoder, learner, device)
+        validate = _validation(plan, encoder, learner, device)
         loop = LoopSettings.of(settings, steps=plan.steps)
-        run(learner, draw_losses, loop, plan.checkpoint, session, validate=psnr, origin=plan.origin)
-    measured = {"psnr": f"{psnr():.2f} dB at {settings.crop_px} px"} if psnr else {}
+        run(learner, draw_losses, loop, plan.checkpoint, session, validate=validate, origin=plan.origin)
+    measured = {"psnr": f"{validate():.2f} dB at {settings.crop_px} px"} if validate else {}
     state = {f"{plan.name}.{key}": value for key, value in learner.result.state_dict().items()}
     write_exact(plan.out, state, {**plan.origin, **measured})
     return plan.out
@@ -219,22 +223,25 @@ def rebuild(encoder: Encoder, decoder: nn.Module, level: int) -> Callable[[Tenso
     level: of the features between them; the photo decoder takes those of levels 1 to 4.
     """
 
-    def through(image: Tensor) -> Tensor:
-        with torch.no_grad():
-            features = encoder.segment(image, 0, level) if level else encoder(image, 4)
-        out: Tensor = decoder(features)
-        return out
+    @torch.no_grad()
+    def encode(image: Tensor) -> Tensor | list[Tensor]:
+        return encoder.segment(image, 0, level) if level else encoder(image, 4)
 
-    return through
+    return lambda image: decoder(encode(image))
+
+
+@torch.no_grad()
+def reconstruction(rebuild: Callable[[Tensor], Tensor], held_out: Tensor) -> float:
+    """Mean PSNR in dB of `rebuild`, image to image, over the pictures of `held_out` (N, 3, S, S) uint8."""
+    images = map(to_image, held_out.split(CHUNK))
+    return sum(sum(map(psnr, rebuild(image).clamp(0, 1), image)) for image in images) / len(held_out)
 
 
 def _squares(result: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(result, target, reduction="sum") / len(target)
 
 
-def _random_decoder(
-    plan: DecoderRun, encoder: Encoder, tensors: Mapping[str, Tensor]
-) -> Decoder | PhotoDecoder:
+def _random_decoder(plan: DecoderRun, encoder: Encoder, tensors: Weights) -> Decoder | PhotoDecoder:
     """Build the decoder with random weights that follow from the seed; it samples up like a fitted one."""
     before = part(tensors, plan.name) or part(tensors, f"decoder{plan.level - 1}")
     with torch.random.fork_rng():
@@ -245,7 +252,7 @@ def _random_decoder(
 
 
 def _fitted_decoder(
-    plan: DecoderRun, encoder: Encoder, tensors: Mapping[str, Tensor], pictures: Pictures
+    plan: DecoderRun, encoder: Encoder, tensors: Weights, pictures: Pictures
 ) -> Decoder | PhotoDecoder:
     """Build the decoder as an earlier training left it in the folder, else in closed form."""
     if stored := part(tensors, plan.name):
@@ -261,10 +268,10 @@ def _fitted_decoder(
     return decoder
 
 
-def _psnr(
+def _validation(
     plan: DecoderRun, encoder: Encoder, learner: Learner, device: torch.device
 ) -> Callable[[], float] | None:
-    """Measure, when called, the decoder that would be written now on held-out pictures, if there are any."""
+    """Return what measures the PSNR of the present result on held-out pictures, None without any."""
     settings = plan.settings
     crops = Pictures(plan.held_out, settings.resize_px).held_out_crops(settings.crop_px, HELD_OUT)
     if not len(crops):

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.errors import ModelError
+from texsynth.metrics.frechet import FeatureSet
 from texsynth.models.calibration import to_unit_mean
 from texsynth.models.hub.cache import record_hash
 from texsynth.models.registry import Model, build_model
+from texsynth.models.vgg import Encoder
 from texsynth.models.weights import collect, write_weights
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, random_crops, to_image
-from texsynth.training.decoder import PHOTO, rebuild
-from texsynth.training.metrics import cycle_error, explained_variance, reconstruction
+from texsynth.training.decoder import CHUNK, PHOTO, rebuild, reconstruction
 from texsynth.training.run_folder import headers, origin_of
 from texsynth.training.teacher import load_teacher
 
@@ -95,3 +97,51 @@ def pack(
 def _training_crops(data: Path, count: int, seed: int) -> Tensor:
     pictures = load_pictures(find_pictures(data, held_out=False), 160)
     return random_crops(pictures, count, 128, torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def explained_variance(student: Encoder, teacher: Encoder, fit: Tensor, held_out: Tensor) -> dict[int, float]:
+    """R2 of the teacher's features under the best linear map (with offset) from the student's, by level.
+
+    fit, held_out: (N, 3, S, S) uint8 crops. The map is a ridge regression on `fit`; its share of explained
+    variance is measured on every position of `held_out`.
+    """
+    scores = {}
+    fitted, test = (_joint_moments(student, teacher, crops) for crops in (fit, held_out))
+    for level, (k, train, truth) in enumerate(zip(student.widths, fitted, test, strict=True), 1):
+        (mean, cov), (test_mean, test_cov) = train.gaussian(), truth.gaussian()
+        damping = 1e-6 * cov[:k, :k].diagonal().mean() * torch.eye(k, dtype=torch.float64)
+        weight = torch.linalg.solve(cov[:k, :k] + damping, cov[:k, k:])
+        bias = (test_mean - mean)[k:] - (test_mean - mean)[:k] @ weight
+        explained = 2 * (weight * test_cov[:k, k:]).sum() - (weight * (test_cov[:k, :k] @ weight)).sum()
+        scores[level] = float((explained - bias.square().sum()) / test_cov[k:, k:].trace())
+    return scores
+
+
+def _joint_moments(student: Encoder, teacher: Encoder, crops: Tensor) -> list[FeatureSet]:
+    """Collect the moments of student and teacher features stacked, by level."""
+    moments = [FeatureSet() for _ in student.widths]
+    for chunk in crops.split(CHUNK):
+        image = to_image(chunk)
+        for moment, small, wide in zip(moments, student(image), teacher(image), strict=True):
+            moment.add(torch.cat([small, wide], 1))
+    return moments
+
+
+@torch.no_grad()
+def cycle_error(
+    encoder: Encoder, decode: Callable[[Tensor], Tensor], level: int, held_out: Tensor
+) -> tuple[float, float]:
+    """Error of encoder(clamp(decoder(f))) against f = encoder(image), over `held_out` (N, 3, S, S) uint8.
+
+    Returns two ratios, squared error over variance of f (every channel centred) and over energy of f.
+    """
+    error, moments = 0.0, FeatureSet()
+    for chunk in held_out.split(CHUNK):
+        f = encoder.segment(to_image(chunk), 0, level)
+        g = encoder.segment(decode(f).clamp(0, 1), 0, level)
+        error += float(F.mse_loss(g, f, reduction="sum").double())
+        moments.add(f)
+    mean, covariance = moments.gaussian()
+    variance = float(covariance.trace())
+    return error / moments.count / variance, error / moments.count / (variance + float(mean.square().sum()))

@@ -22,11 +22,11 @@ from texsynth.models.transposer import OWN_WIDTHS, Transposer, lay_out, load_tra
 from texsynth.models.transposer_parts import OwnEncoder
 from texsynth.models.vgg import Encoder, channels_last
 from texsynth.training.checkpoint import Learner, check_fresh
-from texsynth.training.data import find_pictures, load_pictures
+from texsynth.training.data import Picture, cut, find_pictures, load_pictures, random_index
 from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer, check_muon
+from texsynth.training.procedural import texture
 from texsynth.training.run_folder import write_exact
-from texsynth.training.transposer_data import Batch, draw
 
 JUDGED = 4
 """Levels of the pretrained features that losses look at, relu1_1 to relu4_1."""
@@ -36,6 +36,9 @@ CRITIC_WIDTHS = (24, 48, 64)
 
 NETWORK = "transposer.safetensors"
 """File of the finished network in a run folder, float32, with the settings of its training in its header."""
+
+FARTHEST = 3.0
+"""Targets are cut at up to this many times their side and reduced, as if seen from farther away."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,54 @@ def begin_transposer(plan: TransposerRun) -> Transposer:
         shallow = Encoder(pretrained.widths[:JUDGED])
         shallow.load_state_dict(pretrained.state_dict(), strict=False)
         return Transposer(shallow)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Targets and exemplars of one step."""
+
+    target: Tensor
+    """(N, 3, 2 c, 2 c) in [0, 1]."""
+    exemplar: Tensor
+    """(N, 3, c, c), target[:, :, y : y + c, x : x + c] of each."""
+    origins: list[tuple[int, int]]
+    """(y, x) of each exemplar in its target."""
+
+
+def draw(
+    pictures: Sequence[Picture], count: int, crop: int, procedural: float, rng: torch.Generator
+) -> Batch:
+    """Draw `count` targets of side 2 * crop; the share `procedural` of them is synthetic, not cut out."""
+    targets = [
+        texture(2 * crop, rng) if float(torch.rand((), generator=rng)) < procedural or not pictures
+        else _distant_square(pictures[random_index(len(pictures), rng)], 2 * crop, rng)
+        for _ in range(count)
+    ]  # fmt: skip
+    flips = (torch.rand(count, 3, generator=rng) < 0.5).tolist()
+    target = torch.stack([_flipped(t, *f) for t, f in zip(targets, flips, strict=True)])
+    origins = [(random_index(crop + 1, rng), random_index(crop + 1, rng)) for _ in target]
+    exemplars = [t[:, y : y + crop, x : x + crop] for t, (y, x) in zip(target, origins, strict=True)]
+    return Batch(target, torch.stack(exemplars), origins)
+
+
+def _distant_square(picture: Picture, side: int, rng: torch.Generator) -> Tensor:
+    """Cut a random square, seen from a random distance. Returns (3, side, side) in [0, 1]."""
+    longest = min(picture.shape[:2])
+    distance = 1 + float(torch.rand((), generator=rng)) * (min(FARTHEST, longest / side) - 1)
+    span = min(longest, round(side * distance))
+    top, left = (random_index(length - span + 1, rng) for length in picture.shape[:2])
+    square = torch.from_numpy(cut(picture, top, left, span)).float() / 255
+    if span == side:
+        return square
+    return F.interpolate(square[None], (side, side), mode="bilinear", antialias=True)[0]
+
+
+def _flipped(image: Tensor, across: bool, down: bool, turn: bool) -> Tensor:
+    if across:
+        image = image.flip(2)
+    if down:
+        image = image.flip(1)
+    return image.transpose(1, 2) if turn else image
 
 
 @dataclass(frozen=True)

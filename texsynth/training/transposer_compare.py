@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -86,12 +87,9 @@ def compare(
     judge, layer = load_model(features).vgg(), f"relu{LEVEL}_1 of {features}"
     truths = centre_crops(load_pictures(find_pictures(data, held_out=True), 2 * side), 2 * side)
     scores = []
-    for index, (name, net, header) in enumerate(rows):
-
-        def report(done: int, index: int = index) -> None:
-            on_picture(index * len(truths) + done, len(rows) * len(truths))
-
-        figures = _figures(net, truths, judge, seed, report)
+    done = count(1)
+    for name, net, header in rows:
+        figures = _figures(net, truths, judge, seed, lambda: on_picture(next(done), len(rows) * len(truths)))
         settings = json.loads(header.get("settings", "{}"))
         kind = "own" if net.own else settings.get("encoder", "pretrained")
         losses = [loss for loss in ("gram", "wasserstein") if settings.get(loss)]
@@ -120,12 +118,12 @@ def pack_transposer(run: Path, data: Path, output: Path, notes: Mapping[str, str
 
 @torch.no_grad()
 def _figures(
-    net: Transposer, truths: Tensor, judge: Encoder, seed: int, report: Callable[[int], None]
+    net: Transposer, truths: Tensor, judge: Encoder, seed: int, on_picture: Callable[[], None]
 ) -> tuple[float, float, float, float, int, int]:
     """Measure a network: the fields `ssim` to `positions` of its score."""
     all_outputs, all_truths = FeatureSet(), FeatureSet()
     similar, outside, single = 0.0, 0.0, 0.0
-    side, count = truths.shape[2] // 2, len(truths)
+    side, pictures = truths.shape[2] // 2, len(truths)
     middle = slice(side // 2, side // 2 + side)
     for index, crop in enumerate(truths):
         truth = to_image(crop[None])
@@ -135,16 +133,16 @@ def _figures(
         whole, inside = ssim(image, truth), ssim(image[..., middle, middle], exemplar)
         similar += whole
         outside += _outside(whole, inside, side)
-        gaussians = []
-        for x, everything in ((image, all_outputs), (truth, all_truths)):
-            features, one = judge.segment(x, 0, LEVEL), FeatureSet()
-            everything.add(features)
+        output, expected = FeatureSet(), FeatureSet()
+        for x, one, everything in ((image, output, all_outputs), (truth, expected, all_truths)):
+            features = judge.segment(x, 0, LEVEL)
             one.add(features)
-            gaussians += one.gaussian()
-        single += frechet(*gaussians)
-        report(index + 1)
+            everything.add(features)
+        single += frechet(*output.gaussian(), *expected.gaussian())
+        on_picture()
     distance = frechet(*all_outputs.gaussian(), *all_truths.gaussian())
-    return similar / count, outside / count, distance, single / count, count, all_outputs.count
+    means = similar / pictures, outside / pictures, distance, single / pictures
+    return *means, pictures, all_outputs.count
 
 
 def _outside(whole: float, inside: float, side: int) -> float:
