@@ -18,7 +18,7 @@ from helpers.nets import tiny_model, tiny_tensors, waves
 from safetensors.torch import load_file
 
 from texsynth.config.presets import load, resolve
-from texsynth.config.training import DecoderSettings
+from texsynth.config.training import DecoderSettings, DescriptorSettings
 from texsynth.errors import UsageError
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.registry import load_model
@@ -76,6 +76,32 @@ def test_wrong_settings_are_one_clear_sentence(assignment: str, message: str) ->
     with pytest.raises(UsageError) as caught:
         resolve(DecoderSettings, load("decoder"), [assignment], {})
     assert message in str(caught.value)
+
+
+def test_older_names_of_settings_stay_valid(tmp_path: Path) -> None:
+    preset = tmp_path / "mine.yaml"
+    preset.write_text("extends: decoder\ndecoder:\n  vivid: 0.5\n")
+    heir = tmp_path / "heir.yaml"
+    heir.write_text("extends: mine.yaml\ndecoder:\n  contrast_jitter: 0.75\n")
+    jitters = [resolve(DecoderSettings, load(str(path)), [], {}).contrast_jitter for path in (preset, heir)]
+    assert jitters == [0.5, 0.75]
+    assert resolve(DecoderSettings, load(str(heir)), ["vivid=1"], {}).contrast_jitter == 1
+    assert resolve(DecoderSettings, load(str(preset)), ["contrast_jitter=0"], {}).contrast_jitter == 0
+    descriptor = resolve(DescriptorSettings, None, ["alike=0.25", "turn=true"], {"rotate": False})
+    assert (descriptor.same_view, descriptor.rotate) == (0.25, False)
+    preset.write_text("decoder:\n  vivid: 0.5\n  contrast_jitter: 0.5\n")
+    with pytest.raises(UsageError, match="'vivid' and 'contrast_jitter' are the same"):
+        load(str(preset))
+
+
+def test_a_torch_without_muon_is_one_clear_sentence(
+    model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(torch.optim, "Muon")
+    common = ("decoder", tmp_path / "run", "--model", model, "--data", pictures, "--level", 1, "--steps", 1)
+    assert "needs the optimizer Muon of torch 2.9" in command(*common, code=2)
+    assert not (tmp_path / "run").exists()
+    command(*common, "--set", "optimizer=adam")
 
 
 def test_summed_errors_are_those_of_equation_28() -> None:
@@ -157,6 +183,22 @@ def test_a_stopped_run_goes_on_bit_for_bit_with_any_workers(
     assert not torch.equal(one["average"]["module.inv1_1.weight"], one["module"]["inv1_1.weight"])
     written = load_file(whole.out)["decoder2.inv1_1.weight"]
     assert torch.equal(written, one["average"]["module.inv1_1.weight"]), "the average is what is written"
+
+
+def test_a_checkpoint_of_the_version_before_is_read(model: Path, pictures: Path, tmp_path: Path) -> None:
+    whole, broken = (run_of(model, pictures, tmp_path / name) for name in ("whole", "broken"))
+    train(whole)
+    with pytest.raises(KeyboardInterrupt):
+        train(broken, stop_at=4)
+    state = torch.load(broken.checkpoint, weights_only=True)
+    average = state.pop("average")
+    updates = int(average.pop("n_averaged")) - 1
+    weights = {key.removeprefix("module."): value for key, value in average.items()}
+    state |= {"feed": state.pop("loader"), "average": {"module": weights, "updates": updates}}
+    state["origin"]["vivid"] = state["origin"].pop("contrast_jitter")
+    torch.save(state, broken.checkpoint)
+    train(broken, resume=True)
+    assert same_weights(whole.out, broken.out)
 
 
 def test_a_killed_run_goes_on_bit_for_bit(model: Path, pictures: Path, tmp_path: Path) -> None:

@@ -248,7 +248,6 @@ def test_train_resume_and_pack_from_the_command_line(pictures: Path, teacher: Pa
 def stopped_early(folder: Path, pictures: Path, teacher: Path) -> None:
     """A run of four steps that dies after its second, with a checkpoint after each."""
     from texsynth.training import encoder as module
-    from texsynth.training.distillation import DistillationSettings
 
     settings = module.EncoderRun(
         pictures,
@@ -257,7 +256,7 @@ def stopped_early(folder: Path, pictures: Path, teacher: Path) -> None:
         steps=4,
         crops=32,
         widths=(4, 4, 6, 6, 6),
-        loss=DistillationSettings(batch=2),
+        batch=2,
         save_every=1,
     )
 

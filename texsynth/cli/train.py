@@ -108,17 +108,17 @@ def encoder(
 
     texsynth train encoder runs/lite --data pictures --teacher vgg19.safetensors
     """
-    from texsynth.training.distillation import DistillationSettings
     from texsynth.training.encoder import EncoderRun, train_encoder
 
     _check_inputs(training.data, teacher, init)
-    weights, odds = _numbers(level_weights, "--level-weights"), _numbers(level_odds, "--level-odds")
-    losses = _given(**asdict(terms), decoded=decoded, level_weights=weights, level_odds=odds)
-    rest = _given(kernel_rate=losses.pop("kernel_rate", None), steps=training.steps, crops=crops, init=init)
+    flags = _given(
+        **asdict(terms), steps=training.steps, crops=crops, init=init, above=above, decoded=decoded
+    )
+    flags |= _given(level_weights=_numbers(level_weights, "--level-weights"))
+    flags |= _given(level_odds=_numbers(level_odds, "--level-odds"))
     if channels := _numbers(widths, "--widths"):
-        rest["widths"] = tuple(map(int, channels))
-    loss, seed = DistillationSettings(**losses), training.seed
-    run = EncoderRun(training.data, teacher, folder, above=above or 0, seed=seed, loss=loss, **rest)
+        flags["widths"] = tuple(map(int, channels))
+    run = EncoderRun(training.data, teacher, folder, seed=training.seed, **flags)
     _train(partial(train_encoder, run), run.steps, training)
 
 

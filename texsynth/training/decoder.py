@@ -30,7 +30,6 @@ from texsynth.training.data import (
     intensify,
     to_image,
 )
-from texsynth.training.distillation import IMAGE_VARIANCE, cycle_terms
 from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer, scaler_for
 from texsynth.training.run_folder import ENCODER, as_header, write_exact
@@ -43,6 +42,9 @@ DEFAULT_LEVELS = (1, 2, 3, 4)
 
 START_CROPS, START_PX, HELD_OUT = 320, 128, 16
 """Crops for the closed-form start and their largest side, and most pictures for the PSNR on the way."""
+
+IMAGE_VARIANCE = 0.07
+"""Mean variance of training pictures; errors are measured against it."""
 
 CHUNK = 8
 """Pictures that are measured at once."""
@@ -215,6 +217,22 @@ def losses(
     else:
         error, cycle = cycle_terms(encoder, decoder, features, level, image)
     return {"reconstruction": settings.reconstruction * error, "cycle": settings.cycle * cycle}
+
+
+def cycle_terms(
+    encoder: Encoder, decoder: nn.Module, features: Tensor, level: int, image: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compute both terms of the autoencoder loss (002, eq. 28), relative to the variance of their targets.
+
+    features: `encoder`'s of `image` at `level`. Returns reconstruction and feature errors, both scalar.
+    """
+    rebuilt = decoder(features)
+    again = encoder.segment(rebuilt, 0, level)
+    variance = features.detach().float().var((0, 2, 3)).mean()
+    return (
+        F.mse_loss(rebuilt.float(), image) / IMAGE_VARIANCE,
+        F.mse_loss(again.float(), features.float()) / variance,
+    )
 
 
 def rebuild(encoder: Encoder, decoder: nn.Module, level: int) -> Callable[[Tensor], Tensor]:
