@@ -111,8 +111,8 @@ def test_summed_errors_are_those_of_equation_28() -> None:
     norms = []
     for x in (image, image.flip(3)):
         code = model.vgg()(x, 2)[-1]
-        made = model.decoders[2](code)
-        norms.append(((made - x).norm() ** 2, (model.vgg()(made, 2)[-1] - code).norm() ** 2))
+        rebuilt = model.decoders[2](code)
+        norms.append(((rebuilt - x).norm() ** 2, (model.vgg()(rebuilt, 2)[-1] - code).norm() ** 2))
     torch.testing.assert_close(terms["reconstruction"], 2 * (norms[0][0] + norms[1][0]) / 2)
     torch.testing.assert_close(terms["cycle"], (norms[0][1] + norms[1][1]) / 2)
 
@@ -149,16 +149,16 @@ def test_a_deeper_level_begins_with_the_shallower_decoder(trained: Path, tmp_pat
 
 def test_a_random_start_ignores_what_is_there(model: Path, pictures: Path, tmp_path: Path) -> None:
     tiny = {"kernel_rate": 1e-30, "rate": 1e-30, "steps": 1, "start": "random", "optimizer": "adam"}
-    made = []
+    weights = []
     for name in ("one", "two"):
         run = run_of(model, pictures, tmp_path / name, 1, **tiny)
         if name == "two":
             write_exact(run.out, tiny_decoder(), {})
         train(run)
-        made.append(run.out)
-    assert same_weights(*made)
+        weights.append(run.out)
+    assert same_weights(*weights)
     assert not torch.equal(
-        load_file(made[1])["decoder1.inv1_1.weight"], tiny_decoder()["decoder1.inv1_1.weight"]
+        load_file(weights[1])["decoder1.inv1_1.weight"], tiny_decoder()["decoder1.inv1_1.weight"]
     )
 
 

@@ -80,12 +80,12 @@ def test_no_held_out_picture_is_trained_on(textures: Path) -> None:
 
 @pytest.mark.parametrize("kind", PATTERNS)
 def test_procedural_textures_are_seeded_endless_and_textured(kind: str) -> None:
-    made = torch.stack([texture(48, rng(seed), kind) for seed in range(4)])
-    assert torch.equal(made[0], texture(48, rng(0), kind))
-    assert made.shape == (4, 3, 48, 48)
-    assert 0 <= made.min() <= made.max() <= 1
-    assert (made.std((2, 3)).amax(1) > 0.005).all(), "no plain ones"
-    assert not torch.equal(made[0], made[1])
+    drawn = torch.stack([texture(48, rng(seed), kind) for seed in range(4)])
+    assert torch.equal(drawn[0], texture(48, rng(0), kind))
+    assert drawn.shape == (4, 3, 48, 48)
+    assert 0 <= drawn.min() <= drawn.max() <= 1
+    assert (drawn.std((2, 3)).amax(1) > 0.005).all(), "no plain ones"
+    assert not torch.equal(drawn[0], drawn[1])
 
 
 def test_all_kinds_are_drawn() -> None:
@@ -100,7 +100,7 @@ def maps(seed: int, *sizes: int) -> list[Tensor]:
 
 
 def test_terms_are_zero_for_equal_pictures_and_free_of_scale() -> None:
-    made, wanted = maps(0, 16, 8), maps(1, 16, 8)
+    features, goals = maps(0, 16, 8), maps(1, 16, 8)
     settings = TransposerSettings.model_validate(SMALL)
 
     def terms(a: list[Tensor], b: list[Tensor]) -> list[float]:
@@ -109,10 +109,10 @@ def test_terms_are_zero_for_equal_pictures_and_free_of_scale() -> None:
             for t in (gram_term(a, b), wasserstein_term(a, b, settings, rng()), perceptual_term(a, b))
         ]
 
-    assert terms(wanted, wanted) == [0, 0, 0]
-    assert all(term > 0 for term in terms(made, wanted))
-    assert terms([3 * f for f in made], [3 * f for f in wanted]) == pytest.approx(
-        terms(made, wanted), rel=1e-3
+    assert terms(goals, goals) == [0, 0, 0]
+    assert all(term > 0 for term in terms(features, goals))
+    assert terms([3 * f for f in features], [3 * f for f in goals]) == pytest.approx(
+        terms(features, goals), rel=1e-3
     )
 
 

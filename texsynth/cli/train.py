@@ -46,7 +46,7 @@ class TrainOptions(options.DeviceOptions):
 
 @dataclass(frozen=True)
 class KernelOptions:
-    """Settings of all networks of convolutions, called as in their settings."""
+    """Settings of the kernels of a network, by the names that they have in a preset."""
 
     batch: Annotated[int | None, Option(min=1, help="Crops per step.")] = None
     kernel_rate: Annotated[float | None, Option("--rate", min=0, help="Learning rate of the kernels.")] = None
@@ -54,7 +54,7 @@ class KernelOptions:
 
 @dataclass(frozen=True)
 class AutoencoderOptions(KernelOptions):
-    """The same for autoencoders."""
+    """Settings of the kernels and of the loss of an autoencoder."""
 
     cycle: Annotated[float | None, Option(min=0, help="Weight of the feature error.")] = None
     reconstruction: Annotated[float | None, Option(min=0, help="Weight of the image error.")] = None
@@ -90,14 +90,12 @@ def encoder(
     folder: Folder,
     *,
     training: TrainOptions,
-    teacher: Annotated[
-        Path, Option(help="Safetensors of a full VGG-19, keys convB_I.weight and convB_I.bias.")
-    ],
+    teacher: Annotated[Path, Option(help="Safetensors of a full VGG-19, keys convB_I.weight and .bias.")],
     crops: Annotated[int | None, Option(min=32, help="Crops that the teacher sees.")] = None,
     widths: Annotated[str | None, FiveNumbers(help="Channels at relu1_1..relu5_1.")] = None,
     init: Annotated[Path | None, Option(help="Folder of an earlier run to improve.")] = None,
     above: Annotated[
-        int | None, Option(min=1, max=4, help="Keep levels up to this one, train the deeper ones.")
+        int | None, Option(min=1, max=4, help="Keep levels up to this, train deeper ones.")
     ] = None,
     level_weights: Annotated[str | None, FiveNumbers(help="Weights of the levels in distillation.")] = None,
     level_odds: Annotated[str | None, FiveNumbers(help="How often each level is decoded.")] = None,
@@ -192,9 +190,7 @@ def pack(
     measure: Annotated[
         bool, Option("--measure", help="Also measure the model on held-out pictures.")
     ] = False,
-    teacher: Annotated[
-        Path | None, Option(help="Measure, and compare the features with this VGG-19's.")
-    ] = None,
+    teacher: Annotated[Path | None, Option(help="Measure, and compare features with this VGG-19's.")] = None,
     keep_encoder: Annotated[
         bool, Option("--keep-encoder", help="Leave the unit of the features as it is.")
     ] = False,

@@ -213,21 +213,17 @@ class BatchLoader:
 
     def next(self) -> Tensor:
         """Return the next batch, (batch, 3, S, S) uint8. Raises WorkerLostError when a worker was killed."""
-        if self.workers:
-            if self._loaded is None:
-                self._loaded = self._start_workers()
-            try:
-                crops, unreadable = next(self._loaded)
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
-                    raise
-                raise WorkerLostError(
-                    "a worker that reads pictures was killed; memory that runs out does that, so use fewer "
-                    "--workers and --resume"
-                ) from error
-        else:
-            first = self._next * self.batch
-            crops, unreadable = _stack([self.crops[k] for k in range(first, first + self.batch)])
+        if self._loaded is None:
+            self._loaded = self._start()
+        try:
+            crops, unreadable = next(self._loaded)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise WorkerLostError(
+                "a worker that reads pictures was killed; memory that runs out does that, so use fewer "
+                "--workers and --resume"
+            ) from error
         if unreadable >= 0 and not self._reported:
             self.report(f"{self.crops.pictures.paths[unreadable]} cannot be read; such pictures are left out")
             self._reported = True
@@ -243,7 +239,7 @@ class BatchLoader:
         self.close()
         self._next = int(state["next"])
 
-    def _start_workers(self) -> Iterator[Any]:
+    def _start(self) -> Iterator[Any]:
         loader = DataLoader(
             self.crops,
             self.batch,
@@ -251,7 +247,7 @@ class BatchLoader:
             num_workers=self.workers,
             collate_fn=_stack,
             # A fork would share the locks of threads that it does not have, those of torch among them.
-            multiprocessing_context="spawn",
+            multiprocessing_context="spawn" if self.workers else None,
             # It draws a number, which must not come from the generator that everything shares.
             generator=torch.Generator(),
         )

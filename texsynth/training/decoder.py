@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +50,7 @@ IMAGE_VARIANCE = 0.07
 CHUNK = 8
 """Pictures that are measured at once."""
 
+Errors = Literal["relative", "sum"]
 Weights = Mapping[str, Tensor]
 
 _TRAINING, _START = 0, 1
@@ -203,36 +205,33 @@ def losses(
     With `errors: sum` they are the squared norms of (002, eq. 28) for each picture, averaged over the batch;
     with `relative` mean squares over the variance of their targets, so that levels compare.
     """
-    summed = settings.errors == "sum"
     if level == PHOTO:
-        rebuilt = rebuild(encoder, decoder, PHOTO)(image).float()
-        error = _squares(rebuilt, image) if summed else F.mse_loss(rebuilt, image) / IMAGE_VARIANCE
+        rebuilt = rebuild(encoder, decoder, PHOTO)(image)
+        error = _error(rebuilt, image, IMAGE_VARIANCE, settings.errors)
         return {"reconstruction": settings.reconstruction * error}
     with torch.no_grad():
         features = encoder.segment(image, 0, level)
-    if summed:
-        rebuilt = decoder(features)
-        again = encoder.segment(rebuilt, 0, level)
-        error, cycle = _squares(rebuilt.float(), image), _squares(again.float(), features.float())
-    else:
-        error, cycle = cycle_terms(encoder, decoder, features, level, image)
+    error, cycle = cycle_terms(encoder, decoder, features, level, image, settings.errors)
     return {"reconstruction": settings.reconstruction * error, "cycle": settings.cycle * cycle}
 
 
 def cycle_terms(
-    encoder: Encoder, decoder: nn.Module, features: Tensor, level: int, image: Tensor
+    encoder: Encoder, decoder: nn.Module, features: Tensor, level: int, image: Tensor, errors: Errors
 ) -> tuple[Tensor, Tensor]:
-    """Compute both terms of the autoencoder loss (002, eq. 28), relative to the variance of their targets.
+    """Compute both terms of the autoencoder loss (002, eq. 28). errors: as in DecoderSettings.
 
     features: `encoder`'s of `image` at `level`. Returns reconstruction and feature errors, both scalar.
     """
     rebuilt = decoder(features)
     again = encoder.segment(rebuilt, 0, level)
     variance = features.detach().float().var((0, 2, 3)).mean()
-    return (
-        F.mse_loss(rebuilt.float(), image) / IMAGE_VARIANCE,
-        F.mse_loss(again.float(), features.float()) / variance,
-    )
+    return _error(rebuilt, image, IMAGE_VARIANCE, errors), _error(again, features, variance, errors)
+
+
+def _error(result: Tensor, target: Tensor, variance: Tensor | float, errors: Errors) -> Tensor:
+    if errors == "sum":
+        return F.mse_loss(result.float(), target.float(), reduction="sum") / len(target)
+    return F.mse_loss(result.float(), target.float()) / variance
 
 
 def rebuild(encoder: Encoder, decoder: nn.Module, level: int) -> Callable[[Tensor], Tensor]:
@@ -253,10 +252,6 @@ def reconstruction(rebuild: Callable[[Tensor], Tensor], held_out: Tensor) -> flo
     """Mean PSNR in dB of `rebuild`, image to image, over the pictures of `held_out` (N, 3, S, S) uint8."""
     images = map(to_image, held_out.split(CHUNK))
     return sum(sum(map(psnr, rebuild(image).clamp(0, 1), image)) for image in images) / len(held_out)
-
-
-def _squares(result: Tensor, target: Tensor) -> Tensor:
-    return F.mse_loss(result, target, reduction="sum") / len(target)
 
 
 def _random_decoder(plan: DecoderRun, encoder: Encoder, tensors: Weights) -> Decoder | PhotoDecoder:

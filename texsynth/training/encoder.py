@@ -192,10 +192,7 @@ class Distillation(nn.Module):
         terms = {"distillation": total}
         if chosen >= 0:
             level = list(self.decoders)[chosen]
-            some = slice(plan.decoded)
-            rebuilt, cycle = cycle_terms(
-                self.encoder, self.decoders[level], features[int(level) - 1][some], int(level), image[some]
-            )
-            terms["reconstruction"] = plan.reconstruction * rebuilt
-            terms["cycle"] = plan.cycle * cycle
+            x, f = image[: plan.decoded], features[int(level) - 1][: plan.decoded]
+            rebuilt, cycle = cycle_terms(self.encoder, self.decoders[level], f, int(level), x, "relative")
+            terms |= {"reconstruction": plan.reconstruction * rebuilt, "cycle": plan.cycle * cycle}
         return terms

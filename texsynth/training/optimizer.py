@@ -34,7 +34,7 @@ class Optimizer:
         kernels = [p for p in parameters if p.ndim == 4]
         rest = [p for p in parameters if p.ndim != 4]
         self.param_groups = [{"params": parameters}]
-        """What a GradScaler unscales."""
+        """The parameters, for a GradScaler."""
         self.rates: tuple[float, ...] = (kernel_rate, rate) if kernels else (rate,)
         self.kernels: list[tuple[nn.Parameter, nn.Parameter]] = []
         """With Muon every kernel and the matrix that shares its memory."""

@@ -55,7 +55,6 @@ class TransposerRun:
     features: str = "lite"
     """Model whose encoder the losses look through, and the pretrained encoder of `lite` variants."""
     save_every: int = 100
-    rescues: int = 5
 
 
 def train_transposer(plan: TransposerRun, session: Session) -> Path:
@@ -80,7 +79,7 @@ def train_transposer(plan: TransposerRun, session: Session) -> Path:
     optimizer = Optimizer(net.trained(), settings.kernel_rate, settings.rate)
     rng = torch.Generator().manual_seed(plan.seed)
     learner = Learner(net, optimizer, rng, critic_state=adversary)
-    loop = LoopSettings(plan.steps, save_every=plan.save_every, rescues=plan.rescues)
+    loop = LoopSettings(plan.steps, save_every=plan.save_every)
     run(learner, draw_losses, loop, plan.folder / "transposer.checkpoint", session)
     header = {
         "settings": json.dumps(settings.model_dump()),

@@ -46,7 +46,7 @@ class Score:
     ssim: float
     """Mean structural similarity to the truth, the exemplar lying in the middle of both."""
     ssim_outside: float
-    """The same without the part of the output that shows the exemplar."""
+    """Mean structural similarity of the part of the output that does not show the exemplar."""
     frechet: float
     """Distance of features at all positions of all outputs to those of all truths.
 
