@@ -95,7 +95,7 @@ def encoder(
     widths: Annotated[str | None, FiveNumbers(help="Channels at relu1_1..relu5_1.")] = None,
     init: Annotated[Path | None, Option(help="Folder of an earlier run to improve.")] = None,
     above: Annotated[
-        int | None, Option(min=1, max=4, help="Keep levels up to this, train deeper ones.")
+        int | None, Option(min=1, max=4, help="Keep levels up to this one, train the deeper ones.")
     ] = None,
     level_weights: Annotated[str | None, FiveNumbers(help="Weights of the levels in distillation.")] = None,
     level_odds: Annotated[str | None, FiveNumbers(help="How often each level is decoded.")] = None,

@@ -20,15 +20,11 @@ class Log:
 
     def append(self, row: Mapping[str, float | None]) -> None:
         """Add a row. The first one decides the columns; None leaves a field empty."""
-        columns = list(row)
-        if fresh := not self.path.exists():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        else:
-            with self.path.open(newline="") as file:
-                columns = next(csv.reader(file), columns)
-        with self.path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if fresh:
+        with self.path.open("a+", newline="") as file:
+            file.seek(0)
+            columns, writer = next(csv.reader(file), None), csv.writer(file)
+            if columns is None:
+                columns = list(row)
                 writer.writerow(columns)
             values = (row.get(name) for name in columns)
             writer.writerow("" if value is None else f"{value:.6g}" for value in values)
