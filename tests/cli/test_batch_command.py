@@ -18,10 +18,9 @@ from helpers.cli import make_picture, run_cli
 from typer.testing import Result
 
 from texsynth.images import embedded_settings, read, write
-from texsynth.jobs import stylize as styled_work
+from texsynth.jobs import stylize as stylize_jobs
 from texsynth.jobs.inputs import Input, Job
-from texsynth.jobs.operation import Made
-from texsynth.jobs.stylize import Measured, measured, stylize_content
+from texsynth.jobs.stylize import LoadedStyle, Stylized, load_style, transfer
 
 JOBS = """
 output: out
@@ -281,12 +280,12 @@ def test_killed_in_the_middle(place: Path, model: Path) -> None:
 
 
 def test_interrupted(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(job: Job, *arguments: Any, **flags: Any) -> Made:  # noqa: ANN401
+    def interrupted(job: Job, *arguments: Any, **flags: Any) -> Stylized:  # noqa: ANN401
         if job.output.name == "cat.dots.png":
             raise KeyboardInterrupt
-        return stylize_content(job, *arguments, **flags)
+        return transfer(job, *arguments, **flags)
 
-    monkeypatch.setattr(styled_work, "stylize_content", interrupted)
+    monkeypatch.setattr(stylize_jobs, "transfer", interrupted)
     result = batch(model)
     assert result.exit_code == 130
     assert "interrupted; 2 done, 0 skipped, 0 failed in" in result.stderr
@@ -299,11 +298,11 @@ def test_interrupted(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_every_style_is_measured_once(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def counted(item: Input, *arguments: Any) -> Measured:  # noqa: ANN401
+    def counted(item: Input, *arguments: Any) -> LoadedStyle:  # noqa: ANN401
         seen.append(item.path.name)
-        return measured(item, *arguments)
+        return load_style(item, *arguments)
 
-    monkeypatch.setattr(styled_work, "measured", counted)
+    monkeypatch.setattr(stylize_jobs, "load_style", counted)
     pairs = [f"photos/{content},{style}" for content in ("cat.png", "dog.png") for style in STYLES]
     (place / "rows.csv").write_text("\n".join(["content,style", *pairs]))
     assert batch(model, "-o", "out", manifest="rows.csv").exit_code == 0

@@ -23,7 +23,7 @@ from texsynth.config.settings import (
 )
 from texsynth.errors import UsageError
 from texsynth.images import Picture, read, write
-from texsynth.jobs.blend_recipe import StyleArgument, style_argument, sweep_rows, sweep_weights
+from texsynth.jobs.blend_inputs import StyleArgument, style_argument, sweep_rows, sweep_weights
 from texsynth.pipelines.masks import label_masks, shared
 from texsynth.pipelines.stylize import FittedStyle, Part, fit_style, stylize
 from texsynth.transforms import fit_map, fit_mix

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,14 +31,20 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def all_commands() -> list[str]:
-    root = get_command(app)
-    groups = {name: getattr(command, "commands", None) for name, command in root.commands.items()}  # type: ignore[attr-defined]
-    nested = [f"{name} {inner}" for name, commands in groups.items() for inner in commands or ()]
-    return ["", *groups, *nested]
+def commands_below(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 (typer's groups)
+    """Every command by the words that are typed for it, groups among them."""
+    context = None
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        yield f"{prefix}{name}", command
+        if hasattr(command, "list_commands"):
+            yield from commands_below(command, f"{prefix}{name} ")
 
 
-@pytest.mark.parametrize("command", all_commands())
+ALL_COMMANDS = dict(commands_below(get_command(app)))
+
+
+@pytest.mark.parametrize("command", ["", *ALL_COMMANDS])
 def test_every_command_has_help(command: str) -> None:
     result = run_cli(*command.split(), "--help")
     assert result.exit_code == 0
@@ -45,12 +53,9 @@ def test_every_command_has_help(command: str) -> None:
 
 
 def test_every_option_has_help() -> None:
-    for command in all_commands()[1:]:
-        found = get_command(app)
-        for part in command.split():
-            found = found.commands[part]  # type: ignore[attr-defined]
-        for parameter in found.params:
-            assert getattr(parameter, "help", ""), f"{command} {parameter.name}"
+    for name, command in ALL_COMMANDS.items():
+        for parameter in command.params:
+            assert getattr(parameter, "help", ""), f"{name} {parameter.name}"
 
 
 LIGHT = [
@@ -374,7 +379,7 @@ def test_ctrl_c_before_the_first_picture(place: Path, model: Path, monkeypatch: 
     def interrupted(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("texsynth.jobs.operation.load_model", interrupted)
+    monkeypatch.setattr("texsynth.models.registry.load_model", interrupted)
     result = run_cli("stylize", "cat.png", "wave.png", "--model", model)
     assert (result.exit_code, result.stderr) == (130, "texsynth: interrupted\n")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,20 +19,21 @@ from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.errors import UsageError
 from texsynth.evaluation.expand import (
     BASELINES,
-    METHODS,
     TRUTH,
     Baseline,
-    ExpandEvaluation,
     Plan,
-    candidates,
-    default_names,
     evaluate,
+    measure,
     mirror,
+    pooled_figures,
     quilting,
+    refer,
     tile,
 )
-from texsynth.evaluation.expand_scores import Scored, Scores, refer, score, summarise
-from texsynth.evaluation.report import page, table
+from texsynth.evaluation.methods import EXPAND_METHODS, default_names, expand_methods
+from texsynth.evaluation.report import page
+from texsynth.evaluation.results import Evaluation, Row, Subject, json_table
+from texsynth.evaluation.runner import exit_code
 from texsynth.images import Picture, read, write
 from texsynth.images.tensors import to_image
 from texsynth.jobs.inputs import find_inputs
@@ -65,21 +68,18 @@ class Watcher:
             raise KeyboardInterrupt
 
 
-def compare(
-    *files: Path, methods: tuple[str, ...] = ("tile", "mirror"), watcher: Watcher
-) -> ExpandEvaluation:
+def compare(*files: Path, methods: tuple[str, ...] = ("tile", "mirror"), watcher: Watcher) -> Evaluation:
     size = ExpandSettings()
     run = RunSettings(device="cpu", threads=1, seed=3)
-    plan = Plan(
-        find_inputs([*map(str, files)], recursive=False), candidates(methods, (), size), size, run, 24
-    )
+    inputs = find_inputs([*map(str, files)], recursive=False)
+    plan = Plan(inputs, expand_methods(methods, (), size), size, run, 24)
     return evaluate(plan, watcher, lambda what, error: None)
 
 
 def results(folder: Path) -> dict[str, Any]:
-    found = json.loads((folder / "table.json").read_text())
-    assert isinstance(found, dict)
-    return found
+    table = json.loads((folder / "table.json").read_text())
+    assert isinstance(table, dict)
+    return table
 
 
 # What is compared
@@ -96,24 +96,24 @@ def test_baselines() -> None:
 
 
 def test_every_method_and_preset_is_compared_by_default() -> None:
-    names = default_names()
+    names = default_names("expand")
     assert names[:3] == ["tile", "mirror", "quilting"]
-    assert set(METHODS) < set(names)
+    assert set(EXPAND_METHODS) < set(names)
     assert {"preset:fast", "preset:balanced", "preset:best"} < set(names)
     assert "preset:photo" not in names, "it says nothing about expanding"
 
 
-def test_candidates_share_size_and_given_settings() -> None:
+def test_methods_share_size_and_given_settings() -> None:
     size = ExpandSettings(scale=3.0, tileable=True)
-    found = candidates(["patch", "preset:best", "tile", "patch"], ["patch.block=0.3"], size)
-    assert [c.name for c in found] == ["patch", "preset:best", "tile"], "each once"
-    for candidate in found[:2]:
-        assert candidate.settings
-        assert candidate.settings.scale == 3
-        assert candidate.settings.tileable
-        assert candidate.settings.patch.block == 0.3
-    assert found[2].settings is None
-    assert all(c.description for c in found)
+    methods = expand_methods(["patch", "preset:best", "tile", "patch"], ["patch.block=0.3"], size)
+    assert [m.name for m in methods] == ["patch", "preset:best", "tile"], "each once"
+    for method in methods[:2]:
+        assert isinstance(method.settings, ExpandSettings)
+        assert method.settings.scale == 3
+        assert method.settings.tileable
+        assert method.settings.patch.block == 0.3
+    assert methods[2].settings is None
+    assert all(m.description for m in methods)
 
 
 @pytest.mark.parametrize(
@@ -122,49 +122,45 @@ def test_candidates_share_size_and_given_settings() -> None:
 )
 def test_unknown_methods_name_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(UsageError, match=f"unknown .*{hint}"):
-        candidates([name], (), ExpandSettings())
+        expand_methods([name], (), ExpandSettings())
 
 
 # What is measured
 
 
 def test_the_truth_is_the_middle_and_the_exemplar_the_middle_of_that(place: Path) -> None:
-    found = compare(place / "moss.png", watcher=Watcher())
+    evaluation = compare(place / "moss.png", watcher=Watcher())
     image = to_image(read(place / "moss.png"))
     exemplar, truth = image[:, :, 12:36, 18:42], image[:, :, :, 6:54]
-    subject = found.subjects[0]
-    assert subject.shown
-    assert torch.equal(to_image(read(subject.shown.data)), exemplar)
-    assert [c.method for c in subject.cells] == [TRUTH, "tile", "mirror"]
-    cells = {c.method: c for c in subject.cells}
-    shown = cells[TRUTH].shown
-    assert shown
-    assert torch.equal(to_image(read(shown.data)), truth)
-    expected = score(tile(exemplar, (48, 48), torch.Generator()), refer(exemplar, truth))
-    assert cells["tile"].scores == expected
+    (subject,) = evaluation.subjects
+    assert torch.equal(to_image(read(subject.originals[0].data)), exemplar)
+    assert [row.method for row in evaluation.rows] == [TRUTH, "tile", "mirror"]
+    rows = {row.method: row for row in evaluation.rows}
+    picture = rows[TRUTH].picture
+    assert picture
+    assert torch.equal(to_image(read(picture.data)), truth)
+    expected = measure(tile(exemplar, (48, 48), torch.Generator()), refer(exemplar, truth))
+    assert rows["tile"].measures == expected
 
 
 def test_without_room_there_is_no_truth(place: Path) -> None:
     make_picture(place / "small.png", height=40, width=47)
-    found = compare(place / "small.png", watcher=Watcher())
-    cell = found.subjects[0].cells[0]
-    assert cell.method == "tile"
-    assert cell.scores
-    assert (cell.scores.excess, cell.scores.ssim, cell.scores.imposed) == (None, None, None)
-    assert cell.scores.wasserstein < 0.5, "measured to the exemplar instead"
+    row = compare(place / "small.png", watcher=Watcher()).rows[0]
+    assert row.method == "tile"
+    assert [row.measures[name] for name in ("excess", "ssim", "imposed")] == [None] * 3
+    distance = row.measures["wasserstein"]
+    assert distance is not None
+    assert distance < 0.5, "measured to the exemplar instead"
 
 
 def test_what_is_measured_is_what_is_shown(place: Path) -> None:
     """A 16-bit exemplar is compared in 8 bits, like its picture."""
     make_picture(place / "deep.png", depth=16, height=48, width=48)
-    found = compare(place / "deep.png", methods=("tile",), watcher=Watcher())
-    subject = found.subjects[0]
-    cell = subject.cells[-1]
-    assert cell.shown
-    shown = to_image(read(cell.shown.data))
+    row = compare(place / "deep.png", methods=("tile",), watcher=Watcher()).rows[-1]
+    assert row.picture
+    shown = to_image(read(row.picture.data))
     deep = to_image(read(place / "deep.png"))
-    reference = refer(deep[:, :, 12:36, 12:36], deep)
-    assert cell.scores == score(shown, reference)
+    assert row.measures == measure(shown, refer(deep[:, :, 12:36, 12:36], deep))
 
 
 def test_a_lattice_counts_when_the_truth_has_it() -> None:
@@ -175,81 +171,69 @@ def test_a_lattice_counts_when_the_truth_has_it() -> None:
     assert refer(image[:, :, :80, :80], torch.rand(1, 3, 160, 160, generator=rng)).lattice is None
 
 
-# Bars
+def test_a_lattice_is_shown_and_listed(place: Path) -> None:
+    cell = np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8)
+    write(Picture(np.tile(cell, (8, 7, 1))), place / "weave.png")
+    run_cli("evaluate", "expand", "weave.png", "moss.png", "-o", "out", "--method", "tile")
+    regular, irregular = results(place / "out")["exemplars"]
+    assert np.abs(regular["lattice"]["vectors"]).max() == pytest.approx(20, abs=0.5)
+    assert irregular["lattice"] is None
+    text = (place / "out/index.html").read_text()
+    assert re.search(r"<br>lattice \(-?[\d.]+, -?[\d.]+\) and \(.*\) px, confidence [01]\.\d\d<", text)
+    assert text.count("<br>no lattice<") == 1
 
 
-SCORES = Scores(
-    coherence=0.02, completeness=0.0, sharpness=1.0, wasserstein=0.1, spectrum=0.1, repetition=0.2,
-    excess=0.1, seam_vertical=1.0, seam_horizontal=1.0, seam_rank=0.5, lattice=None,
-    lattice_height=None, regularity=0.1, imposed=0.0, ssim=0.1,
-)  # fmt: skip
+# Figures of all results together
 
 
-def scored(regular: bool = False, **values: float) -> list[Scored]:
-    """Three exemplars a, b, c with the given values, a tenth apart."""
+def scored(**values: float) -> list[Row]:
+    """Rows of three exemplars a, b, c with the given values, a tenth apart."""
     return [
-        Scored(name, regular, replace(SCORES, **{k: v * (1 + d) for k, v in values.items()}), 1.0 + d)
+        Row(Subject(name), "x", {key: value * (1 + d) for key, value in values.items()}, 1.0 + d)
         for name, d in (("a", -0.1), ("b", 0.0), ("c", 0.1))
     ]
 
 
-def bars(ours: list[Scored], quilting: list[Scored], tileable: bool = False) -> dict[str, bool | None]:
-    found = summarise("x", ours, quilting, 0, tileable=tileable)
-    return {bar.name: bar.passed for bar in found.bars}
+def test_ratios_are_of_medians_on_what_quilting_could_do_too() -> None:
+    quilted = scored(coherence=0.04, wasserstein=0.2)
+    figures = pooled_figures(scored(coherence=0.03, wasserstein=0.1), quilted)
+    assert figures["coherence_ratio"] == pytest.approx(0.75)
+    assert figures["wasserstein_ratio"] == pytest.approx(0.5)
+    ours = scored(coherence=0.02)
+    assert pooled_figures(ours, quilted[:1])["coherence_ratio"] == pytest.approx(0.5)
+    assert pooled_figures(ours[:1], quilted[1:])["coherence_ratio"] is None
+    assert pooled_figures(scored(wasserstein=1), [])["wasserstein_ratio"] is None
+    assert pooled_figures(scored(coherence=1), scored(coherence=0))["coherence_ratio"] is None
+    assert set(pooled_figures([], quilted).values()) == {None}
 
 
-def test_bars_are_those_of_quilting() -> None:
-    quilted = scored(coherence=0.04, wasserstein=0.2, excess=0.3)
-    better = bars(scored(coherence=0.033, wasserstein=0.19, excess=0.2), quilted)
-    assert better["coherence"]
-    assert better["wasserstein"]
-    assert better["excess"]
-    worse = bars(scored(coherence=0.035, wasserstein=0.21, excess=0.31), quilted)
-    assert not worse["coherence"]
-    assert not worse["wasserstein"]
-    assert not worse["excess"]
-    assert not worse["irregular"]
-
-
-def test_ratios_need_both_on_the_same_exemplars() -> None:
-    quilted = scored(coherence=0.04)
-    summary = summarise("x", scored(coherence=0.02)[:1], quilted[:1], 2, tileable=False)
-    assert summary.bars[0].value == pytest.approx(0.5)
-    assert (summary.done, summary.failed) == (1, 2)
-    assert bars(scored(coherence=0.02)[:1], quilted[1:])["coherence"] is None
-    assert bars(scored(), [])["wasserstein"] is None
-    nothing = summarise("x", [], quilted, 3, tileable=True)
-    assert all(value is None for value in nothing.medians.values())
-    assert all(bar.passed is None for bar in nothing.bars)
-
-
-@pytest.mark.parametrize(("sharpness", "median", "share"), [(1.0, True, True), (0.94, False, False)])
-def test_sharpness_has_a_bar_for_the_median_and_one_for_the_rest(
-    sharpness: float, median: bool, share: bool
-) -> None:
-    found = bars(scored(sharpness=sharpness), scored())
-    assert found["sharpness"] is median
-    assert found["sharp_share"] is share
+def test_the_share_of_sharp_results() -> None:
+    for sharpness, share in ((1.0, 1), (0.9, 2 / 3), (0.5, 0)):
+        assert pooled_figures(scored(sharpness=sharpness), [])["sharp_share"] == pytest.approx(share)
 
 
 def test_lattices_count_on_regular_textures_only_and_imposed_ones_on_the_others() -> None:
-    kept = bars(scored(regular=True, lattice=0.01), scored())
-    assert kept["lattices"] is True
+    kept = pooled_figures(scored(lattice=0.01, excess=0.2), [])
+    assert kept["lattices_kept"] == 1
     assert kept["unimposed"] is None
-    assert bars(scored(regular=True, lattice=0.019), scored())["lattices"] is False
-    blurred = bars(scored(regular=True, lattice=0.01, lattice_height=0.5), scored())
-    assert blurred["lattices"] is False, "peaks at the right places, but hardly any"
-    assert bars(scored(imposed=0.5), scored())["unimposed"] is False
+    assert kept["excess_irregular"] is None
+    assert pooled_figures(scored(lattice=0.019), [])["lattices_kept"] == pytest.approx(2 / 3)
+    blurred = pooled_figures(scored(lattice=0.01, lattice_height=0.5), [])
+    assert blurred["lattices_kept"] == 0, "peaks at the right places, but hardly any"
+    irregular = pooled_figures(scored(imposed=0.2, excess=0.3), [])
+    assert irregular["unimposed"] == pytest.approx(2 / 3)
+    assert irregular["excess_irregular"] == pytest.approx(0.3)
+    assert irregular["lattices_kept"] is None
 
 
-def test_seams_are_judged_when_tileable() -> None:
-    assert bars(scored(), scored())["seam_v"] is None
-    rough = bars(scored(seam_vertical=1.0, seam_horizontal=1.2), scored(), tileable=True)
-    assert rough["seam_v"] is True
-    assert rough["seam_h"] is False
-    bent = scored(regular=True, lattice=0.04)
-    assert bars(bent, scored())["lattices"] is False
-    assert bars(bent, scored(), tileable=True)["lattices"] is None, "whole periods only"
+def test_no_figure_is_judged(place: Path) -> None:
+    done = run_cli(
+        "evaluate", "expand", "moss.png", "--crop", 24, "-o", "out", "--method", "tile", "--tileable"
+    )
+    assert done.exit_code == 0
+    assert "*" not in done.stdout
+    text = (place / "out/index.html").read_text()
+    assert not any(mark in text for mark in ("✓", "✗", "at least 0.9", "at most 0.85"))
 
 
 # The command
@@ -266,7 +250,7 @@ def test_table_and_page(place: Path, model: Path) -> None:
     assert last == str(Path("out/index.html"))
     assert [row.split()[0] for row in (head, *rows)] == ["method", "truth", "tile", "quilting", "patch"]
     assert len({len(row) for row in (head, *rows)}) == 1, "columns are aligned"
-    assert sorted(p.name for p in (place / "out").iterdir()) == ["index.html", "table.json"]
+    assert sorted(p.name for p in (place / "out").iterdir()) == ["index.html", "table.csv", "table.json"]
     found = results(place / "out")
     assert [e["name"] for e in found["exemplars"]] == ["moss.png", "sand.png"]
     for exemplar in found["exemplars"]:
@@ -285,12 +269,31 @@ def test_table_and_page(place: Path, model: Path) -> None:
 
 
 def test_the_same_again_but_for_the_time(place: Path) -> None:
-    def timeless(evaluation: ExpandEvaluation) -> str:
-        return "\n".join(line for line in table(evaluation).splitlines() if '"seconds"' not in line)
+    def timeless(evaluation: Evaluation) -> Evaluation:
+        evaluation.rows = [replace(row, seconds=None) for row in evaluation.rows]
+        return evaluation
 
-    first, second = (compare(place / "moss.png", methods=("quilting",), watcher=Watcher()) for _ in range(2))
-    assert timeless(first) == timeless(second)
-    assert first.subjects[0].cells[1].shown == second.subjects[0].cells[1].shown
+    runs = (compare(place / "moss.png", methods=("quilting",), watcher=Watcher()) for _ in range(2))
+    first, second = map(timeless, runs)
+    assert json_table(first) == json_table(second)
+    assert first.rows[1].picture == second.rows[1].picture
+
+
+def test_the_table_as_csv(place: Path) -> None:
+    (place / "broken.png").write_bytes(b"no picture")
+    arguments = ["evaluate", "expand", "moss.png", "broken.png", "--crop", 24, "-o", "out"]
+    assert run_cli(*arguments, "--method", "tile").exit_code == 3
+    with (place / "out/table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["exemplar"], row["method"]) for row in rows] == [
+        ("moss.png", "truth"), ("moss.png", "tile"), ("broken.png", ""),
+    ]  # fmt: skip
+    (exemplar, _) = results(place / "out")["exemplars"]
+    for row, result in zip(rows, exemplar["results"], strict=False):
+        assert float(row["coherence"]) == result["measures"]["coherence"]
+        assert row["lattice"] == "", "it does not apply"
+    assert float(rows[1]["seconds"]) > 0
+    assert "is not a picture" in rows[2]["error"]
 
 
 def test_json_lines(place: Path) -> None:
@@ -298,6 +301,7 @@ def test_json_lines(place: Path) -> None:
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line.get("method") for line in lines] == ["truth", "tile", None]
     assert lines[1]["medians"]["seam_vertical"] > 0
+    assert lines[1]["figures"]["sharp_share"] in (0, 1)
     assert lines[-1] == {"page": str(Path("out/index.html"))}
 
 
@@ -365,8 +369,8 @@ def exhaust(exemplar: Tensor, size: tuple[int, int], rng: torch.Generator) -> Te
 def test_a_failing_method_is_reported_and_does_not_stop_the_others(
     place: Path, monkeypatch: pytest.MonkeyPatch, method: Baseline, message: str, code: int
 ) -> None:
-    monkeypatch.setitem(BASELINES, "mine", method)
-    arguments = ["evaluate", "expand", "moss.png", "--method", "mine"]
+    monkeypatch.setitem(BASELINES, "mirror", method)
+    arguments = ["evaluate", "expand", "moss.png", "--method", "mirror"]
     done = run_cli(*arguments, "-o", "out", "--method", "tile")
     assert done.exit_code == 3
     assert message in done.stderr
@@ -404,15 +408,15 @@ def test_an_output_larger_than_memory_is_refused_at_once(place: Path) -> None:
 
 
 def test_an_interrupted_run_keeps_what_is_finished(place: Path) -> None:
-    found = compare(place / "moss.png", place / "sand.png", watcher=Watcher(patience=3))
-    assert found.interrupted
-    assert found.exit_code == 130
-    assert [[c.method for c in s.cells] for s in found.subjects] == [
-        [TRUTH, "tile", "mirror"],
-        [TRUTH, "tile"],
+    evaluation = compare(place / "moss.png", place / "sand.png", watcher=Watcher(patience=3))
+    assert evaluation.interrupted
+    assert exit_code(evaluation) == 130
+    assert [(row.subject.name, row.method) for row in evaluation.rows] == [
+        *(("moss.png", name) for name in (TRUTH, "tile", "mirror")),
+        *(("sand.png", name) for name in (TRUTH, "tile")),
     ]
-    assert json.loads(table(found))["interrupted"] is True
-    assert "interrupted" in page(found)
+    assert json.loads(json_table(evaluation))["interrupted"] is True
+    assert "interrupted" in page(evaluation)
 
 
 def test_a_run_interrupted_at_once_leaves_a_page_too(place: Path) -> None:
@@ -420,10 +424,10 @@ def test_a_run_interrupted_at_once_leaves_a_page_too(place: Path) -> None:
         def picture(self, name: str) -> None:
             raise KeyboardInterrupt
 
-    found = compare(place / "moss.png", watcher=Hasty())
-    assert found.exit_code == 130
-    assert "not used: interrupted" in page(found)
-    assert json.loads(table(found))["exemplars"][0]["results"] == []
+    evaluation = compare(place / "moss.png", watcher=Hasty())
+    assert exit_code(evaluation) == 130
+    assert "not used: interrupted" in page(evaluation)
+    assert json.loads(json_table(evaluation))["exemplars"][0]["results"] == []
 
 
 def test_progress_counts_every_method_on_every_exemplar(place: Path) -> None:

@@ -18,10 +18,14 @@ from helpers.cli import make_picture, run_cli, run_program
 from helpers.nets import tiny_tensors
 from torch import Tensor
 
+from texsynth.config.settings import StylizeSettings
 from texsynth.errors import UsageError
-from texsynth.evaluation.baseline import compared
-from texsynth.evaluation.stylize import BASELINES, MAKERS, Pair, candidates, choose, crossed, default_names
-from texsynth.evaluation.stylize_scores import LESS_IS_BETTER
+from texsynth.evaluation.baseline import LESS_IS_BETTER, differences
+from texsynth.evaluation.baseline import Baseline as Earlier
+from texsynth.evaluation.methods import BASELINES as NAMED
+from texsynth.evaluation.methods import default_names, stylize_methods
+from texsynth.evaluation.stylize import BASELINES
+from texsynth.evaluation.subjects import Pair, choose_pairs, crossed
 from texsynth.images import Picture, read, write
 from texsynth.jobs.inputs import Input
 from texsynth.models.weights import write_weights
@@ -76,36 +80,36 @@ def measures(folder: Path, method: str) -> list[dict[str, Any]]:
 
 
 def test_baselines_and_all_presets_are_compared_by_default() -> None:
-    assert default_names() == [
+    assert default_names("stylize") == [
         "content", "colour", "preset:artistic", "preset:bold", "preset:classic-wct", "preset:colour-only",
         "preset:gentle", "preset:pattern", "preset:photo", "preset:photo-soft",
     ]  # fmt: skip
-    assert set(BASELINES) == set(MAKERS)
+    assert set(NAMED["stylize"]) == set(BASELINES)
 
 
 def test_methods_by_name() -> None:
     names = ["ift", "photo:ot", "optimize", "preset:bold", "content", "ift"]
-    found = candidates(names, ["style_scale=2.0"], ["lite"])
-    assert [c.name for c in found] == names[:-1], "each once"
-    settings = [c.settings for c in found]
-    modes = [(s.mode, s.transform.name) for s in settings if s]
+    compared = stylize_methods(names, ["style_scale=2.0"], ["lite"])
+    assert [m.name for m in compared] == names[:-1], "each once"
+    settings = [m.settings for m in compared if isinstance(m.settings, StylizeSettings)]
+    modes = [(s.mode, s.transform.name) for s in settings]
     assert modes == [("artistic", "ift"), ("photo", "ot"), ("artistic", "optimize"), ("artistic", "ift")]
-    assert all(s.style_scale == 2 for s in settings if s)
-    assert found[-1].settings is None
-    assert all(c.description for c in found)
+    assert all(s.style_scale == 2 for s in settings)
+    assert compared[-1].settings is None
+    assert all(m.description for m in compared)
 
 
 def test_methods_with_several_models() -> None:
-    found = candidates(
+    compared = stylize_methods(
         ["content", "ift", "preset:photo@a/wide.safetensors"], (), ["lite", "b/wide.safetensors"]
     )
-    assert [(c.name, c.model) for c in found] == [
+    assert [(m.name, m.model) for m in compared] == [
         ("content", None),
         ("ift@lite", "lite"),
         ("ift@b/wide.safetensors", "b/wide.safetensors"),
         ("preset:photo@a/wide.safetensors", "a/wide.safetensors"),
     ], "equal names in two folders stay apart"
-    (only,) = candidates(["ift@b/wide.safetensors"], (), ["lite"])
+    (only,) = stylize_methods(["ift@b/wide.safetensors"], (), ["lite"])
     assert only.name == "ift@wide"
 
 
@@ -123,7 +127,7 @@ def test_methods_with_several_models() -> None:
 )
 def test_unknown_methods_are_refused(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        candidates([name], (), ["lite"])
+        stylize_methods([name], (), ["lite"])
 
 
 def inputs(*names: str) -> list[Input]:
@@ -134,10 +138,10 @@ def test_every_content_gets_every_style_and_a_limit_is_spread_over_both() -> Non
     contents, styles = inputs("a", "b", "c"), inputs("x", "y")
     pairs = crossed(contents, styles)
     assert len(set(pairs)) == len(pairs) == 6
-    few = choose(pairs, held_out=False, limit=3)
+    few = choose_pairs(pairs, held_out=False, limit=3)
     assert {pair.content for pair in few} == set(contents)
     assert {pair.style for pair in few} == set(styles)
-    ordered = choose(pairs, held_out=False, limit=None)
+    ordered = choose_pairs(pairs, held_out=False, limit=None)
     assert ordered == [Pair(c, s) for c in contents for s in styles], "those of a content together"
 
 
@@ -145,7 +149,7 @@ def test_held_out_pairs_have_both_pictures_held_out() -> None:
     names = [f"{i}.png" for i in range(60)]
     kept = [name for name in names if is_held_out(Path(name))]
     assert 1 < len(kept) < 30
-    found = choose(crossed(inputs(*names), inputs(*names)), held_out=True, limit=None)
+    found = choose_pairs(crossed(inputs(*names), inputs(*names)), held_out=True, limit=None)
     assert {(p.content.key, p.style.key) for p in found} == {(a, b) for a in kept for b in kept}
 
 
@@ -270,7 +274,7 @@ def test_table_page_and_screen(place: Path, model: Path) -> None:
     ]  # fmt: skip
     assert [row.split()[0] for row in rows] == ["content", "photo:adain"]
     assert len({len(row) for row in (head, *rows)}) == 1, "columns are aligned"
-    assert sorted(p.name for p in (place / "out").iterdir()) == ["index.html", "table.json"]
+    assert sorted(p.name for p in (place / "out").iterdir()) == ["index.html", "table.csv", "table.json"]
     found = results(place / "out")
     assert found["command"] == "evaluate stylize"
     assert found["seed"] == 3
@@ -296,7 +300,7 @@ def test_all_methods_by_default(place: Path, model: Path) -> None:
     done = run_cli(*evaluation(model))
     assert done.exit_code == 0, done.stderr
     found = results(place / "out")
-    assert [s["method"] for s in found["summary"]] == default_names()
+    assert [s["method"] for s in found["summary"]] == default_names("stylize")
     assert all(s["done"] == 1 for s in found["summary"])
     assert found["methods"]["preset:gentle"]["settings"]["level_strength"] == {"4": 0.5}
 
@@ -338,7 +342,7 @@ def test_names_are_text(place: Path, model: Path) -> None:
     assert results(place / "out")["pairs"][0]["content"]["name"] == HOSTILE
     text = (place / "out/index.html").read_text()
     assert "<img src=x" not in text
-    assert "&lt;img src=x onerror=alert(1)&gt;&amp;&quot;&#x27;.png" in text
+    assert "&lt;img src=x onerror=alert(1)&gt;&amp;&#34;&#39;.png" in text
 
 
 def test_equal_names_in_two_folders_stay_apart(place: Path, model: Path) -> None:
@@ -398,8 +402,10 @@ def test_an_earlier_table_is_compared_pair_by_pair(place: Path, model: Path) -> 
 
 
 def test_tables_without_a_common_method_have_no_differences() -> None:
-    found = compared({("c", "s", "ift"): {"gram": 1.0}}, {("c", "s", "wct"): {"gram": 2.0}}, 0)
-    assert (found.differences, found.matched, found.only_here, found.only_there) == ((), 0, 1, 1)
+    earlier = Earlier(Path("old"), "1", "", 512, {("c", "s", "wct"): {"gram": 2.0}})
+    comparison = differences({("c", "s", "ift"): {"gram": 1.0}}, earlier, 0)
+    assert comparison.differences == ()
+    assert (comparison.matched, comparison.only_here, comparison.only_there) == (0, 1, 1)
 
 
 def test_a_baseline_that_means_something_else_is_refused(place: Path, model: Path, tmp_path: Path) -> None:
@@ -473,7 +479,7 @@ def exhaust(content: Tensor, style: Tensor) -> Tensor:
 def test_a_failing_method_is_reported_and_does_not_stop_the_others(
     place: Path, model: Path, monkeypatch: pytest.MonkeyPatch, method: Baseline, message: str, code: int
 ) -> None:
-    monkeypatch.setitem(MAKERS, "colour", method)
+    monkeypatch.setitem(BASELINES, "colour", method)
     done = run_cli(*evaluation(model, *methods("colour", "content")))
     assert done.exit_code == 3
     assert message in done.stderr
@@ -501,7 +507,7 @@ def test_an_interrupted_run_keeps_what_is_finished(
             raise KeyboardInterrupt
         return content
 
-    monkeypatch.setitem(MAKERS, "colour", impatient)
+    monkeypatch.setitem(BASELINES, "colour", impatient)
     done = run_cli(*evaluation(model, "--style", "ink.png", *methods("content", "colour")))
     assert done.exit_code == 130
     assert "interrupted" in done.stderr

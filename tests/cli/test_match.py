@@ -209,7 +209,7 @@ def test_ctrl_c_keeps_what_is_described(place: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_killed_build_goes_on(place: Path) -> None:
     code = (
-        "import os, signal\nfrom texsynth.batch import describing, indexing\n"
+        "import os, signal\nfrom texsynth.jobs import describe as describing, library as indexing\n"
         "real, done = describing.describe, []\n"
         "def slow(*a, **k):\n"
         "    done.append(1)\n"

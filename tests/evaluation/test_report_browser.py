@@ -11,12 +11,12 @@ from helpers.browser import check_contrast
 from helpers.nets import waves
 
 from texsynth.config.settings import ExpandSettings, RunSettings
-from texsynth.evaluation.expand import Plan, candidates, evaluate
+from texsynth.evaluation.expand import Plan, evaluate
+from texsynth.evaluation.methods import expand_methods, stylize_methods
 from texsynth.evaluation.runner import PAGE, write
 from texsynth.evaluation.stylize import Plan as StylePlan
-from texsynth.evaluation.stylize import candidates as style_candidates
-from texsynth.evaluation.stylize import crossed
 from texsynth.evaluation.stylize import evaluate as evaluate_styles
+from texsynth.evaluation.subjects import crossed
 from texsynth.images import write as write_picture
 from texsynth.images.tensors import to_picture
 from texsynth.jobs.inputs import find_inputs
@@ -38,7 +38,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     size = ExpandSettings()
     plan = Plan(
         find_inputs([str(folder)], recursive=False),
-        candidates(["tile", "mirror", "quilting"], (), size),
+        expand_methods(["tile", "mirror", "quilting"], (), size),
         size,
         RunSettings(device="cpu", threads=1),
         crop=32,
@@ -165,7 +165,7 @@ def styled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [str(folder / name) for name in ("waves.png", HOSTILE, "broken.png")], recursive=False
     )
     style = find_inputs([str(folder / "style.png")], recursive=False)
-    methods = style_candidates(["content", "colour"], (), ["lite"])
+    methods = stylize_methods(["content", "colour"], (), ["lite"])
     run = RunSettings(device="cpu", threads=1, max_side=80)
     plan = StylePlan(crossed(contents, style), methods, run, "lite")
     write(evaluate_styles(plan, Silent(), lambda what, error: None), folder / "out", force=False)

@@ -10,8 +10,7 @@ from helpers.nets import tiny_model, waves
 from torch import Tensor
 
 from texsynth.evaluation.bootstrap import Estimate, bootstrap
-from texsynth.evaluation.stylize import Cloud, colour, content
-from texsynth.evaluation.stylize_scores import SAMPLES, Network
+from texsynth.evaluation.stylize import SAMPLES, Cloud, Network, colour, content
 from texsynth.metrics.style import MOST_DB, edge_similarity, edges, feature_wasserstein, gram_distance, psnr
 from texsynth.metrics.texture import ssim
 from texsynth.pipelines.rasters import TensorRaster
@@ -153,9 +152,10 @@ def test_frechet_distance_of_a_shift_is_its_square() -> None:
     results = features()
     shift = torch.tensor([1.0, 0, -2, 0, 0.5])[:, None, None]
     cloud = Cloud(Moments.of(results), Moments.of(torch.cat([results + shift] * 2, 2)))
-    assert cloud.frechet.distance == pytest.approx(1 + 4 + 0.25, rel=1e-4)
-    assert (cloud.frechet.results, cloud.frechet.styles) == (120, 240)
-    assert (cloud + cloud).frechet.distance == pytest.approx(cloud.frechet.distance)
+    figures = cloud.figures()
+    assert figures["frechet.distance"] == pytest.approx(1 + 4 + 0.25, rel=1e-4)
+    assert (figures["frechet.results"], figures["frechet.styles"]) == (120, 240)
+    assert (cloud + cloud).figures()["frechet.distance"] == pytest.approx(figures["frechet.distance"])
 
 
 # Baselines

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 from helpers.cli import make_picture, names, run_program
-from helpers.worker_orders import DeadlyOrder, job
+from helpers.operations import Deadly, job
 
 from texsynth.errors import ModelError, WorkerLostError
+from texsynth.jobs.files import OutputPolicy
 from texsynth.jobs.inputs import Job
-from texsynth.jobs.outcomes import Done, Failed, Outcome, Skipped, Watch
-from texsynth.jobs.workers import Crew, Pool, Processes
+from texsynth.jobs.outcomes import Done, Events, Failed, Outcome, Skipped
+from texsynth.jobs.workers import PooledExecutor, ProcessPool, WorkerPool
 
 POOLS = [
     "processes",
@@ -31,17 +32,18 @@ POOLS = [
 ]
 
 
-def crew_of(name: str, order: DeadlyOrder) -> Callable[[], Crew[Job]]:
+def pool_of(name: str, operation: Deadly) -> Callable[[], WorkerPool[Job]]:
+    policy = OutputPolicy()
     if name == "processes":
-        return lambda: Processes[Job](order)
-    from texsynth.jobs.workers import RayActors
+        return lambda: ProcessPool[Job](operation, policy)
+    from texsynth.jobs.ray_workers import RayPool
 
-    return lambda: RayActors[Job](order, threads=1)
+    return lambda: RayPool[Job](operation, policy, threads=1)
 
 
-def outcomes_of(name: str, order: DeadlyOrder, jobs: list[Job], notes: list[str]) -> list[Outcome]:
-    watch = Watch[Job](lambda _: None, lambda _: None, notes.append)
-    return list(Pool(crew_of(name, order), 2).outcomes(jobs, watch))
+def outcomes_of(name: str, operation: Deadly, jobs: list[Job], notes: list[str]) -> list[Outcome]:
+    events = Events(note=notes.append)
+    return list(PooledExecutor(pool_of(name, operation), 2).outcomes(jobs, events))
 
 
 @pytest.mark.parametrize("name", POOLS)
@@ -54,7 +56,7 @@ def test_jobs_of_lost_workers_get_a_second_chance(
     fine = [f"fine{i}" for i in range(12)]
     keys = [*fine[:3], "once", "bad", "always", "skip", "bug", *fine[3:]]
     notes: list[str] = []
-    outcomes = outcomes_of(name, DeadlyOrder(tmp_path), [job(key) for key in keys], notes)
+    outcomes = outcomes_of(name, Deadly(tmp_path), [job(key) for key in keys], notes)
     by_key = {outcome.job.picture.key: outcome for outcome in outcomes}
     assert len(outcomes) == len(keys)
     assert {key for key, outcome in by_key.items() if isinstance(outcome, Done)} == {*fine, "once"}
@@ -74,7 +76,7 @@ def test_workers_that_cannot_begin(name: str, tmp_path: Path, monkeypatch: pytes
         "PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parents[2])])
     )
     with pytest.raises(ModelError, match="no such model"):
-        outcomes_of(name, DeadlyOrder(tmp_path, refused=True), [job("a")], [])
+        outcomes_of(name, Deadly(tmp_path, refused=True), [job("a")], [])
 
 
 @pytest.fixture

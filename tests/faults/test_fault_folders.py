@@ -28,9 +28,9 @@ from helpers.faults import (
 )
 
 from texsynth.images import Picture, write
-from texsynth.jobs import operation as resume
-from texsynth.jobs.operation import Made, written
-from texsynth.jobs.outcomes import Written
+from texsynth.jobs import files
+from texsynth.jobs.files import JobResult, write_outputs
+from texsynth.jobs.outcomes import WrittenInfo
 
 mounts = pytest.mark.skipif(not may_mount(), reason="needs mounts of its own")
 
@@ -198,15 +198,15 @@ def test_a_folder_that_goes_away(
     change: Callable[[Path], None],
     code: int,
 ) -> None:
-    calls: list[Made] = []
+    calls: list[JobResult] = []
 
-    def changing(made: Made, **flags: Any) -> Written:  # noqa: ANN401
-        calls.append(made)
+    def changing(result: JobResult, *policy: Any, **flags: Any) -> WrittenInfo:  # noqa: ANN401
+        calls.append(result)
         if len(calls) == 4:
             change(place / "out")
-        return written(made, **flags)
+        return write_outputs(result, *policy, **flags)
 
-    monkeypatch.setattr(resume, "written", changing)
+    monkeypatch.setattr(files, "write_outputs", changing)
     result = batch(model)
     assert result.exit_code == code, result.stderr
     assert "bug" not in result.stderr
@@ -215,7 +215,7 @@ def test_a_folder_that_goes_away(
         assert result.stderr.count("the folder out cannot be made: file exists") == COUNT - 3
         (place / "out").unlink()
         (place / "out").mkdir()
-    monkeypatch.setattr(resume, "written", written)
+    monkeypatch.setattr(files, "write_outputs", write_outputs)
     completed(place, model, whole)
 
 
@@ -260,17 +260,17 @@ def test_the_other_run_is_faster(
     assert batch(model, *SETTINGS[origin], output="other").exit_code == 0
     appeared = set()
 
-    def late(made: Made, **options: Any) -> Written:  # noqa: ANN401
-        name = made.deliveries[0].path.name
+    def late(result: JobResult, *policy: Any, **options: Any) -> WrittenInfo:  # noqa: ANN401
+        name = result.files[0].path.name
         if name not in appeared:
             appeared.add(name)
             (place / "out").mkdir(exist_ok=True)
             for path in (place / "other").glob(f"{name}*"):
                 if parts == "all" or path.suffix == ".yaml":
                     shutil.copy(path, place / "out")
-        return written(made, **options)
+        return write_outputs(result, *policy, **options)
 
-    monkeypatch.setattr(resume, "written", late)
+    monkeypatch.setattr(files, "write_outputs", late)
     result = batch(model, *flags)
     refused = COUNT if parts == "all" else COUNT // 2
     if flags and origin == "as wanted":

@@ -15,10 +15,9 @@ from helpers.faults import batch, hashes, linux, make_place
 from PIL import Image
 
 from texsynth.images import Picture, read, write
-from texsynth.jobs import stylize as styled_work
+from texsynth.jobs import stylize as stylize_jobs
 from texsynth.jobs.inputs import Job
-from texsynth.jobs.operation import Made
-from texsynth.jobs.stylize import stylize_content
+from texsynth.jobs.stylize import Stylized, transfer
 
 COUNT = 10
 
@@ -133,13 +132,13 @@ def during_the_first_picture(monkeypatch: pytest.MonkeyPatch, change: Callable[[
     """Call `change` when the first job is computed, and at most two more are read."""
     calls: list[Job] = []
 
-    def changing(job: Job, *arguments: Any, **flags: Any) -> Made:  # noqa: ANN401
+    def changing(job: Job, *arguments: Any, **flags: Any) -> Stylized:  # noqa: ANN401
         if not calls:
             change()
         calls.append(job)
-        return stylize_content(job, *arguments, **flags)
+        return transfer(job, *arguments, **flags)
 
-    monkeypatch.setattr(styled_work, "stylize_content", changing)
+    monkeypatch.setattr(stylize_jobs, "transfer", changing)
 
 
 def test_contents_that_change_meanwhile(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +155,7 @@ def test_contents_that_change_meanwhile(place: Path, model: Path, monkeypatch: p
     assert first == "texsynth: photos/06.png does not exist"
     assert second.startswith("texsynth: photos/07.png is not a picture that can be read")
     assert f"{COUNT - 2} done, 0 skipped, 2 failed" in last
-    monkeypatch.setattr(styled_work, "stylize_content", stylize_content)
+    monkeypatch.setattr(stylize_jobs, "transfer", transfer)
     (place / "photos" / "07.png").unlink()
     for number in (6, 7):
         make_picture(place / "photos" / f"0{number}.png", seed=number)
@@ -191,7 +190,7 @@ def test_a_card_that_is_replaced_meanwhile(place: Path, model: Path, monkeypatch
     two_styles(place, "a.card", "b.card")
     during_the_first_picture(monkeypatch, lambda: [shutil.copy("new.card", f"{n}.card") for n in "ab"])
     assert batch(model).exit_code == 0
-    monkeypatch.setattr(styled_work, "stylize_content", stylize_content)
+    monkeypatch.setattr(stylize_jobs, "transfer", transfer)
     result = batch(model, "--resume")
     assert "0 done, 4 skipped, 4 failed" in result.stderr, "records say what was read"
     assert result.stderr.count("a.card.png exists already (made with other style)") == 4

@@ -26,10 +26,9 @@ from helpers.faults import (
 )
 from helpers.faults import temporary as left_over
 
-from texsynth.jobs import operation as resume
-from texsynth.jobs import runner as serial
-from texsynth.jobs.operation import Made, written
-from texsynth.jobs.outcomes import Written
+from texsynth.jobs import files, runner
+from texsynth.jobs.files import JobResult, write_outputs
+from texsynth.jobs.outcomes import WrittenInfo
 
 COUNT = 40
 
@@ -97,17 +96,17 @@ def test_a_second_ctrl_c(
             waits.set()
             super().shutdown(*arguments, **flags)
 
-    def slow(made: Made, **flags: Any) -> Written:  # noqa: ANN401
+    def slow(result: JobResult, *policy: Any, **flags: Any) -> WrittenInfo:  # noqa: ANN401
         if not waits.is_set():
             os.kill(os.getpid(), signal.SIGINT)
             assert waits.wait(20)
             os.kill(os.getpid(), signal.SIGINT)
-        done = written(made, **flags)
+        done = write_outputs(result, *policy, **flags)
         finished.set()
         return done
 
-    monkeypatch.setattr(serial, "ThreadPoolExecutor", Announced)
-    monkeypatch.setattr(resume, "written", slow)
+    monkeypatch.setattr(runner, "ThreadPoolExecutor", Announced)
+    monkeypatch.setattr(files, "write_outputs", slow)
     result = batch(model)
     assert result.exit_code == 130
     assert result.stderr.startswith("texsynth: interrupted; ")

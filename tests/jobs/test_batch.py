@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.operations import Raising
 
+from texsynth.config.settings import StylizeSettings
 from texsynth.errors import InputError, MemoryExhaustedError, OutputError, TexsynthError, UsageError
 from texsynth.jobs.checks import check_outputs
-from texsynth.jobs.inputs import PIPE, Input, Job, file_seed, find_inputs, pair
-from texsynth.jobs.outcomes import Done, Stages, Watch, Written, run
-from texsynth.jobs.runner import Serial
+from texsynth.jobs.files import OutputPolicy, memory_guard
+from texsynth.jobs.inputs import PIPE, Input, Job, file_seed, find_inputs, stylize_jobs
+from texsynth.jobs.outcomes import Done, Events, WrittenInfo, collect
+from texsynth.jobs.runner import SerialExecutor
 
 STYLE = Input(Path("art/wave.jpg"), "wave.jpg")
+LOOK = StylizeSettings()
 
 
 def touched(folder: Path, *names: str) -> Path:
@@ -55,21 +58,23 @@ def test_nothing_found_is_an_error(tmp_path: Path) -> None:
 
 def test_output_names(tmp_path: Path) -> None:
     one, two = Input(Path("x/cat.jpg"), "cat.jpg"), Input(Path("y/dog.png"), "sub/dog.png")
-    assert pair([one], STYLE, None)[0].output == Path("cat.wave.png")
-    assert pair([one], STYLE, "out.tif")[0].output == Path("out.tif")
-    assert pair([one], STYLE, "-")[0].output == PIPE
-    assert pair([one], STYLE, str(tmp_path), suffix=".jpg")[0].output == tmp_path / "cat.wave.jpg"
-    assert pair([one], STYLE, "new/")[0].output == Path("new/cat.wave.png")
-    outputs = [j.output for j in pair([one, two], STYLE, "new")]
+    assert stylize_jobs([one], STYLE, LOOK, None)[0].output == Path("cat.wave.png")
+    assert stylize_jobs([one], STYLE, LOOK, "out.tif")[0].output == Path("out.tif")
+    assert stylize_jobs([one], STYLE, LOOK, "-")[0].output == PIPE
+    assert (
+        stylize_jobs([one], STYLE, LOOK, str(tmp_path), suffix=".jpg")[0].output == tmp_path / "cat.wave.jpg"
+    )
+    assert stylize_jobs([one], STYLE, LOOK, "new/")[0].output == Path("new/cat.wave.png")
+    outputs = [j.output for j in stylize_jobs([one, two], STYLE, LOOK, "new")]
     assert outputs == [Path("new/cat.wave.png"), Path("new/sub/dog.wave.png")]
-    assert pair([Input(PIPE, "-", b"x")], STYLE, None)[0].output == Path("stdin.wave.png")
+    assert stylize_jobs([Input(PIPE, "-", b"x")], STYLE, LOOK, None)[0].output == Path("stdin.wave.png")
 
 
 @pytest.mark.parametrize(("output", "count"), [("-", 2), ("out.png", 2), ("out.gif", 1), ("out", 1)])
 def test_impossible_outputs(output: str, count: int) -> None:
     inputs = [Input(Path(f"{i}.png"), f"{i}.png") for i in range(count)]
     with pytest.raises(UsageError):
-        pair(inputs, STYLE, output)
+        stylize_jobs(inputs, STYLE, LOOK, output)
 
 
 def test_collisions_are_found_first(tmp_path: Path) -> None:
@@ -109,19 +114,7 @@ def test_seeds_depend_on_seed_and_path_only() -> None:
     assert len({file_seed(s, k) for s in (0, 1) for k in ("a", "b", "1a")}) == 6
 
 
-def stages_that_raise(errors: dict[str, BaseException], stage: str) -> Stages[Job]:
-    def at(name: str) -> Callable[..., Written]:
-        def work(item: Job, *_: object) -> Written:
-            if stage == name and item.picture.key in errors:
-                raise errors[item.picture.key]
-            return Written(1, 1)
-
-        return work
-
-    return Stages(at("load"), at("make"), at("write"))
-
-
-@pytest.mark.parametrize("stage", ["load", "make", "write"])
+@pytest.mark.parametrize("stage", ["load", "compute", "write"])
 @pytest.mark.parametrize(
     ("errors", "code"),
     [
@@ -136,14 +129,25 @@ def stages_that_raise(errors: dict[str, BaseException], stage: str) -> Stages[Jo
         ({"b": KeyboardInterrupt()}, 130),
     ],
 )
-def test_exit_codes(errors: dict[str, BaseException], code: int, stage: str) -> None:
-    if code == 130 and stage != "make":
+def test_exit_codes(
+    errors: dict[str, BaseException], code: int, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if code == 130 and stage != "compute":
         pytest.skip("Ctrl-C reaches the main thread alone")
     seen: list[object] = []
     jobs = [job("a"), job("b")]
-    executor = Serial(stages_that_raise(errors, stage))
-    silent = Watch[Job](lambda _: None, lambda _: None, lambda _: None)
-    report = run(executor.outcomes(jobs, silent), len(jobs), on_outcome=seen.append)
+    operation = Raising(errors, stage)
+    if stage == "write":
+        left = iter(jobs)
+
+        def write(*_: object) -> WrittenInfo:
+            if error := errors.get(next(left).picture.key):
+                raise error
+            return WrittenInfo(1, 1)
+
+        monkeypatch.setattr("texsynth.jobs.runner.write_result", write)
+    executor = SerialExecutor(operation, OutputPolicy())
+    report = collect(executor.outcomes(jobs, Events()), len(jobs), on_outcome=seen.append)
     assert report.exit_code == code
     assert seen == report.outcomes
     if "a" in errors and code != 130:
@@ -153,8 +157,6 @@ def test_exit_codes(errors: dict[str, BaseException], code: int, stage: str) -> 
 
 
 def test_memory_errors_become_one_sentence() -> None:
-    from texsynth.jobs.operation import memory_guard
-
     errors = [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9")]
     sentence = r"a\.png does not fit in memory; reduce it with --max-side"
     for error in [*errors, RuntimeError("MPS backend out of memory")]:

@@ -16,7 +16,7 @@ from helpers.nets import waves
 from texsynth.errors import OutputError
 from texsynth.images import embedded_settings, read, write
 from texsynth.images.tensors import to_picture
-from texsynth.jobs.memory import Room
+from texsynth.jobs.memory import TilePlan
 from texsynth.jobs.scratch import FileRaster
 from texsynth.ops.resample import resize
 from texsynth.pipelines.rasters import TensorRaster, in_memory, painted, reduced, strips, whole
@@ -30,11 +30,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TMPDIR", raising=False)
     for module, name, value in (
-        ("originals", "LARGE_PIXELS", 1),
-        ("tiles", "BASE_BYTES", 0),
-        ("tiles", "SPILLED_BYTES", 0),
+        ("stylize", "LARGE_PIXELS", 1),
+        ("memory", "BASE_BYTES", 0),
+        ("memory", "SPILLED_BYTES", 0),
     ):
-        monkeypatch.setattr(f"texsynth.batch.{module}.{name}", value)
+        monkeypatch.setattr(f"texsynth.jobs.{module}.{name}", value)
     monkeypatch.setattr("texsynth.pipelines.rasters.STRIP_PIXELS", 10000)
     cat, oil = waves(400, 300), waves(90, 80, 2.0)
     alpha = np.linspace(0, 255, 400 * 300).reshape(400, 300).astype(np.uint8)
@@ -47,10 +47,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def make_room(monkeypatch: pytest.MonkeyPatch, *, spilled: bool) -> None:
     """Work in the same tiles, in memory or in files."""
-    for module in ("originals", "transfer"):
-        monkeypatch.setattr(
-            f"texsynth.batch.{module}.chosen_room", lambda *_, **__: Room(128, spilled=spilled)
-        )
+    monkeypatch.setattr("texsynth.jobs.stylize.plan_tiles", lambda *_, **__: TilePlan(128, spilled=spilled))
 
 
 COMMANDS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,10 @@ import texsynth
 from texsynth import images
 from texsynth.config.settings import RunSettings
 from texsynth.jobs import report as run_report
-from texsynth.jobs import stylize as styled_work
-from texsynth.jobs import stylize as work
+from texsynth.jobs import stylize as stylize_jobs
 from texsynth.jobs.inputs import Input, Job
-from texsynth.jobs.operation import Made
-from texsynth.jobs.outcomes import Done, Report, Written
-from texsynth.jobs.stylize import stylize_content
+from texsynth.jobs.outcomes import Done, Report, WrittenInfo
+from texsynth.jobs.stylize import Stylized, transfer
 
 ODD = '<b>&".png'
 
@@ -172,10 +171,10 @@ def test_a_run_in_which_everything_fails_has_a_page(place: Path, model: Path) ->
 
 
 def test_a_bug_is_called_one(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*arguments: object, **flags: object) -> Made:
+    def broken(*arguments: object, **flags: object) -> Stylized:
         raise TypeError("no <such> thing")
 
-    monkeypatch.setattr(work, "stylize_content", broken)
+    monkeypatch.setattr(stylize_jobs, "transfer", broken)
     assert stylize(model, "-o", "out/").exit_code == 1
     text = (place / "run.html").read_text()
     assert text.count("This is a bug in texsynth: TypeError: no &lt;such&gt; thing") == 2
@@ -210,12 +209,12 @@ def test_skipped_results_are_shown_and_a_page_of_before_gives_way(place: Path, m
 
 
 def test_an_interrupted_run_has_a_page(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(job: Job, *arguments: Any, **flags: Any) -> Made:  # noqa: ANN401
+    def interrupted(job: Job, *arguments: Any, **flags: Any) -> Stylized:  # noqa: ANN401
         if job.output.name == "cat.wave.png":
             raise KeyboardInterrupt
-        return stylize_content(job, *arguments, **flags)
+        return transfer(job, *arguments, **flags)
 
-    monkeypatch.setattr(styled_work, "stylize_content", interrupted)
+    monkeypatch.setattr(stylize_jobs, "transfer", interrupted)
     (place / "jobs.yaml").write_text("output: out\njobs: [{contents: photos, styles: wave.png}]")
     assert batch(model).exit_code == 130
     page = Page(place / "run.html")
@@ -266,10 +265,11 @@ def test_a_folder_is_no_page(place: Path, model: Path) -> None:
 def test_a_page_that_cannot_be_written_costs_no_result(
     place: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*arguments: object) -> str:
+    def full(*arguments: object, **context: object) -> Iterator[str]:
+        yield "<!doctype html>"
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(run_report, "_foot", full)
+    monkeypatch.setattr(run_report, "generate", full)
     result = stylize(model, "-o", "out/")
     assert result.exit_code == 5
     assert "run.html cannot be written: no space left on device" in result.stderr
@@ -332,7 +332,7 @@ def test_siblings_are_linked(place: Path, model: Path) -> None:
 def test_a_page_grows_job_by_job_and_appears_whole(tmp_path: Path) -> None:
     make_picture(tmp_path / "in.png")
     job = Job(Input(tmp_path / "in.png", ""), tmp_path / "in.png")
-    report = Report(9, [Done(job, Written(41, 33), 0.1)] * 9, seconds=4.5)
+    report = Report(9, [Done(job, WrittenInfo(41, 33), 0.1)] * 9, seconds=4.5)
     page = tmp_path / "deep" / "a.html"
     sizes: list[int] = []
 

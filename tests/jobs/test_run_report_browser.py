@@ -15,7 +15,7 @@ from helpers.cli import make_picture
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError
 from texsynth.jobs.inputs import Input, Job
-from texsynth.jobs.outcomes import Done, Failed, Outcome, Report, Skipped, Written
+from texsynth.jobs.outcomes import Done, Failed, Outcome, Report, Skipped, WrittenInfo
 from texsynth.jobs.report import write_report
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     outcomes: list[Outcome] = [
         Failed(job(LONG, "none.png"), InputError(f"{LONG} is damaged or incomplete: </script><b>")),
-        Done(job("tall.png", "wide.png"), Written(48, 16, ("the colour profile is damaged",)), 1.25),
-        Done(job("small.png", HOSTILE), Written(41, 33), 0.5),
+        Done(job("tall.png", "wide.png"), WrittenInfo(48, 16, ("the colour profile is damaged",)), 1.25),
+        Done(job("small.png", HOSTILE), WrittenInfo(41, 33), 0.5),
         Skipped(job(LONG, LONG)),
-        Done(job("gone.png", "tall.png"), Written(12, 48), 0.5),
+        Done(job("gone.png", "tall.png"), WrittenInfo(12, 48), 0.5),
     ]
     write(Report(6, outcomes, interrupted=True, seconds=4.0), folder / "run.html")
     jobs = [job("small.png", "wide.png" if n % 2 else HOSTILE) for n in range(MANY)]
-    write(Report(MANY, [Done(each, Written(48, 16), 0.1) for each in jobs]), folder / "many.html")
+    write(Report(MANY, [Done(each, WrittenInfo(48, 16), 0.1) for each in jobs]), folder / "many.html")
     return folder
 
 

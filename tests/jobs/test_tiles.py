@@ -18,7 +18,7 @@ from torch import Tensor
 from texsynth.config.settings import StylizeSettings
 from texsynth.images import embedded_settings, read, write
 from texsynth.images.tensors import to_picture
-from texsynth.jobs.memory import Forecast, Room, allowed_bytes, halving, style_tile
+from texsynth.jobs.memory import MemoryForecast, TilePlan, allowed_bytes, retry_with_smaller_tiles, style_tile
 from texsynth.models.registry import Model, build_model, load_model
 from texsynth.pipelines.progress import Step
 from texsynth.pipelines.rasters import TensorRaster
@@ -213,54 +213,57 @@ def test_no_levels_to_change_is_no_trouble() -> None:
 
 def test_the_largest_tile_that_fits_is_taken() -> None:
     settings = StylizeSettings()
-    forecast = Forecast.of(2000, 3000, tiny_model(), settings)
-    whole, least = forecast.bytes(Room()), forecast.bytes(Room(64))
-    assert forecast.roomiest(whole, spilled=False) == Room()
+    forecast = MemoryForecast.of(2000, 3000, tiny_model(), settings)
+    whole, least = forecast.bytes(TilePlan()), forecast.bytes(TilePlan(64))
+    assert forecast.best_plan(whole, spilled=False) == TilePlan()
     for limit in (whole - 1, (whole + least) // 2, least):
-        room = forecast.roomiest(limit, spilled=False)
+        room = forecast.best_plan(limit, spilled=False)
         assert room
         assert room.tile
         assert room.tile % 64 == 0
-        larger = forecast.bytes(Room(room.tile + 64))
+        larger = forecast.bytes(TilePlan(room.tile + 64))
         assert forecast.bytes(room) <= limit < larger or larger == whole
-    assert forecast.roomiest(least - 1, spilled=False) is None
+    assert forecast.best_plan(least - 1, spilled=False) is None
 
 
 def test_files_are_used_where_memory_would_make_tiles_small() -> None:
-    forecast = Forecast.of(20000, 20000, tiny_model(), StylizeSettings())
-    assert forecast.roomiest(forecast.bytes(Room(4096)), spilled=True) == Room(4096)
-    assert forecast.roomiest(3 << 30, spilled=False) is None
-    room = forecast.roomiest(3 << 30, spilled=True)
-    assert room == Room(2048, spilled=True)
+    forecast = MemoryForecast.of(20000, 20000, tiny_model(), StylizeSettings())
+    assert forecast.best_plan(forecast.bytes(TilePlan(4096)), spilled=True) == TilePlan(4096)
+    assert forecast.best_plan(3 << 30, spilled=False) is None
+    room = forecast.best_plan(3 << 30, spilled=True)
+    assert room == TilePlan(2048, spilled=True)
     assert forecast.bytes(room) < 3 << 30
-    cramped = forecast.bytes(Room(256, spilled=True))
-    assert forecast.roomiest(cramped, spilled=True) == Room(256, spilled=True)
-    assert forecast.roomiest(forecast.bytes(Room(64, spilled=True)) - 1, spilled=True) is None
+    cramped = forecast.bytes(TilePlan(256, spilled=True))
+    assert forecast.best_plan(cramped, spilled=True) == TilePlan(256, spilled=True)
+    assert forecast.best_plan(forecast.bytes(TilePlan(64, spilled=True)) - 1, spilled=True) is None
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
 def test_tiles_are_halved_where_memory_runs_out_but_not_those_a_user_has_set(error: Exception) -> None:
-    def attempt(room: Room) -> str:
+    def attempt(room: TilePlan) -> str:
         seen.append(room.tile)
         if room.tile is None or room.tile > 300:
             raise error
         return "done"
 
     seen: list[int | None] = []
-    assert halving(attempt, Room(None, spilled=True), (900, 1800), automatic=True) == (
+    assert retry_with_smaller_tiles(attempt, TilePlan(None, spilled=True), (900, 1800), automatic=True) == (
         "done",
-        Room(192, True),
+        TilePlan(192, True),
     )
     assert seen == [None, 896, 448, 192]
-    for room, automatic in ((Room(512), False), (Room(), False)):
+    for room, automatic in ((TilePlan(512), False), (TilePlan(), False)):
         with pytest.raises(type(error)):
-            halving(attempt, room, (900, 1800), automatic=automatic)
+            retry_with_smaller_tiles(attempt, room, (900, 1800), automatic=automatic)
+    other = Mock(side_effect=RuntimeError("another"))
     with pytest.raises(RuntimeError, match="another"):
-        halving(Mock(side_effect=RuntimeError("another")), Room(512), (900, 900), automatic=True)
+        retry_with_smaller_tiles(
+            Mock(side_effect=RuntimeError("another")), TilePlan(512), (900, 900), automatic=True
+        )
     hopeless = Mock(side_effect=error)
     with pytest.raises(type(error)):
-        halving(hopeless, Room(), (900, 1800), automatic=True)
-    assert hopeless.call_args.args == (Room(64),)
+        retry_with_smaller_tiles(hopeless, TilePlan(), (900, 1800), automatic=True)
+    assert hopeless.call_args.args == (TilePlan(64),)
 
 
 def test_a_limit_is_a_size_or_a_share() -> None:

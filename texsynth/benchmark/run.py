@@ -20,8 +20,8 @@ from texsynth.jobs.memory import (
     MemoryForecast,
     TilePlan,
     free_bytes,
-    return_freed_memory,
     is_exhaustion,
+    return_freed_memory,
     size_text,
 )
 from texsynth.models.registry import Model, load_model

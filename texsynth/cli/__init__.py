@@ -1,29 +1,13 @@
-"""The command line. Only what every start needs is imported here; commands import the rest when they run."""
+"""The command line. Only what every start needs is imported here; a command's module is, when it runs."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 import texsynth
-from texsynth.cli import (
-    batch,
-    bench,
-    blend,
-    card,
-    doctor,
-    evaluate,
-    expand,
-    match,
-    models,
-    presets,
-    replay,
-    stylize,
-    train,
-)
 from texsynth.cli.app import App
 
 app = typer.Typer(
@@ -35,33 +19,9 @@ app = typer.Typer(
     help="Texture synthesis and style transfer, offline from the first minute.",
 )
 
-commands: dict[str, Callable[..., None]] = {
-    "expand": expand.expand,
-    "tile": expand.tile,
-    "stylize": stylize.stylize,
-    "blend": blend.blend,
-    "batch": batch.batch,
-    "match": match.match,
-    "describe": match.describe,
-    "replay": replay.replay,
-    "doctor": doctor.doctor,
-    "bench": bench.bench,
-}
-for name, command in commands.items():
-    app.command(name)(command)
 
-for name, group in {
-    "card": card.app,
-    "presets": presets.app,
-    "models": models.app,
-    "train": train.app,
-    "evaluate": evaluate.app,
-}.items():
-    app.add_typer(group, name=name)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(asked: bool) -> None:
+    if asked:
         typer.echo(f"texsynth {texsynth.__version__}")
         raise typer.Exit
 
@@ -77,7 +37,7 @@ def _root(
 
 
 def main() -> None:
-    """Entry point of the `texsynth` command."""
+    """Run the `texsynth` command."""
     # Features take megabytes each, and faulting in their pages of 4 KiB costs up to a fifth of a run. Torch
     # reads this when it is loaded; where there are no huge pages it has no effect.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

@@ -10,6 +10,7 @@ import sys
 import traceback
 import warnings
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,40 @@ from texsynth.errors import TexsynthError
 
 BUG, USAGE, INTERRUPTED = 1, 2, 130
 
+COMMANDS = {
+    "expand": "expand",
+    "tile": "expand",
+    "stylize": "stylize",
+    "blend": "blend",
+    "batch": "batch",
+    "match": "match",
+    "describe": "match",
+    "replay": "replay",
+    "doctor": "doctor",
+    "bench": "bench",
+    "card": "card",
+    "presets": "presets",
+    "models": "models",
+    "train": "train",
+    "evaluate": "evaluate",
+}
+"""Modules of the commands, in the order of the help: each has a function of that name, or a group `app`."""
+
 
 class App(TyperGroup):
     """A command group whose expected errors never show a traceback."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 (typer's signature)
+        """List all commands; none of their modules is needed for that."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 (typer's signature)
+        """Import the module of a command; of all of them for a name that is none, to suggest another."""
+        for name in [cmd_name] if cmd_name in COMMANDS else COMMANDS:
+            if name not in self.commands:
+                self.commands[name] = _load_command(name)
+        return super().get_command(ctx, cmd_name)
 
     def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 (typer's signature)
         """Parse, run, and leave with the exit code."""
@@ -76,6 +108,18 @@ class App(TyperGroup):
             else:
                 complain("run again with -v for the details", prefix="")
             raise typer.Exit(BUG) from error
+
+
+def _load_command(name: str) -> Any:  # noqa: ANN401 (a command or a group of typer's)
+    module = import_module(f"texsynth.cli.{COMMANDS[name]}")
+    alone = typer.Typer(rich_markup_mode="rich", add_completion=False)
+    if isinstance(group := getattr(module, "app", None), typer.Typer):
+        alone.add_typer(group, name=name)
+        # Without it, Typer would make the only group the program itself.
+        alone.callback()(lambda: None)
+        return typer.main.get_group(alone).commands[name]
+    alone.command(name)(getattr(module, name))
+    return typer.main.get_command(alone)
 
 
 def _usage(error: typer.TyperException) -> int:

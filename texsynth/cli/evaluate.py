@@ -3,349 +3,198 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from texsynth.cli import options
 from texsynth.cli.expand import size_settings
-from texsynth.cli.run import check_model, given, run_settings
-from texsynth.cli.show import Screen, complain
+from texsynth.cli.options import FILES, LOOK, DeviceOptions, InputOptions, ScreenOptions, grouped
+from texsynth.cli.run import check_model, given, make_screen, run_settings
+from texsynth.cli.show import Bar, Screen, complain
 from texsynth.errors import TexsynthError, UsageError
 
 if TYPE_CHECKING:
-    from texsynth.errors import TexsynthError
-    from texsynth.evaluation.baseline import Compared
-    from texsynth.evaluation.expand_scores import Summary
-    from texsynth.evaluation.match import Retrieval
-    from texsynth.evaluation.stylize import Pair
-    from texsynth.evaluation.stylize_scores import Summary as StyleSummary
+    from texsynth.evaluation.bootstrap import Estimate
+    from texsynth.evaluation.results import Evaluation, Summary, Table
+    from texsynth.evaluation.subjects import Pair
 
+PANEL = "Comparison"
+
+MIN_WIDTH = 6
+"""Least width of a column in letters."""
 
 app = typer.Typer(
     no_args_is_help=True, help="Compare methods on the same pictures, in figures and side by side."
 )
 
+Names = list[str] | None
 
-@app.command()
-def expand(
-    exemplars: Annotated[
-        list[str], typer.Argument(metavar="EXEMPLAR...", help="Textures, folders or quoted patterns.")
-    ],
-    output: Folder,
+Textures = Annotated[
+    list[str], typer.Argument(metavar="TEXTURE...", help="Textures, folders or quoted patterns.")
+]
+
+
+def _option(*names: str, help: str, panel: str = PANEL, **more: int | str) -> object:  # noqa: A002
+    return typer.Option(*names, help=help, rich_help_panel=panel, **more)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class CommonOptions(ScreenOptions, InputOptions, DeviceOptions):
+    """The options of all evaluations."""
+
+    dtype: options.Dtype = None
+    seed: options.Seed = None
+    held_out: Annotated[bool, _option("--held-out", help="Only the 10% of files no training saw.")] = False
+    limit: Annotated[int | None, _option(min=1, help="Use at most so many textures, or pairs.")] = None
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """The folder that an evaluation is left in."""
+
+    output: Annotated[
+        Path,
+        _option(
+            "-o", "--output", metavar="FOLDER", panel=FILES,
+            help="Folder for table.json, table.csv and index.html, made when missing.",
+        ),
+    ]  # fmt: skip
+    force: options.Force = False
+
+
+@dataclass(frozen=True)
+class ExpandOptions(FolderOptions):
+    """Methods and sizes of expansions."""
+
     method: Annotated[
-        list[str] | None,
-        typer.Option(
+        Names,
+        _option(
             metavar="NAME",
             help="tile, mirror, quilting, a method of expand, or preset:NAME. Repeatable. Default: all.",
-            rich_help_panel=COMPARISON,
         ),
-    ] = None,
+    ] = None
     crop: Annotated[
         int | None,
-        typer.Option(
-            min=16,
-            help="Use the centre crop of this side as exemplar; the rest of the picture is the truth.",
-            rich_help_panel=COMPARISON,
+        _option(min=16, help="Side of a centre crop to expand; the picture around it is the truth."),
+    ] = None
+    scale: Annotated[float | None, _option(help="Output over exemplar. Default: 2.", panel=LOOK)] = None
+    size: Annotated[str | None, _option(metavar="WxH", help="Size of outputs in pixels.", panel=LOOK)] = None
+    tileable: Annotated[bool, _option("--tileable", help="Make outputs periodic.", panel=LOOK)] = False
+    assignments: options.Set = None
+    model: options.Model = None
+
+
+@dataclass(frozen=True)
+class StylizeOptions(FolderOptions):
+    """Pairs, methods, and what measures them."""
+
+    content: Annotated[
+        Names,
+        _option(metavar="PATH", help="Contents: files, folders, quoted patterns; repeatable.", panel=FILES),
+    ] = None
+    style: Annotated[
+        Names, _option(metavar="PATH", help="Styles, likewise. Every content gets every style.", panel=FILES)
+    ] = None
+    one_to_one: Annotated[
+        bool, _option("--zip", help="The first content gets the first style, and so on.", panel=FILES)
+    ] = False
+    pairs: Annotated[
+        Path | None,
+        _option(metavar="FILE", help="Pairs: a .csv or .jsonl with columns content and style.", panel=FILES),
+    ] = None
+    method: Annotated[
+        Names,
+        _option(
+            metavar="NAME",
+            help="content, colour, preset:NAME, or a transform like ift or photo:ift; with a model of its "
+            "own like photo:ift@lite. Repeatable. Default: content, colour and all presets.",
         ),
-    ] = None,
-    held_out: HeldOut = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Stop after this many exemplars.", rich_help_panel=COMPARISON)
-    ] = None,
-    scale: Annotated[
-        float | None,
-        typer.Option(help="Output over exemplar. Default: 2.", rich_help_panel=options.LOOK),
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(metavar="WxH", help="Size of outputs in pixels.", rich_help_panel=options.LOOK),
-    ] = None,
-    tileable: Annotated[
-        bool, typer.Option("--tileable", help="Make outputs periodic.", rich_help_panel=options.LOOK)
-    ] = False,
-    assignments: options.Set = None,
-    model: options.Model = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    threads: options.Threads = None,
-    seed: options.Seed = None,
-    recursive: options.Recursive = False,
-    max_pixels: options.MaxPixels = None,
-    frame: options.Frame = None,
-    force: options.Force = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    as_json: options.Json = False,
-) -> None:
+    ] = None
+    model: Annotated[
+        Names,
+        _option(metavar="NAME|FILE", help="Network that stylizes: each with every method. Default: lite."),
+    ] = None
+    features: Annotated[str, _option(metavar="NAME|FILE", help="Network that measures.")] = "lite"
+    frechet_level: Annotated[int, _option(min=1, max=5, help="Level of the Frechet distance.")] = 3
+    baseline: Annotated[
+        Path | None, _option(metavar="table.json", help="Compare with an earlier table pair by pair.")
+    ] = None
+    seeds: Annotated[int, _option(min=1, help="Do each pair so often, and take the mean.")] = 1
+    max_side: Annotated[int, _option(min=1, help="Reduce larger pictures to this side in pixels.")] = 512
+    assignments: options.Set = None
+
+
+@dataclass(frozen=True)
+class MatchOptions:
+    """The descriptor, and how it is measured."""
+
+    weights: Annotated[
+        Path | None, _option("--descriptor", metavar="FILE", help="Descriptor to use, not the embedded one.")
+    ] = None
+    k: Annotated[int, _option("-k", min=1, help="How many neighbours count.")] = 5
+
+
+@app.command()
+@grouped
+def expand(exemplars: Textures, flags: ExpandOptions, common: CommonOptions) -> None:
     """Expand textures with several methods and measure the results.
 
     texsynth evaluate expand textures/ --crop 128 -o comparison
     """
     from texsynth.config.presets import resolve
     from texsynth.config.settings import ExpandSettings
-    from texsynth.evaluation.expand import Plan, candidates, choose, evaluate
-    from texsynth.evaluation.runner import PAGE, check_target, write
+    from texsynth.evaluation.expand import Plan, evaluate
+    from texsynth.evaluation.methods import expand_methods
+    from texsynth.evaluation.subjects import choose_pictures
     from texsynth.jobs.inputs import find_inputs
 
-    run = run_settings(
-        model=model, device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels,
-        frame=frame,
-    )  # fmt: skip
-    sets = assignments or ()
-    wanted = resolve(
-        ExpandSettings, None, sets, {**size_settings(size, scale), **given({"tileable": tileable or None})}
-    )
-    chosen = candidates(method or (), sets, wanted)
-    inputs = choose(find_inputs(exemplars, recursive=recursive), held_out=held_out, limit=limit)
-    check_target(output, force=force)
-    screen = Screen(quiet, verbose, as_json)
-    with screen.progress(len(inputs) * len(chosen)) as bar:
-        found = evaluate(Plan(inputs, chosen, wanted, run, crop), bar, lambda *what: failed(screen, *what))
-        write(found, output, force=force)
-    if found.interrupted:
-        screen.note("interrupted; the page shows what is finished")
-    show_rows(_expand_rows(found.summaries()), screen)
-    screen.result(str(output / PAGE), page=str(output / PAGE))
-    raise typer.Exit(found.exit_code)
+    run, sets = run_settings(common, model=flags.model), flags.assignments or ()
+    extents = {**size_settings(flags.size, flags.scale), **given({"tileable": flags.tileable or None})}
+    size = resolve(ExpandSettings, None, sets, extents)
+    methods = expand_methods(flags.method or (), sets, size)
+    inputs = find_inputs(exemplars, recursive=common.recursive)
+    inputs = choose_pictures(inputs, held_out=common.held_out, limit=common.limit)
+    plan = Plan(inputs, methods, size, run, flags.crop)
+    _carry_out(partial(evaluate, plan), len(inputs) * len(methods), flags, make_screen(common))
 
 
 @app.command()
-def stylize(
-    output: Folder,
-    content: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATH",
-            help="Contents: a file, folder or quoted pattern. Repeatable.",
-            rich_help_panel=options.FILES,
-        ),
-    ] = None,
-    style: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATH",
-            help="Styles, likewise. Every content gets every style.",
-            rich_help_panel=options.FILES,
-        ),
-    ] = None,
-    one_to_one: Annotated[
-        bool,
-        typer.Option(
-            "--zip", help="The first content gets the first style, and so on.", rich_help_panel=options.FILES
-        ),
-    ] = False,
-    pairs: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Pairs in a .csv or .jsonl file with the columns content and style.",
-            rich_help_panel=options.FILES,
-        ),
-    ] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="content, colour, preset:NAME, or a transform like ift or photo:ift; with a model of its "
-            "own like photo:ift@lite. Repeatable. Default: content, colour and all presets.",
-            rich_help_panel=COMPARISON,
-        ),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            help="Network that stylizes. Repeatable: every method with every one. Default: lite.",
-            rich_help_panel=COMPARISON,
-        ),
-    ] = None,
-    features: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="Network that measures.", rich_help_panel=COMPARISON)
-    ] = "lite",
-    frechet_level: Annotated[
-        int,
-        typer.Option(
-            min=1, max=5, help="Level of the Frechet distance, 3 for relu3_1.", rich_help_panel=COMPARISON
-        ),
-    ] = 3,
-    baseline: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="table.json",
-            help="Compare with an earlier table pair by pair.",
-            rich_help_panel=COMPARISON,
-        ),
-    ] = None,
-    seeds: Annotated[
-        int, typer.Option(min=1, help="Do each pair so often, and take the mean.", rich_help_panel=COMPARISON)
-    ] = 1,
-    held_out: HeldOut = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many pairs.", rich_help_panel=COMPARISON)
-    ] = None,
-    max_side: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Reduce larger contents and styles to this longer side in pixels.",
-            rich_help_panel=COMPARISON,
-        ),
-    ] = 512,
-    assignments: options.Set = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    threads: options.Threads = None,
-    seed: options.Seed = None,
-    recursive: options.Recursive = False,
-    max_pixels: options.MaxPixels = None,
-    frame: options.Frame = None,
-    force: options.Force = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    as_json: options.Json = False,
-) -> None:
+@grouped
+def stylize(flags: StylizeOptions, common: CommonOptions) -> None:
     """Stylize pictures with several methods and measure the results.
 
     texsynth evaluate stylize --content photos/ --style paintings/ -o comparison
     """
-    from texsynth.evaluation.stylize import candidates, check_files, choose
+    from texsynth.evaluation.methods import stylize_methods
+    from texsynth.evaluation.subjects import check_files, choose_pairs
 
-    run = run_settings(
-        device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels, frame=frame,
-        max_side=max_side,
-    )  # fmt: skip
-    chosen = candidates(method or (), assignments or (), model or (run.model,))
-    for name in (features, *(c.model for c in chosen if c.model is not None)):
+    run = run_settings(common, max_side=flags.max_side)
+    methods = stylize_methods(flags.method or (), flags.assignments or (), flags.model or [run.model])
+    for name in (flags.features, *(method.model for method in methods if method.model)):
         check_model(name)
-    found_pairs = _pairs(content or (), style or (), pairs, one_to_one=one_to_one, recursive=recursive)
-    work = choose(found_pairs, held_out=held_out, limit=limit)
-    check_files(work)
+    pairs = choose_pairs(
+        _pairs(flags, recursive=common.recursive), held_out=common.held_out, limit=common.limit
+    )
+    check_files(pairs)
 
     from texsynth.evaluation.baseline import read_baseline
-    from texsynth.evaluation.runner import PAGE, check_target, write
     from texsynth.evaluation.stylize import Plan, evaluate
 
-    earlier = None if baseline is None else read_baseline(baseline)
-    check_target(output, force=force)
-    screen = Screen(quiet, verbose, as_json)
-    with screen.progress(len(work) * len(chosen)) as bar:
-        plan = Plan(work, chosen, run, features, frechet_level, seeds, held_out, earlier)
-        found = evaluate(plan, bar, lambda *what: failed(screen, *what))
-        write(found, output, force=force)
-    if found.interrupted:
-        screen.note("interrupted; the page shows what is finished")
-    show_rows(_stylize_rows(found.summaries()), screen)
-    if result := found.compared():
-        _show_compared(result, screen)
-    screen.result(str(output / PAGE), page=str(output / PAGE))
-    raise typer.Exit(found.exit_code)
-
-
-def _pairs(
-    contents: Sequence[str], styles: Sequence[str], listed: Path | None, *, one_to_one: bool, recursive: bool
-) -> list[Pair]:
-    from texsynth.evaluation import stylize as pairs
-    from texsynth.jobs.inputs import find_inputs
-
-    if listed is not None:
-        if contents or styles or one_to_one:
-            raise UsageError("--pairs names contents and styles; leave out --content, --style and --zip")
-        return pairs.listed(listed)
-    if not contents or not styles:
-        raise UsageError("contents and styles are needed; give --content and --style, or --pairs FILE")
-    combined = pairs.zipped if one_to_one else pairs.crossed
-    return combined(find_inputs(contents, recursive=recursive), find_inputs(styles, recursive=recursive))
-
-
-def _expand_rows(summaries: Sequence[Summary]) -> list[tuple[dict[str, str], dict[str, object]]]:
-    """Bars; a star marks what misses its own."""
-    return [(_expand_cells(summary), _expand_fields(summary)) for summary in summaries]
-
-
-def _expand_cells(summary: Summary) -> dict[str, str]:
-    bars = {bar.name: f"{figure(bar.value)}{'*' if bar.passed is False else ' '}" for bar in summary.bars}
-    cells = {"method": summary.method, "done": str(summary.done), "failed": str(summary.failed)}
-    return {**cells, **bars, "seconds": figure(summary.medians["seconds"])}
-
-
-def _expand_fields(summary: Summary) -> dict[str, object]:
-    return {
-        "method": summary.method,
-        "done": summary.done,
-        "failed": summary.failed,
-        "medians": dict(summary.medians),
-        "bars": {bar.name: {"value": bar.value, "passed": bar.passed} for bar in summary.bars},
-    }
-
-
-def _stylize_rows(summaries: Sequence[StyleSummary]) -> list[tuple[dict[str, str], dict[str, object]]]:
-    """Means; intervals are in the table and on the page."""
-    rows = []
-    for summary in summaries:
-        means = {name: figure(e.mean if e else None) for name, e in summary.estimates.items()}
-        seconds = means.pop("seconds")
-        cells = {"method": summary.method, "pairs": str(summary.done), "failed": str(summary.failed), **means}
-        frechet = figure(summary.frechet.distance if summary.frechet else None)
-        rows.append(({**cells, "frechet": frechet, "seconds": seconds}, asdict(summary)))
-    return rows
-
-
-def _show_compared(result: Compared, screen: Screen) -> None:
-    """Differences to the baseline with their intervals."""
-    rows = []
-    for d in result.differences:
-        e = d.estimate
-        cells = {
-            "method": d.method,
-            "figure": d.measure,
-            "pairs": str(e.count),
-            "change": f"{e.mean:+.3g}",
-            "low": figure(e.low),
-            "high": figure(e.high),
-            "better": f"{d.better:.0%}",
-        }
-        rows.append((cells, asdict(d)))
-    show_rows(rows, screen)
-    screen.note(
-        f"{result.matched} results are in both tables; {result.only_here} here and {result.only_there} in "
-        f"the earlier one have no partner of the same content, style and method"
+    baseline = read_baseline(flags.baseline) if flags.baseline else None
+    plan = Plan(
+        pairs, methods, run, flags.features, flags.frechet_level, flags.seeds, common.held_out, baseline
     )
+    _carry_out(partial(evaluate, plan), len(pairs) * len(methods), flags, make_screen(common))
 
 
-def match(
-    textures: Annotated[
-        list[str], typer.Argument(metavar="TEXTURE...", help="Textures, folders or quoted patterns.")
-    ],
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            "--descriptor",
-            metavar="FILE",
-            help="A descriptor made by `texsynth train descriptor`. Default: the embedded one.",
-            rich_help_panel=COMPARISON,
-        ),
-    ] = None,
-    k: Annotated[
-        int, typer.Option("-k", min=1, help="How many neighbours count.", rich_help_panel=COMPARISON)
-    ] = 5,
-    held_out: HeldOut = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Stop after this many textures.", rich_help_panel=COMPARISON)
-    ] = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    threads: options.Threads = None,
-    seed: options.Seed = None,
-    recursive: options.Recursive = False,
-    max_pixels: options.MaxPixels = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    as_json: options.Json = False,
-) -> None:
+@app.command()
+@grouped
+def match(textures: Textures, flags: MatchOptions, common: CommonOptions) -> None:
     """Measure how well crops of textures find others of the same texture.
 
     Each texture is cut into nine squares that do not overlap. Each square is looked for among all others, as
@@ -353,73 +202,45 @@ def match(
 
     texsynth evaluate match textures/ --held-out
     """
-    from texsynth.evaluation.expand import choose
-    from texsynth.evaluation.match import evaluate
+    from texsynth.evaluation.match import evaluate, sentences
+    from texsynth.evaluation.subjects import choose_pictures
+    from texsynth.jobs.inputs import find_inputs
+    from texsynth.jobs.outcomes import PARTLY_FAILED
+
+    run, screen = run_settings(common), make_screen(common)
+    inputs = find_inputs(textures, recursive=common.recursive)
+    inputs = choose_pictures(inputs, held_out=common.held_out, limit=common.limit)
+    with screen.progress(len(inputs)) as bar:
+        evaluation = evaluate(inputs, run, flags.weights, flags.k, bar, partial(_failed, screen))
+    _show(evaluation.tables[0], [_match_fields(summary) for summary in evaluation.summaries()], screen)
+    for sentence in sentences(evaluation):
+        screen.note(sentence)
+    raise typer.Exit(PARTLY_FAILED if len(evaluation.subjects) < len(inputs) else 0)
+
+
+def _match_fields(summary: Summary) -> dict[str, object]:
+    about = {"method": summary.method, "numbers": summary.pooled["numbers"]}
+    precisions = {name: asdict(e) for name, e in summary.estimates.items() if e}
+    conditions = [{**about, "condition": name, "precision": p} for name, p in precisions.items()]
+    return {"method": summary.method, "conditions": conditions}
+
+
+def _pairs(flags: StylizeOptions, *, recursive: bool) -> list[Pair]:
+    from texsynth.evaluation import subjects
     from texsynth.jobs.inputs import find_inputs
 
-    run = run_settings(device=device, dtype=dtype, threads=threads, seed=seed, max_pixels=max_pixels)
-    inputs = choose(find_inputs(textures, recursive=recursive), held_out=held_out, limit=limit)
-    screen = Screen(quiet, verbose, as_json)
-    failures = []
-
-    def failed(name: str, error: TexsynthError) -> None:
-        failures.append(name)
-        screen.note(f"left out: {error}")
-
-    with screen.progress(len(inputs)) as bar:
-
-        def begin(name: str) -> None:
-            bar.picture(name)
-            bar.advance()
-
-        found = evaluate(inputs, run, weights, k, on_picture=begin, on_failure=failed)
-    _show(found, screen)
-    raise typer.Exit(3 if failures else 0)
+    if flags.pairs is not None:
+        if flags.content or flags.style or flags.one_to_one:
+            raise UsageError("--pairs names contents and styles; leave out --content, --style and --zip")
+        return subjects.listed(flags.pairs)
+    if not flags.content or not flags.style:
+        raise UsageError("contents and styles are needed; give --content and --style, or --pairs FILE")
+    combine = subjects.zipped if flags.one_to_one else subjects.crossed
+    return combine(*(find_inputs(names, recursive=recursive) for names in (flags.content, flags.style)))
 
 
-def _show(found: Retrieval, screen: Screen) -> None:
-    """A row for each way of comparing, a column for each condition."""
-    from texsynth.evaluation.match import DESCRIPTOR
-
-    conditions = list(dict.fromkeys(score.condition for score in found.scores))
-    rows = []
-    for method in dict.fromkeys(score.method for score in found.scores):
-        mine = {score.condition: score for score in found.scores if score.method == method}
-        means = {name: mine[name].precision.mean for name in conditions}
-        cells = {"compared by": method, "numbers": str(mine[conditions[0]].numbers)}
-        texts = {name: f"{value:.3f}" for name, value in means.items()}
-        rows.append((cells | texts, {"method": method, "conditions": [asdict(mine[c]) for c in conditions]}))
-    show_rows(rows, screen)
-    ours = {score.condition: score for score in found.scores if score.method == DESCRIPTOR}
-    screen.note(f"precision at {found.k} of crops of {found.textures} textures")
-    for name in conditions:
-        best = found.best_baseline(name)
-        share = (1 - ours[name].precision.mean) / max(1 - best.precision.mean, 1e-9)
-        screen.note(f"{name}: {share:.2f} of the errors of the best baseline, {best.method}")
-
-
-COMPARISON = "Comparison"
-
-Folder = Annotated[
-    Path,
-    typer.Option(
-        "-o",
-        "--output",
-        metavar="FOLDER",
-        help="Folder for table.json and index.html, made when missing.",
-        rich_help_panel=options.FILES,
-    ),
-]
-HeldOut = Annotated[
-    bool,
-    typer.Option(
-        "--held-out", help="Only the 10% of files that training never saw.", rich_help_panel=COMPARISON
-    ),
-]
-
-
-def failed(screen: Screen, what: str, error: Exception) -> None:
-    """One line, as soon as it is known."""
+def _failed(screen: Screen, what: str, error: Exception) -> None:
+    """Say in one line, as soon as it is known, why something failed."""
     if isinstance(error, TexsynthError):
         complain(str(error))
         return
@@ -428,32 +249,45 @@ def failed(screen: Screen, what: str, error: Exception) -> None:
         traceback.print_exception(error)
 
 
-def show_rows(rows: Sequence[tuple[Mapping[str, str], Mapping[str, object]]], screen: Screen) -> None:
-    """A table with aligned columns, or an object for each row.
+def _carry_out(
+    evaluate: Callable[[Bar, Callable[[str, Exception], None]], Evaluation],
+    total: int,
+    flags: FolderOptions,
+    screen: Screen,
+) -> NoReturn:
+    """Evaluate `total` pictures, write the files, show the summary, and leave with the exit code."""
+    from texsynth.evaluation.runner import PAGE, check_target, exit_code, write
 
-    rows: the texts of a row by column, the first a name, and the same row's figures.
-    """
-    widest: dict[str, int] = {}
-    for cells, _ in rows:
-        for name, text in cells.items():
-            widest[name] = max(widest.get(name, max(len(name), MIN_WIDTH)), len(text))
-    if rows and not screen.as_json:
-        screen.result(_line({name: name for name in rows[0][0]}, widest))
-    for cells, fields in rows:
-        screen.result(_line(cells, widest), **fields)
-
-
-MIN_WIDTH = 6
-
-
-def _line(cells: Mapping[str, str], widths: Mapping[str, int]) -> str:
-    (first, name), *rest = cells.items()
-    return "  ".join([name.ljust(widths[first]), *(text.rjust(widths[key]) for key, text in rest)])
-
-
-def figure(value: float | None) -> str:
-    """Three digits that count."""
-    return "-" if value is None else f"{value:.3g}"
+    check_target(flags.output, force=flags.force)
+    with screen.progress(total) as bar:
+        evaluation = evaluate(bar, partial(_failed, screen))
+        write(evaluation, flags.output, force=flags.force)
+    if evaluation.interrupted:
+        screen.note("interrupted; the page shows what is finished")
+    _show(evaluation.tables[0], [summary.as_dict() for summary in evaluation.summaries()], screen)
+    if comparison := evaluation.comparison:
+        _show(evaluation.tables[-1], [asdict(difference) for difference in comparison.differences], screen)
+        screen.note(str(comparison))
+    screen.result(str(flags.output / PAGE), page=str(flags.output / PAGE))
+    raise typer.Exit(exit_code(evaluation))
 
 
-app.command()(match)
+def _show(table: Table, fields: Sequence[Mapping[str, object]], screen: Screen) -> None:
+    """Print a table with aligned columns, or a JSON object for each row. fields: of these objects."""
+    from texsynth.evaluation.results import json_values
+
+    rows = [["method", *table.head]]
+    rows += [[method, *map(_figure, values)] for method, values in table.rows]
+    widths = [max(MIN_WIDTH, *map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])]) for first, *rest in rows]
+    if not screen.as_json and fields:
+        screen.result(lines[0])
+    for line, each in zip(lines[1:], fields, strict=True):
+        screen.result(line, **json_values(each))
+
+
+def _figure(value: str | float | Estimate | None) -> str:
+    """Text, or three digits that count, of a mean where there is an interval."""
+    if value is None or isinstance(value, str):
+        return value or "-"
+    return f"{value if isinstance(value, int | float) else value.mean:.3g}"

@@ -1,4 +1,4 @@
-"""An earlier table, compared pair by pair."""
+"""An earlier table of `evaluate stylize`, compared pair by pair."""
 
 from __future__ import annotations
 
@@ -10,23 +10,29 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import AliasPath, BaseModel, Field
 
 from texsynth.config.validation import validated
 from texsynth.errors import InputError, UsageError
 from texsynth.evaluation.bootstrap import Estimate
-from texsynth.evaluation.stylize_scores import LESS_IS_BETTER
+from texsynth.evaluation.results import SECONDS, Comparison, Difference, Evaluation
 from texsynth.images import read_bytes
+
+LESS_IS_BETTER = {
+    "gram": True,
+    "wasserstein": True,
+    "ssim": False,
+    "edges": False,
+    "identity": False,
+    SECONDS: True,
+}
+"""All figures that are compared, in the order in which they are shown."""
 
 Key = tuple[str, str, str]
 """Hash of the content, hash of the style, method."""
 
 Figures = Mapping[str, float]
-"""Of one result, by name."""
-
-
-class _Picture(BaseModel):
-    sha256: str | None
+"""Figures of one result, by name."""
 
 
 class _Result(BaseModel):
@@ -36,37 +42,28 @@ class _Result(BaseModel):
 
 
 class _Pair(BaseModel):
-    content: _Picture
-    style: _Picture
+    content: str | None = Field(validation_alias=AliasPath("content", "sha256"))
+    style: str | None = Field(validation_alias=AliasPath("style", "sha256"))
     results: list[_Result]
 
 
-class _Features(BaseModel):
-    model: str
-    sha256: str
+class _File(BaseModel):
+    """The parts of a table.json that are compared."""
 
-
-class _Versions(BaseModel):
-    texsynth: str
-
-
-class _Table(BaseModel):
     command: Literal["evaluate stylize"]
-    versions: _Versions
-    features: _Features
+    version: str = Field(validation_alias=AliasPath("versions", "texsynth"))
+    features: str = Field(validation_alias=AliasPath("features", "sha256"))
     max_side: int | None
     pairs: list[_Pair]
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What an earlier evaluation measured, and how."""
+    """An earlier table. version: of texsynth. features: hash of the network that measured."""
 
     path: Path
     version: str
-    """Of texsynth."""
     features: str
-    """Hash of the network that measured."""
     max_side: int | None
     figures: Mapping[Key, Figures]
 
@@ -83,71 +80,62 @@ class Baseline:
             )
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A figure of a method now minus then, over the pairs that both tables have."""
-
-    method: str
-    measure: str
-    estimate: Estimate
-    better: float
-    """Share of the pairs where it is better now."""
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Two tables side by side; results without a partner are counted."""
-
-    differences: tuple[Difference, ...]
-    matched: int
-    only_here: int
-    only_there: int
-
-
 def read_baseline(path: Path) -> Baseline:
     """The table in the file `path`. Raises InputError for anything but the table of such an evaluation."""
     try:
         data = json.loads(read_bytes(path).decode())
-        table = validated(_Table, data, "")
+        table = validated(_File, data, "")
     except (ValueError, RecursionError) as error:
         raise InputError(f"the baseline {path} is not JSON ({error}); give a table.json") from None
     except UsageError as error:
         raise InputError(f"the baseline {path} is no table of `texsynth evaluate stylize`: {error}") from None
     figures = {
-        (pair.content.sha256, pair.style.sha256, result.method): _figures(result)
+        (pair.content, pair.style, result.method): _figures({**result.measures, SECONDS: result.seconds})
         for pair in table.pairs
-        if pair.content.sha256 and pair.style.sha256
+        if pair.content and pair.style
         for result in pair.results
         if result.measures is not None
     }
-    return Baseline(path, table.versions.texsynth, table.features.sha256, table.max_side, figures)
+    return Baseline(path, table.version, table.features, table.max_side, figures)
 
 
-def compared(now: Mapping[Key, Figures], then: Mapping[Key, Figures], seed: int) -> Compared:
-    """Pair by pair, for every method and figure that both have. seed: of the bootstrap."""
+def compared(evaluation: Evaluation, baseline: Baseline) -> Comparison:
+    """Compare pair by pair, for every method and figure that both have."""
+    now: dict[Key, Figures] = {}
+    for row in evaluation.rows:
+        if not row.error:
+            sides: Any = row.subject.facts
+            key = (sides["content"]["sha256"], sides["style"]["sha256"], row.method)
+            now[key] = _figures({**row.measures, SECONDS: row.seconds})
+    return differences(now, baseline, evaluation.run.seed)
+
+
+def differences(now: Mapping[Key, Figures], baseline: Baseline, seed: int) -> Comparison:
+    """The differences of `now` to the baseline. seed: of the bootstrap."""
+    then = baseline.figures
     both = [key for key in now if key in then]
-    methods = dict.fromkeys(method for *_, method in both)
-    differences = [
-        difference
-        for method in methods
-        for difference in _differences(
-            method, [(now[key], then[key]) for key in both if key[2] == method], seed
-        )
-    ]
-    return Compared(tuple(differences), len(both), len(now) - len(both), len(then.keys() - now.keys()))
+    methods = dict.fromkeys(key[2] for key in both)
+    pairs = {method: [(now[key], then[key]) for key in both if key[2] == method] for method in methods}
+    return Comparison(
+        str(baseline.path),
+        baseline.version,
+        tuple(d for method in methods for d in _differences(method, pairs[method], seed)),
+        matched=len(both),
+        only_here=len(now) - len(both),
+        only_there=len(then.keys() - now.keys()),
+    )
 
 
 def _differences(method: str, pairs: Sequence[tuple[Figures, Figures]], seed: int) -> Iterable[Difference]:
     for name, less in LESS_IS_BETTER.items():
-        found = [a[name] - b[name] for a, b in pairs if name in a and name in b]
-        estimate = Estimate.of(found, seed)
+        changes = [a[name] - b[name] for a, b in pairs if name in a and name in b]
+        estimate = Estimate.of(changes, seed)
         if estimate:
-            better = fmean((d < 0) if less else (d > 0) for d in found)
+            better = fmean((change < 0) if less else (change > 0) for change in changes)
             yield Difference(method, name, estimate, better)
 
 
-def _figures(result: _Result) -> dict[str, float]:
-    values = {**(result.measures or {}), "seconds": result.seconds}
+def _figures(values: Mapping[str, Any]) -> dict[str, float]:
     return {
         name: float(value)
         for name, value in values.items()

@@ -4,132 +4,174 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
-from typing import Any, ClassVar, get_args
+from dataclasses import dataclass, replace
+from statistics import median
 
 import torch
 from torch import Tensor
 
-from texsynth.config import presets
+from texsynth.analysis.lattice import Lattice, find_lattice
 from texsynth.config.settings import ExpandSettings, Method, RunSettings
-from texsynth.config.validation import nearest
-from texsynth.errors import InputError, UsageError
-from texsynth.evaluation.expand_scores import (
-    MEASURES,
-    QUILTING,
-    Bar,
-    Reference,
-    Scored,
-    Scores,
-    Summary,
-    refer,
-    score,
-    summarise,
-)
-from texsynth.evaluation.report import SECONDS, number
-from texsynth.evaluation.results import Cell, Evaluation, Layout, Marked, Original, Shown, Subject, Table
-from texsynth.evaluation.runner import OnFailure, Watcher, check_result, compare, read_opaque
+from texsynth.evaluation import methods
+from texsynth.evaluation.results import SECONDS, Evaluation, Row, Subject, Thumbnail
+from texsynth.evaluation.runner import OnFailure, Progress, checked, compare, read_opaque
+from texsynth.evaluation.subjects import distinct_name
+from texsynth.images import Picture
 from texsynth.images.tensors import to_image, to_picture
 from texsynth.jobs.expand_inputs import Task, check_size
-from texsynth.jobs.inputs import Input, file_seed
 from texsynth.jobs.files import memory_guard
+from texsynth.jobs.inputs import Input, file_seed
 from texsynth.jobs.operation import resolve_run
+from texsynth.metrics.structure import lattice_displacements, regularity, repetition, spectrum_distance
+from texsynth.metrics.texture import (
+    coherence,
+    completeness,
+    pyramid_wasserstein,
+    seam_ranks,
+    seams,
+    sharpness,
+    ssim,
+)
 from texsynth.ops.resample import reflected_index
 from texsynth.pipelines.expand import Networks, expand, load_networks
 from texsynth.pipelines.method import output_size
-from texsynth.synthesis import exemplar as source
+from texsynth.pipelines.progress import OnStep
+from texsynth.synthesis.exemplar import Exemplar
 from texsynth.synthesis.quilting import image_quilting
-from texsynth.training.data import is_held_out
-
-Loaded = Mapping[Method, Networks]
-"""By method."""
 
 CURE = "choose a smaller --crop"
 
+TRUTH = "truth"
+"""The method that nothing can beat: the picture the exemplar was cut out of."""
 
-def choose(inputs: Sequence[Input], *, held_out: bool, limit: int | None) -> list[Input]:
-    """The exemplars to use: at most `limit`, and only those that no training has seen when `held_out`.
+QUILTING = "quilting"
+"""The baseline that ratios refer to."""
 
-    Raises InputError when none is left.
-    """
-    chosen = [item for item in inputs if not held_out or is_held_out(item.path)][:limit]
-    if not chosen:
-        raise InputError(f"none of {len(inputs)} pictures is held out from training; drop --held-out")
-    return chosen
+CONFIRMED = 0.05
+"""Displacement up to which the truth shows the lattice of its exemplar."""
 
+KEPT, KEPT_HEIGHT = 0.02, 0.6
+"""Displacement up to which, and height over the truth's from which on, a lattice counts as kept."""
 
-def evaluate(plan: Plan, watcher: Watcher, on_failure: OnFailure) -> ExpandEvaluation:
-    """Do it all, see `compare`. Raises ModelError when the weights cannot be loaded."""
-    run, device, dtype = resolve_run(plan.run)
-    plan = replace(plan, run=run)
-    evaluation = ExpandEvaluation(plan)
-    # Before any work: with damaged weights there is nothing to compare.
-    networks = {
-        settings.method: load_networks(settings, run.model, device, dtype)
-        for settings in (candidate.settings for candidate in plan.candidates)
-        if settings is not None
-    }
-    compare(_Bench(plan, networks), plan.inputs, plan.candidates, evaluation, watcher, on_failure)
-    return evaluation
+IMPOSED = 0.2
+"""Regularity above the truth's from which on a pattern shows where there was none; quilting adds 0.1-0.2."""
+
+MEASURES = (
+    "coherence", "completeness", "sharpness", "wasserstein", "spectrum", "repetition", "excess",
+    "seam_vertical", "seam_horizontal", "seam_rank", "lattice", "lattice_height", "regularity", "imposed",
+    "ssim",
+)  # fmt: skip
+
+COLUMNS = (
+    "done", "failed", "figures.coherence_ratio", "sharpness", "figures.sharp_share",
+    "figures.wasserstein_ratio", "excess", "figures.excess_irregular", "figures.lattices_kept",
+    "figures.unimposed", "seam_vertical", "seam_horizontal", SECONDS,
+)  # fmt: skip
+"""Columns of the first table."""
 
 
 @dataclass(frozen=True)
-class _Bench:
-    plan: Plan
-    networks: Loaded
+class Plan:
+    """The comparison to make. size: its size, scale and tileable are those of outputs, the rest is not used.
 
-    def begin(self, item: Input) -> Exemplar:
-        return Exemplar(_name(item, self.plan.inputs))
+    crop: side of the centre crop that serves as exemplar; the rest of the picture is the truth.
+    """
 
-    def examine(self, item: Input, subject: Exemplar) -> Reference:
-        exemplar, truth, subject.sha256 = self._read(item)
-        with memory_guard(item, CURE):
-            reference = refer(exemplar, truth)
-        subject.shown, _ = _as_shown(exemplar)
-        if reference.lattice:
-            subject.lattice = tuple(map(tuple, reference.lattice.vectors.tolist()))
-            subject.confidence = reference.lattice.confidence
-        if truth is not None:
-            shown, measured = _as_shown(truth)
-            subject.cells.append(Cell(TRUTH, None, shown, score(measured, reference)))
-        return reference
+    inputs: Sequence[Input]
+    methods: Sequence[methods.Method]
+    size: ExpandSettings
+    run: RunSettings
+    crop: int | None = None
 
-    def attempt(
-        self, candidate: Candidate, item: Input, reference: Reference, watcher: Watcher
-    ) -> Cell[Scores]:
-        exemplar = reference.exemplar
-        size = output_size(self.plan.size, *exemplar.shape[2:])
-        rng = torch.Generator().manual_seed(file_seed(self.plan.run.seed, item.key))
-        if candidate.settings is None:
-            make = partial(BASELINES[candidate.name], exemplar, size)
-        else:
-            networks = self.networks[candidate.settings.method]
-            make = partial(_expanded, exemplar, candidate.settings, networks, watcher)
-        with memory_guard(f"{candidate.name} on {item}", CURE):
+
+def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluation:
+    """Expand and measure everything, see `compare`. Raises ModelError when weights cannot be loaded."""
+    run, device, dtype = resolve_run(plan.run)
+    plan = replace(plan, run=run)
+    # Before any work: with damaged weights there is nothing to compare.
+    networks = {
+        settings.method: load_networks(settings, run.model, device, dtype)
+        for settings in (method.settings for method in plan.methods)
+        if isinstance(settings, ExpandSettings)
+    }
+    size = plan.size
+    settings = {
+        "model": run.model,
+        "crop": plan.crop,
+        "scale": None if size.size else size.scale,
+        "size": size.size,
+        "tileable": size.tileable,
+    }
+    evaluation = Evaluation("evaluate expand", "exemplar", MEASURES, plan.methods, run, settings)
+    compare(evaluation, (_Trial(plan, networks, item) for item in plan.inputs), progress, on_failure)
+    quilted = evaluation.good_rows(QUILTING)
+    for name in evaluation.names:
+        figures = pooled_figures(evaluation.good_rows(name), quilted)
+        evaluation.pooled[name] = {f"figures.{key}": value for key, value in figures.items()}
+    evaluation.tables = [
+        evaluation.table("figures", {c: c.removeprefix("figures.") for c in COLUMNS}, "median"),
+        evaluation.table("medians", {name: name for name in (*MEASURES, SECONDS)}, "median"),
+    ]
+    return evaluation
+
+
+class _Trial:
+    """An exemplar on which methods are tried."""
+
+    def __init__(self, plan: Plan, networks: Mapping[Method, Networks], item: Input) -> None:
+        self._plan, self._networks, self._item = plan, networks, item
+        self.label = str(item)
+        facts: dict[str, object] = {"sha256": None, "size": None, "lattice": None}
+        self.subject = Subject(distinct_name(item, plan.inputs), facts)
+
+    def prepare(self) -> list[Row]:
+        """Read the exemplar; the truth gets a row where it is known."""
+        exemplar, truth = self._read()
+        with memory_guard(self._item, CURE):
+            self._reference = refer(exemplar, truth)
+        thumbnail = Thumbnail.whole(to_picture(exemplar, None, 8))
+        if lattice := self._reference.lattice:
+            facts = {"vectors": lattice.vectors.tolist(), "confidence": lattice.confidence}
+            self.subject.facts["lattice"] = facts
+        self.subject.facts["size"] = thumbnail.size
+        self.subject.originals.append(replace(thumbnail, label="exemplar"))
+        return [] if truth is None else [self._row(TRUTH, to_picture(truth, None, 8))]
+
+    def attempt(self, method: methods.Method, on_step: OnStep) -> Row:
+        """Expand the exemplar."""
+        plan = self._plan
+        size = output_size(plan.size, *self._reference.exemplar.shape[2:])
+        rng = torch.Generator().manual_seed(file_seed(plan.run.seed, self._item.key))
+        with memory_guard(f"{method.name} on {self._item}", CURE):
             start = time.perf_counter()
-            output = make(rng).cpu()
+            output = self._expanded(method, size, rng, on_step).cpu()
             seconds = time.perf_counter() - start
-            check_result(output, size)
-            shown, measured = _as_shown(output)
-            return Cell(candidate.name, seconds, shown, score(measured, reference))
+            return self._row(method.name, checked(output, (1, 3, *size)), seconds)
 
-    def _read(self, item: Input) -> tuple[Tensor, Tensor | None, str]:
-        """Exemplar, truth where there is one, and the hash of the file."""
-        picture, found = read_opaque(item, self.plan.run, "textures")
-        crop, run = self.plan.crop, self.plan.run
+    def _row(self, method: str, picture: Picture, seconds: float | None = None) -> Row:
+        measures = measure(to_image(picture), self._reference)
+        return Row(self.subject, method, measures, seconds, Thumbnail.whole(picture))
+
+    def _expanded(
+        self, method: methods.Method, size: tuple[int, int], rng: torch.Generator, on_step: OnStep
+    ) -> Tensor:
+        settings, exemplar = method.settings, self._reference.exemplar
+        if not isinstance(settings, ExpandSettings):
+            return BASELINES[method.name](exemplar, size, rng)
+        networks = self._networks[settings.method]
+        return expand([Exemplar(exemplar)], settings, networks, rng=rng, on_step=on_step).image
+
+    def _read(self) -> tuple[Tensor, Tensor | None]:
+        """The exemplar, and the truth where there is one."""
+        item, run, crop, size = self._item, self._plan.run, self._plan.crop, self._plan.size
+        picture, source = read_opaque(item, run, "textures")
+        self.subject.facts["sha256"] = source.sha256
         image = to_image(picture)
         exemplar = image if crop is None else _centre(image, crop, crop)
-        check_size(item, exemplar.shape[3], exemplar.shape[2], self.plan.size, run, Task("expand", (item,)))
-        height, width = output_size(self.plan.size, *exemplar.shape[2:])
-        known = crop is not None and image.shape[2] >= height and image.shape[3] >= width
-        return exemplar, _centre(image, height, width) if known else None, found.sha256
-
-
-def _expanded(
-    exemplar: Tensor, settings: ExpandSettings, networks: Networks, watcher: Watcher, rng: torch.Generator
-) -> Tensor:
-    return expand([source.Exemplar(exemplar)], settings, networks, rng=rng, on_step=watcher.step).image
+        check_size(item, exemplar.shape[3], exemplar.shape[2], size, run, Task("expand", (item,)))
+        height, width = output_size(size, *exemplar.shape[2:])
+        is_known = crop is not None and image.shape[2] >= height and image.shape[3] >= width
+        return exemplar, _centre(image, height, width) if is_known else None
 
 
 def _centre(image: Tensor, height: int, width: int) -> Tensor:
@@ -139,42 +181,26 @@ def _centre(image: Tensor, height: int, width: int) -> Tensor:
     return image[:, :, top : top + height, left : left + width].contiguous()
 
 
-def _as_shown(image: Tensor) -> tuple[Shown, Tensor]:
-    """The PNG of `image`, and what is left of it in 8 bits: what can be seen is what is measured."""
-    picture = to_picture(image, None, 8)
-    return Shown.whole(picture), to_image(picture)
-
-
-def _name(item: Input, inputs: Sequence[Input]) -> str:
-    """The shortest that no other input has."""
-    return item.key if sum(other.key == item.key for other in inputs) == 1 else str(item.path)
-
-
-PRESET = "preset:"
-"""What precedes the name of a preset among methods."""
-
-METHODS: tuple[str, ...] = get_args(Method)
-
 Baseline = Callable[[Tensor, tuple[int, int], torch.Generator], Tensor]
 """(exemplar (1, 3, h, w), (H, W), rng) -> (1, 3, H, W)."""
 
 
 def tile(exemplar: Tensor, size: tuple[int, int], rng: torch.Generator) -> Tensor:  # noqa: ARG001
-    """The exemplar again and again."""
-    rows, cols = (torch.arange(wanted) % side for wanted, side in zip(size, exemplar.shape[2:], strict=True))
+    """Repeat the exemplar."""
+    rows, cols = (torch.arange(length) % side for length, side in zip(size, exemplar.shape[2:], strict=True))
     return exemplar[:, :, rows][:, :, :, cols]
 
 
 def mirror(exemplar: Tensor, size: tuple[int, int], rng: torch.Generator) -> Tensor:  # noqa: ARG001
-    """The exemplar and its mirror image in turn."""
+    """Repeat the exemplar and its mirror image in turn."""
     rows, cols = (
-        reflected_index(side, wanted) for wanted, side in zip(size, exemplar.shape[2:], strict=True)
+        reflected_index(side, length) for length, side in zip(size, exemplar.shape[2:], strict=True)
     )
     return exemplar[:, :, rows][:, :, :, cols]
 
 
 def quilting(exemplar: Tensor, size: tuple[int, int], rng: torch.Generator) -> Tensor:
-    """Image quilting (Efros and Freeman 2001): blocks of 0.28 of the shorter side, overlapping by a sixth."""
+    """Quilt blocks of 0.28 of the shorter side, which overlap by a sixth (Efros and Freeman 2001)."""
     block = max(4, round(0.28 * min(exemplar.shape[2:])))
     return image_quilting(exemplar, size, block, max(2, round(block / 6)), 0.1, rng)
 
@@ -183,233 +209,116 @@ BASELINES: dict[str, Baseline] = {"tile": tile, "mirror": mirror, "quilting": qu
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """Something that expands textures, by name: a baseline, or `expand` with these settings."""
+class Reference:
+    """The exemplar and the truth with their own measures, taken once.
 
-    name: str
-    settings: ExpandSettings | None
-
-    @property
-    def description(self) -> str:
-        """A sentence for the page."""
-        if self.settings is not None:
-            return f"texsynth expand, method {self.settings.method}"
-        return (BASELINES[self.name].__doc__ or "").rstrip(".")
-
-
-def candidates(names: Sequence[str], sets: Sequence[str], size: ExpandSettings) -> list[Candidate]:
-    """The methods called `names`, each once; all of them when empty.
-
-    sets: settings of all but the baselines, as in `presets.resolve`. size: whose size, scale and tileable
-    all have, whatever a preset says. Raises UsageError.
+    exemplar: (1, 3, h, w) in [0, 1]. truth: (1, 3, H, W), the surface the exemplar was cut out of.
+    lattice_heights: correlation at the lattice's peaks; 0 where it cannot be measured. repetition,
+    regularity: of the truth.
     """
-    flags = {key: presets.as_tree(size)[key] for key in ("size", "scale", "tileable")}
-    return [_candidate(name, sets, flags) for name in dict.fromkeys(names or default_names())]
+
+    exemplar: Tensor
+    truth: Tensor | None
+    lattice: Lattice | None
+    lattice_heights: tuple[float, ...]
+    repetition: float | None
+    regularity: float | None
 
 
-def default_names() -> list[str]:
-    """Baselines, methods, and the presets that say how to expand."""
-    return [*BASELINES, *METHODS, *(f"{PRESET}{name}" for name in expand_presets())]
+def refer(exemplar: Tensor, truth: Tensor | None) -> Reference:
+    """Measure what does not depend on the output.
+
+    A lattice that the truth does not have is none: a small exemplar may look regular by chance.
+    """
+    lattice = find_lattice(exemplar)
+    target = exemplar if truth is None else truth
+    peaks = lattice_displacements(target, lattice.vectors) if lattice else []
+    if truth is not None and any(peak.relative > CONFIRMED for peak in peaks):
+        lattice, peaks = None, []
+    return Reference(
+        exemplar,
+        truth,
+        lattice,
+        tuple(peak.height for peak in peaks),
+        None if truth is None else repetition(truth),
+        None if truth is None else regularity(truth),
+    )
 
 
-def expand_presets() -> list[str]:
-    """Names of the presets with a section for `expand`."""
-    return [name for name in presets.names() if "expand" in presets.load(name).sections]
+def measure(output: Tensor, reference: Reference) -> dict[str, float | None]:
+    """All measures of `output` (1, 3, H, W) in [0, 1], at places that are the same for all of one size.
+
+    Wasserstein and spectrum are to the exemplar where no truth is known. None where a measure needs a truth,
+    a lattice, or none, that is not there.
+    """
+    exemplar, truth, lattice = reference.exemplar, reference.truth, reference.lattice
+    target = exemplar if truth is None else truth
+    peaks = lattice_displacements(output, lattice.vectors) if lattice else []
+    pairs = zip(peaks, reference.lattice_heights, strict=True)
+    heights = [peak.height / height for peak, height in pairs if height > 0]
+    seam, repeats, regular = seams(output), repetition(output), regularity(output)
+    irregular = None if lattice else reference.regularity
+    return {
+        "coherence": coherence(output, exemplar, _rng()),
+        "completeness": completeness(output, exemplar, _rng()),
+        "sharpness": sharpness(output, exemplar),
+        "wasserstein": pyramid_wasserstein(output, target, _rng()),
+        "spectrum": spectrum_distance(output, target),
+        "repetition": repeats,
+        "excess": None if reference.repetition is None else repeats - reference.repetition,
+        "seam_vertical": seam.vertical,
+        "seam_horizontal": seam.horizontal,
+        "seam_rank": min(seam_ranks(output)),
+        "lattice": max((peak.relative for peak in peaks), default=None),
+        "lattice_height": min(heights, default=None),
+        "regularity": regular,
+        "imposed": None if irregular is None else regular - irregular,
+        "ssim": None if truth is None else ssim(output, truth),
+    }
 
 
-def _candidate(name: str, sets: Sequence[str], flags: Mapping[Any, Any]) -> Candidate:
-    if name in BASELINES:
-        return Candidate(name, None)
-    if name.startswith(PRESET):
-        preset = presets.load(name.removeprefix(PRESET))
-        return Candidate(name, presets.resolve(ExpandSettings, preset, sets, flags))
-    if name not in METHODS:
-        raise UsageError(f"unknown method {name!r}{nearest(name, default_names())}")
-    return Candidate(name, presets.resolve(ExpandSettings, None, sets, {**flags, "method": name}))
+def _rng() -> torch.Generator:
+    """Fixed: every method is measured at the same places and in the same directions."""
+    return torch.Generator().manual_seed(0)
 
 
-TRUTH = "truth"
-"""The method that nothing can beat: the picture the exemplar was cut out of."""
+def pooled_figures(rows: Sequence[Row], quilted: Sequence[Row]) -> dict[str, float | None]:
+    """Figures of all results of a method from its rows. quilted: the rows of quilting.
 
-HINTS = {
-    "coherence": "distance of its patches to the exemplar's; 0 is best, but copies get 0 too",
-    "completeness": "distance of the exemplar's patches to its own; 0 is best",
-    "sharpness": "gradient energy over the exemplar's; 1 is best",
-    "wasserstein": "sliced Wasserstein distance to the truth; 0 is best, but tiling comes close",
-    "spectrum": "difference of power spectra in powers of ten; 0 is best",
-    "repetition": "share of 31 x 31 blocks that recur",
-    "excess": "the same above the truth's; 0 is best",
-    "seam_vertical": "gradient across the left and right border over the inside's; 1 is seamless",
-    "seam_horizontal": "gradient across the top and bottom border over the inside's; 1 is seamless",
-    "seam_rank": "share of lines inside that are as steep as the border; near 0 a seam stands out",
-    "lattice": "displacement of the lattice, relative; at most 0.02 keeps it, none is left without a peak",
-    "lattice_height": "correlation at the lattice's peaks over the truth's; 1 keeps the order",
-    "regularity": "highest peak of the autocorrelation",
-    "imposed": "the same above the truth's, where there should be no lattice",
-    "ssim": "structural similarity to the truth, for the record",
-    "seconds": "to compute it, without loading the network",
-}
-"""What each column means and which way is better."""
-
-BARS = (
-    "Medians over all exemplars. A mark says whether the bar is met; the bar itself is in its tooltip. "
-    "Ratios are of medians, on the exemplars that both methods could do. A lattice is kept when both its "
-    "peaks in the autocorrelation are within 2% of their place and at least 0.6 as high as in the truth. "
-    "None of these figures replaces looking at the pictures."
-)
+    Ratios to quilting are taken on the exemplars that both could do; None without any.
+    """
+    shared = {row.subject.name for row in rows} & {row.subject.name for row in quilted}
+    ours, theirs = ([row for row in side if row.subject.name in shared] for side in (rows, quilted))
+    irregular = [row for row in rows if row.value("lattice") is None]
+    return {
+        "coherence_ratio": _ratio(ours, theirs, "coherence"),
+        "sharp_share": _share([0.85 <= value <= 1.15 for value in _values(rows, "sharpness")]),
+        "wasserstein_ratio": _ratio(ours, theirs, "wasserstein"),
+        "excess_irregular": _median(irregular, "excess"),
+        "lattices_kept": _share([_keeps_lattice(row) for row in rows if row.value("lattice") is not None]),
+        "unimposed": _share([value <= IMPOSED for value in _values(irregular, "imposed")]),
+    }
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is to be compared."""
-
-    inputs: Sequence[Input]
-    candidates: Sequence[Candidate]
-    size: ExpandSettings
-    """How large outputs are, and whether periodic; the rest does not count."""
-    run: RunSettings
-    """With every `auto` decided."""
-    crop: int | None = None
-    """Side of the centre crop that serves as exemplar; the rest of the picture is the truth."""
+def _values(rows: Sequence[Row], name: str) -> list[float]:
+    return [value for row in rows if (value := row.value(name)) is not None]
 
 
-@dataclass
-class Exemplar(Subject[Scores]):
-    """An exemplar and what the methods made of it, the truth first where it is known."""
-
-    sha256: str = ""
-    shown: Shown | None = None
-    lattice: tuple[tuple[float, ...], ...] = ()
-    """Two vectors (dy, dx) in pixels where the texture is regular."""
-    confidence: float = 0.0
-
-    def originals(self) -> Sequence[Original]:
-        """The exemplar."""
-        if self.shown is None:
-            return ()
-        lattice = "no lattice"
-        if self.lattice:
-            vectors = " and ".join(f"({dy:.1f}, {dx:.1f})" for dy, dx in self.lattice)
-            lattice = f"lattice {vectors} px, confidence {self.confidence:.2f}"
-        return (Original("exemplar", self.shown, (lattice,)),)
-
-    def facts(self) -> dict[str, object]:
-        """File, size and lattice."""
-        return {
-            "sha256": self.sha256 or None,
-            "size": self.shown and list(self.shown.size),
-            "lattice": {"vectors": self.lattice, "confidence": self.confidence} if self.lattice else None,
-        }
+def _median(rows: Sequence[Row], name: str) -> float | None:
+    values = _values(rows, name)
+    return median(values) if values else None
 
 
-@dataclass
-class ExpandEvaluation(Evaluation[Exemplar]):
-    """Everything an evaluation of expansions found."""
-
-    plan: Plan
-
-    command: ClassVar[str] = "evaluate expand"
-    word: ClassVar[str] = "exemplar"
-
-    @property
-    def candidates(self) -> Sequence[Candidate]:
-        """Those of the plan."""
-        return self.plan.candidates
-
-    @property
-    def run(self) -> RunSettings:
-        """That of the plan."""
-        return self.plan.run
-
-    @property
-    def methods(self) -> list[str]:
-        """Names in order, the truth first where any is known."""
-        known = any(cell.method == TRUTH for subject in self.subjects for cell in subject.cells)
-        return [*([TRUTH] if known else []), *super().methods]
-
-    def summaries(self) -> list[Summary]:
-        """One for each method."""
-        quilting = self._scored(QUILTING)
-        return [
-            summarise(
-                name,
-                self._scored(name),
-                quilting,
-                self.failures(name),
-                tileable=self.plan.size.tileable,
-                judged=name != TRUTH,
-            )
-            for name in self.methods
-        ]
-
-    def asked(self) -> Mapping[str, object]:
-        """Model and sizes."""
-        size = self.plan.size
-        return {
-            "model": self.run.model,
-            "crop": self.plan.crop,
-            "scale": None if size.size else size.scale,
-            "size": size.size,
-            "tileable": size.tileable,
-        }
-
-    def summary(self) -> Sequence[Mapping[str, object]]:
-        """Medians and bars."""
-        return [_plain(summary) for summary in self.summaries()]
-
-    def layout(self) -> Layout:
-        """Bars and medians."""
-        summaries = self.summaries()
-        head = [bar.label for bar in summaries[0].bars] if summaries else []
-        return Layout(
-            facts=self._facts(),
-            tables=[
-                Table(
-                    "bars",
-                    "Bars",
-                    BARS,
-                    ["done", "failed", *head, SECONDS],
-                    [
-                        (s.method, [s.done, s.failed, *map(_marked, s.bars), s.medians[SECONDS]])
-                        for s in summaries
-                    ],
-                ),
-                Table(
-                    "medians",
-                    "Medians",
-                    "",
-                    [*MEASURES, SECONDS],
-                    [(s.method, [s.medians[name] for name in (*MEASURES, SECONDS)]) for s in summaries],
-                ),
-            ],
-            columns=MEASURES,
-            hints=HINTS,
-        )
-
-    def _facts(self) -> list[str]:
-        plan = self.plan
-        good = sum(subject.shown is not None for subject in self.subjects)
-        crop = f"centre crops of {plan.crop} px" if plan.crop else "whole pictures"
-        wanted = plan.size.size
-        size = f"{wanted[0]} x {wanted[1]} px" if wanted else f"{number(plan.size.scale)} times the size"
-        tileable = ", tileable" if plan.size.tileable else ""
-        return [f"{good} exemplars, {crop}, to {size}{tileable}", f"model {plan.run.model}"]
-
-    def _scored(self, method: str) -> list[Scored]:
-        return [
-            Scored(subject.name, bool(subject.lattice), cell.scores, cell.seconds)
-            for subject in self.subjects
-            for cell in subject.cells
-            if cell.method == method and cell.scores
-        ]
+def _ratio(ours: Sequence[Row], theirs: Sequence[Row], name: str) -> float | None:
+    """The ratio of medians; None where quilting's is 0."""
+    a, b = _median(ours, name), _median(theirs, name)
+    return None if a is None or not b else a / b
 
 
-def _plain(summary: Summary) -> dict[str, object]:
-    bars = [{**asdict(bar), "passed": bar.passed} for bar in summary.bars]
-    return {**asdict(summary), "bars": bars}
+def _share(votes: Sequence[bool]) -> float | None:
+    return sum(votes) / len(votes) if votes else None
 
 
-def _marked(bar: Bar) -> Marked:
-    low = "" if bar.at_least is None else f"at least {number(bar.at_least)}"
-    high = "" if bar.at_most is None else f"at most {number(bar.at_most)}"
-    return Marked(bar.value, bar.passed, " and ".join(filter(None, (low, high))))
+def _keeps_lattice(row: Row) -> bool:
+    displacement, height = row.value("lattice"), row.value("lattice_height")
+    return displacement is not None and displacement <= KEPT and (height is None or height >= KEPT_HEIGHT)

@@ -1,8 +1,8 @@
-"""How well descriptors, and what was used before them, find crops of the same texture."""
+"""Retrieval of crops of the same texture by descriptors, and by pooled features without training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,17 +12,18 @@ from torch import Tensor
 
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, TexsynthError
-from texsynth.evaluation.bootstrap import Estimate
+from texsynth.evaluation.results import Evaluation, Row, Subject
+from texsynth.evaluation.runner import OnFailure, Progress
 from texsynth.images.tensors import to_image
-from texsynth.jobs.inputs import Input
 from texsynth.jobs.files import read_input
+from texsynth.jobs.inputs import Input
 from texsynth.jobs.operation import resolve_run
 from texsynth.models.descriptor import load_descriptor
 from texsynth.ops.resample import resize
 from texsynth.pipelines.describe import Describer, any_turn, describe, load_describer
 
 DESCRIPTOR = "descriptor"
-"""Row of the trained one."""
+"""Name of the trained method among the pooled features."""
 
 GRID = 3
 """Crops along each side of a picture; they do not overlap, so no two show the same pixels."""
@@ -31,74 +32,70 @@ LEAST_PX = 32 * GRID
 """Shortest side of a picture that is used."""
 
 
-@dataclass(frozen=True)
-class Score:
-    """One way of comparing under one condition."""
-
-    method: str
-    condition: str
-    precision: Estimate
-    """Share of the nearest k that show the query's texture; one value for each texture."""
-    numbers: int
-    """Length of the vector."""
-
-
-@dataclass(frozen=True)
-class Retrieval:
-    """What an evaluation found."""
-
-    scores: Sequence[Score]
-    textures: int
-    k: int
-
-    def best_baseline(self, condition: str) -> Score:
-        """The one that finds most."""
-        rows = [s for s in self.scores if s.condition == condition and s.method != DESCRIPTOR]
-        return max(rows, key=lambda score: score.precision.mean)
-
-
 def evaluate(
     inputs: Sequence[Input],
     run: RunSettings,
     weights: Path | None,
     k: int,
-    *,
-    on_picture: Callable[[str], None],
-    on_failure: Callable[[str, TexsynthError], None],
-) -> Retrieval:
-    """Every crop of every texture is looked for among all others.
+    progress: Progress,
+    on_failure: OnFailure,
+) -> Evaluation:
+    """Look for every crop of every texture among all others.
 
-    weights: a descriptor to use in place of the embedded one. Unusable pictures are told and left out.
-    Raises InputError when fewer than two are left, ModelError when weights cannot be loaded.
+    The measures of a row are the precision under each condition: the share of the nearest `k` crops that show
+    the query's texture. weights: a descriptor to use in place of the embedded one. Unusable pictures are told
+    and left out. Raises InputError when fewer than two are left, ModelError when weights cannot be loaded.
     """
     run, device, dtype = resolve_run(run)
     describer = load_describer(device, dtype, load_descriptor(weights, device))
     rngs = {c.name: torch.Generator().manual_seed(run.seed) for c in CONDITIONS}
     vectors: dict[tuple[str, str], list[Tensor]] = {}
-    labels: list[int] = []
+    subjects = []
     for item in inputs:
-        on_picture(item.path.name)
+        progress.picture(item.path.name)
+        progress.advance()
         try:
             image = _read(item, run)
         except TexsynthError as error:
             on_failure(str(item), error)
             continue
+        subjects.append(Subject(str(item)))
         for condition in CONDITIONS:
             for crop in crops(image, condition, rngs[condition.name]):
                 for method, vector in _vectors(crop, condition, describer).items():
                     vectors.setdefault((method, condition.name), []).append(vector)
-        labels.append(len(labels))
-    if len(labels) < 2:
-        raise InputError(f"{len(labels)} of {len(inputs)} textures can be used; give at least two")
-    of_crops = torch.tensor(labels).repeat_interleave(GRID * GRID)
-    scores = []
-    for (method, name), rows in vectors.items():
-        found = precision(torch.stack(rows), of_crops, k)
-        each = found.view(len(labels), -1).mean(1).tolist()
-        estimate = Estimate.of(each, run.seed)
-        assert estimate is not None
-        scores.append(Score(method, name, estimate, len(rows[0])))
-    return Retrieval(scores, len(labels), k)
+    count = len(subjects)
+    if count < 2:
+        raise InputError(f"{count} of {len(inputs)} textures can be used; give at least two")
+    labels = torch.arange(count).repeat_interleave(GRID * GRID)
+    precisions = {
+        key: precision(torch.stack(rows), labels, k).view(count, -1).mean(1).tolist()
+        for key, rows in vectors.items()
+    }
+    names = dict.fromkeys(method for method, _ in vectors)
+    conditions = {c.name: c.name for c in CONDITIONS}
+    evaluation = Evaluation("evaluate match", "texture", list(conditions), [], run, {"k": k})
+    evaluation.subjects = subjects
+    evaluation.rows = [
+        Row(subject, name, {condition: precisions[name, condition][number] for condition in conditions})
+        for name in names
+        for number, subject in enumerate(subjects)
+    ]
+    evaluation.pooled = {name: {"numbers": len(vectors[name, CONDITIONS[0].name][0])} for name in names}
+    evaluation.tables = [evaluation.table("precision", {"numbers": "numbers", **conditions}, "mean")]
+    return evaluation
+
+
+def sentences(evaluation: Evaluation) -> Iterator[str]:
+    """The errors of the descriptor beside those of the best pooled features, for each condition."""
+    yield f"precision at {evaluation.settings['k']} of crops of {len(evaluation.subjects)} textures"
+    for condition in evaluation.measures:
+        estimates = {s.method: s.estimates[condition] for s in evaluation.summaries()}
+        errors = {method: 1 - estimate.mean for method, estimate in estimates.items() if estimate}
+        ours = errors.pop(DESCRIPTOR)
+        best = min(errors, key=errors.__getitem__)
+        share = ours / max(errors[best], 1e-9)
+        yield f"{condition}: {share:.2f} of the errors of the best baseline, {best}"
 
 
 def precision(vectors: Tensor, labels: Tensor, k: int) -> Tensor:
@@ -123,29 +120,30 @@ def _read(item: Input, run: RunSettings) -> Tensor:
 
 @torch.no_grad()
 def _vectors(crop: Tensor, condition: Condition, describer: Describer) -> dict[str, Tensor]:
-    """The descriptor and every baseline of a crop; of its four turns, if the condition turns crops."""
+    """The descriptor and all pooled features of a crop; of its four turns, if the condition turns crops."""
     model, turns = describer.model, 4 if condition.turned else 1
-    found = {DESCRIPTOR: any_turn(describe(crop, describer, turns=range(turns)))}
-    seen = []
+    vectors = {DESCRIPTOR: any_turn(describe(crop, describer, turns=range(turns)))}
+    by_turn = []
     for turn in range(turns):
         x = crop.rot90(turn, (2, 3)).to(model.device, model.dtype)
-        seen.append(pooled(model.encoder(x.contiguous(memory_format=torch.channels_last))))
-    for name in seen[0]:
-        found[name] = F.normalize(torch.stack([s[name] for s in seen]).mean(0), dim=0).cpu()
-    return found
+        by_turn.append(pooled(model.encoder(x.contiguous(memory_format=torch.channels_last))))
+    for name in by_turn[0]:
+        vectors[name] = F.normalize(torch.stack([each[name] for each in by_turn]).mean(0), dim=0).cpu()
+    return vectors
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What is done to crops, each on its own. Changes are drawn evenly up to these."""
+    """Changes of crops, each on its own, drawn evenly up to these limits.
+
+    octaves: of size, brightness and gamma. tint: share by which a colour channel changes. turned: by
+    multiples of 90 degrees, and described for all turns at once.
+    """
 
     name: str
     octaves: float = 0
-    """Of size, brightness and gamma."""
     tint: float = 0
-    """Share by which a colour channel changes."""
     turned: bool = False
-    """Turned by multiples of 90 degrees, and described for all turns at once."""
 
 
 CONDITIONS = (
@@ -183,25 +181,25 @@ STATISTICS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "gram": lambda x: (x @ x.T / x.shape[1]).flatten(),
     "covariance": lambda x: x.cov(correction=0).flatten(),
 }
-"""Of the features of a level, (C, n) at all positions, to a vector."""
+"""From the features of a level, (C, n) at all positions, to a vector."""
 
 LEVELS = {"1-5": (1, 2, 3, 4, 5), "3-5": (3, 4, 5)}
-"""Which levels are joined; without the fine ones, light and size matter less."""
+"""Levels that are joined; without the fine ones, light and size matter less."""
 
 
 def pooled(features: Sequence[Tensor]) -> dict[str, Tensor]:
-    """Every baseline of one picture, by name, of unit length.
+    """Pooled features of one picture, by name, of unit length.
 
     features: levels 1 to 5, each (1, C_l, h_l, w_l). Levels are joined with equal weight after the signed
     square root, without which a few channels decide everything.
     """
-    found = {}
+    vectors = {}
     for name, statistic in STATISTICS.items():
         levels = [_flattened(statistic(f[0].float().flatten(1))) for f in features]
         for title, chosen in LEVELS.items():
             joined = torch.cat([levels[level - 1] for level in chosen if level <= len(levels)])
-            found[f"{name} {title}"] = F.normalize(joined, dim=0)
-    return found
+            vectors[f"{name} {title}"] = F.normalize(joined, dim=0)
+    return vectors
 
 
 def _flattened(vector: Tensor) -> Tensor:

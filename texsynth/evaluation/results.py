@@ -1,220 +1,345 @@
-"""What an evaluation finds, whatever it compares: what each method made of each subject, or its error."""
+"""The long table of an evaluation, a row for each subject and method, and statistics of its rows."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+import csv
+import io
+import json
+import math
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
+import torch
+
+import texsynth
 from texsynth import images
 from texsynth.config import presets
-from texsynth.config.settings import RunSettings, Settings
-from texsynth.jobs.outcomes import ALL_FAILED, INTERRUPTED, PARTLY_FAILED
+from texsynth.config.settings import RunSettings
+from texsynth.device import cpu_name, gpu_name
+from texsynth.evaluation.bootstrap import Estimate
+from texsynth.evaluation.methods import Method
+from texsynth.images.files import as_text
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-
-S = TypeVar("S", bound="DataclassInstance")
-"""The measures of one result."""
-
-
-class Candidate(Protocol):
-    """A method that is compared."""
-
-    @property
-    def name(self) -> str:
-        """What it is called everywhere."""
-
-    @property
-    def description(self) -> str:
-        """A sentence for the page."""
-
-    @property
-    def settings(self) -> Settings | None:
-        """None for a baseline, which has none."""
+SECONDS = "seconds"
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A picture as the page shows it. width, height: of it, in pixels."""
+class Thumbnail:
+    """A picture as the page shows it: a PNG or JPEG of width x height pixels.
+
+    size: width and height of the full picture. label: its caption.
+    """
 
     data: bytes
     width: int
     height: int
     size: tuple[int, int]
-    """Width and height of the picture itself."""
-    kind: str = "png"
-    """Or jpeg."""
+    kind: str
+    label: str = ""
 
     @classmethod
-    def whole(cls, picture: images.Picture) -> Shown:
-        """All of `picture`, exactly."""
-        data, _ = images.encode(picture, "PNG")
-        return cls(data, picture.width, picture.height, (picture.width, picture.height))
+    def whole(cls, picture: images.Picture) -> Thumbnail:
+        """Encode `picture` without loss, in its own size."""
+        size = picture.width, picture.height
+        return cls(images.encode(picture, "PNG")[0], *size, size, "png")
 
     @classmethod
-    def reduced(cls, picture: images.Picture, side: int) -> Shown:
-        """`picture` as JPEG of `side` pixels at most."""
-        scale = min(1.0, side / max(picture.width, picture.height))
-        data, width, height = images.jpeg_thumbnail(picture, scale)
-        return cls(data, width, height, (picture.width, picture.height), "jpeg")
-
-
-@dataclass(frozen=True)
-class Original:
-    """A picture that methods start from. label: what it is. notes: lines below it."""
-
-    label: str
-    shown: Shown
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Cell(Generic[S]):
-    """What one method made of one subject: picture and scores, or an error."""
-
-    method: str
-    seconds: float | None = None
-    """To make it; None for what nobody made."""
-    shown: Shown | None = None
-    scores: S | None = None
-    error: str = ""
-    exit_code: int = 0
+    def reduced(cls, picture: images.Picture, side: int) -> Thumbnail:
+        """Encode `picture` as JPEG with a longer side of at most `side` pixels."""
+        size = picture.width, picture.height
+        return cls(*images.jpeg_thumbnail(picture, min(1.0, side / max(size))), size, "jpeg")
 
 
 @dataclass
-class Subject(ABC, Generic[S]):
-    """Something that every method is tried on."""
+class Subject:
+    """A picture, or a pair of pictures, that every method is tried on.
+
+    facts: its part of the JSON table besides name, error and results. originals: what methods start from.
+    error: why it could not be used.
+    """
 
     name: str
-    cells: list[Cell[S]] = field(default_factory=list)
+    facts: dict[str, object] = field(default_factory=dict)
+    originals: list[Thumbnail] = field(default_factory=list)
     error: str = ""
-    """Why it could not be used."""
     exit_code: int = 0
 
-    @abstractmethod
-    def originals(self) -> Sequence[Original]:
-        """The pictures it consists of; none when it could not be used."""
-
-    @abstractmethod
-    def facts(self) -> dict[str, object]:
-        """What the table says of it besides name, error and results."""
-
-
-B = TypeVar("B", bound=Subject[Any])
-
-
-@dataclass
-class Evaluation(ABC, Generic[B]):
-    """Everything an evaluation found; each kind says what only it knows."""
-
-    command: ClassVar[str]
-    """As it is typed after the program's name."""
-    word: ClassVar[str]
-    """What a subject is called; its plural ends with s."""
-
-    subjects: list[B] = field(default_factory=list, kw_only=True)
-    interrupted: bool = field(default=False, kw_only=True)
-
     @property
-    @abstractmethod
-    def candidates(self) -> Sequence[Candidate]:
-        """What is compared, in order."""
-
-    @property
-    @abstractmethod
-    def run(self) -> RunSettings:
-        """With every `auto` decided."""
-
-    @abstractmethod
-    def asked(self) -> Mapping[str, object]:
-        """What the table says of the plan, besides methods and machine."""
-
-    @abstractmethod
-    def summary(self) -> Sequence[Mapping[str, object]]:
-        """For the table, one for each method."""
-
-    @abstractmethod
-    def layout(self) -> Layout:
-        """What the page says besides pictures and figures of single results."""
-
-    def found(self) -> Mapping[str, object]:
-        """What the table says besides summaries and single results."""
-        return {}
-
-    def described(self, candidate: Candidate) -> dict[str, object]:
-        """What the table says of a method."""
-        settings = candidate.settings
-        return {"description": candidate.description, "settings": settings and presets.as_tree(settings)}
-
-    @property
-    def methods(self) -> list[str]:
-        """Names of all that has results, in order."""
-        return [candidate.name for candidate in self.candidates]
-
-    @property
-    def exit_code(self) -> int:
-        """As of a batch: 3 when something failed, the reason's own code when everything did."""
-        if self.interrupted:
-            return INTERRUPTED
-        tried = {candidate.name for candidate in self.candidates}
-        codes = [cell.exit_code for s in self.subjects for cell in s.cells if cell.method in tried]
-        codes += [s.exit_code for s in self.subjects if s.error]
-        if not any(codes):
-            return 0
-        if not all(codes):
-            return PARTLY_FAILED
-        return codes[0] if len(set(codes)) == 1 else ALL_FAILED
-
-    def failures(self, method: str) -> int:
-        """On how many subjects a method failed."""
-        return sum(cell.method == method and bool(cell.error) for s in self.subjects for cell in s.cells)
+    def problem(self) -> str:
+        """The reason why no method was tried on it."""
+        return self.error or "interrupted"
 
 
 @dataclass(frozen=True)
-class Marked:
-    """A figure that is held against a limit. passed: None without one. limit: in words."""
+class Row:
+    """One row of the table: the measures of what a method made of a subject, or its error.
 
-    value: float | None
-    passed: bool | None
-    limit: str
+    measures: by name, None where a measure does not apply; empty after an error. A dot in a name nests it
+    in the JSON table. seconds: None for what no method made.
+    """
+
+    subject: Subject
+    method: str
+    measures: Mapping[str, float | None] = field(default_factory=dict)
+    seconds: float | None = None
+    picture: Thumbnail | None = None
+    error: str = ""
+    exit_code: int = 0
+
+    def value(self, name: str) -> float | None:
+        """The measure `name`, or the seconds."""
+        return self.seconds if name == SECONDS else self.measures.get(name)
 
 
 @dataclass(frozen=True)
-class Spread:
-    """A figure and the interval it may lie in, where that is known."""
+class Summary:
+    """Statistics of all rows of a method.
 
-    value: float
-    low: float | None
-    high: float | None
+    estimates: of every measure and of the seconds. pooled: figures of all results together, named as in Row.
+    """
+
+    method: str
+    done: int
+    failed: int
+    estimates: Mapping[str, Estimate | None]
+    pooled: Mapping[str, float | None]
+
+    def value(self, column: str, statistic: str) -> float | Estimate | None:
+        """A count, a pooled figure, or a statistic of a measure: mean, median, or its whole estimate."""
+        if column in ("done", "pairs", "failed"):
+            return self.failed if column == "failed" else self.done
+        if column not in self.estimates:
+            return self.pooled.get(column)
+        estimate = self.estimates[column]
+        return estimate if estimate is None or statistic == "estimate" else getattr(estimate, statistic)
+
+    def as_dict(self) -> dict[str, object]:
+        """The summary as JSON holds it."""
+        whole = [name for name in self.estimates if "." not in name]
+        return {
+            "method": self.method,
+            "done": self.done,
+            "failed": self.failed,
+            "medians": {name: self.value(name, "median") for name in whole},
+            "estimates": {name: e and asdict(e) for name in whole for e in [self.estimates[name]]},
+            **nested({name: self.value(name, "mean") for name in self.estimates if "." in name}),
+            **nested(self.pooled),
+        }
 
 
-Value = str | float | Marked | Spread | None
-"""What a cell of a table holds; None is unknown."""
+Values = Sequence[str | float | Estimate | None]
+"""The cells of a row of a table; None is unknown."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the page. name: its anchor."""
+    """A table of the page with a row for each method.
+
+    head: names of all columns but the method's. rows: method and values.
+    """
 
     name: str
-    title: str
-    note: str
     head: Sequence[str]
-    """Of all columns but the first, which is the method."""
-    rows: Sequence[tuple[str, Sequence[Value]]]
-    """Method and values."""
+    rows: Sequence[tuple[str, Values]]
 
 
 @dataclass(frozen=True)
-class Layout:
-    """All that the kinds of evaluations do not share."""
+class Difference:
+    """A figure of a method now minus then, over the subjects that both tables have.
 
-    facts: Sequence[str]
-    tables: Sequence[Table]
-    columns: Sequence[str]
-    """Measures of single results; the seconds follow them."""
-    hints: Mapping[str, str]
-    """By the name of a column: what it means and which way is better."""
+    better: share of the subjects where it is better now.
+    """
+
+    method: str
+    measure: str
+    estimate: Estimate
+    better: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Differences to an earlier table, made by texsynth of this version.
+
+    matched, only_here, only_there: numbers of results in both tables, and in one of them alone.
+    """
+
+    path: str
+    texsynth: str
+    differences: tuple[Difference, ...]
+    matched: int
+    only_here: int
+    only_there: int
+
+    def __str__(self) -> str:
+        """The counts as a sentence."""
+        return (
+            f"{self.matched} results are in both tables; {self.only_here} here and {self.only_there} in the "
+            f"earlier one have no partner of the same content, style and method"
+        )
+
+    def table(self) -> Table:
+        """The differences as a table of the page."""
+        rows: list[tuple[str, Values]] = [
+            (d.method, [d.measure, e.count, e.mean, e.low, e.high, d.better])
+            for d in self.differences
+            for e in [d.estimate]
+        ]
+        head = ["figure", "pairs", "change", "low", "high", "better"]
+        return Table("differences", head, rows)
+
+
+@dataclass
+class Evaluation:
+    """The long table of one evaluation, with all that its files say besides.
+
+    command: as it is typed after the program's name. word: what a subject is called; its plural ends with s.
+    measures: names of the plain measures, which are columns. run: with every `auto` resolved. settings: for
+    the JSON table. weights: hash of the network of each method. pooled: figures of all results of a method.
+    tables: of the page, the first one of the screen too.
+    """
+
+    command: str
+    word: str
+    measures: Sequence[str]
+    methods: Sequence[Method]
+    run: RunSettings
+    settings: Mapping[str, object]
+    weights: Mapping[str, str | None] = field(default_factory=dict)
+    subjects: list[Subject] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    interrupted: bool = False
+    pooled: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    comparison: Comparison | None = None
+    tables: list[Table] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of everything in the table, what nobody made first."""
+        compared = [method.name for method in self.methods]
+        given = [row.method for row in self.rows if row.method not in compared]
+        return list(dict.fromkeys([*given, *compared]))
+
+    def good_rows(self, method: str) -> list[Row]:
+        """The rows of `method` without an error."""
+        return [row for row in self.rows if row.method == method and not row.error]
+
+    def by_subject(self) -> list[tuple[Subject, list[Row]]]:
+        """Every subject with its rows."""
+        rows: dict[int, list[Row]] = {id(subject): [] for subject in self.subjects}
+        for row in self.rows:
+            rows[id(row.subject)].append(row)
+        return [(subject, rows[id(subject)]) for subject in self.subjects]
+
+    def summaries(self) -> list[Summary]:
+        """Statistics of every method."""
+        return [self._summary(name) for name in self.names]
+
+    def table(self, name: str, columns: Mapping[str, str], statistic: str) -> Table:
+        """A table of a statistic of every method. columns: headings by what Summary.value takes."""
+        rows = [(s.method, [s.value(column, statistic) for column in columns]) for s in self.summaries()]
+        return Table(name, list(columns.values()), rows)
+
+    def _summary(self, method: str) -> Summary:
+        rows = self.good_rows(method)
+        failed = sum(row.method == method and bool(row.error) for row in self.rows)
+        # The nested measures stand after the plain ones, whoever has any.
+        parts = dict.fromkeys(name for row in self.rows for name in row.measures if "." in name)
+        estimates = {
+            name: Estimate.of([v for row in rows if (v := row.value(name)) is not None], self.run.seed)
+            for name in (*self.measures, SECONDS, *parts)
+        }
+        return Summary(method, len(rows), failed, estimates, self.pooled.get(method, {}))
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"a.b": 1}` as `{"a": {"b": 1}}`."""
+    tree: dict[str, Any] = {}
+    for name, value in values.items():
+        *path, last = name.split(".")
+        inside = tree
+        for key in path:
+            inside = inside.setdefault(key, {})
+        inside[last] = value
+    return tree
+
+
+def json_table(evaluation: Evaluation) -> str:
+    """The evaluation as JSON, by subject; unknown and infinite figures are null."""
+    run = evaluation.run
+    facts = {
+        "command": evaluation.command,
+        "versions": {
+            "texsynth": texsynth.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "machine": {
+            "system": platform.platform(),
+            "cores": os.cpu_count(),
+            "cpu": cpu_name(),
+            "gpu": gpu_name(run.device),
+            "device": run.device,
+            "dtype": run.dtype,
+            "threads": run.threads,
+        },
+        "seed": run.seed,
+        **evaluation.settings,
+        "interrupted": evaluation.interrupted,
+        "methods": {method.name: _method(method, evaluation.weights) for method in evaluation.methods},
+        "summary": [summary.as_dict() for summary in evaluation.summaries()],
+        **({"baseline": asdict(evaluation.comparison)} if evaluation.comparison else {}),
+        f"{evaluation.word}s": [_subject(*each) for each in evaluation.by_subject()],
+    }
+    return json.dumps(json_values(facts), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+
+def csv_table(evaluation: Evaluation) -> str:
+    """The rows as CSV with a header; what is unknown is empty, what has no limit is inf."""
+    plain = [*evaluation.measures, SECONDS]
+    parts = dict.fromkeys(name for row in evaluation.rows for name in row.measures if "." in name)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([evaluation.word, "method", *plain, *parts, "error"])
+    for subject, rows in evaluation.by_subject():
+        for row in rows or [Row(subject, "", error=subject.problem)]:
+            values = [row.value(name) for name in (*plain, *parts)]
+            writer.writerow([as_text(subject.name), as_text(row.method), *values, as_text(row.error)])
+    return text.getvalue()
+
+
+def json_values(value: Any) -> Any:  # noqa: ANN401 (JSON of any kind)
+    """`value` as JSON can hold it: names of files, methods too, need not be text, figures not be finite."""
+    if isinstance(value, dict):
+        return {json_values(key): json_values(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_values(item) for item in value]
+    if isinstance(value, str):
+        return as_text(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _method(method: Method, weights: Mapping[str, str | None]) -> dict[str, object]:
+    facts: dict[str, object] = {
+        "description": method.description,
+        "settings": presets.as_tree(method.settings) if method.settings else None,
+    }
+    if method.name not in weights:
+        return facts
+    return {**facts, "model": method.model, "sha256": weights[method.name]}
+
+
+def _subject(subject: Subject, rows: Iterable[Row]) -> dict[str, object]:
+    results = [
+        {
+            "method": row.method,
+            "size": row.picture and row.picture.size,
+            "seconds": row.seconds,
+            "error": row.error or None,
+            "measures": None if row.error else nested(row.measures),
+        }
+        for row in rows
+    ]
+    return {"name": subject.name, **subject.facts, "error": subject.error or None, "results": results}

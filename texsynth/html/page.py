@@ -1,49 +1,66 @@
-"""What the HTML pages share: one style, and a head that lets nothing be loaded from elsewhere."""
+"""The single door to HTML pages: Jinja templates, one style, and a head that lets nothing be loaded."""
 
 from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from html import escape
+from collections.abc import Iterator
+from functools import lru_cache
 from importlib.resources import files
-from string import Template
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 import texsynth
 from texsynth.images.files import as_text
 
 
-def opening(kind: str, title: str) -> str:
-    """All before the body's content. kind: names the page's own files in this folder."""
+def render(kind: str, *, title: str, **context: object) -> str:
+    """Return the page of the template `templates/KIND.html.j2`, which has the style and script of its name.
+
+    All values are escaped, and need not be text that UTF-8 can hold: names of files are welcome.
+    """
+    return "".join(generate(kind, title=title, **context))
+
+
+def generate(kind: str, *, title: str, **context: object) -> Iterator[str]:
+    """The page as `render` returns it, in pieces: iterators in `context` are consumed as the page grows."""
+    script = f"\n{_asset(f'{kind}.js')}"
     # The browser runs this one script and no other, should markup ever get in with a name.
-    digest = b64encode(hashlib.sha256(_script(kind).encode()).digest()).decode()
-    return Template(asset("page.html")).substitute(
-        kind=kind,
-        title=markup(title),
-        version=texsynth.__version__,
-        style=asset("page.css") + asset(f"{kind}.css"),
-        script_hash=f"sha256-{digest}",
+    digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        _environment()
+        .get_template(f"{kind}.html.j2")
+        .generate(
+            kind=kind,
+            title=title,
+            version=texsynth.__version__,
+            style=Markup(_asset("page.css") + _asset(f"{kind}.css")),
+            script=Markup(script),
+            script_hash=f"sha256-{digest}",
+            **context,
+        )
     )
 
 
-def closing(kind: str) -> str:
-    """All after the body's content."""
-    return f"<script>{_script(kind)}</script>\n</body>\n</html>\n"
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("texsynth", "html/templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: as_text(value) if type(value) is str else value,
+    )
+    environment.filters["data_uri"] = data_uri
+    return environment
 
 
-def asset(name: str) -> str:
-    """The file of this name in this folder."""
-    return (files("texsynth.html") / name).read_text(encoding="utf-8")
-
-
-def markup(text: str) -> str:
-    """Any text, a file name too, as HTML that shows it; also inside quotes."""
-    return escape(as_text(text))
-
-
-def data_uri(kind: str, data: bytes) -> str:
-    """A picture inside the page. kind: `png` or `jpeg`."""
+def data_uri(data: bytes, kind: str) -> str:
+    """Return a picture inside the page. kind: `png` or `jpeg`."""
     return f"data:image/{kind};base64,{b64encode(data).decode()}"
 
 
-def _script(kind: str) -> str:
-    return f"\n{asset(f'{kind}.js')}"
+def _asset(name: str) -> str:
+    return (files("texsynth.html") / name).read_text(encoding="utf-8")

@@ -157,7 +157,7 @@ class Expand(Operation[ExpandJob]):
             key=as_text(job.task.key),
             index=job.index,
             expand=settings,
-            run=self.run,
+            run=self.run.model_copy(update={"memory_limit": None}),
             model_sha256=networks.model.sha256,
             transposer_sha256=transposer_sha256 if "transposer" in settings.method else None,
             versions=Versions(texsynth=texsynth.__version__, torch=torch.__version__),

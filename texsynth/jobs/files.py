@@ -192,14 +192,15 @@ def write_result(result: JobResult, policy: OutputPolicy) -> WrittenInfo | None:
     # them with its picture, which the second attempt then sees.
     for _ in range(2 if policy.resume and not policy.force else 0):
         with suppress(OutputExistsError):
-            return _write_all(result, policy, force=False)
+            return write_outputs(result, policy, force=False)
         parts = [(file.path, record_in(file.settings, str(file.path))) for file in result.files]
         if not unfinished(parts, force=False):
             return None
-    return _write_all(result, policy, force=policy.force)
+    return write_outputs(result, policy, force=policy.force)
 
 
-def _write_all(result: JobResult, policy: OutputPolicy, *, force: bool) -> WrittenInfo:
+def write_outputs(result: JobResult, policy: OutputPolicy, *, force: bool) -> WrittenInfo:
+    """Write the files of a job and report on them. Raises OutputError."""
     if not result.files:
         return WrittenInfo(*result.size, result.warnings, result.facts, result.value)
     # The file that counts comes last: when it is there, all are.

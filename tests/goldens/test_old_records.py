@@ -1,0 +1,51 @@
+"""Results of the version before carry records that replay to the same pixels."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .expectations import MACHINE, OLD_FOLDER, is_same_machine, pixel_differences
+from .program import Program
+from .running import decoded, run_command
+
+pytestmark = pytest.mark.slow
+
+DISCRETE = ("wall.expand.png", "normal.expand.png", "fast.2.png", "mended.png", "tiled.tif")
+CONTINUOUS = ("content.style.png", "photo.jpg", "mix.png")
+
+
+def check(before: Path, now: Path) -> None:
+    exact = is_same_machine(OLD_FOLDER / MACHINE.name)
+    discrete = before.name in DISCRETE
+    problems = pixel_differences(before.name, decoded(before), decoded(now), exact=exact, discrete=discrete)
+    assert not problems, problems
+
+
+@pytest.mark.parametrize("name", DISCRETE + CONTINUOUS)
+def test_old_record_replays(name: str, tmp_path: Path, program: Program) -> None:
+    shutil.copytree(OLD_FOLDER, tmp_path, dirs_exist_ok=True)
+    again = tmp_path / f"again{Path(name).suffix}"
+    run = run_command(f"replay {name} -o {again.name}", tmp_path, program)
+    assert run["exit_code"] == 0, run
+    check(tmp_path / name, again)
+
+
+def test_sibling_replays_with_its_texture(tmp_path: Path, program: Program) -> None:
+    shutil.copytree(OLD_FOLDER, tmp_path, dirs_exist_ok=True)
+    run = run_command("replay wall.expand.png", tmp_path, program)
+    assert run["exit_code"] == 0, run
+    for name in ("wall.expand", "normal.expand"):
+        check(tmp_path / f"{name}.png", tmp_path / f"{name}.replay.png")
+
+
+def test_old_record_replays_from_elsewhere_with_an_input_moved(tmp_path: Path, program: Program) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    shutil.copytree(OLD_FOLDER, tmp_path / "old")
+    (tmp_path / "old" / "half.png").rename(here / "mask.png")
+    run = run_command("replay ../old/mix.png -o again.png --input half.png=mask.png", here, program)
+    assert run["exit_code"] == 0, run
+    check(tmp_path / "old" / "mix.png", here / "again.png")
