@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,6 @@ from texsynth.cli.options import LookOptions, grouped
 from texsynth.cli.run import look_settings
 from texsynth.cli.show import Screen
 from texsynth.errors import InputError, UsageError
-from texsynth.images.files import store, taken
 
 if TYPE_CHECKING:
     import torch
@@ -26,10 +24,11 @@ if TYPE_CHECKING:
 
 app = Typer(no_args_is_help=True, help="Train networks, compare them, and pack them into weight files.")
 
-OnStep = Callable[[int, Mapping[str, float]], None]
 Folder = Annotated[Path, Argument(metavar="RUN", help="Folder of the run: weights, checkpoints and logs.")]
 Data = Annotated[Path, Option("--data", help="Folder with training pictures; 10% by name are held out.")]
 Seed = Annotated[int, Option("--seed", min=0, help="Decides all random numbers.")]
+Notes = Annotated[list[str] | None, Option("--note", metavar="KEY=TEXT", help="Provenance for the header.")]
+PackOutput = Annotated[Path, Option("-o", "--output", help="Weight file to write.")]
 FiveNumbers = partial(Option, metavar="A,B,C,D,E")
 
 
@@ -71,14 +70,12 @@ class MeasureOptions:
 
     def begin(self, output: Path | None, *inputs: Path | None) -> None:
         """Check the files and set the threads. Raises InputError and OutputExistsError."""
+        from texsynth.images.files import taken
+
         _check_inputs(self.data, *inputs)
         if output and output.exists() and not self.force:
             raise taken(output)
         _device(options.DeviceOptions("cpu", self.threads))
-
-
-PackOutput = Annotated[Path, Option("-o", "--output", help="Weight file to write.")]
-Notes = Annotated[list[str] | None, Option("--note", metavar="KEY=TEXT", help="Provenance for the header.")]
 
 
 def _command(function: Callable[..., None]) -> Callable[..., None]:
@@ -260,6 +257,7 @@ def compare(
     """
     import json
 
+    from texsynth.images.files import store
     from texsynth.pipelines.progress import Step
     from texsynth.training.transposer_compare import compare as compare_networks
 
@@ -328,21 +326,11 @@ def descriptor(
 
 
 def _train(train: Callable[[Session], Path], steps: int, training: TrainOptions) -> None:
-    """Train with a progress bar, and print the file that was written."""
+    """Train with a bar and smoothed losses, or a line now and then; print the file that was written."""
+    from texsynth.pipelines.progress import Step
     from texsynth.training.loop import Session
 
-    screen = Screen(training.quiet)
-    with _progress(screen, steps) as on_step:
-        result = train(Session(_device(training), training.resume, screen.note, on_step))
-    screen.result(str(result))
-
-
-@contextmanager
-def _progress(screen: Screen, total: int) -> Iterator[OnStep]:
-    """Show a bar with the smoothed losses; without a terminal a line now and then."""
-    from texsynth.pipelines.progress import Step
-
-    smooth: dict[str, float] = {}
+    screen, smooth = Screen(training.quiet), dict[str, float]()
     with screen.progress(1) as bar:
 
         def on_step(done: int, terms: Mapping[str, float]) -> None:
@@ -350,11 +338,12 @@ def _progress(screen: Screen, total: int) -> Iterator[OnStep]:
                 smooth[name] = value + 0.95 * (smooth.get(name, value) - value)
             text = "  ".join(f"{name} {value:.4f}" for name, value in smooth.items())
             bar.picture(text)
-            bar.step(Step("training", done, total))
-            if done % 50 == 0 or done == total:
-                screen.note(f"{done}/{total}  {text}")
+            bar.step(Step("training", done, steps))
+            if done % 50 == 0 or done == steps:
+                screen.note(f"{done}/{steps}  {text}")
 
-        yield on_step
+        result = train(Session(_device(training), training.resume, screen.note, on_step))
+    screen.result(str(result))
 
 
 def _device(machine: options.DeviceOptions) -> torch.device:
