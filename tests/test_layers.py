@@ -9,8 +9,9 @@ from pathlib import Path
 import texsynth
 
 ROOT = Path(texsynth.__file__).parent
-ROWS = ("cli", "evaluation benchmark api api_options", "jobs", "training reference pipelines", "models metrics",
-        "transforms synthesis", "images analysis config device html", "ops errors")  # fmt: skip
+ROWS = ("cli", "evaluation benchmark api api_options", "jobs", "training reference pipelines",
+        "models metrics", "transforms synthesis", "images analysis config device html",
+        "ops errors")  # fmt: skip
 RANK = {name: -row for row, names in enumerate(ROWS) for name in names.split()}
 HOMES = {"PIL": "images api api_options", "imagecodecs": "images", "tifffile": "images", "pyvips": "images",
          "typer": "cli", "rich": "cli", "requests": "models", "filelock": "models", "jinja2": "html",
