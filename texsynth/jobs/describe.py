@@ -108,7 +108,7 @@ class TextureDescription:
 
     @property
     def fields(self) -> dict[str, object]:
-        """For JSON. Vectors are (dx, dy) in pixels, dx to the right and dy down."""
+        """The description for JSON. Vectors are (dx, dy) in pixels, dx to the right and dy down."""
         looks = self.looks
         return {
             "width": self.width,
@@ -132,7 +132,7 @@ class TextureDescription:
 
     @property
     def lines(self) -> list[str]:
-        """For readers."""
+        """The description for readers, a line each."""
         looks = self.looks
         lines = [f"regularity: {looks.regularity:.2f} ({looks.kind})"]
         if looks.lattice:

@@ -39,7 +39,7 @@ class Match:
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """What to look for. itself: also the picture itself and its copies."""
+    """A search for similar pictures. itself: also the picture itself and its copies."""
 
     count: int
     kind: Kind = AS_IS
