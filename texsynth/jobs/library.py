@@ -89,7 +89,7 @@ def _files(folder: Path, closed: list[str]) -> Iterator[LibraryFile]:
 
 
 def _status(path: str) -> os.stat_result | None:
-    """Return the status of the file, or of the link when it leads nowhere; reading it then says what is wrong."""
+    """Return the status of the file, or of a link that leads nowhere; reading it then says what is wrong."""
     for look in (os.stat, os.lstat):
         with suppress(OSError):
             return look(path)

@@ -24,7 +24,7 @@ STEP_PX = 64
 UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 BASE_BYTES = 380 << 20
-"""Bytes of the program, torch and `lite`, and of what convolutions need at any size; measured, as all of these."""
+"""Bytes of the program, torch and `lite`, and of what convolutions always need; measured, as all of these."""
 
 PICTURE_BYTES = {"artistic": 56, "photo": 42}
 """Bytes per pixel of the picture, for what is kept of it whole while networks work."""
@@ -241,8 +241,8 @@ EXPAND_BASE_BYTES = 300 << 20
 """Bytes of the program, torch and the networks, for expansions."""
 
 BYTES_PER_PIXEL = {"transposer": 100, "patch": 120, "optimize": 40, "auto": 120}
-"""Bytes per pixel of an output while a stage works, about four fifths of what was measured; `optimize` works in tiles, and
-whatever `auto` chooses has patches."""
+"""Bytes per pixel of an output while a stage works, about four fifths of what was measured; `optimize` works
+in tiles, and whatever `auto` chooses has patches."""
 
 NOISE_BYTES_PER_PIXEL = 500
 """The same of `optimize` alone, which starts from noise and takes features of the whole output."""
