@@ -12,7 +12,7 @@ ROOT = Path(texsynth.__file__).parent
 ROWS = ("cli", "evaluation benchmark api", "jobs", "training reference pipelines", "models metrics",
         "transforms synthesis", "images analysis config device html", "ops errors")  # fmt: skip
 RANK = {name: -row for row, names in enumerate(ROWS) for name in names.split()}
-HOMES = {"PIL": "images", "imagecodecs": "images", "tifffile": "images", "pyvips": "images", "typer": "cli",
+HOMES = {"PIL": "images", "pyvips": "images", "typer": "cli",
          "rich": "cli", "requests": "models", "filelock": "models"}  # fmt: skip
 
 
