@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -229,9 +228,9 @@ LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383}
 class StripWriter:
     """Writes a picture, whole or not at all, from the strips given to `write` inside a `with` block.
 
-    The strips wait in a temporary file beside the picture. PNG and TIFF are made from it with a few rows in
-    memory; JPEG and WebP need all of them. warnings: what the format cannot keep. Raises OutputError, for a
-    file that exists before the first strip, and ValueError for strips that do not make up the picture.
+    PNG and TIFF keep a few strips in memory; JPEG and WebP collect the picture and encode it at the end.
+    warnings: what the format cannot keep. Raises OutputError, for a file that exists before the first strip,
+    and ValueError for strips that do not make up the picture.
     """
 
     def __init__(
@@ -264,13 +263,12 @@ class StripWriter:
         self._quality = quality
         self._force = force
         self._placed = placed(path, force=force)
-        self._open = ExitStack()
-        self._file: BinaryIO | None = None
+        self._sink: vips.RowEncoder | Collector | None = None
         self._rows = 0
         self.warnings = (FLATTENED.format(self._format),) if alpha and not self._keeps_alpha else ()
 
     def __enter__(self) -> Self:
-        """Create the temporary files. Raises OutputError when the picture cannot be put at its place."""
+        """Create the temporary file. Raises OutputError when the picture cannot be put at its place."""
         height, width, _ = self._shape
         beside = sidecar(self._path) if self._settings else None
         for path in filter(None, (self._path, beside)):
@@ -282,15 +280,10 @@ class StripWriter:
                 f"a {width} x {height} picture cannot be written as {self._format}, "
                 f"whose sides have at most {longest} pixels; use .png or .tif"
             )
-        self._file = self._placed.__enter__()
+        file = self._placed.__enter__()
         try:
             with writing(self._path):
-                folder = tempfile.TemporaryDirectory(
-                    prefix=".texsynth-", suffix=".tmp", dir=self._path.parent, ignore_cleanup_errors=True
-                )
-                self._scratch = self._open.enter_context(
-                    Path(self._open.enter_context(folder), "rows.tmp").open("wb")
-                )
+                self._sink = self._new_sink(file)
         except BaseException:
             self._abandon()
             raise
@@ -299,7 +292,7 @@ class StripWriter:
     def write(self, picture: Picture) -> None:
         """Append a strip of any number of rows, 8 or 16 bits deep."""
         height, width, _ = self._shape
-        if self._file is None:
+        if self._sink is None:
             raise ValueError("the writer is not open; use it in a with block")
         if picture.width != width or (picture.alpha is not None) != self._has_alpha:
             raise ValueError(f"a strip {picture.width} wide or its alpha does not fit {self._path}")
@@ -308,7 +301,7 @@ class StripWriter:
             raise ValueError(f"{self._rows} rows were given for the {height} of {self._path}")
         strip = picture if self._keeps_alpha else flattened(picture)
         with writing(self._path):
-            self._scratch.write(samples(strip, self._bit_depth, grey=self._grey).data)
+            self._sink.add(samples(strip, self._bit_depth, grey=self._grey))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -318,34 +311,58 @@ class StripWriter:
             self._abandon()
             return
         try:
-            if self._rows < self._shape[0]:
+            if self._sink is None or self._rows < self._shape[0]:
                 raise ValueError(f"{self._rows} rows were given for the {self._shape[0]} of {self._path}")
             with writing(self._path):
-                self._finish()
+                self._sink.finish()
             with settings_beside(self._path, self._settings, force=self._force):
                 self._placed.__exit__(None, None, None)
         except BaseException:
             self._abandon()
             raise
-        self._open.close()
 
-    def _finish(self) -> None:
-        """Make the picture from the rows in the scratch file."""
-        assert self._file is not None
-        self._scratch.close()
-        rows, dtype = Path(self._scratch.name), np.dtype(np.uint16 if self._bit_depth == 16 else np.uint8)
-        if self._format in vips.SAVERS:
-            profile = None if self._grey else srgb_profile()
-            text = as_ascii(self._settings)
-            target = Path(self._file.name)
-            vips.encode_rows(rows, self._shape, dtype, self._format, text, profile, target)
-            return
-        colours, alpha = split_alpha(np.fromfile(rows, dtype).reshape(self._shape))
-        rgb = np.broadcast_to(colours, (*colours.shape[:2], 3))
-        self._file.write(encode(Picture(rgb, alpha, grey=self._grey), self._format, quality=self._quality)[0])
+    def _new_sink(self, file: BinaryIO) -> vips.RowEncoder | Collector:
+        if self._format not in vips.SAVERS:
+            return Collector(file, self._shape, self._format, self._quality)
+        dtype = np.dtype(np.uint16 if self._bit_depth == 16 else np.uint8)
+        profile = None if self._grey else srgb_profile()
+        return vips.RowEncoder(
+            Path(file.name), self._shape, dtype, self._format, as_ascii(self._settings), profile
+        )
 
     def _abandon(self) -> None:
-        """Remove the temporary files. The error that is the reason goes on unchanged."""
-        self._open.close()
+        """Remove the temporary file. The error that is the reason goes on unchanged."""
+        if self._sink:
+            self._sink.close()
         with suppress(OutputError):  # a full disk refuses the last buffer once more
             self._placed.__exit__(GeneratorExit, GeneratorExit(), None)
+
+
+@dataclass
+class Collector:
+    """Collects the (H, W, C) samples of a picture for an encoder of JPEG or WEBP, which wants all of them."""
+
+    file: BinaryIO
+    shape: tuple[int, int, int]
+    format: str
+    quality: int
+
+    def __post_init__(self) -> None:
+        """Make room."""
+        self.pixels = np.empty(self.shape, np.uint8)
+        self.rows = 0
+
+    def add(self, pixels: Pixels) -> None:
+        """Append (n, W, C) uint8 rows."""
+        self.pixels[self.rows : self.rows + len(pixels)] = pixels
+        self.rows += len(pixels)
+
+    def finish(self) -> None:
+        """Encode and write the picture. Raises OutputError."""
+        colours, alpha = split_alpha(self.pixels)
+        rgb = np.broadcast_to(colours, (*colours.shape[:2], 3))
+        picture = Picture(rgb, alpha, grey=colours.shape[2] == 1)
+        self.file.write(encode(picture, self.format, quality=self.quality)[0])
+
+    def close(self) -> None:
+        """Keep nothing open."""

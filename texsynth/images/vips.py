@@ -6,10 +6,12 @@ Every operation is named after one format, so libvips never guesses from a name 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +42,8 @@ CLASSIC_TIFF_BYTES = (1 << 32) - (1 << 25)
 
 TIFF_COMPRESSIONS = frozenset({1, 5, 8, 32773, 32946})
 """None, LZW, deflate (two numbers) and PackBits; the others are lossy or not in every build of libvips."""
+
+PIPED_BYTES = 1 << 20
 
 LARGEST_TILE = 2048
 BAND_BYTES = 1 << 26
@@ -108,29 +112,78 @@ def encode(pixels: Pixels, name: str, text: str, profile: bytes | None) -> bytes
         return bytes(getattr(image, f"{operation}_buffer")(**options))
 
 
-def encode_rows(
-    rows: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], name: str, text: str,
-    profile: bytes | None, target: Path,
-) -> None:  # fmt: skip
-    """Write the bytes of `encode` to the file `target`, a few rows in memory at a time.
+class RowEncoder:
+    """Writes the bytes of `encode` to a file while its rows come in, with a few of them in memory.
 
-    rows: file of raw samples of `shape` (H, W, C) and `dtype`, from the top down. Raises OSError.
+    They go through a pipe, as a PNG without compression, to libvips in a thread of its own.
     """
-    height, width, channels = shape
-    operation, options = _saver(name, height * width * channels * dtype.itemsize)
-    with _failures(), ThreadPoolExecutor(1) as thread:
+
+    def __init__(
+        self, target: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], name: str, text: str,
+        profile: bytes | None,
+    ) -> None:  # fmt: skip
+        """target: existing file. shape: (H, W, C). dtype: uint8 or uint16. The rest is as for `encode`."""
+        height, width, channels = shape
+        self._dtype = dtype
+        self._packer = zlib.compressobj(0)
+        self._failure: OSError | None = None
+        operation, options = _saver(name, height * width * channels * dtype.itemsize)
+
+        def save(image: pyvips.Image) -> None:
+            getattr(_described(image, dtype, text, profile), operation)(os.fsencode(target), **options)
+
+        reading, writing = os.pipe()
+        self._pipe = open(writing, "wb")  # noqa: SIM115 (until `close`)
+        self._thread = Thread(target=self._follow, args=(reading, save))
+        self._thread.start()
+        header = struct.pack(">IIBB3x", width, height, dtype.itemsize * 8, (0, 4, 2, 6)[channels - 1])
+        self._send(b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header))
+
+    def add(self, pixels: Pixels) -> None:
+        """Append (n, W, C) rows. Raises OSError where those before them could not be written."""
+        rows = pixels.astype(self._dtype.newbyteorder(">")).view(np.uint8).reshape(len(pixels), -1)
+        step = max(1, PIPED_BYTES // rows.shape[1])
+        for top in range(0, len(rows), step):
+            lines = np.pad(rows[top : top + step], ((0, 0), (1, 0)))  # each begins with its filter, none
+            self._send(_chunk(b"IDAT", self._packer.compress(lines.data)))
+
+    def finish(self) -> None:
+        """Write what is left. Raises OSError."""
+        self._send(_chunk(b"IDAT", self._packer.flush()) + _chunk(b"IEND", b""))
+        self.close()
+        self._check()
+
+    def close(self) -> None:
+        """Stop, in the middle or at the end."""
+        self._pipe.close()
+        self._thread.join()
+
+    def _send(self, data: bytes) -> None:
+        self._check()
+        self._pipe.write(data)
+
+    def _check(self) -> None:
+        if self._failure:
+            raise self._failure
+
+    def _follow(self, reading: int, save: Callable[[pyvips.Image], None]) -> None:
+        """Save what arrives. After a failure the rest is thrown away, so that nobody waits for a reader."""
         import pyvips
 
-        format_ = "ushort" if dtype.itemsize == 2 else "uchar"
-        image = pyvips.Image.rawload(os.fsencode(rows), width, height, channels, format=format_)
-        image = _described(image, dtype, text, profile)
-        # In a thread of its own, because no signal gets through to Python while libvips is called.
-        saving = thread.submit(getattr(image, operation), os.fsencode(target), **options)
-        try:
-            saving.result()
-        except BaseException:
-            image.set_kill(True)
-            raise
+        with open(reading, "rb", buffering=0) as pipe:
+            try:
+                with _failures():
+                    source = pyvips.Source.new_from_descriptor(reading)
+                    save(pyvips.Image.pngload_source(source, access="sequential", fail_on="error"))
+            except OSError as error:
+                self._failure = error
+            while pipe.read(PIPED_BYTES):
+                pass
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    """Make a chunk of a PNG, with its length and checksum."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def _opened(source: Path | bytes, source_format: str, page: int) -> pyvips.Image:
