@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -131,11 +132,13 @@ def test_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Mon
     def full(*args: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 
+    threads = threading.active_count()
     monkeypatch.setattr(stage, full)
     if stage == "os.link":
         monkeypatch.setattr("os.replace", full)
     with pytest.raises(OutputError, match="no space left on device"):
         write_strips(Picture(smooth(60, 47, 3)), tmp_path / "a.png", 9, force=stage == "os.link")
+    assert threading.active_count() == threads
     assert list(tmp_path.iterdir()) == []
 
 

@@ -134,10 +134,14 @@ class RowEncoder:
 
         reading, writing = os.pipe()
         self._pipe = open(writing, "wb")  # noqa: SIM115 (until `close`)
-        self._thread = Thread(target=self._follow, args=(reading, save))
+        self._thread = Thread(target=self._follow, args=(reading, save), daemon=True)
         self._thread.start()
         header = struct.pack(">IIBB3x", width, height, dtype.itemsize * 8, (0, 4, 2, 6)[channels - 1])
-        self._send(b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header))
+        try:
+            self._send(b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header))
+        except BaseException:
+            self.close()
+            raise
 
     def add(self, pixels: Pixels) -> None:
         """Append (n, W, C) rows. Raises OSError where those before them could not be written."""
