@@ -13,9 +13,8 @@ ROWS = ("cli", "evaluation benchmark api api_options", "jobs", "training referen
         "models metrics", "transforms synthesis", "images analysis config device html",
         "ops errors")  # fmt: skip
 RANK = {name: -row for row, names in enumerate(ROWS) for name in names.split()}
-HOMES = {"PIL": "images api api_options", "imagecodecs": "images", "tifffile": "images", "pyvips": "images",
-         "typer": "cli", "rich": "cli", "requests": "models", "filelock": "models", "jinja2": "html",
-         "markupsafe": "html"}  # fmt: skip
+HOMES = {"PIL": "images api api_options", "pyvips": "images", "typer": "cli", "rich": "cli",
+         "requests": "models", "filelock": "models", "jinja2": "html", "markupsafe": "html"}  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:
