@@ -16,7 +16,7 @@ from torch import Tensor
 
 from texsynth.analysis.lattice import Lattice, likeliest_lattice
 from texsynth.config.settings import ExpandSettings, Method
-from texsynth.pipelines.method import ready
+from texsynth.pipelines.method import plan_expand
 from texsynth.synthesis.exemplar import Exemplar
 
 FLAGS = (
@@ -45,7 +45,7 @@ REGULAR, ROUGH = net(72, 80, 12, 16), grains(72, 80)
 
 def chosen(*exemplars: Exemplar, guided: bool = False, **changes: object) -> Method:
     settings = ExpandSettings.model_validate(changes)
-    return ready(exemplars, settings, guided=guided).settings.method
+    return plan_expand(exemplars, settings, guided=guided).settings.method
 
 
 def test_small_regular_textures_are_laid_out_by_the_transposer_and_others_by_patches() -> None:
@@ -81,7 +81,7 @@ def test_patches_where_the_transposer_cannot_work() -> None:
     assert chosen(exemplar(REGULAR, hole)) == "patch"
     assert chosen(exemplar(REGULAR), guided=True) == "patch"
     assert chosen(exemplar(REGULAR), tileable=True) == "patch"
-    assert ready([exemplar(REGULAR)], ExpandSettings(), network=False).settings.method == "patch"
+    assert plan_expand([exemplar(REGULAR)], ExpandSettings(), network=False).settings.method == "patch"
 
 
 @pytest.mark.parametrize("method", ["patch", "patch+optimize", "optimize", "transposer"])
@@ -90,11 +90,11 @@ def test_a_method_that_is_given_stays(method: Method) -> None:
 
 
 def test_the_lattice_is_used_only_where_it_is_wanted() -> None:
-    assert ready([exemplar(REGULAR)], ExpandSettings()).lattice is not None
+    assert plan_expand([exemplar(REGULAR)], ExpandSettings()).lattice is not None
     off = ExpandSettings.model_validate({"patch": {"lattice": "off"}})
-    assert ready([exemplar(REGULAR)], off).lattice is None
-    assert ready([exemplar(ROUGH)], ExpandSettings()).lattice is None
-    assert ready([exemplar(REGULAR)], ExpandSettings(), guided=True).lattice is None
+    assert plan_expand([exemplar(REGULAR)], off).lattice is None
+    assert plan_expand([exemplar(ROUGH)], ExpandSettings()).lattice is None
+    assert plan_expand([exemplar(REGULAR)], ExpandSettings(), guided=True).lattice is None
 
 
 @pytest.fixture

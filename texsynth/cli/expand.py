@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from texsynth.jobs.expand_inputs import Command, ExpandJob, Material, Task
     from texsynth.jobs.inputs import Input
     from texsynth.jobs.outcomes import Written
-    from texsynth.pipelines.method import Ready
+    from texsynth.pipelines.method import ExpandPlan
     from texsynth.pipelines.progress import OnStep
 
     Loaded = tuple[Material, list[Path] | None]
@@ -364,7 +364,7 @@ def texture_plan(
 
         prepared = prepare(settings, run)
         # Of the task at work. Jobs are made in one thread: what is found there has the same bytes every time.
-        ready: dict[Task, Ready | None] = {}
+        ready: dict[Task, ExpandPlan | None] = {}
 
         def load(job: ExpandJob) -> Loaded | None:
             found = material(job.task)

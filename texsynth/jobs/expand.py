@@ -24,7 +24,7 @@ from texsynth.models.hub.cache import file_hash
 from texsynth.models.hub.catalog import ASSETS
 from texsynth.ops.color import luma
 from texsynth.pipelines import expand as pipeline
-from texsynth.pipelines.method import Ready, ready
+from texsynth.pipelines.method import ExpandPlan, plan_expand
 from texsynth.pipelines.progress import OnStep
 from texsynth.synthesis.exemplar import Exemplar
 
@@ -49,18 +49,18 @@ def prepare(settings: ExpandSettings, run: RunSettings) -> Prepared:
     return Prepared(networks, settings, run, digest)
 
 
-def ready_material(task: Task, material: Material, prepared: Prepared) -> Ready | None:
+def ready_material(task: Task, material: Material, prepared: Prepared) -> ExpandPlan | None:
     """What is decided from the exemplars, for all variations; None where a part of a picture is kept."""
     if not task.resizes:
         return None
     with memory_guard(task.exemplars[0], task.cure):
-        return ready(_exemplars(task, material), prepared.settings, guided=material.guide is not None)
+        return plan_expand(_exemplars(task, material), prepared.settings, guided=material.guide is not None)
 
 
 def expand_material(
     job: ExpandJob,
     material: Material,
-    found: Ready | None,
+    found: ExpandPlan | None,
     prepared: Prepared,
     on_step: OnStep | None = None,
 ) -> Made:
@@ -84,7 +84,7 @@ def expand_material(
 
 
 def _computed(
-    job: ExpandJob, material: Material, found: Ready | None, prepared: Prepared, on_step: OnStep | None
+    job: ExpandJob, material: Material, found: ExpandPlan | None, prepared: Prepared, on_step: OnStep | None
 ) -> pipeline.Expanded:
     settings, networks = prepared.settings, prepared.networks
     rng = torch.Generator().manual_seed(job.seed(prepared.run.seed))
@@ -92,7 +92,7 @@ def _computed(
         guide = None
         if material.guide:
             guide = _guide(material.guide, alone=material.guide_of is None)
-        return pipeline.expand_ready(found, networks, guide=guide, rng=rng, on_step=on_step)
+        return pipeline.expand_planned(found, networks, guide=guide, rng=rng, on_step=on_step)
     picture, hole = _exemplars(job.task, material)[0], material.hole_mask
     if hole is None:
         return pipeline.tile(picture, settings, networks, rng=rng, on_step=on_step)

@@ -15,7 +15,7 @@ from texsynth.models.registry import Model, load_model
 from texsynth.models.transposer import Transposer, load_transposer
 from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.feature_optimization import optimize, synthesize
-from texsynth.pipelines.method import Ready, ready
+from texsynth.pipelines.method import ExpandPlan, plan_expand
 from texsynth.pipelines.patch_stage import Wanted, patch_stage
 from texsynth.pipelines.progress import OnStep, Step
 from texsynth.synthesis.exemplar import Exemplar, build_atlas, guide_of
@@ -73,15 +73,15 @@ def expand(
     rng: torch.Generator,
     on_step: OnStep | None = None,
 ) -> Expanded:
-    """More of a texture, or of several mixed; arguments and errors as for `ready` and `expand_ready`."""
+    """More of a texture, or of several mixed; arguments and errors as for `plan_expand` and `expand_planned`."""
     network = networks.transposer is not None
-    found = ready(exemplars, settings, guided=guide is not None, network=network)
-    return expand_ready(found, networks, guide=guide, rng=rng, on_step=on_step)
+    found = plan_expand(exemplars, settings, guided=guide is not None, network=network)
+    return expand_planned(found, networks, guide=guide, rng=rng, on_step=on_step)
 
 
 @torch.no_grad()
-def expand_ready(
-    found: Ready,
+def expand_planned(
+    found: ExpandPlan,
     networks: Networks,
     *,
     guide: Tensor | None = None,

@@ -26,7 +26,7 @@ With less the network's layout has nothing to go by and leads the patches astray
 
 
 @dataclass(frozen=True)
-class Ready:
+class ExpandPlan:
     """Exemplars as the stages take them, and settings with nothing left open."""
 
     exemplars: tuple[Exemplar, ...]
@@ -41,7 +41,7 @@ class Ready:
 @torch.no_grad()
 def ready(
     exemplars: Sequence[Exemplar], settings: ExpandSettings, *, guided: bool = False, network: bool = True
-) -> Ready:
+) -> ExpandPlan:
     """Turn exemplars upright if `settings` say so, find their lattice, and choose the method if it is open.
 
     guided: a guide says what goes where. network: the transposer is at hand. Raises InputError for too little
@@ -57,13 +57,13 @@ def ready(
     wanted = settings.method == "auto" or ("patch" in settings.method and settings.patch.lattice == "auto")
     found = likeliest_lattice(exemplars[0].image) if whole and wanted else None
     if settings.method == "auto":
-        method = chosen_method(exemplars[0], found, settings) if whole and network else "patch"
+        method = choose_method(exemplars[0], found, settings) if whole and network else "patch"
         settings = settings.model_copy(update={"method": method})
     regular = found is not None and found.confidence >= MIN_CONFIDENCE and settings.patch.lattice == "auto"
-    return Ready(tuple(exemplars), settings, size, found if regular else None, notes)
+    return ExpandPlan(tuple(exemplars), settings, size, found if regular else None, notes)
 
 
-def chosen_method(exemplar: Exemplar, found: Lattice | None, settings: ExpandSettings) -> Method:
+def choose_method(exemplar: Exemplar, found: Lattice | None, settings: ExpandSettings) -> Method:
     """The method for one whole exemplar whose likeliest lattice is `found`.
 
     The transposer lays out small exemplars of regular textures that show enough of them; patches alone suit
