@@ -15,7 +15,7 @@ from texsynth.metrics.style import edge_similarity, feature_wasserstein, gram_di
 from texsynth.metrics.texture import ssim
 from texsynth.models.registry import Model
 from texsynth.pipelines.rasters import TensorRaster
-from texsynth.pipelines.transfer import whole_encoder
+from texsynth.pipelines.transfer import tiled_encoder
 from texsynth.transforms.moments import Moments
 
 MEASURES = ("gram", "wasserstein", "ssim", "edges", "identity")
@@ -170,7 +170,7 @@ class Network:
     @torch.inference_mode()
     def of(self, image: Tensor) -> Features:
         """Measure (1, 3, H, W) in [0, 1]."""
-        encoder = whole_encoder(self.model, self.levels[-1])
+        encoder = tiled_encoder(self.model, self.levels[-1])
         found = {level: f.float() for level, f in encoder.features(TensorRaster(image)).items()}
         return Features(
             {level: Moments.of(found[level]) for level in self.levels},

@@ -28,7 +28,7 @@ from texsynth.pipelines.rasters import (
     strips,
     whole,
 )
-from texsynth.pipelines.transfer import Codec, autoencoder, skipping, whole_encoder
+from texsynth.pipelines.transfer import TiledAutoencoder, level_autoencoder, photo_autoencoder, tiled_encoder
 from texsynth.transforms import fit_mix
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
@@ -115,7 +115,7 @@ def measure(
     size = [max(1, round(side * scale)) for side in style.shape[2:]]
     style = resize(style, size[0], size[1])
     weight = None if weight is None else resize(weight, size[0], size[1])
-    encoder = whole_encoder(model, max(levels))
+    encoder = tiled_encoder(model, max(levels))
     return FittedStyle(encoder.moments(TensorRaster(style), dict.fromkeys(levels, weight), tile))
 
 
@@ -223,7 +223,7 @@ class Task:
         for done, level in enumerate(levels, 1):
             if part.has(level):
                 step = part_of(self.on_step, done - 1, len(levels))
-                image = self._transferred(image, part, autoencoder(self.model, level), [level], step)
+                image = self._transferred(image, part, level_autoencoder(self.model, level), [level], step)
             else:
                 self.on_step(Step("level", done, len(levels)))
         return image
@@ -231,7 +231,7 @@ class Task:
     def _photo(self, content: Raster, part: Part) -> Raster:
         """Encode once, map every level, decode once with the mapped high frequencies as skips."""
         levels = [level for level in self.settings.levels if part.has(level)]
-        result = self._transferred(content, part, skipping(self.model), levels, self.on_step)
+        result = self._transferred(content, part, photo_autoencoder(self.model), levels, self.on_step)
         if not self.settings.edge_aware:
             return result
         small = fit_size(content.size)
@@ -254,7 +254,12 @@ class Task:
         return TensorRaster(image.clamp(0, 1))
 
     def _transferred(
-        self, image: Raster, part: Part, codec: Codec, levels: Collection[int], on_step: OnStep
+        self,
+        image: Raster,
+        part: Part,
+        autoencoder: TiledAutoencoder,
+        levels: Collection[int],
+        on_step: OnStep,
     ) -> Raster:
         """`image` with the moments of `part` at all `levels`."""
         weights = dict.fromkeys(levels, part.counted(self.weight))
@@ -262,7 +267,7 @@ class Task:
         def fit(level: int, own: Moments) -> AffineMap:
             return part.map(own, self.settings, level, self.model.device)
 
-        return codec.transferred(image, weights, fit, self.tile, self.blank, on_step)
+        return autoencoder.transfer(image, weights, fit, self.tile, self.blank, on_step)
 
 
 def _strength(settings: StylizeSettings, level: int) -> float:

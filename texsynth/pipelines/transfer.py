@@ -29,7 +29,7 @@ Weights = Mapping[int, Tensor | None]
 
 
 @dataclass(frozen=True)
-class PictureEncoder:
+class TiledEncoder:
     """What takes a picture apart into features."""
 
     model: Model
@@ -57,14 +57,14 @@ class PictureEncoder:
 
 
 @dataclass(frozen=True)
-class Codec(PictureEncoder):
+class TiledAutoencoder(TiledEncoder):
     """The same with what makes a picture of features."""
 
     reach: int
     """How many pixels around a cell of the coarsest level such a picture depends on."""
     decode: Callable[[Features, Mapping[int, AffineMap]], Tensor]
 
-    def transferred(
+    def transfer(
         self, image: Raster, weights: Weights, fit: Fit, tile: int | None, blank: Blank, on_step: OnStep
     ) -> Raster:
         """Map the features of `image` at the levels of `weights`. Returns a picture in [0, 1].
@@ -103,17 +103,17 @@ class Codec(PictureEncoder):
         result.write(tile.rows.core(result.size[0]), tile.columns.core(result.size[1]), values)
 
 
-def whole_encoder(model: Model, level: int) -> PictureEncoder:
+def tiled_encoder(model: Model, level: int) -> TiledEncoder:
     """To features of levels 1..`level`, which do not depend on `level`."""
     deepest = len(model.encoder.widths)
     near = encoder_reach(model.encoder, level)
-    return PictureEncoder(model, deepest, near, lambda image: _features(model, image, level))
+    return TiledEncoder(model, deepest, near, lambda image: _features(model, image, level))
 
 
-def autoencoder(model: Model, level: int) -> Codec:
+def level_autoencoder(model: Model, level: int) -> TiledAutoencoder:
     """To the features of one level and back. Raises ModelError without its decoder."""
     decoder = model.decoder(level)
-    return Codec(
+    return TiledAutoencoder(
         model,
         level,
         encoder_reach(model.encoder, level),
@@ -123,11 +123,11 @@ def autoencoder(model: Model, level: int) -> Codec:
     )
 
 
-def skipping(model: Model) -> Codec:
+def photo_autoencoder(model: Model) -> TiledAutoencoder:
     """To features of several levels and back with skips. Raises ModelError without that decoder."""
     decoder = model.photo_decoder()
     deepest = len(decoder.widths)
-    return Codec(
+    return TiledAutoencoder(
         model,
         deepest,
         encoder_reach(model.encoder, deepest),
