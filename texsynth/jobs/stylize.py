@@ -44,7 +44,15 @@ from texsynth.jobs.scratch import FileRaster
 from texsynth.models.registry import Model
 from texsynth.pipelines.masks import fitted
 from texsynth.pipelines.progress import OnStep, part_of
-from texsynth.pipelines.rasters import EVERYTHING, Blank, Raster, TensorRaster, in_memory, strip_rows, strips
+from texsynth.pipelines.rasters import (
+    EVERYTHING,
+    MakeCanvas,
+    Raster,
+    TensorRaster,
+    memory_canvas,
+    strip_rows,
+    strips,
+)
 from texsynth.pipelines.stylize import FittedStyle, Part, fit_style, stylize_raster
 
 Style = FittedStyle | Sequence[Part]
@@ -91,7 +99,7 @@ def transferred(
                     weight=original.weight,
                     seed=file_seed(run.seed, job.picture.key),
                     tile=room.tile,
-                    blank=original.blank,
+                    make_canvas=original.make_canvas,
                     on_step=part_of(on_step, number, len(rounds)),
                 )
             return result
@@ -268,7 +276,7 @@ class Original:
     alpha: Pixels | None
     bit_depth: int
     warnings: tuple[str, ...]
-    blank: Blank = in_memory
+    make_canvas: MakeCanvas = memory_canvas
 
 
 def load_content(

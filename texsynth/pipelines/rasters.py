@@ -39,7 +39,7 @@ class Canvas(Raster, Protocol):
         ...
 
 
-Blank = Callable[[tuple[int, int]], Canvas]
+MakeCanvas = Callable[[tuple[int, int]], Canvas]
 """Makes an empty canvas of a size, for three channels."""
 
 
@@ -67,13 +67,13 @@ class TensorRaster:
             self.read(rows, columns).copy_(values)
 
 
-def in_memory(size: tuple[int, int]) -> TensorRaster:
-    """A `Blank`."""
+def memory_canvas(size: tuple[int, int]) -> TensorRaster:
+    """A `MakeCanvas`."""
     return TensorRaster(torch.empty(1, 3, *size))
 
 
 @dataclass(frozen=True)
-class Grainy:
+class NoisyRaster:
     """A `Raster` with noise on it."""
 
     content: Raster
@@ -109,9 +109,9 @@ def strip_rows(size: tuple[int, int]) -> int:
     return max(1, STRIP_PIXELS // size[1])
 
 
-def painted(blank: Blank, pixelwise: Callable[..., Tensor], *rasters: Raster) -> Raster:
+def map_strips(make_canvas: MakeCanvas, pixelwise: Callable[..., Tensor], *rasters: Raster) -> Raster:
     """What `pixelwise` makes of the same rows of several pictures of one size, for all rows."""
-    result = blank(rasters[0].size)
+    result = make_canvas(rasters[0].size)
     for rows in strips(result.size):
         result.write(rows, EVERYTHING, pixelwise(*(raster.read(rows, EVERYTHING) for raster in rasters)))
     return result

@@ -18,12 +18,12 @@ from texsynth.pipelines.gatys import descend_image
 from texsynth.pipelines.progress import OnStep, Step, part_of
 from texsynth.pipelines.rasters import (
     EVERYTHING,
-    Blank,
-    Grainy,
+    MakeCanvas,
+    NoisyRaster,
     Raster,
     TensorRaster,
-    in_memory,
-    painted,
+    map_strips,
+    memory_canvas,
     reduced,
     strips,
     whole,
@@ -147,7 +147,7 @@ def stylize_raster(
     weight: Tensor | None = None,
     seed: int = 0,
     tile: int | None = None,
-    blank: Blank = in_memory,
+    make_canvas: MakeCanvas = memory_canvas,
     on_step: OnStep | None = None,
 ) -> Raster:
     """Give `content` the style, or each part of it its own.
@@ -155,7 +155,7 @@ def stylize_raster(
     content: in [0, 1], any size from 1x1. style: one for all, or parts with masks of the content's size, of
     which one at most has no mask; what no part covers stays as it is. weight: (1, 1, H, W) opacity for the
     statistics. seed: of the grain. tile: side in pixels of what the networks work on at a time, besides the
-    halo around it; only rounding differs from the whole picture at once, which is None. blank: where results
+    halo around it; only rounding differs from the whole picture at once, which is None. make_canvas: where results
     go, the last and those on the way to it. Returns a picture of the same size, in [0, 1].
     """
     check_levels(model, settings)
@@ -164,23 +164,25 @@ def stylize_raster(
     deviation = settings.grain * _strength(settings, settings.levels[0])
     if settings.mode == "artistic" and deviation:
         # Noise for the transforms to turn into strokes; without any effect of theirs there is none.
-        start = Grainy(content, deviation, seed)
+        start = NoisyRaster(content, deviation, seed)
     # Every part is made as a whole picture and shown where its mask is: nothing draws the mask's border.
     result: Raster = content
     for number, part in enumerate(parts):
-        task = Task(model, settings, weight, tile, blank, part_of(on_step, number, len(parts)))
+        task = Task(model, settings, weight, tile, make_canvas, part_of(on_step, number, len(parts)))
         made = task.done(start, part)
-        result = made if part.mask is None else _shown(content, result, made, part.mask, blank)
+        result = made if part.mask is None else _shown(content, result, made, part.mask, make_canvas)
     if settings.preserve_color:
-        result = painted(blank, lambda ours, old: with_chroma_of(old.to(ours), ours), result, content)
+        result = map_strips(
+            make_canvas, lambda ours, old: with_chroma_of(old.to(ours), ours), result, content
+        )
     return result
 
 
-def _shown(content: Raster, result: Raster, made: Raster, mask: Tensor, blank: Blank) -> Raster:
+def _shown(content: Raster, result: Raster, made: Raster, mask: Tensor, make_canvas: MakeCanvas) -> Raster:
     """`made` where its `mask` is, on `result`."""
     alpha = TensorRaster(mask)
-    return painted(
-        blank,
+    return map_strips(
+        make_canvas,
         lambda new, ours, old, a: ours.to(new) + a.to(new) * (new - old.to(new)),
         made,
         result,
@@ -208,7 +210,7 @@ class Task:
     settings: StylizeSettings
     weight: Tensor | None
     tile: int | None
-    blank: Blank
+    make_canvas: MakeCanvas
     on_step: OnStep
 
     def done(self, content: Raster, part: Part) -> Raster:
@@ -239,7 +241,7 @@ class Task:
         field = fit_field(reduced(content, *small).to(near), near, content.size)
         # The field alone is the result.
         del result
-        out = self.blank(content.size)
+        out = self.make_canvas(content.size)
         for rows in strips(content.size):
             strip = content.read(rows, EVERYTHING).to(near).contiguous()
             out.write(rows, EVERYTHING, field.applied(strip, rows.start).clamp_(0, 1))
@@ -267,7 +269,7 @@ class Task:
         def fit(level: int, own: Moments) -> AffineMap:
             return part.map(own, self.settings, level, self.model.device)
 
-        return autoencoder.transfer(image, weights, fit, self.tile, self.blank, on_step)
+        return autoencoder.transfer(image, weights, fit, self.tile, self.make_canvas, on_step)
 
 
 def _strength(settings: StylizeSettings, level: int) -> float:

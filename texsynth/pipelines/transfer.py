@@ -13,7 +13,7 @@ from texsynth.errors import UsageError
 from texsynth.models.registry import Model
 from texsynth.ops.resample import pad_to_multiple
 from texsynth.pipelines.progress import OnStep, Step
-from texsynth.pipelines.rasters import Blank, Canvas, Raster
+from texsynth.pipelines.rasters import Canvas, MakeCanvas, Raster
 from texsynth.pipelines.tiling import Tile, autoencoder_reach, cut, encoder_reach, photo_reach
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
@@ -65,16 +65,22 @@ class TiledAutoencoder(TiledEncoder):
     decode: Callable[[Features, Mapping[int, AffineMap]], Tensor]
 
     def transfer(
-        self, image: Raster, weights: Weights, fit: Fit, tile: int | None, blank: Blank, on_step: OnStep
+        self,
+        image: Raster,
+        weights: Weights,
+        fit: Fit,
+        tile: int | None,
+        make_canvas: MakeCanvas,
+        on_step: OnStep,
     ) -> Raster:
         """Map the features of `image` at the levels of `weights`. Returns a picture in [0, 1].
 
         tile: as in `cut`. A single tile is encoded once, several are once for the moments and once more.
-        blank: where the result goes.
+        make_canvas: where the result goes.
         """
         size = image.size
         tiles = cut(size, self.deepest, tile, self.reach)
-        result = blank(size)
+        result = make_canvas(size)
         if len(tiles) == 1:
             features = self.of(tiles[0], image)
             maps = _fitted([(tiles[0], features)], size, weights, fit)
