@@ -93,7 +93,7 @@ class NoisyRaster:
         return image + self.deviation * noise.to(image)
 
 
-def whole(raster: Raster) -> Tensor:
+def read_all(raster: Raster) -> Tensor:
     """All of a picture, (1, C, H, W)."""
     return raster.read(EVERYTHING, EVERYTHING)
 
@@ -117,7 +117,7 @@ def map_strips(make_canvas: MakeCanvas, pixelwise: Callable[..., Tensor], *raste
     return result
 
 
-def reduced(raster: Raster, height: int, width: int) -> Tensor:
+def read_resized(raster: Raster, height: int, width: int) -> Tensor:
     """What `resize` makes of a whole picture in [0, 1], up to rounding; (1, C, height, width)."""
     rows = (raster.read(part, EVERYTHING) for part in strips(raster.size))
     # Reducing is separable, and a strip of little width is little.

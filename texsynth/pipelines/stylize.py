@@ -24,9 +24,9 @@ from texsynth.pipelines.rasters import (
     TensorRaster,
     map_strips,
     memory_canvas,
-    reduced,
+    read_all,
+    read_resized,
     strips,
-    whole,
 )
 from texsynth.pipelines.transfer import TiledAutoencoder, level_autoencoder, photo_autoencoder, tiled_encoder
 from texsynth.transforms import fit_mix
@@ -132,7 +132,7 @@ def stylize(
 ) -> Tensor:
     """`stylize_raster` for a picture in memory, (1, 3, H, W) in [0, 1]. Returns the same shape and range."""
     raster = TensorRaster(content)
-    return whole(
+    return read_all(
         stylize_raster(raster, style, model, settings, weight=weight, seed=seed, tile=tile, on_step=on_step)
     )
 
@@ -237,8 +237,8 @@ class Task:
         if not self.settings.edge_aware:
             return result
         small = fit_size(content.size)
-        near = reduced(result, *small)
-        field = fit_field(reduced(content, *small).to(near), near, content.size)
+        near = read_resized(result, *small)
+        field = fit_field(read_resized(content, *small).to(near), near, content.size)
         # The field alone is the result.
         del result
         out = self.make_canvas(content.size)
@@ -252,7 +252,7 @@ class Task:
         strength = self.settings.strength / sum(part.weights)
         shares = [(s.moments, w * strength) for s, w in zip(part.styles, part.weights, strict=True) if w > 0]
         with torch.inference_mode(False), torch.enable_grad():
-            image = descend_image(whole(content).clone(), shares, self.model, settings, self.on_step)
+            image = descend_image(read_all(content).clone(), shares, self.model, settings, self.on_step)
         return TensorRaster(image.clamp(0, 1))
 
     def _transferred(
