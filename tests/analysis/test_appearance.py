@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from texsynth.analysis.appearance import appearance
+from texsynth.analysis.appearance import describe_texture
 from texsynth.analysis.lattice import correlation, find_lattice, kind_of, likeliest_lattice, regularity
 from texsynth.analysis.palette import palette, tone
 from texsynth.analysis.self_similarity import masked_overlap, self_difference
@@ -97,7 +97,7 @@ def test_a_stripe_has_one_period() -> None:
 
 
 def test_appearance_of_a_large_picture_is_in_its_own_pixels() -> None:
-    found = appearance(cells(1100, 900, 110, 150))
+    found = describe_texture(cells(1100, 900, 110, 150))
     assert found.kind == "regular"
     assert found.periods == pytest.approx((110, 150), rel=0.01)
     assert found.lattice is not None
@@ -105,9 +105,9 @@ def test_appearance_of_a_large_picture_is_in_its_own_pixels() -> None:
 
 
 def test_appearance_of_a_stochastic_picture_and_of_one_colour() -> None:
-    rough = appearance(noise(64, 80))
+    rough = describe_texture(noise(64, 80))
     assert (rough.kind, rough.lattice, rough.periods, rough.orientations) == ("stochastic", None, (), ())
-    flat = appearance(torch.full((1, 3, 20, 30), 0.4))
+    flat = describe_texture(torch.full((1, 3, 20, 30), 0.4))
     assert (flat.regularity, flat.kind) == (0, "stochastic")
     assert flat.contrast == pytest.approx(0, abs=1e-6)
     assert flat.lightness == pytest.approx(0.4)
@@ -119,12 +119,12 @@ def test_appearance_sees_only_what_the_mask_leaves() -> None:
     mask[:, :, :, :60] = 1
     whole = cells(90, 100, 15, 20)
     hidden = whole.where(mask > 0, torch.tensor(0.9))
-    found, alone = appearance(hidden, mask), appearance(whole[..., :60])
+    found, alone = describe_texture(hidden, mask), describe_texture(whole[..., :60])
     assert found.contrast == pytest.approx(alone.contrast)
     assert found.lightness == pytest.approx(alone.lightness)
     assert found.palette == alone.palette
     assert found.regularity > 0.95
-    nothing = appearance(hidden, torch.zeros_like(mask))
+    nothing = describe_texture(hidden, torch.zeros_like(mask))
     assert (nothing.regularity, nothing.palette, nothing.orientations) == (0, (), ())
 
 

@@ -17,7 +17,7 @@ SIDE = 512
 
 
 @dataclass(frozen=True)
-class Appearance:
+class TextureDescription:
     """Figures that describe a texture."""
 
     regularity: float
@@ -39,7 +39,7 @@ class Appearance:
 
 
 @torch.no_grad()
-def appearance(image: Tensor, mask: Tensor | None = None) -> Appearance:
+def describe_texture(image: Tensor, mask: Tensor | None = None) -> TextureDescription:
     """Describe a texture.
 
     image: (1, 3, H, W) in [0, 1]. mask: (1, 1, H, W), above 0.5 where the texture is opaque; None for
@@ -58,7 +58,7 @@ def appearance(image: Tensor, mask: Tensor | None = None) -> Appearance:
         found = found.stretched(size[0] / rows, size[1] / columns)
         (a, b), (c, d) = found.vectors.tolist()
         vectors, periods = ((a, b), (c, d)), found.periods
-    return Appearance(
+    return TextureDescription(
         regularity=score,
         kind=kind_of(score),
         lattice=vectors,

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from texsynth.analysis.appearance import Appearance, appearance
+from texsynth.analysis.appearance import TextureDescription, describe_texture
 from texsynth.config.settings import RunSettings
 from texsynth.images import Picture
 from texsynth.images.tensors import to_image, to_weight
@@ -100,7 +100,7 @@ class Portrait:
 
     width: int
     height: int
-    looks: Appearance
+    looks: TextureDescription
     descriptor: Tensor
 
     @property
@@ -166,7 +166,7 @@ def portraits(
         with memory_guard(job.picture, "use a smaller picture"):
             image, mask = to_image(picture), to_weight(picture)
             described = describe(image, describer(), mask=mask, turns=(0,))[0]
-            return Portrait(picture.width, picture.height, appearance(image, mask), described)
+            return Portrait(picture.width, picture.height, describe_texture(image, mask), described)
 
     def write(job: Look, made: Portrait) -> Written:
         keep(job, made)
