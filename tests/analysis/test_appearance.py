@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from texsynth.analysis.appearance import describe_texture
-from texsynth.analysis.lattice import correlation, find_lattice, kind_of, likeliest_lattice, regularity
+from texsynth.analysis.lattice import (
+    find_lattice,
+    most_likely_lattice,
+    regularity,
+    regularity_kind,
+    self_correlation,
+)
 from texsynth.analysis.palette import palette, tone
 from texsynth.analysis.self_similarity import masked_overlap, self_difference
 from texsynth.ops.color import to_lab
@@ -55,7 +61,7 @@ def test_the_score_is_the_confidence_of_the_lattice_that_is_used() -> None:
         found = find_lattice(picture)
         assert found is not None
         assert regularity(picture) == pytest.approx(min(1, found.confidence))
-    assert [kind_of(score) for score in (0.0, 0.39, 0.4, 0.69, 0.7, 1.0)] == [
+    assert [regularity_kind(score) for score in (0.0, 0.39, 0.4, 0.69, 0.7, 1.0)] == [
         "stochastic", "stochastic", "near-regular", "near-regular", "regular", "regular",
     ]  # fmt: skip
 
@@ -65,12 +71,12 @@ def test_a_mask_of_ones_changes_nothing_and_a_hole_is_not_unlike_its_surrounding
     ones = torch.ones(1, 1, 96, 96)
     # Beyond half the size, little of the picture overlaps and counts less under a mask.
     middle = slice(24, -24)
-    one, other = (score[middle, middle] for score in (correlation(whole), correlation(whole, ones)))
+    one, other = (score[middle, middle] for score in (self_correlation(whole), self_correlation(whole, ones)))
     assert torch.allclose(one, other, atol=1e-5)
     ones[:, :, 20:60, 30:70] = 0
     damaged = whole.where(ones > 0, noise(96, 96))
     assert regularity(damaged, ones) > 0.95 > regularity(damaged)
-    found = likeliest_lattice(damaged, ones)
+    found = most_likely_lattice(damaged, ones)
     assert found is not None
     assert found.periods == pytest.approx((16, 24), abs=0.3)
     assert regularity(damaged, torch.zeros_like(ones)) == 0
@@ -91,7 +97,7 @@ def test_overlap_under_a_mask_by_brute_force() -> None:
 
 def test_a_stripe_has_one_period() -> None:
     stripes = cells(80, 96, 1e9, 16)
-    found = likeliest_lattice(stripes)
+    found = most_likely_lattice(stripes)
     assert found is not None
     assert found.periods == pytest.approx((16,), abs=0.1)
 

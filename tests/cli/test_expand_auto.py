@@ -14,7 +14,7 @@ from helpers.texture_files import ok, record, save, square
 from numpy.typing import NDArray
 from torch import Tensor
 
-from texsynth.analysis.lattice import Lattice, likeliest_lattice
+from texsynth.analysis.lattice import Lattice, most_likely_lattice
 from texsynth.config.settings import ExpandSettings, Method
 from texsynth.pipelines.method import plan_expand
 from texsynth.synthesis.exemplar import Exemplar
@@ -53,7 +53,7 @@ def test_small_regular_textures_are_laid_out_by_the_transposer_and_others_by_pat
     assert chosen(exemplar(ROUGH)) == "patch"
     assert chosen(exemplar(np.full((40, 40), 0.3))) == "patch"
     mixed = exemplar(0.4 * REGULAR + 0.6 * ROUGH)
-    found = likeliest_lattice(mixed.image)
+    found = most_likely_lattice(mixed.image)
     assert found is not None
     assert found.confidence < 0.7
     assert chosen(mixed) == "patch"
@@ -63,7 +63,7 @@ def test_an_exemplar_must_show_one_and_a_half_periods() -> None:
     longer = exemplar(net(72, 80, 12, 46))
     assert chosen(longer) == "transposer+patch"
     too_long = exemplar(net(60, 80, 12, 46))
-    found = likeliest_lattice(too_long.image)
+    found = most_likely_lattice(too_long.image)
     assert found is not None
     assert found.confidence > 0.7
     assert chosen(too_long) == "patch"
@@ -140,9 +140,9 @@ def test_the_lattice_is_looked_for_once_for_all_variations(
 
     def counted(image: Tensor, mask: Tensor | None = None) -> Lattice | None:
         calls.append(image.shape)
-        return likeliest_lattice(image, mask)
+        return most_likely_lattice(image, mask)
 
-    monkeypatch.setattr("texsynth.pipelines.method.likeliest_lattice", counted)
-    monkeypatch.setattr("texsynth.analysis.lattice.likeliest_lattice", counted)
+    monkeypatch.setattr("texsynth.pipelines.method.most_likely_lattice", counted)
+    monkeypatch.setattr("texsynth.analysis.lattice.most_likely_lattice", counted)
     ok("expand", "sand.png", "--count", 3, "--model", model, *FLAGS)
     assert len(calls) == 1

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from texsynth.analysis.lattice import Lattice, find_lattice, phase_error, snapped
+from texsynth.analysis.lattice import Lattice, find_lattice, phase_error, snap_to_torus
 from texsynth.errors import InputError
 from texsynth.ops.resample import box_mean, box_sum
 from texsynth.pipelines.patch_stage import best_layout, faults
@@ -86,7 +86,7 @@ def test_noise_has_no_lattice() -> None:
 
 def test_a_snapped_lattice_closes_over_the_torus() -> None:
     lattice = Lattice(torch.tensor([[0.0, 20.3], [16.8, 9.7]], dtype=torch.float64), 0.9)
-    closed = snapped(lattice, (128, 160))
+    closed = snap_to_torus(lattice, (128, 160))
     assert closed is not None
     counts = torch.tensor([[128.0, 0], [0, 160.0]], dtype=torch.float64) @ torch.linalg.inv(closed.vectors)
     assert torch.allclose(counts, counts.round(), atol=1e-9)
@@ -94,7 +94,9 @@ def test_a_snapped_lattice_closes_over_the_torus() -> None:
 
 
 def test_a_lattice_that_a_torus_would_tear_is_left_alone() -> None:
-    assert snapped(Lattice(torch.tensor([[0.0, 31], [31, 0]], dtype=torch.float64), 0.9), (48, 48)) is None
+    assert (
+        snap_to_torus(Lattice(torch.tensor([[0.0, 31], [31, 0]], dtype=torch.float64), 0.9), (48, 48)) is None
+    )
 
 
 def test_the_phase_error_is_zero_on_the_lattice_only() -> None:
@@ -271,7 +273,7 @@ def test_bending_moves_the_lattice_and_masks_what_sticks_out() -> None:
     exemplar = Exemplar(box_mean(repeated(12, 16, 96, 96), 1), siblings=(noise(96, 96)[:, :1],))
     before = find_lattice(exemplar.image)
     assert before is not None
-    after = snapped(before, (130, 130))
+    after = snap_to_torus(before, (130, 130))
     assert after is not None
     changed = bent(exemplar, before, after)
     found = find_lattice(changed.image)

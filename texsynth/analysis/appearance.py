@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from texsynth.analysis.lattice import MIN_CONFIDENCE, Kind, kind_of, likeliest_lattice, score_of
+from texsynth.analysis.lattice import (
+    MIN_CONFIDENCE,
+    Kind,
+    most_likely_lattice,
+    regularity_kind,
+    regularity_score,
+)
 from texsynth.analysis.orientation import Orientation, texture_orientations
 from texsynth.analysis.palette import Colour, palette, tone
 from texsynth.ops.resample import resize
@@ -51,8 +57,8 @@ def describe_texture(image: Tensor, mask: Tensor | None = None) -> TextureDescri
     rows, columns = (max(1, round(n * factor)) for n in size)
     small = resize(image, rows, columns)
     inside = None if mask is None else resize(mask.float(), rows, columns)
-    found = likeliest_lattice(small, inside)
-    score = score_of(found)
+    found = most_likely_lattice(small, inside)
+    score = regularity_score(found)
     vectors, periods = None, tuple[float, ...]()
     if found is not None and score >= MIN_CONFIDENCE:
         found = found.stretched(size[0] / rows, size[1] / columns)
@@ -60,7 +66,7 @@ def describe_texture(image: Tensor, mask: Tensor | None = None) -> TextureDescri
         vectors, periods = ((a, b), (c, d)), found.periods
     return TextureDescription(
         regularity=score,
-        kind=kind_of(score),
+        kind=regularity_kind(score),
         lattice=vectors,
         periods=periods,
         orientations=texture_orientations(small, mask=inside),

@@ -58,17 +58,17 @@ class Lattice:
 
 def find_lattice(image: Tensor) -> Lattice | None:
     """The two shortest independent strong repetitions of `image` (1, 3, h, w), or None if it is irregular."""
-    found = likeliest_lattice(image)
+    found = most_likely_lattice(image)
     return found if found is not None and found.confidence >= MIN_CONFIDENCE else None
 
 
-def likeliest_lattice(image: Tensor, mask: Tensor | None = None) -> Lattice | None:
+def most_likely_lattice(image: Tensor, mask: Tensor | None = None) -> Lattice | None:
     """The lattice that `image` (1, 3, h, w) has if it has one; its confidence says whether.
 
     mask: (1, 1, h, w), above 0.5 where the texture is; None for everywhere. None when the self-similarity
     map has no two peaks in different directions.
     """
-    score = correlation(image, mask)
+    score = self_correlation(image, mask)
     limit = [int(0.6 * side) for side in image.shape[2:]]
     peaks = _peaks(score, limit)
     basis = _basis(peaks)
@@ -79,10 +79,10 @@ def likeliest_lattice(image: Tensor, mask: Tensor | None = None) -> Lattice | No
     return Lattice(vectors, min(peak[0] for peak in basis), (first, second))
 
 
-def correlation(image: Tensor, mask: Tensor | None = None) -> Tensor:
+def self_correlation(image: Tensor, mask: Tensor | None = None) -> Tensor:
     """How alike the texture and its shifted self are, 1 for an exact repetition and 0 for unrelated.
 
-    image: (1, 3, h, w). mask: as in `likeliest_lattice`. Slow shading and pixel noise are taken out first.
+    image: (1, 3, h, w). mask: as in `most_likely_lattice`. Slow shading and pixel noise are taken out first.
     Returns (2P + 1, 2Q + 1) with (P, Q) three quarters of the sides, shift zero in the middle.
     """
     h, w = image.shape[2:]
@@ -127,7 +127,7 @@ def phase_error(
     return distance.float()
 
 
-def snapped(lattice: Lattice, size: tuple[int, int]) -> Lattice | None:
+def snap_to_torus(lattice: Lattice, size: tuple[int, int]) -> Lattice | None:
     """The nearest lattice that a torus of `size` (rows, columns) closes over, row offsets included.
 
     None when that would bend the lattice by more than MAX_BEND.
@@ -257,15 +257,15 @@ def regularity(image: Tensor, mask: Tensor | None = None) -> float:
 
     `structure.regularity`, which judges outputs, is the highest peak in any one direction.
     """
-    return score_of(likeliest_lattice(image, mask))
+    return regularity_score(most_likely_lattice(image, mask))
 
 
-def score_of(found: Lattice | None) -> float:
+def regularity_score(found: Lattice | None) -> float:
     """`regularity` of a picture whose likeliest lattice is `found`."""
     return 0.0 if found is None else max(0.0, min(1.0, found.confidence))
 
 
-def kind_of(score: float) -> Kind:
+def regularity_kind(score: float) -> Kind:
     """What textures of this regularity are called."""
     if score >= REGULAR:
         return "regular"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from texsynth.analysis.lattice import Lattice, bend, find_lattice, snapped
+from texsynth.analysis.lattice import Lattice, bend, find_lattice, snap_to_torus
 from texsynth.config.settings import ExpandSettings
 from texsynth.errors import UsageError
 from texsynth.models.registry import Model, load_model
@@ -158,7 +158,7 @@ def tile(
     inside = torch.zeros(height, width, dtype=torch.bool)
     inside[band:-band, band:-band] = True
     lattice = find_lattice(picture.image) if settings.patch.lattice == "auto" else None
-    lattice = snapped(lattice, (height, width)) if lattice else None
+    lattice = snap_to_torus(lattice, (height, width)) if lattice else None
     settings = settings.model_copy(update={"tileable": True})
     return _completed(picture, inside, lattice, settings, networks, rng, on_step)
 
@@ -231,7 +231,7 @@ def _closed(
     """The lattice and the exemplars, bent where a torus needs whole periods."""
     if lattice is None or not settings.tileable:
         return lattice, exemplars
-    closed = snapped(lattice, size)
+    closed = snap_to_torus(lattice, size)
     if closed is None or bend(lattice, closed) < SMALL_BEND:
         return closed, exemplars
     return closed, [bent(exemplars[0], lattice, closed)]

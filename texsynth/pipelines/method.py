@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from texsynth.analysis.lattice import MIN_CONFIDENCE, REGULAR, Lattice, likeliest_lattice, score_of
+from texsynth.analysis.lattice import MIN_CONFIDENCE, REGULAR, Lattice, most_likely_lattice, regularity_score
 from texsynth.config.settings import ExpandSettings, Method
 from texsynth.errors import InputError, UsageError
 from texsynth.synthesis.exemplar import MIN_SIDE, Exemplar
@@ -55,7 +55,7 @@ def ready(
     # Two textures share no lattice, and a mask hides it; a guide decides where things go, so would a lattice.
     whole = len(exemplars) == 1 and exemplars[0].mask is None and not guided
     wanted = settings.method == "auto" or ("patch" in settings.method and settings.patch.lattice == "auto")
-    found = likeliest_lattice(exemplars[0].image) if whole and wanted else None
+    found = most_likely_lattice(exemplars[0].image) if whole and wanted else None
     if settings.method == "auto":
         method = choose_method(exemplars[0], found, settings) if whole and network else "patch"
         settings = settings.model_copy(update={"method": method})
@@ -70,7 +70,7 @@ def choose_method(exemplar: Exemplar, found: Lattice | None, settings: ExpandSet
     all others. On a torus the lattice has to give, and the transposer knows nothing of it.
     """
     side = min(exemplar.image.shape[2:])
-    if found is None or settings.tileable or side >= SMALL or score_of(found) < REGULAR:
+    if found is None or settings.tileable or side >= SMALL or regularity_score(found) < REGULAR:
         return "patch"
     return "transposer+patch" if side >= PERIODS * max(found.periods, default=0.0) else "patch"
 
