@@ -24,7 +24,7 @@ from texsynth.config.settings import (
 from texsynth.errors import UsageError
 from texsynth.images import Picture, read, write
 from texsynth.jobs.blend_recipe import StyleArgument, style_argument, sweep_rows, sweep_weights
-from texsynth.pipelines.masks import label_masks, shared
+from texsynth.pipelines.masks import label_masks, share_masks
 from texsynth.pipelines.stylize import FittedStyle, Part, fit_style, stylize
 from texsynth.transforms import fit_map, fit_mix
 from texsynth.transforms.moments import Moments
@@ -137,7 +137,7 @@ def test_shares_add_up_to_what_is_covered() -> None:
     masks = [
         torch.rand(1, 1, 8, 9, generator=rng) * (torch.rand(1, 1, 8, 9, generator=rng) > 0.3) for _ in "abc"
     ]
-    parts = shared(masks, [1.0, 2.0, 0.0])
+    parts = share_masks(masks, [1.0, 2.0, 0.0])
     assert_close(torch.stack(parts).sum(0), (masks[0] + masks[1]).clamp_max(1))
     alone = masks[1] == 0
     assert_close(parts[0][alone], masks[0][alone])

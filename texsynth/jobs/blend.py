@@ -25,7 +25,7 @@ from texsynth.jobs.operation import Delivery, Made, equipped, read_input
 from texsynth.jobs.stylize import Content, measured, transferred
 from texsynth.models.registry import Model
 from texsynth.ops.color import luma
-from texsynth.pipelines.masks import MIN_SHARE, fitted, label_masks, shared
+from texsynth.pipelines.masks import MIN_SHARE, label_masks, resize_mask, share_masks
 from texsynth.pipelines.progress import OnStep
 from texsynth.pipelines.stylize import FittedStyle, Part
 
@@ -160,7 +160,7 @@ def _rounds(job: BlendJob, prepared: PreparedBlend, size: tuple[int, int]) -> li
         labels = prepared.content_labels[0]
         _check_proportions(prepared.recipe.content_labels, labels, job, size)
         values = [int(value) for value in labels.unique().tolist()]
-        masks = label_masks(fitted(labels, *size, smooth=False), values, prepared.recipe.feather)
+        masks = label_masks(resize_mask(labels, *size, smooth=False), values, prepared.recipe.feather)
         return [[
             Part(tuple(part.by_label.get(value, part.style) for part, _ in pairs), weights, mask)
             for value, mask in zip(values, masks, strict=True)
@@ -171,7 +171,7 @@ def _rounds(job: BlendJob, prepared: PreparedBlend, size: tuple[int, int]) -> li
     for item, part in zip(prepared.recipe.ingredients, prepared.parts, strict=True):
         if part.mask is not None:
             _check_proportions(item.mask, part.mask, job, size)
-    masks = shared([fitted(p.mask, *size, smooth=True) for p, _ in masked if p.mask is not None],
+    masks = share_masks([resize_mask(p.mask, *size, smooth=True) for p, _ in masked if p.mask is not None],
                    [w for _, w in masked])  # fmt: skip
     parts = [Part((p.style,), (1.0,), m) for (p, _), m in zip(masked, masks, strict=True)]
     rest = [(part.style, weight) for part, weight in pairs if part.mask is None]

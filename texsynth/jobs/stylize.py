@@ -42,7 +42,7 @@ from texsynth.jobs.operation import (
 from texsynth.jobs.outcomes import Stages, Written
 from texsynth.jobs.scratch import FileRaster
 from texsynth.models.registry import Model
-from texsynth.pipelines.masks import fitted
+from texsynth.pipelines.masks import resize_mask
 from texsynth.pipelines.progress import OnStep, part_of
 from texsynth.pipelines.rasters import (
     EVERYTHING,
@@ -228,7 +228,7 @@ def measured(
     with memory_guard(item):
         weight = to_weight(picture)
         if mask is not None:
-            mask = fitted(mask, picture.height, picture.width, smooth=False)
+            mask = resize_mask(mask, picture.height, picture.width, smooth=False)
             weight = mask if weight is None else weight * mask
         tile = style_tile(picture.height, picture.width, settings.style_scale)
         style = fit_style(to_image(picture), model, settings, weight=weight, tile=tile)

@@ -13,7 +13,7 @@ from texsynth.errors import InputError, ModelError
 from texsynth.models.descriptor import Descriptor, load_descriptor
 from texsynth.models.registry import Model, load_model
 from texsynth.ops.resample import resize
-from texsynth.pipelines.masks import fitted
+from texsynth.pipelines.masks import resize_mask
 from texsynth.pipelines.rasters import TensorRaster
 from texsynth.pipelines.tiling import cut, encoder_reach
 
@@ -97,7 +97,7 @@ def reduced(
         return image, mask
     scale = longest / max(height, width)
     height, width = max(1, round(height * scale)), max(1, round(width * scale))
-    small = None if mask is None else fitted(mask, height, width, smooth=True)
+    small = None if mask is None else resize_mask(mask, height, width, smooth=True)
     return resize(image, height, width), small
 
 

@@ -14,7 +14,7 @@ MIN_SHARE = 1e-3
 """A label that covers less of a style than this has no style of its own."""
 
 
-def fitted(mask: Tensor, height: int, width: int, *, smooth: bool) -> Tensor:
+def resize_mask(mask: Tensor, height: int, width: int, *, smooth: bool) -> Tensor:
     """A mask (1, 1, h, w) at the size of a picture. smooth: interpolate; else the nearest pixel."""
     if mask.shape[2:] == (height, width):
         return mask
@@ -23,7 +23,7 @@ def fitted(mask: Tensor, height: int, width: int, *, smooth: bool) -> Tensor:
     return F.interpolate(mask, (height, width), mode="bilinear", antialias=True).clamp(0, 1)
 
 
-def shared(masks: Sequence[Tensor], weights: Sequence[float]) -> list[Tensor]:
+def share_masks(masks: Sequence[Tensor], weights: Sequence[float]) -> list[Tensor]:
     """Masks (1, 1, H, W) that add up to at most 1; where they overlap, the weights decide.
 
     What one mask alone covers it keeps, whatever its weight.
