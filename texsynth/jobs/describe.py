@@ -16,7 +16,7 @@ from texsynth.images.tensors import to_image, to_weight
 from texsynth.jobs.inputs import Input, Look
 from texsynth.jobs.operation import memory_guard, read_input, refuse_transparent
 from texsynth.jobs.outcomes import J, Stages, Written
-from texsynth.pipelines.describe import Describer, any_turn, describe, reduced
+from texsynth.pipelines.describe import Describer, any_turn, describe, limit_size
 from texsynth.synthesis.warp import turned, upright_angle
 
 Kind = Literal["as-is", "any-turn", "upright"]
@@ -61,7 +61,7 @@ def read_small(item: Input, run: RunSettings) -> Read:
     picture, _ = read_input(item, run)
     refuse_transparent(item, picture)
     with memory_guard(item, "use a smaller picture"):
-        return Read(*reduced(to_image(picture), to_weight(picture)), picture.width, picture.height)
+        return Read(*limit_size(to_image(picture), to_weight(picture)), picture.width, picture.height)
 
 
 def all_kinds(read: Read, describer: Describer) -> Tensor:

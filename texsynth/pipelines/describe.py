@@ -73,7 +73,7 @@ def describe(
     Returns (4, size) float32 on the CPU, the picture's own first, or as many as there are `turns`. Raises
     InputError for a picture of which nothing counts.
     """
-    image, mask = reduced(image, mask, longest)
+    image, mask = limit_size(image, mask, longest)
     if mask is not None and float(mask.amax()) <= 0:
         raise InputError("nothing of the picture is opaque, so it cannot be described")
     turned = [
@@ -88,7 +88,7 @@ def describe(
     return torch.cat(turned).float().cpu()
 
 
-def reduced(
+def limit_size(
     image: Tensor, mask: Tensor | None, longest: int | None = LONGEST
 ) -> tuple[Tensor, Tensor | None]:
     """What `describe` makes of its arguments first; doing it twice changes nothing."""
