@@ -22,7 +22,7 @@ from texsynth.jobs.memory import Forecast, Room, allowed_bytes, halving, style_t
 from texsynth.models.registry import Model, build_model, load_model
 from texsynth.pipelines.progress import Step
 from texsynth.pipelines.rasters import TensorRaster
-from texsynth.pipelines.stylize import FittedStyle, Part, fit_style, measure, stylize
+from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, measure_style, stylize
 from texsynth.pipelines.tiling import autoencoder_reach, cut, encoder_reach, photo_reach
 
 SIZES = [(1, 1), (1, 70), (31, 33), (150, 203), (64, 128)]
@@ -174,8 +174,8 @@ def test_tiles_do_not_show_with_weights_masks_and_several_styles(settings: Styli
     opacity = torch.rand(1, 1, 150, 203, generator=torch.Generator().manual_seed(4))
     mask = torch.zeros(1, 1, 150, 203)
     mask[..., 30:90, 40:] = 1
-    parts = [Part((a, b), (0.3, 0.7), mask), Part((b.only([4, 1]),), (1.0,))]
-    for style in (parts, [Part((a, b), (1.0, 2.0))]):
+    parts = [StyledRegion((a, b), (0.3, 0.7), mask), StyledRegion((b.only([4, 1]),), (1.0,))]
+    for style in (parts, [StyledRegion((a, b), (1.0, 2.0))]):
         whole, tiled = (stylize(content, style, model, settings, weight=opacity, tile=t) for t in (None, 48))
         assert float((tiled - whole).abs().max()) < 1e-4
 
@@ -194,7 +194,9 @@ def test_progress_goes_on_from_tile_to_tile(settings: StylizeSettings) -> None:
 def test_a_style_is_measured_in_tiles() -> None:
     model, style = tiny_model(), waves(150, 203)
     opacity = torch.rand(1, 1, 150, 203, generator=torch.Generator().manual_seed(4))
-    whole, tiled = (measure(style, model, (5, 3, 1), weight=opacity, tile=t).moments for t in (None, 48))
+    whole, tiled = (
+        measure_style(style, model, (5, 3, 1), weight=opacity, tile=t).moments for t in (None, 48)
+    )
     for level, expected in whole.items():
         found = tiled[level]
         assert found.n == pytest.approx(expected.n)
@@ -205,7 +207,7 @@ def test_a_style_is_measured_in_tiles() -> None:
 def test_no_levels_to_change_is_no_trouble() -> None:
     model, settings = tiny_model(), MODES["photo"]
     whole, tiled = (
-        stylize(waves(60, 70), [Part((FittedStyle({}),), (1.0,))], model, settings, tile=t)
+        stylize(waves(60, 70), [StyledRegion((FittedStyle({}),), (1.0,))], model, settings, tile=t)
         for t in (None, 16)
     )
     torch.testing.assert_close(tiled, whole, atol=1e-5, rtol=0)

@@ -53,9 +53,9 @@ from texsynth.pipelines.rasters import (
     strip_rows,
     strips,
 )
-from texsynth.pipelines.stylize import FittedStyle, Part, fit_style, stylize_raster
+from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, stylize_raster
 
-Style = FittedStyle | Sequence[Part]
+Style = FittedStyle | Sequence[StyledRegion]
 
 Styles = Callable[[tuple[int, int]], Sequence[Style]]
 """What is laid over a content of a size (height, width), one after the other. Raises InputError."""

@@ -50,7 +50,7 @@ class FittedStyle:
 
 
 @dataclass(frozen=True)
-class Part:
+class StyledRegion:
     """What a region of the content becomes like: one style, or something between several."""
 
     styles: tuple[FittedStyle, ...]
@@ -95,7 +95,7 @@ def fit_style(
     UsageError for a level that photo mode does not have.
     """
     check_levels(model, settings)
-    return measure(style, model, settings.levels, scale=settings.style_scale, weight=weight, tile=tile)
+    return measure_style(style, model, settings.levels, scale=settings.style_scale, weight=weight, tile=tile)
 
 
 @torch.inference_mode()
@@ -121,7 +121,7 @@ def measure(
 
 def stylize(
     content: Tensor,
-    style: FittedStyle | Sequence[Part],
+    style: FittedStyle | Sequence[StyledRegion],
     model: Model,
     settings: StylizeSettings,
     *,
@@ -140,7 +140,7 @@ def stylize(
 @torch.inference_mode()
 def stylize_raster(
     content: Raster,
-    style: FittedStyle | Sequence[Part],
+    style: FittedStyle | Sequence[StyledRegion],
     model: Model,
     settings: StylizeSettings,
     *,
@@ -159,7 +159,7 @@ def stylize_raster(
     go, the last and those on the way to it. Returns a picture of the same size, in [0, 1].
     """
     check_levels(model, settings)
-    parts = [Part((style,), (1.0,))] if isinstance(style, FittedStyle) else covering(style)
+    parts = [StyledRegion((style,), (1.0,))] if isinstance(style, FittedStyle) else covering(style)
     start = content
     deviation = settings.grain * _strength(settings, settings.levels[0])
     if settings.mode == "artistic" and deviation:
@@ -191,7 +191,7 @@ def _shown(content: Raster, result: Raster, made: Raster, mask: Tensor, make_can
     )
 
 
-def covering(parts: Sequence[Part]) -> list[Part]:
+def covering(parts: Sequence[StyledRegion]) -> list[StyledRegion]:
     """`parts` with masks that add up to at most 1 at every pixel; a single one without a mask stays so."""
     masks = [part.mask for part in parts if part.mask is not None]
     if not masks:
@@ -213,13 +213,13 @@ class Task:
     make_canvas: MakeCanvas
     on_step: OnStep
 
-    def done(self, content: Raster, part: Part) -> Raster:
+    def done(self, content: Raster, part: StyledRegion) -> Raster:
         """In the mode of the settings."""
         if isinstance(self.settings.transform, DescentSettings):
             return self._descended(content, part, self.settings.transform)
         return self._photo(content, part) if self.settings.mode == "photo" else self._artistic(content, part)
 
-    def _artistic(self, content: Raster, part: Part) -> Raster:
+    def _artistic(self, content: Raster, part: StyledRegion) -> Raster:
         """Encode, map and decode at one level after the other, coarse to fine (Li et al. 2017; 002)."""
         image, levels = content, self.settings.levels
         for done, level in enumerate(levels, 1):
@@ -230,7 +230,7 @@ class Task:
                 self.on_step(Step("level", done, len(levels)))
         return image
 
-    def _photo(self, content: Raster, part: Part) -> Raster:
+    def _photo(self, content: Raster, part: StyledRegion) -> Raster:
         """Encode once, map every level, decode once with the mapped high frequencies as skips."""
         levels = [level for level in self.settings.levels if part.has(level)]
         result = self._transferred(content, part, photo_autoencoder(self.model), levels, self.on_step)
@@ -247,7 +247,7 @@ class Task:
             out.write(rows, EVERYTHING, field.applied(strip, rows.start).clamp_(0, 1))
         return out
 
-    def _descended(self, content: Raster, part: Part, settings: DescentSettings) -> Raster:
+    def _descended(self, content: Raster, part: StyledRegion, settings: DescentSettings) -> Raster:
         """The picture itself optimized; statistics are those of all of it, whatever its mask and opacity."""
         strength = self.settings.strength / sum(part.weights)
         shares = [(s.moments, w * strength) for s, w in zip(part.styles, part.weights, strict=True) if w > 0]
@@ -258,7 +258,7 @@ class Task:
     def _transferred(
         self,
         image: Raster,
-        part: Part,
+        part: StyledRegion,
         autoencoder: TiledAutoencoder,
         levels: Collection[int],
         on_step: OnStep,
