@@ -43,7 +43,7 @@ from texsynth.jobs.outcomes import Stages, Written
 from texsynth.jobs.scratch import FileRaster
 from texsynth.models.registry import Model
 from texsynth.pipelines.masks import resize_mask
-from texsynth.pipelines.progress import OnStep, part_of
+from texsynth.pipelines.progress import OnStep, sub_progress
 from texsynth.pipelines.rasters import (
     EVERYTHING,
     MakeCanvas,
@@ -100,7 +100,7 @@ def transferred(
                     seed=file_seed(run.seed, job.picture.key),
                     tile=room.tile,
                     make_canvas=original.make_canvas,
-                    on_step=part_of(on_step, number, len(rounds)),
+                    on_step=sub_progress(on_step, number, len(rounds)),
                 )
             return result
 

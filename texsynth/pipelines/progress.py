@@ -18,7 +18,7 @@ class Step:
 OnStep = Callable[[Step], None]
 
 
-def part_of(on_step: OnStep | None, number: int, count: int) -> OnStep:
+def sub_progress(on_step: OnStep | None, number: int, count: int) -> OnStep:
     """What the `number`-th of `count` equal parts, from 0, reports to: its steps become steps of all."""
     if on_step is None:
         return lambda _: None

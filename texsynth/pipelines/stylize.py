@@ -15,7 +15,7 @@ from texsynth.ops.bilateral_grid import fit_field, fit_size
 from texsynth.ops.color import with_chroma_of
 from texsynth.ops.resample import resize
 from texsynth.pipelines.gatys import descend_image
-from texsynth.pipelines.progress import OnStep, Step, part_of
+from texsynth.pipelines.progress import OnStep, Step, sub_progress
 from texsynth.pipelines.rasters import (
     EVERYTHING,
     MakeCanvas,
@@ -168,7 +168,7 @@ def stylize_raster(
     # Every part is made as a whole picture and shown where its mask is: nothing draws the mask's border.
     result: Raster = content
     for number, part in enumerate(parts):
-        task = Task(model, settings, weight, tile, make_canvas, part_of(on_step, number, len(parts)))
+        task = Task(model, settings, weight, tile, make_canvas, sub_progress(on_step, number, len(parts)))
         made = task.done(start, part)
         result = made if part.mask is None else _shown(content, result, made, part.mask, make_canvas)
     if settings.preserve_color:
@@ -224,7 +224,7 @@ class Task:
         image, levels = content, self.settings.levels
         for done, level in enumerate(levels, 1):
             if part.has(level):
-                step = part_of(self.on_step, done - 1, len(levels))
+                step = sub_progress(self.on_step, done - 1, len(levels))
                 image = self._transferred(image, part, level_autoencoder(self.model, level), [level], step)
             else:
                 self.on_step(Step("level", done, len(levels)))
