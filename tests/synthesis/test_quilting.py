@@ -19,7 +19,7 @@ from texsynth.synthesis.patch_search import field_of_layout, vote
 from texsynth.synthesis.quilting import Quilt, QuiltSettings, _Spectra, image_quilting, raster
 from texsynth.synthesis.regions import label_field
 from texsynth.synthesis.seams import cut, keep_old, seam_correction, seam_cost
-from texsynth.synthesis.warp import bent
+from texsynth.synthesis.warp import warp_to_lattice
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -275,7 +275,7 @@ def test_bending_moves_the_lattice_and_masks_what_sticks_out() -> None:
     assert before is not None
     after = snap_to_torus(before, (130, 130))
     assert after is not None
-    changed = bent(exemplar, before, after)
+    changed = warp_to_lattice(exemplar, before, after)
     found = find_lattice(changed.image)
     assert found is not None
     periods = found.vectors @ torch.linalg.inv(after.vectors)

@@ -17,7 +17,7 @@ from texsynth.jobs.inputs import Input, Look
 from texsynth.jobs.operation import memory_guard, read_input, refuse_transparent
 from texsynth.jobs.outcomes import J, Stages, Written
 from texsynth.pipelines.describe import Describer, any_turn, describe, limit_size
-from texsynth.synthesis.warp import turned, upright_angle
+from texsynth.synthesis.warp import rotate, upright_angle
 
 Kind = Literal["as-is", "any-turn", "upright"]
 """How pictures are compared: as they are, whichever way they are turned by quarters, or the latter once their
@@ -86,8 +86,8 @@ def _upright(read: Read) -> tuple[Read, float]:
     angle = upright_angle(read.image, read.mask) or 0.0
     if not angle:
         return read, 0.0
-    mask = None if read.mask is None else turned(read.mask, angle).clamp(0, 1)
-    return replace(read, image=turned(read.image, angle).clamp(0, 1), mask=mask), angle
+    mask = None if read.mask is None else rotate(read.mask, angle).clamp(0, 1)
+    return replace(read, image=rotate(read.image, angle).clamp(0, 1), mask=mask), angle
 
 
 DIGITS = 4

@@ -20,7 +20,7 @@ from texsynth.pipelines.patch_stage import Wanted, patch_stage
 from texsynth.pipelines.progress import OnStep, Step
 from texsynth.synthesis.exemplar import Exemplar, build_atlas, guide_of
 from texsynth.synthesis.regions import label_field
-from texsynth.synthesis.warp import bent
+from texsynth.synthesis.warp import warp_to_lattice
 
 CONSTANT = 1 / 255
 """Exemplars whose colours differ by less are one colour, and so is the output."""
@@ -234,7 +234,7 @@ def _closed(
     closed = snap_to_torus(lattice, size)
     if closed is None or bend(lattice, closed) < SMALL_BEND:
         return closed, exemplars
-    return closed, [bent(exemplars[0], lattice, closed)]
+    return closed, [warp_to_lattice(exemplars[0], lattice, closed)]
 
 
 def _guided(

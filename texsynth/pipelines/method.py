@@ -11,7 +11,7 @@ from texsynth.analysis.lattice import MIN_CONFIDENCE, REGULAR, Lattice, most_lik
 from texsynth.config.settings import ExpandSettings, Method
 from texsynth.errors import InputError, UsageError
 from texsynth.synthesis.exemplar import MIN_SIDE, Exemplar
-from texsynth.synthesis.warp import upright_angle, upright_exemplar
+from texsynth.synthesis.warp import turn_exemplar, upright_angle
 
 SMALL = 192
 """Pixels of the shorter side below which the transposer's layout helps a regular texture.
@@ -106,7 +106,7 @@ def _upright(exemplars: Sequence[Exemplar]) -> tuple[list[Exemplar], tuple[str, 
         angle = upright_angle(e.image, e.mask)
         if angle is None:
             remarks.append("no direction stands out in the exemplar, so it was not turned")
-        found.append(upright_exemplar(e, angle or 0.0))
+        found.append(turn_exemplar(e, angle or 0.0))
         rows, columns = found[-1].image.shape[2:]
         if min(rows, columns) < MIN_SIDE:
             raise InputError(

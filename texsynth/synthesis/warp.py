@@ -13,7 +13,7 @@ from texsynth.analysis.orientation import texture_orientations
 from texsynth.synthesis.exemplar import Exemplar
 
 
-def bent(exemplar: Exemplar, before: Lattice, after: Lattice) -> Exemplar:
+def warp_to_lattice(exemplar: Exemplar, before: Lattice, after: Lattice) -> Exemplar:
     """`exemplar` stretched and sheared until the lattice `before` is `after`; what sticks out is masked.
 
     Detail lies a fraction of a pixel off the grid of pixels afterwards, so this costs a little sharpness.
@@ -54,7 +54,7 @@ ROUNDS = 2
 """The angle is measured again on the turned picture: the histogram is most exact near the axes."""
 
 
-def upright(image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, float]:
+def turn_upright(image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, float]:
     """`image` with its strongest lines level or upright, and the degrees it was turned counter-clockwise.
 
     image: (1, 3, H, W) in [0, 1]. mask: as in `upright_angle`. Returns the largest rectangle inside the
@@ -62,19 +62,19 @@ def upright(image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, float]:
     upright already.
     """
     angle = upright_angle(image, mask)
-    return (turned(image, angle).clamp(0, 1), angle) if angle else (image, 0.0)
+    return (rotate(image, angle).clamp(0, 1), angle) if angle else (image, 0.0)
 
 
-def upright_exemplar(exemplar: Exemplar, angle: float) -> Exemplar:
+def turn_exemplar(exemplar: Exemplar, angle: float) -> Exemplar:
     """`exemplar` and all its maps turned by `angle` degrees; where a mask is cut by a pixel it is closed."""
     if not angle:
         return exemplar
     mask = exemplar.mask
     return Exemplar(
-        turned(exemplar.image, angle).clamp(0, 1),
-        tuple(turned(s, angle).clamp(0, 1) for s in exemplar.siblings),
-        None if mask is None else (turned((mask > 0.5).float(), angle) > 0.99).float(),
-        None if exemplar.guide is None else turned(exemplar.guide, angle).clamp(0, 1),
+        rotate(exemplar.image, angle).clamp(0, 1),
+        tuple(rotate(s, angle).clamp(0, 1) for s in exemplar.siblings),
+        None if mask is None else (rotate((mask > 0.5).float(), angle) > 0.99).float(),
+        None if exemplar.guide is None else rotate(exemplar.guide, angle).clamp(0, 1),
         exemplar.weight,
     )
 
@@ -87,8 +87,8 @@ def upright_angle(image: Tensor, mask: Tensor | None = None) -> float | None:
     """
     angle = 0.0
     for _ in range(ROUNDS):
-        part = turned(image, angle) if angle else image
-        inside = None if mask is None else turned((mask > 0.5).float(), angle) if angle else mask
+        part = rotate(image, angle) if angle else image
+        inside = None if mask is None else rotate((mask > 0.5).float(), angle) if angle else mask
         lines = texture_orientations(part, mask=inside)
         if not lines:
             break
@@ -98,7 +98,7 @@ def upright_angle(image: Tensor, mask: Tensor | None = None) -> float | None:
     return None
 
 
-def turned(planes: Tensor, angle: float) -> Tensor:
+def rotate(planes: Tensor, angle: float) -> Tensor:
     """`planes` (N, C, H, W) turned by `angle` degrees counter-clockwise about their middle, not clamped.
 
     Returns (N, C, h, w), the largest rectangle with nothing from beyond the picture. Bicubic.
