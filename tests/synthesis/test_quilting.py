@@ -16,7 +16,7 @@ from texsynth.pipelines.patch_stage import best_layout, faults
 from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas
 from texsynth.synthesis.patch_optimization import Target, optimize_patches
 from texsynth.synthesis.patch_search import field_of_layout, vote
-from texsynth.synthesis.quilting import Quilt, QuiltSettings, _Spectra, image_quilting, raster
+from texsynth.synthesis.quilting import Quilt, QuiltSettings, _Spectra, block_corners, image_quilting
 from texsynth.synthesis.regions import label_field
 from texsynth.synthesis.seams import cut, keep_old, seam_correction, seam_cost
 from texsynth.synthesis.warp import warp_to_lattice
@@ -44,8 +44,8 @@ def quilted(
     atlas: Atlas, size: tuple[int, int], settings: QuiltSettings, lattice: Lattice | None = None
 ) -> Quilt:
     quilt = Quilt(atlas, size, settings, rng(), lattice=lattice)
-    for top, left in raster(size, settings.block, settings.overlap, wrap=settings.wrap):
-        quilt.lay(top, left)
+    for top, left in block_corners(size, settings.block, settings.overlap, wrap=settings.wrap):
+        quilt.place_block(top, left)
     return quilt
 
 
@@ -185,9 +185,9 @@ def test_fixed_pixels_stay_and_masked_ones_are_not_taken() -> None:
     atlas = build_atlas([Exemplar(exemplar, mask=mask)])
     quilt = Quilt(atlas, (48, 48), QuiltSettings(12, 4, 0.1, 0.5), rng())
     quilt.fix(identity(48, 48), mask[0, 0] > 0.5)
-    for top, left in raster((48, 48), 12, 4, wrap=False):
+    for top, left in block_corners((48, 48), 12, 4, wrap=False):
         if not quilt.is_full(top, left):
-            quilt.lay(top, left)
+            quilt.place_block(top, left)
     quilt.refine(10)
     kept = mask[0, 0] > 0.5
     assert torch.equal(quilt.image[:, kept], exemplar[0][:, kept])
@@ -291,8 +291,8 @@ def test_of_several_layouts_the_least_faulty_is_kept() -> None:
 
     def make(name: str) -> Quilt:
         quilt = Quilt(atlas, (70, 70), QuiltSettings(16, 4, 0.5, 0.3), rng(len(made)))
-        for top, left in raster((70, 70), 16, 4, wrap=False):
-            quilt.lay(top, left)
+        for top, left in block_corners((70, 70), 16, 4, wrap=False):
+            quilt.place_block(top, left)
         made.append(quilt)
         return quilt
 
@@ -306,5 +306,5 @@ def test_of_several_layouts_the_least_faulty_is_kept() -> None:
 def test_a_layout_without_seams_that_uses_everything_once_has_no_faults() -> None:
     atlas = build_atlas([Exemplar(noise(32, 32))])
     quilt = Quilt(atlas, (32, 32), QuiltSettings(32, 4, 0.0, 0.0), rng())
-    quilt.lay(0, 0)
+    quilt.place_block(0, 0)
     assert max(faults(quilt)) < 1e-5

@@ -14,7 +14,7 @@ from texsynth.config.settings import PatchSettings
 from texsynth.pipelines.progress import OnStep, Step
 from texsynth.synthesis.exemplar import MIN_SIDE, Atlas, largest_square
 from texsynth.synthesis.patch_optimization import Target, optimize_patches
-from texsynth.synthesis.quilting import Quilt, QuiltSettings, raster
+from texsynth.synthesis.quilting import Quilt, QuiltSettings, block_corners
 from texsynth.synthesis.seams import seam_correction, seam_cost
 
 LATTICE_OCCURRENCE = 0.25
@@ -151,11 +151,13 @@ def _quilted(
         rows, columns = (torch.arange(n) for n in wanted.size)
         quilt.fix(torch.stack(torch.broadcast_tensors(rows[:, None], columns[None])), wanted.fixed)
     places = [
-        place for place in raster(wanted.size, block, overlap, wrap=wanted.wrap) if not quilt.is_full(*place)
+        place
+        for place in block_corners(wanted.size, block, overlap, wrap=wanted.wrap)
+        if not quilt.is_full(*place)
     ]
     on_block = _stage(tell, name, len(places))
     for done, place in enumerate(places, 1):
-        quilt.lay(*place)
+        quilt.place_block(*place)
         on_block(done)
     return quilt
 

@@ -82,7 +82,7 @@ class Quilt:
         """Whether nothing may change in the block at (top, left)."""
         return bool(self.fixed[self._window(top, left, self.settings.block)].all())
 
-    def lay(self, top: int, left: int) -> None:
+    def place_block(self, top: int, left: int) -> None:
         """Find a block for the square at (top, left) and join it to what is known there."""
         here = self._window(top, left, self.settings.block)
         known = self.known[here] & self._near[here]
@@ -271,7 +271,9 @@ class _Spectra:
         return sums[: self.size[0] - size + 1, : self.size[1] - size + 1] + own
 
 
-def raster(size: tuple[int, int], block: int, overlap: int, *, wrap: bool) -> Iterator[tuple[int, int]]:
+def block_corners(
+    size: tuple[int, int], block: int, overlap: int, *, wrap: bool
+) -> Iterator[tuple[int, int]]:
     """Top left corners of blocks that cover `size`, row by row."""
     for top in _starts(size[0], block, overlap, wrap=wrap):
         for left in _starts(size[1], block, overlap, wrap=wrap):
@@ -305,6 +307,6 @@ def image_quilting(
         QuiltSettings(block, overlap, tolerance, occurrence=0.0, tries=1),
         rng,
     )
-    for top, left in raster(size, block, overlap, wrap=False):
-        quilt.lay(top, left)
+    for top, left in block_corners(size, block, overlap, wrap=False):
+        quilt.place_block(top, left)
     return quilt.image[None, :, : size[0], : size[1]]
