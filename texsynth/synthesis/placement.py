@@ -62,7 +62,7 @@ class Layout:
         return [place for slot in self.slots for place in slot]
 
 
-class Painted(NamedTuple):
+class SlotSources(NamedTuple):
     """One slot on a grid of output pixels."""
 
     source: Tensor
@@ -73,7 +73,7 @@ class Painted(NamedTuple):
     """(3, r, c): distance to the copy's border (0..1), its agreement and its rank; empty if not wanted."""
 
 
-def place(
+def place_copies(
     difference: Tensor,
     energy: Tensor,
     exemplar: tuple[int, int],
@@ -104,7 +104,9 @@ def place(
     return Layout(exemplar, size, circular, _slots(canvas.worthwhile(), exemplar, size, circular))
 
 
-def paint(layout: Layout, slot: int, rows: Tensor, columns: Tensor, *, cues: bool = True) -> Painted:
+def slot_sources(
+    layout: Layout, slot: int, rows: Tensor, columns: Tensor, *, cues: bool = True
+) -> SlotSources:
     """Sources in one slot of the output pixels at `rows` x `columns`, ascending integers; maybe none."""
     h, w = layout.exemplar
     shape = (len(rows), len(columns))
@@ -120,7 +122,7 @@ def paint(layout: Layout, slot: int, rows: Tensor, columns: Tensor, *, cues: boo
                 hints[0, r, c] = torch.minimum(_edge(y, h)[:, None], _edge(x, w))
                 hints[1, r, c] = copy.agreement
                 hints[2, r, c] = copy.rank
-    return Painted(index, valid, hints)
+    return SlotSources(index, valid, hints)
 
 
 class _Canvas:
