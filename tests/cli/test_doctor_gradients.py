@@ -14,7 +14,7 @@ from torch import Tensor
 from typer.testing import Result
 
 from texsynth.reference import encoding, layer_checks, normalization, pooling, style
-from texsynth.reference.comparison import FULL, Check, Part, Problem, relative_error, run
+from texsynth.reference.comparison import FULL, Check, Comparison, Problem, relative_error, run
 from texsynth.reference.formula_checks import encoding_problem
 from texsynth.reference.program_checks import CHECKS
 
@@ -76,7 +76,7 @@ def test_all_is_right_on_a_gpu(dtype: str) -> None:
 # Checks that must fail
 
 
-def _printed_encoding(problem: Problem) -> Iterator[Part]:
+def _printed_encoding(problem: Problem) -> Iterator[Comparison]:
     arrays = encoding_problem(problem)
     for name, wrong, right in zip(
         ("dX", "dC", "ds"),
@@ -84,10 +84,10 @@ def _printed_encoding(problem: Problem) -> Iterator[Part]:
         encoding.encode_backward(*arrays),
         strict=True,
     ):
-        yield Part(name, wrong, right)
+        yield Comparison(name, wrong, right)
 
 
-def _normalisation_without_its_factor(problem: Problem) -> Iterator[Part]:
+def _normalisation_without_its_factor(problem: Problem) -> Iterator[Comparison]:
     x, grad = problem.normal(3, 6), problem.normal(3, 6)
     groups = normalization.window_groups(6, 3, x)
     right = normalization.normalize_backward(grad, x, groups, kappa=1.5, alpha=0.4, beta=0.75)
@@ -96,28 +96,28 @@ def _normalisation_without_its_factor(problem: Problem) -> Iterator[Part]:
     )
     energy = 1.5 + 0.4 * x.square() @ groups.T
     assert float((first_term - grad * 1.5**-0.75).abs().max()) < 1e-5
-    yield Part("dX", (right + grad * energy**-0.75) / 2, right)
+    yield Comparison("dX", (right + grad * energy**-0.75) / 2, right)
 
 
-def _ties_counted_twice(problem: Problem) -> Iterator[Part]:
+def _ties_counted_twice(problem: Problem) -> Iterator[Comparison]:
     x, grad = problem.put(torch.ones(4, 4, 1)), problem.normal(2, 2, 1)
     right = pooling.max_pool_backward(grad, x, (2, 2), stride=2)
-    yield Part("dX", pooling.max_pool_backward_as_printed(grad, x, (2, 2), stride=2), right)
+    yield Comparison("dX", pooling.max_pool_backward_as_printed(grad, x, (2, 2), stride=2), right)
 
 
-def _printed_style(problem: Problem) -> Iterator[Part]:
+def _printed_style(problem: Problem) -> Iterator[Comparison]:
     output, target = problem.normal(12, 3), problem.normal(12, 3)
-    yield Part("loss", style.gram_loss_as_printed(output, target), style.gram_loss(output, target))
+    yield Comparison("loss", style.gram_loss_as_printed(output, target), style.gram_loss(output, target))
 
 
-def _no_number(problem: Problem) -> Iterator[Part]:
+def _no_number(problem: Problem) -> Iterator[Comparison]:
     x = problem.normal(3)
-    yield Part("Y", x / 0 - x / 0, x)
+    yield Comparison("Y", x / 0 - x / 0, x)
 
 
-def _other_shape(problem: Problem) -> Iterator[Part]:
+def _other_shape(problem: Problem) -> Iterator[Comparison]:
     x = problem.normal(3)
-    yield Part("Y", x[:1], x)
+    yield Comparison("Y", x[:1], x)
 
 
 WRONG = [
@@ -129,7 +129,7 @@ WRONG = [
 @pytest.mark.parametrize("parts", WRONG)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_wrong_formula_is_found(
-    monkeypatch: pytest.MonkeyPatch, parts: Callable[[Problem], Iterable[Part]], dtype: str
+    monkeypatch: pytest.MonkeyPatch, parts: Callable[[Problem], Iterable[Comparison]], dtype: str
 ) -> None:
     wrong = Check("wrong", "nowhere", parts)
     monkeypatch.setattr("texsynth.reference.program_checks.CHECKS", (CHECKS[0], wrong))
@@ -145,7 +145,7 @@ def test_a_wrong_formula_is_found(
 def spoilt(check: Check, index: int, factor: float) -> Check:
     """The same with one part's right answer multiplied."""
 
-    def parts(problem: Problem) -> Iterator[Part]:
+    def parts(problem: Problem) -> Iterator[Comparison]:
         for i, part in enumerate(check.parts(problem)):
             yield replace(part, expected=part.expected * factor) if i == index else part
 

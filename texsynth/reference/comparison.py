@@ -65,7 +65,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Part:
+class Comparison:
     """One number or tensor in two ways."""
 
     name: str
@@ -79,7 +79,7 @@ class Check:
 
     name: str
     source: str
-    parts: Callable[[Problem], Iterable[Part]]
+    parts: Callable[[Problem], Iterable[Comparison]]
     dtypes: Sequence[torch.dtype] = FULL
     """Types that it is meant for."""
     roundings: float = 64
@@ -149,17 +149,17 @@ def gradients(f: Callable[..., Tensor], inputs: Sequence[Tensor], grad: Tensor) 
     return value.detach(), *torch.autograd.grad(value, leaves, grad.to(value))
 
 
-def parts_of(names: str, got: Sequence[Tensor], expected: Sequence[Tensor]) -> Iterator[Part]:
+def comparisons(names: str, got: Sequence[Tensor], expected: Sequence[Tensor]) -> Iterator[Comparison]:
     """A part for each of the `names`, which blanks separate."""
-    return (Part(*p) for p in zip(names.split(), got, expected, strict=True))
+    return (Comparison(*p) for p in zip(names.split(), got, expected, strict=True))
 
 
-def by_differences(name: str, source: str, parts: Callable[[Problem], Iterable[Part]]) -> Check:
+def by_differences(name: str, source: str, parts: Callable[[Problem], Iterable[Comparison]]) -> Check:
     """A check whose parts are `slopes`, which only float64 has the digits for."""
     return Check(f"{name} by differences", source, parts, (torch.float64,), DIFFERENCES, 2 / 3)
 
 
-def slopes(f: Callable[[Tensor], Tensor], x: Tensor, gradient: Tensor, rng: torch.Generator) -> Part:
+def slopes(f: Callable[[Tensor], Tensor], x: Tensor, gradient: Tensor, rng: torch.Generator) -> Comparison:
     """Directional derivatives by a gradient and by central differences, for eight random directions.
 
     The step is the cube root of the epsilon, where truncation and rounding are about equal.
@@ -168,7 +168,7 @@ def slopes(f: Callable[[Tensor], Tensor], x: Tensor, gradient: Tensor, rng: torc
     directions = torch.randn(8, *x.shape, generator=rng, dtype=torch.float64).to(x)
     by_gradient = (directions * gradient).flatten(1).sum(1)
     by_difference = torch.stack([(f(x + step * d) - f(x - step * d)) / (2 * step) for d in directions])
-    return Part("slopes", by_gradient, by_difference)
+    return Comparison("slopes", by_gradient, by_difference)
 
 
 def lacks(device: torch.device, dtype: torch.dtype) -> str:

@@ -9,7 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.reference import encoding, ift, self_similarity, style
-from texsynth.reference.comparison import Check, Part, Problem, by_differences, gradients, parts_of, slopes
+from texsynth.reference.comparison import (
+    Check,
+    Comparison,
+    Problem,
+    by_differences,
+    comparisons,
+    gradients,
+    slopes,
+)
 from texsynth.reference.layer_checks import first, last
 
 UPDATES = 15
@@ -28,13 +36,13 @@ def _encode_by_torch(x: Tensor, codewords: Tensor, smoothing: Tensor) -> Tensor:
     return torch.einsum("nk,nkd->kd", share, residual)
 
 
-def _encoding(problem: Problem) -> Iterator[Part]:
+def _encoding(problem: Problem) -> Iterator[Comparison]:
     grad, *inputs = encoding_problem(problem)
     got = encoding.encode(*inputs), *encoding.encode_backward(grad, *inputs)
-    yield from parts_of("E dX dC ds", got, gradients(_encode_by_torch, inputs, grad))
+    yield from comparisons("E dX dC ds", got, gradients(_encode_by_torch, inputs, grad))
 
 
-def _encoding_differences(problem: Problem) -> Iterator[Part]:
+def _encoding_differences(problem: Problem) -> Iterator[Comparison]:
     grad, x, c, s = encoding_problem(problem)
     d_x, d_c, d_s = encoding.encode_backward(grad, x, c, s)
     yield slopes(lambda x: (grad * encoding.encode(x, c, s)).sum(), x, d_x, problem.rng)
@@ -48,7 +56,7 @@ def _ift_problem(problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
     return anchor + 0.3 * problem.normal(5, 40), anchor, ift.second_moment(1.5 * problem.normal(5, 30))
 
 
-def _ift(problem: Problem) -> Iterator[Part]:
+def _ift(problem: Problem) -> Iterator[Comparison]:
     features, anchor, second = _ift_problem(problem)
 
     def plain(f: Tensor) -> Tensor:
@@ -59,22 +67,22 @@ def _ift(problem: Problem) -> Iterator[Part]:
         ift.loss(features, anchor, second, weight=0.3),
         ift.gradient(features, anchor, second, weight=0.3),
     )
-    yield from parts_of("loss dF", got, gradients(plain, (features,), torch.ones(())))
+    yield from comparisons("loss dF", got, gradients(plain, (features,), torch.ones(())))
 
 
-def _reduced_ift(problem: Problem) -> Iterator[Part]:
+def _reduced_ift(problem: Problem) -> Iterator[Comparison]:
     _, anchor, second = _ift_problem(problem)
     matrix, sigma = problem.normal(5, 5), ift.second_moment(anchor)
     reduced = ift.reduced_loss(matrix, sigma, second, weight=0.3)
-    yield Part("loss", reduced, ift.loss(matrix @ anchor, anchor, second, weight=0.3) / anchor.shape[1])
+    yield Comparison("loss", reduced, ift.loss(matrix @ anchor, anchor, second, weight=0.3) / anchor.shape[1])
     stepped, fused = (
         form(anchor, second, weight=0.03, rate=0.02, n_upd=UPDATES) - anchor
         for form in (ift.direct, ift.fused)
     )
-    yield Part("steps", fused, stepped)
+    yield Comparison("steps", fused, stepped)
 
 
-def _ift_differences(problem: Problem) -> Iterator[Part]:
+def _ift_differences(problem: Problem) -> Iterator[Comparison]:
     features, anchor, second = _ift_problem(problem)
     gradient = ift.gradient(features, anchor, second, weight=0.3)
     yield slopes(lambda f: ift.loss(f, anchor, second, weight=0.3), features, gradient, problem.rng)
@@ -86,7 +94,7 @@ def style_problem(problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
     return problem.normal(12, 4), problem.normal(12, 4), F.normalize(directions)
 
 
-def _gram(problem: Problem) -> Iterator[Part]:
+def _gram(problem: Problem) -> Iterator[Comparison]:
     output, target, _ = style_problem(problem)
 
     def plain(phi: Tensor) -> Tensor:
@@ -94,10 +102,10 @@ def _gram(problem: Problem) -> Iterator[Part]:
         return F.l1_loss(own, wanted)
 
     got = style.gram_loss(output, target), style.gram_loss_gradient(output, target)
-    yield from parts_of("loss dPhi", got, gradients(plain, (output,), torch.ones(())))
+    yield from comparisons("loss dPhi", got, gradients(plain, (output,), torch.ones(())))
 
 
-def _wasserstein(problem: Problem) -> Iterator[Part]:
+def _wasserstein(problem: Problem) -> Iterator[Comparison]:
     output, target, rows = style_problem(problem)
 
     def plain(phi: Tensor) -> Tensor:
@@ -107,10 +115,10 @@ def _wasserstein(problem: Problem) -> Iterator[Part]:
         style.sliced_wasserstein(output, target, rows),
         style.sliced_wasserstein_gradient(output, target, rows),
     )
-    yield from parts_of("loss dPhi", got, gradients(plain, (output,), torch.ones(())))
+    yield from comparisons("loss dPhi", got, gradients(plain, (output,), torch.ones(())))
 
 
-def _self_similarity(problem: Problem) -> Iterator[Part]:
+def _self_similarity(problem: Problem) -> Iterator[Comparison]:
     x, reach, grad = problem.normal(6, 7, 3, offset=1), (3, 4), problem.normal(7, 9)
     pad = (reach[1], reach[1], reach[0], reach[0])
     difference, energy = self_similarity.self_difference(x, reach)
@@ -126,11 +134,11 @@ def _self_similarity(problem: Problem) -> Iterator[Part]:
         return (sums(x) + sums(x).flip(2, 3) - 2 * products)[0, 0]
 
     d_x = self_similarity.self_difference_backward(grad, x, reach)
-    yield from parts_of("difference dF", (difference, d_x), gradients(plain, (x,), grad))
-    yield Part("energy", energy, sums(x)[0, 0])
+    yield from comparisons("difference dF", (difference, d_x), gradients(plain, (x,), grad))
+    yield Comparison("energy", energy, sums(x)[0, 0])
 
 
-def _transposed(problem: Problem) -> Iterator[Part]:
+def _transposed(problem: Problem) -> Iterator[Comparison]:
     weights, filters = problem.normal(4, 5), problem.normal(3, 2, 3)
     y = self_similarity.transposed_convolution(weights, filters)
     grad = problem.normal(*y.shape)
@@ -138,10 +146,10 @@ def _transposed(problem: Problem) -> Iterator[Part]:
     expected = gradients(
         lambda w, f: last(F.conv_transpose2d(w[None, None], first(f))), (weights, filters), grad
     )
-    yield from parts_of("Y dw dF", got, expected)
+    yield from comparisons("Y dw dF", got, expected)
 
 
-def _texture_differences(problem: Problem) -> Iterator[Part]:
+def _texture_differences(problem: Problem) -> Iterator[Comparison]:
     output, target, rows = style_problem(problem)
     gradient = style.gram_loss_gradient(output, target)
     yield slopes(lambda phi: style.gram_loss(phi, target), output, gradient, problem.rng)

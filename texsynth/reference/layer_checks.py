@@ -9,7 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.reference import convolution, layers, normalization, pooling
-from texsynth.reference.comparison import Check, Part, Problem, by_differences, gradients, parts_of, slopes
+from texsynth.reference.comparison import (
+    Check,
+    Comparison,
+    Problem,
+    by_differences,
+    comparisons,
+    gradients,
+    slopes,
+)
 
 STEPS = ((1, 0), (1, 2), (2, 1), (3, 2))
 """Strides and paddings of the convolutions."""
@@ -25,19 +33,21 @@ def last(x: Tensor) -> Tensor:
     return x[0].permute(1, 2, 0)
 
 
-def _im2row(problem: Problem) -> Iterator[Part]:
+def _im2row(problem: Problem) -> Iterator[Comparison]:
     x = problem.normal(7, 6, 3)
     for stride, padding in STEPS:
         rows = convolution.im2row(x, (3, 2), stride=stride, padding=padding)
         unfolded = F.unfold(first(x), (3, 2), stride=stride, padding=padding)[0]
-        yield Part("phi", rows, unfolded.unflatten(0, (3, 6)).permute(2, 1, 0).flatten(1))
+        yield Comparison("phi", rows, unfolded.unflatten(0, (3, 6)).permute(2, 1, 0).flatten(1))
         y = problem.normal(*rows.shape)
         columns = y.unflatten(1, (6, 3)).permute(2, 1, 0).flatten(0, 1)[None]
         folded = last(F.fold(columns, (7, 6), (3, 2), stride=stride, padding=padding))
-        yield Part("phi*", convolution.row2im(y, x.shape, (3, 2), stride=stride, padding=padding), folded)
+        yield Comparison(
+            "phi*", convolution.row2im(y, x.shape, (3, 2), stride=stride, padding=padding), folded
+        )
 
 
-def _convolution(problem: Problem) -> Iterator[Part]:
+def _convolution(problem: Problem) -> Iterator[Comparison]:
     x, filters, bias = problem.normal(9, 7, 3), problem.normal(3, 2, 3, 4), problem.normal(4)
     for stride, padding in STEPS:
         y = convolution.convolve(x, filters, bias, stride=stride, padding=padding)
@@ -50,26 +60,26 @@ def _convolution(problem: Problem) -> Iterator[Part]:
             (x, filters, bias),
             grad,
         )
-        yield from parts_of("Y dX dF db", (y, *back), expected)
+        yield from comparisons("Y dX dF db", (y, *back), expected)
 
 
-def _convolution_by_index(problem: Problem) -> Iterator[Part]:
+def _convolution_by_index(problem: Problem) -> Iterator[Comparison]:
     x, filters = problem.normal(7, 6, 2), problem.normal(3, 2, 2, 3)
     for stride in (1, 2, 3):
         grad = problem.normal(*convolution.convolve(x, filters, stride=stride).shape)
         by_index = convolution.input_gradient_by_index(grad, filters, x.shape, stride)
-        yield Part("dX", by_index, convolution.convolve_backward(grad, x, filters, stride=stride)[0])
+        yield Comparison("dX", by_index, convolution.convolve_backward(grad, x, filters, stride=stride)[0])
 
 
-def _reflection(problem: Problem) -> Iterator[Part]:
+def _reflection(problem: Problem) -> Iterator[Comparison]:
     x, grad = problem.normal(5, 4, 2), problem.normal(7, 6, 2)
     expected = gradients(lambda x: last(F.pad(first(x), (1, 1, 1, 1), mode="reflect")), (x,), grad)
-    yield from parts_of(
+    yield from comparisons(
         "Y dX", (convolution.pad_reflect(x), convolution.pad_reflect_backward(grad)), expected
     )
 
 
-def _max_pooling(problem: Problem) -> Iterator[Part]:
+def _max_pooling(problem: Problem) -> Iterator[Comparison]:
     x = problem.distinct(9, 8, 3)
     for stride, padding in ((1, 0), (2, 1), (3, 1)):
         y = pooling.max_pool(x, (3, 2), stride=stride, padding=padding)
@@ -78,16 +88,18 @@ def _max_pooling(problem: Problem) -> Iterator[Part]:
         expected = gradients(
             lambda x, s=stride, p=padding: last(F.max_pool2d(first(x), (3, 2), s, p)), (x,), grad
         )
-        yield from parts_of("Y dX", (y, d_x), expected)
+        yield from comparisons("Y dX", (y, d_x), expected)
 
 
-def _haar_pooling(problem: Problem) -> Iterator[Part]:
+def _haar_pooling(problem: Problem) -> Iterator[Comparison]:
     x, grad = problem.normal(6, 4, 3), problem.normal(3, 2, 3)
     expected = gradients(lambda x: 2 * last(F.avg_pool2d(first(x), 2)), (x,), grad)
-    yield from parts_of("Y dX", (pooling.haar_pool(x), pooling.haar_pool_backward(grad, x.shape)), expected)
+    yield from comparisons(
+        "Y dX", (pooling.haar_pool(x), pooling.haar_pool_backward(grad, x.shape)), expected
+    )
 
 
-def _normalization(problem: Problem) -> Iterator[Part]:
+def _normalization(problem: Problem) -> Iterator[Comparison]:
     x, grad = problem.normal(4, 3, 9), problem.normal(4, 3, 9)
     # Groups of 4 reach farther down than up, which tells G(d) from the groups that hold d.
     for width in (3, 4):
@@ -97,46 +109,48 @@ def _normalization(problem: Problem) -> Iterator[Part]:
         expected = gradients(
             lambda x, n=width: last(F.local_response_norm(first(x), n, n * 0.4, 0.75, 1.5)), (x,), grad
         )
-        yield from parts_of("Y dX", (y, d_x), expected)
+        yield from comparisons("Y dX", (y, d_x), expected)
 
 
-def _rearranged(problem: Problem) -> Iterator[Part]:
+def _rearranged(problem: Problem) -> Iterator[Comparison]:
     x, grad = problem.normal(3, 4, 2), problem.normal(24)
     expected = gradients(lambda x: F.relu(x).flatten(), (x,), grad)
     d_x = layers.relu_backward(layers.vec_backward(grad, x.shape), x)
-    yield from parts_of("Y dX", (layers.vec(layers.relu(x)), d_x), expected)
+    yield from comparisons("Y dX", (layers.vec(layers.relu(x)), d_x), expected)
 
 
-def _connected(problem: Problem) -> Iterator[Part]:
+def _connected(problem: Problem) -> Iterator[Comparison]:
     x, weight, bias, grad = (problem.normal(*shape) for shape in ((12,), (5, 12), (5,), (5,)))
     got = (layers.connected(x, weight, bias), *layers.connected_backward(grad, x, weight))
-    yield from parts_of("Y dX dW db", got, gradients(F.linear, (x, weight, bias), grad))
+    yield from comparisons("Y dX dW db", got, gradients(F.linear, (x, weight, bias), grad))
 
 
-def _softmax(problem: Problem) -> Iterator[Part]:
+def _softmax(problem: Problem) -> Iterator[Comparison]:
     x, grad = 3 * problem.normal(6, 10), problem.normal(6, 10)
     y = layers.softmax(x)
     expected = gradients(lambda x: F.softmax(x, 1), (x,), grad)
-    yield from parts_of("Y dX", (y, layers.softmax_backward(grad, y)), expected)
+    yield from comparisons("Y dX", (y, layers.softmax_backward(grad, y)), expected)
 
 
-def _log_loss(problem: Problem) -> Iterator[Part]:
+def _log_loss(problem: Problem) -> Iterator[Comparison]:
     p, label = layers.softmax(problem.normal(6, 10)), problem.labels(6, 10)
     expected = gradients(lambda p: F.nll_loss(p.log(), label), (p,), torch.ones(()))
-    yield from parts_of("loss dX", (layers.log_loss(p, label), layers.log_loss_backward(p, label)), expected)
+    yield from comparisons(
+        "loss dX", (layers.log_loss(p, label), layers.log_loss_backward(p, label)), expected
+    )
 
 
-def _cross_entropy(problem: Problem) -> Iterator[Part]:
+def _cross_entropy(problem: Problem) -> Iterator[Comparison]:
     x, label = 3 * problem.normal(6, 10), problem.labels(6, 10)
     got = layers.cross_entropy(x, label), layers.cross_entropy_backward(x, label)
     expected = gradients(lambda x: F.cross_entropy(x, label), (x,), torch.ones(()))
-    yield from parts_of("loss dX", got, expected)
+    yield from comparisons("loss dX", got, expected)
     # One layer after the other, where no probability rounds to 0, is the same.
     p = layers.softmax(x)
-    yield Part("chain", layers.softmax_backward(layers.log_loss_backward(p, label), p), expected[1])
+    yield Comparison("chain", layers.softmax_backward(layers.log_loss_backward(p, label), p), expected[1])
 
 
-def _differences(problem: Problem) -> Iterator[Part]:
+def _differences(problem: Problem) -> Iterator[Comparison]:
     x, filters, grad = problem.normal(6, 5, 2), problem.normal(3, 2, 2, 3), problem.normal(2, 2, 3)
     d_x, d_filters, _ = convolution.convolve_backward(grad, x, filters, stride=2)
     yield slopes(lambda x: (grad * convolution.convolve(x, filters, stride=2)).sum(), x, d_x, problem.rng)
