@@ -23,7 +23,7 @@ from texsynth.models.registry import Model, build_model, load_model
 from texsynth.pipelines.progress import Step
 from texsynth.pipelines.rasters import TensorRaster
 from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, measure_style, stylize
-from texsynth.pipelines.tiling import autoencoder_reach, cut, encoder_reach, photo_reach
+from texsynth.pipelines.tiling import autoencoder_reach, cut_tiles, encoder_reach, photo_reach
 
 SIZES = [(1, 1), (1, 70), (31, 33), (150, 203), (64, 128)]
 MODES = {
@@ -43,7 +43,7 @@ def test_every_pixel_is_in_one_core(size: tuple[int, int], level: int, side: int
     image, stride = waves(*size), 2 ** (level - 1)
     for step in (1, stride):
         counts = torch.zeros(1, 1, *(-(-n // step) for n in size))
-        for tile in cut(size, level, side, halo=7):
+        for tile in cut_tiles(size, level, side, halo=7):
             core, pixels = tile.core(counts, size, step), tile.of(TensorRaster(image))
             core += 1
             assert core.shape[2] * step <= max(side or 10000, 2 * stride)
@@ -114,12 +114,12 @@ def test_tiles_with_halos_give_what_the_whole_gives_and_with_less_they_do_not() 
     image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(3))
     errors = {}
     with torch.inference_mode():
-        (whole,) = cut(size, level, None, 0)
+        (whole,) = cut_tiles(size, level, None, 0)
         expected = through("autoencoder", level, model, whole.of(TensorRaster(image)))
         for halo in (reach, reach // 2):
             errors[halo] = max(
                 float((tile.inner(out, size) - tile.core(expected, size)).abs().max())
-                for tile in cut(size, level, 32, halo)
+                for tile in cut_tiles(size, level, 32, halo)
                 for out in [through("autoencoder", level, model, tile.of(TensorRaster(image)))]
             )
     assert errors[reach] < 1e-5 < 1e-4 < errors[reach // 2]

@@ -15,7 +15,7 @@ from texsynth.models.registry import Model, load_model
 from texsynth.ops.resample import resize
 from texsynth.pipelines.masks import resize_mask
 from texsynth.pipelines.rasters import TensorRaster
-from texsynth.pipelines.tiling import cut, encoder_reach
+from texsynth.pipelines.tiling import cut_tiles, encoder_reach
 
 LONGEST = 512
 """Longer sides are reduced to this many pixels, so that pictures are compared at one scale."""
@@ -115,7 +115,7 @@ def _described(image: Tensor, mask: Tensor | None, describer: Describer, tile_px
     size = (image.shape[2], image.shape[3])
     side = tile_px if tile_px is not None and max(size) > tile_px else None
     total: list[Tensor] | None = None
-    for tile in cut(size, deepest, side, encoder_reach(model.encoder, deepest)):
+    for tile in cut_tiles(size, deepest, side, encoder_reach(model.encoder, deepest)):
         x = tile.of(TensorRaster(image)).to(model.device, model.dtype)
         features = model.encoder(x.contiguous(memory_format=torch.channels_last), deepest)
         inner = [tile.inner(f, size, 1 << level) for level, f in enumerate(features)]

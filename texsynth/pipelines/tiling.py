@@ -78,7 +78,7 @@ def _within(span: Span, size: int) -> tuple[slice, Tensor | None]:
     return slice(low, high), index - low
 
 
-def cut(size: tuple[int, int], level: int, side: int | None, halo: int) -> list[Tile]:
+def cut_tiles(size: tuple[int, int], level: int, side: int | None, halo: int) -> list[Tile]:
     """Tiles of a picture of `size` (height, width), padded to whole cells of `level`, two at least.
 
     side: of the cores in pixels, at most, but one cell at least; they are all about as large. None makes one

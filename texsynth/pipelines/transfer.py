@@ -14,7 +14,7 @@ from texsynth.models.registry import Model
 from texsynth.ops.resample import pad_to_multiple
 from texsynth.pipelines.progress import OnStep, Step
 from texsynth.pipelines.rasters import Canvas, MakeCanvas, Raster
-from texsynth.pipelines.tiling import Tile, autoencoder_reach, cut, encoder_reach, photo_reach
+from texsynth.pipelines.tiling import Tile, autoencoder_reach, cut_tiles_tiles, encoder_reach, photo_reach
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
 
@@ -46,13 +46,13 @@ class TiledEncoder:
 
     def features(self, image: Raster) -> Features:
         """Features of all of `image`, without those of its padding."""
-        (tile,) = cut(image.size, self.deepest, None, self.near)
+        (tile,) = cut_tiles(image.size, self.deepest, None, self.near)
         found = self.of(tile, image)
         return {level: tile.inner(f, image.size, 2 ** (level - 1)) for level, f in found.items()}
 
     def moments(self, image: Raster, weights: Weights, tile: int | None) -> dict[int, Moments]:
-        """Moments of `image` at the levels of `weights`; tile: as in `cut`."""
-        tiles = cut(image.size, self.deepest, tile, self.near)
+        """Moments of `image` at the levels of `weights`; tile: as in `cut_tiles`."""
+        tiles = cut_tiles(image.size, self.deepest, tile, self.near)
         return _moments(((t, self.of(t, image)) for t in tiles), image.size, weights)
 
 
@@ -75,11 +75,11 @@ class TiledAutoencoder(TiledEncoder):
     ) -> Raster:
         """Map the features of `image` at the levels of `weights`. Returns a picture in [0, 1].
 
-        tile: as in `cut`. A single tile is encoded once, several are once for the moments and once more.
+        tile: as in `cut_tiles`. A single tile is encoded once, several are once for the moments and once more.
         make_canvas: where the result goes.
         """
         size = image.size
-        tiles = cut(size, self.deepest, tile, self.reach)
+        tiles = cut_tiles(size, self.deepest, tile, self.reach)
         result = make_canvas(size)
         if len(tiles) == 1:
             features = self.of(tiles[0], image)
@@ -88,7 +88,7 @@ class TiledAutoencoder(TiledEncoder):
             on_step(Step("level", 1, 1))
             return result
         # The first pass does not decode, so it looks less far.
-        near = cut(size, self.deepest, tile, self.near)
+        near = cut_tiles(size, self.deepest, tile, self.near)
 
         def encoded() -> Iterator[tuple[Tile, Features]]:
             for done, t in enumerate(near, 1):
