@@ -18,7 +18,7 @@ from texsynth.synthesis.patch_optimization import Target, optimize_patches
 from texsynth.synthesis.patch_search import field_of_layout, vote
 from texsynth.synthesis.quilting import Quilt, QuiltSettings, _Spectra, block_corners, image_quilting
 from texsynth.synthesis.regions import label_field
-from texsynth.synthesis.seams import cut, keep_old, seam_correction, seam_cost
+from texsynth.synthesis.seams import keep_old, min_error_cut, seam_correction, seam_cost
 from texsynth.synthesis.warp import warp_to_lattice
 
 
@@ -120,7 +120,7 @@ def test_errors_by_fft_are_the_errors_of_a_scan() -> None:
 
 def test_the_cut_is_the_cheapest_path() -> None:
     costs = np.random.default_rng(0).random((3, 5, 4)).astype(np.float32)
-    for strip, before in zip(costs, cut(costs), strict=True):
+    for strip, before in zip(costs, min_error_cut(costs), strict=True):
         path = before.sum(1)
         assert (np.abs(np.diff(path)) <= 1).all()
         chosen = strip[np.arange(5), path].sum()

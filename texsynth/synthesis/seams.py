@@ -15,7 +15,7 @@ CONTRAST = 1e-3
 """Squared contrast below which every difference is equally visible."""
 
 
-def cut(error: NDArray[np.float32]) -> NDArray[np.bool_]:
+def min_error_cut(error: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Minimum error boundary cuts by dynamic programming (Efros and Freeman 2001, section 2).
 
     error: (K, n, m), K strips that are cut along their n rows. Returns (K, n, m), True before the cut.
@@ -54,7 +54,7 @@ def keep_old(errors: Tensor, known: Tensor, overlap: int) -> Tensor:
     keep = torch.zeros_like(errors, dtype=torch.bool)
     if turns:
         strips = torch.cat([_turned(squares, *turn)[:, :, :overlap] for turn in turns])
-        cuts = torch.from_numpy(cut(strips.numpy())).unflatten(0, (len(turns), len(errors)))
+        cuts = torch.from_numpy(min_error_cut(strips.numpy())).unflatten(0, (len(turns), len(errors)))
         for turn, before in zip(turns, cuts, strict=True):
             whole = F.pad(before, (0, errors.shape[2] - overlap))
             keep |= whole.flip(-1).mT if turn == (True, True) else _turned(whole, *turn)
