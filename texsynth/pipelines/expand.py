@@ -16,7 +16,7 @@ from texsynth.models.transposer import Transposer, load_transposer
 from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.feature_optimization import optimize, synthesize
 from texsynth.pipelines.method import ExpandPlan, plan_expand
-from texsynth.pipelines.patch_stage import Wanted, patch_stage
+from texsynth.pipelines.patch_stage import PatchSpec, patch_stage
 from texsynth.pipelines.progress import OnStep, Step
 from texsynth.synthesis.exemplar import Exemplar, build_atlas, guide_of
 from texsynth.synthesis.regions import label_field
@@ -107,8 +107,8 @@ def expand_planned(
         lattice, exemplars = _closed(found.lattice, exemplars, settings, size)
         source, aim = _guided(exemplars, guide, image, size, settings, rng)
         atlas = build_atlas(source, guided=aim is not None)
-        wanted = Wanted(size, settings.tileable, lattice, aim, mixed=len(exemplars) > 1)
-        planes = patch_stage(atlas, wanted, settings.patch, rng, on_step)
+        wanted = PatchSpec(size, settings.tileable, lattice, aim, mixed=len(exemplars) > 1)
+        planes = patch_stage(atlas, spec, settings.patch, rng, on_step)
         image, siblings = planes[None, :3], planes[None, 3:]
     if "optimize" in stages and image is not None:
         image, notes = optimize(
@@ -178,8 +178,8 @@ def _completed(
     if settings.method not in ("auto", "patch", "patch+optimize"):
         raise UsageError(f"method {settings.method} cannot complete a picture; use patch or patch+optimize")
     size = (picture.image.shape[2], picture.image.shape[3])
-    wanted = Wanted(size, settings.tileable, lattice, fixed=fixed)
-    planes = patch_stage(build_atlas([picture]), wanted, settings.patch, rng, on_step)
+    wanted = PatchSpec(size, settings.tileable, lattice, fixed=fixed)
+    planes = patch_stage(build_atlas([picture]), spec, settings.patch, rng, on_step)
     image, notes = planes[None, :3], tuple[str, ...]()
     if "optimize" in settings.method:
         image, notes = optimize(

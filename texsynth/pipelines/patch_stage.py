@@ -39,7 +39,7 @@ SPREAD = 0.15
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PatchSpec:
     """What a stage is to make."""
 
     size: tuple[int, int]
@@ -56,28 +56,28 @@ class Wanted:
 
 def patch_stage(
     atlas: Atlas,
-    wanted: Wanted,
+    spec: PatchSpec,
     settings: PatchSettings,
     rng: torch.Generator,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Lay out and refine a texture. Returns its colours and sibling maps, (3 + s, H, W)."""
     tell = on_step or (lambda _: None)
-    quilt = best_layout(settings.layouts, lambda name: _quilted(atlas, wanted, settings, rng, name, tell))
+    quilt = best_layout(settings.layouts, lambda name: _quilted(atlas, spec, settings, rng, name, tell))
     if settings.refine:
-        rounds = round(settings.refine * _pieces(wanted, quilt.settings))
+        rounds = round(settings.refine * _pieces(spec, quilt.settings))
         quilt.refine(rounds, _stage(tell, "seams", rounds))
     seam = seam_cost(atlas, quilt.image, quilt.at) > 0
     grow = settings.patch_px // 2
     active = F.max_pool2d(seam.float()[None, None], 2 * grow + 1, 1, grow)[0, 0] > 0
     planes = torch.cat([atlas.image, atlas.siblings])
     laid = planes[:, quilt.at[0], quilt.at[1]]
-    target = None if wanted.fixed is None else Target(wanted.fixed, laid)
-    correction = seam_correction(planes, quilt.at, SPREAD * atlas.side, wrap=wanted.wrap, fixed=wanted.fixed)
+    target = None if spec.fixed is None else Target(spec.fixed, laid)
+    correction = seam_correction(planes, quilt.at, SPREAD * atlas.side, wrap=spec.wrap, fixed=spec.fixed)
     iterations = settings.iterations
-    if wanted.fixed is not None:
+    if spec.fixed is not None:
         iterations = tuple(HOLE_ROUNDS * rounds for rounds in iterations)
-    patch = min(settings.patch_px, MIN_SIDE // 2, *wanted.size)
+    patch = min(settings.patch_px, MIN_SIDE // 2, *spec.size)
     if not any(iterations) or patch < 4:
         return laid + correction
     result, _ = optimize_patches(
@@ -86,7 +86,7 @@ def patch_stage(
         patch,
         iterations,
         rng,
-        wrap=wanted.wrap,
+        wrap=spec.wrap,
         active=active,
         target=target,
         on_round=_stage(tell, "patches", sum(iterations)),
@@ -114,45 +114,45 @@ def faults(quilt: Quilt) -> tuple[float, float]:
     """
     seam = float(seam_cost(quilt.atlas, quilt.image, quilt.at).sqrt().mean())
     cell = max(min(quilt.used.shape) // USE_CELLS, 1)
-    use = F.avg_pool2d((quilt.used * quilt.wanted)[None], cell)
+    use = F.avg_pool2d((quilt.used * quilt.spec)[None], cell)
     return seam + 1e-6, float(use.std(correction=0) / use.mean().clamp_min(1e-6)) + 1e-6
 
 
 def _quilted(
-    atlas: Atlas, wanted: Wanted, settings: PatchSettings, rng: torch.Generator, name: str, tell: OnStep
+    atlas: Atlas, spec: PatchSpec, settings: PatchSettings, rng: torch.Generator, name: str, tell: OnStep
 ) -> Quilt:
-    largest = min(atlas.largest_square(), *wanted.size)
+    largest = min(atlas.largest_square(), *spec.size)
     block = max(min(round(settings.block * atlas.side), largest), 4)
-    if wanted.mixed:
+    if spec.mixed:
         block = max(round(MIX_BLOCK * block), 4)
-    if wanted.fixed is not None:
+    if spec.fixed is not None:
         # Blocks not much larger than the hole: what is far from it need not agree.
-        middle = [n // 2 if wanted.wrap else 0 for n in wanted.size]
-        hole = largest_square((~wanted.fixed).roll(middle, (0, 1)), block)
+        middle = [n // 2 if spec.wrap else 0 for n in spec.size]
+        hole = largest_square((~spec.fixed).roll(middle, (0, 1)), block)
         block = min(block, max(round(HOLE_BLOCK * hole), MIN_SIDE))
     overlap = max(2, min(round(settings.overlap * block), block // 2))
-    regular = wanted.lattice is not None
+    regular = spec.lattice is not None
     quilt = Quilt(
         atlas,
-        wanted.size,
+        spec.size,
         QuiltSettings(
             block,
             overlap,
             LATTICE_TOLERANCE if regular else settings.tolerance,
             LATTICE_OCCURRENCE if regular else settings.occurrence,
             guide=settings.guide,
-            wrap=wanted.wrap,
+            wrap=spec.wrap,
         ),
         rng,
-        lattice=wanted.lattice,
-        guide=wanted.guide,
+        lattice=spec.lattice,
+        guide=spec.guide,
     )
-    if wanted.fixed is not None:
-        rows, columns = (torch.arange(n) for n in wanted.size)
-        quilt.fix(torch.stack(torch.broadcast_tensors(rows[:, None], columns[None])), wanted.fixed)
+    if spec.fixed is not None:
+        rows, columns = (torch.arange(n) for n in spec.size)
+        quilt.fix(torch.stack(torch.broadcast_tensors(rows[:, None], columns[None])), spec.fixed)
     places = [
         place
-        for place in block_corners(wanted.size, block, overlap, wrap=wanted.wrap)
+        for place in block_corners(spec.size, block, overlap, wrap=spec.wrap)
         if not quilt.is_full(*place)
     ]
     on_block = _stage(tell, name, len(places))
@@ -162,9 +162,9 @@ def _quilted(
     return quilt
 
 
-def _pieces(wanted: Wanted, quilt: QuiltSettings) -> float:
+def _pieces(spec: PatchSpec, quilt: QuiltSettings) -> float:
     """How many blocks the part of the output that may change is worth."""
-    free = wanted.size[0] * wanted.size[1] if wanted.fixed is None else int((~wanted.fixed).sum())
+    free = spec.size[0] * spec.size[1] if spec.fixed is None else int((~spec.fixed).sum())
     return max(free / (quilt.block - quilt.overlap) ** 2, 1)
 
 
