@@ -14,7 +14,7 @@ from texsynth.errors import InputError
 from texsynth.ops.resample import box_mean, box_sum
 from texsynth.pipelines.patch_stage import best_layout, faults
 from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas
-from texsynth.synthesis.patch_optimization import Target, optimize_patches
+from texsynth.synthesis.patch_optimization import FixedPixels, optimize_patches
 from texsynth.synthesis.patch_search import field_of_layout, vote
 from texsynth.synthesis.quilting import Quilt, QuiltSettings, _Spectra, block_corners, image_quilting
 from texsynth.synthesis.regions import label_field
@@ -227,7 +227,7 @@ def test_patch_optimization_puts_fixed_pixels_back() -> None:
     fixed = torch.zeros(40, 40, dtype=torch.bool)
     fixed[:, :20] = True
     layout = identity(40, 40).flip(2).contiguous()
-    target = Target(fixed, atlas.image)
+    target = FixedPixels(fixed, atlas.image)
     planes, _ = optimize_patches(atlas, layout, 8, (1, 1), rng(), wrap=False, target=target)
     assert torch.equal(planes[:, :, :20], atlas.image[:, :, :20])
 

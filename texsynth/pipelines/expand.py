@@ -107,7 +107,7 @@ def expand_planned(
         lattice, exemplars = _closed(found.lattice, exemplars, settings, size)
         source, aim = _guided(exemplars, guide, image, size, settings, rng)
         atlas = build_atlas(source, guided=aim is not None)
-        wanted = PatchSpec(size, settings.tileable, lattice, aim, mixed=len(exemplars) > 1)
+        spec = PatchSpec(size, settings.tileable, lattice, aim, mixed=len(exemplars) > 1)
         planes = patch_stage(atlas, spec, settings.patch, rng, on_step)
         image, siblings = planes[None, :3], planes[None, 3:]
     if "optimize" in stages and image is not None:
@@ -178,7 +178,7 @@ def _completed(
     if settings.method not in ("auto", "patch", "patch+optimize"):
         raise UsageError(f"method {settings.method} cannot complete a picture; use patch or patch+optimize")
     size = (picture.image.shape[2], picture.image.shape[3])
-    wanted = PatchSpec(size, settings.tileable, lattice, fixed=fixed)
+    spec = PatchSpec(size, settings.tileable, lattice, fixed=fixed)
     planes = patch_stage(build_atlas([picture]), spec, settings.patch, rng, on_step)
     image, notes = planes[None, :3], tuple[str, ...]()
     if "optimize" in settings.method:

@@ -13,7 +13,7 @@ from texsynth.analysis.lattice import Lattice
 from texsynth.config.settings import PatchSettings
 from texsynth.pipelines.progress import OnStep, Step
 from texsynth.synthesis.exemplar import MIN_SIDE, Atlas, largest_square
-from texsynth.synthesis.patch_optimization import Target, optimize_patches
+from texsynth.synthesis.patch_optimization import FixedPixels, optimize_patches
 from texsynth.synthesis.quilting import Quilt, QuiltSettings, block_corners
 from texsynth.synthesis.seams import seam_correction, seam_cost
 
@@ -72,7 +72,7 @@ def patch_stage(
     active = F.max_pool2d(seam.float()[None, None], 2 * grow + 1, 1, grow)[0, 0] > 0
     planes = torch.cat([atlas.image, atlas.siblings])
     laid = planes[:, quilt.at[0], quilt.at[1]]
-    target = None if spec.fixed is None else Target(spec.fixed, laid)
+    target = None if spec.fixed is None else FixedPixels(spec.fixed, laid)
     correction = seam_correction(planes, quilt.at, SPREAD * atlas.side, wrap=spec.wrap, fixed=spec.fixed)
     iterations = settings.iterations
     if spec.fixed is not None:
@@ -114,7 +114,7 @@ def faults(quilt: Quilt) -> tuple[float, float]:
     """
     seam = float(seam_cost(quilt.atlas, quilt.image, quilt.at).sqrt().mean())
     cell = max(min(quilt.used.shape) // USE_CELLS, 1)
-    use = F.avg_pool2d((quilt.used * quilt.spec)[None], cell)
+    use = F.avg_pool2d((quilt.used * quilt.use_weight)[None], cell)
     return seam + 1e-6, float(use.std(correction=0) / use.mean().clamp_min(1e-6)) + 1e-6
 
 

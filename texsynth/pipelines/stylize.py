@@ -99,7 +99,7 @@ def fit_style(
 
 
 @torch.inference_mode()
-def measure(
+def measure_style(
     style: Tensor,
     model: Model,
     levels: Collection[int],

@@ -14,7 +14,7 @@ from texsynth.models.registry import Model
 from texsynth.ops.resample import pad_to_multiple
 from texsynth.pipelines.progress import OnStep, Step
 from texsynth.pipelines.rasters import Canvas, MakeCanvas, Raster
-from texsynth.pipelines.tiling import Tile, autoencoder_reach, cut_tiles_tiles, encoder_reach, photo_reach
+from texsynth.pipelines.tiling import Tile, autoencoder_reach, cut_tiles, encoder_reach, photo_reach
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
 

@@ -13,17 +13,17 @@ from texsynth.synthesis.exemplar import Atlas, free_squares
 from texsynth.synthesis.patch_search import (
     MEDOID,
     STRIDE,
-    Field,
-    Search,
+    PatchField,
+    PatchSearch,
     canvas_grid,
     field_of_layout,
-    legal,
+    nearest_allowed,
     vote,
 )
 
 
 @dataclass(frozen=True)
-class Target:
+class FixedPixels:
     """Pixels of an output that stay as they are."""
 
     fixed: Tensor
@@ -31,10 +31,10 @@ class Target:
     image: Tensor
     """(3 + s, H, W), the fixed pixels and those of the sibling maps."""
 
-    def at_level(self, level: int) -> Target:
+    def at_level(self, level: int) -> FixedPixels:
         """The same at 1 / 2^level of the size."""
         fixed = reduced(self.fixed[None].float(), level)[0] > 0.999
-        return Target(fixed, reduced(self.image, level))
+        return FixedPixels(fixed, reduced(self.image, level))
 
     def held(self, image: Tensor) -> Tensor:
         """image (C, H, W), C <= 3 + s, with the fixed pixels put back."""
@@ -51,9 +51,9 @@ def optimize_patches(
     wrap: bool,
     active: Tensor | None = None,
     occurrence: float = 1.0,
-    target: Target | None = None,
+    target: FixedPixels | None = None,
     on_round: Callable[[int], None] | None = None,
-) -> tuple[Tensor, Field]:
+) -> tuple[Tensor, PatchField]:
     """Refine a layout.
 
     layout: (2, H, W) source positions. iterations: rounds per level, coarse to fine; levels at which the
@@ -76,7 +76,7 @@ def optimize_patches(
         else:
             size = tuple(-(-n // 2**level) for n in layout.shape[1:])
             field = refined(field, (size[0], size[1]), allowed)
-        search = Search(image, allowed, patch, occurrence, rng)
+        search = PatchSearch(image, allowed, patch, occurrence, rng)
         output = held(vote(field, image))
         where = None if active is None else reduced(active[None].float(), level)[0] > 0
         for _ in range(rounds):
@@ -90,7 +90,7 @@ def optimize_patches(
     return finished(field, atlas, target), field
 
 
-def finished(field: Field, atlas: Atlas, target: Target | None) -> Tensor:
+def finished(field: PatchField, atlas: Atlas, target: FixedPixels | None) -> Tensor:
     """The output's planes at full size, sharpened towards one patch's own colours."""
     planes = torch.cat([atlas.image, atlas.siblings])
     held = target.held if target else _same
@@ -104,7 +104,7 @@ def _same(image: Tensor) -> Tensor:
     return image
 
 
-def refined(field: Field, size: tuple[int, int], allowed: Tensor) -> Field:
+def refined(field: PatchField, size: tuple[int, int], allowed: Tensor) -> PatchField:
     """The field of one level on the next finer one, whose output has `size`."""
     p = field.patch
     rows, columns = canvas_grid(size, p, wrap=field.wrap)
@@ -117,8 +117,8 @@ def refined(field: Field, size: tuple[int, int], allowed: Tensor) -> Field:
         offsets.append(centre - 2 * (coarse[pick] + p // 2))
     base = field.at[:, picks[0]][:, :, picks[1]]
     step = torch.stack(torch.broadcast_tensors(offsets[0][:, None], offsets[1][None]))
-    at = legal((base + p // 2) * 2 + step - p // 2, allowed)
-    return Field(at, torch.ones(at.shape[1:]), p, size, field.wrap)
+    at = nearest_allowed((base + p // 2) * 2 + step - p // 2, allowed)
+    return PatchField(at, torch.ones(at.shape[1:]), p, size, field.wrap)
 
 
 def reduced(planes: Tensor, level: int) -> Tensor:
@@ -128,7 +128,7 @@ def reduced(planes: Tensor, level: int) -> Tensor:
     return F.avg_pool2d(planes[None], 2**level, ceil_mode=True, count_include_pad=False)[0]
 
 
-def _first(layout: Tensor, level: int, allowed: Tensor, patch: int, *, wrap: bool) -> Field:
+def _first(layout: Tensor, level: int, allowed: Tensor, patch: int, *, wrap: bool) -> PatchField:
     scale = 2**level
     rows, columns = (torch.arange(-(-n // scale)) * scale + scale // 2 for n in layout.shape[1:])
     rows, columns = rows.clamp_max(layout.shape[1] - 1), columns.clamp_max(layout.shape[2] - 1)

@@ -31,7 +31,7 @@ MEDOID = (0.15, 0.06, 0.03)
 
 
 @dataclass(frozen=True)
-class Field:
+class PatchField:
     """Source positions of the output's patches, and how to vote with them."""
 
     at: Tensor
@@ -57,7 +57,7 @@ def canvas_grid(size: tuple[int, int], patch: int, *, wrap: bool) -> tuple[Tenso
     return rows, columns
 
 
-def field_of_layout(layout: Tensor, allowed: Tensor, patch: int, *, wrap: bool) -> Field:
+def field_of_layout(layout: Tensor, allowed: Tensor, patch: int, *, wrap: bool) -> PatchField:
     """The field that copies a layout.
 
     layout: (2, H, W) source positions of every output pixel. allowed: (rows, columns) bool, top left corners
@@ -74,13 +74,13 @@ def field_of_layout(layout: Tensor, allowed: Tensor, patch: int, *, wrap: bool) 
         off_y, off_x = y - near_y, x - near_x
     centre = layout[:, near_y][:, :, near_x]
     at = centre + torch.stack(torch.broadcast_tensors(off_y[:, None], off_x[None])) - middle
-    moved = legal(at, allowed)
+    moved = nearest_allowed(at, allowed)
     # A patch that would stick out of the exemplar had to move, and says nothing about its place any more.
     weight = torch.where((moved == at).all(0), 1.0, DOUBT)
-    return Field(moved, weight, patch, size, wrap)
+    return PatchField(moved, weight, patch, size, wrap)
 
 
-def legal(at: Tensor, allowed: Tensor) -> Tensor:
+def nearest_allowed(at: Tensor, allowed: Tensor) -> Tensor:
     """Positions moved to the nearest that is allowed. allowed: (rows, columns) bool."""
     limit = torch.tensor(allowed.shape).view(2, 1, 1) - 1
     at = at.clamp_min(0).minimum(limit)
@@ -94,7 +94,9 @@ def legal(at: Tensor, allowed: Tensor) -> Tensor:
     return at
 
 
-def vote(field: Field, planes: Tensor, reference: Tensor | None = None, deviation: float = 1.0) -> Tensor:
+def vote(
+    field: PatchField, planes: Tensor, reference: Tensor | None = None, deviation: float = 1.0
+) -> Tensor:
     """Mean of what overlapping patches say about each pixel, those in their middle counting most.
 
     planes: (C, h, w) of the atlas. reference: (C', H, W), with which a patch's pixel must agree within
@@ -121,7 +123,7 @@ def vote(field: Field, planes: Tensor, reference: Tensor | None = None, deviatio
     return _fold(total, field) / _fold(norm[None], field).clamp_min(1e-12)
 
 
-def _canvas(image: Tensor, field: Field) -> Tensor:
+def _canvas(image: Tensor, field: PatchField) -> Tensor:
     """image (C, H, W) on the canvas of `field`: continued around the torus, or by its border."""
     qy, qx = field.at.shape[1:]
     height, width = (qy - 1) * STRIDE + field.patch, (qx - 1) * STRIDE + field.patch
@@ -133,7 +135,7 @@ def _canvas(image: Tensor, field: Field) -> Tensor:
     return image[:, rows.clamp(0, field.size[0] - 1)][:, :, columns.clamp(0, field.size[1] - 1)]
 
 
-def _fold(canvas: Tensor, field: Field) -> Tensor:
+def _fold(canvas: Tensor, field: PatchField) -> Tensor:
     """The output's part of a canvas; on a torus what sticks out is added at the other side."""
     (height, width), m = field.size, field.margin
     if not field.wrap:
@@ -147,7 +149,7 @@ def _fold(canvas: Tensor, field: Field) -> Tensor:
     return canvas
 
 
-class Search:
+class PatchSearch:
     """Compares patches of one pyramid level of the atlas with those of an output."""
 
     def __init__(self, planes: Tensor, allowed: Tensor, patch: int, occurrence: float, rng: torch.Generator):
@@ -163,7 +165,7 @@ class Search:
     def _project(self, planes: Tensor, stride: int) -> Tensor:
         return F.conv2d(planes[None], self._filters, stride=stride)[0] - self._shift[:, None, None]
 
-    def improve(self, field: Field, planes: Tensor, active: Tensor | None = None) -> Field:
+    def improve(self, field: PatchField, planes: Tensor, active: Tensor | None = None) -> PatchField:
         """One round: a better source patch for every patch of the output, and trust by its distance.
 
         planes: (C, H, W) of the output. active: (H, W) bool, patches without any such pixel stay.
@@ -184,12 +186,12 @@ class Search:
         weight = torch.exp(-distance / scale) * _inside(field).flatten() + DOUBT
         width, shape = self.allowed.shape[1], field.at.shape[1:]
         at = torch.stack([index // width, index % width]).view(2, *shape)
-        return Field(at, weight.view(shape), field.patch, field.size, field.wrap)
+        return PatchField(at, weight.view(shape), field.patch, field.size, field.wrap)
 
     def _distance(self, query: Tensor, index: Tensor) -> Tensor:
         return (query - self._source[index]).square().sum(1)
 
-    def _penalty(self, field: Field) -> Tensor:
+    def _penalty(self, field: PatchField) -> Tensor:
         """(positions,), how much more than its share each source patch and its neighbours are used."""
         rows, columns = self.allowed.shape
         used = torch.zeros(rows * columns)
@@ -208,7 +210,7 @@ class Search:
         )
 
     def _propagate(
-        self, query: Tensor, field: Field, index: Tensor, best: Tensor, penalty: Tensor, moving: Tensor
+        self, query: Tensor, field: PatchField, index: Tensor, best: Tensor, penalty: Tensor, moving: Tensor
     ) -> Tensor:
         """Neighbours' offsets and small random steps for the `moving` patches, all at once."""
         rows, columns = self.allowed.shape
@@ -233,7 +235,7 @@ class Search:
         return index
 
 
-def _inside(field: Field) -> Tensor:
+def _inside(field: PatchField) -> Tensor:
     """(qy, qx), trust in patches that stick out of the output, for which part of the search is a guess."""
     shares = []
     for start, length in zip(canvas_grid(field.size, field.patch, wrap=field.wrap), field.size, strict=True):
@@ -242,7 +244,7 @@ def _inside(field: Field) -> Tensor:
     return (shares[0][:, None] * shares[1][None]) ** 6
 
 
-def _touching(active: Tensor | None, field: Field) -> Tensor:
+def _touching(active: Tensor | None, field: PatchField) -> Tensor:
     """(qy * qx,) bool, patches with an active pixel."""
     count = field.at.shape[1] * field.at.shape[2]
     if active is None:

@@ -68,7 +68,7 @@ class Quilt:
         self._colour = _Spectra(atlas.image)
         self._guide = _Spectra(atlas.guide) if guide is not None else None
         # The inverse of how often each position should be used.
-        self.wanted = (1 / atlas.share.clamp_min(1e-6)).where(atlas.valid, torch.zeros(()))
+        self.use_weight = (1 / atlas.share.clamp_min(1e-6)).where(atlas.valid, torch.zeros(()))
 
     def fix(self, at: Tensor, known: Tensor) -> None:
         """Take over positions (2, H, W) where `known` (H, W) is True, for good."""
@@ -192,7 +192,7 @@ class Quilt:
             out = phase_error(self.lattice, error.shape, corner, self._origin)
             error = error + self.settings.phase * typical * (out - 1).clamp(0, 4).square()
         if self.settings.occurrence and bool(self.known.any()):
-            spent = box_sum(self.used * self.wanted, size).float() / size**2
+            spent = box_sum(self.used * self.use_weight, size).float() / size**2
             level = self.known.sum() / self.atlas.valid.sum()
             error = error + self.settings.occurrence * good * spent / (level + 0.5)
         return error
