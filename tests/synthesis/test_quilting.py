@@ -12,7 +12,7 @@ from torch import Tensor
 from texsynth.analysis.lattice import Lattice, find_lattice, phase_error, snap_to_torus
 from texsynth.errors import InputError
 from texsynth.ops.resample import box_mean, box_sum
-from texsynth.pipelines.patch_stage import best_layout, faults
+from texsynth.pipelines.patch_stage import best_layout, layout_faults
 from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas
 from texsynth.synthesis.patch_optimization import FixedPixels, optimize_patches
 from texsynth.synthesis.patch_search import field_of_layout, vote
@@ -297,14 +297,14 @@ def test_of_several_layouts_the_least_faulty_is_kept() -> None:
         return quilt
 
     kept = best_layout(6, make)
-    unit = faults(made[0])
-    relative = [sum(new / old for new, old in zip(faults(quilt), unit, strict=True)) for quilt in made]
+    unit = layout_faults(made[0])
+    relative = [sum(new / old for new, old in zip(layout_faults(quilt), unit, strict=True)) for quilt in made]
     assert len(made) == 6
     assert kept is made[min(range(6), key=relative.__getitem__)]
 
 
-def test_a_layout_without_seams_that_uses_everything_once_has_no_faults() -> None:
+def test_a_layout_without_seams_that_uses_everything_once_has_no_layout_faults() -> None:
     atlas = build_atlas([Exemplar(noise(32, 32))])
     quilt = Quilt(atlas, (32, 32), QuiltSettings(32, 4, 0.0, 0.0), rng())
     quilt.place_block(0, 0)
-    assert max(faults(quilt)) < 1e-5
+    assert max(layout_faults(quilt)) < 1e-5

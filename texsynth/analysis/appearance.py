@@ -1,4 +1,4 @@
-"""What can be said of a texture without a network: regularity, orientation, contrast, colours."""
+"""Description of a texture without a network: regularity, orientation, contrast, colours."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class TextureDescription:
     """Figures that describe a texture."""
 
     regularity: float
-    """0 to 1, see `texsynth.texture.regularity`."""
+    """0 to 1, see `analysis.lattice.regularity`."""
     kind: Kind
-    """What textures of this regularity are called."""
+    """Name of this regularity."""
     lattice: tuple[tuple[float, float], tuple[float, float]] | None
     """Two vectors (dy, dx) in pixels by which the texture repeats; None for stochastic ones."""
     periods: tuple[float, ...]
@@ -57,13 +57,13 @@ def describe_texture(image: Tensor, mask: Tensor | None = None) -> TextureDescri
     rows, columns = (max(1, round(n * factor)) for n in size)
     small = resize(image, rows, columns)
     inside = None if mask is None else resize(mask.float(), rows, columns)
-    found = most_likely_lattice(small, inside)
-    score = regularity_score(found)
+    lattice = most_likely_lattice(small, inside)
+    score = regularity_score(lattice)
     vectors, periods = None, tuple[float, ...]()
-    if found is not None and score >= MIN_CONFIDENCE:
-        found = found.stretched(size[0] / rows, size[1] / columns)
-        (a, b), (c, d) = found.vectors.tolist()
-        vectors, periods = ((a, b), (c, d)), found.periods
+    if lattice is not None and score >= MIN_CONFIDENCE:
+        lattice = lattice.scaled(size[0] / rows, size[1] / columns)
+        (a, b), (c, d) = lattice.vectors.tolist()
+        vectors, periods = ((a, b), (c, d)), lattice.periods
     return TextureDescription(
         regularity=score,
         kind=regularity_kind(score),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from texsynth.config import presets
+from texsynth.config.expand_rules import output_size
 from texsynth.config.settings import ExpandSettings, Method, RunSettings
 from texsynth.config.validation import nearest
 from texsynth.errors import InputError, UsageError
@@ -36,7 +37,6 @@ from texsynth.jobs.inputs import Input, file_seed
 from texsynth.jobs.operation import decided, memory_guard
 from texsynth.ops.resample import reflected_index
 from texsynth.pipelines.expand import Networks, expand, load_networks
-from texsynth.pipelines.method import output_size
 from texsynth.synthesis import exemplar as source
 from texsynth.synthesis.quilting import image_quilting
 from texsynth.training.data import is_held_out

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.analysis.lattice import Lattice
+from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import PatchSettings
 from texsynth.pipelines.progress import OnStep, Step
-from texsynth.synthesis.exemplar import MIN_SIDE, Atlas, largest_square
+from texsynth.synthesis.exemplar import Atlas, largest_square
 from texsynth.synthesis.patch_optimization import FixedPixels, optimize_patches
 from texsynth.synthesis.quilting import Quilt, QuiltSettings, block_corners
 from texsynth.synthesis.seams import seam_correction, seam_cost
@@ -40,13 +41,15 @@ SPREAD = 0.15
 
 @dataclass(frozen=True)
 class PatchSpec:
-    """What a stage is to make."""
+    """What the patch stage is to make."""
 
     size: tuple[int, int]
     """Rows and columns."""
     wrap: bool = False
+    """Make the output periodic."""
     lattice: Lattice | None = None
-    guide: Tensor | None = None
+    """Lattice to keep."""
+    guide_target: Tensor | None = None
     """(g, H, W), what the guide channels of the atlas should be."""
     fixed: Tensor | None = None
     """(H, W) bool, pixels that stay; the atlas has them at the same place."""
@@ -62,11 +65,13 @@ def patch_stage(
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Lay out and refine a texture. Returns its colours and sibling maps, (3 + s, H, W)."""
-    tell = on_step or (lambda _: None)
-    quilt = best_layout(settings.layouts, lambda name: _quilted(atlas, spec, settings, rng, name, tell))
+    report = on_step or (lambda _: None)
+    quilt = best_layout(
+        settings.layouts, lambda name: _quilt_blocks(atlas, spec, settings, rng, name, report)
+    )
     if settings.refine:
-        rounds = round(settings.refine * _pieces(spec, quilt.settings))
-        quilt.refine(rounds, _stage(tell, "seams", rounds))
+        rounds = round(settings.refine * _block_count(spec, quilt.settings))
+        quilt.refine(rounds, _reporter(report, "seams", rounds))
     seam = seam_cost(atlas, quilt.image, quilt.at) > 0
     grow = settings.patch_px // 2
     active = F.max_pool2d(seam.float()[None, None], 2 * grow + 1, 1, grow)[0, 0] > 0
@@ -89,25 +94,25 @@ def patch_stage(
         wrap=spec.wrap,
         active=active,
         target=target,
-        on_round=_stage(tell, "patches", sum(iterations)),
+        on_round=_reporter(report, "patches", sum(iterations)),
     )
     return result + correction
 
 
 def best_layout(count: int, make: Callable[[str], Quilt]) -> Quilt:
-    """The quilt of `count` with the least visible seams and the most even use of the exemplar."""
+    """Make `count` quilts and keep the one with the least visible seams and most even use of the exemplar."""
     best, unit, least = make("layout"), None, 2.0
     for number in range(2, count + 1):
-        unit = unit or faults(best)
+        unit = unit or layout_faults(best)
         other = make(f"layout {number}")
-        total = sum(new / old for new, old in zip(faults(other), unit, strict=True))
+        total = sum(new / old for new, old in zip(layout_faults(other), unit, strict=True))
         if total < least:
             best, least = other, total
     return best
 
 
-def faults(quilt: Quilt) -> tuple[float, float]:
-    """Mean visibility of the seams, and deviation of the use of the exemplar's parts; both above 0.
+def layout_faults(quilt: Quilt) -> tuple[float, float]:
+    """Measure the mean visibility of the seams and the deviation of the exemplar's use; both above 0.
 
     In layouts of one texture the first goes with coherence, the second with the Wasserstein distance to the
     truth (correlations of about 0.4 on textures that were not held out).
@@ -118,9 +123,10 @@ def faults(quilt: Quilt) -> tuple[float, float]:
     return seam + 1e-6, float(use.std(correction=0) / use.mean().clamp_min(1e-6)) + 1e-6
 
 
-def _quilted(
-    atlas: Atlas, spec: PatchSpec, settings: PatchSettings, rng: torch.Generator, name: str, tell: OnStep
+def _quilt_blocks(
+    atlas: Atlas, spec: PatchSpec, settings: PatchSettings, rng: torch.Generator, name: str, report: OnStep
 ) -> Quilt:
+    """Lay out an output block by block; progress goes under `name`."""
     largest = min(atlas.largest_square(), *spec.size)
     block = max(min(round(settings.block * atlas.side), largest), 4)
     if spec.mixed:
@@ -145,7 +151,7 @@ def _quilted(
         ),
         rng,
         lattice=spec.lattice,
-        guide=spec.guide,
+        guide=spec.guide_target,
     )
     if spec.fixed is not None:
         rows, columns = (torch.arange(n) for n in spec.size)
@@ -155,18 +161,19 @@ def _quilted(
         for place in block_corners(spec.size, block, overlap, wrap=spec.wrap)
         if not quilt.is_full(*place)
     ]
-    on_block = _stage(tell, name, len(places))
+    on_block = _reporter(report, name, len(places))
     for done, place in enumerate(places, 1):
         quilt.place_block(*place)
         on_block(done)
     return quilt
 
 
-def _pieces(spec: PatchSpec, quilt: QuiltSettings) -> float:
-    """How many blocks the part of the output that may change is worth."""
+def _block_count(spec: PatchSpec, quilt: QuiltSettings) -> float:
+    """Count the blocks that the part of the output that may change is worth."""
     free = spec.size[0] * spec.size[1] if spec.fixed is None else int((~spec.fixed).sum())
     return max(free / (quilt.block - quilt.overlap) ** 2, 1)
 
 
-def _stage(tell: OnStep, name: str, total: int) -> Callable[[int], None]:
-    return lambda done: tell(Step(name, done, total))
+def _reporter(report: OnStep, name: str, total: int) -> Callable[[int], None]:
+    """Make a function that reports how much of a stage is done."""
+    return lambda done: report(Step(name, done, total))

@@ -155,8 +155,8 @@ def stylize_raster(
     content: in [0, 1], any size from 1x1. style: one for all, or parts with masks of the content's size, of
     which one at most has no mask; what no part covers stays as it is. weight: (1, 1, H, W) opacity for the
     statistics. seed: of the grain. tile: side in pixels of what the networks work on at a time, besides the
-    halo around it; only rounding differs from the whole picture at once, which is None. make_canvas: where results
-    go, the last and those on the way to it. Returns a picture of the same size, in [0, 1].
+    halo around it; only rounding differs from the whole picture at once, which is None. make_canvas:
+    allocates results, the last and those on the way to it. Returns a picture of the same size, in [0, 1].
     """
     check_levels(model, settings)
     parts = [StyledRegion((style,), (1.0,))] if isinstance(style, FittedStyle) else covering(style)

@@ -75,7 +75,7 @@ class TiledAutoencoder(TiledEncoder):
     ) -> Raster:
         """Map the features of `image` at the levels of `weights`. Returns a picture in [0, 1].
 
-        tile: as in `cut_tiles`. A single tile is encoded once, several are once for the moments and once more.
+        tile: as in `cut_tiles`. A single tile is encoded once, several once for the moments and once more.
         make_canvas: where the result goes.
         """
         size = image.size

@@ -32,7 +32,7 @@ MEDOID = (0.15, 0.06, 0.03)
 
 @dataclass(frozen=True)
 class PatchField:
-    """Source positions of the output's patches, and how to vote with them."""
+    """Source positions of the output's patches, and the trust with which they vote."""
 
     at: Tensor
     """(2, qy, qx) long, top left corners in the atlas of the patches at rows and columns 0, 2, 4, ..."""
@@ -50,7 +50,7 @@ class PatchField:
 
 
 def canvas_grid(size: tuple[int, int], patch: int, *, wrap: bool) -> tuple[Tensor, Tensor]:
-    """Output rows and columns of the top left corners of all patches, (qy,) and (qx,), from -margin."""
+    """Return output rows (qy,) and columns (qx,) of the top left corners of all patches, from -margin."""
     margin = 0 if wrap else patch
     ends = [n if wrap else n + 2 * margin - patch + 1 for n in size]
     rows, columns = (torch.arange(0, end, STRIDE) - margin for end in ends)
@@ -58,7 +58,7 @@ def canvas_grid(size: tuple[int, int], patch: int, *, wrap: bool) -> tuple[Tenso
 
 
 def field_of_layout(layout: Tensor, allowed: Tensor, patch: int, *, wrap: bool) -> PatchField:
-    """The field that copies a layout.
+    """Make the field that copies a layout.
 
     layout: (2, H, W) source positions of every output pixel. allowed: (rows, columns) bool, top left corners
     that a patch may have.
@@ -81,7 +81,7 @@ def field_of_layout(layout: Tensor, allowed: Tensor, patch: int, *, wrap: bool) 
 
 
 def nearest_allowed(at: Tensor, allowed: Tensor) -> Tensor:
-    """Positions moved to the nearest that is allowed. allowed: (rows, columns) bool."""
+    """Move positions to the nearest that is allowed. allowed: (rows, columns) bool."""
     limit = torch.tensor(allowed.shape).view(2, 1, 1) - 1
     at = at.clamp_min(0).minimum(limit)
     bad = ~allowed[at[0], at[1]]
@@ -97,7 +97,7 @@ def nearest_allowed(at: Tensor, allowed: Tensor) -> Tensor:
 def vote(
     field: PatchField, planes: Tensor, reference: Tensor | None = None, deviation: float = 1.0
 ) -> Tensor:
-    """Mean of what overlapping patches say about each pixel, those in their middle counting most.
+    """Average what overlapping patches say about each pixel, those in their middle counting most.
 
     planes: (C, h, w) of the atlas. reference: (C', H, W), with which a patch's pixel must agree within
     `deviation` on the first C' planes to count. Returns (C, H, W).
@@ -124,7 +124,7 @@ def vote(
 
 
 def _canvas(image: Tensor, field: PatchField) -> Tensor:
-    """image (C, H, W) on the canvas of `field`: continued around the torus, or by its border."""
+    """Put an image (C, H, W) on the canvas of `field`: continued around the torus, or by its border."""
     qy, qx = field.at.shape[1:]
     height, width = (qy - 1) * STRIDE + field.patch, (qx - 1) * STRIDE + field.patch
     m = field.margin
@@ -136,7 +136,7 @@ def _canvas(image: Tensor, field: PatchField) -> Tensor:
 
 
 def _fold(canvas: Tensor, field: PatchField) -> Tensor:
-    """The output's part of a canvas; on a torus what sticks out is added at the other side."""
+    """Cut the output out of a canvas; on a torus what sticks out is added at the other side."""
     (height, width), m = field.size, field.margin
     if not field.wrap:
         return canvas[:, m : m + height, m : m + width]
@@ -166,7 +166,7 @@ class PatchSearch:
         return F.conv2d(planes[None], self._filters, stride=stride)[0] - self._shift[:, None, None]
 
     def improve(self, field: PatchField, planes: Tensor, active: Tensor | None = None) -> PatchField:
-        """One round: a better source patch for every patch of the output, and trust by its distance.
+        """Find a better source patch for every patch of the output, and trust it by its distance: one round.
 
         planes: (C, H, W) of the output. active: (H, W) bool, patches without any such pixel stay.
         """
@@ -192,7 +192,7 @@ class PatchSearch:
         return (query - self._source[index]).square().sum(1)
 
     def _penalty(self, field: PatchField) -> Tensor:
-        """(positions,), how much more than its share each source patch and its neighbours are used."""
+        """Penalise source patches that are used, with their neighbours, beyond their share, (positions,)."""
         rows, columns = self.allowed.shape
         used = torch.zeros(rows * columns)
         index = (field.at[0] * columns + field.at[1]).flatten()
@@ -212,7 +212,7 @@ class PatchSearch:
     def _propagate(
         self, query: Tensor, field: PatchField, index: Tensor, best: Tensor, penalty: Tensor, moving: Tensor
     ) -> Tensor:
-        """Neighbours' offsets and small random steps for the `moving` patches, all at once."""
+        """Try neighbours' offsets and small random steps for the `moving` patches, all at once."""
         rows, columns = self.allowed.shape
         who = moving.nonzero()[:, 0]
         query, best = query[who], best[who]
@@ -236,7 +236,7 @@ class PatchSearch:
 
 
 def _inside(field: PatchField) -> Tensor:
-    """(qy, qx), trust in patches that stick out of the output, for which part of the search is a guess."""
+    """Rate trust in patches that stick out of the output, where part of the search is a guess, (qy, qx)."""
     shares = []
     for start, length in zip(canvas_grid(field.size, field.patch, wrap=field.wrap), field.size, strict=True):
         covered = (start + field.patch).clamp_max(length) - start.clamp_min(0)
@@ -245,7 +245,7 @@ def _inside(field: PatchField) -> Tensor:
 
 
 def _touching(active: Tensor | None, field: PatchField) -> Tensor:
-    """(qy * qx,) bool, patches with an active pixel."""
+    """Find patches with an active pixel, (qy * qx,) bool."""
     count = field.at.shape[1] * field.at.shape[2]
     if active is None:
         return torch.ones(count, dtype=torch.bool)
@@ -257,7 +257,7 @@ _AROUND = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1))
 
 
 def _components(planes: Tensor, allowed: Tensor, patch: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Principal directions (C * p * p, K) and mean (C * p * p,) of up to 8,000 allowed patches."""
+    """Compute principal directions (C * p * p, K) and mean (C * p * p,) of up to 8,000 allowed patches."""
     free = allowed.nonzero()
     chosen = free[torch.randperm(len(free), generator=rng)[:8000]]
     span = torch.arange(patch)
@@ -271,5 +271,5 @@ def _components(planes: Tensor, allowed: Tensor, patch: int, rng: torch.Generato
 
 
 def _quantile(values: Tensor, share: float) -> float:
-    """Of any number of values; torch.quantile refuses more than 16 million."""
+    """Return a quantile of any number of values; torch.quantile refuses more than 16 million."""
     return float(values.kthvalue(max(1, int(share * len(values)))).values)

@@ -38,7 +38,7 @@ class Placement(NamedTuple):
 
     row: int
     column: int
-    """Its top left corner; may lie outside the output."""
+    """row, column: top left corner in output pixels; may be negative."""
     agreement: float
     """The extended map at this place when the copy was laid, -1 or below for chance, 0 for perfect."""
     rank: float
@@ -58,12 +58,12 @@ class Layout:
 
     @property
     def placements(self) -> list[Placement]:
-        """All copies."""
+        """All copies, slot by slot."""
         return [place for slot in self.slots for place in slot]
 
 
 class SlotSources(NamedTuple):
-    """One slot on a grid of output pixels."""
+    """The sources of one slot on a grid of output pixels."""
 
     source: Tensor
     """(r, c) long, source pixel in the flattened exemplar, 0 where there is none."""
@@ -107,13 +107,16 @@ def place_copies(
 def slot_sources(
     layout: Layout, slot: int, rows: Tensor, columns: Tensor, *, cues: bool = True
 ) -> SlotSources:
-    """Sources in one slot of the output pixels at `rows` x `columns`, ascending integers; maybe none."""
+    """Look up the sources in one slot of the output pixels at `rows` x `columns`, ascending integers.
+
+    A slot that the layout lacks has none.
+    """
     h, w = layout.exemplar
     shape = (len(rows), len(columns))
     index, valid = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.bool)
     hints = torch.zeros(3, *shape) if cues else torch.zeros(3, 0, 0)
     for copy in layout.slots[slot] if slot < len(layout.slots) else ():
-        for top, left in _turns(copy, layout):
+        for top, left in _corners(copy, layout):
             r, c = _inside(rows, top, h), _inside(columns, left, w)
             y, x = rows[r] - top, columns[c] - left
             index[r, c] = y[:, None] * w + x
@@ -154,22 +157,23 @@ class _Canvas:
         self.laid: list[Placement] = []
 
     def _span(self, at: int, radius: int, axis: int) -> tuple[slice, slice]:
-        """Rows or columns of the canvas within radius of `at`, and which of all 2 radius + 1 these are."""
+        """Return rows or columns of the canvas near `at`, and their place among all 2 radius + 1."""
         first = at - radius + self.margin[axis]
         start, stop = max(first, 0), min(first + 2 * radius + 1, self.shape[axis])
         return slice(start, max(start, stop)), slice(start - first, max(start, stop) - first)
 
-    def _turn(self, at: int, radius: int, axis: int) -> np.ndarray:
-        """The same around a torus, all of them."""
+    def _wrapped_span(self, at: int, radius: int, axis: int) -> np.ndarray:
+        """Return all 2 radius + 1 rows or columns within radius of `at`, around a torus."""
         return np.arange(at - radius, at + radius + 1) % self.shape[axis]
 
     def add(self, copy: Placement) -> None:
+        """Lay a copy: its map adds to the sums, its surroundings are no longer free."""
         at = (copy.row, copy.column)
         if self.circular:  # the map may be larger than the torus
-            rows, columns = (self._turn(at[a], self.reach[a], a) for a in (0, 1))
+            rows, columns = (self._wrapped_span(at[a], self.reach[a], a) for a in (0, 1))
             for sums, values in zip(self.sums, self.maps, strict=True):
                 np.add.at(sums, np.ix_(rows, columns), values)
-            self.free[np.ix_(*(self._turn(at[a], self.apart[a], a) for a in (0, 1)))] = False
+            self.free[np.ix_(*(self._wrapped_span(at[a], self.apart[a], a) for a in (0, 1)))] = False
             spans = [np.arange(at[a], at[a] + self.exemplar[a]) % self.size[a] for a in (0, 1)]
             self.covered[np.ix_(*spans)] = True
         else:
@@ -181,7 +185,7 @@ class _Canvas:
         self.laid.append(copy)
 
     def worthwhile(self) -> list[Placement]:
-        """The copies laid, without those off the lattice that others on it make superfluous."""
+        """Return the copies laid, without those off the lattice that others on it make superfluous."""
         best = np.full(self.size, -np.inf, dtype=np.float32)
         places = [self._covers(copy) for copy in self.laid]
         for copy, place in zip(self.laid, places, strict=True):
@@ -190,7 +194,7 @@ class _Canvas:
                 if k == 0 or (best[place] < copy.agreement + WORSE).any()]  # fmt: skip
 
     def _covers(self, copy: Placement) -> tuple[np.ndarray, ...]:
-        """Index of the output's pixels that a copy covers."""
+        """Index the output's pixels that a copy covers."""
         spans = [np.arange(at, at + e) for at, e in zip(copy[:2], self.exemplar, strict=True)]
         if self.circular:
             return np.ix_(*(np.unique(span % n) for span, n in zip(spans, self.size, strict=True)))
@@ -198,7 +202,7 @@ class _Canvas:
         return np.ix_(*inside)
 
     def first_hole(self) -> tuple[int, int] | None:
-        """Corner of a copy around the first pixel that none covers."""
+        """Return the corner of a copy around the first pixel that none covers; None when all are covered."""
         if self.covered.all():
             return None
         at = np.unravel_index(int(self.covered.argmin()), self.size)
@@ -208,7 +212,7 @@ class _Canvas:
     def best(
         self, rows: range, columns: range, noise: np.ndarray, share: float
     ) -> tuple[int, int, float] | None:
-        """The best free place in a window and its agreement, None when the window has none."""
+        """Find the best free place in a window and its agreement; None when the window has none."""
         spans = []
         for axis, window in enumerate((rows, columns)):
             start, length = window.start + self.margin[axis], len(window)
@@ -235,7 +239,7 @@ class _Canvas:
 def _windows(
     exemplar: tuple[int, int], size: tuple[int, int], origin: tuple[int, int], circular: bool
 ) -> list[tuple[range, range]]:
-    """Windows around the points of the coarse grid, from the first copy outwards."""
+    """List windows around the points of the coarse grid, from the first copy outwards."""
     axes = []
     for n, e, o in zip(size, exemplar, origin, strict=True):
         if circular:  # a whole number of steps around the torus
@@ -259,7 +263,7 @@ def _windows(
 def _slots(
     laid: list[Placement], exemplar: tuple[int, int], size: tuple[int, int], circular: bool
 ) -> tuple[tuple[Placement, ...], ...]:
-    """First fit: every copy into the first slot where its place is still empty."""
+    """Put every copy into the first slot where its place is still empty."""
     slots: list[list[Placement]] = []
     corners: list[np.ndarray] = []  # of the copies in each slot, so that one comparison tests them all
     for copy in laid:
@@ -279,8 +283,8 @@ def _slots(
     return tuple(tuple(slot) for slot in slots)
 
 
-def _turns(copy: Placement, layout: Layout) -> list[tuple[int, int]]:
-    """Corners of a copy and, on a torus, of its images that reach into the output."""
+def _corners(copy: Placement, layout: Layout) -> list[tuple[int, int]]:
+    """List the corners of a copy and, on a torus, of its images that reach into the output."""
     if not layout.circular:
         return [(copy.row, copy.column)]
     corners = []
@@ -290,10 +294,11 @@ def _turns(copy: Placement, layout: Layout) -> list[tuple[int, int]]:
 
 
 def _inside(positions: Tensor, start: int, length: int) -> slice:
+    """Slice ascending positions to those from `start` on, `length` pixels far."""
     first, last = torch.searchsorted(positions, torch.tensor([start, start + length])).tolist()
     return slice(first, last)
 
 
 def _edge(at: Tensor, length: int) -> Tensor:
-    """Distance to the nearer end, 0 at the first and last pixel, about 1 in the middle."""
+    """Measure the distance to the nearer end, 0 at the first and last pixel, about 1 in the middle."""
     return torch.minimum(at, length - 1 - at) * (2 / length)
