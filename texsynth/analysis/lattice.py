@@ -30,7 +30,7 @@ FLAT = 1e-9
 """Mean square of the detail of a picture of one colour: less than a hundredth of a step of 8 bits."""
 
 MIN_DIP = 0.1
-"""How far correlation must fall on the way to a peak, as a share of the peak, for a period."""
+"""Share of a peak by which the correlation must fall on the way to it, for a period."""
 
 LEAST_OVERLAP = 0.1
 """Share of a masked texture that must overlap with its shifted self; less resembles it by chance."""

@@ -19,14 +19,14 @@ class FeatureSet:
     second: Tensor | None = None
 
     def add(self, features: Tensor) -> None:
-        """Every position of (N, C, h, w) is one vector."""
+        """Add every position of (N, C, h, w) as one vector."""
         x = features.detach().transpose(0, 1).flatten(1).cpu().double()
         self.count += x.shape[1]
         self.total = x.sum(1) + (0 if self.total is None else self.total)
         self.second = x @ x.T + (0 if self.second is None else self.second)
 
     def gaussian(self) -> tuple[Tensor, Tensor]:
-        """Mean (C,) and covariance (C, C). Raises ValueError for fewer than two vectors."""
+        """Return mean (C,) and covariance (C, C). Raises ValueError for fewer than two vectors."""
         if self.total is None or self.second is None or self.count < 2:
             raise ValueError(f"a covariance needs at least two vectors, not {self.count}")
         mean = self.total / self.count

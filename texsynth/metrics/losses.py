@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def random_directions(count: int, channels: int, rng: torch.Generator, like: Tensor) -> Tensor:
-    """Directions distributed evenly over the unit sphere.
+    """Draw directions evenly over the unit sphere.
 
     rng: on the CPU. like: its device is the result's. Returns (count, channels) float32 rows of length 1.
     """
@@ -80,7 +80,7 @@ def perceptual(output: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
 
 
 def _wasserstein_1d(a: Tensor, b: Tensor) -> Tensor:
-    """Mean of the squared distances of all pairs of sorted rows of (N, K, n) and (N, K, m)."""
+    """Average the squared distances of all pairs of sorted rows of (N, K, n) and (N, K, m)."""
     a, b = a.sort(-1).values, b.sort(-1).values
     n, m = a.shape[-1], b.shape[-1]
     if n == m:

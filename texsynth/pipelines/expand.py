@@ -37,7 +37,7 @@ TILE_BAND = 0.14
 
 @dataclass(frozen=True)
 class Networks:
-    """What the stages need; the Transposer only where the method names it."""
+    """Networks that the stages need; the Transposer only where the method names it."""
 
     model: Model
     transposer: Transposer | None = None
@@ -129,7 +129,7 @@ def fill(
     rng: torch.Generator,
     on_step: OnStep | None = None,
 ) -> Expanded:
-    """In-paint: the texture goes on over the hole, everything else stays.
+    """Fill a hole: the texture goes on over it, everything else stays.
 
     hole: (1, 1, h, w), above 0.5 what is to be filled. Raises InputError when too little is left, UsageError
     for what `check_combination` refuses.

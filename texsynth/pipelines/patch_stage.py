@@ -41,7 +41,7 @@ SPREAD = 0.15
 
 @dataclass(frozen=True)
 class PatchSpec:
-    """What the patch stage is to make."""
+    """Specification of an output of the patch stage."""
 
     size: tuple[int, int]
     """Rows and columns."""

@@ -19,7 +19,7 @@ OnStep = Callable[[Step], None]
 
 
 def sub_progress(on_step: OnStep | None, number: int, count: int) -> OnStep:
-    """What the `number`-th of `count` equal parts, from 0, reports to: its steps become steps of all."""
+    """Make the callback of the `number`-th of `count` equal parts, from 0: its steps become steps of all."""
     if on_step is None:
         return lambda _: None
     tell = on_step

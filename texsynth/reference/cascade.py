@@ -25,13 +25,13 @@ Transform = Callable[[Tensor, Tensor], Tensor]
 
 
 def encoder_kernels(model: Model, level: int) -> Kernels:
-    """Of the encoder up to `level`, float32 and contiguous: channels before pixels."""
+    """Return the kernels of the encoder up to `level`, float32 and contiguous: channels before pixels."""
     convs = {f"conv{b}_{i}": model.vgg().conv(b, i) for b, i in conv_names(level)}
     return {name: _plain(conv) for name, conv in convs.items()}
 
 
 def decoder_kernels(model: Model, level: int) -> Kernels:
-    """The same of the decoder of `level`. Raises ModelError without it, or for another kind."""
+    """Return the kernels of the decoder of `level`. Raises ModelError without it, or for another kind."""
     decoder = model.decoder(level)
     if decoder.upsampling != "bilinear":
         raise ModelError(
@@ -41,7 +41,7 @@ def decoder_kernels(model: Model, level: int) -> Kernels:
 
 
 def encode(image: Tensor, kernels: Kernels, level: int) -> Tensor:
-    """Features at reluLEVEL_1. image: (1, 3, H, W) in [0, 1], sides multiples of 2 ** (level - 1)."""
+    """Encode to reluLEVEL_1. image: (1, 3, H, W) in [0, 1], sides multiples of 2 ** (level - 1)."""
     x = image
     for block, index in conv_names(level):
         if index == 1 and block > 1:
@@ -51,7 +51,7 @@ def encode(image: Tensor, kernels: Kernels, level: int) -> Tensor:
 
 
 def decode(features: Tensor, kernels: Kernels, level: int) -> Tensor:
-    """The picture of `features` (1, C, h, w) at reluLEVEL_1, about [0, 1] but not clamped."""
+    """Decode `features` (1, C, h, w) at reluLEVEL_1 to a picture, about [0, 1] but not clamped."""
     x = features
     for block, index in reversed(conv_names(level)):
         x = _conv(x, kernels[f"inv{block}_{index}"])
@@ -75,8 +75,8 @@ def cascade(
     """
     for level in levels:
         encoder, decoder = networks[level]
-        features, wanted = encode(content, encoder, level), encode(style, encoder, level)
-        moved = transform(features[0].flatten(1), wanted[0].flatten(1))
+        features, style_features = encode(content, encoder, level), encode(style, encoder, level)
+        moved = transform(features[0].flatten(1), style_features[0].flatten(1))
         content = decode(moved.reshape(features.shape), decoder, level).clamp_(0, 1)
     return content
 

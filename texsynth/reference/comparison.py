@@ -36,31 +36,31 @@ HALF_ROUNDINGS = 4
 
 @dataclass(frozen=True)
 class Problem:
-    """Where a check draws its numbers, on the CPU and in float64, so that they are the same everywhere."""
+    """Numbers for a check, drawn on the CPU and in float64, so that they are the same everywhere."""
 
     device: torch.device
     dtype: torch.dtype
     rng: torch.Generator
 
     def normal(self, *shape: int, offset: float = 0.0) -> Tensor:
-        """Normal numbers around `offset`, in the type and on the device of the problem."""
+        """Draw normal numbers around `offset`, in the type and on the device of the problem."""
         return self.put(torch.randn(*shape, generator=self.rng, dtype=torch.float64) + offset)
 
     def uniform(self, *shape: int) -> Tensor:
-        """Numbers in [0, 1)."""
+        """Draw numbers in [0, 1)."""
         return self.put(torch.rand(*shape, generator=self.rng, dtype=torch.float64))
 
     def distinct(self, *shape: int) -> Tensor:
-        """Whole numbers, no two alike, small enough for every type."""
+        """Draw whole numbers, no two alike, small enough for every type."""
         order = torch.randperm(math.prod(shape), generator=self.rng)
         return self.put(order.reshape(shape) - math.prod(shape) // 2)
 
     def labels(self, count: int, classes: int) -> Tensor:
-        """(count,) integers below `classes`."""
+        """Draw (count,) integers below `classes`."""
         return torch.randint(classes, (count,), generator=self.rng).to(self.device)
 
     def put(self, x: Tensor) -> Tensor:
-        """x in the type and on the device of the problem."""
+        """Move x to the type and device of the problem."""
         return x.to(self.dtype).to(self.device)
 
 
@@ -84,10 +84,10 @@ class Check:
     """Types that it is meant for."""
     roundings: float = 64
     power: float = 1
-    """Of the epsilon in the bound: 2/3 for central differences, whose best step leaves that error."""
+    """Power of the epsilon in the bound: 2/3 for central differences, whose best step leaves that error."""
 
     def bound(self, got: Tensor, dtype: torch.dtype) -> float:
-        """Largest relative error of `got`, a part computed from inputs of `dtype`."""
+        """Return the largest relative error allowed for `got`, a part computed from inputs of `dtype`."""
         working = torch.promote_types(dtype, torch.float32)
         own = torch.finfo(got.dtype).eps
         half = HALF_ROUNDINGS * own if own > torch.finfo(torch.float32).eps else 0
@@ -108,7 +108,7 @@ class Outcome:
 
     @property
     def is_ok(self) -> bool:
-        """Whether it was run and is within the bound; an error that is no number is not."""
+        """Tell whether it was run and is within the bound; an error that is no number is not."""
         return not self.skipped and self.error <= self.bound
 
 
@@ -124,13 +124,13 @@ def run(check: Check, device: torch.device, dtype: torch.dtype) -> Outcome:
     problem = Problem(device, dtype, torch.Generator().manual_seed(SEED))
     try:
         with _full_precision():
-            found = [
+            outcomes = [
                 Outcome(check, dtype, p.name, relative_error(p.got, p.expected), check.bound(p.got, dtype))
                 for p in check.parts(problem)
             ]
     except NotImplementedError as error:
         return Outcome(check, dtype, skipped=f"{device.type} cannot: {str(error).splitlines()[0]}")
-    return max(found, key=lambda outcome: outcome.error / outcome.bound)
+    return max(outcomes, key=lambda outcome: outcome.error / outcome.bound)
 
 
 def relative_error(got: Tensor, expected: Tensor) -> float:
@@ -143,24 +143,24 @@ def relative_error(got: Tensor, expected: Tensor) -> float:
 
 
 def gradients(f: Callable[..., Tensor], inputs: Sequence[Tensor], grad: Tensor) -> tuple[Tensor, ...]:
-    """The value of f(*inputs) and, by autograd, its gradients for the upstream `grad` of its shape."""
+    """Return the value of f(*inputs) and, by autograd, its gradients for the upstream `grad` of its shape."""
     leaves = [x.detach().requires_grad_() for x in inputs]
     value = f(*leaves)
     return value.detach(), *torch.autograd.grad(value, leaves, grad.to(value))
 
 
 def comparisons(names: str, got: Sequence[Tensor], expected: Sequence[Tensor]) -> Iterator[Comparison]:
-    """A part for each of the `names`, which blanks separate."""
+    """Return a comparison for each of the `names`, which blanks separate."""
     return (Comparison(*p) for p in zip(names.split(), got, expected, strict=True))
 
 
 def by_differences(name: str, source: str, parts: Callable[[Problem], Iterable[Comparison]]) -> Check:
-    """A check whose parts are `slopes`, which only float64 has the digits for."""
+    """Make a check of `slopes`, which only float64 has the digits for."""
     return Check(f"{name} by differences", source, parts, (torch.float64,), DIFFERENCES, 2 / 3)
 
 
 def slopes(f: Callable[[Tensor], Tensor], x: Tensor, gradient: Tensor, rng: torch.Generator) -> Comparison:
-    """Directional derivatives by a gradient and by central differences, for eight random directions.
+    """Compare directional derivatives by a gradient and by central differences, for eight directions.
 
     The step is the cube root of the epsilon, where truncation and rounding are about equal.
     """
@@ -172,7 +172,7 @@ def slopes(f: Callable[[Tensor], Tensor], x: Tensor, gradient: Tensor, rng: torc
 
 
 def lacks(device: torch.device, dtype: torch.dtype) -> str:
-    """Why `device` cannot compute in `dtype`, or nothing."""
+    """Say why `device` cannot compute in `dtype`, or nothing."""
     try:
         torch.ones(1, dtype=dtype, device=device)
     except TypeError:

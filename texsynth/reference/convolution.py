@@ -31,7 +31,7 @@ Pair = tuple[int, int]
 
 
 def output_size(size: Pair, window: Pair, *, stride: int = 1, padding: int = 0) -> Pair:
-    """Windows down and across: floor((h + 2 p - h_f) / s) + 1 each (paper 003, section 1.1, "Sizes").
+    """Count windows down and across: floor((h + 2 p - h_f) / s) + 1 (paper 003, section 1.1, "Sizes").
 
     Paper 003 prints the largest index, which is one less. Raises ValueError when no window fits.
     """
@@ -69,7 +69,7 @@ def row2im(rows: Tensor, shape: torch.Size, window: Pair, *, stride: int = 1, pa
 
 
 def _moved(window: Pair, size: Pair, stride: int) -> Iterator[tuple[slice, slice]]:
-    """For every pixel of the window, where it lies in all windows: every stride-th pixel from there on."""
+    """Yield for each pixel of the window its place in all windows: every stride-th pixel from there on."""
     for k in range(window[0]):
         for q in range(window[1]):
             down = slice(k, k + stride * (size[0] - 1) + 1, stride)
@@ -119,18 +119,18 @@ def input_gradient_by_index(grad: Tensor, filters: Tensor, shape: torch.Size, st
 
 
 def _reached_by(pixel: int, extent: int, count: int, stride: int) -> range:
-    """ceil((pixel - extent + 1) / stride) to floor(pixel / stride), cut to the windows that there are."""
+    """Return ceil((pixel - extent + 1) / stride) to floor(pixel / stride), cut to the windows there are."""
     return range(max(0, -((extent - 1 - pixel) // stride)), min(count - 1, pixel // stride) + 1)
 
 
 def pad_reflect(x: Tensor) -> Tensor:
-    """One line more on every side, mirrored without repeating the edge. x: (H, W, C), H and W at least 2."""
+    """Add one line on every side, mirrored without repeating the edge. x: (H, W, C), H and W at least 2."""
     rows, columns = (_mirrored(length, x.device) for length in x.shape[:2])
     return x[rows][:, columns]
 
 
 def pad_reflect_backward(grad: Tensor) -> Tensor:
-    """The adjoint of `pad_reflect`: what was copied is added where it came from. grad: (H + 2, W + 2, C)."""
+    """Add what `pad_reflect` copied to where it came from: the adjoint. grad: (H + 2, W + 2, C)."""
     rows, columns = (_mirrored(length - 2, grad.device) for length in grad.shape[:2])
     folded = grad.new_zeros(grad.shape[0] - 2, *grad.shape[1:]).index_add(0, rows, grad)
     return folded.new_zeros(len(folded), len(columns) - 2, grad.shape[2]).index_add(1, columns, folded)

@@ -42,7 +42,7 @@ def encode(x: Tensor, codewords: Tensor, smoothing: Tensor) -> Tensor:
 def encode_backward(
     grad: Tensor, x: Tensor, codewords: Tensor, smoothing: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients by x, codewords and smoothing, with every e_j depending on every c_k and s_k.
+    """Return the gradients by x, codewords and smoothing, with every e_j depending on every c_k and s_k.
 
     With g_k = dl/de_k, p_ik = g_k . r_ik and q_ik = a_ik (p_ik - sum_m a_im p_im), the gradient by the logit,
 
@@ -63,7 +63,7 @@ def encode_backward(
 def encode_backward_as_printed(
     grad: Tensor, x: Tensor, codewords: Tensor, smoothing: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of the paper's independent sub-encoders: dx is right, the other two are WRONG for K > 1.
+    """Return gradients of the paper's independent sub-encoders: dx is right, the others WRONG for K > 1.
 
     Equations 3 to 5 with the sums over i, and equation 5 times r_ik; only the terms j unlike k are left out,
     as printed. For comparison only. Arguments and result as for `encode_backward`.

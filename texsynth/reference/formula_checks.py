@@ -25,7 +25,7 @@ UPDATES = 15
 
 
 def encoding_problem(problem: Problem) -> tuple[Tensor, ...]:
-    """Upstream gradient (K, D), descriptors (N, D), codewords (K, D), smoothing factors (K,)."""
+    """Draw upstream gradient (K, D), descriptors (N, D), codewords (K, D), smoothing factors (K,)."""
     x, codewords = problem.normal(20, 5), problem.normal(6, 5)
     return problem.normal(6, 5), x, codewords, problem.uniform(6)
 
@@ -51,7 +51,7 @@ def _encoding_differences(problem: Problem) -> Iterator[Comparison]:
 
 
 def _ift_problem(problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
-    """Features F near their anchor F0, (C, n), and the second moment of a style."""
+    """Draw features F near their anchor F0, (C, n), and the second moment of a style."""
     anchor = problem.normal(5, 40)
     return anchor + 0.3 * problem.normal(5, 40), anchor, ift.second_moment(1.5 * problem.normal(5, 30))
 
@@ -89,7 +89,7 @@ def _ift_differences(problem: Problem) -> Iterator[Comparison]:
 
 
 def style_problem(problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
-    """Features of output and target (H W, C), and unit directions (K, C)."""
+    """Draw features of output and target (H W, C), and unit directions (K, C)."""
     directions = problem.normal(6, 4)
     return problem.normal(12, 4), problem.normal(12, 4), F.normalize(directions)
 
@@ -98,8 +98,8 @@ def _gram(problem: Problem) -> Iterator[Comparison]:
     output, target, _ = style_problem(problem)
 
     def plain(phi: Tensor) -> Tensor:
-        own, wanted = (torch.einsum("ni,nj->ij", f, f) / f.numel() for f in (phi, target))
-        return F.l1_loss(own, wanted)
+        own, goal = (torch.einsum("ni,nj->ij", f, f) / f.numel() for f in (phi, target))
+        return F.l1_loss(own, goal)
 
     got = style.gram_loss(output, target), style.gram_loss_gradient(output, target)
     yield from comparisons("loss dPhi", got, gradients(plain, (output,), torch.ones(())))
@@ -124,12 +124,12 @@ def _self_similarity(problem: Problem) -> Iterator[Comparison]:
     difference, energy = self_similarity.self_difference(x, reach)
 
     def sums(x: Tensor) -> Tensor:
-        """Of the squares over the overlap: the convolution with a picture of ones."""
+        """Sum the squares over the overlap: the convolution with a picture of ones."""
         squares = first(x).square().sum(1, keepdim=True)
         return F.conv2d(F.pad(squares, pad), torch.ones_like(squares))
 
     def plain(x: Tensor) -> Tensor:
-        """The difference from three convolutions: `sums`, those mirrored, and the picture with itself."""
+        """Compute the difference from three convolutions: `sums`, those mirrored, the picture with itself."""
         products = F.conv2d(F.pad(first(x), pad), first(x))
         return (sums(x) + sums(x).flip(2, 3) - 2 * products)[0, 0]
 

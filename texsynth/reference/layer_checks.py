@@ -24,12 +24,12 @@ STEPS = ((1, 0), (1, 2), (2, 1), (3, 2))
 
 
 def first(x: Tensor) -> Tensor:
-    """(H, W, C) to torch's (1, C, H, W)."""
+    """Convert (H, W, C) to torch's (1, C, H, W)."""
     return x.permute(2, 0, 1)[None]
 
 
 def last(x: Tensor) -> Tensor:
-    """(1, C, H, W) to (H, W, C)."""
+    """Convert (1, C, H, W) to (H, W, C)."""
     return x[0].permute(1, 2, 0)
 
 

@@ -12,12 +12,12 @@ from torch import Tensor
 
 
 def vec(x: Tensor) -> Tensor:
-    """All entries in row-major order (section 1.4). Any one order will do if it is the same everywhere."""
+    """List all entries in row-major order (section 1.4). Any order will do if it is the same everywhere."""
     return x.reshape(-1)
 
 
 def vec_backward(grad: Tensor, shape: torch.Size) -> Tensor:
-    """The entries back in their places. grad: (n,). Returns `shape`."""
+    """Put the entries back in their places. grad: (n,). Returns `shape`."""
     return grad.reshape(shape)
 
 

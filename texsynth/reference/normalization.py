@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def window_groups(channels: int, width: int, like: Tensor) -> Tensor:
-    """Groups of `width` neighbouring channels around each, as torch has them; it divides alpha by `width`.
+    """Group `width` neighbouring channels around each, as torch has them; it divides alpha by `width`.
 
     like: gives device and type. Returns M (C, C) with M_kt = 1 where t is in G(k), else 0.
     """

@@ -23,7 +23,7 @@ from texsynth.reference.convolution import Pair, im2row, output_size, row2im
 
 
 def _windows(x: Tensor, window: Pair, stride: int, padding: int) -> Tensor:
-    """(h' w', h_f w_f, C), padded by what no maximum ever is."""
+    """Return the windows (h' w', h_f w_f, C), padded by what no maximum ever is."""
     rows = im2row(x, window, stride=stride, padding=padding, fill=-math.inf)
     return rows.reshape(len(rows), -1, x.shape[2])
 
@@ -49,7 +49,7 @@ def max_pool_backward(grad: Tensor, x: Tensor, window: Pair, *, stride: int, pad
 
 
 def max_pool_backward_as_printed(grad: Tensor, x: Tensor, window: Pair, *, stride: int) -> Tensor:
-    """The gradient of paper 001, problem 5, as printed but for its index k: WRONG where maxima are tied.
+    """Return the gradient of paper 001, problem 5, but for its index k: WRONG where maxima are tied.
 
     Every pixel that equals the maximum gets the whole gradient. For comparison only.
     """
@@ -59,7 +59,7 @@ def max_pool_backward_as_printed(grad: Tensor, x: Tensor, window: Pair, *, strid
 
 
 def haar_pool(x: Tensor) -> Tensor:
-    """Low band of the Haar wavelets, half the sum of 2 x 2 pixels (Yoo et al. 2019).
+    """Compute the low band of the Haar wavelets, half the sum of 2 x 2 pixels (Yoo et al. 2019).
 
     x: (H, W, C) with even sides. Returns (H / 2, W / 2, C).
     """
@@ -68,6 +68,6 @@ def haar_pool(x: Tensor) -> Tensor:
 
 
 def haar_pool_backward(grad: Tensor, shape: torch.Size) -> Tensor:
-    """Half of the gradient to each of the 2 x 2 pixels. grad: (H / 2, W / 2, C); shape: (H, W, C)."""
+    """Pass half of the gradient to each of the 2 x 2 pixels. grad: (H / 2, W / 2, C); shape: (H, W, C)."""
     half = (grad.flatten(0, 1) / 2)[:, None].expand(-1, 4, -1)
     return row2im(half.flatten(1), shape, (2, 2), stride=2)

@@ -35,7 +35,7 @@ from texsynth.transforms.moments import Moments
 
 
 def exact(*tensors: Tensor) -> list[Tensor]:
-    """The same numbers in float64 on the CPU."""
+    """Convert to the same numbers in float64 on the CPU."""
     return [x.detach().cpu().double() for x in tensors]
 
 
@@ -92,8 +92,8 @@ def _haar(problem: Problem) -> Iterator[Comparison]:
 def _ift(problem: Problem) -> Iterator[Comparison]:
     settings = IFTSettings(pull=0.1, n_upd=UPDATES, step="fixed", rate=0.02, centred=False)
     content, target = problem.normal(6, 80, offset=0.3), 1.5 * problem.normal(6, 50)
-    own, wanted = (Moments.of(f[None, :, None]) for f in (content, target))
-    moved = fit(own, wanted, settings)(content[None, :, None])[0, :, 0] - content
+    own, goal = (Moments.of(f[None, :, None]) for f in (content, target))
+    moved = fit(own, goal, settings)(content[None, :, None])[0, :, 0] - content
     anchor, second = exact(content)[0], ift.second_moment(exact(target)[0])
     weight = style_weight(ift.second_moment(anchor), second, settings.pull)
     end = ift.direct(anchor, second, weight=weight, rate=settings.rate, n_upd=settings.n_upd)

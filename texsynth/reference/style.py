@@ -1,6 +1,6 @@
 """Style losses with their gradients: Gram matrices and sliced Wasserstein (D'Orazio 2023; paper 004).
 
-Features are Phi (H W, C), rows are positions. What `texsynth.texture.losses` computes by autograd.
+Features are Phi (H W, C), rows are positions. What `texsynth.metrics.losses` computes by autograd.
 
 Errata of equation 2: the difference Phi_out^T Phi_tgt - Phi_tgt^T Phi_out as printed is antisymmetric, 0
 for Phi_out = 2 Phi_tgt and for Phi_out = 0, and it depends on the order of positions; meant is Phi_out^T

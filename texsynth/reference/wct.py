@@ -14,7 +14,7 @@ SMALLEST = 1e-5
 
 
 def svd_wct(content: Tensor, style: Tensor) -> Tensor:
-    """Features of the content with mean and covariance of the style.
+    """Give features of the content the mean and covariance of the style.
 
     content: (C, n), style: (C, m), n and m at least 2. Returns (C, n) in their type. Directions that the
     content lacks stay empty.
@@ -33,7 +33,7 @@ def _centred(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _principal(centred: Tensor) -> tuple[Tensor, Tensor]:
-    """Directions (C, k) and variances (k,) of what is not nearly flat."""
+    """Return directions (C, k) and variances (k,) of what is not nearly flat."""
     covariance = centred @ centred.T / (centred.shape[1] - 1)
     vectors, values, _ = torch.linalg.svd(covariance)
     kept = values > SMALLEST

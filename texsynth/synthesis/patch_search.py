@@ -153,7 +153,7 @@ class PatchSearch:
     """Compares patches of one pyramid level of the atlas with those of an output."""
 
     def __init__(self, planes: Tensor, allowed: Tensor, patch: int, occurrence: float, rng: torch.Generator):
-        """planes: (C, h, w). allowed: (h - patch + 1, w - patch + 1) bool."""
+        """Prepare planes (C, h, w). allowed: (h - patch + 1, w - patch + 1) bool, top left corners."""
         self.allowed, self.patch, self.occurrence, self.rng = allowed, patch, occurrence, rng
         basis, mean = _components(planes, allowed, patch, rng)
         self._filters = basis.T.reshape(-1, len(planes), patch, patch)

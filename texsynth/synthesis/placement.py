@@ -1,4 +1,4 @@
-"""Where copies of an exemplar are laid: the self-similarity map, extended along its own peaks.
+"""Places for copies of an exemplar: the self-similarity map, extended along its own peaks.
 
 Equation 1 of paper 004 compares an exemplar with one moved copy of itself. Here every copy that is laid adds
 its map at its place, so the sums grow into one map of the whole output: at (u, v) it holds the squared
@@ -21,7 +21,7 @@ SPACING = 0.4
 """Distance of the grid's points as a share of the exemplar: every pixel is covered about six times."""
 
 WINDOW = 0.65
-"""How far a copy may lie from its point of the grid, in steps; more than half, so that periods fit in."""
+"""Steps that a copy may lie from its point of the grid; more than half, so that periods fit in."""
 
 APART = 0.125
 """Copies lie at least this share of the exemplar apart; nearer ones only look alike because it is smooth."""
