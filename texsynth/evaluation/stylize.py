@@ -478,7 +478,7 @@ class Cloud:
     def frechet(self) -> Frechet:
         """Between the Gaussians of both."""
         a, b = self.results, self.styles
-        distance = frechet(a.mean, a.covariance, b.mean, b.covariance)
+        distance = frechet(a, b)
         return Frechet(distance, round(a.n), round(b.n))
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from texsynth.errors import InputError, ModelError
-from texsynth.metrics.frechet import FeatureSet, frechet
+from texsynth.metrics.frechet import frechet
 from texsynth.metrics.texture import ssim
 from texsynth.models.hub.cache import record_hash
 from texsynth.models.registry import load_model
@@ -21,6 +23,7 @@ from texsynth.models.vgg import Encoder, inference
 from texsynth.models.weights import read_weights, write_weights
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, to_image
 from texsynth.training.transposer import NETWORK
+from texsynth.transforms.moments import Moments
 
 SIDE = 128
 """Side of the exemplars that a packed network's figures are measured on."""
@@ -120,7 +123,7 @@ def _score(
     seed: int,
     tell: Callable[[int], None],
 ) -> Score:
-    made, real = FeatureSet(), FeatureSet()
+    results, reals = [], []
     similar, outside, single = 0.0, 0.0, 0.0
     side = truths.shape[2] // 2
     middle = slice(side // 2, side // 2 + side)
@@ -132,20 +135,17 @@ def _score(
         whole, inside = ssim(image, truth), ssim(image[..., middle, middle], exemplar)
         similar += whole
         outside += _outside(whole, inside, side)
-        both = [judge.segment(x, 0, LEVEL) for x in (image, truth)]
-        made.add(both[0])
-        real.add(both[1])
-        one, other = FeatureSet(), FeatureSet()
-        one.add(both[0])
-        other.add(both[1])
-        single += frechet(*one.gaussian(), *other.gaussian())
+        result, real = (Moments.of(judge.segment(x, 0, LEVEL)) for x in (image, truth))
+        results.append(result)
+        reals.append(real)
+        single += frechet(result, real)
         tell(index + 1)
     settings = json.loads(header.get("settings", "{}"))
     kind = "own" if net.own else settings.get("encoder", "pretrained")
-    count = len(truths)
+    count, total = len(truths), reduce(add, results)
     return Score(
         name, kind, _loss(settings), int(header.get("steps", 0)), similar / count, outside / count,
-        frechet(*made.gaussian(), *real.gaussian()), single / count, count, made.count, layer,
+        frechet(total, reduce(add, reals)), single / count, count, round(total.n), layer,
     )  # fmt: skip
 
 
