@@ -18,7 +18,7 @@ from texsynth.config.validation import parse
 from texsynth.images import read
 from texsynth.images.tensors import to_image
 from texsynth.synthesis.exemplar import Exemplar
-from texsynth.synthesis.warp import inner_rectangle, rotate, turn_exemplar, turn_upright, upright_angle
+from texsynth.synthesis.warp import inner_rectangle, rotate, turn_exemplar, upright_angle
 
 
 @pytest.fixture
@@ -53,8 +53,11 @@ def slant(image: Tensor) -> float:
 
 @pytest.mark.parametrize("slope", [-40, -10, -2.5, 4, 10, 33])
 def test_courses_come_out_level(slope: float) -> None:
-    image, angle = turn_upright(picture(128, 140, slope))
+    slanted = picture(128, 140, slope)
+    angle = upright_angle(slanted)
+    assert angle is not None
     assert angle == pytest.approx(-slope, abs=0.7)
+    image = turn_exemplar(Exemplar(slanted), angle).image
     assert abs(slant(image)) < 0.7
     assert image.shape[2] * image.shape[3] > 0.45 * 128 * 140
     assert 0 <= float(image.min()) <= float(image.max()) <= 1
@@ -62,14 +65,12 @@ def test_courses_come_out_level(slope: float) -> None:
 
 @pytest.mark.parametrize("slope", [0, 0.6])
 def test_what_is_upright_stays_as_it_is(slope: float) -> None:
-    image = picture(96, 100, slope)
-    assert turn_upright(image) == (image, 0.0)
+    assert upright_angle(picture(96, 100, slope)) == 0
 
 
 def test_what_has_no_direction_stays_as_it_is() -> None:
     rough = torch.rand(1, 3, 96, 90, generator=torch.Generator().manual_seed(0))
     assert upright_angle(rough) is None
-    assert turn_upright(rough) == (rough, 0.0)
     assert upright_angle(torch.full((1, 3, 30, 30), 0.5)) is None
 
 

@@ -43,17 +43,6 @@ def warp_to_lattice(exemplar: Exemplar, before: Lattice, after: Lattice) -> Exem
     )
 
 
-def turn_upright(image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, float]:
-    """Turn `image` so that its strongest lines are level or upright.
-
-    image: (1, 3, H, W) in [0, 1]. mask: as in `upright_angle`. Returns the largest rectangle inside the
-    turned picture, which is smaller, and the degrees it was turned counter-clockwise; or the picture itself
-    and 0 where no direction stands out or it is upright already.
-    """
-    angle = upright_angle(image, mask)
-    return (rotate(image, angle).clamp(0, 1), angle) if angle else (image, 0.0)
-
-
 def turn_exemplar(exemplar: Exemplar, angle: float) -> Exemplar:
     """Turn `exemplar` and all its maps by `angle` degrees; where a mask is cut by a pixel it is closed."""
     if not angle:

@@ -74,10 +74,6 @@ class AffineMap:
         none = AffineMap.identity(len(self.offset), self.offset.device)
         return AffineMap(torch.lerp(none.matrix, self.matrix, strength), self.offset * strength)
 
-    def compose(self, other: AffineMap) -> AffineMap:
-        """Return the map that applies `other` first, then this one."""
-        return AffineMap(self.matrix @ other.matrix, self.matrix @ other.offset + self.offset)
-
     def fold(self, conv_weight: Tensor, conv_bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return weight and bias of one convolution that equals this map followed by the given one.
 
