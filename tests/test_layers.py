@@ -72,8 +72,6 @@ def test_the_formulas_are_explicit() -> None:
         "encoding",
         "ift",
         "layers",
-        "normalization",
-        "pooling",
         "self_similarity",
         "style",
     ]:

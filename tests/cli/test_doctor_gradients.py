@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.as_printed import encode_backward_as_printed, gram_loss_as_printed, max_pool_backward_as_printed
 from helpers.cli import run_cli
 from torch import Tensor
 from typer.testing import Result
 
-from texsynth.reference import encoding, layer_checks, normalization, pooling, style
+from texsynth.reference import encoding, layer_checks, layers, style
 from texsynth.reference.comparison import FULL, Check, Comparison, Problem, relative_error, run
 from texsynth.reference.formula_checks import encoding_problem
 from texsynth.reference.program_checks import CHECKS
@@ -80,7 +81,7 @@ def _printed_encoding(problem: Problem) -> Iterator[Comparison]:
     arrays = encoding_problem(problem)
     for name, wrong, right in zip(
         ("dX", "dC", "ds"),
-        encoding.encode_backward_as_printed(*arrays),
+        encode_backward_as_printed(*arrays),
         encoding.encode_backward(*arrays),
         strict=True,
     ):
@@ -89,11 +90,9 @@ def _printed_encoding(problem: Problem) -> Iterator[Comparison]:
 
 def _normalisation_without_its_factor(problem: Problem) -> Iterator[Comparison]:
     x, grad = problem.normal(3, 6), problem.normal(3, 6)
-    groups = normalization.window_groups(6, 3, x)
-    right = normalization.normalize_backward(grad, x, groups, kappa=1.5, alpha=0.4, beta=0.75)
-    first_term = normalization.normalize_backward(
-        grad, x, torch.zeros_like(groups), kappa=1.5, alpha=0.4, beta=0.75
-    )
+    groups = layers.window_groups(6, 3, x)
+    right = layers.normalize_backward(grad, x, groups, kappa=1.5, alpha=0.4, beta=0.75)
+    first_term = layers.normalize_backward(grad, x, torch.zeros_like(groups), kappa=1.5, alpha=0.4, beta=0.75)
     energy = 1.5 + 0.4 * x.square() @ groups.T
     assert float((first_term - grad * 1.5**-0.75).abs().max()) < 1e-5
     yield Comparison("dX", (right + grad * energy**-0.75) / 2, right)
@@ -101,13 +100,13 @@ def _normalisation_without_its_factor(problem: Problem) -> Iterator[Comparison]:
 
 def _ties_counted_twice(problem: Problem) -> Iterator[Comparison]:
     x, grad = problem.put(torch.ones(4, 4, 1)), problem.normal(2, 2, 1)
-    right = pooling.max_pool_backward(grad, x, (2, 2), stride=2)
-    yield Comparison("dX", pooling.max_pool_backward_as_printed(grad, x, (2, 2), stride=2), right)
+    right = layers.max_pool_backward(grad, x, (2, 2), stride=2)
+    yield Comparison("dX", max_pool_backward_as_printed(grad, x, (2, 2), stride=2), right)
 
 
 def _printed_style(problem: Problem) -> Iterator[Comparison]:
     output, target = problem.normal(12, 3), problem.normal(12, 3)
-    yield Comparison("loss", style.gram_loss_as_printed(output, target), style.gram_loss(output, target))
+    yield Comparison("loss", gram_loss_as_printed(output, target), style.gram_loss(output, target))
 
 
 def _no_number(problem: Problem) -> Iterator[Comparison]:

@@ -140,13 +140,7 @@ class _Descent:
 
     @torch.enable_grad()
     def run(
-        self,
-        start: Tensor,
-        iterations: int,
-        rate: float,
-        deep: int,
-        fixed: Tensor | None,
-        report: OnStep,
+        self, start: Tensor, iterations: int, rate: float, deep: int, fixed: Tensor | None, report: OnStep
     ) -> Tensor:
         """Descend from `start` (1, 3, H, W). deep: deepest level of the loss. Returns the same shape."""
         # A clone made here is no inference tensor, whatever mode the caller is in.

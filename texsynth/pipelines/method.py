@@ -7,13 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from texsynth.analysis.lattice import (
-    MIN_CONFIDENCE,
-    REGULAR,
-    Lattice,
-    most_likely_lattice,
-    regularity_score,
-)
+from texsynth.analysis.lattice import MIN_CONFIDENCE, REGULAR, Lattice, most_likely_lattice, regularity_score
 from texsynth.config.expand_rules import MIN_SIDE, check_combination, output_size
 from texsynth.config.settings import ExpandSettings, Method
 from texsynth.errors import InputError

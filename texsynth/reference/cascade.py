@@ -1,8 +1,9 @@
 """The cascade of autoencoders as it was published: plain layers, both pictures encoded at every level, and
-the transform applied to the features.
+whitening and colouring of the features themselves, by singular values.
 
-Li et al. 2017, section 3.3, with the bilinear up-sampling of Chiu and Gurari 2020. What `pipelines.stylize`
-does with moments and folded maps; to check it against, and to compare its speed with.
+Li et al. 2017, "Universal Style Transfer via Feature Transforms", equations 2 and 3 and section 3.3, with
+the bilinear up-sampling of Chiu and Gurari 2020. `pipelines.stylize` does the same with moments and folded
+maps; this is to check it against, and to compare its speed with.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ Kernels = Mapping[str, tuple[Tensor, Tensor]]
 
 Transform = Callable[[Tensor, Tensor], Tensor]
 """Features (C, n) of the content and (C, m) of the style to the content's new ones, (C, n)."""
+
+SMALLEST = 1e-5
+"""Singular values up to here are left out, whatever the scale of the features."""
 
 
 def encoder_kernels(model: Model, level: int) -> Kernels:
@@ -81,6 +85,20 @@ def cascade(
     return content
 
 
+def svd_wct(content: Tensor, style: Tensor) -> Tensor:
+    """Give features of the content the mean and covariance of the style.
+
+    content: (C, n), style: (C, m), n and m at least 2. Returns (C, n) in their type. Directions that the
+    content lacks stay empty.
+    """
+    centred, _ = _centred(content)
+    vectors, values = _principal(centred)
+    whitened = (vectors * values**-0.5) @ vectors.T @ centred
+    style_centred, style_mean = _centred(style)
+    vectors, values = _principal(style_centred)
+    return (vectors * values**0.5) @ vectors.T @ whitened + style_mean
+
+
 def _conv(x: Tensor, kernel: tuple[Tensor, Tensor]) -> Tensor:
     return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), *kernel)
 
@@ -88,3 +106,16 @@ def _conv(x: Tensor, kernel: tuple[Tensor, Tensor]) -> Tensor:
 def _plain(conv: torch.nn.Conv2d) -> tuple[Tensor, Tensor]:
     assert conv.bias is not None
     return conv.weight.detach().float().contiguous(), conv.bias.detach().float()
+
+
+def _centred(features: Tensor) -> tuple[Tensor, Tensor]:
+    mean = features.mean(1, keepdim=True)
+    return features - mean, mean
+
+
+def _principal(centred: Tensor) -> tuple[Tensor, Tensor]:
+    """Return directions (C, k) and variances (k,) of what is not nearly flat."""
+    covariance = centred @ centred.T / (centred.shape[1] - 1)
+    vectors, values, _ = torch.linalg.svd(covariance)
+    kept = values > SMALLEST
+    return vectors[:, kept], values[kept]

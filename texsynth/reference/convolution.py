@@ -8,15 +8,8 @@ positions in row-major order. What `torch.nn.functional.conv2d` and its backward
 
 phi is im2row and phi* its adjoint row2im, so <phi(X), Y> = <X, phi*(Y)>.
 
-Errata of paper 003: patches are the rows of phi(X), not its "columns", as its own dimensions say. With
-0-based indices, stride s and padding p, phi(X)_(l,m,k,q,c) = X_(s l + k - p, s m + q - p, c), zero outside;
-the printed i = l + k holds for s = 1 and p = 0. The printed sum of row2im has Y_(i,j,k,q,c), with the
-position of the input in the place of that of the output; it must be Y_((i + p - k) / s, (j + p - q) / s, k,
-q, c) where those are integers in range. In the appendix, vec(phi^T I_k dY) should read vec(phi^T dY I_k).
-
-Errata of paper 001, problem 4: the output has floor((H - M) / s) + 1 rows, not (H - M) / s, and the range
-of j in dL/dx begins at (j' - N + 1) / s, not at j' - N + 1; ranges are rounded inwards and cut to the
-output.
+With 0-based indices, stride s and padding p, phi(X)_(l,m,k,q,c) = X_(s l + k - p, s m + q - p, c), zero
+outside. Errata of the papers: `texsynth docs mathematics`.
 """
 
 from __future__ import annotations

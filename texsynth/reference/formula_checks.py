@@ -63,10 +63,7 @@ def _ift(problem: Problem) -> Iterator[Comparison]:
         gap = torch.einsum("in,jn->ij", f, f) / f.shape[1] - second
         return (f - anchor).pow(2).sum() + 0.3 * f.shape[1] * gap.pow(2).sum()
 
-    got = (
-        ift.loss(features, anchor, second, weight=0.3),
-        ift.gradient(features, anchor, second, weight=0.3),
-    )
+    got = (ift.loss(features, anchor, second, weight=0.3), ift.gradient(features, anchor, second, weight=0.3))
     yield from comparisons("loss dF", got, gradients(plain, (features,), torch.ones(())))
 
 

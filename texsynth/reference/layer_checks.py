@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texsynth.reference import convolution, layers, normalization, pooling
+from texsynth.reference import convolution, layers
 from texsynth.reference.comparison import (
     Check,
     Comparison,
@@ -82,9 +82,9 @@ def _reflection(problem: Problem) -> Iterator[Comparison]:
 def _max_pooling(problem: Problem) -> Iterator[Comparison]:
     x = problem.distinct(9, 8, 3)
     for stride, padding in ((1, 0), (2, 1), (3, 1)):
-        y = pooling.max_pool(x, (3, 2), stride=stride, padding=padding)
+        y = layers.max_pool(x, (3, 2), stride=stride, padding=padding)
         grad = problem.normal(*y.shape)
-        d_x = pooling.max_pool_backward(grad, x, (3, 2), stride=stride, padding=padding)
+        d_x = layers.max_pool_backward(grad, x, (3, 2), stride=stride, padding=padding)
         expected = gradients(
             lambda x, s=stride, p=padding: last(F.max_pool2d(first(x), (3, 2), s, p)), (x,), grad
         )
@@ -94,18 +94,16 @@ def _max_pooling(problem: Problem) -> Iterator[Comparison]:
 def _haar_pooling(problem: Problem) -> Iterator[Comparison]:
     x, grad = problem.normal(6, 4, 3), problem.normal(3, 2, 3)
     expected = gradients(lambda x: 2 * last(F.avg_pool2d(first(x), 2)), (x,), grad)
-    yield from comparisons(
-        "Y dX", (pooling.haar_pool(x), pooling.haar_pool_backward(grad, x.shape)), expected
-    )
+    yield from comparisons("Y dX", (layers.haar_pool(x), layers.haar_pool_backward(grad, x.shape)), expected)
 
 
 def _normalization(problem: Problem) -> Iterator[Comparison]:
     x, grad = problem.normal(4, 3, 9), problem.normal(4, 3, 9)
     # Groups of 4 reach farther down than up, which tells G(d) from the groups that hold d.
     for width in (3, 4):
-        groups = normalization.window_groups(9, width, x)
-        y = normalization.normalize(x, groups, kappa=1.5, alpha=0.4, beta=0.75)
-        d_x = normalization.normalize_backward(grad, x, groups, kappa=1.5, alpha=0.4, beta=0.75)
+        groups = layers.window_groups(9, width, x)
+        y = layers.normalize(x, groups, kappa=1.5, alpha=0.4, beta=0.75)
+        d_x = layers.normalize_backward(grad, x, groups, kappa=1.5, alpha=0.4, beta=0.75)
         expected = gradients(
             lambda x, n=width: last(F.local_response_norm(first(x), n, n * 0.4, 0.75, 1.5)), (x,), grad
         )
@@ -158,10 +156,10 @@ def _differences(problem: Problem) -> Iterator[Comparison]:
         lambda f: (grad * convolution.convolve(x, f, stride=2)).sum(), filters, d_filters, problem.rng
     )
     x, grad, label = problem.normal(4, 7), problem.normal(4, 7), problem.labels(4, 7)
-    groups = normalization.window_groups(7, 4, x)
-    d_x = normalization.normalize_backward(grad, x, groups, kappa=1.5, alpha=0.4, beta=0.75)
+    groups = layers.window_groups(7, 4, x)
+    d_x = layers.normalize_backward(grad, x, groups, kappa=1.5, alpha=0.4, beta=0.75)
     yield slopes(
-        lambda x: (grad * normalization.normalize(x, groups, kappa=1.5, alpha=0.4, beta=0.75)).sum(),
+        lambda x: (grad * layers.normalize(x, groups, kappa=1.5, alpha=0.4, beta=0.75)).sum(),
         x, d_x, problem.rng,
     )  # fmt: skip
     d_x = layers.cross_entropy_backward(x, label)

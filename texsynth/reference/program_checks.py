@@ -23,7 +23,7 @@ from texsynth.reference import (
     formula_checks,
     ift,
     layer_checks,
-    pooling,
+    layers,
     self_similarity,
     style,
 )
@@ -72,8 +72,8 @@ def _max_pool(problem: Problem) -> Iterator[Comparison]:
         got = gradients(lambda x: last(vgg.max_pool(first(x))), (x,), grad)
         x, grad = exact(x, grad)
         whole = F.pad(x, (0, 0, 0, width % 2, 0, height % 2), value=-torch.inf)
-        d_x = pooling.max_pool_backward(grad, whole, (2, 2), stride=2)[:height, :width]
-        yield from comparisons("Y dX", got, (pooling.max_pool(whole, (2, 2), stride=2), d_x))
+        d_x = layers.max_pool_backward(grad, whole, (2, 2), stride=2)[:height, :width]
+        yield from comparisons("Y dX", got, (layers.max_pool(whole, (2, 2), stride=2), d_x))
 
 
 def _haar(problem: Problem) -> Iterator[Comparison]:
@@ -81,10 +81,10 @@ def _haar(problem: Problem) -> Iterator[Comparison]:
     got = gradients(lambda x: last(vgg.haar_pool(first(x))), (x,), grad)
     expected, back = exact(x, grad)
     yield from comparisons(
-        "Y dX", got, (pooling.haar_pool(expected), pooling.haar_pool_backward(back, x.shape))
+        "Y dX", got, (layers.haar_pool(expected), layers.haar_pool_backward(back, x.shape))
     )
-    yield Comparison("band", last(pool(first(x), 0)), pooling.haar_pool(expected))
-    yield Comparison("unpool", last(unpool(first(grad), 0)), pooling.haar_pool_backward(back, x.shape))
+    yield Comparison("band", last(pool(first(x), 0)), layers.haar_pool(expected))
+    yield Comparison("unpool", last(unpool(first(grad), 0)), layers.haar_pool_backward(back, x.shape))
     bands = (unpool(pool(first(x), band), band) for band in range(BANDS))
     yield Comparison("all bands", last(torch.stack([*bands]).sum(0)), expected)
 

@@ -55,7 +55,7 @@ class Quilt:
         lattice: Lattice | None = None,
         guide: Tensor | None = None,
     ) -> None:
-        """Start empty, `size` rows and columns. guide: (g, H, W), what the atlas's guide channels should be."""
+        """Start empty, `size` rows and columns. guide: (g, H, W), values for the atlas's guide channels."""
         self.atlas, self.settings, self.rng, self.lattice, self.guide = atlas, settings, rng, lattice, guide
         self.at = torch.zeros(2, *size, dtype=torch.long)
         self.image = torch.zeros(atlas.image.shape[0], *size)

@@ -28,12 +28,7 @@ class Fit(Protocol):
         ...
 
 
-TRANSFORMS: dict[str, Fit] = {
-    "adain": adain.fit,
-    "wct": wct.fit,
-    "ot": optimal_transport.fit,
-    "ift": ift.fit,
-}
+TRANSFORMS: dict[str, Fit] = {"adain": adain.fit, "wct": wct.fit, "ot": optimal_transport.fit, "ift": ift.fit}
 """Transforms by the name in their settings."""
 
 
