@@ -13,8 +13,8 @@ from texsynth.analysis.appearance import describe_texture
 from texsynth.analysis.lattice import (
     find_lattice,
     most_likely_lattice,
-    regularity,
     regularity_kind,
+    regularity_score,
     self_correlation,
 )
 from texsynth.analysis.palette import palette, tone
@@ -32,6 +32,10 @@ def cells(height: int, width: int, rows: float, columns: float) -> Tensor:
     v, u = 2 * math.pi * y / rows, 2 * math.pi * x / columns
     grey = 0.5 + 0.2 * (v.cos() + 0.5 * (2 * v).sin()) * (u.cos() + 0.5 * (2 * u).sin())
     return (grey + 0.1 * u.cos() + 0.1 * v.cos()).clamp(0, 1).expand(1, 3, -1, -1)
+
+
+def regularity(image: Tensor, mask: Tensor | None = None) -> float:
+    return regularity_score(most_likely_lattice(image, mask))
 
 
 def test_exact_repetition_is_regular_and_noise_is_not() -> None:

@@ -27,7 +27,7 @@ class TextureDescription:
     """Figures that describe a texture."""
 
     regularity: float
-    """0 to 1, see `analysis.lattice.regularity`."""
+    """0 to 1, see `regularity_score`."""
     kind: Kind
     """Name of this regularity."""
     lattice: tuple[tuple[float, float], tuple[float, float]] | None

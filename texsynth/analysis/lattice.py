@@ -119,21 +119,16 @@ def self_correlation(image: Tensor, mask: Tensor | None = None) -> Tensor:
     return (1 - difference / both.clamp_min(float(floor)))[0]
 
 
-def regularity(image: Tensor, mask: Tensor | None = None) -> float:
-    """Correlate a texture with itself along the weaker one of its two strongest repetitions, 0 to 1.
+def regularity_score(lattice: Lattice | None) -> float:
+    """Return the regularity of a picture by its most likely lattice, 0 to 1.
 
-    image: (1, 3, H, W); mask: (1, 1, H, W), above 0.5 where the texture is. Near 1 for a picture that repeats
-    exactly in two directions, near 0 for noise; irregular textures reach 0.35, as they resemble themselves
-    somewhere by chance. Stripes are regular: they repeat along themselves at any shift. A picture of one
-    colour has nothing that could be repeated and gets 0.
+    It is the correlation of the texture with itself along the weaker one of its two strongest repetitions.
+    Near 1 for a picture that repeats exactly in two directions, near 0 for noise; irregular textures reach
+    0.35, as they resemble themselves somewhere by chance. Stripes are regular: they repeat along themselves
+    at any shift. A picture of one colour has nothing that could be repeated and gets 0.
 
     `metrics.structure.regularity`, which judges outputs, is the highest peak in any one direction.
     """
-    return regularity_score(most_likely_lattice(image, mask))
-
-
-def regularity_score(lattice: Lattice | None) -> float:
-    """Return the `regularity` of a picture whose most likely lattice is `lattice`."""
     return 0.0 if lattice is None else max(0.0, min(1.0, lattice.confidence))
 
 

@@ -1,12 +1,10 @@
-"""Differences between textures as losses: Gram matrices, sliced Wasserstein, features place by place.
+"""Differences between textures as losses: Gram matrices and sliced Wasserstein.
 
 All are differentiable, compare every picture of a batch with its own target, and compute in float32 at
 least, whatever autocast is on.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -66,17 +64,6 @@ def gram_l1(output: Tensor, target: Tensor) -> Tensor:
     Returns a scalar, the mean over pictures.
     """
     return (gram(output) - gram(target)).abs().mean()
-
-
-def perceptual(output: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
-    """Mean absolute difference of features place by place, added over levels (paper 004, section 5.2).
-
-    output, target: features of each level, (N, C_l, h_l, w_l). Returns a scalar.
-    """
-    total = output[0].new_zeros((), dtype=torch.float32)
-    for f, g in zip(output, target, strict=True):
-        total = total + (f.float() - g.float()).abs().mean()
-    return total
 
 
 def _wasserstein_1d(a: Tensor, b: Tensor) -> Tensor:

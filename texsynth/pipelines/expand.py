@@ -253,21 +253,12 @@ def _add_guides(
         scale = MIX_SCALE * min(min(e.image.shape[2:]) for e in exemplars)
         shares = [e.weight for e in exemplars]
         targets.append(label_field(size, shares, scale, rng, wrap=settings.tileable))
-        planes = [
-            [*p, _one_hot(e, k, len(exemplars))]
-            for k, (p, e) in enumerate(zip(planes, exemplars, strict=True))
-        ]
+        for p, e, label in zip(planes, exemplars, torch.eye(len(exemplars)), strict=True):
+            p.append(label.view(1, -1, 1, 1).expand(-1, -1, *e.image.shape[2:]))
     if not targets:
         return list(exemplars), None
     both = zip(planes, exemplars, strict=True)
     return [replace(e, guide=torch.cat(p, 1)) for p, e in both], torch.cat(targets)
-
-
-def _one_hot(exemplar: Exemplar, number: int, count: int) -> Tensor:
-    """Make label planes for an exemplar: (1, count, h, w), one in plane `number`."""
-    label = torch.zeros(1, count, *exemplar.image.shape[2:])
-    label[:, number] = 1
-    return label
 
 
 def _split(siblings: Tensor | None, exemplar: Exemplar) -> tuple[Tensor, ...]:

@@ -111,7 +111,8 @@ def synthesize(
         at_level = [_downsample(e, level) for e in exemplars]
         rows, columns = (max(MIN_ROWS, -(-n // 2**level)) for n in size)
         if image is None:
-            colours = _pixels(at_level[0])
+            first = at_level[0]
+            colours = _allowed(first.image.flatten(2), first.mask, first.image.shape[2:])[0]
             pick = torch.randint(colours.shape[1], (rows * columns,), generator=rng)
             image = colours[:, pick].view(1, 3, rows, columns)
         image = resize(image, rows, columns)
@@ -182,15 +183,13 @@ class _Descent:
     def _loss(self, image: Tensor, deep: int) -> Tensor:
         """Sum the distances of features and of patches, each relative to its own variance or norm."""
         total = image.new_zeros(())
-        features = _features(image, self.model, deep)
-        for f, target, second, scale in zip(
-            features, self.statistics.features, self.statistics.grams, self.statistics.scales, strict=True
-        ):
+        features, goal = _features(image, self.model, deep), self.statistics
+        for f, target, second, scale in zip(features, goal.features, goal.grams, goal.scales, strict=True):
             if self.settings.loss == "gram":
                 total = total + (gram(f) - second).square().sum() / second.square().sum()
-                continue
-            total = total + self._wasserstein(f.flatten(2), target) / scale
-        for band, target in zip(_bands(image), self.statistics.bands, strict=False):
+            else:
+                total = total + self._wasserstein(f.flatten(2), target) / scale
+        for band, target in zip(_bands(image), goal.bands, strict=False):
             if self.settings.patches:
                 total = total + self.settings.patches * self._band_distance(band, target)
         return total
@@ -274,16 +273,8 @@ def _allowed(values: Tensor, mask: Tensor | None, size: tuple[int, ...] | torch.
 def _mix(parts: list[Tensor], weights: Sequence[float], rng: torch.Generator) -> Tensor:
     if len(parts) == 1:
         return parts[0]
-    total = sum(weights)
-    most = 4 * SAMPLES
-    return torch.cat(
-        [_sample(p, max(1, round(most * w / total)), rng) for p, w in zip(parts, weights, strict=True)], 2
-    )
-
-
-def _pixels(exemplar: Exemplar) -> Tensor:
-    """List the colours that may be taken, (3, n)."""
-    return _allowed(exemplar.image.flatten(2), exemplar.mask, exemplar.image.shape[2:])[0]
+    counts = [max(1, round(4 * SAMPLES * w / sum(weights))) for w in weights]
+    return torch.cat([_sample(part, n, rng) for part, n in zip(parts, counts, strict=True)], 2)
 
 
 def _downsample(exemplar: Exemplar, level: int) -> Exemplar:

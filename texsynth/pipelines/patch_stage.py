@@ -85,7 +85,8 @@ def patch_stage(
     patch = min(settings.patch_px, MIN_SIDE // 2, *spec.size)
     if not any(iterations) or patch < 4:
         return laid + correction
-    result, _ = optimize_patches(
+    on_round, at = _reporter(report, "patches", sum(iterations)), quilt.at
+    result = optimize_patches(
         atlas,
         quilt.at,
         patch,
@@ -94,7 +95,7 @@ def patch_stage(
         wrap=spec.wrap,
         active=active,
         target=target,
-        on_round=_reporter(report, "patches", sum(iterations)),
+        on_round=on_round,
     )
     return result + correction
 
@@ -137,30 +138,16 @@ def _quilt_blocks(
         hole = largest_square((~spec.fixed).roll(middle, (0, 1)), block)
         block = min(block, max(round(HOLE_BLOCK * hole), MIN_SIDE))
     overlap = max(2, min(round(settings.overlap * block), block // 2))
-    regular = spec.lattice is not None
-    quilt = Quilt(
-        atlas,
-        spec.size,
-        QuiltSettings(
-            block,
-            overlap,
-            LATTICE_TOLERANCE if regular else settings.tolerance,
-            LATTICE_OCCURRENCE if regular else settings.occurrence,
-            guide=settings.guide,
-            wrap=spec.wrap,
-        ),
-        rng,
-        lattice=spec.lattice,
-        guide=spec.guide_target,
-    )
+    tolerance, occurrence = settings.tolerance, settings.occurrence
+    if spec.lattice is not None:
+        tolerance, occurrence = LATTICE_TOLERANCE, LATTICE_OCCURRENCE
+    sizes = QuiltSettings(block, overlap, tolerance, occurrence, guide=settings.guide, wrap=spec.wrap)
+    quilt = Quilt(atlas, spec.size, sizes, rng, lattice=spec.lattice, guide=spec.guide_target)
     if spec.fixed is not None:
         rows, columns = (torch.arange(n) for n in spec.size)
         quilt.fix(torch.stack(torch.broadcast_tensors(rows[:, None], columns[None])), spec.fixed)
-    places = [
-        place
-        for place in block_corners(spec.size, block, overlap, wrap=spec.wrap)
-        if not quilt.is_full(*place)
-    ]
+    corners = block_corners(spec.size, block, overlap, wrap=spec.wrap)
+    places = [corner for corner in corners if not quilt.is_full(*corner)]
     on_block = _reporter(report, name, len(places))
     for done, place in enumerate(places, 1):
         quilt.place_block(*place)

@@ -154,6 +154,17 @@ def comparisons(names: str, got: Sequence[Tensor], expected: Sequence[Tensor]) -
     return (Comparison(*p) for p in zip(names.split(), got, expected, strict=True))
 
 
+def by_autograd(
+    names: str,
+    got: Sequence[Tensor],
+    f: Callable[..., Tensor],
+    inputs: Sequence[Tensor],
+    grad: Tensor | None = None,
+) -> Iterator[Comparison]:
+    """Compare `got`, a value and its gradients, with those of f; without `grad` f is a loss."""
+    return comparisons(names, got, gradients(f, inputs, torch.ones(()) if grad is None else grad))
+
+
 def by_differences(name: str, source: str, parts: Callable[[Problem], Iterable[Comparison]]) -> Check:
     """Make a check of `slopes`, which only float64 has the digits for."""
     return Check(f"{name} by differences", source, parts, (torch.float64,), DIFFERENCES, 2 / 3)

@@ -9,15 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.reference import encoding, ift, self_similarity, style
-from texsynth.reference.comparison import (
-    Check,
-    Comparison,
-    Problem,
-    by_differences,
-    comparisons,
-    gradients,
-    slopes,
-)
+from texsynth.reference.comparison import Check, Comparison, Problem, by_autograd, by_differences, slopes
 from texsynth.reference.layer_checks import first, last
 
 UPDATES = 15
@@ -39,7 +31,7 @@ def _encode_by_torch(x: Tensor, codewords: Tensor, smoothing: Tensor) -> Tensor:
 def _encoding(problem: Problem) -> Iterator[Comparison]:
     grad, *inputs = encoding_problem(problem)
     got = encoding.encode(*inputs), *encoding.encode_backward(grad, *inputs)
-    yield from comparisons("E dX dC ds", got, gradients(_encode_by_torch, inputs, grad))
+    yield from by_autograd("E dX dC ds", got, _encode_by_torch, inputs, grad)
 
 
 def _encoding_differences(problem: Problem) -> Iterator[Comparison]:
@@ -64,7 +56,7 @@ def _ift(problem: Problem) -> Iterator[Comparison]:
         return (f - anchor).pow(2).sum() + 0.3 * f.shape[1] * gap.pow(2).sum()
 
     got = (ift.loss(features, anchor, second, weight=0.3), ift.gradient(features, anchor, second, weight=0.3))
-    yield from comparisons("loss dF", got, gradients(plain, (features,), torch.ones(())))
+    yield from by_autograd("loss dF", got, plain, (features,))
 
 
 def _reduced_ift(problem: Problem) -> Iterator[Comparison]:
@@ -99,7 +91,7 @@ def _gram(problem: Problem) -> Iterator[Comparison]:
         return F.l1_loss(own, goal)
 
     got = style.gram_loss(output, target), style.gram_loss_gradient(output, target)
-    yield from comparisons("loss dPhi", got, gradients(plain, (output,), torch.ones(())))
+    yield from by_autograd("loss dPhi", got, plain, (output,))
 
 
 def _wasserstein(problem: Problem) -> Iterator[Comparison]:
@@ -108,11 +100,8 @@ def _wasserstein(problem: Problem) -> Iterator[Comparison]:
     def plain(phi: Tensor) -> Tensor:
         return F.mse_loss((rows @ phi.T).sort(1).values, (rows @ target.T).sort(1).values)
 
-    got = (
-        style.sliced_wasserstein(output, target, rows),
-        style.sliced_wasserstein_gradient(output, target, rows),
-    )
-    yield from comparisons("loss dPhi", got, gradients(plain, (output,), torch.ones(())))
+    losses = style.sliced_wasserstein, style.sliced_wasserstein_gradient
+    yield from by_autograd("loss dPhi", [f(output, target, rows) for f in losses], plain, (output,))
 
 
 def _self_similarity(problem: Problem) -> Iterator[Comparison]:
@@ -131,7 +120,7 @@ def _self_similarity(problem: Problem) -> Iterator[Comparison]:
         return (sums(x) + sums(x).flip(2, 3) - 2 * products)[0, 0]
 
     d_x = self_similarity.self_difference_backward(grad, x, reach)
-    yield from comparisons("difference dF", (difference, d_x), gradients(plain, (x,), grad))
+    yield from by_autograd("difference dF", (difference, d_x), plain, (x,), grad)
     yield Comparison("energy", energy, sums(x)[0, 0])
 
 
@@ -140,10 +129,11 @@ def _transposed(problem: Problem) -> Iterator[Comparison]:
     y = self_similarity.transposed_convolution(weights, filters)
     grad = problem.normal(*y.shape)
     got = y, *self_similarity.transposed_convolution_backward(grad, weights, filters)
-    expected = gradients(
-        lambda w, f: last(F.conv_transpose2d(w[None, None], first(f))), (weights, filters), grad
-    )
-    yield from comparisons("Y dw dF", got, expected)
+
+    def plain(w: Tensor, f: Tensor) -> Tensor:
+        return last(F.conv_transpose2d(w[None, None], first(f)))
+
+    yield from by_autograd("Y dw dF", got, plain, (weights, filters), grad)
 
 
 def _texture_differences(problem: Problem) -> Iterator[Comparison]:

@@ -50,15 +50,14 @@ def optimize_patches(
     *,
     wrap: bool,
     active: Tensor | None = None,
-    occurrence: float = 1.0,
     target: FixedPixels | None = None,
     on_round: Callable[[int], None] | None = None,
-) -> tuple[Tensor, PatchField]:
+) -> Tensor:
     """Refine a layout by rounds of search and vote, coarse to fine.
 
     layout: (2, H, W) source positions. iterations: rounds per level, coarse to fine; levels at which the
     exemplar is smaller than three patches are skipped. active: (H, W) bool, where the layout may change.
-    Returns all planes of the output, colours then siblings, (3 + s, H, W), and the field that made them.
+    Returns all planes of the output, colours then siblings, (3 + s, H, W).
     """
     levels = len(iterations)
     while levels > 1 and (atlas.side >> (levels - 1)) < 3 * patch:
@@ -76,7 +75,7 @@ def optimize_patches(
         else:
             size = tuple(-(-n // 2**level) for n in layout.shape[1:])
             field = upsample_field(field, (size[0], size[1]), allowed)
-        search = PatchSearch(image, allowed, patch, occurrence, rng)
+        search = PatchSearch(image, allowed, patch, rng)
         output = restore(vote(field, image))
         where = None if active is None else downsample(active[None].float(), level)[0] > 0
         for _ in range(rounds):
@@ -87,7 +86,7 @@ def optimize_patches(
                 on_round(done)
     if field is None:
         field = field_of_layout(layout, atlas.positions(patch), patch, wrap=wrap)
-    return _vote_sharply(field, atlas, target), field
+    return _vote_sharply(field, atlas, target)
 
 
 def _vote_sharply(field: PatchField, atlas: Atlas, target: FixedPixels | None) -> Tensor:

@@ -152,9 +152,9 @@ def _fold(canvas: Tensor, field: PatchField) -> Tensor:
 class PatchSearch:
     """Compares patches of one pyramid level of the atlas with those of an output."""
 
-    def __init__(self, planes: Tensor, allowed: Tensor, patch: int, occurrence: float, rng: torch.Generator):
+    def __init__(self, planes: Tensor, allowed: Tensor, patch: int, rng: torch.Generator):
         """Prepare planes (C, h, w). allowed: (h - patch + 1, w - patch + 1) bool, top left corners."""
-        self.allowed, self.patch, self.occurrence, self.rng = allowed, patch, occurrence, rng
+        self.allowed, self.patch, self.rng = allowed, patch, rng
         basis, mean = _components(planes, allowed, patch, rng)
         self._filters = basis.T.reshape(-1, len(planes), patch, patch)
         self._shift = mean @ basis
@@ -200,7 +200,7 @@ class PatchSearch:
         size = min(self.patch | 1, (rows - 1) | 1, (columns - 1) | 1)
         mean = box_mean(used.view(rows, columns), size // 2)
         share = mean.flatten() / mean.mean().clamp_min(1e-9)
-        penalty = self.occurrence * (share - 1).clamp_min(0)
+        penalty = (share - 1).clamp_min(0)
         return penalty.masked_fill(~self.allowed.flatten(), torch.inf)
 
     def _exhaustive(self, query: Tensor, penalty: Tensor) -> Tensor:

@@ -33,6 +33,10 @@ NOISE = 0.03
 """Deviation of the noise on the map, in shares of the energy."""
 
 
+Pair = tuple[int, int]
+"""Numbers of rows and columns, or a row and a column."""
+
+
 class Placement(NamedTuple):
     """A copy of the exemplar in the output."""
 
@@ -51,8 +55,8 @@ class Placement(NamedTuple):
 class Layout:
     """Copies in slots; those of one slot do not overlap, so a slot is one picture with holes."""
 
-    exemplar: tuple[int, int]
-    size: tuple[int, int]
+    exemplar: Pair
+    size: Pair
     circular: bool
     slots: tuple[tuple[Placement, ...], ...]
 
@@ -76,12 +80,12 @@ class SlotSources(NamedTuple):
 def place_copies(
     difference: Tensor,
     energy: Tensor,
-    exemplar: tuple[int, int],
-    size: tuple[int, int],
+    exemplar: Pair,
+    size: Pair,
     rng: torch.Generator,
     *,
     circular: bool = False,
-    origin: tuple[int, int] | None = None,
+    origin: Pair | None = None,
     variation: float = 0.0,
 ) -> Layout:
     """Lay copies of an exemplar of (h, w) pixels until an output of `size` (H, W) is covered.
@@ -132,12 +136,7 @@ class _Canvas:
     """The extended map at every place where a copy may go, and the copies laid so far."""
 
     def __init__(
-        self,
-        difference: Tensor,
-        energy: Tensor,
-        exemplar: tuple[int, int],
-        size: tuple[int, int],
-        circular: bool,
+        self, difference: Tensor, energy: Tensor, exemplar: Pair, size: Pair, circular: bool
     ) -> None:
         # Energy of both sides, so that a shift and its opposite count the same.
         self.maps = np.stack([difference.numpy(), (energy + energy.flip(0, 1)).numpy()])
@@ -146,11 +145,8 @@ class _Canvas:
         self.covered = np.zeros(size, dtype=bool)
         # A copy may stick out of the output by half.
         self.margin = (0, 0) if circular else (exemplar[0] // 2, exemplar[1] // 2)
-        self.shape = (
-            size
-            if circular
-            else tuple(n - e + 2 * m + 1 for n, e, m in zip(size, exemplar, self.margin, strict=True))
-        )
+        sides = zip(size, exemplar, self.margin, strict=True)
+        self.shape = size if circular else tuple(n - e + 2 * m + 1 for n, e, m in sides)
         self.apart = tuple(max(1, int(APART * e)) for e in exemplar)
         self.sums = np.zeros((2, *self.shape), dtype=np.float32)
         self.free = np.ones(self.shape, dtype=bool)
@@ -170,18 +166,15 @@ class _Canvas:
         """Lay a copy: its map adds to the sums, its surroundings are no longer free."""
         at = (copy.row, copy.column)
         if self.circular:  # the map may be larger than the torus
-            rows, columns = (self._wrapped_span(at[a], self.reach[a], a) for a in (0, 1))
+            place = np.ix_(*(self._wrapped_span(at[a], self.reach[a], a) for a in (0, 1)))
             for sums, values in zip(self.sums, self.maps, strict=True):
-                np.add.at(sums, np.ix_(rows, columns), values)
+                np.add.at(sums, place, values)
             self.free[np.ix_(*(self._wrapped_span(at[a], self.apart[a], a) for a in (0, 1)))] = False
-            spans = [np.arange(at[a], at[a] + self.exemplar[a]) % self.size[a] for a in (0, 1)]
-            self.covered[np.ix_(*spans)] = True
         else:
             here, of = zip(*(self._span(at[a], self.reach[a], a) for a in (0, 1)), strict=True)
             self.sums[:, *here] += self.maps[:, *of]
             self.free[tuple(self._span(at[a], self.apart[a], a)[0] for a in (0, 1))] = False
-            ends = [(max(at[a], 0), max(at[a] + self.exemplar[a], 0)) for a in (0, 1)]
-            self.covered[tuple(slice(*pair) for pair in ends)] = True
+        self.covered[self._covers(copy)] = True
         self.laid.append(copy)
 
     def worthwhile(self) -> list[Placement]:
@@ -201,7 +194,7 @@ class _Canvas:
         inside = [span[(span >= 0) & (span < n)] for span, n in zip(spans, self.size, strict=True)]
         return np.ix_(*inside)
 
-    def first_hole(self) -> tuple[int, int] | None:
+    def first_hole(self) -> Pair | None:
         """Return the corner of a copy around the first pixel that none covers; None when all are covered."""
         if self.covered.all():
             return None
@@ -236,9 +229,7 @@ class _Canvas:
         return place[0], place[1], float(max(agreement[row, column], -2))
 
 
-def _windows(
-    exemplar: tuple[int, int], size: tuple[int, int], origin: tuple[int, int], circular: bool
-) -> list[tuple[range, range]]:
+def _windows(exemplar: Pair, size: Pair, origin: Pair, circular: bool) -> list[tuple[range, range]]:
     """List windows around the points of the coarse grid, from the first copy outwards."""
     axes = []
     for n, e, o in zip(size, exemplar, origin, strict=True):
@@ -249,19 +240,15 @@ def _windows(
         else:
             step = SPACING * e
             steps = range(math.floor((-(e // 2) - o) / step), math.ceil((n - e + e // 2 - o) / step) + 1)
-        axes.append(
-            [
-                (abs(k), range(round(o + (k - WINDOW) * step), round(o + (k + WINDOW) * step) + 1))
-                for k in steps
-            ]
-        )
+        spans = ((round(o + (k - WINDOW) * step), round(o + (k + WINDOW) * step)) for k in steps)
+        axes.append([(abs(k), range(first, last + 1)) for k, (first, last) in zip(steps, spans, strict=True)])
     pairs = [(max(i, j), i + j, r, c) for i, r in axes[0] for j, c in axes[1] if (i, j) != (0, 0)]
     pairs.sort(key=lambda pair: pair[:2])
     return [(r, c) for _, _, r, c in pairs]
 
 
 def _slots(
-    laid: list[Placement], exemplar: tuple[int, int], size: tuple[int, int], circular: bool
+    laid: list[Placement], exemplar: Pair, size: Pair, circular: bool
 ) -> tuple[tuple[Placement, ...], ...]:
     """Put every copy into the first slot where its place is still empty."""
     slots: list[list[Placement]] = []
