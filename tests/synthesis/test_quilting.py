@@ -186,7 +186,7 @@ def test_fixed_pixels_stay_and_masked_ones_are_not_taken() -> None:
     quilt = Quilt(atlas, (48, 48), QuiltSettings(12, 4, 0.1, 0.5), rng())
     quilt.fix(identity(48, 48), mask[0, 0] > 0.5)
     for top, left in block_corners((48, 48), 12, 4, wrap=False):
-        if not quilt.is_full(top, left):
+        if not quilt.is_fixed(top, left):
             quilt.place_block(top, left)
     quilt.refine(10)
     kept = mask[0, 0] > 0.5
@@ -227,8 +227,8 @@ def test_patch_optimization_puts_fixed_pixels_back() -> None:
     fixed = torch.zeros(40, 40, dtype=torch.bool)
     fixed[:, :20] = True
     layout = identity(40, 40).flip(2).contiguous()
-    target = FixedPixels(fixed, atlas.image)
-    planes = optimize_patches(atlas, layout, 8, (1, 1), rng(), wrap=False, target=target)
+    pixels = FixedPixels(fixed, atlas.image)
+    planes = optimize_patches(atlas, layout, 8, (1, 1), rng(), wrap=False, fixed=pixels)
     assert torch.equal(planes[:, :, :20], atlas.image[:, :, :20])
 
 

@@ -35,7 +35,6 @@ MIN_DIP = 0.1
 LEAST_OVERLAP = 0.1
 """Share of a masked texture that must overlap with its shifted self; less resembles it by chance."""
 
-
 Kind = Literal["regular", "near-regular", "stochastic"]
 """Near-regular textures lie between MIN_CONFIDENCE, from which on a lattice is kept, and REGULAR."""
 
@@ -256,9 +255,7 @@ def _nearest_peak(score: Tensor, place: Tensor, radius: int) -> tuple[Tensor | N
     r, c = index // part.shape[1] + row - radius, index % part.shape[1] + column - radius
     if abs(r - row) == radius or abs(c - column) == radius:
         return None, 0.0
-    shift = [
-        parabola_vertex(*(float(v) for v in score[r - 1 : r + 2, c])),
-        parabola_vertex(*(float(v) for v in score[r, c - 1 : c + 2])),
-    ]
+    lines = score[r - 1 : r + 2, c], score[r, c - 1 : c + 2]
+    shift = [parabola_vertex(*line.tolist()) for line in lines]
     peak = torch.tensor([r, c], dtype=torch.float64) + torch.tensor(shift, dtype=torch.float64)
     return peak, float(score[r, c])

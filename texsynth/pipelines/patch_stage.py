@@ -77,7 +77,6 @@ def patch_stage(
     active = F.max_pool2d(seam.float()[None, None], 2 * grow + 1, 1, grow)[0, 0] > 0
     planes = torch.cat([atlas.image, atlas.siblings])
     laid = planes[:, quilt.at[0], quilt.at[1]]
-    target = None if spec.fixed is None else FixedPixels(spec.fixed, laid)
     correction = seam_correction(planes, quilt.at, SPREAD * atlas.side, wrap=spec.wrap, fixed=spec.fixed)
     iterations = settings.iterations
     if spec.fixed is not None:
@@ -85,17 +84,10 @@ def patch_stage(
     patch = min(settings.patch_px, MIN_SIDE // 2, *spec.size)
     if not any(iterations) or patch < 4:
         return laid + correction
-    on_round, at = _reporter(report, "patches", sum(iterations)), quilt.at
+    on_round = _reporter(report, "patches", sum(iterations))
+    fixed = None if spec.fixed is None else FixedPixels(spec.fixed, laid)
     result = optimize_patches(
-        atlas,
-        quilt.at,
-        patch,
-        iterations,
-        rng,
-        wrap=spec.wrap,
-        active=active,
-        target=target,
-        on_round=on_round,
+        atlas, quilt.at, patch, iterations, rng, wrap=spec.wrap, active=active, fixed=fixed, on_round=on_round
     )
     return result + correction
 
@@ -147,7 +139,7 @@ def _quilt_blocks(
         rows, columns = (torch.arange(n) for n in spec.size)
         quilt.fix(torch.stack(torch.broadcast_tensors(rows[:, None], columns[None])), spec.fixed)
     corners = block_corners(spec.size, block, overlap, wrap=spec.wrap)
-    places = [corner for corner in corners if not quilt.is_full(*corner)]
+    places = [corner for corner in corners if not quilt.is_fixed(*corner)]
     on_block = _reporter(report, name, len(places))
     for done, place in enumerate(places, 1):
         quilt.place_block(*place)

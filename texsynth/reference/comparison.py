@@ -1,11 +1,10 @@
 """Compare two ways to compute the same thing: small seeded problems, relative errors, bounds.
 
-The error of a part is max|a - b| / max|b|. Its bound is `roundings` eps, with eps the machine epsilon of
-the number type in use: each of the short sums here rounds a few dozen times at most, and errors of sums
-grow like the root of their length, so 64 roundings (1.4e-14 in float64, 7.6e-6 in float32) are above what
-is measured and far below what a wrong formula gives. Iterations round again in every step. Parts of the
-program that compute in float32 at least are held to the epsilon of float32 when they are fed bfloat16 or
-float16; what is returned in such a type may be off by another HALF_ROUNDINGS of its own epsilon.
+The error of a part is max|a - b| / max|b|. Its bound is `roundings` eps, with eps the machine epsilon of the
+number type in use: 64 (1.4e-14 in float64, 7.6e-6 in float32) are above what the short sums here round to and
+far below what a wrong formula gives. Iterations round again in every step. Parts of the program that compute
+in float32 at least are held to the epsilon of float32 when they are fed bfloat16 or float16; what is returned
+in such a type may be off by another HALF_ROUNDINGS of its own epsilon.
 """
 
 from __future__ import annotations

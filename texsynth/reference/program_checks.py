@@ -17,18 +17,11 @@ from texsynth.metrics.losses import gram_l1, sliced_wasserstein
 from texsynth.models import vgg
 from texsynth.models.encoding import encode
 from texsynth.models.wavelets import BANDS, pool, unpool
-from texsynth.reference import (
-    convolution,
-    encoding,
-    formula_checks,
-    ift,
-    layer_checks,
-    layers,
-    self_similarity,
-    style,
-)
+from texsynth.reference import convolution, encoding, ift, layers, self_similarity, style
 from texsynth.reference.comparison import ALL, Check, Comparison, Problem, comparisons, gradients
+from texsynth.reference.formula_checks import CHECKS as FORMULA_CHECKS
 from texsynth.reference.formula_checks import UPDATES, encoding_problem, style_problem
+from texsynth.reference.layer_checks import CHECKS as LAYER_CHECKS
 from texsynth.reference.layer_checks import first, last
 from texsynth.transforms.ift import fit, style_weight
 from texsynth.transforms.moments import Moments
@@ -53,10 +46,9 @@ def _conv_reflect(problem: Problem) -> Iterator[Comparison]:
     for height, width, outputs in ((6, 4, 3), (5, 6, 4)):
         x, bias = problem.normal(height, width, 3), problem.normal(outputs)
         filters, grad = problem.normal(3, 3, 3, outputs), problem.normal(height, width, outputs)
+        inputs = x, filters, bias
         got = gradients(
-            lambda x, f, b: last(vgg.conv_reflect(first(x), f.permute(3, 2, 0, 1), b)),
-            (x, filters, bias),
-            grad,
+            lambda x, f, b: last(vgg.conv_reflect(first(x), f.permute(3, 2, 0, 1), b)), inputs, grad
         )
         x, filters, bias, grad = exact(x, filters, bias, grad)
         padded = convolution.pad_reflect(x)
@@ -131,11 +123,9 @@ def _transposed(problem: Problem) -> Iterator[Comparison]:
         lambda w, f: last(transposed_convolution(w[None, None], first(f))), (weights, filters), grad
     )
     weights, filters, grad = exact(weights, filters, grad)
-    expected = (
-        self_similarity.transposed_convolution(weights, filters),
-        *self_similarity.transposed_convolution_backward(grad, weights, filters),
-    )
-    yield from comparisons("Y dw dF", got, expected)
+    y = self_similarity.transposed_convolution(weights, filters)
+    back = self_similarity.transposed_convolution_backward(grad, weights, filters)
+    yield from comparisons("Y dw dF", got, (y, *back))
 
 
 PROGRAM_CHECKS = (
@@ -153,5 +143,5 @@ PROGRAM_CHECKS = (
 """In the order of the papers. All but the layers of networks compute in float32 or float64."""
 
 
-CHECKS = (*layer_checks.CHECKS, *formula_checks.CHECKS, *PROGRAM_CHECKS)
+CHECKS = (*LAYER_CHECKS, *FORMULA_CHECKS, *PROGRAM_CHECKS)
 """The formulas of the papers against torch, then the program's own parts against the formulas."""

@@ -50,7 +50,7 @@ def optimize_patches(
     *,
     wrap: bool,
     active: Tensor | None = None,
-    target: FixedPixels | None = None,
+    fixed: FixedPixels | None = None,
     on_round: Callable[[int], None] | None = None,
 ) -> Tensor:
     """Refine a layout by rounds of search and vote, coarse to fine.
@@ -69,7 +69,7 @@ def optimize_patches(
         allowed = free_squares(valid, patch)
         if not bool(allowed.any()):
             continue
-        restore = target.at_level(level).restore if target else _unchanged
+        restore = fixed.at_level(level).restore if fixed else _unchanged
         if field is None:
             field = _coarse_field(layout, level, allowed, patch, wrap=wrap)
         else:
@@ -86,13 +86,13 @@ def optimize_patches(
                 on_round(done)
     if field is None:
         field = field_of_layout(layout, atlas.positions(patch), patch, wrap=wrap)
-    return _vote_sharply(field, atlas, target)
+    return _vote_sharply(field, atlas, fixed)
 
 
-def _vote_sharply(field: PatchField, atlas: Atlas, target: FixedPixels | None) -> Tensor:
+def _vote_sharply(field: PatchField, atlas: Atlas, fixed: FixedPixels | None) -> Tensor:
     """Vote at full size, ever more sharply for one patch's own colours. Returns all planes, (3 + s, H, W)."""
     planes = torch.cat([atlas.image, atlas.siblings])
-    restore = target.restore if target else _unchanged
+    restore = fixed.restore if fixed else _unchanged
     output = restore(vote(field, planes))
     for deviation in MEDOID:
         output = restore(vote(field, planes, output[:3], deviation))

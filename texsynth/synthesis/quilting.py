@@ -78,7 +78,7 @@ class Quilt:
         self.at, self.known = torch.where(known, at, self.at), self.known | known
         self.image = torch.where(known, gather(self.atlas.image, at[0], at[1]), self.image)
 
-    def is_full(self, top: int, left: int) -> bool:
+    def is_fixed(self, top: int, left: int) -> bool:
         """Tell whether nothing may change in the block at (top, left)."""
         return bool(self.fixed[self._window(top, left, self.settings.block)].all())
 
@@ -296,12 +296,9 @@ def image_quilting(
 
     exemplar: (1, 3, h, w) in [0, 1]. size: rows and columns. Returns (1, 3, *size).
     """
-    quilt = Quilt(
-        build_atlas([Exemplar(exemplar)]),
-        (max(size[0], block), max(size[1], block)),
-        QuiltSettings(block, overlap, tolerance, occurrence=0.0, tries=1),
-        rng,
-    )
+    settings = QuiltSettings(block, overlap, tolerance, occurrence=0.0, tries=1)
+    least = max(size[0], block), max(size[1], block)
+    quilt = Quilt(build_atlas([Exemplar(exemplar)]), least, settings, rng)
     for top, left in block_corners(size, block, overlap, wrap=False):
         quilt.place_block(top, left)
     return quilt.image[None, :, : size[0], : size[1]]
