@@ -44,7 +44,7 @@ def test_every_pixel_is_in_one_core(size: tuple[int, int], level: int, side: int
     for step in (1, stride):
         counts = torch.zeros(1, 1, *(-(-n // step) for n in size))
         for tile in cut_tiles(size, level, side, halo=7):
-            core, pixels = tile.core(counts, size, step), tile.of(TensorRaster(image))
+            core, pixels = tile.core(counts, size, step), tile.read(TensorRaster(image))
             core += 1
             assert core.shape[2] * step <= max(side or 10000, 2 * stride)
             assert pixels.shape[2] % stride == pixels.shape[3] % stride == 0
@@ -115,12 +115,12 @@ def test_tiles_with_halos_give_what_the_whole_gives_and_with_less_they_do_not() 
     errors = {}
     with torch.inference_mode():
         (whole,) = cut_tiles(size, level, None, 0)
-        expected = through("autoencoder", level, model, whole.of(TensorRaster(image)))
+        expected = through("autoencoder", level, model, whole.read(TensorRaster(image)))
         for halo in (reach, reach // 2):
             errors[halo] = max(
                 float((tile.inner(out, size) - tile.core(expected, size)).abs().max())
                 for tile in cut_tiles(size, level, 32, halo)
-                for out in [through("autoencoder", level, model, tile.of(TensorRaster(image)))]
+                for out in [through("autoencoder", level, model, tile.read(TensorRaster(image)))]
             )
     assert errors[reach] < 1e-5 < 1e-4 < errors[reach // 2]
 

@@ -41,6 +41,10 @@ def _encode(problem: Problem, offset: float) -> Iterator[Comparison]:
     yield from comparisons("E dX dC ds", got, (encoding.encode(*same), *encoding.encode_backward(g, *same)))
 
 
+def _conv_by_program(x: Tensor, filters: Tensor, bias: Tensor) -> Tensor:
+    return last(vgg.conv_reflect(first(x), filters.permute(3, 2, 0, 1), bias))
+
+
 def _conv_reflect(problem: Problem) -> Iterator[Comparison]:
     # Three outputs and even sides are computed by blocks of 2 x 2 pixels, all else as it stands.
     for height, width, outputs in ((6, 4, 3), (5, 6, 4)):
