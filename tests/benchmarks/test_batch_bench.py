@@ -27,7 +27,7 @@ from texsynth.device import pick_device, pick_dtype
 from texsynth.images import Picture, write
 from texsynth.images.tensors import to_image
 from texsynth.models.registry import Model, load_model
-from texsynth.pipelines.stylize import FittedStyle, Part, fit_style, stylize
+from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, stylize
 
 FILES, SIDE = 200, 512
 MODES = ("photo", "artistic")
@@ -168,7 +168,7 @@ def test_blend(benchmark: BenchmarkFixture, mode: str) -> None:
     image = to_image(photograph(0, SIDE, SIDE))
     styles = tuple(fit_style(to_image(photograph(seed, SIDE, SIDE)), model, settings) for seed in range(1, 5))
 
-    def least(parts: list[Part]) -> float:
+    def least(parts: list[StyledRegion]) -> float:
         def once() -> float:
             start = time.perf_counter()
             stylize(image, parts, model, settings)
@@ -176,7 +176,7 @@ def test_blend(benchmark: BenchmarkFixture, mode: str) -> None:
 
         return min(once() for _ in range(12))
 
-    four, one = [Part(styles, (0.1, 0.2, 0.3, 0.4))], [Part(styles[:1], (1.0,))]
+    four, one = [StyledRegion(styles, (0.1, 0.2, 0.3, 0.4))], [StyledRegion(styles[:1], (1.0,))]
     least(one)
     ratio = least(four) / least(one)
     benchmark.pedantic(lambda: stylize(image, four, model, settings), rounds=5)

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from helpers.nets import waves
 
-from texsynth.analysis.appearance import appearance
+from texsynth.analysis.appearance import measure_appearance
 from texsynth.device import pick_device
 from texsynth.models.encoding import encode
 from texsynth.pipelines.describe import TURNS, describe, load_describer
@@ -97,6 +97,6 @@ def test_describe(benchmark: BenchmarkFixture, part: str) -> None:
         if part != "appearance":
             describe(image, describer, turns=TURNS if "turns" in part else (0,))
         if part in ("appearance", "both"):
-            appearance(image)
+            measure_appearance(image)
 
     benchmark.pedantic(work, rounds=5, warmup_rounds=1)

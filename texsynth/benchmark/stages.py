@@ -25,8 +25,7 @@ from texsynth.ops.bilateral_grid import local_affine
 from texsynth.ops.noise import soft_noise
 from texsynth.pipelines.stylize import fit_style, stylize
 from texsynth.reference import ift as ift_reference
-from texsynth.reference.cascade import Transform, cascade, decoder_kernels, encoder_kernels
-from texsynth.reference.wct import svd_wct
+from texsynth.reference.cascade import Transform, cascade, decoder_kernels, encoder_kernels, svd_wct
 from texsynth.transforms import Moments, fit_map
 from texsynth.transforms.ift import style_weight
 

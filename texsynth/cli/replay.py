@@ -133,9 +133,8 @@ def _expand(
         ExpandJob,
         LoadedInputs,
         Task,
-        check_method,
         check_textures,
-        settled,
+        settled_settings,
     )
     from texsynth.jobs.inputs import PIPE, destinations
 
@@ -160,13 +159,12 @@ def _expand(
         optional(record.hole),
         recorded_key=record.key,
     )
-    check_method(task, record.expand)
     (path,) = destinations(exemplars[:1], [Path(output).name], output)
     names = tuple(source.output for source in record.siblings)
     folder = Path() if path == PIPE else path.parent
     again = [Path(name) for name in names if record.part == 0]
     beside = tuple(folder / f"{name.stem}.replay{name.suffix}" for name in again)
-    settings = settled(task, record.expand)
+    settings = settled_settings(task, record.expand)
     jobs = [ExpandJob(exemplars[0], path, task, settings, record.index, beside, names, record.part)]
     loaded: LoadedInputs = {}
 
