@@ -1,11 +1,77 @@
-"""Texture synthesis and style transfer, offline from the first minute."""
+"""Texture synthesis and style transfer, offline from the first minute.
 
-__version__: str
+`texsynth.expand`, `tile`, `fill`, `stylize`, `blend`, `describe` and `match` do what the commands do, on
+pictures in memory or in files; see `texsynth.api`. Torch is imported when one of them is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from texsynth.api import (
+        Stylizer,
+        blend,
+        describe,
+        expand,
+        fill,
+        load_model,
+        load_preset,
+        match,
+        stylize,
+        tile,
+    )
+    from texsynth.config.settings import ExpandSettings, StylizeSettings
+    from texsynth.errors import (
+        InputError,
+        MemoryExhaustedError,
+        ModelError,
+        OutputError,
+        TexsynthError,
+        UsageError,
+    )
+
+    __version__: str
+
+__all__ = [
+    "ExpandSettings",
+    "InputError",
+    "MemoryExhaustedError",
+    "ModelError",
+    "OutputError",
+    "StylizeSettings",
+    "Stylizer",
+    "TexsynthError",
+    "UsageError",
+    "__version__",
+    "blend",
+    "describe",
+    "expand",
+    "fill",
+    "load_model",
+    "load_preset",
+    "match",
+    "stylize",
+    "tile",
+]
 
 
-def __getattr__(name: str) -> str:
-    if name != "__version__":
-        raise AttributeError(name)
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return _version()
+    if name not in __all__:
+        raise AttributeError(f"module 'texsynth' has no attribute {name!r}")
+    from importlib import import_module
+
+    home = "errors" if name.endswith("Error") else "config.settings" if name.endswith("Settings") else "api"
+    return getattr(import_module(f"texsynth.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def _version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:

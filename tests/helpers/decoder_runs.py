@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from texsynth.config.training import DecoderSettings
 from texsynth.training.decoder import DecoderRun, plan, train_decoder
+from texsynth.training.loop import Session
 from texsynth.training.run_folder import begin_from_model
 
 SMALL = {"crop_px": 32, "batch": 2, "save_every": 1, "validate_every": 2, "steps": 6}
@@ -20,7 +21,7 @@ FLAGS = [f"--set={key}={value}" for key, value in SMALL.items() if key != "steps
 
 
 def make_pictures(folder: Path, *, broken: bool = False) -> Path:
-    """Small pictures, some held out; one that is none, if `broken`."""
+    """Write small pictures, some held out; one that cannot be read, if `broken`."""
     folder.mkdir(exist_ok=True)
     for k in range(24):
         image = waves(48, 56, phase=0.9 * k)[0].permute(1, 2, 0).numpy()
@@ -32,26 +33,26 @@ def make_pictures(folder: Path, *, broken: bool = False) -> Path:
 
 
 def run_of(model: Path, pictures: Path, folder: Path, level: int = 2, **changes: object) -> DecoderRun:
-    """A run begun from a model file."""
+    """Plan a run begun from a model file."""
     begin_from_model(folder, str(model))
     settings = DecoderSettings.model_validate({**SMALL, **changes})
     return plan(folder, pictures, [level], settings, 0)[0]
 
 
 def train(run: DecoderRun, *, resume: bool = False, stop_at: int = 0) -> list[str]:
-    """Train, interrupted before step `stop_at` is saved. Returns what was said."""
+    """Train, interrupted before step `stop_at` is saved. Returns the remarks."""
     said: list[str] = []
 
     def on_step(step: int, _: object) -> None:
         if step == stop_at:
             raise KeyboardInterrupt
 
-    train_decoder(run, torch.device("cpu"), resume=resume, report=said.append, on_step=on_step)
+    train_decoder(run, Session(torch.device("cpu"), resume, said.append, on_step))
     return said
 
 
 def command(*arguments: object, code: int = 0) -> str:
-    """`texsynth train ...` with small settings for decoders. Returns what it said on standard error."""
+    """Run `texsynth train ...` with small settings for decoders. Returns its standard error."""
     small = [*FLAGS, "--threads", 1, "--device", "cpu"] if arguments[0] == "decoder" else []
     result = run_cli("train", *arguments, *small)
     assert result.exit_code == code, result.output
@@ -60,6 +61,6 @@ def command(*arguments: object, code: int = 0) -> str:
 
 
 def same_weights(one: Path, two: Path) -> bool:
-    """Whether two files hold the same tensors, bit for bit."""
+    """Tell whether two files hold the same tensors, bit for bit."""
     a, b = load_file(one), load_file(two)
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)

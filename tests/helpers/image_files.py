@@ -2,27 +2,126 @@
 
 from __future__ import annotations
 
+import io
+import lzma
+import struct
 import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import imagecodecs
 import numpy as np
+import pyvips
+from PIL import Image
 
 from texsynth.images import Picture, open_strips, read
 from texsynth.images.picture import Pixels
+from texsynth.images.reader import srgb_profile
 
 
 def linear_profile() -> bytes:
     """sRGB primaries with a straight tone curve, so that conversion must brighten."""
-    primaries = (0.64, 0.33, 1, 0.3, 0.6, 1, 0.15, 0.06, 1)
-    return bytes(
-        imagecodecs.cms_profile("rgb", whitepoint=(0.3127, 0.329, 1), primaries=primaries, gamma=1.0)
-    )
+    profile = bytearray(srgb_profile())
+    curve = profile.index(b"para")
+    profile[curve + 8 : curve + 16] = struct.pack(">HHI", 0, 0, 1 << 16)  # x to the power of 1.0
+    return bytes(profile)
+
+
+def grey_profile() -> bytes:
+    """A straight tone curve for a single channel."""
+    return linear_profile().replace(b"RGB ", b"GRAY", 1).replace(b"rTRC", b"kTRC", 1)
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
     return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+
+
+def saved(pixels: Pixels, kind: str = "PNG", mode: str | None = None, **options: Any) -> bytes:  # noqa: ANN401
+    """File made by Pillow. pixels: (H, W, C) uint8."""
+    buffer = io.BytesIO()
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    (image.convert(mode) if mode else image).save(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+def deep_png(pixels: Pixels, *more: tuple[bytes, bytes], interlace: bool = False) -> bytes:
+    """File made by libvips. pixels: (H, W, C) uint16. more: kinds and bodies of chunks after the header."""
+    height, width, channels = pixels.shape
+    image = pyvips.Image.new_from_memory(np.ascontiguousarray(pixels), width, height, channels, "ushort")
+    image = image.copy(interpretation="rgb16" if channels > 2 else "grey16")
+    data = bytes(image.pngsave_buffer(keep="none", interlace=interlace))
+    return data[:33] + b"".join(chunk(*one) for one in more) + data[33:]
+
+
+PACKERS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
+    "none": (1, bytes),
+    "deflate": (8, zlib.compress),
+    "lzma": (34925, lzma.compress),
+}
+
+
+def tiff(*pages: Pixels, order: str = "<", big: bool = False, **options: Any) -> bytes:  # noqa: ANN401
+    """TIFF of (H, W, C) pages. order: of bytes, < or >. big: 64-bit offsets. options: see `tiff_page`."""
+    data = bytearray(b"II" if order == "<" else b"MM")
+    data += struct.pack(order + ("HHHQ" if big else "HI"), *((43, 8, 0, 0) if big else (42, 0)))
+    word, link = ("Q", 8) if big else ("I", 4)
+    for pixels in pages:
+        tags = tiff_page(data, pixels, order, **options)
+        start, room = len(data), struct.calcsize(word)
+        struct.pack_into(order + word, data, link, start)
+        entries, tail = bytearray(), b""
+        after = start + struct.calcsize("<Q" if big else "<H") + len(tags) * (4 + 2 * room) + room
+        for number, (kind, values) in sorted(tags.items()):
+            raw = struct.pack(f"{order}{len(values)}{kind}", *values)
+            entries += struct.pack(f"{order}HH{word}", number, {"B": 7, "H": 3, "I": 4}[kind], len(values))
+            entries += (
+                raw.ljust(room, b"\0") if len(raw) <= room else struct.pack(order + word, after + len(tail))
+            )
+            tail += raw if len(raw) > room else b""
+        data += struct.pack(order + ("Q" if big else "H"), len(tags)) + entries
+        link = len(data)
+        data += bytes(room) + tail
+    return bytes(data)
+
+
+def tiff_page(
+    data: bytearray, pixels: Pixels, order: str, *, compression: str = "none", rows: int | None = None,
+    tile: tuple[int, int] | None = None, planar: bool = False, predictor: bool = False,
+    photometric: int | None = None, extra: Sequence[int] | None = None, icc: bytes = b"",
+) -> dict[int, tuple[str, Sequence[int]]]:  # fmt: skip
+    """Append the segments of a page to `data` and return its tags, each a struct letter and values.
+
+    rows: of a strip. tile: height and width. photometric, extra: numbers of the format.
+    """
+    height, width, channels = pixels.shape
+    code, packed = PACKERS[compression]
+    photometric = (2 if channels > 2 else 1) if photometric is None else photometric
+    down, across = tile or (rows or height, width)
+    offsets, sizes = [], []
+    for plane in [pixels[..., c : c + 1] for c in range(channels)] if planar else [pixels]:
+        for top in range(0, height, down):
+            for left in range(0, width, across):
+                part = plane[top : top + down, left : left + across]
+                if tile:
+                    part = np.pad(part, ((0, down - part.shape[0]), (0, across - part.shape[1]), (0, 0)))
+                if predictor:
+                    part = np.diff(part, axis=1, prepend=np.zeros_like(part[:, :1]))
+                segment = packed(part.astype(f"{order}u{part.dtype.itemsize}").tobytes())
+                offsets.append(len(data))
+                sizes.append(len(segment))
+                data += segment
+    tags: dict[int, tuple[str, Sequence[int]]] = {
+        256: ("H", [width]), 257: ("H", [height]), 258: ("H", [pixels.dtype.itemsize * 8] * channels),
+        259: ("H", [code]), 262: ("H", [photometric]),
+        277: ("H", [channels]), 284: ("H", [1 + planar]), 317: ("H", [1 + predictor]),
+        338: ("H", (2,) * (channels in (2, 4)) if extra is None else extra), 34675: ("B", icc),
+    }  # fmt: skip
+    if tile:
+        tags |= {322: ("H", [across]), 323: ("H", [down]), 324: ("I", offsets), 325: ("I", sizes)}
+    else:
+        tags |= {273: ("I", offsets), 278: ("H", [down]), 279: ("I", sizes)}
+    return {number: tag for number, tag in tags.items() if tag[1]}
 
 
 SIZES = [(1, 1), (1, 4000), (4000, 1), (5, 3), (60, 47)]

@@ -11,15 +11,15 @@ from PIL import Image
 
 from texsynth.config.settings import TransposerSettings
 from texsynth.models.weights import write_weights
-from texsynth.training import transposer as module
-from texsynth.training.transposer import TransposerRun
+from texsynth.training.loop import Session
+from texsynth.training.transposer import TransposerRun, train_transposer
 
 SMALL = {"crop_px": 16, "batch": 2, "directions": 4, "samples": 64}
 OWN_WIDTHS = (4, 6, 8, 8)
 
 
 def make_textures(folder: Path) -> Path:
-    """Small pictures, some held out."""
+    """Write small pictures, some held out."""
     for k in range(24):
         image = waves(72, 80, phase=0.9 * k)[0].permute(1, 2, 0).numpy()
         noisy = np.clip(image + np.random.default_rng(k).normal(0, 0.05, image.shape), 0, 1)
@@ -28,7 +28,7 @@ def make_textures(folder: Path) -> Path:
 
 
 def make_features(folder: Path) -> Path:
-    """A random model in place of `lite`."""
+    """Write a random model in place of `lite`."""
     write_weights(folder / "tiny.safetensors", tiny_tensors(), {})
     return folder / "tiny.safetensors"
 
@@ -36,17 +36,18 @@ def make_features(folder: Path) -> Path:
 def run_of(
     textures: Path, features: Path, folder: Path, steps: int = 3, **changes: float | str
 ) -> TransposerRun:
+    """Plan a small run of a network with an encoder of its own."""
     settings = TransposerSettings.model_validate({**SMALL, "encoder": "own", **changes})
     return TransposerRun(textures, folder, settings, steps=steps, features=str(features), save_every=1)
 
 
 def train(run: TransposerRun, *, resume: bool = False, stop_at: int = 0) -> list[str]:
-    """Train, interrupted before step `stop_at` is done. Returns what was said."""
+    """Train, interrupted before step `stop_at` is done. Returns the remarks."""
     said: list[str] = []
 
     def on_step(step: int, _: object) -> None:
         if step == stop_at:
             raise KeyboardInterrupt
 
-    module.train_transposer(run, torch.device("cpu"), resume=resume, report=said.append, on_step=on_step)
+    train_transposer(run, Session(torch.device("cpu"), resume, said.append, on_step))
     return said

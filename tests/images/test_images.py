@@ -8,12 +8,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
 import numpy as np
 import pytest
-import tifffile
-from helpers.image_files import chunk, linear_profile
-from PIL import Image, ImageCms
+import yaml
+from helpers.image_files import chunk, deep_png, linear_profile, saved, tiff
+from PIL import Image, ImageCms, PngImagePlugin
 
 from texsynth.errors import InputError, OutputError, UsageError
 from texsynth.images import (
@@ -41,16 +40,9 @@ def noise(height: int = 6, width: int = 9, channels: int = 3, dtype: type = np.u
     return rng.integers(0, np.iinfo(dtype).max, (height, width, channels), dtype, endpoint=True)
 
 
-def png(pixels: Pixels, mode: str | None = None, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image = Image.fromarray(pixels)
-    (image.convert(mode) if mode else image).save(buffer, format="PNG", **options)
-    return buffer.getvalue()
-
-
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 def test_every_png_mode_becomes_rgb(mode: str) -> None:
-    picture = read(png(noise(), mode))
+    picture = read(saved(noise(), mode=mode))
     assert picture.rgb.shape == (6, 9, 3)
     assert picture.rgb.dtype == np.uint8
     assert (picture.alpha is not None) == (mode in ("LA", "RGBA"))
@@ -85,33 +77,101 @@ def test_16_bits_survive(tmp_path: Path, name: str, alpha: bool) -> None:
     assert (again.alpha is None) == (picture.alpha is None)
     if again.alpha is not None and picture.alpha is not None:
         assert np.array_equal(again.alpha, picture.alpha)
-    assert embedded_settings(tmp_path / name) == "a: ü\n"
+    assert yaml.safe_load(embedded_settings(tmp_path / name)) == {"a": "ü"}
+
+
+def test_settings_of_earlier_versions(tmp_path: Path) -> None:
+    """They stand in PNG as they are, and not with escapes in ASCII."""
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("texsynth", "a: ü\n")
+    (tmp_path / "a.png").write_bytes(saved(noise(), pnginfo=info))
+    assert embedded_settings(tmp_path / "a.png") == "a: ü\n"
+
+
+def test_settings_are_text_for_every_program(tmp_path: Path) -> None:
+    write(Picture(noise()), tmp_path / "a.png", settings='path: "/tmp/Größe/花.png"\n# no data\n')
+    with Image.open(tmp_path / "a.png") as image:
+        text = image.info["texsynth"]
+    assert text.isascii()
+    assert yaml.safe_load(text) == {"path": "/tmp/Größe/花.png"}
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_16_bit_png_of_any_kind(channels: int) -> None:
     pixels = noise(channels=channels, dtype=np.uint16)
-    picture = read(bytes(imagecodecs.png_encode(pixels if channels > 1 else pixels[..., 0])))
+    picture = read(deep_png(pixels))
     assert picture.bit_depth == 16
     assert np.array_equal(picture.rgb[..., 0], pixels[..., 0])
     assert picture.grey == (channels < 3)
     assert (picture.alpha is not None) == (channels in (2, 4))
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"planarconfig": "separate"}, {"byteorder": ">"}, {"tile": (16, 16)}]
+DEEP_TIFFS: tuple[dict[str, Any], ...] = (
+    {},
+    {"planar": True},
+    {"order": ">"},
+    {"tile": (16, 16)},
+    {"tile": (512, 512)},  # larger than libvips accepts for a picture of this size
+    {"compression": "deflate", "predictor": True, "rows": 3},
+    {"compression": "lzma"},  # which libvips cannot read
+    {"compression": "lzma", "tile": (16, 16), "order": ">"},
+    {"big": True},
 )
-def test_16_bit_tiff_layouts(options: dict[str, Any]) -> None:
-    pixels, buffer = noise(20, 40, dtype=np.uint16), io.BytesIO()
-    data = np.moveaxis(pixels, 2, 0) if "planarconfig" in options else pixels
-    tifffile.imwrite(buffer, data, photometric="rgb", **options)
-    assert np.array_equal(read(buffer.getvalue()).rgb, pixels)
 
 
-def test_16_bit_grey_tiff_where_zero_is_white() -> None:
-    pixels, buffer = noise(channels=1, dtype=np.uint16)[..., 0], io.BytesIO()
-    tifffile.imwrite(buffer, pixels, photometric="miniswhite")
-    assert np.array_equal(read(buffer.getvalue()).rgb[..., 1], 65535 - pixels)
+@pytest.mark.parametrize("options", DEEP_TIFFS)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_16_bit_tiff_layouts(options: dict[str, Any], channels: int) -> None:
+    pixels = noise(20, 40, channels, dtype=np.uint16)
+    picture = read(tiff(pixels, **options))
+    assert np.array_equal(picture.rgb[..., :channels], pixels[..., :3])
+    assert (picture.alpha is not None) == (channels == 4)
+    assert picture.alpha is None or np.array_equal(picture.alpha, pixels[..., 3])
+
+
+@pytest.mark.parametrize("options", DEEP_TIFFS)
+def test_16_bit_tiff_whose_colours_are_multiplied_by_alpha(options: dict[str, Any]) -> None:
+    colours, alpha = noise(20, 40, 3, np.uint16), noise(20, 40, 1, np.uint16) | 1
+    stored = np.minimum(np.dstack([colours, alpha]), alpha)
+    data = tiff(stored, extra=[1], **options)
+    if options.get("planar"):
+        with pytest.raises(InputError, match="rare form; save it with LZW or deflate"):
+            read(data)
+        return
+    picture = read(data)
+    expected = (stored[..., :3] * (65535 / alpha) + 0.5).clip(max=65535).astype(np.uint16)
+    assert np.array_equal(picture.rgb, expected)
+    assert picture.alpha is not None
+    assert np.array_equal(picture.alpha, alpha[..., 0])
+
+
+def test_unknown_channel_of_a_16_bit_tiff_is_left_out() -> None:
+    pixels = noise(20, 40, 4, np.uint16)
+    for compression in ("none", "lzma"):
+        picture = read(tiff(pixels, extra=[0], compression=compression))
+        assert picture.alpha is None
+        assert np.array_equal(picture.rgb, pixels[..., :3])
+
+
+@pytest.mark.parametrize("compression", ["none", "lzma"])
+def test_16_bit_grey_tiff_where_zero_is_white(compression: str) -> None:
+    pixels = noise(channels=1, dtype=np.uint16)
+    picture = read(tiff(pixels, photometric=0, compression=compression))
+    assert np.array_equal(picture.rgb[..., 1:2], 65535 - pixels)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_16_bit_png_with_a_transparent_colour(channels: int) -> None:
+    pixels = noise(channels=channels, dtype=np.uint16)
+    picture = read(deep_png(pixels, (b"tRNS", pixels[2, 3].astype(">u2").tobytes())))
+    assert picture.alpha is not None
+    assert np.array_equal(picture.alpha == 0, (pixels == pixels[2, 3]).all(2))
+    assert np.array_equal(picture.rgb[..., :channels], pixels)
+
+
+def test_interlaced_16_bit_png() -> None:
+    pixels = noise(dtype=np.uint16)
+    assert np.array_equal(read(deep_png(pixels, interlace=True)).rgb, pixels)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -135,25 +195,23 @@ def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
 
 def test_profile_is_converted_to_srgb() -> None:
     pixels = np.full((8, 8, 3), 64, np.uint8)
-    eight = read(png(pixels, icc_profile=linear_profile())).rgb
+    eight = read(saved(pixels, icc_profile=linear_profile())).rgb
     deep = pixels.astype(np.uint16) * 257
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, deep, photometric="rgb", iccprofile=linear_profile())
-    sixteen = read(buffer.getvalue()).rgb
+    sixteen = read(tiff(deep, icc=linear_profile())).rgb
     assert eight.mean() > 120
     assert abs(sixteen.mean() / 257 - eight.mean()) < 2
 
 
 def test_srgb_profile_leaves_pixels_alone() -> None:
     today = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert np.array_equal(read(png(noise(), icc_profile=today)).rgb, noise())
+    assert np.array_equal(read(saved(noise(), icc_profile=today)).rgb, noise())
 
 
 @pytest.mark.parametrize(
     "profile", [b"not a profile", b"\0" * 16 + b"RGB " + b"\0" * 200, b"\0" * 16 + b"CMYK"]
 )
 def test_damaged_profile_is_a_warning(profile: bytes) -> None:
-    picture = read(png(noise(), icc_profile=profile))
+    picture = read(saved(noise(), icc_profile=profile))
     assert "profile" in picture.warnings[0]
     assert np.array_equal(picture.rgb, noise())
 
@@ -190,13 +248,13 @@ def test_animation_needs_a_named_frame(kind: str) -> None:
 
 
 def test_max_pixels_is_checked_before_decoding() -> None:
-    bomb = bytearray(png(noise()))
+    bomb = bytearray(saved(noise()))
     bomb[16:24] = (30000).to_bytes(4, "big") * 2
     bomb[29:33] = zlib.crc32(bytes(bomb[12:29])).to_bytes(4, "big")
     with pytest.raises(InputError, match="900000000 pixels, more than --max-pixels 268435456"):
         read(bytes(bomb))
     with pytest.raises(InputError, match="max-pixels 53"):
-        probe(png(noise()), max_pixels=53)
+        probe(saved(noise()), max_pixels=53)
 
 
 @pytest.mark.parametrize(
@@ -204,9 +262,9 @@ def test_max_pixels_is_checked_before_decoding() -> None:
     [
         (b"", "not a picture"),
         (b"hello, I am text\n" * 20, "not a picture"),
-        (png(noise(64, 64))[:1500], "damaged or incomplete"),
-        (png(noise(64, 64), "P")[:40], "damaged or incomplete|not a picture"),
-        (bytes(imagecodecs.png_encode(noise(64, 64, dtype=np.uint16)))[:2000], "damaged or incomplete"),
+        (saved(noise(64, 64))[:1500], "damaged or incomplete"),
+        (saved(noise(64, 64), mode="P")[:40], "damaged or incomplete|not a picture"),
+        (deep_png(noise(64, 64, dtype=np.uint16))[:2000], "damaged or incomplete"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
     ],
 )
@@ -285,6 +343,15 @@ def test_same_pixels_same_bytes() -> None:
         assert encode(Picture(noise()), name)[0] == encode(Picture(noise()), name)[0]
 
 
+def test_noise_is_written_as_jpeg() -> None:
+    """It takes more bytes than Pillow expects."""
+    pixels = noise(300, 400)
+    for quality in (90, 100):
+        data, _ = encode(Picture(pixels), "JPEG", quality=quality)
+        assert len(data) > (1 if quality < 95 else 2) * 300 * 400
+        assert np.abs(read(data).rgb.astype(int) - pixels).mean() < 8
+
+
 def test_too_large_for_the_format() -> None:
     with pytest.raises(OutputError, match="20000 x 1 picture cannot be written as WEBP"):
         encode(Picture(np.zeros((1, 20000, 3), np.uint8)), "WEBP")
@@ -335,7 +402,7 @@ def test_data_has_no_profile() -> None:
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     swapped = icc.replace(b"rXYZ", b"tXYZ").replace(b"bXYZ", b"rXYZ").replace(b"tXYZ", b"bXYZ")
     for pixels in (noise(), noise(dtype=np.uint16)):
-        data = bytes(imagecodecs.png_encode(pixels)) if pixels.dtype == np.uint16 else png(pixels)
+        data = deep_png(pixels) if pixels.dtype == np.uint16 else saved(pixels)
         tagged = data[:33] + chunk(b"iCCP", b"x\0\0" + zlib.compress(swapped)) + data[33:]
         assert not np.array_equal(read(tagged).rgb, pixels)
         picture = read(tagged, as_data=True)

@@ -18,7 +18,7 @@ from helpers.nets import tiny_model, tiny_tensors, waves
 from safetensors.torch import load_file
 
 from texsynth.config.presets import load, resolve
-from texsynth.config.training import DecoderSettings
+from texsynth.config.training import DecoderSettings, DescriptorSettings
 from texsynth.errors import UsageError
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.registry import load_model
@@ -78,6 +78,32 @@ def test_wrong_settings_are_one_clear_sentence(assignment: str, message: str) ->
     assert message in str(caught.value)
 
 
+def test_older_names_of_settings_stay_valid(tmp_path: Path) -> None:
+    preset = tmp_path / "mine.yaml"
+    preset.write_text("extends: decoder\ndecoder:\n  vivid: 0.5\n")
+    heir = tmp_path / "heir.yaml"
+    heir.write_text("extends: mine.yaml\ndecoder:\n  contrast_jitter: 0.75\n")
+    jitters = [resolve(DecoderSettings, load(str(path)), [], {}).contrast_jitter for path in (preset, heir)]
+    assert jitters == [0.5, 0.75]
+    assert resolve(DecoderSettings, load(str(heir)), ["vivid=1"], {}).contrast_jitter == 1
+    assert resolve(DecoderSettings, load(str(preset)), ["contrast_jitter=0"], {}).contrast_jitter == 0
+    descriptor = resolve(DescriptorSettings, None, ["alike=0.25", "turn=true"], {"rotate": False})
+    assert (descriptor.same_view, descriptor.rotate) == (0.25, False)
+    preset.write_text("decoder:\n  vivid: 0.5\n  contrast_jitter: 0.5\n")
+    with pytest.raises(UsageError, match="'vivid' and 'contrast_jitter' are the same"):
+        load(str(preset))
+
+
+def test_a_torch_without_muon_is_one_clear_sentence(
+    model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(torch.optim, "Muon")
+    common = ("decoder", tmp_path / "run", "--model", model, "--data", pictures, "--level", 1, "--steps", 1)
+    assert "needs the optimizer Muon of torch 2.9" in command(*common, code=2)
+    assert not (tmp_path / "run").exists()
+    command(*common, "--set", "optimizer=adam")
+
+
 def test_summed_errors_are_those_of_equation_28() -> None:
     model, image = tiny_model(), waves(32, 48)
     settings = DecoderSettings(errors="sum", reconstruction=2.0)
@@ -85,8 +111,8 @@ def test_summed_errors_are_those_of_equation_28() -> None:
     norms = []
     for x in (image, image.flip(3)):
         code = model.vgg()(x, 2)[-1]
-        made = model.decoders[2](code)
-        norms.append(((made - x).norm() ** 2, (model.vgg()(made, 2)[-1] - code).norm() ** 2))
+        rebuilt = model.decoders[2](code)
+        norms.append(((rebuilt - x).norm() ** 2, (model.vgg()(rebuilt, 2)[-1] - code).norm() ** 2))
     torch.testing.assert_close(terms["reconstruction"], 2 * (norms[0][0] + norms[1][0]) / 2)
     torch.testing.assert_close(terms["cycle"], (norms[0][1] + norms[1][1]) / 2)
 
@@ -123,16 +149,16 @@ def test_a_deeper_level_begins_with_the_shallower_decoder(trained: Path, tmp_pat
 
 def test_a_random_start_ignores_what_is_there(model: Path, pictures: Path, tmp_path: Path) -> None:
     tiny = {"kernel_rate": 1e-30, "rate": 1e-30, "steps": 1, "start": "random", "optimizer": "adam"}
-    made = []
+    weights = []
     for name in ("one", "two"):
         run = run_of(model, pictures, tmp_path / name, 1, **tiny)
         if name == "two":
             write_exact(run.out, tiny_decoder(), {})
         train(run)
-        made.append(run.out)
-    assert same_weights(*made)
+        weights.append(run.out)
+    assert same_weights(*weights)
     assert not torch.equal(
-        load_file(made[1])["decoder1.inv1_1.weight"], tiny_decoder()["decoder1.inv1_1.weight"]
+        load_file(weights[1])["decoder1.inv1_1.weight"], tiny_decoder()["decoder1.inv1_1.weight"]
     )
 
 
@@ -153,10 +179,26 @@ def test_a_stopped_run_goes_on_bit_for_bit_with_any_workers(
     train(helped, resume=True)
     assert same_weights(whole.out, broken.out)
     one, two = (torch.load(run.checkpoint, weights_only=True) for run in (whole, broken))
-    assert one["average"]["updates"] == two["average"]["updates"] == SMALL["steps"]
-    assert not torch.equal(one["average"]["module"]["inv1_1.weight"], one["module"]["inv1_1.weight"])
+    assert one["average"]["n_averaged"] == two["average"]["n_averaged"] == SMALL["steps"] + 1
+    assert not torch.equal(one["average"]["module.inv1_1.weight"], one["module"]["inv1_1.weight"])
     written = load_file(whole.out)["decoder2.inv1_1.weight"]
-    assert torch.equal(written, one["average"]["module"]["inv1_1.weight"]), "the average is what is written"
+    assert torch.equal(written, one["average"]["module.inv1_1.weight"]), "the average is what is written"
+
+
+def test_a_checkpoint_of_the_version_before_is_read(model: Path, pictures: Path, tmp_path: Path) -> None:
+    whole, broken = (run_of(model, pictures, tmp_path / name) for name in ("whole", "broken"))
+    train(whole)
+    with pytest.raises(KeyboardInterrupt):
+        train(broken, stop_at=4)
+    state = torch.load(broken.checkpoint, weights_only=True)
+    average = state.pop("average")
+    updates = int(average.pop("n_averaged")) - 1
+    weights = {key.removeprefix("module."): value for key, value in average.items()}
+    state |= {"feed": state.pop("loader"), "average": {"module": weights, "updates": updates}}
+    state["origin"]["vivid"] = state["origin"].pop("contrast_jitter")
+    torch.save(state, broken.checkpoint)
+    train(broken, resume=True)
+    assert same_weights(whole.out, broken.out)
 
 
 def test_a_killed_run_goes_on_bit_for_bit(model: Path, pictures: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from texsynth.errors import InputError, UsageError
 from texsynth.models.descriptor import load_descriptor
 from texsynth.models.weights import read_weights, write_weights
 from texsynth.training.descriptor import NETWORK, DescriptorRun, contrastive, draw_pairs, train_descriptor
+from texsynth.training.loop import Session
 
 SMALL = {
     "steps": 4, "batch": 6, "crop_px": 32, "levels": (1, 2), "codewords": 3, "channels": 4, "size": 5,
@@ -53,7 +54,7 @@ def train(run: DescriptorRun, *, resume: bool = False, stop_at: int = 0) -> Path
         if step == stop_at:
             raise KeyboardInterrupt
 
-    return train_descriptor(run, torch.device("cpu"), resume=resume, report=print, on_step=on_step)
+    return train_descriptor(run, Session(torch.device("cpu"), resume, print, on_step))
 
 
 def plain(count: int) -> list[np.ndarray]:
@@ -62,16 +63,16 @@ def plain(count: int) -> list[np.ndarray]:
 
 
 def test_pairs_show_the_same_texture_and_batches_different_ones() -> None:
-    crops = draw_pairs(plain(8), settings(alike=1.0, light=0, tint=0), rng())
+    crops = draw_pairs(plain(8), settings(same_view=1.0, light=0, tint=0), rng())
     assert crops.shape == (12, 3, 32, 32)
     greys = crops.mean((1, 2, 3))
     torch.testing.assert_close(greys[:6], greys[6:])
     assert len(set(greys[:6].mul(255).round().tolist())) == 6
 
 
-def test_alike_pairs_share_their_light_and_others_do_not() -> None:
-    for alike, same in ((1.0, True), (0.0, False)):
-        first, second = draw_pairs(plain(4), settings(alike=alike), rng(1)).chunk(2)
+def test_pairs_of_one_view_share_their_light_and_others_do_not() -> None:
+    for share, same in ((1.0, True), (0.0, False)):
+        first, second = draw_pairs(plain(4), settings(same_view=share), rng(1)).chunk(2)
         close = [
             torch.allclose(a.mean((1, 2)), b.mean((1, 2)), atol=1e-3)
             for a, b in zip(first, second, strict=True)
@@ -85,9 +86,9 @@ def test_few_pictures_make_a_small_batch() -> None:
 
 def test_turned_crops_are_quarter_turns() -> None:
     ramp = np.broadcast_to(np.arange(44, dtype=np.uint8)[:, None, None] * 4, (44, 44, 3)).copy()
-    crops = draw_pairs([ramp], settings(turn=True, light=0, tint=0, batch=2), rng(2))
+    crops = draw_pairs([ramp], settings(rotate=True, light=0, tint=0, batch=2), rng(2))
     for seed in range(3, 12):
-        crops = torch.cat([crops, draw_pairs([ramp], settings(turn=True, light=0, tint=0), rng(seed))])
+        crops = torch.cat([crops, draw_pairs([ramp], settings(rotate=True, light=0, tint=0), rng(seed))])
     edges = ((crops[:, 0, -1, 16] - crops[:, 0, 0, 16]), (crops[:, 0, 16, -1] - crops[:, 0, 16, 0]))
     down, right = ((5 * edge).round().sign().int().tolist() for edge in edges)
     assert set(zip(down, right, strict=True)) == {(1, 0), (-1, 0), (0, 1), (0, -1)}
@@ -107,7 +108,7 @@ def test_training_lowers_the_loss_and_says_where_the_file_is_from(
     run = DescriptorRun(
         textures,
         tmp_path,
-        settings(steps=60, rate=0.005, alike=1.0, warmup=5),
+        settings(steps=60, rate=0.005, same_view=1.0, warmup=5),
         1,
         str(features),
         {"licence": "MIT"},
@@ -158,8 +159,8 @@ def test_the_command(textures: Path, features: Path, tmp_path: Path) -> None:
 
 def test_one_texture_cannot_be_told_from_others(textures: Path, features: Path, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
-    found = next(p for p in sorted(textures.iterdir()) if p.name != "0.png")
-    (tmp_path / "one" / "a.png").write_bytes(found.read_bytes())
+    texture = next(p for p in sorted(textures.iterdir()) if p.name != "0.png")
+    (tmp_path / "one" / "a.png").write_bytes(texture.read_bytes())
     with pytest.raises(InputError, match="at least two"):
         train(DescriptorRun(tmp_path / "one", tmp_path / "run", settings(), 0, str(features)))
 

@@ -27,11 +27,11 @@ from texsynth.training.transposer import (
     Adversary,
     PatchCritic,
     TransposerRun,
+    draw,
     gram_term,
     perceptual_term,
     wasserstein_term,
 )
-from texsynth.training.transposer_data import draw
 
 VARIANTS = [f"transposer-{encoder}-{loss}" for encoder in ("own", "lite") for loss in ("gram", "wasserstein")]
 
@@ -80,12 +80,12 @@ def test_no_held_out_picture_is_trained_on(textures: Path) -> None:
 
 @pytest.mark.parametrize("kind", PATTERNS)
 def test_procedural_textures_are_seeded_endless_and_textured(kind: str) -> None:
-    made = torch.stack([texture(48, rng(seed), kind) for seed in range(4)])
-    assert torch.equal(made[0], texture(48, rng(0), kind))
-    assert made.shape == (4, 3, 48, 48)
-    assert 0 <= made.min() <= made.max() <= 1
-    assert (made.std((2, 3)).amax(1) > 0.005).all(), "no plain ones"
-    assert not torch.equal(made[0], made[1])
+    drawn = torch.stack([texture(48, rng(seed), kind) for seed in range(4)])
+    assert torch.equal(drawn[0], texture(48, rng(0), kind))
+    assert drawn.shape == (4, 3, 48, 48)
+    assert 0 <= drawn.min() <= drawn.max() <= 1
+    assert (drawn.std((2, 3)).amax(1) > 0.005).all(), "no plain ones"
+    assert not torch.equal(drawn[0], drawn[1])
 
 
 def test_all_kinds_are_drawn() -> None:
@@ -100,7 +100,7 @@ def maps(seed: int, *sizes: int) -> list[Tensor]:
 
 
 def test_terms_are_zero_for_equal_pictures_and_free_of_scale() -> None:
-    made, wanted = maps(0, 16, 8), maps(1, 16, 8)
+    features, goals = maps(0, 16, 8), maps(1, 16, 8)
     settings = TransposerSettings.model_validate(SMALL)
 
     def terms(a: list[Tensor], b: list[Tensor]) -> list[float]:
@@ -109,10 +109,10 @@ def test_terms_are_zero_for_equal_pictures_and_free_of_scale() -> None:
             for t in (gram_term(a, b), wasserstein_term(a, b, settings, rng()), perceptual_term(a, b))
         ]
 
-    assert terms(wanted, wanted) == [0, 0, 0]
-    assert all(term > 0 for term in terms(made, wanted))
-    assert terms([3 * f for f in made], [3 * f for f in wanted]) == pytest.approx(
-        terms(made, wanted), rel=1e-3
+    assert terms(goals, goals) == [0, 0, 0]
+    assert all(term > 0 for term in terms(features, goals))
+    assert terms([3 * f for f in features], [3 * f for f in goals]) == pytest.approx(
+        terms(features, goals), rel=1e-3
     )
 
 
@@ -128,12 +128,12 @@ def test_regions_see_where_things_are() -> None:
 def test_the_critic_is_lipschitz_and_learns() -> None:
     torch.manual_seed(0)
     adversary = Adversary(0, torch.device("cpu"), rate=2e-3)
-    real, made = torch.rand(4, 3, 32, 32, generator=rng()), torch.full((4, 3, 32, 32), 0.5)
-    losses = [float(adversary.learn(real, made)) for _ in range(15)]
+    real, fake = torch.rand(4, 3, 32, 32, generator=rng()), torch.full((4, 3, 32, 32), 0.5)
+    losses = [float(adversary.learn(real, fake)) for _ in range(15)]
     assert losses[-1] < losses[0] - 0.1
-    assert adversary.judge(real) < adversary.judge(made)
+    assert adversary.judge(real) < adversary.judge(fake)
     before = {key: value.clone() for key, value in adversary.net.state_dict().items()}
-    adversary.learn(torch.full_like(real, torch.nan), made)
+    adversary.learn(torch.full_like(real, torch.nan), fake)
     adversary.net.eval()
     assert all(torch.isfinite(value).all() for value in adversary.net.parameters()), before.keys()
     norms = [torch.linalg.matrix_norm(layer.weight.flatten(1), 2)
@@ -179,8 +179,7 @@ def test_a_killed_run_goes_on_bit_for_bit(textures: Path, features: Path, tmp_pa
     one, two = (torch.load(r.folder / "transposer.checkpoint", weights_only=True) for r in (whole, broken))
     assert one["module"].keys() == two["module"].keys()
     assert all(torch.equal(one["module"][key], two["module"][key]) for key in one["module"])
-    critic = (c["companion"]["net"] for c in (one, two))
-    a, b = critic
+    a, b = (c["critic_state"]["net"] for c in (one, two))
     assert all(torch.equal(a[key], b[key]) for key in a), "the critic too"
     assert (whole.folder / "transposer.csv").read_text() == (broken.folder / "transposer.csv").read_text()
 
@@ -229,7 +228,7 @@ def test_training_improves_its_loss(textures: Path, features: Path, tmp_path: Pa
     """From a bad start, a copy head that mixes all copies; measured on the same crops before and after."""
     only_style = {"perceptual": 0.0, "critic": 0.0, "procedural": 0.0}
     run = run_of(textures, features, tmp_path / "run", 16, **only_style, kernel_rate=3e-3, rate=5e-2)
-    blunt = module._begin(run)
+    blunt = module.begin_transposer(run)
     with torch.no_grad():
         blunt.copy.rounds.fill_(-2.0)
         blunt.copy.fine.fill_(-3.0)

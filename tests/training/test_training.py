@@ -18,11 +18,19 @@ from texsynth.models.autoencoder import Decoder, PhotoDecoder
 from texsynth.models.calibration import to_unit_mean
 from texsynth.models.registry import load_model
 from texsynth.models.vgg import Encoder
-from texsynth.training.closed_form import cut_encoder, patches, refine_units, select_units
-from texsynth.training.closed_form_decoders import begin_decoder, start_decoder, start_photo_decoder
+from texsynth.training.closed_form import (
+    begin_decoder,
+    cut_encoder,
+    patches,
+    refine_units,
+    select_units,
+    start_decoder,
+    start_photo_decoder,
+)
 from texsynth.training.data import centre_crops, find_pictures, intensify, is_held_out, random_crops, to_image
-from texsynth.training.loop import LoopSettings, rate_factor
-from texsynth.training.metrics import cycle_error, explained_variance, reconstruction
+from texsynth.training.decoder import reconstruction
+from texsynth.training.loop import LoopSettings, Session, rate_factor
+from texsynth.training.pack import cycle_error, explained_variance
 from texsynth.training.teacher import gather, sample_positions
 
 
@@ -240,7 +248,6 @@ def test_train_resume_and_pack_from_the_command_line(pictures: Path, teacher: Pa
 def stopped_early(folder: Path, pictures: Path, teacher: Path) -> None:
     """A run of four steps that dies after its second, with a checkpoint after each."""
     from texsynth.training import encoder as module
-    from texsynth.training.distillation import DistillationSettings
 
     settings = module.EncoderRun(
         pictures,
@@ -249,7 +256,7 @@ def stopped_early(folder: Path, pictures: Path, teacher: Path) -> None:
         steps=4,
         crops=32,
         widths=(4, 4, 6, 6, 6),
-        loss=DistillationSettings(batch=2),
+        batch=2,
         save_every=1,
     )
 
@@ -258,7 +265,7 @@ def stopped_early(folder: Path, pictures: Path, teacher: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        module.train_encoder(settings, torch.device("cpu"), resume=False, report=lambda _: None, on_step=die)
+        module.train_encoder(settings, Session(torch.device("cpu"), on_step=die))
 
 
 @pytest.mark.parametrize(

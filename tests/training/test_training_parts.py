@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
-from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from texsynth.errors import InputError, WorkerLostError
-from texsynth.training.checkpoint import Average, Learner
-from texsynth.training.data import Crops, Feed, Pictures, held_out_crops
+from texsynth.training.checkpoint import Learner, running_average
+from texsynth.training.data import BatchLoader, Crops, Pictures
 from texsynth.training.log import plot
-from texsynth.training.loop import LoopSettings, rate_factor, run
+from texsynth.training.loop import LoopSettings, Session, rate_factor, run
 from texsynth.training.optimizer import Optimizer
 
 
@@ -34,8 +34,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def batches(crops: Crops, workers: int, count: int, said: list[str]) -> list[Tensor]:
-    with Feed(crops, 3, workers, said.append) as feed:
-        return [feed.next() for _ in range(count)]
+    with BatchLoader(crops, 3, workers, said.append) as loader:
+        return [loader.next() for _ in range(count)]
 
 
 @pytest.mark.parametrize("resize_px", [None, 40])
@@ -44,25 +44,25 @@ def test_crops_are_the_same_with_and_without_workers_and_memory(
 ) -> None:
     said: list[str] = []
     kept, fresh = (Crops(Pictures(files, resize_px, room), 32, (5, 1)) for room in (1 << 20, 0))
-    found = [batches(kept, 0, 10, said), batches(fresh, 0, 10, []), batches(fresh, 2, 10, said)]
-    for others in found[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(found[0], others, strict=True))
+    first, *others = batches(kept, 0, 10, said), batches(fresh, 0, 10, []), batches(fresh, 2, 10, said)
+    for other in others:
+        assert all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
     assert len(said) == 2, "one note each of the broken picture"
     assert all("broken.png cannot be read" in line for line in said)
-    assert not any(torch.equal(a, b) for a, b in zip(found[0], found[0][1:], strict=False))
-    other = Crops(Pictures(files, resize_px), 32, (6, 1))
-    assert not torch.equal(batches(other, 0, 1, [])[0], found[0][0])
+    assert not any(torch.equal(a, b) for a, b in pairwise(first))
+    differs = Crops(Pictures(files, resize_px), 32, (6, 1))
+    assert not torch.equal(batches(differs, 0, 1, [])[0], first[0])
 
 
-def test_a_feed_goes_on_where_another_stopped(files: list[Path]) -> None:
+def test_a_loader_goes_on_where_another_stopped(files: list[Path]) -> None:
     crops = Crops(Pictures(files), 32, (0,))
-    with Feed(crops, 2, 0, lambda _: None) as feed:
+    with BatchLoader(crops, 2, 0, lambda _: None) as loader:
         for _ in range(3):
-            feed.next()
-        state, after = feed.state_dict(), feed.next()
-    with Feed(crops, 2, 0, lambda _: None) as feed:
-        feed.load_state_dict(state)
-        assert torch.equal(feed.next(), after)
+            loader.next()
+        state, after = loader.state_dict(), loader.next()
+    with BatchLoader(crops, 2, 0, lambda _: None) as loader:
+        loader.load_state_dict(state)
+        assert torch.equal(loader.next(), after)
 
 
 def test_an_epoch_has_every_picture_once(tmp_path: Path) -> None:
@@ -84,22 +84,22 @@ def test_pictures_that_are_too_small_are_left_out(files: list[Path], tmp_path: P
     crops = Crops(Pictures([small, files[0]]), 32, (0,))
     assert all(crops[k][0].any() for k in range(6))
     with pytest.raises(InputError, match="none of 1 pictures"):
-        Feed(Crops(Pictures([small]), 32, (0,)), 2, 2, lambda _: None)
-    held = held_out_crops(Pictures([small, *files]), 40, 16)
+        BatchLoader(Crops(Pictures([small]), 32, (0,)), 2, 2, lambda _: None)
+    held = Pictures([small, *files]).held_out_crops(40, 16)
     assert held.shape[1:] == (3, 40, 40)
     assert 10 < len(held) <= 16
 
 
 def test_a_killed_worker_is_one_sentence_and_no_worker_stays(files: list[Path]) -> None:
-    with Feed(Crops(Pictures(files), 32, (0,)), 2, 2, lambda _: None) as feed:
-        feed.next()
+    with BatchLoader(Crops(Pictures(files), 32, (0,)), 2, 2, lambda _: None) as loader:
+        loader.next()
         victims = multiprocessing.active_children()
         assert len(victims) == 2
         for victim in victims:
             assert victim.pid
             os.kill(victim.pid, signal.SIGKILL)
         with pytest.raises(WorkerLostError, match="was killed"):
-            list(iter(feed.next, None))
+            list(iter(loader.next, None))
     assert not multiprocessing.active_children()
 
 
@@ -114,20 +114,20 @@ def small_module(value: float = 0.0) -> nn.Module:
 
 def test_the_average_has_a_closed_form() -> None:
     module = small_module(1.0)
-    average = Average(module, 0.5)
+    average = running_average(module, 0.5)
     remaining = 1.0
     for t in range(12):
         with torch.no_grad():
             for p in module.parameters():
                 p.fill_(3.0)
-        average.update(module)
+        average.update_parameters(module)
         remaining *= min(0.5, (1 + t) / (10 + t))
         for p in average.module.parameters():
             torch.testing.assert_close(p, torch.full_like(p, 3 - 2 * remaining))
-    again = Average(small_module(), 0.5)
+    again = running_average(small_module(), 0.5)
     again.load_state_dict(average.state_dict())
-    average.update(module)
-    again.update(module)
+    average.update_parameters(module)
+    again.update_parameters(module)
     assert all(
         torch.equal(a, b) for a, b in zip(average.module.parameters(), again.module.parameters(), strict=True)
     )
@@ -164,17 +164,15 @@ def learn(
         module,
         optimizer(module.parameters(), 1e-2, 1e-2),
         torch.Generator(),
-        average=Average(module, 0.9),
+        average=running_average(module, 0.9),
         scaler=scaler,
     )
     run(
         learner,
         lambda _: {"error": loss(module)},
-        LoopSettings(steps, save_every=1),
+        LoopSettings(steps, save_every=1, precision="float32"),
         folder / "net.checkpoint",
-        resume=False,
-        autocast=nullcontext,
-        report=said.append,
+        Session(torch.device("cpu"), report=said.append),
     )
     return learner, said
 
@@ -190,7 +188,7 @@ def test_gradients_beyond_float16_cost_a_step_and_no_rescue(tmp_path: Path) -> N
     assert not said
     assert scaler.get_scale() == 2.0**124
     assert learner.average
-    assert learner.average.updates == 3
+    assert learner.average.n_averaged == 4
     assert learner.is_finite()
     rows = (tmp_path / "net.csv").read_text().splitlines()
     assert len(rows) == 7
@@ -233,7 +231,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     assert said == ["a weight was not finite at step 2; back to the state after step 2"]
     assert learner.is_finite()
     assert learner.average
-    assert learner.average.updates == 6
+    assert learner.average.n_averaged == 7
 
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 OK, BAD = "ok", "bad"
 
 PACKAGES = (
-    "torch", "numpy", "pillow", "imagecodecs", "tifffile", "safetensors", "pydantic", "requests", "filelock",
+    "torch", "numpy", "pillow", "pyvips", "safetensors", "pydantic", "requests", "filelock",
     "typer", "rich",
 )  # fmt: skip
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +13,7 @@ from texsynth.cli import options
 from texsynth.cli.app import INTERRUPTED
 from texsynth.cli.run import do_jobs, make_screen, piped, run_settings, shard_of
 from texsynth.cli.show import Screen, complain
-from texsynth.errors import InputError, TexsynthError, UsageError
+from texsynth.errors import TexsynthError, UsageError
 
 if TYPE_CHECKING:
     from texsynth.config.settings import RunSettings
@@ -23,10 +22,9 @@ if TYPE_CHECKING:
     from texsynth.jobs.inputs import Input, InputJob, Job
     from texsynth.jobs.library import Library
     from texsynth.jobs.library_index import Pending, Survey
-    from texsynth.jobs.match import IndexedLibrary, Match, SearchQuery
+    from texsynth.jobs.match import Match, OpenedIndex, SearchQuery
     from texsynth.jobs.operation import Operation
     from texsynth.jobs.outcomes import Failed, Outcome, Report
-    from texsynth.pipelines.describe import Describer
 
 SEARCH = "Search"
 
@@ -247,17 +245,9 @@ def describe(
     raise typer.Exit(report.exit_code)
 
 
-@dataclass(frozen=True)
-class OpenedLibrary:
-    """A library whose index is up to date, and what describes further pictures."""
-
-    library: IndexedLibrary
-    describer: Callable[[], Describer]
-
-
 def do_queries(
     jobs: Sequence[Job],
-    opened: OpenedLibrary,
+    opened: OpenedIndex,
     query: SearchQuery,
     run: RunSettings,
     screen: Screen,
@@ -272,24 +262,13 @@ def do_queries(
     return do_jobs(lambda _: operation, jobs, OutputPolicy(), screen, on_outcome, failed=failed)
 
 
-def open_index(library: Library, run: RunSettings, screen: Screen, *, rebuild: bool = False) -> OpenedLibrary:
-    """Bring the index of `library` up to date; networks are loaded when that, or a query, needs them.
-
-    run: says on what to compute, and how large pictures may be. Raises TexsynthError, and Exit on Ctrl-C.
-    """
+def open_index(library: Library, run: RunSettings, screen: Screen, *, rebuild: bool = False) -> OpenedIndex:
+    """Bring the index of `library` up to date, with a bar. Raises TexsynthError, and Exit on Ctrl-C."""
+    from texsynth.jobs import match
     from texsynth.jobs.files import OutputPolicy
-    from texsynth.jobs.library_index import Origin, survey, update_index
-    from texsynth.jobs.match import IndexedLibrary
-    from texsynth.jobs.operation import resolve_run
-    from texsynth.models.descriptor import load_descriptor
-    from texsynth.pipelines.describe import load_describer
 
-    run, device, dtype = resolve_run(run.model_copy(update={"dtype": DTYPE}))
-    descriptor = load_descriptor(device=device)
-    describer = cache(lambda: load_describer(device, dtype, descriptor))
     for sentence in library.closed:
         screen.note(sentence)
-    known = survey(library, Origin.of(descriptor), run.max_pixels, rebuild=rebuild)
 
     def run_operation(
         operation: Operation[Pending], jobs: Sequence[Pending], on_outcome: Callable[[Outcome], None]
@@ -300,7 +279,8 @@ def open_index(library: Library, run: RunSettings, screen: Screen, *, rebuild: b
 
         return do_jobs(lambda _: operation, jobs, OutputPolicy(), screen, ended)
 
-    index, report = update_index(known, describer, run, run_operation)
+    opened = match.open_index(library, run, run_operation, rebuild=rebuild)
+    index, known, report = opened.library.index, opened.known, opened.report
     left_out = len(index.unreadable)
     screen.detail(
         f"{library.index}: {len(report.done)} pictures described, {len(known.rows)} known, "
@@ -311,10 +291,7 @@ def open_index(library: Library, run: RunSettings, screen: Screen, *, rebuild: b
         complain(f"interrupted; {rest} pictures of {library.folder} are left for the next time")
         raise typer.Exit(INTERRUPTED)
     _say_what_is_left_out(known, screen)
-    if not index.entries:
-        count = len(library.files)
-        raise InputError(f"none of the pictures in the library {library.folder} can be read, {count} in all")
-    return OpenedLibrary(IndexedLibrary(library, index), describer)
+    return opened
 
 
 def _note_failure(outcome: Outcome, screen: Screen) -> None:

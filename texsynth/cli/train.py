@@ -1,126 +1,141 @@
-"""texsynth train: the commands that made the embedded model, and make others."""
+"""texsynth train: the commands that made the embedded weights, and make others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option, Typer
 
 from texsynth.cli import options
+from texsynth.cli.options import LookOptions, grouped
 from texsynth.cli.run import look_settings
 from texsynth.cli.show import Screen
-from texsynth.errors import InputError, OutputError, UsageError
+from texsynth.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import torch
 
+    from texsynth.training.loop import Session
     from texsynth.training.transposer_compare import Score
 
+app = Typer(no_args_is_help=True, help="Train networks, compare them, and pack them into weight files.")
 
-app = typer.Typer(no_args_is_help=True, help="Train networks, compare them, and pack them into weight files.")
+Folder = Annotated[Path, Argument(metavar="RUN", help="Folder of the run: weights, checkpoints and logs.")]
+Data = Annotated[Path, Option("--data", help="Folder with training pictures; 10% by name are held out.")]
+Seed = Annotated[int, Option("--seed", min=0, help="Decides all random numbers.")]
+Notes = Annotated[list[str] | None, Option("--note", metavar="KEY=TEXT", help="Provenance for the header.")]
+PackOutput = Annotated[Path, Option("-o", "--output", help="Weight file to write.")]
+FiveNumbers = partial(Option, metavar="A,B,C,D,E")
 
-Teacher = Annotated[
-    Path,
-    typer.Option("--teacher", help="Safetensors of a full VGG-19, keys convB_I.weight and convB_I.bias."),
-]
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(options.DeviceOptions):
+    """The pictures, the length, the random numbers and the machine of a training."""
+
+    data: Data
+    steps: Annotated[int | None, Option(min=1, help="Length of the training.")] = None
+    seed: Seed = 0
+    resume: Annotated[bool, Option("--resume", help="Go on from the last checkpoint, exactly.")] = False
+    quiet: options.Quiet = False
 
 
-@app.command()
+@dataclass(frozen=True)
+class KernelOptions:
+    """Settings of the kernels of a network, by the names that they have in a preset."""
+
+    batch: Annotated[int | None, Option(min=1, help="Crops per step.")] = None
+    kernel_rate: Annotated[float | None, Option("--rate", min=0, help="Learning rate of the kernels.")] = None
+
+
+@dataclass(frozen=True)
+class AutoencoderOptions(KernelOptions):
+    """Settings of the kernels and of the loss of an autoencoder."""
+
+    cycle: Annotated[float | None, Option(min=0, help="Weight of the feature error.")] = None
+    reconstruction: Annotated[float | None, Option(min=0, help="Weight of the image error.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions:
+    """The pictures that networks are measured on, the table and the file that are written."""
+
+    data: Data
+    force: options.Force = False
+    threads: options.Threads = None
+    as_json: options.Json = False
+
+    def begin(self, output: Path | None, *inputs: Path | None) -> None:
+        """Check the files and set the threads. Raises InputError and OutputExistsError."""
+        from texsynth.images.files import taken
+
+        _check_inputs(self.data, *inputs)
+        if output and output.exists() and not self.force:
+            raise taken(output)
+        _device(options.DeviceOptions("cpu", self.threads))
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    return app.command()(grouped(function))
+
+
+@_command
 def encoder(
     folder: Folder,
-    data: Data,
-    teacher: Teacher,
-    steps: Steps = None,
-    batch: Batch = None,
-    crops: Annotated[int | None, typer.Option(min=32, help="Crops that the teacher sees.")] = None,
-    widths: Annotated[
-        str | None, typer.Option(metavar="A,B,C,D,E", help="Channels at relu1_1..relu5_1.")
-    ] = None,
-    init: Annotated[Path | None, typer.Option(help="Folder of an earlier run to improve.")] = None,
+    *,
+    training: TrainOptions,
+    teacher: Annotated[Path, Option(help="Safetensors of a full VGG-19, keys convB_I.weight and .bias.")],
+    crops: Annotated[int | None, Option(min=32, help="Crops that the teacher sees.")] = None,
+    widths: Annotated[str | None, FiveNumbers(help="Channels at relu1_1..relu5_1.")] = None,
+    init: Annotated[Path | None, Option(help="Folder of an earlier run to improve.")] = None,
     above: Annotated[
-        int | None, typer.Option(min=1, max=4, help="Keep levels up to this one, train the deeper ones.")
+        int | None, Option(min=1, max=4, help="Keep levels up to this one, train the deeper ones.")
     ] = None,
-    level_weights: Annotated[
-        str | None, typer.Option(metavar="A,B,C,D,E", help="Weights of the levels in the distillation.")
-    ] = None,
-    level_odds: Annotated[
-        str | None, typer.Option(metavar="A,B,C,D,E", help="How often each level is decoded.")
-    ] = None,
-    decoded: Annotated[int | None, typer.Option(min=1, help="Crops of a step that are also decoded.")] = None,
-    cycle: Cycle = None,
-    reconstruction: Reconstruction = None,
-    rate: Rate = None,
-    seed: Seed = 0,
-    resume: Resume = False,
-    device: options.Device = None,
-    threads: options.Threads = None,
-    quiet: options.Quiet = False,
+    level_weights: Annotated[str | None, FiveNumbers(help="Weights of the levels in distillation.")] = None,
+    level_odds: Annotated[str | None, FiveNumbers(help="How often each level is decoded.")] = None,
+    decoded: Annotated[int | None, Option(min=1, help="Crops of a step that are also decoded.")] = None,
+    terms: AutoencoderOptions,
 ) -> None:
     """Distil a narrow encoder from a full VGG-19, with decoders that keep it invertible.
 
     texsynth train encoder runs/lite --data pictures --teacher vgg19.safetensors
     """
-    from texsynth.training.distillation import DistillationSettings
     from texsynth.training.encoder import EncoderRun, train_encoder
 
-    need(data, teacher, *([init] if init else []))
-    check_fresh(folder / "encoder.checkpoint", resume)
-    terms = given(batch=batch, decoded=decoded, cycle=cycle, reconstruction=reconstruction)
-    if level_weights:
-        terms["level_weights"] = tuple(float(w) for w in numbers(level_weights, 5, "--level-weights"))
-    if level_odds:
-        terms["level_odds"] = tuple(float(w) for w in numbers(level_odds, 5, "--level-odds"))
-    loss = DistillationSettings(**terms)
-    rest = given(steps=steps, crops=crops, above=above, kernel_rate=rate, init=init)
-    if widths:
-        rest["widths"] = tuple(int(w) for w in numbers(widths, 5, "--widths"))
-    run = EncoderRun(data, teacher, folder, seed=seed, loss=loss, **rest)
-    screen = Screen(quiet)
-    with progress(screen, run.steps) as on_step:
-        chosen = machine(device, threads)
-        out = train_encoder(run, chosen, resume=resume, report=screen.note, on_step=on_step)
-    screen.result(str(out))
+    _check_inputs(training.data, teacher, init)
+    flags = _given(
+        **asdict(terms), steps=training.steps, crops=crops, init=init, above=above, decoded=decoded
+    )
+    flags |= _given(level_weights=_numbers(level_weights, "--level-weights"))
+    flags |= _given(level_odds=_numbers(level_odds, "--level-odds"))
+    if channels := _numbers(widths, "--widths"):
+        flags["widths"] = tuple(map(int, channels))
+    run = EncoderRun(training.data, teacher, folder, seed=training.seed, **flags)
+    _train(partial(train_encoder, run), run.steps, training)
 
 
+@_command
 def decoder(
-    data: Data,
     folder: Annotated[
-        Path | None,
-        typer.Argument(metavar="RUN", help="Folder of the run. Default with --model: MODEL-decoders."),
+        Path | None, Argument(metavar="RUN", help="Folder of the run. Default with --model: MODEL-decoders.")
     ] = None,
+    *,
+    training: TrainOptions,
     model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="NAME|FILE", help="Begin a run with the encoder of this model."),
+        str | None, Option(metavar="NAME|FILE", help="Begin a run with the encoder of this model.")
     ] = None,
     level: Annotated[
         list[int] | None,
-        typer.Option(min=1, max=5, help="Level to decode from. Repeatable. Default: 1 to 4 in turn."),
+        Option(min=1, max=5, help="Level to decode from. Repeatable. Default: 1 to 4 in turn."),
     ] = None,
-    photo: Annotated[bool, typer.Option("--photo", help="Train the photo decoder instead.")] = False,
-    preset: options.Preset = None,
-    assignments: options.Set = None,
-    steps: Steps = None,
-    epochs: Annotated[
-        float | None, typer.Option("--epochs", min=0.001, help="Length in passes over the pictures.")
-    ] = None,
-    batch: Batch = None,
-    cycle: Cycle = None,
-    reconstruction: Reconstruction = None,
-    rate: Rate = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=0, max=64, help="Processes that read pictures.")
-    ] = None,
-    seed: Seed = 0,
-    resume: Resume = False,
-    device: options.Device = None,
-    threads: options.Threads = None,
-    quiet: options.Quiet = False,
+    photo: Annotated[bool, Option("--photo", help="Train the photo decoder instead.")] = False,
+    look: LookOptions,
+    epochs: Annotated[float | None, Option(min=0.001, help="Length in passes over the pictures.")] = None,
+    terms: AutoencoderOptions,
+    workers: Annotated[int | None, Option(min=0, max=64, help="Processes that read pictures.")] = None,
 ) -> None:
     """Train decoders for the encoder of a run, or of any model.
 
@@ -131,67 +146,56 @@ def decoder(
 
     if photo and level:
         raise UsageError("give either --level or --photo")
-    if steps is not None and epochs is not None:
+    if training.steps and epochs:
         raise UsageError("give either --steps or --epochs")
-    flags = given(batch=batch, cycle=cycle, reconstruction=reconstruction, kernel_rate=rate, workers=workers)
-    if steps is not None:
-        flags |= {"steps": steps, "epochs": None}
-    if epochs is not None:
-        flags |= {"steps": None, "epochs": [epochs] * 5}
-    settings = look_settings(DecoderSettings, options.LookOptions(preset, assignments), flags)
-    screen = Screen(quiet)
-    folder = folder or _default_folder(model, screen)
-    need(data)
+    flags = _given(**asdict(terms), workers=workers)
+    if training.steps or epochs:
+        flags |= {"steps": training.steps, "epochs": epochs and [epochs] * 5}
+    settings = look_settings(DecoderSettings, look, flags)
+    screen = Screen(training.quiet)
+    if not folder:
+        if not model:
+            raise UsageError("give the folder of a run, or --model to begin one")
+        folder = Path(f"{Path(model).name.removesuffix('.safetensors')}-decoders")
+        screen.note(f"the run is in {folder}")
+    _check_inputs(training.data)
     if not (model or (folder / "encoder.safetensors").exists()):
         raise InputError(f"there is no encoder in {folder}; give --model to begin with that of a model")
     from texsynth.training.decoder import PHOTO, plan, train_decoder, unfinished
-    from texsynth.training.optimizer import autocast_for
+    from texsynth.training.optimizer import autocast_for, check_muon
     from texsynth.training.run_folder import begin_from_model
 
-    chosen = machine(device, threads)
-    autocast_for(chosen, settings.precision)
+    check_muon(settings.optimizer)
+    autocast_for(_device(training), settings.precision)
     if model:
         begin_from_model(folder, model)
-    runs = plan(folder, data, [PHOTO] if photo else level or [], settings, seed)
-    left = unfinished(runs, resume)
+    runs = plan(folder, training.data, [PHOTO] if photo else level or [], settings, training.seed)
+    left = unfinished(runs, training.resume)
     for run in runs:
-        if run not in left:
+        if run in left:
+            begun = training.resume and run.checkpoint.exists()
+            _train(partial(train_decoder, run), run.steps, replace(training, resume=begun))
+        else:
             screen.note(f"{run.name} is finished already")
-            continue
-        with progress(screen, run.steps) as on_step:
-            begun = resume and run.checkpoint.exists()
-            out = train_decoder(run, chosen, resume=begun, report=screen.note, on_step=on_step)
-        screen.result(str(out))
 
 
-def _default_folder(model: str | None, screen: Screen) -> Path:
-    if not model:
-        raise UsageError("give the folder of a run, or --model to begin one")
-    folder = Path(f"{Path(model).name.removesuffix('.safetensors')}-decoders")
-    screen.note(f"the run is in {folder}")
-    return folder
-
-
+@_command
 def pack(
     folder: Folder,
-    data: Data,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Weight file to write.")],
+    *,
+    output: PackOutput,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Also measure the model on held-out pictures.")
+        bool, Option("--measure", help="Also measure the model on held-out pictures.")
     ] = False,
-    teacher: Annotated[
-        Path | None, typer.Option("--teacher", help="Measure, and compare the features with this VGG-19's.")
-    ] = None,
+    teacher: Annotated[Path | None, Option(help="Measure, and compare features with this VGG-19's.")] = None,
     keep_encoder: Annotated[
-        bool, typer.Option("--keep-encoder", help="Leave the unit of the features as it is.")
+        bool, Option("--keep-encoder", help="Leave the unit of the features as it is.")
     ] = False,
     decoders_only: Annotated[
-        bool, typer.Option("--decoders-only", help="Leave the encoder out, and its features as they are.")
+        bool, Option("--decoders-only", help="Leave the encoder out, and its features as they are.")
     ] = False,
     note: Notes = None,
-    force: options.Force = False,
-    threads: options.Threads = None,
-    as_json: options.Json = False,
+    common: MeasureOptions,
 ) -> None:
     """Join encoder and decoders of a run into one model file, and print held-out figures.
 
@@ -201,43 +205,24 @@ def pack(
     """
     from texsynth.training.pack import pack as pack_run
 
-    need(data, *([teacher] if teacher else []))
-    if output.exists() and not force:
-        raise OutputError(f"{output} exists already; use --force to replace it")
-    machine("cpu", threads)
-    table = pack_run(
-        folder,
-        data,
-        output,
-        teacher,
-        notes_of(note),
-        measure=measure,
-        keep_encoder=keep_encoder,
-        decoders_only=decoders_only,
-    )
-    screen = Screen(as_json=as_json)
-    for measure_name, values in table.items():
+    common.begin(output, teacher)
+    flags = {"measure": measure, "keep_encoder": keep_encoder, "decoders_only": decoders_only}
+    table = pack_run(folder, common.data, output, teacher, _header(note), **flags)
+    screen = Screen(as_json=common.as_json)
+    for name, values in table.items():
         line = "  ".join(f"{key}: {value:.4g}" for key, value in values.items())
-        screen.result(f"{measure_name:24} {line}", measure=measure_name, **values)
+        screen.result(f"{name:24} {line}", measure=name, **values)
 
 
+@_command
 def transposer(
     folder: Folder,
-    data: Data,
-    preset: options.Preset = None,
-    assignments: options.Set = None,
-    steps: Steps = None,
-    batch: Batch = None,
-    rate: Rate = None,
-    init: Annotated[Path | None, typer.Option(help="Network of an earlier run to go on from.")] = None,
-    features: Annotated[
-        str | None, typer.Option("--model", help="Model whose features the losses see. Default: lite.")
-    ] = None,
-    seed: Seed = 0,
-    resume: Resume = False,
-    device: options.Device = None,
-    threads: options.Threads = None,
-    quiet: options.Quiet = False,
+    *,
+    training: TrainOptions,
+    look: LookOptions,
+    kernels: KernelOptions,
+    init: Annotated[Path | None, Option(help="Network of an earlier run to go on from.")] = None,
+    model: Annotated[str, Option(help="Model whose features the losses see.")] = "lite",
 ) -> None:
     """Train a Transposer on random crops of textures and on procedural ones.
 
@@ -245,66 +230,59 @@ def transposer(
     """
     from texsynth.config.settings import TransposerSettings
 
-    settings = look_settings(
-        TransposerSettings, options.LookOptions(preset, assignments), given(batch=batch, kernel_rate=rate)
-    )
-    need(data, *([init] if init else []))
-    check_fresh(folder / "transposer.checkpoint", resume)
+    settings = look_settings(TransposerSettings, look, _given(**asdict(kernels)))
+    _check_inputs(training.data, init)
     from texsynth.training.transposer import TransposerRun, train_transposer
 
-    run = TransposerRun(data, folder, settings, seed=seed, **given(steps=steps, init=init, features=features))
-    screen = Screen(quiet)
-    with progress(screen, run.steps) as on_step:
-        chosen = machine(device, threads)
-        out = train_transposer(run, chosen, resume=resume, report=screen.note, on_step=on_step)
-    screen.result(str(out))
+    length = _given(steps=training.steps)
+    run = TransposerRun(
+        training.data, folder, settings, seed=training.seed, init=init, features=model, **length
+    )
+    _train(partial(train_transposer, run), run.steps, training)
 
 
+@_command
 def compare(
-    networks: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Run folders or weight files of Transposers.")
-    ],
-    data: Data,
-    side: Annotated[int, typer.Option(min=16, help="Side of the exemplars in pixels.")] = 128,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Also write the table as JSON.")
-    ] = None,
+    networks: Annotated[list[Path], Argument(metavar="RUN...", help="Run folders or files of Transposers.")],
+    *,
+    side: Annotated[int, Option(min=16, help="Side of the exemplars in pixels.")] = 128,
+    output: Annotated[Path | None, Option("-o", "--output", help="Also write the table as JSON.")] = None,
     seed: Seed = 0,
-    force: options.Force = False,
-    threads: options.Threads = None,
+    common: MeasureOptions,
     quiet: options.Quiet = False,
-    as_json: options.Json = False,
 ) -> None:
     """Compare trained Transposers on held-out textures: SSIM to the truth and Frechet distance of features.
 
     texsynth train compare runs/own-gram runs/own-wasserstein runs/lite-gram --data textures
     """
+    import json
+
+    from texsynth.images.files import store
     from texsynth.pipelines.progress import Step
     from texsynth.training.transposer_compare import compare as compare_networks
 
-    need(data)
-    _check_output(output, force)
-    machine("cpu", threads)
-    screen = Screen(quiet, as_json=as_json)
+    common.begin(output)
+    screen = Screen(quiet, as_json=common.as_json)
     with screen.progress(1) as bar:
         bar.picture("expanding")
-        scores = compare_networks(
-            networks, data, side=side, seed=seed,
-            on_picture=lambda done, total: bar.step(Step("expanding", done, total)),
-        )  # fmt: skip
+
+        def on_picture(done: int, total: int) -> None:
+            bar.step(Step("expanding", done, total))
+
+        scores = compare_networks(networks, common.data, side=side, seed=seed, on_picture=on_picture)
     if output:
-        _write_json(output, scores)
+        table = json.dumps([asdict(score) for score in scores], indent=1)
+        store(f"{table}\n".encode(), output, force=common.force)
     _show(screen, scores)
 
 
+@_command
 def pack_transposer(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run, or its network.")],
-    data: Data,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Weight file to write.")],
+    folder: Annotated[Path, Argument(metavar="RUN", help="Folder of the run, or its network.")],
+    *,
+    output: PackOutput,
     note: Notes = None,
-    force: options.Force = False,
-    threads: options.Threads = None,
-    as_json: options.Json = False,
+    common: MeasureOptions,
 ) -> None:
     """Write a trained Transposer as float16 with its provenance, and print held-out figures.
 
@@ -312,61 +290,23 @@ def pack_transposer(
     """
     from texsynth.training.transposer_compare import pack_transposer as pack_run
 
-    need(data, folder)
-    _check_output(output, force)
-    machine("cpu", threads)
-    _show(Screen(as_json=as_json), pack_run(folder, data, output, notes_of(note)))
+    common.begin(output, folder)
+    _show(Screen(as_json=common.as_json), pack_run(folder, common.data, output, _header(note)))
 
 
-def _check_output(output: Path | None, force: bool) -> None:
-    if output and output.exists() and not force:
-        raise OutputError(f"{output} exists already; use --force to replace it")
-
-
-def _write_json(output: Path, scores: Sequence[Score]) -> None:
-    import json
-    import os
-
-    part = output.with_suffix(".part")
-    try:
-        part.write_text(json.dumps([asdict(score) for score in scores], indent=1) + "\n", encoding="utf-8")
-        os.replace(part, output)
-    except OSError as error:
-        raise OutputError(f"{output} cannot be written: {error}") from error
-
-
-def _show(screen: Screen, scores: Sequence[Score]) -> None:
-    first = scores[0]
-    wide = max(len(score.name) for score in scores)
-    if not screen.as_json:
-        screen.result(
-            f"{first.pictures} held-out textures; "
-            f"Frechet distance of {first.layer} at {first.positions} positions"
-        )
-        screen.result(f"{'network':{wide}}  encoder  loss         steps   SSIM  outside  Frechet  of each")
-    for s in scores:
-        figures = f"{s.ssim:.3f}    {s.ssim_outside:.3f}   {s.frechet:.4f}   {s.frechet_single:.4f}"
-        screen.result(f"{s.name:{wide}}  {s.encoder:7}  {s.loss:11} {s.steps:6}  {figures}", **asdict(s))
-
-
+@_command
 def descriptor(
     folder: Folder,
-    data: Data,
-    preset: options.Preset = None,
-    assignments: options.Set = None,
-    steps: Steps = None,
-    batch: Annotated[int | None, typer.Option("--batch", min=2, help="Textures per step.")] = None,
-    rate: Annotated[float | None, typer.Option("--rate", min=0, help="Learning rate.")] = None,
-    turn: Annotated[
-        bool | None, typer.Option("--turn/--no-turn", help="Also turn crops by multiples of 90 degrees.")
+    *,
+    training: TrainOptions,
+    look: LookOptions,
+    batch: Annotated[int | None, Option(min=2, help="Textures per step.")] = None,
+    rate: Annotated[float | None, Option(min=0, help="Learning rate.")] = None,
+    rotate: Annotated[
+        bool | None, Option("--turn/--no-turn", help="Also turn crops by multiples of 90 degrees.")
     ] = None,
-    model: Annotated[str, typer.Option("--model", help="Model whose features are read.")] = "lite",
+    model: Annotated[str, Option(help="Model whose features are read.")] = "lite",
     note: Notes = None,
-    seed: Seed = 0,
-    resume: Resume = False,
-    device: options.Device = None,
-    threads: options.Threads = None,
-    quiet: options.Quiet = False,
 ) -> None:
     """Train the descriptor of textures that `match` and `describe` use.
 
@@ -376,90 +316,21 @@ def descriptor(
     """
     from texsynth.config.training import DescriptorSettings
 
-    flags = given(steps=steps, batch=batch, rate=rate, turn=turn)
-    settings = look_settings(DescriptorSettings, options.LookOptions(preset, assignments), flags)
-    need(data)
-    check_fresh(folder / "descriptor.checkpoint", resume)
+    flags = _given(steps=training.steps, batch=batch, rate=rate, rotate=rotate)
+    settings = look_settings(DescriptorSettings, look, flags)
+    _check_inputs(training.data)
     from texsynth.training.descriptor import DescriptorRun, train_descriptor
 
-    run = DescriptorRun(data, folder, settings, seed, model, notes_of(note))
-    screen = Screen(quiet)
-    with progress(screen, settings.steps) as on_step:
-        chosen = machine(device, threads)
-        out = train_descriptor(run, chosen, resume=resume, report=screen.note, on_step=on_step)
-    screen.result(str(out))
+    run = DescriptorRun(training.data, folder, settings, training.seed, model, _header(note))
+    _train(partial(train_descriptor, run), settings.steps, training)
 
 
-Folder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="Folder of the run: weights, checkpoints and logs.")
-]
-Data = Annotated[
-    Path, typer.Option("--data", help="Folder with training pictures; 10% by name are held out.")
-]
-Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Length of the training.")]
-Batch = Annotated[int | None, typer.Option("--batch", min=1, help="Crops per step.")]
-Rate = Annotated[float | None, typer.Option("--rate", min=0, help="Learning rate of the kernels.")]
-Cycle = Annotated[float | None, typer.Option("--cycle", min=0, help="Weight of the feature error.")]
-Reconstruction = Annotated[
-    float | None, typer.Option("--reconstruction", min=0, help="Weight of the image error.")
-]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Decides all random numbers.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint, exactly.")]
-Notes = Annotated[
-    list[str] | None, typer.Option("--note", metavar="KEY=TEXT", help="Provenance for the header.")
-]
-
-OnStep = Callable[[int, Mapping[str, float]], None]
-
-
-def numbers(text: str, count: int, option: str) -> list[str]:
-    """The `count` numbers of a flag's value `a,b,c`. Raises UsageError."""
-    found = [number.strip() for number in text.split(",")]
-    if len(found) != count or not all(number.replace(".", "", 1).isdecimal() for number in found):
-        raise UsageError(f"{option} {text!r} must be {count} numbers with commas between them")
-    return found
-
-
-def given(**values: Any) -> dict[str, Any]:  # noqa: ANN401 (fields of several settings)
-    """The values that are not None."""
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def notes_of(notes: list[str] | None) -> dict[str, str]:
-    """`key=text` pairs of --note."""
-    pairs = [item.partition("=") for item in notes or ()]
-    return {key: text for key, _, text in pairs}
-
-
-def need(*paths: Path) -> None:
-    """Raise InputError for a path that does not exist."""
-    for path in paths:
-        if not path.exists():
-            raise InputError(f"{path} does not exist")
-
-
-def check_fresh(checkpoint: Path, resume: bool) -> None:
-    """A run is begun once, and resumed only after that. Raises UsageError or InputError."""
-    if checkpoint.exists() and not resume:
-        raise UsageError(f"{checkpoint} exists; add --resume to go on, or choose another run folder")
-    if resume and not checkpoint.exists():
-        raise InputError(f"there is no checkpoint {checkpoint} to resume from; start without --resume")
-
-
-def machine(device: str | None, threads: int | None) -> torch.device:
-    """Set the threads and pick the device."""
-    from texsynth.device import pick_device, set_threads
-
-    set_threads(threads)
-    return pick_device(device or "auto")
-
-
-@contextmanager
-def progress(screen: Screen, total: int) -> Iterator[OnStep]:
-    """A bar with the smoothed losses; without a terminal a line now and then."""
+def _train(train: Callable[[Session], Path], steps: int, training: TrainOptions) -> None:
+    """Train with a bar and smoothed losses, or a line now and then; print the file that was written."""
     from texsynth.pipelines.progress import Step
+    from texsynth.training.loop import Session
 
-    smooth: dict[str, float] = {}
+    screen, smooth = Screen(training.quiet), dict[str, float]()
     with screen.progress(1) as bar:
 
         def on_step(done: int, terms: Mapping[str, float]) -> None:
@@ -467,16 +338,53 @@ def progress(screen: Screen, total: int) -> Iterator[OnStep]:
                 smooth[name] = value + 0.95 * (smooth.get(name, value) - value)
             text = "  ".join(f"{name} {value:.4f}" for name, value in smooth.items())
             bar.picture(text)
-            bar.step(Step("training", done, total))
-            if done % 50 == 0 or done == total:
-                screen.note(f"{done}/{total}  {text}")
+            bar.step(Step("training", done, steps))
+            if done % 50 == 0 or done == steps:
+                screen.note(f"{done}/{steps}  {text}")
 
-        yield on_step
+        result = train(Session(_device(training), training.resume, screen.note, on_step))
+    screen.result(str(result))
 
 
-app.command("decoder")(decoder)
-app.command("pack")(pack)
-app.command("transposer")(transposer)
-app.command("compare")(compare)
-app.command("pack-transposer")(pack_transposer)
-app.command("descriptor")(descriptor)
+def _device(machine: options.DeviceOptions) -> torch.device:
+    """Set the threads and pick the device."""
+    from texsynth.device import pick_device, set_threads
+
+    set_threads(machine.threads)
+    return pick_device(machine.device or "auto")
+
+
+def _given(**values: Any) -> dict[str, Any]:  # noqa: ANN401 (fields of several settings)
+    """Return the values that are not None."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _header(notes: list[str] | None) -> dict[str, str]:
+    """Split the texts KEY=TEXT of --note."""
+    return {key: text for key, _, text in (note.partition("=") for note in notes or ())}
+
+
+def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
+    """Read the five numbers of an option's value `a,b,c,d,e`. Raises UsageError."""
+    words = [word.strip() for word in (text or "").split(",")]
+    if text and (len(words) != 5 or not all(word.replace(".", "", 1).isdecimal() for word in words)):
+        raise UsageError(f"{option} {text!r} must be 5 numbers with commas between them")
+    return tuple(map(float, words)) if text else None
+
+
+def _check_inputs(*paths: Path | None) -> None:
+    """Raise InputError for a path that does not exist."""
+    for path in paths:
+        if path and not path.exists():
+            raise InputError(f"{path} does not exist")
+
+
+def _show(screen: Screen, scores: Sequence[Score]) -> None:
+    first, width = scores[0], max(len(score.name) for score in scores)
+    if not screen.as_json:
+        features = f"Frechet distance of {first.layer} at {first.positions} positions"
+        screen.result(f"{first.pictures} held-out textures; {features}")
+        screen.result(f"{'network':{width}}  encoder  loss         steps   SSIM  outside  Frechet  of each")
+    for s in scores:
+        figures = f"{s.ssim:.3f}    {s.ssim_outside:.3f}   {s.frechet:.4f}   {s.frechet_single:.4f}"
+        screen.result(f"{s.name:{width}}  {s.encoder:7}  {s.loss:11} {s.steps:6}  {figures}", **asdict(s))

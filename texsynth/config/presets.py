@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from texsynth.config.settings import ExpandSettings, Settings, StylizeSettings, TransposerSettings
-from texsynth.config.training import DecoderSettings, DescriptorSettings
+from texsynth.config.training import RENAMED, DecoderSettings, DescriptorSettings
 from texsynth.config.validation import nearest, parse, validated
 from texsynth.errors import UsageError
 
@@ -76,7 +76,7 @@ def resolve(kind: type[S], preset: Preset | None, sets: Sequence[str], flags: Ma
     # The command line is one layer: a `--set` that a flag makes meaningless is an error, not dropped.
     line: Tree = {}
     for assignment in sets:
-        line = _deep_update(line, _assigned(assignment))
+        line = _deep_update(line, _present_names(kind, _assigned(assignment)))
     return validated(kind, merge(tree, _deep_update(line, dict(flags.items()))), "")
 
 
@@ -130,6 +130,16 @@ def _assigned(assignment: str) -> Tree:
     return tree
 
 
+def _present_names(kind: type[Settings], tree: Tree) -> Tree:
+    """Give settings of class `kind` that earlier versions called otherwise their present names."""
+    known = kind.model_fields
+    names = {old: new for old, new in RENAMED.items() if old in tree and new in known and old not in known}
+    for old, new in names.items():
+        if new in tree:
+            raise UsageError(f"settings {old!r} and {new!r} are the same; leave the first, older name out")
+    return {names.get(str(key), key): value for key, value in tree.items()}
+
+
 def _find(name: str, base: Path | None) -> Path:
     """The file of preset `name`; file names in `extends:` count from the folder `base`."""
     if is_file_name(name):
@@ -180,7 +190,7 @@ def _read(path: Path) -> tuple[Preset, str]:
         if not isinstance(value, wanted):
             kind = "a mapping" if key in SECTIONS else "text"
             raise UsageError(f"{source}: {key} must be {kind}, not {value!r}")
-    sections = {name: data[name] for name in SECTIONS if name in data}
+    sections = {name: _present_names(kind, data[name]) for name, kind in SECTIONS.items() if name in data}
     return Preset(path.stem, data.get("description", ""), sections), data.get("extends", "")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from texsynth.config.settings import Fraction, Settings
 
@@ -12,12 +12,24 @@ Weight = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
-RHYTHM = ("workers", "save_every", "validate_every")
-"""Settings that do not change what comes out, so that a resumed training may have others."""
+
+def _pooled_four_times(pixels: int) -> int:
+    if pixels % 16:
+        raise ValueError(f"crop_px {pixels} is not a multiple of 16; try {pixels // 16 * 16}")
+    return pixels
+
+
+CropSide = Annotated[int, Field(ge=32, le=1024), AfterValidator(_pooled_four_times)]
+
+NEUTRAL = ("workers", "save_every", "validate_every")
+"""Settings that do not change the result, so that a resumed training may have others."""
+
+RENAMED = {"vivid": "contrast_jitter", "alike": "same_view", "turn": "rotate"}
+"""Present names of settings by those of earlier versions, which presets and --set may still use."""
 
 
 class DecoderSettings(Settings):
-    """How `texsynth train decoder` trains; `decoder` and `decoder-paper` are its presets."""
+    """Settings of `texsynth train decoder`; `decoder` and `decoder-paper` are its presets."""
 
     steps: Count | None = 1000
     """Length of the training; None leaves it to `epochs`."""
@@ -27,14 +39,14 @@ class DecoderSettings(Settings):
     """Crops per step."""
     resize_px: Annotated[int, Field(ge=32)] | None = None
     """Pictures are first resized to squares of this side, as in paper 002; None leaves them as they are."""
-    crop_px: Annotated[int, Field(ge=32, le=1024)] = 128
+    crop_px: CropSide = 128
     """Side of the random crops."""
     mirror: bool = True
     """Mirror half of the crops."""
-    vivid: Fraction = 0.25
+    contrast_jitter: Fraction = 0.25
     """Share of crops with up to twice the contrast, as styles have and photographs do not."""
     start: Literal["closed-form", "random"] = "closed-form"
-    """As the run has it, else by regression and from the shallower decoder; or random weights, as in 002."""
+    """The run's weights, else regression and the shallower decoder; or random weights, as in paper 002."""
     reconstruction: Weight = 1.0
     """Weight of the image error."""
     cycle: Weight = 1.0
@@ -52,7 +64,7 @@ class DecoderSettings(Settings):
     warmup: Annotated[int, Field(ge=0)] = 30
     """Steps over which the learning rates rise."""
     clip: Weight = 1.0
-    """Largest gradient norm, 0 for any."""
+    """Largest gradient norm; larger gradients are scaled down to it. 0 leaves all as they are."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of the running average of the weights, which is what is written; 0 writes the last weights."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -76,13 +88,6 @@ class DecoderSettings(Settings):
             raise ValueError(f"epochs {list(value)} must be five numbers, for levels 1 to 5")
         return value
 
-    @field_validator("crop_px")
-    @classmethod
-    def _pooled_four_times(cls, value: int) -> int:
-        if value % 16:
-            raise ValueError(f"crop_px {value} is not a multiple of 16; try {value // 16 * 16}")
-        return value
-
     @model_validator(mode="after")
     def _fits_together(self) -> DecoderSettings:
         if (self.steps is None) == (self.epochs is None):
@@ -95,13 +100,13 @@ class DecoderSettings(Settings):
 
 
 class DescriptorSettings(Settings):
-    """How `texsynth train descriptor` trains."""
+    """Settings of `texsynth train descriptor`."""
 
     steps: Count = 800
     """Length of the training."""
     batch: Annotated[int, Field(ge=2)] = 64
     """Textures per step, of each of which two crops are to find each other."""
-    crop_px: Annotated[int, Field(ge=32, le=1024)] = 128
+    crop_px: CropSide = 128
     """Side of the crops."""
     levels: Annotated[tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1)] = (1, 2, 3, 4, 5)
     """Levels of features that are encoded."""
@@ -113,7 +118,7 @@ class DescriptorSettings(Settings):
     """Numbers of a descriptor."""
     positions: Count = 256
     """Feature vectors of each level that a step takes from a crop."""
-    alike: Fraction = 0.5
+    same_view: Fraction = 0.5
     """Share of pairs whose crops have the same size and light; in the others both change."""
     scale: Annotated[float, Field(ge=0, le=2)] = 0.6
     """Largest change of size, in octaves."""
@@ -121,14 +126,14 @@ class DescriptorSettings(Settings):
     """Largest change of brightness and of gamma, in octaves."""
     tint: Fraction = 0.1
     """Largest change of a single colour channel."""
-    turn: bool = False
+    rotate: bool = False
     """Turn crops by random multiples of 90 degrees, each on its own."""
     temperature: Annotated[float, Field(gt=0)] = 0.1
-    """Of the softmax over similarities; small looks at the nearest wrong textures alone."""
+    """Temperature of the softmax over similarities; a small one looks at the nearest wrong textures alone."""
     rate: Rate = 2e-3
     """Learning rate of Adam."""
     warmup: Annotated[int, Field(ge=0)] = 50
-    """Steps over which it rises; afterwards it falls along a cosine."""
+    """Steps over which the learning rate rises; afterwards it falls along a cosine."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of the running average of the weights, which is what is written; 0 writes the last weights."""
     save_every: Count = 100
@@ -138,10 +143,3 @@ class DescriptorSettings(Settings):
     @classmethod
     def _levels_to_tuple(cls, value: object) -> object:
         return tuple(sorted(set(value))) if isinstance(value, list) else value
-
-    @field_validator("crop_px")
-    @classmethod
-    def _pooled(cls, value: int) -> int:
-        if value % 16:
-            raise ValueError(f"crop_px {value} is not a multiple of 16; try {value // 16 * 16}")
-        return value

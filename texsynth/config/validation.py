@@ -184,3 +184,8 @@ def parse(text: str, *, source: str) -> object:
 def dump(data: object) -> str:
     """`data` as YAML, keys in the given order."""
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def as_ascii(text: str) -> str:
+    """The YAML of `text` with escapes for all that is not ASCII."""
+    return text if text.isascii() else yaml.safe_dump(yaml.safe_load(text), sort_keys=False)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from texsynth.config.settings import MAX_PIXELS
 from texsynth.errors import InputError
-from texsynth.images.containers import split_samples
+from texsynth.images import vips
 from texsynth.images.picture import FORMATS, Picture, Pixels
 
 # Our own guard, --max-pixels, is checked on every header before any decoding.
@@ -116,7 +114,7 @@ def read(
             image.seek(frame or 0)
         if as_data:
             image.info.pop("icc_profile", None)
-        deep = _deep_pixels(image, data, header.format, frame or 0)
+        deep = _deep_pixels(image, data, name, frame or 0) if is_deep(image, data) else None
         if deep is None:
             picture = from_pil(image, name, header.format)
         else:
@@ -242,29 +240,51 @@ def from_deep(
     )
 
 
-def is_deep(image: Image.Image, head: bytes, source_format: str) -> bool:
+def is_deep(image: Image.Image, head: bytes) -> bool:
     """True for 16 bits per channel. head: at least the first 25 bytes of the file."""
-    if source_format == "PNG":
+    if image.format == "PNG":
         return head[24] == 16
-    return source_format == "TIFF" and set(image.tag_v2.get(258, (1,))) == {16}  # type: ignore[attr-defined]
+    return image.format == "TIFF" and set(image.tag_v2.get(258, (1,))) == {16}  # type: ignore[attr-defined]
 
 
 def _deep_pixels(
-    image: Image.Image, data: bytes, source_format: str, page: int
+    image: Image.Image, data: bytes, name: str, page: int
 ) -> tuple[Pixels, Pixels | None] | None:
-    """16-bit colour and alpha, which Pillow would cut to 8 bits; None when the file has 8 bits or fewer."""
-    if not is_deep(image, data, source_format):
+    """Colours and alpha at 16 bits, which Pillow would cut to 8; None when it knows better what is stored."""
+    if image.format == "PNG":
+        colours, alpha = split_alpha(vips.read_samples(data, "PNG"))
+        key = image.info.get("transparency")
+        if key is not None:
+            alpha = np.where((colours == np.asarray(key, np.uint16)).all(2), 0, 65535).astype(np.uint16)
+        return colours, alpha
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    if set(tags.get(339, (1,))) != {1} or tags.get(262, 0) not in (0, 1, 2):
         return None
-    return _deep_png(image, data) if source_format == "PNG" else _deep_tiff(data, page)
+    if vips.reads_tiff(tags):
+        samples = vips.read_samples(data, "TIFF", page)
+    elif tags.get(284, 1) == 1:
+        samples = _both_bytes(data, page)
+    else:
+        raise InputError(f"{name} has 16-bit colour planes in a rare form; save it with LZW or deflate")
+    return split_tiff(samples, tuple(tags.get(338, ())))
 
 
-def _deep_png(image: Image.Image, data: bytes) -> tuple[Pixels, Pixels | None]:
-    array = imagecodecs.png_decode(data)
-    colours, alpha = split_alpha(array.reshape(*array.shape[:2], -1))
-    key = image.info.get("transparency")
-    if alpha is None and key is not None:
-        alpha = np.where((colours == np.asarray(key, np.uint16)).all(2), 0, 65535).astype(np.uint16)
-    return colours, alpha
+def _both_bytes(data: bytes, page: int) -> Pixels:
+    """The stored 16-bit samples of a TIFF page by Pillow, which gives a single byte of each at a time."""
+    halves = []
+    for order in ("B", "L"):  # orders in which the first byte is the high one, and the second
+        with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
+            image.seek(page)
+            tags = image.tag_v2  # type: ignore[attr-defined]
+            if image.mode.startswith("I;16"):
+                grey = np.asarray(image).astype(np.uint16)[..., None]
+                return grey if tags.get(262, 0) else 65535 - grey
+            layout = f"{image.tile[0].args[0].split(';')[0].upper()};16{order}"  # type: ignore[index]
+            image.tile = [t._replace(args=(layout, *t.args[1:])) for t in image.tile]  # type: ignore[index]
+            # libtiff hands out numbers of this machine, Pillow's own decoder the bytes of the file.
+            stored = "=" if image.tile[0].codec_name == "libtiff" else {b"II": "<", b"MM": ">"}[tags.prefix]
+            halves.append(np.asarray(image))
+    return np.stack(halves, -1).view(f"{stored}u2")[..., 0].astype(np.uint16)
 
 
 def split_alpha(samples: Pixels) -> tuple[Pixels, Pixels | None]:
@@ -273,46 +293,39 @@ def split_alpha(samples: Pixels) -> tuple[Pixels, Pixels | None]:
     return samples[..., :count], samples[..., -1] if samples.shape[2] > count else None
 
 
-def _deep_tiff(data: bytes, number: int) -> tuple[Pixels, Pixels | None] | None:
-    import tifffile  # a quarter of a second that only 16-bit TIFF pays
-
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages[number].aspage()
-        if page.sampleformat != 1 or page.photometric not in (0, 1, 2):
-            return None
-        array = page.asarray()
-        if page.planarconfig == 2 and array.ndim == 3:
-            array = np.moveaxis(array, 0, -1)
-        return split_samples(array.reshape(page.imagelength, page.imagewidth, -1), page)
+def split_tiff(samples: Pixels, extra: tuple[int, ...]) -> tuple[Pixels, Pixels | None]:
+    """As `split_alpha` for a TIFF, whose tag `extra` says what the last sample means."""
+    colours, alpha = split_alpha(samples)
+    if alpha is None or extra not in ((1,), (2,)):
+        return colours, None
+    if extra == (1,):  # the colours are multiplied by it
+        divisor = np.maximum(alpha, 1)[..., None].astype(np.float64)
+        colours = np.minimum(colours * (65535 / divisor) + 0.5, 65535).astype(np.uint16)
+    return colours, alpha
 
 
 SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 """Colour space in a profile's header -> mode of the pixels it applies to."""
+
+SRGB_FILE = Path(__file__).with_name("srgb.icc")
+"""ICC profile of sRGB as Little CMS makes it, dated 2000 so that it is the same on every day."""
 
 DAMAGED = "the colour profile is damaged or of another kind and was ignored"
 
 
 @cache
 def srgb_profile() -> bytes:
-    """ICC profile of sRGB, the same bytes on every day."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    # lcms stamps the current time into the header; a fixed date keeps outputs reproducible.
-    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
-    return bytes(profile)
+    """ICC profile of sRGB."""
+    return SRGB_FILE.read_bytes()
 
 
 def to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, str | None]:
     """An 8-bit picture of any mode as RGB in sRGB, and a warning when its profile could not be used."""
     if not icc:
         return image.convert("RGB"), None
-    mode = SPACES.get(_space(icc), "")
-    if mode not in _usable_modes(image.mode):
-        return image.convert("RGB"), DAMAGED
-    source = image.convert(mode)
     try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        target = ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile()))
-        transform = ImageCms.buildTransform(profile, target, mode, "RGB")
+        mode, transform = _transform(icc, image.mode)
+        source = image.convert(mode)
         if mode == "RGB" and _is_identity(transform):
             return source, None
         out = ImageCms.applyTransform(source, transform)
@@ -326,25 +339,25 @@ def to_srgb16(pixels: Pixels, icc: bytes | None) -> tuple[Pixels, str | None]:
     rgb = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
     if not icc:
         return rgb, None
-    space = _space(icc)
-    if space not in ("RGB ", "GRAY") or (space == "GRAY" and pixels.shape[2] != 1):
-        return rgb, DAMAGED
-    source, name = (rgb, "rgb") if space == "RGB " else (np.ascontiguousarray(pixels[..., 0]), "gray")
     try:
-        out = imagecodecs.cms_transform(source, icc, srgb_profile(), colorspace=name, outcolorspace="rgb")
-    except (RuntimeError, ValueError):
+        mode, _ = _transform(icc, "L" if pixels.shape[2] == 1 else "RGB")
+        return vips.to_srgb(rgb if mode == "RGB" else pixels, icc, SRGB_FILE), None
+    except (ImageCms.PyCMSError, OSError, ValueError):
         return rgb, DAMAGED
-    return np.asarray(out), None
 
 
-def _space(icc: bytes) -> str:
-    return icc[16:20].decode("latin-1")
+def _transform(icc: bytes, mode: str) -> tuple[str, ImageCms.ImageCmsTransform]:
+    """The mode that a profile applies to in place of `mode`, and what converts it to sRGB.
 
-
-def _usable_modes(mode: str) -> set[str]:
-    if mode == "CMYK":
-        return {"CMYK"}
-    return {"RGB", "L"} if mode in ("1", "L", "LA", "La") else {"RGB"}
+    Raises ValueError for a profile of another kind, OSError or PyCMSError for a damaged one.
+    """
+    space = SPACES.get(icc[16:20].decode("latin-1"))
+    usable = {"CMYK": ("CMYK",), "1": ("RGB", "L"), "L": ("RGB", "L"), "LA": ("RGB", "L"), "La": ("RGB", "L")}
+    if space not in usable.get(mode, ("RGB",)):
+        raise ValueError(f"a profile for {space} pixels")
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+    target = ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile()))
+    return space, ImageCms.buildTransform(profile, target, space, "RGB")
 
 
 def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:

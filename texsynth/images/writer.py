@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import imagecodecs
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
+from texsynth.config.validation import as_ascii
 from texsynth.errors import InputError, OutputError
-from texsynth.images.containers import KEYWORD, leading_chunks, tiff_tags
+from texsynth.images import vips
 from texsynth.images.files import store
 from texsynth.images.picture import (
     ALPHA_FORMATS,
@@ -86,7 +87,7 @@ def encode(
     # The profile of sRGB describes three channels; grey without one is taken for sRGB everywhere.
     profile = None if grey or picture.is_data else srgb_profile()
     try:
-        return ENCODERS[name](samples(picture, depth, grey=grey), settings, quality, profile), warnings
+        return _encoded(samples(picture, depth, grey=grey), name, settings, quality, profile), warnings
     except (OSError, ValueError) as error:  # for example a side beyond what JPEG or WebP can count
         size = f"{picture.width} x {picture.height}"
         raise OutputError(f"a {size} picture cannot be written as {name}: {error}") from error
@@ -103,8 +104,7 @@ def samples(picture: Picture, bit_depth: int, *, grey: bool) -> Pixels:
     pixels = as_depth(picture.rgb[..., :1] if grey else picture.rgb, bit_depth)
     if picture.alpha is not None:
         pixels = np.dstack([pixels, as_depth(picture.alpha, bit_depth)])
-    # numpy calls a single pixel contiguous whatever its strides are; the PNG encoder does not.
-    return pixels.copy() if pixels.shape[:2] == (1, 1) else np.ascontiguousarray(pixels)
+    return np.ascontiguousarray(pixels)
 
 
 def flattened(picture: Picture) -> Picture:
@@ -123,53 +123,34 @@ def embedded_settings(path: Path) -> str:
     if beside.exists():
         return read_bytes(beside).decode(errors="replace")
     with opened(path, str(path)) as image:
-        text = image.info.get(KEYWORD)
+        text = image.info.get(vips.KEYWORD)
     if not isinstance(text, str):
         raise InputError(f"{path} carries no texsynth settings, and there is no {beside.name} beside it")
     return text
 
 
-def _png(pixels: Pixels, settings: str, quality: int, profile: bytes | None) -> bytes:  # noqa: ARG001
-    if pixels.dtype == np.uint16:
-        png, header_end = bytes(imagecodecs.png_encode(pixels)), 8 + 25  # Pillow cannot write 16 bits
-        return png[:header_end] + leading_chunks(settings, profile) + png[header_end:]
-    info = PngImagePlugin.PngInfo()
-    if settings:
-        info.add_itxt(KEYWORD, settings)
-    # The default, 6, takes twice as long for files that are one part in a hundred smaller.
-    return _save(pixels, "PNG", profile, pnginfo=info, compress_level=4)
-
-
-def _jpeg(pixels: Pixels, settings: str, quality: int, profile: bytes | None) -> bytes:  # noqa: ARG001
-    return _save(pixels, "JPEG", profile, quality=quality, subsampling="4:4:4", optimize=True)
-
-
-def _webp(pixels: Pixels, settings: str, quality: int, profile: bytes | None) -> bytes:  # noqa: ARG001
-    return _save(pixels, "WEBP", profile, quality=quality, lossless=quality == 100, exact=True)
-
-
-def _tiff(pixels: Pixels, settings: str, quality: int, profile: bytes | None) -> bytes:  # noqa: ARG001
-    import tifffile  # a quarter of a second that only TIFF pays
-
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, _plain(pixels), **tiff_tags(pixels.shape[2], profile))
-    return buffer.getvalue()
-
-
-def _save(pixels: Pixels, name: str, profile: bytes | None, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(_plain(pixels)).save(buffer, format=name, icc_profile=profile, **options)
-    return buffer.getvalue()
-
-
-def _plain(pixels: Pixels) -> Pixels:
-    """(H, W) for a single channel, as libraries want it."""
-    return pixels[..., 0] if pixels.shape[2] == 1 else pixels
-
-
-ENCODERS: dict[str, Callable[[Pixels, str, int, bytes | None], bytes]] = {
-    "PNG": _png,
-    "JPEG": _jpeg,
-    "WEBP": _webp,
-    "TIFF": _tiff,
+PILLOW_OPTIONS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "JPEG": lambda quality: {"quality": quality, "subsampling": "4:4:4", "optimize": True},
+    "WEBP": lambda quality: {"quality": quality, "lossless": quality == 100, "exact": True},
 }
+"""Format that libvips would write with other pixels -> options for a quality from 1 to 100."""
+
+
+def _encoded(pixels: Pixels, name: str, settings: str, quality: int, profile: bytes | None) -> bytes:
+    if name not in PILLOW_OPTIONS:
+        return vips.encode(pixels, name, as_ascii(settings), profile)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    options = PILLOW_OPTIONS[name](quality)
+    try:
+        return _saved(image, format=name, icc_profile=profile, **options)
+    except OSError:
+        if not options.pop("optimize", False):
+            raise
+        # To optimise, libjpeg needs all of the file in a buffer, which Pillow makes too small for noise.
+        return _saved(image, format=name, icc_profile=profile, **options)
+
+
+def _saved(image: Image.Image, **options: Any) -> bytes:  # noqa: ANN401
+    buffer = io.BytesIO()
+    image.save(buffer, **options)
+    return buffer.getvalue()

@@ -44,18 +44,20 @@ ASPECT = 0.02
 class Blend(Operation[BlendJob]):
     """Mixes several styles, by weight, level or region."""
 
-    model: Model
-
     def __init__(
-        self, run: RunSettings, shared: BlendJob | None = None, recorded_sha256: str | None = None
+        self,
+        run: RunSettings,
+        shared: BlendJob | None = None,
+        recorded_sha256: str | None = None,
+        model: Model | None = None,
     ) -> None:
-        """run, shared, recorded_sha256: as in `Stylize`."""
-        self.run, self._shared, self._recorded_sha256 = run, shared, recorded_sha256
+        """Take the same as `Stylize`."""
+        self.run, self._shared, self._recorded_sha256, self._given = run, shared, recorded_sha256, model
         self._prepared: dict[tuple[BlendSpec, str], PreparedBlend] = {}
 
     def prepare(self, note: Callable[[str], None]) -> None:
         """Load the model, and measure the styles that all jobs share."""
-        self.run, self.model = resolve_run_and_model(self.run)
+        self.run, self.model = resolve_run_and_model(self.run, self._given)
         self._note, self._lock = note, Lock()
         if self._shared:
             self._styles(self._shared)

@@ -39,7 +39,7 @@ CURE = "make it again with `texsynth card make`"
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of a style: its moments by level, from 1 to the deepest of the model, and their origin.
+    """The measurements of a style: its moments by level, 1 to the deepest of the model, and their origin.
 
     thumbnail: (h, w, 3) uint8 of the first picture, 1 to 128 pixels on a side. version: texsynth's.
     """
@@ -68,7 +68,7 @@ def make_card(inputs: Sequence[Input], run: RunSettings, style_scale: float) -> 
         picture, source = read_input(item, run)
         refuse_transparent(item, picture)
         with memory_guard(item, "use a smaller --style-scale"):
-            found = measure(
+            moments = measure(
                 to_image(picture),
                 model,
                 total.keys(),
@@ -77,9 +77,9 @@ def make_card(inputs: Sequence[Input], run: RunSettings, style_scale: float) -> 
                 tile=style_tile(picture.height, picture.width, style_scale),
             ).moments
             thumbnail = _thumbnail(picture) if thumbnail is None else thumbnail
-        if not all(moments.is_finite for moments in found.values()):
+        if not all(level_moments.is_finite for level_moments in moments.values()):
             raise UsageError(f"the features of {item} have overflowed; use --dtype float32")
-        total = {level: moments + found[level] for level, moments in total.items()}
+        total = {level: total[level] + moments[level] for level in total}
         sources.append(source)
         warnings += [f"{item}: {warning}" for warning in picture.warnings]
     assert thumbnail is not None, "a card needs a picture"
@@ -152,7 +152,7 @@ def _thumbnail(picture: Picture) -> Pixels:
 
 
 def _all_moments(tensors: Mapping[str, Tensor]) -> dict[int, Moments]:
-    """Of levels 1 to the deepest. Raises KeyError or ValueError."""
+    """Read the moments of levels 1 to the deepest. Raises KeyError or ValueError."""
     deepest = max(1, sum(key.endswith(".sum") for key in tensors))
     return {
         level: _unpacked(level, *(tensors[f"level{level}.{part}"] for part in ("n", "sum", "outer")))
@@ -186,15 +186,15 @@ def _checked_thumbnail(pixels: Tensor) -> Pixels:
     good = pixels.dtype == torch.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
     if not (good and min(pixels.shape[:2]) >= 1 and max(pixels.shape[:2]) <= THUMBNAIL_PX):
         raise ValueError("its thumbnail is no small picture")
-    found: Pixels = pixels.numpy()
-    return found
+    thumbnail: Pixels = pixels.numpy()
+    return thumbnail
 
 
 def _sources(text: str) -> tuple[Source, ...]:
     try:
-        found = tuple(Source.model_validate(source) for source in json.loads(text))
+        sources = tuple(Source.model_validate(source) for source in json.loads(text))
     except (ValueError, TypeError, RecursionError):
-        found = ()
-    if not found:
+        sources = ()
+    if not sources:
         raise ValueError("its list of sources is unreadable")
-    return found
+    return sources

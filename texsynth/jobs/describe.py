@@ -90,6 +90,9 @@ def _upright(image: ReducedImage) -> tuple[ReducedImage, float]:
     return replace(image, image=turned(image.image, angle).clamp(0, 1), mask=mask), angle
 
 
+DTYPE: Literal["float32"] = "float32"
+"""Number type of descriptors: bfloat16 moves similarities by up to 0.04, and an index must be comparable."""
+
 DIGITS = 4
 """Of the figures that are shown."""
 
@@ -105,7 +108,7 @@ class TextureDescription:
 
     @property
     def fields(self) -> dict[str, object]:
-        """For JSON. Vectors are (dx, dy) in pixels, dx to the right and dy down."""
+        """The description for JSON. Vectors are (dx, dy) in pixels, dx to the right and dy down."""
         looks = self.looks
         return {
             "width": self.width,
@@ -129,7 +132,7 @@ class TextureDescription:
 
     @property
     def lines(self) -> list[str]:
-        """For readers."""
+        """The description for readers, a line each."""
         looks = self.looks
         lines = [f"regularity: {looks.regularity:.2f} ({looks.kind})"]
         if looks.lattice:

@@ -30,10 +30,11 @@ from texsynth.jobs.expand_inputs import (
     load_inputs,
 )
 from texsynth.jobs.files import JobResult, OutputFile, memory_guard, read_input
-from texsynth.jobs.operation import Operation, other_weights, resolve_run
+from texsynth.jobs.operation import Operation, other_weights, resolve_run, run_on
 from texsynth.jobs.outcomes import Report
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.hub.catalog import ASSETS
+from texsynth.models.registry import Model
 from texsynth.ops.color import luma
 from texsynth.pipelines import expand as pipeline
 from texsynth.pipelines.method import Ready, ready
@@ -47,13 +48,20 @@ class Expand(Operation[ExpandJob]):
     """Makes more of a texture, fills a hole in it, or makes it seamless."""
 
     def __init__(
-        self, run: RunSettings, loaded: LoadedInputs | None = None, recorded: ExpandRecord | None = None
+        self,
+        run: RunSettings,
+        loaded: LoadedInputs | None = None,
+        recorded: ExpandRecord | None = None,
+        model: Model | None = None,
     ) -> None:
         """run: with `auto` still open.
 
         loaded: pictures of tasks that are read already. recorded: the record of a result that is made again.
+        model: one that is loaded already.
         """
-        self.run, self._recorded, self._loaded = run, recorded, loaded or {}
+        self.run = run_on(run, model) if model else run
+        self._recorded, self._model = recorded, model
+        self._loaded = {} if loaded is None else loaded
 
     def __getstate__(self) -> dict[str, object]:
         """Leave out the pictures: workers read them themselves."""
@@ -80,7 +88,8 @@ class Expand(Operation[ExpandJob]):
         @lru_cache(maxsize=2)
         def networks(needs_transposer: bool) -> tuple[pipeline.Networks, str | None]:
             method: Method = "transposer" if needs_transposer else "patch"
-            loaded = pipeline.load_networks(ExpandSettings(method=method), self.run.model, device, dtype)
+            model, settings = self._model or self.run.model, ExpandSettings(method=method)
+            loaded = pipeline.load_networks(settings, model, device, dtype)
             return loaded, file_hash(ASSETS / "transposer.safetensors") if loaded.transposer else None
 
         self._inputs, self._plan, self._load_networks = inputs, plan, networks

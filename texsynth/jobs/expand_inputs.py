@@ -54,17 +54,17 @@ class Task:
 
     @property
     def key(self) -> str:
-        """What seeds the result."""
+        """The text that seeds the result."""
         return self.recorded_key or "+".join(item.key for item in self.exemplars)
 
     @property
     def resizes(self) -> bool:
-        """Whether the output may be of another size than the exemplar."""
+        """True when the output may be of another size than the exemplar."""
         return self.command == "expand" and self.hole is None
 
     @property
     def cure(self) -> str:
-        """What to do about an output that is too large."""
+        """The advice for an output that is too large."""
         return "choose a smaller --size or --scale" if self.resizes else "give a smaller picture"
 
     @property
@@ -103,11 +103,11 @@ class ExpandJob(Job):
 
     @property
     def parts(self) -> list[tuple[int, Path]]:
-        """What is written where: 0 is the texture, k its k-th sibling."""
+        """The files by part: 0 is the texture, k its k-th sibling."""
         return [(self.part, self.output), *enumerate(self.beside, 1)]
 
     def seed(self, seed: int) -> int:
-        """Of this variation: the same for any `--count`, alone or in a batch."""
+        """Return the seed of this variation: the same for any `--count`, alone or in a batch."""
         return file_seed(seed, self.task.key if self.index == 1 else f"{self.task.key}\0{self.index}")
 
 
@@ -379,7 +379,7 @@ def output_size(settings: ExpandSettings, width: int, height: int) -> tuple[int,
 
 
 def as_mask(picture: images.Picture) -> Mask:
-    """Where `picture` is light and opaque. Returns (H, W)."""
+    """Return (H, W), true where `picture` is light and opaque."""
     top = np.iinfo(picture.rgb.dtype).max
     light: Mask = picture.rgb.mean(2) > top / 2
     return light if picture.alpha is None else light & (picture.alpha > top / 2)
@@ -402,7 +402,7 @@ def _check_maps(
 def _allowed(
     item: Input, exemplar: images.Picture, mask: Mask | None, task: Task, settings: ExpandSettings
 ) -> Mask | None:
-    """Where the exemplar may be sampled: under the mask and where it is opaque."""
+    """Return (H, W), true where the exemplar may be sampled: under the mask and where it is opaque."""
     allowed = mask
     if exemplar.alpha is not None and not (opaque := _opaque(exemplar.alpha)).all():
         if task.command == "tile":
@@ -450,7 +450,7 @@ def _check_hole(task: Task, allowed: Mask | None, hole: Mask | None) -> None:
 
 
 def has_square(mask: Mask, side: int) -> bool:
-    """Whether `mask` (H, W) holds a square of `side` x `side` pixels, all true."""
+    """Return True when `mask` (H, W) holds a square of `side` x `side` pixels, all true."""
     sums = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
     sums[1:, 1:] = mask.cumsum(0).cumsum(1)
     if min(mask.shape) < side:

@@ -57,7 +57,7 @@ class JobResult:
 
 @dataclass(frozen=True)
 class OutputPolicy:
-    """What becomes of results that are there already, and how new ones are written."""
+    """The treatment of results that are there already, and the format of new ones."""
 
     force: bool = False
     resume: bool = False
@@ -278,7 +278,7 @@ def _leaves(tree: object, path: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _owner(key: str) -> str:
-    """What the hash at `key` is of: a field of the record, or its weights."""
+    """Name the thing that the hash at `key` belongs to: a field of the record, or its weights."""
     return (
         "weights"
         if key == "model_sha256"

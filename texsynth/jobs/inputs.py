@@ -182,7 +182,7 @@ def find_input(argument: str, piped: bytes | None = None) -> Input:
 def destinations(
     inputs: Sequence[Input], names: Sequence[str], output: str | None, *, role: str = "contents"
 ) -> list[Path]:
-    """Where the result of every input goes.
+    """Return the file for the result of every input.
 
     names: file names, one per input. output: None for these names in the current folder, `-`, a file, or a
     folder when it exists, ends with a slash or when there are several inputs. role: what messages call the

@@ -41,7 +41,7 @@ class Library:
     """What is to be said of folders that cannot be searched."""
 
     def path(self, key: str) -> Path:
-        """Of the file with this key."""
+        """Return the path of the file with this key."""
         return self.folder / key
 
     def check_writable(self) -> None:
@@ -89,7 +89,7 @@ def _files(folder: Path, closed: list[str]) -> Iterator[LibraryFile]:
 
 
 def _status(path: str) -> os.stat_result | None:
-    """Of the file, or of the link when it leads nowhere; reading it then says what is wrong."""
+    """Return the status of the file, or of a link that leads nowhere; reading it then says what is wrong."""
     for look in (os.stat, os.lstat):
         with suppress(OSError):
             return look(path)

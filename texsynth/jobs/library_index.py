@@ -52,7 +52,7 @@ class Unreadable(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """What made the descriptors; those of two origins cannot be compared."""
+    """The networks behind descriptors; those of two origins cannot be compared."""
 
     descriptor_sha256: str
     model: str
@@ -61,13 +61,13 @@ class Origin(NamedTuple):
 
     @classmethod
     def of(cls, descriptor: Descriptor) -> Origin:
-        """That of `descriptor` today."""
+        """Return the origin of what `descriptor` makes today."""
         return cls(descriptor.sha256, descriptor.model, descriptor.model_sha256, LONGEST)
 
 
 @dataclass(frozen=True)
 class Index:
-    """What is known of a library."""
+    """The descriptors of a library."""
 
     origin: Origin
     entries: tuple[Entry, ...] = ()
@@ -208,7 +208,7 @@ class Pending(Job):
 
 @dataclass(frozen=True)
 class Survey:
-    """What of an index still holds. index: as it was, maybe empty; rows: those to keep."""
+    """The part of an index that still holds. index: as it was, maybe empty; rows: those to keep."""
 
     library: Library
     index: Index
@@ -220,12 +220,12 @@ class Survey:
 
     @property
     def is_new(self) -> bool:
-        """Whether the index has to be written."""
+        """True when the index has to be written."""
         return bool(self.todo) or self.gone > 0 or self.unreadable != self.index.unreadable
 
     @property
     def gone(self) -> int:
-        """How many described files are no longer there, or no longer the same."""
+        """The number of described files that are no longer there, or no longer the same."""
         return len(self.index.entries) - len(self.rows)
 
 

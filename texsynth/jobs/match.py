@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from torch import Tensor
@@ -13,13 +14,15 @@ from torch import Tensor
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError
 from texsynth.images import file_sha256
-from texsynth.jobs.describe import AS_IS, Kind, ReducedImage, of_kind, read_reduced
+from texsynth.jobs.describe import AS_IS, DTYPE, Kind, ReducedImage, of_kind, read_reduced
 from texsynth.jobs.files import JobResult, memory_guard
 from texsynth.jobs.inputs import Input, Job
 from texsynth.jobs.library import Library
-from texsynth.jobs.library_index import Index
-from texsynth.jobs.operation import Operation
-from texsynth.pipelines.describe import Describer, nearest
+from texsynth.jobs.library_index import Index, Origin, RunOperation, Survey, survey, update_index
+from texsynth.jobs.operation import Operation, resolve_run
+from texsynth.jobs.outcomes import Report
+from texsynth.models.descriptor import load_descriptor
+from texsynth.pipelines.describe import Describer, load_describer, nearest
 from texsynth.pipelines.progress import OnStep
 
 
@@ -36,7 +39,7 @@ class Match:
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """What to look for. itself: also the picture itself and its copies."""
+    """A search for similar pictures. itself: also the picture itself and its copies."""
 
     count: int
     kind: Kind = AS_IS
@@ -90,6 +93,38 @@ class IndexedLibrary:
             Match(self.library.path(entries[row].key), entries[row].key, rank, similarity)
             for rank, (row, similarity) in enumerate(similar, 1)
         ]
+
+
+@dataclass(frozen=True)
+class OpenedIndex:
+    """A library whose index is up to date, and what it took."""
+
+    library: IndexedLibrary
+    describer: Callable[[], Describer]
+    """Describes further pictures; networks are loaded when that is needed."""
+    known: Survey
+    """What was known before."""
+    report: Report
+    """How the new pictures went; interrupted when some are left."""
+
+
+def open_index(
+    library: Library, run: RunSettings, run_operation: RunOperation, *, rebuild: bool = False
+) -> OpenedIndex:
+    """Bring the index of `library` up to date.
+
+    run: says on what to compute, and how large pictures may be. rebuild: describe all pictures again. Raises
+    InputError when none of them can be read, also OutputError, ModelError.
+    """
+    run, device, dtype = resolve_run(run.model_copy(update={"dtype": DTYPE}))
+    descriptor = load_descriptor(device=device)
+    describer = cache(lambda: load_describer(device, dtype, descriptor))
+    known = survey(library, Origin.of(descriptor), run.max_pixels, rebuild=rebuild)
+    index, report = update_index(known, describer, run, run_operation)
+    if not index.entries and not report.interrupted:
+        count = len(library.files)
+        raise InputError(f"none of the pictures in the library {library.folder} can be read, {count} in all")
+    return OpenedIndex(IndexedLibrary(library, index), describer, known, report)
 
 
 class FindMatches(Operation[Job]):

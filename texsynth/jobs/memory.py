@@ -1,4 +1,4 @@
-"""How large the tiles of a stylization may be, so that it stays within its memory."""
+"""Estimates of memory, and the tiles that a stylization needs to stay within it."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ STEP_PX = 64
 UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 BASE_BYTES = 380 << 20
-"""Of the program, torch and `lite`, and of what convolutions need at any size; measured, as all of these."""
+"""Bytes of the program, torch and `lite`, and of what convolutions always need; measured, as all of these."""
 
 PICTURE_BYTES = {"artistic": 56, "photo": 42}
-"""Per pixel of the picture, for what is kept of it whole while networks work."""
+"""Bytes per pixel of the picture, for what is kept of it whole while networks work."""
 
 FINISH_BYTES = {"artistic": 56, "photo": 70}
-"""Per pixel of the picture after that; edge-aware finishing takes most."""
+"""Bytes per pixel of the picture after that; edge-aware finishing takes most."""
 
 COLOR_BYTES, PART_BYTES = 36, 48
-"""Per pixel of the picture, where its colours are kept, and for each part with a mask."""
+"""Bytes per pixel of the picture, where its colours are kept, and for each part with a mask."""
 
 FEATURE_COPIES = {"artistic": 3.1, "photo": 3.6}
 """Features of level 1 that would take as much memory as the networks do at once."""
@@ -42,10 +42,10 @@ WAVELET_COPIES = 8.9
 """The same for a photo decoder that unpools wavelets, measured with the larger of the two kinds."""
 
 SPILLED_BYTES = 350 << 20
-"""For the strips of pictures that are kept in files, read, written and encoded."""
+"""Bytes for the strips of pictures that are kept in files, read, written and encoded."""
 
 SPILLED_MASK_BYTES = 16
-"""Per pixel of such a picture and part with a mask, which stays in memory."""
+"""Bytes per pixel of such a picture and part with a mask, which stays in memory."""
 
 SPILLED_TILE_PX = 2048
 """Larger tiles would hardly be faster there."""
@@ -59,7 +59,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class TilePlan:
-    """How a picture is worked on."""
+    """The way to work on a picture."""
 
     tile: int | None = None
     """Side of tiles in pixels; None for the whole picture at once."""
@@ -69,20 +69,20 @@ class TilePlan:
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """How a picture would be worked on, and the bytes of memory that takes."""
+    """The way to work on a picture, and the bytes of memory that it takes."""
 
     tiles: TilePlan
     bytes: int
 
     def __str__(self) -> str:
-        """For people."""
+        """Return the estimate for people."""
         tiles = f", in tiles of {self.tiles.tile} pixels" if self.tiles.tile else ""
         return size_text(self.bytes) + tiles + (", with scratch files" if self.tiles.spilled else "")
 
 
 @dataclass(frozen=True)
 class MemoryForecast:
-    """Memory that a stylization takes."""
+    """The memory that a stylization takes."""
 
     height: int
     width: int
@@ -121,7 +121,7 @@ class MemoryForecast:
         return cls(height, width, halo, pixels * kept, pixels * finish, spilled, features)
 
     def bytes(self, tiles: TilePlan) -> int:
-        """What it takes so."""
+        """Return the bytes that the work takes with `tiles`."""
         reach = None if tiles.tile is None else tiles.tile + 2 * self.halo
         sides = [n if reach is None else min(n, reach) for n in (self.height, self.width)]
         networks = round(sides[0] * sides[1] * self.per_pixel)
@@ -130,7 +130,7 @@ class MemoryForecast:
         return BASE_BYTES + max(self.kept + networks, self.finish)
 
     def best_plan(self, limit: int, *, spilled: bool) -> TilePlan | None:
-        """What stays within `limit` bytes with the largest tiles; None when nothing does.
+        """Return the plan with the largest tiles within `limit` bytes; None when there is none.
 
         spilled: pictures may be kept in files.
         """
@@ -157,7 +157,7 @@ def plan_tiles(
     masks: int = 0,
     can_spill: bool = False,
 ) -> TilePlan:
-    """How to work on a picture of `size` (height, width).
+    """Choose the way to work on a picture of `size` (height, width).
 
     run.tile decides on the tiles, or else run.memory_limit, or else half of what is free. masks: number of
     parts that have one. can_spill: whether files may be used. name: what the message of the
@@ -173,12 +173,12 @@ def plan_tiles(
         return TilePlan(tiles.tile, can_spill and limit is not None and forecast.bytes(tiles) > limit)
     if limit is None:
         return TilePlan()
-    found = forecast.best_plan(limit, spilled=can_spill)
-    if found is None and run.memory_limit is None and free is not None:
-        found = forecast.best_plan(free, spilled=can_spill)
+    plan = forecast.best_plan(limit, spilled=can_spill)
+    if plan is None and run.memory_limit is None and free is not None:
+        plan = forecast.best_plan(free, spilled=can_spill)
         # Half of what is free is not enough, so as little as possible.
-        found = found and TilePlan(STEP_PX, found.spilled)
-    if found is None:
+        plan = plan and TilePlan(STEP_PX, plan.spilled)
+    if plan is None:
         least = size_text(min(forecast.bytes(TilePlan(STEP_PX, where)) for where in {False, can_spill}))
         there = f"{size_text(free or limit)} are free;"
         if run.memory_limit is not None:
@@ -187,13 +187,13 @@ def plan_tiles(
             f"{name}: {size[1]} x {size[0]} pixels need {least} of memory even in small tiles, and {there} "
             f"reduce it with --max-side"
         )
-    return found
+    return plan
 
 
 def retry_with_smaller_tiles(
     attempt: Callable[[TilePlan], T], tiles: TilePlan, size: tuple[int, int], *, automatic: bool
 ) -> tuple[T, TilePlan]:
-    """The result of `attempt`, with smaller tiles when memory runs out, and what it was done with.
+    """Return the result of `attempt`, with smaller tiles when memory runs out, and the tiles.
 
     A forecast may be wrong, most of all on a GPU that others use too. automatic: whether the tiles may be
     changed; those that a user has set may not. Raises what `attempt` raises.
@@ -214,22 +214,22 @@ def retry_with_smaller_tiles(
 
 
 def style_tile(height: int, width: int, scale: float) -> int | None:
-    """Side in pixels of the tiles that a style is measured in; None for all at once."""
+    """Return the side in pixels of the tiles that a style is measured in; None for all at once."""
     return STYLE_TILE_PX if height * width * scale**2 > STYLE_PIXELS else None
 
 
 def allowed_bytes(limit: str | None, free: Callable[[], int | None]) -> int | None:
-    """What `--memory-limit` allows, by default half of what is free; None where nobody says what is free."""
-    found = MEMORY_LIMIT.fullmatch(limit or "50%")
-    assert found, "settings have checked it"
-    if found[2] != "%":
-        return int(float(found[1]) * UNITS[found[2] or ""])
+    """Return what `--memory-limit` allows, by default half of what is free; None where that is not known."""
+    parts = MEMORY_LIMIT.fullmatch(limit or "50%")
+    assert parts, "settings have checked it"
+    if parts[2] != "%":
+        return int(float(parts[1]) * UNITS[parts[2] or ""])
     there = free()
-    return None if there is None else int(there * float(found[1]) / 100)
+    return None if there is None else int(there * float(parts[1]) / 100)
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Memory that is free on `device`."""
+    """Return the bytes of memory that are free on `device`."""
     if device.type == "cuda":
         import torch
 
@@ -237,15 +237,15 @@ def free_bytes(device: torch.device) -> int | None:
     return available_bytes()
 
 
-MEMORY_BASE_BYTES = 300 << 20
-"""Of the program, torch and the networks."""
+EXPAND_BASE_BYTES = 300 << 20
+"""Bytes of the program, torch and the networks, for expansions."""
 
 BYTES_PER_PIXEL = {"transposer": 100, "patch": 120, "optimize": 40, "auto": 120}
-"""Of an output while a stage works, about four fifths of what was measured; `optimize` works in tiles, and
-whatever `auto` chooses has patches."""
+"""Bytes per pixel of an output while a stage works, about four fifths of what was measured; `optimize` works
+in tiles, and whatever `auto` chooses has patches."""
 
 NOISE_BYTES_PER_PIXEL = 500
-"""Of `optimize` alone, which starts from noise and takes features of the whole output."""
+"""The same of `optimize` alone, which starts from noise and takes features of the whole output."""
 
 SIBLING_BYTES_PER_PIXEL = 36
 
@@ -261,7 +261,7 @@ def check_memory(name: object, width: int, height: int, *, method: str, siblings
     The estimate is a lower bound: what passes may still turn out too large, what does not pass is hopeless.
     """
     available = available_bytes()
-    needed = MEMORY_BASE_BYTES + width * height * bytes_per_pixel(method, siblings)
+    needed = EXPAND_BASE_BYTES + width * height * bytes_per_pixel(method, siblings)
     if available is not None and needed > available:
         raise MemoryExhaustedError(
             f"{name}: an output of {width} x {height} pixels needs at least {size_text(needed)} of memory, "
@@ -270,16 +270,15 @@ def check_memory(name: object, width: int, height: int, *, method: str, siblings
 
 
 def bytes_per_pixel(method: str, siblings: int) -> int:
-    """Of the stage of `method` that takes most, with so many sibling maps."""
+    """Return the bytes per pixel of the stage of `method` that takes most, with so many sibling maps."""
     stages = [BYTES_PER_PIXEL[stage] for stage in method.split("+")]
     most = NOISE_BYTES_PER_PIXEL if method == "optimize" else max(stages)
     return most + siblings * SIBLING_BYTES_PER_PIXEL
 
 
 def available_bytes() -> int | None:
-    """Memory that this process may still take, limits of containers included; None where nobody says."""
-    found = [bytes_ for bytes_ in (_system(), _container()) if bytes_ is not None]
-    return min(found, default=None)
+    """Return the bytes that this process may still take, within its container; None where not known."""
+    return min((limit for limit in (_system(), _container()) if limit is not None), default=None)
 
 
 def _system() -> int | None:
@@ -315,10 +314,10 @@ def return_freed_memory() -> None:
 
 
 def is_exhaustion(error: BaseException) -> bool:
-    """Whether `error` says that memory has run out."""
+    """Return True when `error` says that memory has run out."""
     return isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)
 
 
 def size_text(count: int) -> str:
-    """`count` bytes for a message."""
+    """Write `count` bytes for a message."""
     return f"{count / 2**30:.1f} GiB" if count >= 10 << 30 else f"{count >> 20} MiB"

@@ -70,8 +70,19 @@ def resolve_run(run: RunSettings) -> tuple[RunSettings, torch.device, torch.dtyp
     return run.model_copy(update=decided), device, dtype
 
 
-def resolve_run_and_model(run: RunSettings) -> tuple[RunSettings, Model]:
-    """Decide every `auto` of `run` and load its model. Raises UsageError, ModelError."""
+def run_on(run: RunSettings, model: Model) -> RunSettings:
+    """Return `run` on the device and in the number type of a loaded model."""
+    dtype = str(model.dtype).removeprefix("torch.")
+    return run.model_copy(update={"model": model.name, "device": str(model.device), "dtype": dtype})
+
+
+def resolve_run_and_model(run: RunSettings, model: Model | None = None) -> tuple[RunSettings, Model]:
+    """Decide every `auto` of `run` and load its model. Raises UsageError, ModelError.
+
+    model: one that is loaded already, which decides on the device and the number type.
+    """
+    if model is not None:
+        return resolve_run(run_on(run, model))[0], model
     from texsynth.models.hub.catalog import cache_folder
     from texsynth.models.registry import compile_networks, load_model
 

@@ -92,7 +92,7 @@ class RayPool(Generic[J]):
         self._started = 0
 
     def start(self) -> int:
-        """As in `WorkerPool`."""
+        """Do as `WorkerPool` says."""
         gpus = float(self._ray.cluster_resources().get("GPU", 0.0))
         kind = self._ray.remote(num_cpus=self._threads, num_gpus=min(gpus, 1.0), max_concurrency=IN_HAND + 1)(
             Actor
@@ -104,11 +104,11 @@ class RayPool(Generic[J]):
         return self._started
 
     def submit(self, worker: int, number: int, job: J) -> None:
-        """As in `WorkerPool`."""
+        """Do as `WorkerPool` says."""
         self._calls[self._workers[worker].do.remote(job)] = worker, number
 
     def wait(self, interruptible: Interruptible) -> Sequence[tuple[int, Message]]:
-        """As in `WorkerPool`."""
+        """Do as `WorkerPool` says."""
         with interruptible():
             (call,), _ = self._ray.wait(list(self._calls))
         message = self._message(call)
@@ -127,7 +127,7 @@ class RayPool(Generic[J]):
         return (worker, Reply(number, *answer)) if answer else None
 
     def drain(self) -> Iterator[Reply]:
-        """As in `WorkerPool`."""
+        """Do as `WorkerPool` says."""
         for actor in self._workers.values():
             actor.stop.remote()
         while self._calls:
@@ -136,7 +136,7 @@ class RayPool(Generic[J]):
                     yield message
 
     def shutdown(self) -> None:
-        """As in `WorkerPool`."""
+        """Do as `WorkerPool` says."""
         for actor in self._workers.values():
             self._ray.kill(actor)
         self._ray.shutdown()

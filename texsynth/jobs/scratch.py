@@ -35,7 +35,7 @@ class FileRaster:
         weakref.finalize(self, self._file.close)
 
     def read(self, rows: slice, columns: slice) -> Tensor:
-        """As in `Raster`."""
+        """Read a part, as `Raster` says."""
         block = self.raw(rows, columns)
         values = torch.from_numpy(block.astype(np.float32))[None]
         return values if self._dtype.kind == "f" else values.div_(float(np.iinfo(self._dtype).max))
@@ -49,7 +49,7 @@ class FileRaster:
         return np.array(mapped[:, rows, columns])
 
     def write(self, rows: slice, columns: slice, values: Tensor) -> None:
-        """As in `Canvas`, for float32. Raises OutputError when the disk is full."""
+        """Write float32 values, as `Canvas` says. Raises OutputError when the disk is full."""
         self.write_raw(rows, columns, values[0].float().cpu().numpy())
         # Pieces of that size are kept by the C library, and come to several times what is in use.
         return_freed_memory()

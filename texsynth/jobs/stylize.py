@@ -59,24 +59,27 @@ StyleLayers = Callable[[tuple[int, int]], Sequence[FittedStyle | Sequence[Part]]
 class Stylize(Operation[StylizeJob]):
     """Gives pictures the style of another one; every job has its own style and settings."""
 
-    model: Model
-
     def __init__(
-        self, run: RunSettings, shared: StylizeJob | None = None, recorded_sha256: str | None = None
+        self,
+        run: RunSettings,
+        shared: StylizeJob | None = None,
+        recorded_sha256: str | None = None,
+        model: Model | None = None,
     ) -> None:
         """run: with `auto` still open.
 
         shared: any of the jobs when all have one style and its settings; what is wrong with them then stops
         the run. recorded_sha256: hash of the weights in the record of a result that is made again.
+        model: one that is loaded already.
         """
-        self.run, self._shared, self._recorded_sha256 = run, shared, recorded_sha256
+        self.run, self._shared, self._recorded_sha256, self._given = run, shared, recorded_sha256, model
         self._style: tuple[tuple[Input, str], LoadedStyle] | None = None
         self._sources: dict[Input, Source] = {}
         """Hashes of styles; contents come and go, a style serves many jobs in turn."""
 
     def prepare(self, note: Callable[[str], None]) -> None:
         """Load the model, and fit the style that all jobs share."""
-        self.run, self.model = resolve_run_and_model(self.run)
+        self.run, self.model = resolve_run_and_model(self.run, self._given)
         self._note = note
         if self._shared:
             self._fit(self._shared)

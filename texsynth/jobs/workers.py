@@ -198,7 +198,7 @@ class ProcessPool(Generic[J]):
         self._submitted: dict[int, deque[int]] = {}
 
     def start(self) -> int:
-        """As in `WorkerPool`."""
+        """Do as `WorkerPool` says."""
         # A fork would share the locks of threads that it does not have, those of torch among them.
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
@@ -211,14 +211,14 @@ class ProcessPool(Generic[J]):
         return number
 
     def submit(self, worker: int, number: int, job: J) -> None:
-        """As in `WorkerPool`."""
+        """Do as `WorkerPool` says."""
         self._submitted[worker].append(number)
         # A lost worker is heard of by `wait`.
         with suppress(OSError):
             self._workers[worker][1].send(job)
 
     def wait(self, interruptible: Interruptible) -> Sequence[tuple[int, Message]]:
-        """As in `WorkerPool`."""
+        """Do as `WorkerPool` says."""
         with interruptible():
             ready = wait([connection for _, connection in self._workers.values()])
         return [
@@ -243,7 +243,7 @@ class ProcessPool(Generic[J]):
         return Reply(self._submitted[worker].popleft(), outcome, notes)
 
     def drain(self) -> Iterator[Reply]:
-        """As in `WorkerPool`."""
+        """Do as `WorkerPool` says."""
         for process, _ in self._workers.values():
             process.terminate()
         while self._workers:
@@ -252,7 +252,7 @@ class ProcessPool(Generic[J]):
                     yield message
 
     def shutdown(self) -> None:
-        """As in `WorkerPool`."""
+        """Do as `WorkerPool` says."""
         for number, (process, connection) in self._workers.items():
             # An idle worker ends when nobody is left to give it jobs.
             connection.close()

@@ -55,12 +55,16 @@ class Expanded:
 
 
 def load_networks(
-    settings: ExpandSettings, model: str, device: torch.device | str, dtype: torch.dtype
+    settings: ExpandSettings, model: str | Model, device: torch.device | str, dtype: torch.dtype
 ) -> Networks:
-    """Load what the method of `settings` needs, or may need when it is open. Raises ModelError."""
+    """Load what the method of `settings` needs, or may need when it is open. Raises ModelError.
+
+    model: its name or file, or one that is loaded already.
+    """
     named = settings.method == "auto" or "transposer" in settings.method
     transposer = load_transposer("transposer", device, dtype) if named else None
-    return Networks(load_model(model, device, dtype), transposer)
+    loaded = load_model(model, device, dtype) if isinstance(model, str) else model
+    return Networks(loaded, transposer)
 
 
 @torch.no_grad()

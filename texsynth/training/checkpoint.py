@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -12,22 +10,25 @@ from typing import Any, Protocol
 from zipfile import BadZipFile
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
+from torch.optim.swa_utils import AveragedModel
 
+from texsynth.config.training import RENAMED
 from texsynth.errors import InputError, UsageError
+from texsynth.images.files import placed
 from texsynth.training.log import Log
 from texsynth.training.optimizer import Optimizer
 
 
 class Stateful(Protocol):
-    """What learns or moves on beside the module, such as a critic, and is saved with it."""
+    """Anything that is saved with a training."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on exactly."""
+        """Return all that is needed to go on exactly."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Go on from `state`."""
 
 
 @dataclass(frozen=True)
@@ -37,51 +38,60 @@ class Learner:
     module: nn.Module
     optimizer: Optimizer
     rng: torch.Generator
-    companion: Stateful | None = None
-    """Trained by the loss, such as a critic."""
-    feed: Stateful | None = None
-    """Hands out the data. Like the random numbers it is not taken back after a failure."""
-    average: Average | None = None
-    """Of the module's weights."""
+    critic_state: Stateful | None = None
+    """A critic that the loss trains beside the module."""
+    loader: Stateful | None = None
+    """Source of the batches. Like the random numbers it is not taken back after a failure."""
+    average: AveragedModel | None = None
+    """Running average of the module's weights."""
     scaler: GradScaler | None = None
-    """Of the loss, for float16."""
+    """Scaler of the loss, for float16."""
 
     @property
     def result(self) -> nn.Module:
-        """What the training is for: the averaged module, where there is an average."""
+        """The module that the training is for: the averaged one, where there is an average."""
         return self.average.module if self.average else self.module
 
     def is_finite(self) -> bool:
-        """Whether all weights are, averaged ones too."""
+        """Tell whether all weights are finite, averaged ones too."""
         modules = {self.module, self.result}
         return all(bool(p.isfinite().all()) for module in modules for p in module.parameters())
 
     def state(self) -> dict[str, Any]:
-        """All of it."""
-        feed = {"feed": self.feed.state_dict()} if self.feed else {}
-        return {name: part.state_dict() for name, part in self._parts().items()} | {
-            "rng": self.rng.get_state(),
-            **feed,
-        }
+        """Return the states of all parts by name."""
+        loader = {"loader": self.loader.state_dict()} if self.loader else {}
+        states = {name: part.state_dict() for name, part in self._parts().items()}
+        return {**states, "rng": self.rng.get_state(), **loader}
 
     def restore(self, state: Mapping[str, Any], *, random_numbers: bool) -> None:
-        """Go back to `state`. random_numbers: these, too, and the data."""
+        """Go back to `state`. random_numbers: restore these, too, and the place in the data."""
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         if random_numbers:
             self.rng.set_state(state["rng"])
-            if self.feed:
-                self.feed.load_state_dict(state["feed"])
+            if self.loader:
+                self.loader.load_state_dict(state["loader"])
 
     def _parts(self) -> dict[str, Any]:
-        parts = {
-            "module": self.module,
-            "optimizer": self.optimizer,
-            "companion": self.companion,
-            "average": self.average,
-            "scaler": self.scaler,
-        }
-        return {name: part for name, part in parts.items() if part is not None}
+        names = ("module", "optimizer", "critic_state", "average", "scaler")
+        return {name: part for name in names if (part := getattr(self, name)) is not None}
+
+
+def running_average(module: nn.Module, decay: float) -> AveragedModel:
+    """Start an exponential average of the weights of `module` (Polyak averaging).
+
+    decay: in [0, 1), reached in the end. After update t = 0, 1, ... the average is d * average +
+    (1 - d) * weights with d = min(decay, (1 + t) / (10 + t)): early on it looks back over a tenth of the
+    steps, so that the start is soon forgotten.
+    """
+
+    def follow(average: Tensor, weight: Tensor, count: Tensor | int) -> Tensor:
+        return average.lerp(weight, 1 - min(decay, int(count) / (int(count) + 9)))
+
+    average = AveragedModel(module, avg_fn=follow)
+    # The weights at the start count as the first of the average, or it would begin with those after a step.
+    average.n_averaged.fill_(1)
+    return average.eval().requires_grad_(False)
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,7 @@ class Checkpoint:
     path: Path
     learner: Learner
     origin: Mapping[str, str]
-    """What the training follows from; another one is not resumed."""
+    """All that the result follows from; a checkpoint of another origin is not resumed."""
 
     @property
     def log(self) -> Log:
@@ -101,8 +111,7 @@ class Checkpoint:
     def start(self, resume: bool) -> int:
         """Step to begin with; a fresh run is saved first, so that there always is a good state."""
         if resume:
-            if not self.path.exists():
-                raise InputError(f"there is no checkpoint {self.path} to resume from; start without --resume")
+            check_fresh(self.path, resume)
             check_origin(self.path, self.origin)
             return self.load()
         self.log.clear()
@@ -111,77 +120,60 @@ class Checkpoint:
 
     def save(self, step: int) -> None:
         """Write the state after `step` steps, and draw the log."""
-        part = self.path.with_suffix(".part")
-        torch.save({**self.learner.state(), "step": step, "origin": dict(self.origin)}, part)
-        os.replace(part, self.path)
+        with placed(self.path, force=True) as file:
+            torch.save({**self.learner.state(), "step": step, "origin": dict(self.origin)}, file)
         self.log.draw()
 
     def load(self, *, random_numbers: bool = True) -> int:
-        """Go back to the file; new random numbers if the old ones led to a failure. Returns the step."""
-        state = torch.load(self.path, weights_only=True)
+        """Go back to the file; keep the present random numbers if False. Returns the step."""
+        state = _read(self.path, mmap=False)
         self.learner.restore(state, random_numbers=random_numbers)
         step = int(state["step"])
         self.log.keep(step)
         return step
 
 
+def check_fresh(path: Path, resume: bool) -> None:
+    """Raise UsageError for a run that exists and is not resumed, InputError for one that does not exist."""
+    if path.exists() and not resume:
+        raise UsageError(f"{path} exists; add --resume to go on, or choose another run folder")
+    if resume and not path.exists():
+        raise InputError(f"there is no checkpoint {path} to resume from; start without --resume")
+
+
 def steps_done(path: Path) -> int:
     """Steps behind the checkpoint in `path`. Raises InputError when it is damaged."""
-    return int(_glance(path)["step"])
-
-
-def has_origin(path: Path) -> bool:
-    """Whether the checkpoint in `path` says what it was made from."""
-    return bool(_glance(path).get("origin"))
+    return int(_read(path)["step"])
 
 
 def check_origin(path: Path, origin: Mapping[str, str]) -> None:
     """Raise UsageError, naming what differs, unless the checkpoint in `path` was made from `origin`."""
-    there = _glance(path).get("origin", {})
-    if not there and origin:
+    stored = _read(path)["origin"]
+    if not stored and origin:
         raise UsageError(f"{path} is of an earlier version and does not say its settings; begin another run")
     for name, value in origin.items():
-        if there.get(name) != value:
+        if stored.get(name) != value:
             raise UsageError(
-                f"{path} was made with {name} {there.get(name)}, not {value}; resume with the same settings, "
-                "or begin another run"
+                f"{path} was made with {name} {stored.get(name)}, not {value}; "
+                "resume with the same settings, or begin another run"
             )
 
 
-def _glance(path: Path) -> dict[str, Any]:
-    """A checkpoint whose tensors stay on disk until they are needed."""
+def _read(path: Path, *, mmap: bool = True) -> dict[str, Any]:
+    """Read a checkpoint. mmap: leave the tensors on disk until they are needed."""
     try:
-        found: dict[str, Any] = torch.load(path, weights_only=True, mmap=True)
+        state: dict[str, Any] = torch.load(path, weights_only=True, mmap=mmap)
     except (RuntimeError, UnpicklingError, BadZipFile, EOFError, OSError) as error:
         raise InputError(f"checkpoint {path} cannot be read ({error}); begin another run") from error
-    return found
+    return _with_present_names(state)
 
 
-class Average:
-    """A copy of a module whose weights follow those of the trained one slowly (Polyak averaging).
-
-    After update t = 0, 1, ... it is d * average + (1 - d) * weights with d = min(decay, (1 + t) / (10 + t)):
-    early on it looks back over a tenth of the steps, so that the start is soon forgotten.
-    """
-
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        """decay: in [0, 1), the d that is reached in the end."""
-        self.module = deepcopy(module).eval().requires_grad_(False)
-        self.decay, self.updates = decay, 0
-
-    @torch.no_grad()
-    def update(self, module: nn.Module) -> None:
-        """Take in the weights of `module` after a step."""
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for mine, other in zip(self.module.parameters(), module.parameters(), strict=True):
-            mine.lerp_(other, 1 - decay)
-        self.updates += 1
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on exactly."""
-        return {"module": self.module.state_dict(), "updates": self.updates}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
-        self.module.load_state_dict(state["module"])
-        self.updates = int(state["updates"])
+def _with_present_names(state: dict[str, Any]) -> dict[str, Any]:
+    """Rename what version 0.1 called otherwise."""
+    parts = {"companion": "critic_state", "feed": "loader"}
+    state = {parts.get(name, name): value for name, value in state.items()}
+    state["origin"] = {RENAMED.get(name, name): value for name, value in state.get("origin", {}).items()}
+    if "updates" in (average := state.get("average", {})):
+        weights = {f"module.{key}": value for key, value in average["module"].items()}
+        state["average"] = {"n_averaged": torch.tensor(average["updates"] + 1), **weights}
+    return state

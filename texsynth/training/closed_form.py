@@ -1,18 +1,21 @@
-"""A student encoder cut out of its teacher, layer by layer, before any joint training.
+"""Encoders cut out of their teacher and decoders by linear regression, before any gradient step.
 
-Each layer regresses the teacher's pre-activations from the student's own input, keeps the few units that
-explain most of the teacher's features and of the image, and moves those until they explain more.
+Each layer of an encoder regresses the teacher's pre-activations from the student's own input, keeps the few
+units that explain most of the teacher's features and of the image, and moves those until they explain more.
+Each convolution of a decoder regresses, from the output of those before it, the input of the encoder's layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from texsynth.models.autoencoder import Decoder, PhotoDecoder, upsampling_of
 from texsynth.models.vgg import Encoder, conv_names, pad_reflect
+from texsynth.models.weights import part
 from texsynth.training.data import to_image
 from texsynth.training.teacher import gather, sample_positions
 
@@ -21,7 +24,7 @@ _CHUNK = 16
 
 
 def patches(x: Tensor, positions: Tensor) -> Tensor:
-    """3x3 neighbourhoods, reflected at the border. x: (N, C, h, w); positions: (N, n) flat indices.
+    """Take 3x3 neighbourhoods, reflected at the border. x: (N, C, h, w); positions: (N, n) flat indices.
 
     Returns (N * n, 9 C) in the order of a flattened convolution weight.
     """
@@ -32,17 +35,30 @@ def patches(x: Tensor, positions: Tensor) -> Tensor:
     return torch.stack(shifted, 3).flatten(2).flatten(0, 1)
 
 
+def _gathered(maps: Sequence[Tensor], positions: Sequence[Tensor]) -> Tensor:
+    """Take the features of all chunks at their positions. Returns (M, C)."""
+    return torch.cat([gather(x, p).flatten(0, 1) for x, p in zip(maps, positions, strict=True)])
+
+
+def _patches_of(maps: Sequence[Tensor], positions: Sequence[Tensor]) -> Tensor:
+    """Take the neighbourhoods of all chunks at their positions. Returns (M, 9 C)."""
+    return torch.cat([patches(x, p) for x, p in zip(maps, positions, strict=True)])
+
+
+def _positions(maps: Sequence[Tensor], count: int, rng: torch.Generator) -> list[Tensor]:
+    cells = maps[0].shape[2] * maps[0].shape[3]
+    return [sample_positions(len(x), cells, count, rng) for x in maps]
+
+
 def ridge(gram: Tensor, cross: Tensor, share: float) -> Tensor:
     """Solve (gram + share * mean diagonal * I) W = cross in float64. gram: (d, d), cross: (d, k)."""
-    damped = gram.double() + share * gram.diagonal().mean().double() * torch.eye(
-        len(gram), dtype=torch.float64
-    )
-    solution: Tensor = torch.linalg.solve(damped, cross.double())
+    damping = share * gram.diagonal().mean().double() * torch.eye(len(gram), dtype=torch.float64)
+    solution: Tensor = torch.linalg.solve(gram.double() + damping, cross.double())
     return solution.float()
 
 
 def select_units(covariance: Tensor, cross: Tensor, count: int) -> list[int]:
-    """Greedy orthogonal matching pursuit on second moments.
+    """Select units by greedy orthogonal matching pursuit on second moments.
 
     covariance: (m, m) of the candidates; cross: (m, k) of candidates and targets.
     Returns `count` indices, each the best addition to those before it.
@@ -66,7 +82,7 @@ def select_units(covariance: Tensor, cross: Tensor, count: int) -> list[int]:
 def cut_encoder(
     teacher: Encoder, widths: tuple[int, ...], crops: Tensor, rng: torch.Generator, report: Report
 ) -> Encoder:
-    """A narrow encoder from a wide one.
+    """Cut a narrow encoder out of a wide one.
 
     crops: (N, 3, S, S) uint8, S a multiple of 32. Channels come out with unit root mean square.
     """
@@ -76,31 +92,26 @@ def cut_encoder(
     for block, index in conv_names(len(widths)):
         if index == 1 and block > 1:
             narrow, wide = [F.max_pool2d(x, 2) for x in narrow], [F.max_pool2d(x, 2) for x in wide]
-        wide_out = [teacher.conv(block, index)(pad_reflect(x)) for x in wide]
-        cells = narrow[0].shape[2] * narrow[0].shape[3]
-        where = [sample_positions(len(x), cells, 128, rng) for x in narrow]
-        targets = torch.cat([gather(z, p).flatten(0, 1) for z, p in zip(wide_out, where, strict=True)])
-        wanted = torch.cat(
-            [gather(_folded_image(x, block), p).flatten(0, 1) for x, p in zip(images, where, strict=True)]
-        )
-        inputs = torch.cat([patches(x, p) for x, p in zip(narrow, where, strict=True)])
-        explained = _cut_layer(student.conv(block, index), inputs, targets, wanted)
+        conv = student.conv(block, index)
+        wide = [teacher.conv(block, index)(pad_reflect(x)) for x in wide]
+        positions = _positions(narrow, 128, rng)
+        # The image at the resolution of the block: pixels of a cell as channels, at block 5 in half detail.
+        fine = [F.avg_pool2d(x, 2) for x in images] if block == 5 else images
+        folded = [F.pixel_unshuffle(x, 2 ** (min(block, 4) - 1)) for x in fine]
+        inputs, targets = _patches_of(narrow, positions), _gathered(wide, positions)
+        explained = _cut_layer(conv, inputs, targets, _gathered(folded, positions))
         report(f"conv{block}_{index}: {explained:.3f} of the teacher's features")
-        wide = [F.relu(z) for z in wide_out]
-        narrow = [F.relu(student.conv(block, index)(pad_reflect(x))) for x in narrow]
+        wide = [F.relu(z) for z in wide]
+        narrow = [F.relu(conv(pad_reflect(x))) for x in narrow]
     return student
-
-
-def _folded_image(image: Tensor, block: int) -> Tensor:
-    """The image at the resolution of `block`: pixels of a cell as channels, at block 5 in half detail."""
-    return F.pixel_unshuffle(F.avg_pool2d(image, 2) if block == 5 else image, 2 ** (min(block, 4) - 1))
 
 
 def _cut_layer(conv: nn.Conv2d, inputs: Tensor, targets: Tensor, image: Tensor) -> float:
     """Set `conv` from samples: inputs (M, 9 C_in), teacher's pre-activations (M, C_t), image (M, c).
 
     Candidates are the teacher's units as seen from the student, and linear pass-throughs of the image lifted
-    above the ReLU: without the image among the targets no decoder could rebuild it.
+    above the ReLU: without the image among the targets no decoder could rebuild it. Returns the share of the
+    teacher's features that is explained.
     """
     samples = len(inputs)
     centre = inputs.mean(0)
@@ -124,9 +135,15 @@ def _cut_layer(conv: nn.Conv2d, inputs: Tensor, targets: Tensor, image: Tensor) 
     residual = _unexplained(units, goal)[:, : targets.shape[1]]
     scale = units.square().mean(0).sqrt()
     scale = scale.where(scale > 1e-3, torch.ones_like(scale))
-    conv.weight.data = (weight / scale).T.reshape(conv.weight.shape).contiguous()
-    conv.bias.data = (bias - centre @ weight) / scale  # type: ignore[union-attr]
+    _set(conv, weight / scale, (bias - centre @ weight) / scale)
     return float(1 - residual.square().sum() / samples)
+
+
+def _set(conv: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
+    """Give `conv` the weights of a map from patches. weight: (9 C_in, C_out); bias: (C_out,)."""
+    conv.weight.data = weight.T.reshape(conv.weight.shape).contiguous()
+    if conv.bias is not None:
+        conv.bias.data = bias
 
 
 def refine_units(
@@ -153,7 +170,7 @@ def refine_units(
 
 
 def _unexplained(units: Tensor, goal: Tensor) -> Tensor:
-    """What the best linear map of `units` (M, k) leaves of a centred `goal` (M, c)."""
+    """Subtract from a centred `goal` (M, c) the best linear map of `units` (M, k)."""
     centred = units - units.mean(0)
     gram, cross = centred.T @ centred / len(units), centred.T @ goal / len(units)
     return goal - centred @ ridge(gram, cross, 1e-5)
@@ -162,3 +179,76 @@ def _unexplained(units: Tensor, goal: Tensor) -> Tensor:
 def _unit_energy(x: Tensor) -> Tensor:
     x = x - x.mean(0)
     return x / x.square().sum(1).mean().sqrt().clamp_min(1e-12)
+
+
+def begin_decoder(
+    level: int, encoder: Encoder, tensors: Mapping[str, Tensor], crops: Tensor, rng: torch.Generator
+) -> Decoder:
+    """Build the decoder of `level` as an earlier training left it in `tensors`, else in closed form."""
+    if stored := part(tensors, f"decoder{level}"):
+        return Decoder.from_state(stored, level)
+    finer = part(tensors, f"decoder{level - 1}")
+    decoder = Decoder(encoder.widths, level, upsampling_of(finer))
+    start_decoder(decoder, encoder, crops, rng)
+    # From the next finer level on, that level's decoder does the same work and is trained already.
+    decoder.load_state_dict({**decoder.state_dict(), **finer})
+    return decoder
+
+
+@torch.no_grad()
+def start_decoder(decoder: Decoder, encoder: Encoder, crops: Tensor, rng: torch.Generator) -> None:
+    """Set every convolution of `decoder` by regressing the input of the encoder's convolution."""
+    goals: dict[tuple[int, int], list[Tensor]] = {}
+    features = []
+    for chunk in crops.split(_CHUNK):
+        x = consumed = to_image(chunk)
+        for block, index in conv_names(decoder.level):
+            if index == 1 and block > 1:
+                x, consumed = F.max_pool2d(x, 2), F.max_pool2d(consumed, 2)
+            goals.setdefault((block, index), []).append(consumed)
+            consumed = encoder.conv(block, index)(pad_reflect(x))
+            x = F.relu(consumed)
+        features.append(x)
+    for block, index in decoder.names:
+        goal = goals[block, index]
+        if (block, index) != (1, 1):
+            # The ReLU hides how negative a value was, so it is not worth explaining.
+            floor = -0.5 * torch.cat([F.relu(z).transpose(0, 1).flatten(1) for z in goal[:4]], 1).std(1)
+            goal = [torch.maximum(z, floor[:, None, None]) for z in goal]
+        _regress(decoder.conv(block, index), features, goal, rng)
+        features = [decoder.step(x, block, index) for x in features]
+
+
+@torch.no_grad()
+def start_photo_decoder(decoder: PhotoDecoder, encoder: Encoder, crops: Tensor, rng: torch.Generator) -> None:
+    """Set `decoder` so that every step gives back the encoder's features of the next finer level.
+
+    The convolutions up regress those features at half their size, and the skips pass on the rest.
+    """
+    deepest = len(decoder.widths)
+    images = [to_image(chunk) for chunk in crops.split(_CHUNK)]
+    pyramids = [[image, *encoder(image, deepest)] for image in images]
+    inputs = [pyramid[deepest] for pyramid in pyramids]
+    for level in range(deepest, 1, -1):
+        target = level - 1 if level > 2 else 0
+        halves = [F.avg_pool2d(pyramid[target], 2) for pyramid in pyramids]
+        _regress(decoder.conv(f"up{level}"), inputs, halves, rng)
+        skip = decoder.conv(f"skip{level - 1}")
+        if target == 0:
+            _regress(skip, [pyramid[1] for pyramid in pyramids], images, rng)
+            continue
+        skip.weight.copy_(torch.eye(len(skip.weight))[:, :, None, None])
+        if level == deepest:  # its step has the whole features of the next level, so both give half
+            for parameter in (skip.weight, *decoder.conv(f"up{level}").parameters()):
+                parameter *= 0.5
+        inputs = [F.relu(decoder.step(x, p[target], level)) for x, p in zip(inputs, pyramids, strict=True)]
+
+
+def _regress(conv: nn.Conv2d, inputs: list[Tensor], goals: list[Tensor], rng: torch.Generator) -> None:
+    """Fit `conv` from `inputs` to `goals`, chunks of (N, C, h, w), by least squares at sampled positions."""
+    positions = _positions(inputs, 192, rng)
+    x, y = _patches_of(inputs, positions), _gathered(goals, positions)
+    centre, mean = x.mean(0), y.mean(0)
+    x = x - centre
+    weight = ridge(x.T @ x / len(x), x.T @ (y - mean) / len(x), 1e-3)
+    _set(conv, weight, mean - centre @ weight)

@@ -1,4 +1,4 @@
-"""Training pictures: found in a folder, held in memory, cut into crops."""
+"""Training pictures: listed from a folder, read, cut into crops, batched."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ from texsynth.ops.resample import resize
 Picture = np.ndarray
 """(H, W, 3) uint8 sRGB."""
 
+Sample = tuple[np.ndarray, int]
+"""A crop (3, S, S) uint8, and the number of a picture that could not be read on the way, or -1."""
+
+CACHE_BYTES = 2 << 30
+"""Memory for decoded pictures when no workers decode them."""
+
+_ORDER, _CROP = 0, 1
+
 
 def is_held_out(path: Path) -> bool:
     """True for the 10% of file names that no training may see (the same 10% everywhere)."""
@@ -29,7 +37,7 @@ def is_held_out(path: Path) -> bool:
 
 
 def find_pictures(folder: Path, *, held_out: bool) -> list[Path]:
-    """Pictures below `folder` in name order, either the training 90% or the held-out 10%.
+    """List the pictures below `folder` in name order, either the training 90% or the held-out 10%.
 
     Raises InputError when there are none.
     """
@@ -42,7 +50,7 @@ def find_pictures(folder: Path, *, held_out: bool) -> list[Path]:
 
 
 def load_pictures(paths: Sequence[Path], min_side: int) -> list[Picture]:
-    """Read the pictures whose shorter side is at least `min_side` pixels."""
+    """Read the pictures whose shorter side is at least `min_side` pixels. Raises InputError without any."""
     with ThreadPoolExecutor(4) as pool:
         pictures = list(pool.map(read_rgb8, paths))
     kept = [p for p in pictures if min(p.shape[:2]) >= min_side]
@@ -51,79 +59,91 @@ def load_pictures(paths: Sequence[Path], min_side: int) -> list[Picture]:
     return kept
 
 
+def cut(picture: Picture, top: int, left: int, size: int) -> np.ndarray:
+    """Cut a square out of a picture. Returns a view (3, size, size)."""
+    return picture[top : top + size, left : left + size].transpose(2, 0, 1)
+
+
+def random_index(count: int, rng: torch.Generator) -> int:
+    """Draw a number from 0 to `count` - 1."""
+    return int(torch.randint(count, (), generator=rng))
+
+
 def random_crops(pictures: Sequence[Picture], count: int, size: int, rng: torch.Generator) -> Tensor:
-    """Random square crops, half of them mirrored. Returns (count, 3, size, size) uint8."""
+    """Cut random squares, half of them mirrored. Returns (count, 3, size, size) uint8."""
     out = torch.empty(count, 3, size, size, dtype=torch.uint8)
     for k in range(count):
-        picture = pictures[_below(len(pictures), rng)]
-        top, left = _below(picture.shape[0] - size + 1, rng), _below(picture.shape[1] - size + 1, rng)
-        crop = torch.from_numpy(picture[top : top + size, left : left + size]).permute(2, 0, 1)
-        out[k] = crop.flip(2) if _below(2, rng) else crop
+        picture = pictures[random_index(len(pictures), rng)]
+        top, left = (random_index(side - size + 1, rng) for side in picture.shape[:2])
+        crop = torch.from_numpy(cut(picture, top, left, size))
+        out[k] = crop.flip(2) if random_index(2, rng) else crop
     return out
 
 
 def centre_crops(pictures: Sequence[Picture], size: int) -> Tensor:
-    """The middle of every picture. Returns (len(pictures), 3, size, size) uint8."""
-    crops = []
-    for picture in pictures:
-        top, left = (picture.shape[0] - size) // 2, (picture.shape[1] - size) // 2
-        crops.append(torch.from_numpy(picture[top : top + size, left : left + size]).permute(2, 0, 1))
-    return torch.stack(crops).contiguous()
+    """Cut out the middle of every picture. Returns (len(pictures), 3, size, size) uint8."""
+    out = torch.empty(len(pictures), 3, size, size, dtype=torch.uint8)
+    for k, picture in enumerate(pictures):
+        top, left = ((side - size) // 2 for side in picture.shape[:2])
+        out[k] = torch.from_numpy(cut(picture, top, left, size))
+    return out
 
 
 def to_image(crops: Tensor, device: torch.device | str = "cpu") -> Tensor:
-    """(N, 3, H, W) uint8 crops to an image batch in [0, 1], channels last."""
+    """Turn (N, 3, H, W) uint8 crops into an image batch in [0, 1], channels last."""
     return crops.to(device).float().div_(255).contiguous(memory_format=torch.channels_last)
 
 
 def intensify(image: Tensor, rng: torch.Generator) -> Tensor:
-    """Up to twice the contrast in every colour channel on its own, as styles have and photographs do not.
+    """Raise the contrast of every colour channel on its own, up to twice, as styles have it.
 
-    image: (N, 3, H, W) in [0, 1]. Same shape and range.
+    image: (N, 3, H, W) in [0, 1]. Returns the same shape and range.
     """
     gain = 1 + torch.rand(len(image), 3, 1, 1, generator=rng).to(image)
     middle = image.mean((2, 3), keepdim=True)
     return (middle + gain * (image - middle)).clamp(0, 1)
 
 
-def _below(limit: int, rng: torch.Generator) -> int:
-    return int(torch.randint(limit, (), generator=rng))
-
-
-KEPT_BYTES = 2 << 30
-"""Decoded pictures that are kept in memory when no workers decode them."""
-
-Sample = tuple[np.ndarray, int]
-"""A crop (3, S, S) uint8, and the number of a picture that could not be read on the way, or -1."""
-
-_ORDER, _CROP = 0, 1
-
-
 class Pictures:
     """Files as arrays, resized to squares if asked; as many as fit are kept decoded."""
 
-    def __init__(self, paths: Sequence[Path], resize_px: int | None = None, kept_bytes: int = 0) -> None:
-        """kept_bytes: memory for decoded pictures; those beyond are read again every time."""
+    def __init__(self, paths: Sequence[Path], resize_px: int | None = None, cache_bytes: int = 0) -> None:
+        """cache_bytes: memory for decoded pictures; those beyond are read again every time."""
         self.paths, self.resize_px = tuple(paths), resize_px
-        self._room, self._kept = kept_bytes, dict[int, Picture]()
+        self._free, self._cache = cache_bytes, dict[int, Picture]()
 
     def __len__(self) -> int:
-        """Number of files."""
+        """Return the number of files."""
         return len(self.paths)
 
     def read(self, number: int) -> Picture:
-        """Picture `number`, (H, W, 3) uint8. Raises InputError."""
-        if number in self._kept:
-            return self._kept[number]
+        """Read picture `number`, (H, W, 3) uint8. Raises InputError."""
+        if number in self._cache:
+            return self._cache[number]
         picture = read_rgb8(self.paths[number])
         if self.resize_px:
             image = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 255
             small = resize(image, self.resize_px, self.resize_px)[0]
             picture = (255 * small).round().byte().permute(1, 2, 0).contiguous().numpy()
-        if picture.nbytes <= self._room:
-            self._room -= picture.nbytes
-            self._kept[number] = picture
+        if picture.nbytes <= self._free:
+            self._free -= picture.nbytes
+            self._cache[number] = picture
         return picture
+
+    def held_out_crops(self, size: int, count: int) -> Tensor:
+        """Cut out the middles of up to `count` usable pictures from all over the list.
+
+        Returns (n, 3, size, size) uint8.
+        """
+        usable: list[Picture] = []
+        for number in range(0, len(self), max(1, len(self) // count)):
+            try:
+                picture = self.read(number)
+            except InputError:
+                continue
+            if min(picture.shape[:2]) >= size and len(usable) < count:
+                usable.append(picture)
+        return centre_crops(usable, size)
 
 
 class Crops(Dataset[Sample]):
@@ -139,28 +159,28 @@ class Crops(Dataset[Sample]):
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def __getitem__(self, k: int) -> Sample:
-        """Crop k = 0, 1, 2, ... without end. Raises InputError when no picture can be used."""
+        """Cut crop k = 0, 1, 2, ... without end. Raises InputError when no picture can be used."""
         rng = np.random.default_rng((*self.seeds, _CROP, k))
-        refused = -1
+        unreadable = -1
         for number in self._candidates(k, rng):
             try:
                 picture = self.pictures.read(number)
             except InputError:
-                refused = number
+                unreadable = number
                 continue
             height, width = picture.shape[:2]
             if min(height, width) >= self.size:
                 top, left = rng.integers(height - self.size + 1), rng.integers(width - self.size + 1)
-                crop = picture[top : top + self.size, left : left + self.size].transpose(2, 0, 1)
+                crop = cut(picture, int(top), int(left), self.size)
                 flip = self.mirror and rng.integers(2)
-                return np.ascontiguousarray(crop[..., ::-1] if flip else crop), refused
+                return np.ascontiguousarray(crop[..., ::-1] if flip else crop), unreadable
         raise InputError(
             f"none of {len(self.pictures)} pictures can be read and has both sides of at least "
             f"{self.size} pixels; give others, or a smaller crop_px"
         )
 
     def _candidates(self, k: int, rng: np.random.Generator) -> Iterator[int]:
-        """The picture whose turn it is, then all others at random."""
+        """Yield the picture whose turn it is, then all others at random."""
         epoch, place = divmod(k, len(self.pictures))
         if epoch != self._epoch:
             order = np.random.default_rng((*self.seeds, _ORDER, epoch)).permutation(len(self.pictures))
@@ -169,18 +189,18 @@ class Crops(Dataset[Sample]):
         yield from map(int, rng.permutation(len(self.pictures)))
 
 
-class Feed:
+class BatchLoader:
     """Batches of crops one after the other, cut here or by workers; close it, or the workers stay."""
 
     def __init__(self, crops: Crops, batch: int, workers: int, report: Callable[[str], None]) -> None:
         """report: is told once of a picture that cannot be read. Raises InputError without usable ones."""
         self.crops, self.batch, self.workers, self.report = crops, batch, workers, report
-        self._next, self._told = 0, False
+        self._next, self._reported = 0, False
         self._loaded: Iterator[Any] | None = None
         _stack([crops[0]])  # fails here rather than in a worker
 
-    def __enter__(self) -> Feed:
-        """Nothing starts before the first batch."""
+    def __enter__(self) -> BatchLoader:
+        """Start nothing before the first batch."""
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -192,38 +212,34 @@ class Feed:
         self._loaded = None  # torch's iterator ends its workers when it is let go
 
     def next(self) -> Tensor:
-        """The next batch, (batch, 3, S, S) uint8. Raises WorkerLostError when a worker was killed."""
-        if self.workers:
-            if self._loaded is None:
-                self._loaded = self._load()
-            try:
-                crops, refused = next(self._loaded)
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
-                    raise
-                raise WorkerLostError(
-                    "a worker that reads pictures was killed; memory that runs out does that, so use fewer "
-                    "--workers and --resume"
-                ) from error
-        else:
-            first = self._next * self.batch
-            crops, refused = _stack([self.crops[k] for k in range(first, first + self.batch)])
-        if refused >= 0 and not self._told:
-            self.report(f"{self.crops.pictures.paths[refused]} cannot be read; such pictures are left out")
-            self._told = True
+        """Return the next batch, (batch, 3, S, S) uint8. Raises WorkerLostError when a worker was killed."""
+        if self._loaded is None:
+            self._loaded = self._start()
+        try:
+            crops, unreadable = next(self._loaded)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise WorkerLostError(
+                "a worker that reads pictures was killed; memory that runs out does that, so use fewer "
+                "--workers and --resume"
+            ) from error
+        if unreadable >= 0 and not self._reported:
+            self.report(f"{self.crops.pictures.paths[unreadable]} cannot be read; such pictures are left out")
+            self._reported = True
         self._next += 1
         return torch.from_numpy(crops)
 
     def state_dict(self) -> dict[str, Any]:
-        """Number of the next batch."""
+        """Return the number of the next batch."""
         return {"next": self._next}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Go on with the batch that `state` names."""
         self.close()
         self._next = int(state["next"])
 
-    def _load(self) -> Iterator[Any]:
+    def _start(self) -> Iterator[Any]:
         loader = DataLoader(
             self.crops,
             self.batch,
@@ -231,22 +247,22 @@ class Feed:
             num_workers=self.workers,
             collate_fn=_stack,
             # A fork would share the locks of threads that it does not have, those of torch among them.
-            multiprocessing_context="spawn",
+            multiprocessing_context="spawn" if self.workers else None,
             # It draws a number, which must not come from the generator that everything shares.
             generator=torch.Generator(),
         )
-        with _ctrl_c_is_ours():
+        with _ctrl_c_ignored():
             return iter(loader)
 
 
 def _stack(samples: Sequence[Sample]) -> Sample:
-    """One batch; arrays, which need no shared memory on their way from a worker."""
-    return np.stack([crop for crop, _ in samples]), max(refused for _, refused in samples)
+    """Join samples to a batch of arrays, which need no shared memory on their way from a worker."""
+    return np.stack([crop for crop, _ in samples]), max(unreadable for _, unreadable in samples)
 
 
 @contextmanager
-def _ctrl_c_is_ours() -> Iterator[None]:
-    """Processes started inside never hear Ctrl-C, since what is ignored stays so in them; we end them."""
+def _ctrl_c_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C inside, and for ever in processes that are started inside; the loader ends them."""
     try:
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     except ValueError:  # outside the main thread signals are the caller's business
@@ -256,19 +272,3 @@ def _ctrl_c_is_ours() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def held_out_crops(pictures: Pictures, size: int, count: int) -> Tensor:
-    """Middles of up to `count` usable pictures from all over the list. Returns (n, 3, size, size) uint8."""
-    found: list[Tensor] = []
-    for number in range(0, len(pictures), max(1, len(pictures) // count)):
-        try:
-            picture = pictures.read(number)
-        except InputError:
-            continue
-        height, width = picture.shape[:2]
-        if min(height, width) >= size and len(found) < count:
-            top, left = (height - size) // 2, (width - size) // 2
-            crop = picture[top : top + size, left : left + size].transpose(2, 0, 1)
-            found.append(torch.from_numpy(crop.copy()))
-    return torch.stack(found) if found else torch.empty(0, 3, size, size, dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""`texsynth train decoder`: train one decoder, or the photo decoder, on a frozen encoder."""
+"""Train decoders, one for each level or one for photographs, on a frozen encoder."""
 
 from __future__ import annotations
 
@@ -7,159 +7,53 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from texsynth.config.training import RHYTHM, DecoderSettings
+from texsynth.config.training import NEUTRAL, DecoderSettings
 from texsynth.errors import InputError, UsageError
+from texsynth.metrics.style import psnr
 from texsynth.models.autoencoder import Decoder, PhotoDecoder, upsampling_of
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.vgg import Encoder, channels_last
 from texsynth.models.weights import collect, part
-from texsynth.training.checkpoint import Average, Learner, check_origin, has_origin, steps_done
-from texsynth.training.closed_form_decoders import begin_decoder, start_photo_decoder
+from texsynth.training.checkpoint import Learner, check_fresh, check_origin, running_average, steps_done
+from texsynth.training.closed_form import begin_decoder, start_photo_decoder
 from texsynth.training.data import (
-    KEPT_BYTES,
+    CACHE_BYTES,
+    BatchLoader,
     Crops,
-    Feed,
     Pictures,
     find_pictures,
-    held_out_crops,
     intensify,
     to_image,
 )
-from texsynth.training.distillation import IMAGE_VARIANCE, cycle_terms
-from texsynth.training.loop import LoopSettings, run
-from texsynth.training.metrics import reconstruction
-from texsynth.training.optimizer import Optimizer, autocast_for, scaler_for
+from texsynth.training.loop import LoopSettings, Session, run
+from texsynth.training.optimizer import Optimizer, scaler_for
 from texsynth.training.run_folder import ENCODER, as_header, write_exact
+
+PHOTO = 0
+"""The photo decoder, in place of a level."""
+
+DEFAULT_LEVELS = (1, 2, 3, 4)
+"""Levels of paper 002, shallow ones first, because deeper ones begin with what these have learnt."""
 
 START_CROPS, START_PX, HELD_OUT = 320, 128, 16
 """Crops for the closed-form start and their largest side, and most pictures for the PSNR on the way."""
 
+IMAGE_VARIANCE = 0.07
+"""Mean variance of training pictures; errors are measured against it."""
+
+CHUNK = 8
+"""Pictures that are measured at once."""
+
+Errors = Literal["relative", "sum"]
+Weights = Mapping[str, Tensor]
+
 _TRAINING, _START = 0, 1
-
-
-def train_decoder(
-    plan: DecoderRun,
-    device: torch.device,
-    *,
-    resume: bool,
-    report: Callable[[str], None],
-    on_step: Callable[[int, Mapping[str, float]], None],
-) -> Path:
-    """Train against (002, eq. 28): image and feature reconstruction. Returns the decoder's file.
-
-    Raises InputError when no picture can be used, UsageError for a number type that `device` lacks or a
-    checkpoint of other settings.
-    """
-    settings = plan.settings
-    autocast, scaler = autocast_for(device, settings.precision), scaler_for(device, settings.precision)
-    # Every worker would keep pictures of its own.
-    pictures = Pictures(plan.pictures, settings.resize_px, 0 if settings.workers else KEPT_BYTES)
-    crops = Crops(pictures, settings.crop_px, (plan.seed, plan.level, _TRAINING), mirror=settings.mirror)
-    tensors = collect(plan.folder)
-    encoder = Encoder.from_state(part(tensors, "encoder")).requires_grad_(False)
-    with Feed(crops, settings.batch, settings.workers, report) as feed:
-        module = _bare(plan, encoder, tensors) if resume else _start(plan, encoder, tensors, pictures)
-        report(f"{plan.name}: {plan.steps} steps on {len(pictures)} training pictures")
-        for net in (encoder, module):
-            channels_last(net, device)
-        learner = Learner(
-            module,
-            Optimizer(module.parameters(), settings.kernel_rate, settings.rate, settings.optimizer),
-            torch.Generator().manual_seed(plan.seed + 100 * plan.level),
-            feed=feed,
-            average=Average(module, settings.ema) if settings.ema else None,
-            scaler=scaler,
-        )
-
-        def draw(rng: torch.Generator) -> dict[str, Tensor]:
-            batch = feed.next()
-            many = int(settings.vivid * len(batch))
-            vivid = intensify(to_image(batch[:many], device), rng)
-            image = torch.cat([vivid, to_image(batch[many:], device)])
-            image = image.contiguous(memory_format=torch.channels_last)
-            return losses(encoder, module, plan.level, image, settings)
-
-        psnr = _psnr(plan, encoder, learner, device)
-        run(
-            learner,
-            draw,
-            LoopSettings(
-                plan.steps,
-                warmup=settings.warmup,
-                schedule=settings.schedule,
-                clip=settings.clip,
-                save_every=settings.save_every,
-                validate_every=settings.validate_every,
-                batch=settings.batch,
-            ),
-            plan.checkpoint,
-            resume=resume,
-            autocast=autocast,
-            on_step=on_step,
-            report=report,
-            validate=psnr,
-            origin=plan.origin,
-        )
-    measured = {"psnr": f"{psnr():.2f} dB at {settings.crop_px} px"} if psnr else {}
-    state = {f"{plan.name}.{key}": value for key, value in learner.result.state_dict().items()}
-    write_exact(plan.out, state, {**plan.origin, **measured})
-    return plan.out
-
-
-def _bare(plan: DecoderRun, encoder: Encoder, tensors: Mapping[str, Tensor]) -> Decoder | PhotoDecoder:
-    """The decoder with random weights that follow from the seed; it samples up as `_start` decides."""
-    before = part(tensors, plan.name) or part(tensors, f"decoder{plan.level - 1}")
-    with torch.random.fork_rng():
-        torch.manual_seed(plan.seed + 100 * plan.level)
-        return (
-            PhotoDecoder(encoder.widths[:4])
-            if plan.level == PHOTO
-            else Decoder(encoder.widths, plan.level, upsampling_of(before))
-        )
-
-
-def _start(
-    plan: DecoderRun, encoder: Encoder, tensors: Mapping[str, Tensor], pictures: Pictures
-) -> nn.Module:
-    """The decoder before the first step: random, or as an earlier training left it, else in closed form."""
-    if plan.settings.start == "random":
-        return _bare(plan, encoder, tensors)
-    if given := part(tensors, plan.name):
-        return (
-            PhotoDecoder.from_state(given) if plan.level == PHOTO else Decoder.from_state(given, plan.level)
-        )
-    rng = torch.Generator().manual_seed(plan.seed)
-    source = Crops(pictures, min(START_PX, plan.settings.crop_px), (plan.seed, plan.level, _START))
-    crops = torch.stack([torch.from_numpy(source[k][0]) for k in range(START_CROPS)])
-    if plan.level == PHOTO:
-        decoder = PhotoDecoder(encoder.widths[:4])
-        start_photo_decoder(decoder, encoder, crops, rng)
-        return decoder
-    return begin_decoder(plan.level, encoder, tensors, crops, rng)
-
-
-def _psnr(
-    plan: DecoderRun, encoder: Encoder, learner: Learner, device: torch.device
-) -> Callable[[], float] | None:
-    """What measures the decoder that would be written now on held-out pictures, if there are any."""
-    settings = plan.settings
-    crops = held_out_crops(Pictures(plan.held_out, settings.resize_px), settings.crop_px, HELD_OUT)
-    if not len(crops):
-        return None
-    through = rebuild(encoder, learner.result, plan.level)
-    return lambda: reconstruction(lambda image: through(image.to(device)).float().cpu(), crops)
-
-
-PHOTO = 0
-"""In place of a level."""
-
-DEFAULT_LEVELS = (1, 2, 3, 4)
-"""Those of paper 002, shallow ones first, because deeper ones begin with what these have learnt."""
 
 
 @dataclass(frozen=True)
@@ -169,14 +63,14 @@ class DecoderRun:
     folder: Path
     """Run folder with `encoder.safetensors`, which may hold decoders to start from."""
     level: int
-    """1 to 5, or 0 for the photo decoder."""
+    """1 to 5, or PHOTO."""
     steps: int
     pictures: tuple[Path, ...]
     held_out: tuple[Path, ...]
     settings: DecoderSettings
     origin: dict[str, str]
-    """Settings, seed, pictures and encoder in words, to recognise them on resume."""
-    seed: int = 0
+    """Settings, seed, pictures and encoder as texts, to recognise them on resume."""
+    seed: int
 
     @property
     def name(self) -> str:
@@ -185,7 +79,7 @@ class DecoderRun:
 
     @property
     def out(self) -> Path:
-        """File of the finished decoder, float32, with what it was trained by in its header."""
+        """File of the finished decoder, float32, with the settings of its training in its header."""
         return self.folder / f"{self.name}.safetensors"
 
     @property
@@ -194,7 +88,7 @@ class DecoderRun:
         return self.folder / f"{self.name}.checkpoint"
 
     def is_finished(self) -> bool:
-        """Whether the decoder is there, and not only one that this training improves."""
+        """Tell whether the decoder exists, and is not only one that this training improves."""
         if not self.out.exists():
             return False
         return not self.checkpoint.exists() or steps_done(self.checkpoint) >= self.steps
@@ -203,7 +97,7 @@ class DecoderRun:
 def plan(
     folder: Path, data: Path, levels: Sequence[int], settings: DecoderSettings, seed: int
 ) -> list[DecoderRun]:
-    """The trainings of the decoders of `levels`, one after the other; no levels are the usual four.
+    """Plan the trainings of the decoders of `levels`, one after the other; no levels are the usual four.
 
     Raises UsageError for a level that the encoder does not reach, ModelError without an encoder, InputError
     without pictures.
@@ -215,19 +109,24 @@ def plan(
         raise UsageError(f"the encoder in {folder} ends at level {depth}, so level {deepest} has no decoder")
     if PHOTO in levels and not settings.reconstruction:
         raise UsageError("reconstruction is 0, but the photo decoder learns from nothing else")
-    pictures = find_pictures(data, held_out=False)
+    pictures = tuple(find_pictures(data, held_out=False))
+    try:
+        held_out = tuple(find_pictures(data, held_out=True))
+    except InputError:
+        held_out = ()
+    names = "\n".join(path.relative_to(data).as_posix() for path in pictures)
+    digest = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
     common = {
-        **as_header(settings.model_dump(exclude={*RHYTHM, "steps", "epochs"})),
+        **as_header(settings.model_dump(exclude={*NEUTRAL, "steps", "epochs"})),
         "seed": str(seed),
-        "pictures": _names(pictures, data),
+        "pictures": f"{len(pictures)} (names {digest[:12]})",
         "encoder": file_hash(folder / ENCODER),
     }
-    runs, held_out = [], _held_out(data)
-    for level in levels:
-        steps = steps_of(settings, level, len(pictures))
-        origin = {"steps": str(steps), **common}
-        runs.append(DecoderRun(folder, level, steps, tuple(pictures), held_out, settings, origin, seed))
-    return runs
+    steps = {level: steps_of(settings, level, len(pictures)) for level in levels}
+    return [
+        DecoderRun(folder, level, n, pictures, held_out, settings, {"steps": str(n), **common}, seed)
+        for level, n in steps.items()
+    ]
 
 
 def steps_of(settings: DecoderSettings, level: int, pictures: int) -> int:
@@ -239,81 +138,156 @@ def steps_of(settings: DecoderSettings, level: int, pictures: int) -> int:
 
 
 def unfinished(runs: Sequence[DecoderRun], resume: bool) -> list[DecoderRun]:
-    """The trainings that are left to do.
+    """List the trainings that are left to do.
 
     Raises UsageError for one that was begun when not resuming, or that was begun with other settings, and
     InputError when there is nothing to resume.
     """
     begun = [run for run in runs if run.checkpoint.exists()]
-    if begun and not resume:
-        raise UsageError(f"{begun[0].checkpoint} exists; add --resume to go on, or choose another run folder")
     left = [run for run in runs if not (resume and run.is_finished())]
-    if resume and left == list(runs) and not begun:
-        raise InputError(
-            f"there is no checkpoint {runs[0].checkpoint} to resume from; start without --resume"
-        )
+    if begun or left == list(runs):
+        check_fresh((begun or runs)[0].checkpoint, resume)
     for earlier in begun:
-        # What an earlier version finished need not say its settings.
-        if earlier in left or has_origin(earlier.checkpoint):
-            check_origin(earlier.checkpoint, earlier.origin)
+        check_origin(earlier.checkpoint, earlier.origin)
     return left
 
 
-def _held_out(data: Path) -> tuple[Path, ...]:
-    try:
-        return tuple(find_pictures(data, held_out=True))
-    except InputError:
-        return ()
+def train_decoder(plan: DecoderRun, session: Session) -> Path:
+    """Train against (002, eq. 28): image and feature reconstruction. Returns the decoder's file.
 
+    Raises InputError when no picture can be used, UsageError for a number type that the device lacks or a
+    checkpoint of other settings.
+    """
+    settings, device = plan.settings, session.device
+    # Every worker would keep pictures of its own.
+    pictures = Pictures(plan.pictures, settings.resize_px, 0 if settings.workers else CACHE_BYTES)
+    crops = Crops(pictures, settings.crop_px, (plan.seed, plan.level, _TRAINING), mirror=settings.mirror)
+    tensors = collect(plan.folder)
+    encoder = Encoder.from_state(part(tensors, "encoder")).requires_grad_(False)
+    with BatchLoader(crops, settings.batch, settings.workers, session.report) as loader:
+        if session.resume or settings.start == "random":
+            decoder = _random_decoder(plan, encoder, tensors)
+        else:
+            decoder = _fitted_decoder(plan, encoder, tensors, pictures)
+        session.report(f"{plan.name}: {plan.steps} steps on {len(pictures)} training pictures")
+        for net in (encoder, decoder):
+            channels_last(net, device)
+        learner = Learner(
+            decoder,
+            Optimizer(decoder.parameters(), settings.kernel_rate, settings.rate, settings.optimizer),
+            torch.Generator().manual_seed(plan.seed + 100 * plan.level),
+            loader=loader,
+            average=running_average(decoder, settings.ema) if settings.ema else None,
+            scaler=scaler_for(device, settings.precision),
+        )
 
-def _names(pictures: Sequence[Path], data: Path) -> str:
-    names = "\n".join(path.relative_to(data).as_posix() for path in pictures)
-    digest = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
-    return f"{len(pictures)} (names {digest[:12]})"
+        def draw_losses(rng: torch.Generator) -> dict[str, Tensor]:
+            batch = loader.next()
+            count = int(settings.contrast_jitter * len(batch))
+            images = [intensify(to_image(batch[:count], device), rng), to_image(batch[count:], device)]
+            image = torch.cat(images).contiguous(memory_format=torch.channels_last)
+            return losses(encoder, decoder, plan.level, image, settings)
 
-
-Rebuild = Callable[[Tensor], Tensor]
-"""Image (N, 3, H, W) in [0, 1] through encoder and decoder."""
+        validate = _validation(plan, encoder, learner, device)
+        loop = LoopSettings.of(settings, steps=plan.steps)
+        run(learner, draw_losses, loop, plan.checkpoint, session, validate=validate, origin=plan.origin)
+    measured = {"psnr": f"{validate():.2f} dB at {settings.crop_px} px"} if validate else {}
+    state = {f"{plan.name}.{key}": value for key, value in learner.result.state_dict().items()}
+    write_exact(plan.out, state, {**plan.origin, **measured})
+    return plan.out
 
 
 def losses(
     encoder: Encoder, decoder: nn.Module, level: int, image: Tensor, settings: DecoderSettings
 ) -> dict[str, Tensor]:
-    """Weighted terms for one batch. level: 0 for the photo decoder, which has no feature error.
+    """Compute the weighted terms for one batch. level: PHOTO has no feature error.
 
     With `errors: sum` they are the squared norms of (002, eq. 28) for each picture, averaged over the batch;
-    with `relative` mean squares over the variance of what they are to match, so that levels compare.
+    with `relative` mean squares over the variance of their targets, so that levels compare.
     """
-    with torch.no_grad():
-        features = encoder.segment(image, 0, level) if level else None
-    if features is None:
-        rebuilt = rebuild(encoder, decoder, 0)(image).float()
-        error = (
-            _squares(rebuilt, image)
-            if settings.errors == "sum"
-            else F.mse_loss(rebuilt, image) / IMAGE_VARIANCE
-        )
+    if level == PHOTO:
+        rebuilt = rebuild(encoder, decoder, PHOTO)(image)
+        error = _error(rebuilt, image, IMAGE_VARIANCE, settings.errors)
         return {"reconstruction": settings.reconstruction * error}
-    if settings.errors == "sum":
-        made = decoder(features)
-        again = encoder.segment(made, 0, level)
-        error, cycle = _squares(made.float(), image), _squares(again.float(), features.float())
-    else:
-        error, cycle = cycle_terms(encoder, decoder, features, level, image)
+    with torch.no_grad():
+        features = encoder.segment(image, 0, level)
+    error, cycle = cycle_terms(encoder, decoder, features, level, image, settings.errors)
     return {"reconstruction": settings.reconstruction * error, "cycle": settings.cycle * cycle}
 
 
-def rebuild(encoder: Encoder, decoder: nn.Module, level: int) -> Rebuild:
-    """Through the features of `level`, or those of levels 1 to 4 at level 0, the photo decoder."""
+def cycle_terms(
+    encoder: Encoder, decoder: nn.Module, features: Tensor, level: int, image: Tensor, errors: Errors
+) -> tuple[Tensor, Tensor]:
+    """Compute both terms of the autoencoder loss (002, eq. 28). errors: as in DecoderSettings.
 
-    def through(image: Tensor) -> Tensor:
-        with torch.no_grad():
-            features = encoder.segment(image, 0, level) if level else encoder(image, 4)
-        out: Tensor = decoder(features)
-        return out
+    features: `encoder`'s of `image` at `level`. Returns reconstruction and feature errors, both scalar.
+    """
+    rebuilt = decoder(features)
+    again = encoder.segment(rebuilt, 0, level)
+    variance = features.detach().float().var((0, 2, 3)).mean()
+    return _error(rebuilt, image, IMAGE_VARIANCE, errors), _error(again, features, variance, errors)
 
-    return through
+
+def _error(result: Tensor, target: Tensor, variance: Tensor | float, errors: Errors) -> Tensor:
+    if errors == "sum":
+        return F.mse_loss(result.float(), target.float(), reduction="sum") / len(target)
+    return F.mse_loss(result.float(), target.float()) / variance
 
 
-def _squares(made: Tensor, wanted: Tensor) -> Tensor:
-    return F.mse_loss(made, wanted, reduction="sum") / len(wanted)
+def rebuild(encoder: Encoder, decoder: nn.Module, level: int) -> Callable[[Tensor], Tensor]:
+    """Join encoder and decoder to a map of images (N, 3, H, W) in [0, 1].
+
+    level: of the features between them; the photo decoder takes those of levels 1 to 4.
+    """
+
+    @torch.no_grad()
+    def encode(image: Tensor) -> Tensor | list[Tensor]:
+        return encoder.segment(image, 0, level) if level else encoder(image, 4)
+
+    return lambda image: decoder(encode(image))
+
+
+@torch.no_grad()
+def reconstruction(rebuild: Callable[[Tensor], Tensor], held_out: Tensor) -> float:
+    """Mean PSNR in dB of `rebuild`, image to image, over the pictures of `held_out` (N, 3, S, S) uint8."""
+    images = map(to_image, held_out.split(CHUNK))
+    return sum(sum(map(psnr, rebuild(image).clamp(0, 1), image)) for image in images) / len(held_out)
+
+
+def _random_decoder(plan: DecoderRun, encoder: Encoder, tensors: Weights) -> Decoder | PhotoDecoder:
+    """Build the decoder with random weights that follow from the seed; it samples up like a fitted one."""
+    before = part(tensors, plan.name) or part(tensors, f"decoder{plan.level - 1}")
+    with torch.random.fork_rng():
+        torch.manual_seed(plan.seed + 100 * plan.level)
+        if plan.level == PHOTO:
+            return PhotoDecoder(encoder.widths[:4])
+        return Decoder(encoder.widths, plan.level, upsampling_of(before))
+
+
+def _fitted_decoder(
+    plan: DecoderRun, encoder: Encoder, tensors: Weights, pictures: Pictures
+) -> Decoder | PhotoDecoder:
+    """Build the decoder as an earlier training left it in the folder, else in closed form."""
+    if stored := part(tensors, plan.name):
+        photo = plan.level == PHOTO
+        return PhotoDecoder.from_state(stored) if photo else Decoder.from_state(stored, plan.level)
+    rng = torch.Generator().manual_seed(plan.seed)
+    source = Crops(pictures, min(START_PX, plan.settings.crop_px), (plan.seed, plan.level, _START))
+    crops = torch.stack([torch.from_numpy(source[k][0]) for k in range(START_CROPS)])
+    if plan.level != PHOTO:
+        return begin_decoder(plan.level, encoder, tensors, crops, rng)
+    decoder = PhotoDecoder(encoder.widths[:4])
+    start_photo_decoder(decoder, encoder, crops, rng)
+    return decoder
+
+
+def _validation(
+    plan: DecoderRun, encoder: Encoder, learner: Learner, device: torch.device
+) -> Callable[[], float] | None:
+    """Return what measures the PSNR of the present result on held-out pictures, None without any."""
+    settings = plan.settings
+    crops = Pictures(plan.held_out, settings.resize_px).held_out_crops(settings.crop_px, HELD_OUT)
+    if not len(crops):
+        return None
+    through = rebuild(encoder, learner.result, plan.level)
+    return lambda: reconstruction(lambda image: through(image.to(device)).float().cpu(), crops)

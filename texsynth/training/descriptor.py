@@ -1,8 +1,8 @@
-"""`texsynth train descriptor`: a Deep TEN head that tells textures apart, on a frozen encoder."""
+"""Train the descriptor: a Deep TEN head that tells textures apart, on a frozen encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,14 +17,14 @@ from texsynth.models.registry import load_model
 from texsynth.models.vgg import Encoder
 from texsynth.models.weights import write_weights
 from texsynth.ops.resample import resize
-from texsynth.training.checkpoint import Average, Learner
-from texsynth.training.data import Picture, find_pictures, load_pictures
-from texsynth.training.loop import LoopSettings, run
+from texsynth.training.checkpoint import Learner, check_fresh, running_average
+from texsynth.training.data import Picture, cut, find_pictures, load_pictures, random_index
+from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer, autocast_for
 from texsynth.training.run_folder import as_header, short_name
 
 NETWORK = "descriptor.safetensors"
-"""File of the finished head in a run folder, float16, with what it was trained by in its header."""
+"""File of the finished head in a run folder, float16, with the settings of its training in its header."""
 
 SPREAD = 2.0
 """Squared distance from one codeword to the next, over the smoothing, that assignments begin with."""
@@ -44,20 +44,15 @@ class DescriptorRun:
     """Further provenance for the header."""
 
 
-def train_descriptor(
-    plan: DescriptorRun,
-    device: torch.device,
-    *,
-    resume: bool,
-    report: Callable[[str], None],
-    on_step: Callable[[int, Mapping[str, float]], None],
-) -> Path:
+def train_descriptor(plan: DescriptorRun, session: Session) -> Path:
     """Train in `plan.folder` so that crops of one texture are nearer to each other than to others.
 
     Returns the file of the finished head. Raises InputError without two usable training pictures, UsageError
     for levels that the encoder lacks or a checkpoint of other settings.
     """
-    settings, model = plan.settings, load_model(plan.model, device)
+    check_fresh(plan.folder / "descriptor.checkpoint", session.resume)
+    settings, device = plan.settings, session.device
+    model = load_model(plan.model, device)
     encoder = model.vgg()
     if settings.levels[-1] > len(encoder.widths):
         raise UsageError(f"model {plan.model} ends at level {len(encoder.widths)}; leave deeper levels out")
@@ -65,10 +60,20 @@ def train_descriptor(
     pictures = load_pictures(find_pictures(plan.data, held_out=False), settings.crop_px)
     if len(pictures) < 2:
         raise InputError(f"there is one picture below {plan.data}; telling textures apart needs at least two")
-    report(f"{len(pictures)} training textures")
+    session.report(f"{len(pictures)} training textures")
     rng = torch.Generator().manual_seed(plan.seed)
-    views = _Views(encoder, settings, device)
-    head = _begin(plan, views(draw_pairs(pictures, settings, rng), rng)).to(device)
+
+    def draw_features(rng: torch.Generator) -> list[Tensor]:
+        return random_features(encoder, draw_pairs(pictures, settings, rng).to(device), settings, rng)
+
+    head = _begin(plan, draw_features(rng)).to(device)
+
+    def loss(rng: torch.Generator) -> dict[str, Tensor]:
+        return {"contrast": contrastive(head(draw_features(rng)), settings.temperature)}
+
+    optimizer = Optimizer(head.parameters(), settings.rate, settings.rate)
+    average = running_average(head, settings.ema) if settings.ema else None
+    learner = Learner(head, optimizer, rng, average=average)
     origin = {
         **as_header(settings.model_dump(exclude={"save_every"})),
         "seed": str(plan.seed),
@@ -76,26 +81,8 @@ def train_descriptor(
         "model": short_name(plan.model),
         "model_sha256": model.sha256,
     }
-    average = Average(head, settings.ema) if settings.ema else None
-    learner = Learner(head, Optimizer(head.parameters(), settings.rate, settings.rate), rng, average=average)
-
-    def loss(rng: torch.Generator) -> dict[str, Tensor]:
-        features = views(draw_pairs(pictures, settings, rng), rng)
-        return {"contrast": contrastive(head(features), settings.temperature)}
-
-    run(
-        learner,
-        loss,
-        LoopSettings(
-            settings.steps, warmup=settings.warmup, save_every=settings.save_every, batch=2 * settings.batch
-        ),
-        plan.folder / "descriptor.checkpoint",
-        resume=resume,
-        autocast=autocast_for(device),
-        on_step=on_step,
-        report=report,
-        origin=origin,
-    )
+    loop = LoopSettings.of(settings, batch=2 * settings.batch)
+    run(learner, loss, loop, plan.folder / "descriptor.checkpoint", session, origin=origin)
     out = plan.folder / NETWORK
     state = {f"descriptor.{key}": value for key, value in learner.result.state_dict().items()}
     write_weights(out, state, {**origin, **plan.notes})
@@ -103,7 +90,7 @@ def train_descriptor(
 
 
 def contrastive(descriptors: Tensor, temperature: float) -> Tensor:
-    """How surely each crop finds its partner among all others (Chen et al. 2020, equation 1).
+    """Cross entropy of picking each crop's partner among all others (Chen et al. 2020, equation 1).
 
     descriptors: (2 B, size) of unit length; row B + k is the partner of row k. Returns a scalar.
     """
@@ -115,30 +102,27 @@ def contrastive(descriptors: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(similarity, partner)
 
 
-class _Views:
-    """Features of crops at random positions: the frozen part of the network."""
+@torch.no_grad()
+def random_features(
+    encoder: Encoder, crops: Tensor, settings: DescriptorSettings, rng: torch.Generator
+) -> list[Tensor]:
+    """Compute features of crops at random positions, the frozen part of the network.
 
-    def __init__(self, encoder: Encoder, settings: DescriptorSettings, device: torch.device) -> None:
-        self.encoder, self.settings, self.device = encoder, settings, device
-        self.autocast = autocast_for(device)
-
-    @torch.no_grad()
-    def __call__(self, crops: Tensor, rng: torch.Generator) -> list[Tensor]:
-        """crops: (N, 3, c, c). Returns levels 1 to the deepest, each (N, C_l, 1, n) float32."""
-        image = crops.to(self.device).contiguous(memory_format=torch.channels_last)
-        with self.autocast():
-            maps = self.encoder(image, self.settings.levels[-1])
-        found = []
-        for features in maps:
-            flat = features.flatten(2)
-            picked = torch.randperm(flat.shape[2], generator=rng)[: self.settings.positions]
-            found.append(flat[:, :, None, picked.to(self.device)].float())
-        return found
+    crops: (N, 3, c, c). Returns levels 1 to the deepest, each (N, C_l, 1, n) float32.
+    """
+    with autocast_for(crops.device)():
+        maps = encoder(crops.contiguous(memory_format=torch.channels_last), settings.levels[-1])
+    sampled = []
+    for features in maps:
+        flat = features.flatten(2)
+        picked = torch.randperm(flat.shape[2], generator=rng)[: settings.positions]
+        sampled.append(flat[:, :, None, picked.to(crops.device)].float())
+    return sampled
 
 
 @torch.no_grad()
 def _begin(plan: DescriptorRun, features: Sequence[Tensor]) -> DescriptorHead:
-    """The head before the first step, which sees features of mean 0 and variance 1 and begins undecided."""
+    """Build the head so that it sees features of mean 0 and variance 1, and begins undecided."""
     settings = plan.settings
     with torch.random.fork_rng():
         torch.manual_seed(plan.seed)
@@ -155,50 +139,52 @@ def _begin(plan: DescriptorRun, features: Sequence[Tensor]) -> DescriptorHead:
 
 
 def draw_pairs(pictures: Sequence[Picture], settings: DescriptorSettings, rng: torch.Generator) -> Tensor:
-    """Two crops of each of `settings.batch` different pictures, or of all when there are fewer.
+    """Cut two crops of each of `settings.batch` different pictures, or of all when there are fewer.
 
     Returns (2 B, 3, c, c) in [0, 1]; crop B + k shows the same texture as crop k.
     """
-    chosen = torch.randperm(len(pictures), generator=rng)[: settings.batch].tolist()
-    pairs = [_pair(pictures[number], settings, rng) for number in chosen]
+    pairs = []
+    for number in torch.randperm(len(pictures), generator=rng)[: settings.batch].tolist():
+        first, second = View.draw(settings, rng), View.draw(settings, rng)
+        if float(torch.rand((), generator=rng)) < settings.same_view:
+            second = first
+        pairs.append([view.crop(pictures[number], settings, rng) for view in (first, second)])
     return torch.stack([first for first, _ in pairs] + [second for _, second in pairs])
 
 
-def _pair(picture: Picture, settings: DescriptorSettings, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    views = [_View(settings, rng) for _ in range(2)]
-    if float(torch.rand((), generator=rng)) < settings.alike:
-        views[1] = views[0]
-    first, second = (view.of(picture, rng) for view in views)
-    return first, second
+@dataclass(frozen=True)
+class View:
+    """The distance and the light that a texture is seen in."""
 
+    scale: float
+    gain: float
+    gamma: float
+    tint: Tensor
+    """(3, 1, 1) factors of the colour channels."""
 
-class _View:
-    """A distance and a light to see textures in."""
+    @classmethod
+    def draw(cls, settings: DescriptorSettings, rng: torch.Generator) -> View:
+        """Draw a view within the changes that `settings` allow."""
 
-    def __init__(self, settings: DescriptorSettings, rng: torch.Generator) -> None:
-        self.settings = settings
-        self.scale = 2 ** _within(settings.scale, rng)
-        self.gain, self.gamma = (2 ** _within(settings.light, rng) for _ in range(2))
-        self.tint = torch.tensor([1 + _within(settings.tint, rng) for _ in range(3)])[:, None, None]
+        def within(reach: float) -> float:
+            return reach * (2 * float(torch.rand((), generator=rng)) - 1)
 
-    def of(self, picture: Picture, rng: torch.Generator) -> Tensor:
-        """A random crop, (3, c, c)."""
-        side = self.settings.crop_px
+        scale, gain, gamma = (
+            2 ** within(reach) for reach in (settings.scale, settings.light, settings.light)
+        )
+        return cls(
+            scale, gain, gamma, torch.tensor([1 + within(settings.tint) for _ in range(3)])[:, None, None]
+        )
+
+    def crop(self, picture: Picture, settings: DescriptorSettings, rng: torch.Generator) -> Tensor:
+        """Cut a random square, seen in this view. Returns (3, c, c) in [0, 1]."""
+        side = settings.crop_px
         span = min(min(picture.shape[:2]), max(round(side / self.scale), side // 4))
-        top, left = (_below(length - span + 1, rng) for length in picture.shape[:2])
-        cut = torch.from_numpy(picture[top : top + span, left : left + span].copy())
-        crop = resize(cut.permute(2, 0, 1)[None] / 255, side, side)[0]
-        if _below(2, rng):
+        top, left = (random_index(length - span + 1, rng) for length in picture.shape[:2])
+        square = torch.from_numpy(cut(picture, top, left, span).copy(order="K"))
+        crop = resize(square[None] / 255, side, side)[0]
+        if random_index(2, rng):
             crop = crop.flip(2)
-        if self.settings.turn:
-            crop = crop.rot90(_below(4, rng), (1, 2))
+        if settings.rotate:
+            crop = crop.rot90(random_index(4, rng), (1, 2))
         return (crop**self.gamma * self.gain * self.tint).clamp(0, 1)
-
-
-def _within(reach: float, rng: torch.Generator) -> float:
-    """A random number from -reach to reach."""
-    return reach * (2 * float(torch.rand((), generator=rng)) - 1)
-
-
-def _below(limit: int, rng: torch.Generator) -> int:
-    return int(torch.randint(limit, (), generator=rng))

@@ -1,28 +1,35 @@
-"""`texsynth train encoder`: cut the encoder out of the teacher, cache the teacher, distil."""
+"""Train an encoder: cut it out of the teacher, cache the teacher's features, distil.
+
+Together with the encoder decoders are trained, which keep it invertible. The loss has three terms: the
+teacher's principal components from the student's features by one linear head per level (distillation), the
+image from the features (reconstruction), and the features of that image (cycle). The transforms feed decoders
+features that no encoder produced, so the cycle counts from the first step.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from texsynth.errors import UsageError
+from texsynth.models.autoencoder import Decoder
 from texsynth.models.hub.cache import file_hash
-from texsynth.models.vgg import Encoder, channels_last, conv_names
+from texsynth.models.vgg import LEVELS, Encoder, channels_last, conv_names
 from texsynth.models.weights import collect, part
-from texsynth.training.checkpoint import Learner
-from texsynth.training.closed_form import Report, cut_encoder
-from texsynth.training.closed_form_decoders import begin_decoder
-from texsynth.training.data import Picture, find_pictures, load_pictures, random_crops
-from texsynth.training.distillation import Distillation, DistillationSettings
-from texsynth.training.loop import LoopSettings, run
-from texsynth.training.optimizer import Optimizer, autocast_for
-from texsynth.training.teacher import Cache, build_cache, load_cache, load_teacher, save_cache
+from texsynth.training.checkpoint import Learner, check_fresh
+from texsynth.training.closed_form import Report, begin_decoder, cut_encoder, ridge
+from texsynth.training.data import Picture, find_pictures, load_pictures, random_crops, to_image
+from texsynth.training.decoder import cycle_terms
+from texsynth.training.loop import LoopSettings, Session, run
+from texsynth.training.optimizer import Optimizer, check_muon
+from texsynth.training.run_folder import ENCODER, write_exact
+from texsynth.training.teacher import Cache, build_cache, gather, load_cache, load_teacher, save_cache
 
 CUT_CROPS = 640
 """Crops for the closed-form start of the encoder; more did not change it."""
@@ -50,95 +57,142 @@ class EncoderRun:
     """Folder of an earlier run to improve, decoders included; None starts in closed form."""
     above: int = 0
     """Levels up to this one stay as they are, with their decoders."""
-    loss: DistillationSettings = field(default_factory=DistillationSettings)
-
-    def origin(self, pictures: int) -> dict[str, str]:
-        """What cut and cache were made from, to recognise them on resume."""
-        return {
-            "teacher": file_hash(self.teacher),
-            "pictures": str(pictures),
-            "crops": f"{self.crops} of {self.crop_px}",
-            "widths": str(self.widths),
-            "seed": str(self.seed),
-        }
+    batch: int = 16
+    decoded: int = 8
+    """Pictures of the batch that are also decoded; the rest only distil, at half the cost."""
+    reconstruction: float = 10.0
+    cycle: float = 2.0
+    level_weights: tuple[float, ...] = (2.0, 1.0, 2.0, 1.0, 1.5)
+    """Weights of the levels in the distillation."""
+    level_odds: tuple[float, ...] = (0.06, 0.14, 0.3, 0.3, 0.2)
+    """Odds that the decoder of levels 1, 2, ... is the one trained in a step; at 0 it is not needed."""
 
 
-def train_encoder(
-    settings: EncoderRun,
-    device: torch.device,
-    *,
-    resume: bool,
-    report: Callable[[str], None],
-    on_step: Callable[[int, Mapping[str, float]], None],
-) -> Path:
-    """Run all stages in `settings.folder`, reusing finished ones. Returns the encoder's file."""
-    settings.folder.mkdir(parents=True, exist_ok=True)
-    pictures = load_pictures(find_pictures(settings.data, held_out=False), settings.crop_px + 32)
-    origin = settings.origin(len(pictures))
-    report(f"{len(pictures)} training pictures")
-    start, cache = _prepare(settings, pictures, origin, report)
-    rng = torch.Generator().manual_seed(settings.seed + 1)
+def train_encoder(plan: EncoderRun, session: Session) -> Path:
+    """Run all stages in `plan.folder`, reusing finished ones. Returns the encoder's file."""
+    check_muon()
+    check_fresh(plan.folder / "encoder.checkpoint", session.resume)
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    pictures = load_pictures(find_pictures(plan.data, held_out=False), plan.crop_px + 32)
+    origin = {
+        "teacher": file_hash(plan.teacher),
+        "pictures": str(len(pictures)),
+        "crops": f"{plan.crops} of {plan.crop_px}",
+        "widths": str(plan.widths),
+        "seed": str(plan.seed),
+    }
+    session.report(f"{len(pictures)} training pictures")
+    start, cache = _prepare(plan, pictures, origin, session.report)
+    rng = torch.Generator().manual_seed(plan.seed + 1)
     encoder = Encoder.from_state(part(start, "encoder"))
-    wanted = [
-        level for level, odds in enumerate(settings.loss.level_odds, 1) if odds and level > settings.above
-    ]
-    decoders = {level: begin_decoder(level, encoder, start, cache.crops[:320], rng) for level in wanted}
-    report("decoders started")
+    levels = [level for level, odds in enumerate(plan.level_odds, 1) if odds and level > plan.above]
+    decoders = {level: begin_decoder(level, encoder, start, cache.crops[:320], rng) for level in levels}
+    session.report("decoders started")
     module = Distillation(encoder, decoders, cache)
-    for block, index in conv_names(settings.above) if settings.above else []:
+    for block, index in conv_names(plan.above) if plan.above else []:
         encoder.conv(block, index).requires_grad_(False)
     module.fit_heads(cache)
-    channels_last(module, device)
+    channels_last(module, session.device)
     trained = [p for p in module.parameters() if p.requires_grad]
-    optimizer = Optimizer(trained, settings.kernel_rate, settings.rate)
     run(
-        Learner(module, optimizer, rng),
-        lambda rng: module.losses(cache, settings.loss, device, rng),
-        LoopSettings(settings.steps, save_every=settings.save_every),
-        settings.folder / "encoder.checkpoint",
-        resume=resume,
-        autocast=autocast_for(device),
-        on_step=on_step,
+        Learner(module, Optimizer(trained, plan.kernel_rate, plan.rate), rng),
+        lambda rng: module.losses(cache, plan, session.device, rng),
+        LoopSettings(plan.steps, save_every=plan.save_every),
+        plan.folder / "encoder.checkpoint",
+        session,
     )
-    out = settings.folder / "encoder.safetensors"
     tensors = start | {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
     for level, decoder in decoders.items():
         tensors |= {f"decoder{level}.{key}": value for key, value in decoder.state_dict().items()}
-    save_file({key: value.contiguous() for key, value in tensors.items()}, out, metadata=origin)
-    return out
+    write_exact(plan.folder / ENCODER, tensors, origin)
+    return plan.folder / ENCODER
 
 
 def _prepare(
-    settings: EncoderRun, pictures: list[Picture], origin: dict[str, str], report: Report
+    plan: EncoderRun, pictures: Sequence[Picture], origin: dict[str, str], report: Report
 ) -> tuple[dict[str, Tensor], Cache]:
-    """Weights to start from and the teacher's cache, which may be there from an earlier run."""
-    teacher = load_teacher(settings.teacher)
-    if len(teacher.widths) != len(settings.widths) or any(
-        narrow > wide for narrow, wide in zip(settings.widths, teacher.widths, strict=True)
+    """Return weights to start from, and the teacher's cache, which may exist from an earlier run."""
+    teacher = load_teacher(plan.teacher)
+    if len(teacher.widths) != len(plan.widths) or any(
+        narrow > wide for narrow, wide in zip(plan.widths, teacher.widths, strict=True)
     ):
         raise UsageError(
-            f"widths {settings.widths} do not fit a teacher with {teacher.widths}; choose smaller ones"
+            f"widths {plan.widths} do not fit a teacher with {teacher.widths}; choose smaller ones"
         )
-    start = collect(settings.init) if settings.init else _cut(settings, teacher, pictures, origin, report)
-    for folder in (settings.folder, settings.init):
-        cache = load_cache(folder / CACHE, origin) if folder else None
-        if cache:
+    start = collect(plan.init) if plan.init else _cut(plan, teacher, pictures, origin, report)
+    for folder in (plan.folder, plan.init):
+        if folder and (cache := load_cache(folder / CACHE, origin)):
             return start, cache
-    rng = torch.Generator().manual_seed(settings.seed)
-    crops = random_crops(pictures, settings.crops, settings.crop_px, rng)
+    rng = torch.Generator().manual_seed(plan.seed)
+    crops = random_crops(pictures, plan.crops, plan.crop_px, rng)
     cache = build_cache(teacher, crops, rng, lambda done, total: report(f"teacher: {done}/{total} crops"))
-    save_cache(cache, settings.folder / CACHE, origin)
+    save_cache(cache, plan.folder / CACHE, origin)
     return start, cache
 
 
 def _cut(
-    settings: EncoderRun, teacher: Encoder, pictures: list[Picture], origin: dict[str, str], report: Report
+    plan: EncoderRun, teacher: Encoder, pictures: Sequence[Picture], origin: dict[str, str], report: Report
 ) -> dict[str, Tensor]:
-    """The closed-form encoder, from the run folder when it is there."""
-    file = settings.folder / "start.safetensors"
+    """Return the closed-form encoder, from the run folder when it is there."""
+    file = plan.folder / "start.safetensors"
     if not (file.exists() and safe_open(file, "pt").metadata() == origin):
-        rng = torch.Generator().manual_seed(settings.seed)
-        crops = random_crops(pictures, min(CUT_CROPS, settings.crops), settings.crop_px, rng)
-        student = cut_encoder(teacher, settings.widths, crops, rng, report)
-        save_file(student.state_dict(), file, metadata=origin)
+        rng = torch.Generator().manual_seed(plan.seed)
+        crops = random_crops(pictures, min(CUT_CROPS, plan.crops), plan.crop_px, rng)
+        student = cut_encoder(teacher, plan.widths, crops, rng, report)
+        write_exact(file, student.state_dict(), origin)
     return {f"encoder.{key}": value for key, value in load_file(file).items()}
+
+
+class Distillation(nn.Module):
+    """Encoder, one linear head per level, and some decoders."""
+
+    def __init__(self, encoder: Encoder, decoders: dict[int, Decoder], cache: Cache) -> None:
+        """decoders: by level. cache: targets of the heads; only its sizes are used here."""
+        super().__init__()
+        self.encoder = encoder
+        self.decoders = nn.ModuleDict({str(level): decoder for level, decoder in decoders.items()})
+        self.heads = nn.ModuleList(
+            nn.Linear(width, target.shape[2])
+            for width, target in zip(encoder.widths, cache.targets, strict=True)
+        )
+
+    @torch.no_grad()
+    def fit_heads(self, cache: Cache, count: int = 512) -> None:
+        """Set the heads by regression on the first `count` crops of the cache."""
+        pooled: list[list[Tensor]] = [[] for _ in LEVELS]
+        for index in torch.arange(min(count, len(cache.crops))).split(32):
+            features = self.encoder(to_image(cache.crops[index]))
+            for k, f in enumerate(features):
+                pooled[k].append(gather(f, cache.positions[k][index]).flatten(0, 1))
+        for k, head in enumerate(self.heads):
+            assert isinstance(head, nn.Linear)
+            x, y = torch.cat(pooled[k]), cache.targets[k][:count].flatten(0, 1).float()
+            mean = x.mean(0)
+            weight = ridge((x - mean).T @ (x - mean), (x - mean).T @ (y - y.mean(0)), 1e-5)
+            head.weight.copy_(weight.T)
+            head.bias.copy_(y.mean(0) - mean @ weight)
+
+    def losses(
+        self, cache: Cache, plan: EncoderRun, device: torch.device, rng: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Draw a batch and a level. Returns the terms `distillation`, `reconstruction` and `cycle`.
+
+        Without decoders, `distillation` alone.
+        """
+        index = torch.randint(len(cache.crops), (plan.batch,), generator=rng)
+        odds = torch.tensor([plan.level_odds[int(level) - 1] for level in self.decoders])
+        chosen = int(torch.multinomial(odds, 1, generator=rng)) if len(odds) else -1
+        image = to_image(cache.crops[index], device)
+        features = self.encoder(image)
+        total = image.new_zeros(())
+        for k, f in enumerate(features):
+            guess = self.heads[k](gather(f, cache.positions[k][index].to(device)))
+            error = guess.float() - cache.targets[k][index].to(device).float()
+            total = total + plan.level_weights[k] * error.square().sum(2).mean() / cache.variance[k]
+        terms = {"distillation": total}
+        if chosen >= 0:
+            level = list(self.decoders)[chosen]
+            x, f = image[: plan.decoded], features[int(level) - 1][: plan.decoded]
+            rebuilt, cycle = cycle_terms(self.encoder, self.decoders[level], f, int(level), x, "relative")
+            terms |= {"reconstruction": plan.reconstruction * rebuilt, "cycle": plan.cycle * cycle}
+        return terms

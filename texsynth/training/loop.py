@@ -1,41 +1,62 @@
-"""The training loop: schedule, checkpoints, exact resume, log. What is trained comes in as a function."""
+"""The training loop: schedule, checkpoints, exact resume, log. The loss function comes from outside."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from texsynth.config.settings import Settings
 from texsynth.errors import InputError
 from texsynth.training.checkpoint import Checkpoint, Learner
+from texsynth.training.optimizer import autocast_for
+
+
+@dataclass(frozen=True)
+class Session:
+    """One sitting of a training: the device, and who is told. Apart from rounding, the result ignores it."""
+
+    device: torch.device
+    resume: bool = False
+    """Go on from the checkpoint, which must exist."""
+    report: Callable[[str], None] = lambda _: None
+    """Takes remarks for the user."""
+    on_step: Callable[[int, Mapping[str, float]], None] = lambda *_: None
+    """Takes the number of steps done and the terms of the loss, after every step."""
 
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """Length and rhythm of a training run."""
+    """Length, learning rate and checkpoints of a training."""
 
     steps: int
     warmup: int = 30
     """Steps over which the rates rise."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """Whether the rates fall to 1% in the end, or stay."""
+    """The rates fall to 1% in the end, or stay."""
     clip: float = 1.0
     """Largest gradient norm; larger gradients are scaled down to it. 0 leaves all as they are."""
+    precision: str = "auto"
+    """Number type of the networks."""
     save_every: int = 100
     """Steps between checkpoints."""
     rescues: int = 5
-    """How often a run may go back to its last good state because the loss was not finite."""
+    """Most times that a run may go back to its last good state because something was not finite."""
     validate_every: int = 100
     """Steps between measurements on held-out pictures, where there are any."""
     batch: int = 0
     """Samples of a step, for the speed in the log; 0 leaves it out."""
+
+    @classmethod
+    def of(cls, settings: Settings, **changes: Any) -> LoopSettings:  # noqa: ANN401 (values of fields)
+        """Take the fields that `settings` has, then `changes`, and the defaults for the rest."""
+        return cls(**{**settings.model_dump(include={field.name for field in fields(cls)}), **changes})
 
 
 LossFunction = Callable[[torch.Generator], dict[str, Tensor]]
@@ -47,26 +68,24 @@ def run(
     loss: LossFunction,
     settings: LoopSettings,
     checkpoint: Path,
+    session: Session,
     *,
-    resume: bool,
-    autocast: Callable[[], AbstractContextManager[Any]],
-    on_step: Callable[[int, Mapping[str, float]], None] | None = None,
-    report: Callable[[str], None] | None = None,
     validate: Callable[[], float] | None = None,
     origin: Mapping[str, str] | None = None,
 ) -> None:
     """Train `learner.module` in place. A killed run goes on from its checkpoint, bit for bit.
 
     A loss, gradient or weight that is not finite takes everything but the random numbers and the data back to
-    the last checkpoint, which `report` is told. Gradients that float16 cannot hold only cost their step, as
+    the last checkpoint, which is reported. Gradients that float16 cannot hold only cost their step, as
     the loss is scaled down then. validate: PSNR in dB on held-out pictures. origin: all that the result
     follows from; a checkpoint of another one is not resumed.
     Raises InputError when there is nothing to resume, or when too much was not finite, UsageError for a
     checkpoint from another origin.
     """
+    autocast = autocast_for(session.device, settings.precision)
     state = Checkpoint(checkpoint, learner, origin or {})
-    step = state.start(resume)
-    rescue = _Rescue(state, settings.rescues, report)
+    step = state.start(session.resume)
+    rescue = _Rescue(state, settings.rescues, session.report)
     learner.module.train()
     while step < settings.steps:
         begun = time.perf_counter()
@@ -79,7 +98,7 @@ def run(
         if math.isfinite(float(total.detach()) + norm):
             learner.optimizer.step()
             if learner.average:
-                learner.average.update(learner.module)
+                learner.average.update_parameters(learner.module)
         elif not _overflowed(learner, total):
             step = rescue("the loss", step)
             continue
@@ -88,12 +107,8 @@ def run(
             step = rescue("a weight", step)
             continue
         values = {name: float(t.detach()) for name, t in terms.items()}
-        row: dict[str, float | None] = {
-            "step": step,
-            **values,
-            "rate": factor * learner.optimizer.rates[0],
-            "grad_norm": norm,
-        }
+        rate = factor * learner.optimizer.rates[0]
+        row: dict[str, float | None] = {"step": step, **values, "rate": rate, "grad_norm": norm}
         step += 1
         if settings.batch:
             row["samples_per_s"] = settings.batch / max(time.perf_counter() - begun, 1e-9)
@@ -101,14 +116,13 @@ def run(
             due = step % settings.validate_every == 0 or step == settings.steps
             row["psnr"] = validate() if due else None
         state.log.append(row)
-        if on_step:
-            on_step(step, values)
+        session.on_step(step, values)
         if saves:
             state.save(step)
 
 
 def rate_factor(step: int, settings: LoopSettings) -> float:
-    """Linear warm-up, then cosine to 1% of the rate, or the rate."""
+    """Share of the learning rate at `step`: linear warm-up, then a cosine down to 1%, or 1."""
     warm = min(1.0, (step + 1) / max(1, settings.warmup))
     if settings.schedule == "constant":
         return warm
@@ -128,7 +142,7 @@ def _gradients(learner: Learner, total: Tensor, settings: LoopSettings) -> float
 
 
 def _overflowed(learner: Learner, total: Tensor) -> bool:
-    """Whether gradients were lost to the scale of the loss, which happens in float16 and mends itself."""
+    """Tell whether the scale of the loss cost the gradients, as it may in float16; it mends itself."""
     scaler = learner.scaler
     return scaler is not None and math.isfinite(float(total.detach())) and scaler.get_scale() >= 1
 
@@ -139,7 +153,7 @@ class _Rescue:
 
     state: Checkpoint
     most: int
-    report: Callable[[str], None] | None
+    report: Callable[[str], None]
     count: int = field(default=0, init=False)
 
     def __call__(self, what: str, step: int) -> int:
@@ -151,6 +165,5 @@ class _Rescue:
                 "lower the learning rate and resume"
             )
         back = self.state.load(random_numbers=False)
-        if self.report:
-            self.report(f"{what} was not finite at step {step}; back to the state after step {back}")
+        self.report(f"{what} was not finite at step {step}; back to the state after step {back}")
         return back

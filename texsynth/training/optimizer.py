@@ -1,4 +1,4 @@
-"""Muon for convolution kernels, Adam for everything else, behind one small face.
+"""Muon for convolution kernels, Adam for everything else, behind one interface; and number types.
 
 Muon (Jordan et al. 2024) orthogonalises the momentum of a matrix; PyTorch's takes matrices only, so each
 kernel (O, I, 3, 3) is shown to it as a view (O, 9 I).
@@ -17,44 +17,45 @@ from torch.amp.grad_scaler import GradScaler
 from texsynth.device import pick_dtype
 from texsynth.errors import UsageError
 
+Kind = Literal["muon+adam", "adam"]
+
 
 class Optimizer:
     """Muon on 4-D parameters, Adam on the rest; or Adam on both, each with its rate."""
 
     def __init__(
-        self,
-        parameters: Iterable[nn.Parameter],
-        kernel_rate: float,
-        rate: float,
-        kind: Literal["muon+adam", "adam"] = "muon+adam",
+        self, parameters: Iterable[nn.Parameter], kernel_rate: float, rate: float, kind: Kind = "muon+adam"
     ) -> None:
         """kernel_rate, rate: learning rates of the two; Muon's updates are scaled to the size of Adam's.
 
         Without 4-D parameters there is one part, plain Adam with `rate`.
         """
         parameters = list(parameters)
-        self.rates: tuple[float, ...] = (kernel_rate, rate)
-        self.param_groups = [{"params": parameters}]
-        """What a GradScaler unscales."""
         kernels = [p for p in parameters if p.ndim == 4]
         rest = [p for p in parameters if p.ndim != 4]
+        self.param_groups = [{"params": parameters}]
+        """The parameters, for a GradScaler."""
+        self.rates: tuple[float, ...] = (kernel_rate, rate) if kernels else (rate,)
         self.kernels: list[tuple[nn.Parameter, nn.Parameter]] = []
         """With Muon every kernel and the matrix that shares its memory."""
         self.parts: list[torch.optim.Optimizer]
         if not kernels:
-            self.rates, self.parts = (rate,), [torch.optim.Adam(rest, lr=rate)]
-            return
-        if kind == "adam":
+            self.parts = [torch.optim.Adam(rest, lr=rate)]
+        elif kind == "adam":
             self.parts = [torch.optim.Adam(kernels, lr=kernel_rate), torch.optim.Adam(rest, lr=rate)]
-            return
+        else:
+            self.parts = [
+                self._muon(kernels, kernel_rate),
+                torch.optim.Adam(rest, lr=rate, betas=(0.9, 0.98)),
+            ]
+
+    def _muon(self, kernels: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
+        check_muon()
         self.kernels = [(p, nn.Parameter(_matrix(p.data))) for p in kernels]
         if any(m.data_ptr() != p.data_ptr() for p, m in self.kernels):
             raise ValueError("kernels must be stored channels last, so that their matrices share memory")
         matrices = [m for _, m in self.kernels]
-        self.parts = [
-            torch.optim.Muon(matrices, lr=kernel_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.Adam(rest, lr=rate, betas=(0.9, 0.98)),
-        ]
+        return torch.optim.Muon(matrices, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
 
     def scale_rates(self, factor: float) -> None:
         """Set both learning rates to `factor` times their base."""
@@ -77,13 +78,22 @@ class Optimizer:
             part.step()
 
     def state_dict(self) -> list[dict[str, Any]]:
-        """States of both parts."""
+        """Return the states of all parts."""
         return [part.state_dict() for part in self.parts]
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
-        """Restore both parts."""
+        """Restore all parts."""
         for part, state in zip(self.parts, states, strict=True):
             part.load_state_dict(state)
+
+
+def check_muon(kind: Kind = "muon+adam") -> None:
+    """Raise UsageError when optimizer `kind` needs Muon and this torch has none."""
+    if kind == "muon+adam" and not hasattr(torch.optim, "Muon"):
+        raise UsageError(
+            f"this training needs the optimizer Muon of torch 2.9, and torch {torch.__version__} has none; "
+            "install a newer torch, or train decoders with --set optimizer=adam"
+        )
 
 
 def _matrix(kernel: Tensor) -> Tensor:
@@ -105,5 +115,5 @@ def autocast_for(device: torch.device, name: str = "auto") -> Callable[[], Abstr
 
 
 def scaler_for(device: torch.device, name: str) -> GradScaler | None:
-    """What keeps gradients inside the range of float16; other number types need none."""
+    """Scaler of the loss that keeps gradients inside the range of float16; other number types need none."""
     return GradScaler(device.type) if name == "float16" else None

@@ -1,22 +1,24 @@
-"""`texsynth train pack`: join the parts of a run into one weight file, and measure it."""
+"""Join the parts of a run into one weight file, and measure it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.errors import ModelError
+from texsynth.metrics.frechet import FeatureSet
 from texsynth.models.calibration import to_unit_mean
 from texsynth.models.hub.cache import record_hash
 from texsynth.models.registry import Model, build_model
+from texsynth.models.vgg import Encoder
 from texsynth.models.weights import collect, write_weights
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, random_crops, to_image
-from texsynth.training.decoder import rebuild
-from texsynth.training.metrics import cycle_error, explained_variance, reconstruction
+from texsynth.training.decoder import CHUNK, PHOTO, rebuild, reconstruction
 from texsynth.training.run_folder import headers, origin_of
 from texsynth.training.teacher import load_teacher
 
@@ -24,7 +26,7 @@ from texsynth.training.teacher import load_teacher
 def evaluate(
     model: Model, data: Path, teacher: Path | None = None, side: int = 256
 ) -> dict[str, dict[str, float]]:
-    """Held-out figures of one model, keyed by measure and level.
+    """Measure a model on held-out pictures. Returns figures by measure and level.
 
     Held-out pictures below `data`/photos, or `data` where there is no such folder, with both sides of at
     least `side`, centre crops. The explained variance is of the teacher's features; its linear map is
@@ -36,19 +38,16 @@ def evaluate(
     encoder = model.vgg()
     table: dict[str, dict[str, float]] = {"pictures": {"held out": float(len(test))}}
     if teacher:
-        pictures = load_pictures(find_pictures(data, held_out=False), 160)
-        fit = random_crops(pictures, 768, 128, torch.Generator().manual_seed(7))
-        scores = explained_variance(encoder, load_teacher(teacher), fit, test)
+        scores = explained_variance(encoder, load_teacher(teacher), _training_crops(data, 768, 7), test)
         table["explained variance"] = {str(level): value for level, value in scores.items()}
     for level, decoder in model.decoders.items():
         psnr = reconstruction(rebuild(encoder, decoder, level), test)
-        table.setdefault("PSNR dB", {})[str(level)] = psnr
         variance, energy = cycle_error(encoder, decoder, level, test)
-        table.setdefault("cycle error / variance", {})[str(level)] = variance
-        table.setdefault("cycle error / energy", {})[str(level)] = energy
+        figures = {"PSNR dB": psnr, "cycle error / variance": variance, "cycle error / energy": energy}
+        for name, value in figures.items():
+            table.setdefault(name, {})[str(level)] = value
     if model.photo is not None:
-        psnr = reconstruction(rebuild(encoder, model.photo, 0), test)
-        table.setdefault("PSNR dB", {})["photo"] = psnr
+        table.setdefault("PSNR dB", {})["photo"] = reconstruction(rebuild(encoder, model.photo, PHOTO), test)
     return table
 
 
@@ -71,11 +70,9 @@ def pack(
     says of its training. Raises ModelError when there is nothing to write.
     """
     origin = origin_of(folder)
-    keep = keep_encoder or decoders_only or bool(origin)
-    crops = None if keep else _unit_crops(data)
-    tensors = collect(folder)
-    if crops is not None:
-        tensors = to_unit_mean(tensors, [to_image(crops)])
+    rescale = not (keep_encoder or decoders_only or origin)
+    crops = [to_image(_training_crops(data, 128, 3))] if rescale else []
+    tensors = to_unit_mean(collect(folder), crops) if rescale else collect(folder)
     written = {k: v for k, v in tensors.items() if not (decoders_only and k.startswith("encoder."))}
     if not written:
         raise ModelError(f"{folder} has no decoders yet; train some with `texsynth train decoder`")
@@ -97,6 +94,54 @@ def pack(
     return table
 
 
-def _unit_crops(data: Path) -> Tensor:
+def _training_crops(data: Path, count: int, seed: int) -> Tensor:
     pictures = load_pictures(find_pictures(data, held_out=False), 160)
-    return random_crops(pictures, 128, 128, torch.Generator().manual_seed(3))
+    return random_crops(pictures, count, 128, torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def explained_variance(student: Encoder, teacher: Encoder, fit: Tensor, held_out: Tensor) -> dict[int, float]:
+    """R2 of the teacher's features under the best linear map (with offset) from the student's, by level.
+
+    fit, held_out: (N, 3, S, S) uint8 crops. The map is a ridge regression on `fit`; its share of explained
+    variance is measured on every position of `held_out`.
+    """
+    scores = {}
+    fitted, test = (_joint_moments(student, teacher, crops) for crops in (fit, held_out))
+    for level, (k, train, truth) in enumerate(zip(student.widths, fitted, test, strict=True), 1):
+        (mean, cov), (test_mean, test_cov) = train.gaussian(), truth.gaussian()
+        damping = 1e-6 * cov[:k, :k].diagonal().mean() * torch.eye(k, dtype=torch.float64)
+        weight = torch.linalg.solve(cov[:k, :k] + damping, cov[:k, k:])
+        bias = (test_mean - mean)[k:] - (test_mean - mean)[:k] @ weight
+        explained = 2 * (weight * test_cov[:k, k:]).sum() - (weight * (test_cov[:k, :k] @ weight)).sum()
+        scores[level] = float((explained - bias.square().sum()) / test_cov[k:, k:].trace())
+    return scores
+
+
+def _joint_moments(student: Encoder, teacher: Encoder, crops: Tensor) -> list[FeatureSet]:
+    """Collect the moments of student and teacher features stacked, by level."""
+    moments = [FeatureSet() for _ in student.widths]
+    for chunk in crops.split(CHUNK):
+        image = to_image(chunk)
+        for moment, small, wide in zip(moments, student(image), teacher(image), strict=True):
+            moment.add(torch.cat([small, wide], 1))
+    return moments
+
+
+@torch.no_grad()
+def cycle_error(
+    encoder: Encoder, decode: Callable[[Tensor], Tensor], level: int, held_out: Tensor
+) -> tuple[float, float]:
+    """Error of encoder(clamp(decoder(f))) against f = encoder(image), over `held_out` (N, 3, S, S) uint8.
+
+    Returns two ratios, squared error over variance of f (every channel centred) and over energy of f.
+    """
+    error, moments = 0.0, FeatureSet()
+    for chunk in held_out.split(CHUNK):
+        f = encoder.segment(to_image(chunk), 0, level)
+        g = encoder.segment(decode(f).clamp(0, 1), 0, level)
+        error += float(F.mse_loss(g, f, reduction="sum").double())
+        moments.add(f)
+    mean, covariance = moments.gaussian()
+    variance = float(covariance.trace())
+    return error / moments.count / variance, error / moments.count / (variance + float(mean.square().sum()))

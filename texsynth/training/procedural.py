@@ -14,9 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from texsynth.training.data import random_index
+
 
 class Field(NamedTuple):
-    """What a pattern says about every pixel."""
+    """A pattern before it is coloured."""
 
     height: Tensor
     """(s, s), about 0..1; becomes light and dark and part of the colour."""
@@ -28,67 +30,59 @@ Pattern = Callable[[int, torch.Generator], Field]
 
 
 def texture(size: int, rng: torch.Generator, kind: str | None = None) -> Tensor:
-    """A random texture (3, size, size) in [0, 1]; kind: one of PATTERNS, None draws it."""
-    if kind is None:
-        kind = list(PATTERNS)[int(torch.randint(len(PATTERNS), (), generator=rng))]
+    """Draw a random texture (3, size, size) in [0, 1]. kind: one of PATTERNS, None draws it."""
+    kind = kind or list(PATTERNS)[random_index(len(PATTERNS), rng)]
     return _render(PATTERNS[kind](size, rng), rng)
 
 
 def bricks(size: int, rng: torch.Generator) -> Field:
-    """Rows of bricks or tiles with mortar, each row moved against the last."""
+    """Draw rows of bricks or tiles with mortar, each row moved against the last."""
     x, y = _plane(size, rng)
     tall = uniform(rng, 8, 26)
     wide = tall * uniform(rng, 1, 3)
     row = torch.floor(y / tall)
-    moved = x / wide + row * (0.0, 0.5, 1 / 3)[int(torch.randint(3, (), generator=rng))]
-    column = torch.floor(moved)
+    u = x / wide + row * (0.0, 0.5, 1 / 3)[random_index(3, rng)]
+    column = torch.floor(u)
     gap = uniform(rng, 0.8, 2.5)
-    inside = torch.minimum(_to_edge(moved - column) * wide, _to_edge(y / tall - row) * tall)
+    inside = torch.minimum(_to_edge(u - column) * wide, _to_edge(y / tall - row) * tall)
     height = ((inside - gap / 2) / uniform(rng, 0.8, 3)).clamp(0, 1)
     return Field(height * uniform(rng, 0.5, 1), _hash(row, column, rng) * height)
 
 
 def weave(size: int, rng: torch.Generator) -> Field:
-    """Threads over and under each other: plain weave and twills."""
+    """Draw threads over and under each other: plain weave and twills."""
     x, y = _plane(size, rng)
-    pitch, jump = uniform(rng, 5, 14), int(torch.randint(2, 5, (), generator=rng))
+    pitch, jump = uniform(rng, 5, 14), 2 + random_index(3, rng)
     u, v = x / pitch, y / pitch
     over = (torch.floor(u) + torch.floor(v)) % jump < max(1, jump // 2)
     across, along = (4 * t * (1 - t) for t in (u % 1, v % 1))
     height = torch.where(over, across.sqrt() * (0.6 + 0.4 * along), along.sqrt() * (0.6 + 0.4 * across))
-    thread = torch.where(over, 0.3 + 0.2 * _hash(torch.floor(u), torch.zeros_like(u), rng),
-                         0.7 + 0.2 * _hash(torch.zeros_like(v), torch.floor(v), rng))  # fmt: skip
-    return Field(height, thread)
+    warp, weft = _hash(torch.floor(u), 0 * u, rng), _hash(0 * v, torch.floor(v), rng)
+    return Field(height, torch.where(over, 0.3 + 0.2 * warp, 0.7 + 0.2 * weft))
 
 
 def stones(size: int, rng: torch.Generator) -> Field:
-    """Voronoi cells of jittered points, with joints: cobbles, cracked earth, cells."""
+    """Draw Voronoi cells of jittered points, with joints: cobbles, cracked earth, cells."""
     x, y = _plane(size, rng)
     pitch = uniform(rng, 10, 32)
     jitter = uniform(rng, 0.3, 1)
     column, row = torch.floor(x / pitch), torch.floor(y / pitch)
-    near = []
-    for i in (-1, 0, 1):
-        for j in (-1, 0, 1):
-            c, r = column + i, row + j
-            state = rng.get_state()  # the same hash for the same cell, whichever pixel asks
-            shift = [jitter * (_hash(r, c, rng) - 0.5) for _ in range(2)]
-            number = _hash(r, c, rng)
-            rng.set_state(state)
-            far = (x / pitch - c - 0.5 - shift[0]).square() + (y / pitch - r - 0.5 - shift[1]).square()
-            near.append(torch.stack([far, number]))
-    _hash(row, column, rng), _hash(row, column, rng), _hash(row, column, rng)  # move on
-    cells = torch.stack(near)
-    two = cells[:, 0].topk(2, dim=0, largest=False)
-    gap = (two.values[1].sqrt() - two.values[0].sqrt()) * pitch
-    piece = cells[:, 1].gather(0, two.indices[:1])[0]
+    tables = [torch.rand(64, 64, generator=rng) for _ in range(3)]
+    cells = []
+    for c, r in ((column + i, row + j) for i in (-1, 0, 1) for j in (-1, 0, 1)):
+        across, down, number = (_of_cell(table, r, c) for table in tables)
+        dx, dy = x / pitch - c - 0.5 - jitter * (across - 0.5), y / pitch - r - 0.5 - jitter * (down - 0.5)
+        cells.append(torch.stack([dx.square() + dy.square(), number]))
+    distances, numbers = torch.stack(cells).unbind(1)
+    nearest = distances.topk(2, dim=0, largest=False)
+    gap = (nearest.values[1].sqrt() - nearest.values[0].sqrt()) * pitch
     edge = uniform(rng, 0.5, 3)
     height = ((gap - edge) / uniform(rng, 1, 6)).clamp(0, 1)
-    return Field(height, piece * (gap > edge))
+    return Field(height, numbers.gather(0, nearest.indices[:1])[0] * (gap > edge))
 
 
 def wood(size: int, rng: torch.Generator) -> Field:
-    """Year rings cut along the trunk, with fine grain; sometimes planks."""
+    """Draw year rings cut along the trunk, with fine grain; sometimes planks."""
     x, y = _plane(size, rng)
     bend = fractal(size, rng, 2.4, stretch=uniform(rng, 3, 8))
     rings = (x / uniform(rng, 5, 18) + uniform(rng, 0.5, 3) * bend) % 1
@@ -103,7 +97,7 @@ def wood(size: int, rng: torch.Generator) -> Field:
 
 
 def noise(size: int, rng: torch.Generator) -> Field:
-    """Fractal noise from cloud to grain, sometimes ridged, sometimes streaked."""
+    """Draw fractal noise from cloud to grain, sometimes ridged, sometimes streaked."""
     first = fractal(size, rng, uniform(rng, 0.4, 2.2), stretch=uniform(rng, 1, 3))
     if uniform(rng, 0, 1) < 0.4:
         first = 1 - (2 * first - 1).abs()
@@ -111,13 +105,13 @@ def noise(size: int, rng: torch.Generator) -> Field:
 
 
 def spots(size: int, rng: torch.Generator) -> Field:
-    """Labyrinths and spots of an activator with a fast inhibitor."""
+    """Draw labyrinths and spots of an activator with a fast inhibitor."""
     u = reaction_diffusion(size, rng, wavelength=uniform(rng, 7, 20), bias=uniform(rng, -0.35, 0.35))
     return Field(u, (u > 0.5).float() * 0.8 + 0.1)
 
 
 def tiling(size: int, rng: torch.Generator) -> Field:
-    """A motif on a square or hexagonal lattice, with jitter in place, size and colour."""
+    """Draw a motif on a square or hexagonal lattice, with jitter in place, size and colour."""
     x, y = _plane(size, rng)
     pitch = uniform(rng, 9, 28)
     hexagonal = uniform(rng, 0, 1) < 0.5
@@ -129,7 +123,7 @@ def tiling(size: int, rng: torch.Generator) -> Field:
     dy = y / pitch - row - 0.5 + jitter * (_hash(row, column, rng) - 0.5)
     radius = uniform(rng, 0.25, 0.42) * (1 + jitter * (_hash(row, column, rng) - 0.5))
     power = uniform(rng, 0.8, 5)  # diamond, disc, rounded square
-    petals = int(torch.randint(0, 6, (), generator=rng))
+    petals = random_index(6, rng)
     distance = (dx.abs() ** power + dy.abs() ** power + 1e-9) ** (1 / power)
     if petals > 2:
         distance = distance * (1 + 0.3 * torch.cos(petals * torch.atan2(dy, dx)))
@@ -151,7 +145,7 @@ PATTERNS: dict[str, Pattern] = {
 
 
 def _plane(size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Pixel coordinates, often turned, and bent a little as hand-made things are."""
+    """Lay out pixel coordinates, often turned, and bent a little as hand-made things are."""
     axis = torch.arange(size, dtype=torch.float32)
     angle = uniform(rng, -math.pi, math.pi) if uniform(rng, 0, 1) < 0.3 else 0.0
     y, x = axis[:, None].expand(size, size), axis[None].expand(size, size)
@@ -162,33 +156,34 @@ def _plane(size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def _to_edge(t: Tensor) -> Tensor:
-    """Distance of 0..1 to the nearer end."""
+    """Distance from `t` in 0..1 to the nearer end."""
     return torch.minimum(t, 1 - t)
 
 
 def _hash(row: Tensor, column: Tensor, rng: torch.Generator) -> Tensor:
-    """A number in [0, 1) for every lattice cell, another hash at every call."""
-    table = torch.rand(64, 64, generator=rng)
-    return table[(row.long() % 64), (column.long() % 64)]
+    """Draw a number in [0, 1) for every lattice cell, others at every call."""
+    return _of_cell(torch.rand(64, 64, generator=rng), row, column)
+
+
+def _of_cell(table: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    return table[row.long() % 64, column.long() % 64]
 
 
 def _render(field: Field, rng: torch.Generator) -> Tensor:
-    """Palette, side light and grain."""
-    size = field.height.shape[0]
-    steps = int(torch.randint(3, 6, (), generator=rng))
+    """Colour a field by a palette, side light and grain. Returns (3, size, size) in [0, 1]."""
+    steps = 3 + random_index(3, rng)
     grey = uniform(rng, 0.1, 0.9)
     base = torch.lerp(torch.full((3,), grey), torch.rand(3, generator=rng), uniform(rng, 0, 0.8))
     spread = uniform(rng, 0.2, 0.9) * (torch.rand(steps, 1, generator=rng) - 0.5)
     tint = uniform(rng, 0, 0.4) * (torch.rand(steps, 3, generator=rng) - 0.5)
     palette = (base + spread + tint).clamp(0, 1)
-    at = (uniform(rng, 0.2, 1) * field.piece + uniform(rng, 0.2, 1) * field.height).clamp(0, 1) * (steps - 1)
+    height, piece = field
+    at = (uniform(rng, 0.2, 1) * piece + uniform(rng, 0.2, 1) * height).clamp(0, 1) * (steps - 1)
     low = at.floor().clamp(max=steps - 2)
     colour = torch.lerp(palette[low.long()], palette[low.long() + 1], (at - low)[..., None])
-    slope = field.height.diff(dim=0, append=field.height[-1:]) + field.height.diff(
-        dim=1, append=field.height[:, -1:]
-    )
-    light = 1 + uniform(rng, 0, 0.6) * slope + uniform(rng, 0, 0.5) * (field.height - 0.5)
-    grain = uniform(rng, 0, 0.12) * (fractal(size, rng, uniform(rng, 0, 1.2)) - 0.5)
+    slope = height.diff(dim=0, append=height[-1:]) + height.diff(dim=1, append=height[:, -1:])
+    light = 1 + uniform(rng, 0, 0.6) * slope + uniform(rng, 0, 0.5) * (height - 0.5)
+    grain = uniform(rng, 0, 0.12) * (fractal(len(height), rng, uniform(rng, 0, 1.2)) - 0.5)
     image = (colour * light[..., None] + grain[..., None]).clamp(0, 1).permute(2, 0, 1)
     # Camera pictures are not perfectly sharp.
     soft = F.avg_pool2d(F.pad(image[None], (1, 1, 1, 1), mode="replicate"), 3, 1)[0]
@@ -196,12 +191,12 @@ def _render(field: Field, rng: torch.Generator) -> Tensor:
 
 
 def uniform(rng: torch.Generator, low: float, high: float) -> float:
-    """A number between `low` and `high`."""
+    """Draw a number between `low` and `high`."""
     return low + (high - low) * float(torch.rand((), generator=rng))
 
 
 def fractal(size: int, rng: torch.Generator, slope: float, stretch: float = 1.0) -> Tensor:
-    """Noise whose amplitude falls as 1 / frequency ** slope, (size, size) in [0, 1].
+    """Draw noise whose amplitude falls as 1 / frequency ** slope, (size, size) in [0, 1].
 
     slope: 0 is white, 1 is rough, 2.5 is a cloud. stretch: how many times longer features are along y.
     """
@@ -215,7 +210,7 @@ def fractal(size: int, rng: torch.Generator, slope: float, stretch: float = 1.0)
 def reaction_diffusion(
     size: int, rng: torch.Generator, wavelength: float, bias: float, steps: int = 60
 ) -> Tensor:
-    """Pattern of an activator u whose inhibitor spreads so fast that it is always in balance.
+    """Grow the pattern of an activator u whose inhibitor spreads so fast that it is always in balance.
 
     du/dt = u + bias u^2 - u^3 - damping * u, where inhibitor and diffusion damp all but waves of `wavelength`
     pixels (Swift and Hohenberg 1977, the form near the onset of such patterns); semi-implicit steps in
@@ -232,5 +227,5 @@ def reaction_diffusion(
 
 
 def _frequencies(size: int) -> tuple[Tensor, Tensor]:
-    """Cycles per pixel along y and x, for rfft2."""
+    """Return cycles per pixel along y and x, for rfft2."""
     return torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None]

@@ -1,4 +1,4 @@
-"""What the student is to learn: the teacher's features, reduced and cached.
+"""The teacher's features, which the student is to learn, reduced and cached.
 
 A pass of the full-width teacher costs ten times a training step of the student, so each crop meets it once.
 Features are kept at sampled positions, projected on their leading principal components, as float16.
@@ -43,7 +43,7 @@ class Cache:
 
 
 def load_teacher(path: Path) -> Encoder:
-    """Full-width encoder from safetensors with keys `convB_I.weight|bias`.
+    """Load a full-width encoder from safetensors with keys `convB_I.weight|bias`.
 
     Raises ModelError for another layout or a damaged file.
     """
@@ -58,29 +58,28 @@ def load_teacher(path: Path) -> Encoder:
 
 
 def gather(features: Tensor, positions: Tensor) -> Tensor:
-    """features: (N, C, h, w); positions: (N, n) flat indices. Returns (N, n, C)."""
+    """Take the features (N, C, h, w) at `positions`, (N, n) flat indices. Returns (N, n, C)."""
     flat = features.permute(0, 2, 3, 1).flatten(1, 2)
     return flat.gather(1, positions.long()[:, :, None].expand(-1, -1, flat.shape[2]))
 
 
-def sample_positions(count: int, cells: int, wanted: int, rng: torch.Generator) -> Tensor:
-    """(count, min(wanted, cells)) distinct flat positions per picture."""
-    order = torch.rand(count, cells, generator=rng).argsort(1)
-    return order[:, :wanted].int()
+def sample_positions(count: int, cells: int, most: int, rng: torch.Generator) -> Tensor:
+    """Draw distinct flat positions in each of `count` pictures. Returns (count, min(most, cells))."""
+    return torch.rand(count, cells, generator=rng).argsort(1)[:, :most].int()
 
 
 @torch.no_grad()
 def principal_components(teacher: Encoder, crops: Tensor) -> tuple[list[Tensor], list[Tensor], list[float]]:
-    """Per level the mean (C,), the leading eigenvectors (C, k) and the total variance of the features."""
+    """Return by level the mean (C,), leading eigenvectors (C, k) and total variance of the features."""
     device = next(teacher.parameters()).device
-    sums: dict[int, list[Tensor]] = {level: [] for level in LEVELS}
+    moments: list[list[Tensor]] = [[] for _ in LEVELS]
     for chunk in crops.split(16):
-        for level, f in zip(LEVELS, teacher(to_image(chunk, device)), strict=True):
+        for k, f in enumerate(teacher(to_image(chunk, device))):
             x = f.transpose(0, 1).flatten(1).double()
-            sums[level].append(torch.cat([x.sum(1)[:, None], x @ x.T], 1) / x.shape[1])
+            moments[k].append(torch.cat([x.sum(1)[:, None], x @ x.T], 1) / x.shape[1])
     means, bases, variance = [], [], []
-    for level, keep in zip(LEVELS, COMPONENTS, strict=True):
-        moment = torch.stack(sums[level]).mean(0)
+    for k, keep in enumerate(COMPONENTS):
+        moment = torch.stack(moments[k]).mean(0)
         mean = moment[:, 0]
         covariance = moment[:, 1:] - torch.outer(mean, mean)
         _, vectors = torch.linalg.eigh(covariance)
@@ -92,9 +91,9 @@ def principal_components(teacher: Encoder, crops: Tensor) -> tuple[list[Tensor],
 
 @torch.no_grad()
 def build_cache(
-    teacher: Encoder, crops: Tensor, rng: torch.Generator, on_step: Callable[[int, int], None] | None = None
+    teacher: Encoder, crops: Tensor, rng: torch.Generator, on_step: Callable[[int, int], None]
 ) -> Cache:
-    """Run the teacher once over `crops` (N, 3, S, S) uint8."""
+    """Run the teacher once over `crops` (N, 3, S, S) uint8. on_step: takes how many are done, and all."""
     device = next(teacher.parameters()).device
     means, bases, variance = principal_components(teacher, crops[:256])
     positions: list[list[Tensor]] = [[] for _ in LEVELS]
@@ -110,31 +109,27 @@ def build_cache(
             positions[k].append(where)
             targets[k].append(values.half().cpu())
         done += len(chunk)
-        if on_step:
-            on_step(done, len(crops))
+        on_step(done, len(crops))
     return Cache(crops, [torch.cat(p) for p in positions], [torch.cat(t) for t in targets], variance)
 
 
 def save_cache(cache: Cache, path: Path, header: dict[str, str]) -> None:
     """Write `cache` as safetensors; `header` says what it was made from."""
     tensors = {"crops": cache.crops, "variance": torch.tensor(cache.variance)}
-    for k, level in enumerate(LEVELS):
-        tensors[f"positions{level}"] = cache.positions[k]
-        tensors[f"targets{level}"] = cache.targets[k]
+    for level, positions, targets in zip(LEVELS, cache.positions, cache.targets, strict=True):
+        tensors |= {f"positions{level}": positions, f"targets{level}": targets}
     save_file(tensors, path, metadata=header)
 
 
 def load_cache(path: Path, header: dict[str, str]) -> Cache | None:
-    """The cache at `path` when it was made from the same `header`, else None."""
+    """Load the cache at `path` when it was made from the same `header`, else return None."""
     if not path.exists():
         return None
     with safe_open(path, "pt") as file:
         if file.metadata() != header:
             return None
     tensors = load_file(path)
-    return Cache(
-        tensors["crops"],
-        [tensors[f"positions{level}"] for level in LEVELS],
-        [tensors[f"targets{level}"] for level in LEVELS],
-        tensors["variance"].tolist(),
+    positions, targets = (
+        [tensors[f"{name}{level}"] for level in LEVELS] for name in ("positions", "targets")
     )
+    return Cache(tensors["crops"], positions, targets, tensors["variance"].tolist())

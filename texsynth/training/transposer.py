@@ -1,16 +1,15 @@
-"""`texsynth train transposer`: random crops expanded to their targets, judged by texture statistics."""
+"""Train a Transposer: random crops expanded to their targets, judged by texture statistics."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -22,17 +21,24 @@ from texsynth.models.registry import load_model
 from texsynth.models.transposer import OWN_WIDTHS, Transposer, lay_out, load_transposer
 from texsynth.models.transposer_parts import OwnEncoder
 from texsynth.models.vgg import Encoder, channels_last
-from texsynth.training.checkpoint import Learner
-from texsynth.training.data import Picture, find_pictures, load_pictures
-from texsynth.training.loop import LoopSettings, run
-from texsynth.training.optimizer import Optimizer, autocast_for
-from texsynth.training.transposer_data import Batch, draw
+from texsynth.training.checkpoint import Learner, check_fresh
+from texsynth.training.data import Picture, cut, find_pictures, load_pictures, random_index
+from texsynth.training.loop import LoopSettings, Session, run
+from texsynth.training.optimizer import Optimizer, check_muon
+from texsynth.training.procedural import texture
+from texsynth.training.run_folder import write_exact
 
 JUDGED = 4
 """Levels of the pretrained features that losses look at, relu1_1 to relu4_1."""
 
+CRITIC_WIDTHS = (24, 48, 64)
+"""Channels of the critic's layers; each verdict sees about 30 pixels."""
+
 NETWORK = "transposer.safetensors"
-"""File of the finished network in a run folder, float32, with what it was trained by in its header."""
+"""File of the finished network in a run folder, float32, with the settings of its training in its header."""
+
+FARTHEST = 3.0
+"""Targets are cut at up to this many times their side and reduced, as if seen from farther away."""
 
 
 @dataclass(frozen=True)
@@ -49,89 +55,113 @@ class TransposerRun:
     features: str = "lite"
     """Model whose encoder the losses look through, and the pretrained encoder of `lite` variants."""
     save_every: int = 100
-    rescues: int = 5
 
 
-def train_transposer(
-    run_settings: TransposerRun,
-    device: torch.device,
-    *,
-    resume: bool,
-    report: Callable[[str], None],
-    on_step: Callable[[int, Mapping[str, float]], None],
-) -> Path:
-    """Train in `run_settings.folder`. Returns the file of the finished network.
+def train_transposer(plan: TransposerRun, session: Session) -> Path:
+    """Train in `plan.folder`. Returns the file of the finished network.
 
     Raises InputError without training pictures, ModelError for an `init` that is no Transposer.
     """
-    settings = run_settings.settings
-    run_settings.folder.mkdir(parents=True, exist_ok=True)
-    pictures = load_pictures(find_pictures(run_settings.data, held_out=False), 2 * settings.crop_px)
-    report(f"{len(pictures)} training pictures and procedural ones")
-    judge = load_model(run_settings.features, device).vgg()
-    net = channels_last(_begin(run_settings), device)
-    adversary = Adversary(run_settings.seed, device) if settings.critic else None
+    check_muon()
+    check_fresh(plan.folder / "transposer.checkpoint", session.resume)
+    settings, device = plan.settings, session.device
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    pictures = load_pictures(find_pictures(plan.data, held_out=False), 2 * settings.crop_px)
+    session.report(f"{len(pictures)} training pictures and procedural ones")
+    judge = load_model(plan.features, device).vgg()
+    net = channels_last(begin_transposer(plan), device)
+    adversary = Adversary(plan.seed, device) if settings.critic else None
     losses = Losses(net, judge, adversary, settings)
 
     def draw_losses(rng: torch.Generator) -> dict[str, Tensor]:
         return losses(draw(pictures, settings.batch, settings.crop_px, settings.procedural, rng), rng)
 
-    run(
-        Learner(
-            net,
-            Optimizer(net.trained(), settings.kernel_rate, settings.rate),
-            torch.Generator().manual_seed(run_settings.seed),
-            companion=adversary,
-        ),
-        draw_losses,
-        LoopSettings(run_settings.steps, save_every=run_settings.save_every, rescues=run_settings.rescues),
-        run_settings.folder / "transposer.checkpoint",
-        resume=resume,
-        autocast=autocast_for(device),
-        on_step=on_step,
-        report=report,
-    )
-    return _finish(run_settings, net, pictures)
+    optimizer = Optimizer(net.trained(), settings.kernel_rate, settings.rate)
+    rng = torch.Generator().manual_seed(plan.seed)
+    learner = Learner(net, optimizer, rng, critic_state=adversary)
+    loop = LoopSettings(plan.steps, save_every=plan.save_every)
+    run(learner, draw_losses, loop, plan.folder / "transposer.checkpoint", session)
+    header = {
+        "settings": json.dumps(settings.model_dump()),
+        "steps": str(plan.steps),
+        "seed": str(plan.seed),
+        "pictures": str(len(pictures)),
+        "init": f"sha256 {file_hash(plan.init)}" if plan.init else "",
+    }
+    write_exact(plan.folder / NETWORK, net.state_dict(), header)
+    return plan.folder / NETWORK
 
 
-def _begin(run_settings: TransposerRun) -> Transposer:
-    """The network before the first step: random from the seed, or as an earlier run left it."""
-    own = run_settings.settings.encoder == "own"
-    if run_settings.init:
-        net = load_transposer(str(run_settings.init))
+def begin_transposer(plan: TransposerRun) -> Transposer:
+    """Build the network before the first step: random from the seed, or as an earlier run left it."""
+    own = plan.settings.encoder == "own"
+    if plan.init:
+        net = load_transposer(str(plan.init))
         if net.own != own:
             kind = "its own" if net.own else "a pretrained"
             raise ModelError(
-                f"{run_settings.init} has {kind} encoder, not `{run_settings.settings.encoder}`; "
+                f"{plan.init} has {kind} encoder, not `{plan.settings.encoder}`; "
                 "give the preset that it was trained with"
             )
         net.requires_grad_(True)
-        if not own:
-            net.encoder.requires_grad_(False)
+        net.encoder.requires_grad_(own)
         return net
     with torch.random.fork_rng():
-        torch.manual_seed(run_settings.seed)
+        torch.manual_seed(plan.seed)
         if own:
             return Transposer(OwnEncoder(OWN_WIDTHS))
-        pretrained = load_model(run_settings.features).vgg()
+        pretrained = load_model(plan.features).vgg()
         shallow = Encoder(pretrained.widths[:JUDGED])
         shallow.load_state_dict(pretrained.state_dict(), strict=False)
         return Transposer(shallow)
 
 
-def _finish(run_settings: TransposerRun, net: Transposer, pictures: Sequence[Picture]) -> Path:
-    out = run_settings.folder / NETWORK
-    header = {
-        "settings": json.dumps(run_settings.settings.model_dump()),
-        "steps": str(run_settings.steps),
-        "seed": str(run_settings.seed),
-        "pictures": str(len(pictures)),
-        "init": f"sha256 {file_hash(run_settings.init)}" if run_settings.init else "",
-    }
-    save_file(
-        {key: v.detach().cpu().contiguous() for key, v in net.state_dict().items()}, out, metadata=header
-    )
-    return out
+@dataclass(frozen=True)
+class Batch:
+    """Targets and exemplars of one step."""
+
+    target: Tensor
+    """(N, 3, 2 c, 2 c) in [0, 1]."""
+    exemplar: Tensor
+    """(N, 3, c, c), target[:, :, y : y + c, x : x + c] of each."""
+    origins: list[tuple[int, int]]
+    """(y, x) of each exemplar in its target."""
+
+
+def draw(
+    pictures: Sequence[Picture], count: int, crop: int, procedural: float, rng: torch.Generator
+) -> Batch:
+    """Draw `count` targets of side 2 * crop; the share `procedural` of them is synthetic, not cut out."""
+    targets = [
+        texture(2 * crop, rng) if float(torch.rand((), generator=rng)) < procedural or not pictures
+        else _distant_square(pictures[random_index(len(pictures), rng)], 2 * crop, rng)
+        for _ in range(count)
+    ]  # fmt: skip
+    flips = (torch.rand(count, 3, generator=rng) < 0.5).tolist()
+    target = torch.stack([_flipped(t, *f) for t, f in zip(targets, flips, strict=True)])
+    origins = [(random_index(crop + 1, rng), random_index(crop + 1, rng)) for _ in target]
+    exemplars = [t[:, y : y + crop, x : x + crop] for t, (y, x) in zip(target, origins, strict=True)]
+    return Batch(target, torch.stack(exemplars), origins)
+
+
+def _distant_square(picture: Picture, side: int, rng: torch.Generator) -> Tensor:
+    """Cut a random square, seen from a random distance. Returns (3, side, side) in [0, 1]."""
+    longest = min(picture.shape[:2])
+    distance = 1 + float(torch.rand((), generator=rng)) * (min(FARTHEST, longest / side) - 1)
+    span = min(longest, round(side * distance))
+    top, left = (random_index(length - span + 1, rng) for length in picture.shape[:2])
+    square = torch.from_numpy(cut(picture, top, left, span)).float() / 255
+    if span == side:
+        return square
+    return F.interpolate(square[None], (side, side), mode="bilinear", antialias=True)[0]
+
+
+def _flipped(image: Tensor, across: bool, down: bool, turn: bool) -> Tensor:
+    if across:
+        image = image.flip(2)
+    if down:
+        image = image.flip(1)
+    return image.transpose(1, 2) if turn else image
 
 
 @dataclass(frozen=True)
@@ -148,44 +178,43 @@ class Losses:
         settings = self.settings
         device = next(self.judge.parameters()).device
         target, exemplar = batch.target.to(device), batch.exemplar.to(device)
-        size = (target.shape[2], target.shape[3])
-        layouts = lay_out(exemplar, size, rng, origins=batch.origins)
+        layouts = lay_out(exemplar, (target.shape[2], target.shape[3]), rng, origins=batch.origins)
         image, copied = self.net(exemplar, layouts)
         with torch.no_grad():
-            wanted = [f.float() for f in self.judge(target, JUDGED)]
-        made = [f.float() for f in self.judge(image, JUDGED)]
+            goals = [f.float() for f in self.judge(target, JUDGED)]
+        features = [f.float() for f in self.judge(image, JUDGED)]
         terms = {"residual": settings.residual * (image - copied).abs().mean()}
         if settings.gram:
-            terms["gram"] = settings.gram * gram_term(made, wanted)
+            terms["gram"] = settings.gram * gram_term(features, goals)
         if settings.wasserstein:
-            terms["wasserstein"] = settings.wasserstein * wasserstein_term(made, wanted, settings, rng)
+            terms["wasserstein"] = settings.wasserstein * wasserstein_term(features, goals, settings, rng)
         if settings.perceptual:
-            terms["perceptual"] = settings.perceptual * perceptual_term(made, wanted)
+            terms["perceptual"] = settings.perceptual * perceptual_term(features, goals)
         if self.adversary:
             self.adversary.learn(target, image)
             terms["critic"] = settings.critic * self.adversary.judge(image)
         return terms
 
 
-def gram_term(made: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
-    """Equation 2 of paper 004 over the levels, each relative to the target's mean entry, per picture."""
-    total = made[0].new_zeros(())
-    for f, g in zip(made, wanted, strict=True):
-        mine, theirs = gram(f), gram(g)
-        scale = theirs.abs().mean((1, 2), keepdim=True).clamp_min(1e-6)
-        total = total + ((mine - theirs) / scale).abs().mean()
-    return total / len(made)
+def gram_term(features: Sequence[Tensor], goals: Sequence[Tensor]) -> Tensor:
+    """Equation 2 of paper 004 over the levels, each relative to the goal's mean entry, per picture."""
+    terms = []
+    for f, g in zip(features, goals, strict=True):
+        goal = gram(g)
+        scale = goal.abs().mean((1, 2), keepdim=True).clamp_min(1e-6)
+        terms.append(((gram(f) - goal) / scale).abs().mean())
+    return _mean(terms)
 
 
 def wasserstein_term(
-    made: Sequence[Tensor], wanted: Sequence[Tensor], settings: TransposerSettings, rng: torch.Generator
+    features: Sequence[Tensor], goals: Sequence[Tensor], settings: TransposerSettings, rng: torch.Generator
 ) -> Tensor:
-    """Equation 3 over the levels, each relative to the target's variance, at randomly drawn positions.
+    """Equation 3 over the levels, each relative to the goal's variance, at randomly drawn positions.
 
     With `settings.regions` above 1 positions are tagged by the part of the picture they lie in.
     """
-    total = made[0].new_zeros(())
-    for f, g in zip(made, wanted, strict=True):
+    terms = []
+    for f, g in zip(features, goals, strict=True):
         height, width = f.shape[2:]
         picked = torch.randperm(height * width, generator=rng)[: settings.samples].to(f.device)
         rows, columns = picked // width, picked % width
@@ -195,40 +224,39 @@ def wasserstein_term(
         directions = random_directions(settings.directions, f.shape[1], rng, f)
         a, b = ((x / scale).flatten(2).index_select(2, picked) for x in (f, g))
         # Directions of unit length see 1 / C of the summed variance each.
-        total = total + sliced_wasserstein(a, b, directions, tags, tags)
-    return total / len(made)
+        terms.append(sliced_wasserstein(a, b, directions, tags, tags))
+    return _mean(terms)
 
 
-def perceptual_term(made: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
-    """Mean absolute difference place by place of the two deepest levels, relative to the target's mean.
+def perceptual_term(features: Sequence[Tensor], goals: Sequence[Tensor]) -> Tensor:
+    """Mean absolute difference place by place of the two deepest levels, relative to the goal's mean.
 
     The exemplar lies in the output where it was cut from the target, so places correspond.
     """
-    total = made[0].new_zeros(())
-    for f, g in zip(made[-2:], wanted[-2:], strict=True):
-        total = total + (f - g).abs().mean() / g.abs().mean().clamp_min(1e-6)
-    return total / 2
+    pairs = zip(features[-2:], goals[-2:], strict=True)
+    return _mean([(f - g).abs().mean() / g.abs().mean().clamp_min(1e-6) for f, g in pairs])
 
 
-WIDTHS = (24, 48, 64)
-"""Channels of the layers; each verdict sees about 30 pixels."""
+def _mean(terms: Sequence[Tensor]) -> Tensor:
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total / len(terms)
 
 
 class PatchCritic(nn.Module):
-    """Picture to a verdict for each patch; every layer has a Lipschitz constant of 1 (Miyato et al. 2018)."""
+    """Map a picture to a verdict for each patch; every layer is 1-Lipschitz (Miyato et al. 2018)."""
 
     def __init__(self) -> None:
-        """Random weights."""
+        """Draw random weights."""
         super().__init__()
         layers: list[nn.Module] = []
-        before = 3
-        for width, stride in zip(WIDTHS, (2, 2, 1), strict=True):
+        for before, width, stride in zip((3, *CRITIC_WIDTHS), CRITIC_WIDTHS, (2, 2, 1), strict=False):
             layers += [spectral_norm(nn.Conv2d(before, width, 4, stride, 1)), nn.LeakyReLU(0.2)]
-            before = width
-        self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(before, 1, 3, 1, 1)))
+        self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(CRITIC_WIDTHS[-1], 1, 3, 1, 1)))
 
     def forward(self, image: Tensor) -> Tensor:
-        """image: (N, 3, H, W) in [0, 1]. Returns (N, 1, about H / 4, about W / 4), above 0 for real."""
+        """Judge images (N, 3, H, W) in [0, 1]. Returns (N, 1, about H / 4, about W / 4), above 0 for real."""
         verdict: Tensor = self.layers(2 * image - 1)
         return verdict
 
@@ -237,34 +265,33 @@ class Adversary:
     """A critic that learns beside the network it judges; its state is part of a checkpoint."""
 
     def __init__(self, seed: int, device: torch.device, rate: float = 4e-4) -> None:
-        """seed: of its first weights. rate: Adam's learning rate."""
+        """seed: decides the first weights. rate: Adam's learning rate."""
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.net = PatchCritic().to(device)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=rate, betas=(0.0, 0.9))
 
-    def learn(self, real: Tensor, made: Tensor) -> Tensor:
-        """One step of the critic's hinge loss on (N, 3, H, W) pictures. Returns the loss, detached."""
+    def learn(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Take one step of the critic's hinge loss on (N, 3, H, W) pictures. Returns the loss, detached."""
         with torch.autocast(real.device.type, enabled=False):
             self.net.requires_grad_(True)
-            loss = (
-                F.relu(1 - self.net(real.float())).mean() + F.relu(1 + self.net(made.detach().float())).mean()
-            )
+            of_real, of_fake = self.net(real.float()), self.net(fake.detach().float())
+            loss = F.relu(1 - of_real).mean() + F.relu(1 + of_fake).mean()
             if bool(loss.isfinite()):  # a step with anything else would spoil the critic for ever
                 self.optimizer.zero_grad()
                 loss.backward()
                 self.optimizer.step()
             return loss.detach()
 
-    def judge(self, made: Tensor) -> Tensor:
-        """What the generator minimises: minus the mean verdict, a scalar."""
-        with torch.autocast(made.device.type, enabled=False):
+    def judge(self, fake: Tensor) -> Tensor:
+        """Return minus the mean verdict, a scalar that the generator minimises."""
+        with torch.autocast(fake.device.type, enabled=False):
             self.net.requires_grad_(False)
-            verdict: Tensor = -self.net(made.float()).mean()
+            verdict: Tensor = -self.net(fake.float()).mean()
             return verdict
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights and optimizer."""
+        """Return the states of weights and optimizer."""
         return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -45,9 +46,9 @@ class Score:
     ssim: float
     """Mean structural similarity to the truth, the exemplar lying in the middle of both."""
     ssim_outside: float
-    """The same without the part of the output that shows the exemplar."""
+    """Mean structural similarity of the part of the output that does not show the exemplar."""
     frechet: float
-    """Of features at all positions of all outputs against those of all truths.
+    """Distance of features at all positions of all outputs to those of all truths.
 
     Of pooled features there would be too few for an unbiased figure."""
     frechet_single: float
@@ -66,28 +67,34 @@ def compare(
     side: int = SIDE,
     seed: int = 0,
     features: str = "lite",
-    on_picture: Callable[[int, int], None] | None = None,
+    on_picture: Callable[[int, int], None] = lambda *_: None,
 ) -> list[Score]:
     """Expand the centre crops (side x side) of held-out textures to twice the size; compare with the truth.
 
-    networks: run folders or weight files. A row of an untrained network comes first. Raises InputError
-    without held-out textures of twice the side, ModelError for a missing or damaged network.
+    networks: run folders or weight files. A row of an untrained network comes first. on_picture: takes the
+    expansions done and their number. Raises InputError without held-out textures of twice the side,
+    ModelError for a missing or damaged network.
     """
-    loaded = [(_name(path), *_load(path)) for path in networks]
+    for path in networks:
+        if not path.exists():
+            raise InputError(f"{path} does not exist; give run folders or weight files")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        start = inference(Transposer(OwnEncoder(OWN_WIDTHS)))
-    judge = load_model(features).vgg()
+        rows = [(UNTRAINED, inference(Transposer(OwnEncoder(OWN_WIDTHS))), dict[str, str]())]
+    for path in networks:
+        name = path.name if path.is_dir() else path.stem
+        rows.append((name, load_transposer(str(_file(path))), read_weights(_file(path))[1]))
+    judge, layer = load_model(features).vgg(), f"relu{LEVEL}_1 of {features}"
     truths = centre_crops(load_pictures(find_pictures(data, held_out=True), 2 * side), 2 * side)
-    rows = [(UNTRAINED, start, {}), *loaded]
     scores = []
-    for index, (name, net, header) in enumerate(rows):
-
-        def tell(done: int, index: int = index) -> None:
-            if on_picture:
-                on_picture(index * len(truths) + done, len(rows) * len(truths))
-
-        scores.append(_score(name, net, header, truths, judge, f"relu{LEVEL}_1 of {features}", seed, tell))
+    done = count(1)
+    for name, net, header in rows:
+        figures = _figures(net, truths, judge, seed, lambda: on_picture(next(done), len(rows) * len(truths)))
+        settings = json.loads(header.get("settings", "{}"))
+        kind = "own" if net.own else settings.get("encoder", "pretrained")
+        losses = [loss for loss in ("gram", "wasserstein") if settings.get(loss)]
+        loss, steps = " + ".join(losses) or "none", int(header.get("steps", 0))
+        scores.append(Score(name, kind, loss, steps, *figures, layer))
     return scores
 
 
@@ -110,19 +117,13 @@ def pack_transposer(run: Path, data: Path, output: Path, notes: Mapping[str, str
 
 
 @torch.no_grad()
-def _score(
-    name: str,
-    net: Transposer,
-    header: Mapping[str, str],
-    truths: Tensor,
-    judge: Encoder,
-    layer: str,
-    seed: int,
-    tell: Callable[[int], None],
-) -> Score:
-    made, real = FeatureSet(), FeatureSet()
+def _figures(
+    net: Transposer, truths: Tensor, judge: Encoder, seed: int, on_picture: Callable[[], None]
+) -> tuple[float, float, float, float, int, int]:
+    """Measure a network: the fields `ssim` to `positions` of its score."""
+    all_outputs, all_truths = FeatureSet(), FeatureSet()
     similar, outside, single = 0.0, 0.0, 0.0
-    side = truths.shape[2] // 2
+    side, pictures = truths.shape[2] // 2, len(truths)
     middle = slice(side // 2, side // 2 + side)
     for index, crop in enumerate(truths):
         truth = to_image(crop[None])
@@ -132,21 +133,16 @@ def _score(
         whole, inside = ssim(image, truth), ssim(image[..., middle, middle], exemplar)
         similar += whole
         outside += _outside(whole, inside, side)
-        both = [judge.segment(x, 0, LEVEL) for x in (image, truth)]
-        made.add(both[0])
-        real.add(both[1])
-        one, other = FeatureSet(), FeatureSet()
-        one.add(both[0])
-        other.add(both[1])
-        single += frechet(*one.gaussian(), *other.gaussian())
-        tell(index + 1)
-    settings = json.loads(header.get("settings", "{}"))
-    kind = "own" if net.own else settings.get("encoder", "pretrained")
-    count = len(truths)
-    return Score(
-        name, kind, _loss(settings), int(header.get("steps", 0)), similar / count, outside / count,
-        frechet(*made.gaussian(), *real.gaussian()), single / count, count, made.count, layer,
-    )  # fmt: skip
+        output, expected = FeatureSet(), FeatureSet()
+        for x, one, everything in ((image, output, all_outputs), (truth, expected, all_truths)):
+            features = judge.segment(x, 0, LEVEL)
+            one.add(features)
+            everything.add(features)
+        single += frechet(*output.gaussian(), *expected.gaussian())
+        on_picture()
+    distance = frechet(*all_outputs.gaussian(), *all_truths.gaussian())
+    means = similar / pictures, outside / pictures, distance, single / pictures
+    return *means, pictures, all_outputs.count
 
 
 def _outside(whole: float, inside: float, side: int) -> float:
@@ -155,21 +151,5 @@ def _outside(whole: float, inside: float, side: int) -> float:
     return (whole * all_windows - inside * within) / (all_windows - within)
 
 
-def _loss(settings: Mapping[str, float]) -> str:
-    used = [name for name in ("gram", "wasserstein") if settings.get(name)]
-    return " + ".join(used) or "none"
-
-
 def _file(path: Path) -> Path:
     return path / NETWORK if path.is_dir() else path
-
-
-def _name(path: Path) -> str:
-    return path.name if path.is_dir() else path.stem
-
-
-def _load(path: Path) -> tuple[Transposer, dict[str, str]]:
-    if not path.exists():
-        raise InputError(f"{path} does not exist; give run folders or weight files")
-    file = _file(path)
-    return load_transposer(str(file)), read_weights(file)[1]

@@ -1,0 +1,145 @@
+"""Keyword arguments of the functions in `texsynth.api`, and the settings that they become."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, ParamSpec, Protocol, TypedDict, TypeVar, cast, overload
+
+import numpy as np
+import torch
+from PIL import Image
+
+from texsynth.config import presets
+from texsynth.config.settings import RunSettings, Settings, StylizeSettings
+from texsynth.config.validation import validated
+from texsynth.errors import UsageError
+from texsynth.images.arrays import InMemory
+from texsynth.models.registry import Model
+from texsynth.pipelines.progress import OnStep
+
+PathLike = str | os.PathLike[str]
+
+ImageLike = PathLike | InMemory
+"""A picture as it goes in."""
+
+Kind = TypeVar("Kind", Image.Image, np.ndarray[Any, Any], torch.Tensor)
+P = ParamSpec("P")
+S = TypeVar("S", bound=Settings)
+
+
+class SameKind(Protocol[P]):
+    """A function whose result is a picture of the kind that it got."""
+
+    @overload
+    def __call__(self, image: PathLike, /, *args: P.args, **options: P.kwargs) -> Image.Image: ...
+    @overload
+    def __call__(self, image: Kind, /, *args: P.args, **options: P.kwargs) -> Kind: ...
+
+
+def same_kind(function: Callable[Concatenate[ImageLike, P], Any]) -> SameKind[P]:
+    """Tell type checkers that the result of `function` is of the kind of its first argument."""
+    return cast(SameKind[P], function)
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments that all functions on pictures take."""
+
+    preset: str
+    """Name or file of a preset that the settings start from."""
+    settings: Settings
+    """Settings to start from instead: ExpandSettings, or StylizeSettings."""
+    changes: Mapping[str, object]
+    """Any settings by their path, like `{"patch.iterations": [4, 2]}`."""
+    seed: int
+    """0 to 2^63 - 1; with the name of the picture it decides all random numbers. Default: 0."""
+    name: str
+    """The name of a picture in memory, or another name for that of a file. Default: "image"."""
+    model: str | Model
+    """Name or file of a network, or what `load_model` gave, which is not loaded again. Default: "lite"."""
+    device: str
+    """auto, cpu, cuda, cuda:N or mps. Default: auto."""
+    dtype: str
+    """auto, float32, bfloat16 or float16. Default: auto."""
+    threads: int
+    """CPU threads of torch for the whole process. Default: they are left as they are."""
+    progress: OnStep
+    """Called with a `Step(stage, done, total)` again and again."""
+
+
+class StylizeOptions(Options, total=False):
+    """Keyword arguments of a stylization."""
+
+    photo: bool
+    """Keep contours as in a photograph; False: paint."""
+    transform: str
+    """ift, wct, ot, adain or optimize."""
+    strength: float
+    """0 keeps the content, 1 applies the whole style."""
+    preserve_color: bool
+    """Keep the content's colours."""
+    grain: float
+    """0 to 1: noise that becomes strokes in flat areas."""
+    style_scale: float
+    """Above 1 for larger strokes."""
+    max_side: int
+    """Reduce larger contents to this longer side in pixels."""
+
+
+def resolve_settings(
+    kind: type[S],
+    flags: Mapping[Any, object],
+    options: Options,
+    known: frozenset[str] = Options.__optional_keys__,
+) -> S:
+    """Return the settings: a preset or given ones < changes < arguments. Raises UsageError, TypeError."""
+    if unknown := set(options) - known:
+        raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
+    start, preset = options.get("settings"), options.get("preset")
+    if start is not None and preset is not None:
+        raise UsageError("settings and preset are both given; change the settings of the preset instead")
+    if start is not None and not isinstance(start, kind):
+        raise UsageError(f"settings are {type(start).__name__}, but must be {kind.__name__}")
+    base = start or presets.resolve(kind, presets.load(preset) if preset else None, (), {})
+    tree = presets.as_tree(base)
+    for path, value in options.get("changes", {}).items():
+        change: Any = value
+        for key in reversed(path.split(".")):
+            change = {int(key) if key.isdecimal() else key: change}
+        tree = presets.merge(tree, change)
+    return validated(kind, presets.merge(tree, dict(flags)), "")
+
+
+def run_settings(options: Options) -> RunSettings:
+    """Return what a run needs besides the look. Raises UsageError."""
+    keys = ("seed", "device", "dtype", "threads", "max_side")
+    values: dict[str, object] = {key: options[key] for key in keys if key in options}  # type: ignore[literal-required]
+    model = options.get("model")
+    if isinstance(model, str | os.PathLike):
+        values["model"] = os.fspath(model)
+    return validated(RunSettings, values, "")
+
+
+def loaded_model(options: Options) -> Model | None:
+    """Return the model that is loaded already, if it is given."""
+    model = options.get("model")
+    return model if isinstance(model, Model) else None
+
+
+def stylize_settings(options: StylizeOptions) -> StylizeSettings:
+    """Return the settings of a stylization. Raises UsageError, TypeError."""
+    photo, transform = options.get("photo"), options.get("transform")
+    flags = given(
+        mode=None if photo is None else "photo" if photo else "artistic",
+        transform=None if transform is None else {"name": transform},
+        strength=options.get("strength"),
+        preserve_color=options.get("preserve_color"),
+        grain=options.get("grain"),
+        style_scale=options.get("style_scale"),
+    )
+    return resolve_settings(StylizeSettings, flags, options, StylizeOptions.__optional_keys__)
+
+
+def given(**values: object) -> dict[str, object]:
+    """Return the `values` that are not None."""
+    return {key: value for key, value in values.items() if value is not None}

@@ -1,0 +1,248 @@
+"""libvips: 16 bits per channel, and files that are read or written row by row.
+
+Every operation is named after one format, so libvips never guesses from a name or content which to run.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from texsynth.images.picture import Pixels
+
+if TYPE_CHECKING:
+    import pyvips
+
+KEYWORD = "texsynth"
+"""Keyword of the PNG text with the settings."""
+
+DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
+PIXELS_PER_MM = 72 / 25.4
+"""Resolution that programs assume where a file gives none."""
+
+SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "PNG": ("pngsave", {"filter": "all", "compression": 5, "keep": "icc|other"}),
+    "TIFF": (
+        "tiffsave",
+        {"compression": "deflate", "predictor": "horizontal", "level": 5, "resunit": "inch", "keep": "icc"},
+    ),
+}
+"""Format -> operation that writes it, and its options."""
+
+CLASSIC_TIFF_BYTES = (1 << 32) - (1 << 25)
+"""Bytes of pixels that fit in a TIFF with 32-bit offsets, with room for its tags."""
+
+TIFF_COMPRESSIONS = frozenset({1, 5, 8, 32773, 32946})
+"""None, LZW, deflate (two numbers) and PackBits; the others are lossy or not in every build of libvips."""
+
+PIPED_BYTES = 1 << 20
+
+LARGEST_TILE = 2048
+BAND_BYTES = 1 << 26
+"""A row of segments that is larger is no small part of the picture any more."""
+
+
+def read_samples(source: Path | bytes, source_format: str, page: int = 0) -> Pixels:
+    """Decode all of a PNG or TIFF. Returns (H, W, C) uint8 or uint16; damage raises OSError."""
+    with _failures():
+        image = _opened(source, source_format, page)
+        return _array(image.write_to_memory(), image.height, image)
+
+
+def read_rows(source: Path | bytes, source_format: str, count: int, page: int = 0) -> Iterator[Pixels]:
+    """Decode `count` rows at a time from the top down, the last time fewer.
+
+    source_format: PNG, JPEG or TIFF. Yields (count, W, C) uint8 or uint16; palettes come as colours,
+    fewer than 8 bits as 8, and zero is black. Damage raises OSError.
+    """
+    with _failures():
+        import pyvips
+
+        image = _opened(source, source_format, page)
+        region = pyvips.Region.new(image)
+        for top in range(0, image.height, count):
+            rows = min(count, image.height - top)
+            yield _array(region.fetch(0, top, image.width, rows), rows, image)
+
+
+def reads_tiff(tags: Mapping[int, Any]) -> bool:
+    """Tell from its tags whether the samples of a TIFF page arrive exactly as they are stored."""
+    longest_side, tile_side = max(tags[256], tags[257]), max(tags.get(322, 0), tags.get(323, 0))
+    return (
+        tags.get(259, 1) in TIFF_COMPRESSIONS
+        and tags.get(262, 0) in (0, 1, 2)
+        and tile_side <= max(256, min(longest_side, LARGEST_TILE))
+        # Colours that are multiplied by alpha would be divided and cut, not rounded.
+        and tuple(tags.get(338, ())) in ((), (0,), (2,))
+    )
+
+
+def has_small_segments(tags: Mapping[int, Any]) -> bool:
+    """Tell from its tags whether a TIFF page can be decoded in small parts."""
+    if tags.get(259, 1) == 1 and 322 not in tags:
+        return True
+    rows = tags[323] if 322 in tags else min(tags.get(278, tags[257]), tags[257])
+    return bool(rows * tags[256] * tags.get(277, 1) * max(tags.get(258, (1,))) <= 8 * BAND_BYTES)
+
+
+def to_srgb(pixels: Pixels, profile: bytes, srgb: Path) -> Pixels:
+    """Convert colours at full depth. pixels: (H, W, 1 or 3) uint16 in `profile`. Returns (H, W, 3) uint16."""
+    with _failures():
+        image = _described(_from_array(pixels), np.dtype(np.uint16), "", profile)
+        image = image.icc_transform(os.fsencode(srgb), embedded=True, intent="perceptual", depth=16)
+        return _array(image.write_to_memory(), image.height, image)
+
+
+def encode(pixels: Pixels, name: str, text: str, profile: bytes | None) -> bytes:
+    """Encode (H, W, 1 to 4) uint8 or uint16 samples as PNG or TIFF.
+
+    text: ASCII, kept by PNG alone. profile: ICC profile or None. Raises OSError.
+    """
+    operation, options = _saver(name, pixels.nbytes)
+    with _failures():
+        image = _described(_from_array(pixels), pixels.dtype, text, profile)
+        return bytes(getattr(image, f"{operation}_buffer")(**options))
+
+
+class RowEncoder:
+    """Writes the bytes of `encode` to a file while its rows come in, with a few of them in memory.
+
+    They go through a pipe, as a PNG without compression, to libvips in a thread of its own.
+    """
+
+    def __init__(
+        self, target: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], name: str, text: str,
+        profile: bytes | None,
+    ) -> None:  # fmt: skip
+        """target: existing file. shape: (H, W, C). dtype: uint8 or uint16. The rest is as for `encode`."""
+        height, width, channels = shape
+        self._dtype = dtype
+        self._packer = zlib.compressobj(0)
+        self._failure: OSError | None = None
+        operation, options = _saver(name, height * width * channels * dtype.itemsize)
+
+        def save(image: pyvips.Image) -> None:
+            getattr(_described(image, dtype, text, profile), operation)(os.fsencode(target), **options)
+
+        reading, writing = os.pipe()
+        self._pipe = open(writing, "wb")  # noqa: SIM115 (until `close`)
+        self._thread = Thread(target=self._follow, args=(reading, save), daemon=True)
+        self._thread.start()
+        header = struct.pack(">IIBB3x", width, height, dtype.itemsize * 8, (0, 4, 2, 6)[channels - 1])
+        try:
+            self._send(b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header))
+        except BaseException:
+            self.close()
+            raise
+
+    def add(self, pixels: Pixels) -> None:
+        """Append (n, W, C) rows. Raises OSError where those before them could not be written."""
+        rows = pixels.astype(self._dtype.newbyteorder(">")).view(np.uint8).reshape(len(pixels), -1)
+        step = max(1, PIPED_BYTES // rows.shape[1])
+        for top in range(0, len(rows), step):
+            lines = np.pad(rows[top : top + step], ((0, 0), (1, 0)))  # each begins with its filter, none
+            self._send(_chunk(b"IDAT", self._packer.compress(lines.data)))
+
+    def finish(self) -> None:
+        """Write what is left. Raises OSError."""
+        self._send(_chunk(b"IDAT", self._packer.flush()) + _chunk(b"IEND", b""))
+        self.close()
+        self._check()
+
+    def close(self) -> None:
+        """Stop, in the middle or at the end."""
+        self._pipe.close()
+        self._thread.join()
+
+    def _send(self, data: bytes) -> None:
+        self._check()
+        self._pipe.write(data)
+
+    def _check(self) -> None:
+        if self._failure:
+            raise self._failure
+
+    def _follow(self, reading: int, save: Callable[[pyvips.Image], None]) -> None:
+        """Save what arrives. After a failure the rest is thrown away, so that nobody waits for a reader."""
+        import pyvips
+
+        with open(reading, "rb", buffering=0) as pipe:
+            try:
+                with _failures():
+                    source = pyvips.Source.new_from_descriptor(reading)
+                    save(pyvips.Image.pngload_source(source, access="sequential", fail_on="error"))
+            except OSError as error:
+                self._failure = error
+            while pipe.read(PIPED_BYTES):
+                pass
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    """Make a chunk of a PNG, with its length and checksum."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _opened(source: Path | bytes, source_format: str, page: int) -> pyvips.Image:
+    import pyvips  # not part of a start
+
+    # libvips would keep the lines it read last, a hundred megabytes for each large picture.
+    pyvips.cache_set_max(0)
+    operation = source_format.lower() + ("load_buffer" if isinstance(source, bytes) else "load")
+    # Its limit of memory for a TIFF counts whole strips; --max-pixels and `has_small_segments` guard that.
+    options = {"page": page, "unlimited": True} if source_format == "TIFF" else {}
+    load = getattr(pyvips.Image, operation)
+    data = source if isinstance(source, bytes) else os.fsencode(source)
+    return load(data, access="sequential", fail_on="error", **options)
+
+
+def _from_array(pixels: Pixels) -> pyvips.Image:
+    import pyvips
+
+    height, width, channels = pixels.shape
+    format_ = "ushort" if pixels.dtype == np.uint16 else "uchar"
+    return pyvips.Image.new_from_memory(np.ascontiguousarray(pixels), width, height, channels, format_)
+
+
+def _array(data: Any, rows: int, image: pyvips.Image) -> Pixels:  # noqa: ANN401 (a buffer)
+    return np.frombuffer(data, DTYPES[image.format]).reshape(rows, image.width, image.bands)
+
+
+def _described(image: pyvips.Image, dtype: np.dtype[Any], text: str, profile: bytes | None) -> pyvips.Image:
+    """`image` with what its file says about it."""
+    import pyvips
+
+    grey = image.bands < 3
+    deep = dtype.itemsize == 2
+    space = ("grey16" if deep else "b-w") if grey else ("rgb16" if deep else "srgb")
+    image = image.copy(interpretation=space, xres=PIXELS_PER_MM, yres=PIXELS_PER_MM)
+    if profile:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    if text:
+        image.set_type(pyvips.GValue.gstr_type, f"png-comment-0-{KEYWORD}", text)
+    return image
+
+
+def _saver(name: str, size: int) -> tuple[str, dict[str, Any]]:
+    operation, options = SAVERS[name]
+    return operation, options | ({"bigtiff": size > CLASSIC_TIFF_BYTES} if name == "TIFF" else {})
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn errors of libvips into OSErrors of one line."""
+    import pyvips
+
+    try:
+        yield
+    except pyvips.Error as error:
+        lines = (error.detail or error.message).strip().split("\n")
+        refusals = [line for line in lines if line.startswith("system error: ")]
+        raise OSError((refusals or lines)[0].split(": ", 1)[-1]) from None
