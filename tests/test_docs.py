@@ -173,3 +173,20 @@ def test_the_marked_commands_are_there() -> None:
 def test_contributing_has_the_steps_of_a_transform() -> None:
     steps = [*blocks(CONTRIBUTING, "python"), *blocks(CONTRIBUTING, "yaml")]
     assert len([block for block in steps if "title" in block.options]) == 6
+
+
+def test_the_files_of_the_architecture_are_there() -> None:
+    text = text_of("architecture")
+    files = set(re.findall(r"`((?:[a-z]+/)+[\w.]+\.(?:py|j2|css))`", text))
+    assert len(files) > 20
+    for name in files:
+        assert (ROOT / name).is_file() or (ROOT / "texsynth" / name).is_file(), name
+    job = text[text.index("## From a command") : text.index("These are sixteen files.")]
+    assert len(set(re.findall(r"`[\w/]+\.py`", job))) == 16
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_files_of_the_package_are_there(page: Path) -> None:
+    pattern = r"`(?:texsynth/)?((?:analysis|metrics|models|transforms|reference)/\w+\.py)`"
+    for name in re.findall(pattern, page.read_text(encoding="utf-8")):
+        assert (ROOT / "texsynth" / name).is_file(), name
