@@ -38,6 +38,7 @@ COMMANDS = {
     "models": "models",
     "train": "train",
     "evaluate": "evaluate",
+    "docs": "docs",
 }
 """Modules of the commands, in the order of the help: each has a function of that name, or a group `app`."""
 

@@ -1,0 +1,77 @@
+"""texsynth docs."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from texsynth.errors import UsageError
+
+TITLE = re.compile(r"# (.+)")
+
+
+def docs(
+    topic: Annotated[
+        str | None,
+        typer.Argument(metavar="[TOPIC]", help="A page, like expand or presets. Default: list them."),
+    ] = None,
+    path: Annotated[bool, typer.Option("--path", help="Print where the page or the folder lies.")] = False,
+) -> None:
+    """Read the documentation in the terminal: a list of pages, or one of them.
+
+    texsynth docs expand
+    """
+    page = folder() if topic is None else _page(topic)
+    if path:
+        typer.echo(page)
+    elif topic is None:
+        _list_topics()
+    else:
+        _show(page)
+
+
+def _show(page: Path) -> None:
+    """Show a page rendered in a terminal, and as it is elsewhere."""
+    text = page.read_text(encoding="utf-8")
+    if not sys.stdout.isatty():
+        typer.echo(text, nl=False)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console()
+    with console.pager(styles=True):
+        console.print(Markdown(text, hyperlinks=False))
+
+
+def folder() -> Path:
+    """Return the folder of the pages, one Markdown file for each topic."""
+    return Path(str(files("texsynth"))) / "docs"
+
+
+def topics() -> list[str]:
+    """Return the names of all pages, sorted."""
+    return sorted(page.stem for page in folder().glob("*.md"))
+
+
+def _page(topic: str) -> Path:
+    """Return the file of a page. Raises UsageError with the nearest name."""
+    known = topics()
+    if topic not in known:
+        from texsynth.config.validation import nearest
+
+        raise UsageError(f"unknown topic {topic!r}{nearest(topic, known)}")
+    return folder() / f"{topic}.md"
+
+
+def _list_topics() -> None:
+    width = max(map(len, topics()))
+    for topic in topics():
+        with _page(topic).open(encoding="utf-8") as page:
+            title = TITLE.match(page.readline())
+        typer.echo(f"{topic:{width}}  {title[1] if title else ''}".rstrip())
