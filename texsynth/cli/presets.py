@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.show import complain
+from texsynth.cli.show import print_error
 from texsynth.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Named settings: see them, read them, check your own.")
@@ -54,6 +54,6 @@ def validate_presets(
             typer.echo(f"{preset}: ok")
         except UsageError as error:
             failed = True
-            complain(str(error))
+            print_error(str(error))
     if failed:
         raise typer.Exit(UsageError.exit_code)
