@@ -19,11 +19,12 @@ def list_presets(as_json: options.Json = False) -> None:
     """List the presets that come with texsynth."""
     from texsynth.config.presets import load, names
 
-    for name in (found := names()):
+    width = max(map(len, names()))
+    for name in names():
         preset = load(name)
         commands = list(preset.sections)
         fields = {"name": name, "commands": commands, "description": preset.description}
-        text = f"{name:{max(map(len, found))}}  {', '.join(commands)}: {preset.description}"
+        text = f"{name:{width}}  {', '.join(commands)}: {preset.description}"
         typer.echo(json.dumps(fields, ensure_ascii=False) if as_json else text)
 
 
