@@ -23,7 +23,7 @@ from helpers.published import (
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from texsynth.config.presets import shipped
+from texsynth.config.presets import package_data
 from texsynth.config.settings import DescentSettings, OptimizeSettings, StylizeSettings
 from texsynth.errors import ModelError
 from texsynth.images import read_rgb8
@@ -108,7 +108,7 @@ def test_the_real_pytorchwct_rebuilds_a_photograph_and_stylizes_it(tmp_path: Pat
     found = convert(sorted((TEACHER / "pytorch-wct").glob("*.pth")))
     assert (found.layout, found.header["upsampling"]) == ("pytorch-wct", "nearest")
     assert "calibrated" not in found.header
-    pixels = torch.from_numpy(read_rgb8(shipped("samples") / "street.jpg")).permute(2, 0, 1)[None] / 255
+    pixels = torch.from_numpy(read_rgb8(package_data("samples") / "street.jpg")).permute(2, 0, 1)[None] / 255
     photo, model = pixels[:, :, :480, :480], model_of(found)
     for level in (1, 2, 3):
         with torch.no_grad():

@@ -15,7 +15,7 @@ from texsynth.cli import options
 from texsynth.cli.expand import size_settings
 from texsynth.cli.options import FILES, LOOK, DeviceOptions, InputOptions, ScreenOptions, grouped
 from texsynth.cli.run import check_model, given, make_screen, run_settings
-from texsynth.cli.show import Bar, Screen, complain
+from texsynth.cli.show import Bar, Screen, print_error
 from texsynth.errors import TexsynthError, UsageError
 
 if TYPE_CHECKING:
@@ -242,9 +242,9 @@ def _pairs(flags: StylizeOptions, *, recursive: bool) -> list[Pair]:
 def _failed(screen: Screen, what: str, error: Exception) -> None:
     """Say in one line, as soon as it is known, why something failed."""
     if isinstance(error, TexsynthError):
-        complain(str(error))
+        print_error(str(error))
         return
-    complain(f"{what}: this is a bug in texsynth: {type(error).__name__}: {error}")
+    print_error(f"{what}: this is a bug in texsynth: {type(error).__name__}: {error}")
     if screen.verbose:
         traceback.print_exception(error)
 

@@ -12,7 +12,7 @@ import typer
 from texsynth.cli import options
 from texsynth.cli.app import INTERRUPTED
 from texsynth.cli.run import do_jobs, make_screen, piped, run_settings, shard_of
-from texsynth.cli.show import Screen, complain
+from texsynth.cli.show import Screen, print_error
 from texsynth.errors import TexsynthError, UsageError
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def match(
     else:
         report = collect((), 0, failed=failed, on_outcome=ended)
     if report.interrupted:
-        complain(f"interrupted; {len(answers)} of {report.total} queries are answered")
+        print_error(f"interrupted; {len(answers)} of {report.total} queries are answered")
     elif sheet is not None and answers:
         _write_sheet(answers, sheet, run, force=force)
         show.note(f"sheet: {sheet}")
@@ -241,7 +241,7 @@ def describe(
 
     report = do_jobs(operation, good, OutputPolicy(), show, ended, failed=failed, executor=workers)
     if report.interrupted:
-        complain(f"interrupted; {len(report.done)} of {report.total} pictures are described")
+        print_error(f"interrupted; {len(report.done)} of {report.total} pictures are described")
     raise typer.Exit(report.exit_code)
 
 
@@ -288,7 +288,7 @@ def open_index(library: Library, run: RunSettings, screen: Screen, *, rebuild: b
     )
     if report.interrupted:
         rest = len(library.files) - len(index.entries) - left_out
-        complain(f"interrupted; {rest} pictures of {library.folder} are left for the next time")
+        print_error(f"interrupted; {rest} pictures of {library.folder} are left for the next time")
         raise typer.Exit(INTERRUPTED)
     _say_what_is_left_out(known, screen)
     return opened

@@ -183,9 +183,9 @@ def _refuse(named: dict[str, str | None], options: Sequence[str], record: Record
 
 
 def _on_this_machine(run: RunSettings, machine: options.DeviceOptions) -> RunSettings:
-    from texsynth.config.validation import validated
+    from texsynth.config.validation import validate
 
-    return validated(type(run), run.model_dump() | given(vars(machine)), "")
+    return validate(type(run), run.model_dump() | given(vars(machine)), "")
 
 
 def _in_its_tiles(run: RunSettings) -> RunSettings:

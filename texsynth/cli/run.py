@@ -194,12 +194,12 @@ def look_settings(
 def run_settings(*groups: object, **values: object) -> RunSettings:
     """Return what a run needs besides the look, from groups of options and `values`. Raises UsageError."""
     from texsynth.config.settings import RunSettings
-    from texsynth.config.validation import validated
+    from texsynth.config.validation import validate
 
     for group in groups:
         values |= {f.name: getattr(group, f.name) for f in fields(cast(Any, group))}
     known = {name: value for name, value in values.items() if name in RunSettings.model_fields}
-    run = validated(RunSettings, given(known), "")
+    run = validate(RunSettings, given(known), "")
     check_model(run.model)
     return run
 

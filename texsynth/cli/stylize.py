@@ -23,7 +23,7 @@ from texsynth.cli.run import (
     run_settings,
     stylize_changes,
 )
-from texsynth.cli.show import Screen, complain
+from texsynth.cli.show import Screen, print_error
 from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def _suggested_jobs(
                     screen.note(f"{outcome.job.picture}: style {hit.path}, similarity {hit.similarity:.3f}")
 
         if do_queries(good, opened, SearchQuery(count), run, screen, answered).interrupted:
-            complain("interrupted; no picture is made")
+            print_error("interrupted; no picture is made")
             raise typer.Exit(INTERRUPTED)
         jobs = _jobs_of_answers(answers, settings, preset or NO_PRESET, output, suffix)
     if not jobs:
