@@ -8,12 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+
+import typer
 
 from texsynth.cli.options import (
     ExecutorOptions,
     LookOptions,
     OutputOptions,
+    RunOptions,
     ScreenOptions,
     StylizeLookOptions,
 )
@@ -21,14 +24,15 @@ from texsynth.cli.show import Screen
 from texsynth.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from texsynth.config.settings import RunSettings, Settings, StylizeSettings
+    from texsynth.config.settings import RunSettings, Settings
     from texsynth.images import Picture
     from texsynth.jobs.files import OutputPolicy
-    from texsynth.jobs.inputs import Input, Job
+    from texsynth.jobs.inputs import Job
     from texsynth.jobs.operation import Operation
     from texsynth.jobs.outcomes import Failed, Outcome, Report
 
 J = TypeVar("J", bound="Job")
+S = TypeVar("S", bound="Settings")
 
 
 @dataclass(frozen=True)
@@ -44,57 +48,55 @@ def run_operation(
     check: Callable[[Sequence[J]], tuple[Sequence[J], Sequence[Failed]]],
     operation: Callable[[Sequence[J]], Operation[J]],
     run: RunSettings,
-    out: OutputOptions,
+    options: RunOptions,
     screen: Screen,
     *,
     failed: Sequence[Failed] = (),
     sheet: Sheet | None = None,
-    executor: ExecutorOptions | None = None,
-    inputs: Sequence[Input] = (),
-) -> int:
-    """Check everything, then load the model and do the jobs, at least one. Returns the exit code.
+) -> NoReturn:
+    """Check everything, then load the model, do the jobs, at least one, and leave with the exit code.
 
     check: looks at the inputs without torch and tells the jobs that can be done from the others. operation:
-    makes the operation for those. failed: jobs that are known to be bad. inputs: files that are read besides
-    those of the jobs.
+    makes the operation for those; the module that it imports for that needs torch, which takes seconds to
+    load. failed: jobs that are known to be bad.
     """
     from texsynth.jobs.checks import check_depth, check_outputs
     from texsynth.jobs.outcomes import collect, planned
 
-    executor = executor or ExecutorOptions()
-    policy = output_policy(out, run)
-    also = [*([sheet.path] if sheet else []), *_checked_report(jobs, out)]
-    check_outputs(jobs, inputs, force=out.force or out.resume, also=also)
+    policy = output_policy(options, run)
+    also = [*([sheet.path] if sheet else []), *_checked_report(jobs, options)]
+    check_outputs(jobs, force=options.force or options.resume, also=also)
     check_depth(jobs, run, policy.suffix)
-    _check_together(jobs, out, sheet, executor)
+    _check_together(jobs, options, sheet)
     if jobs[0].to_pipe:
         _check_standard_output(screen)
-    jobs = shard_of(jobs, executor.shard)
+    jobs = shard_of(jobs, options.shard)
     if not jobs:
-        screen.note(f"shard {executor.shard} is empty")
-        return 0
+        screen.note(f"shard {options.shard} is empty")
+        raise typer.Exit
     good, bad = check(jobs)
     failed = [*failed, *bad]
-    if out.dry_run:
+    if options.dry_run:
         forecast = operation(good).forecaster() if good else None
         report = collect(planned(good, forecast), len(good), failed=failed, on_outcome=screen.planned)
         screen.outlook(report)
-        return report.exit_code
-    report = do_jobs(operation, good, policy, screen, screen.outcome, failed=failed, executor=executor)
+        raise typer.Exit(report.exit_code)
+    report = do_jobs(operation, good, screen, screen.outcome, policy=policy, failed=failed, executor=options)
     if sheet and report.done:
-        _write_sheet(sheet, report, force=out.force, screen=screen)
+        write_sheet(sheet.draw(report), sheet.path, force=options.force)
+        screen.result(str(sheet.path), preview=str(sheet.path))
     screen.summary(report)
-    _write_report(report, out, run, screen)
-    return report.exit_code
+    _write_report(report, options, run, screen)
+    raise typer.Exit(report.exit_code)
 
 
 def do_jobs(
     make_operation: Callable[[Sequence[J]], Operation[J]],
     jobs: Sequence[J],
-    policy: OutputPolicy,
     screen: Screen,
     on_outcome: Callable[[Outcome], None],
     *,
+    policy: OutputPolicy | None = None,
     failed: Sequence[Failed] = (),
     executor: ExecutorOptions | None = None,
 ) -> Report:
@@ -104,10 +106,13 @@ def do_jobs(
     if not jobs:
         return collect((), 0, failed=failed, on_outcome=on_outcome)
     from texsynth.jobs.executors import worker_executor
+    from texsynth.jobs.files import OutputPolicy
     from texsynth.jobs.runner import Interrupts, SerialExecutor
     from texsynth.jobs.workers import PooledExecutor
 
-    name = _executor_name(executor or ExecutorOptions())
+    policy = policy or OutputPolicy()
+    executor = executor or ExecutorOptions()
+    name = _executor_name(executor)
     with screen.progress(len(jobs)) as bar:
         operation = make_operation(jobs)
         runs_jobs: SerialExecutor[J] | PooledExecutor[J]
@@ -115,7 +120,6 @@ def do_jobs(
             operation.prepare(screen.note)
             runs_jobs, detail = SerialExecutor(operation, policy), operation.detail
         else:
-            assert executor is not None
             runs_jobs, detail = worker_executor(name, operation, policy, executor.workers)
         screen.detail(detail)
 
@@ -174,11 +178,8 @@ def stylize_changes(look: StylizeLookOptions, **more: object) -> dict[str, objec
     return given({**flags, "preserve_color": look.preserve_color, **more})
 
 
-S = TypeVar("S", bound="Settings")
-
-
 def look_settings(
-    kind: type[S], look: LookOptions, flags: Mapping[str, object], sets: Sequence[str] = ()
+    kind: type[S], look: LookOptions, flags: Mapping[Any, object], sets: Sequence[str] = ()
 ) -> S:
     """Return the settings of a command: defaults < preset < --set < flags. Raises UsageError."""
     from texsynth.config.presets import SECTIONS, load, resolve
@@ -233,13 +234,6 @@ def given(values: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def stylize_look(preset: str | None, changes: Mapping[Any, object]) -> StylizeSettings:
-    """Return the settings of a stylization from a preset and changes to it. Raises UsageError."""
-    from texsynth.config.settings import StylizeSettings
-
-    return look_settings(StylizeSettings, LookOptions(preset), changes)
-
-
 def _presets_with(section: str) -> list[str]:
     from texsynth.config.presets import load, names
 
@@ -257,18 +251,19 @@ def _executor_name(options: ExecutorOptions) -> Any:  # noqa: ANN401 (a literal 
     return options.executor
 
 
-def _check_together(
-    jobs: Sequence[Job], out: OutputOptions, sheet: Sheet | None, executor: ExecutorOptions
-) -> None:
+def _check_together(jobs: Sequence[Job], options: RunOptions, sheet: Sheet | None) -> None:
+    """Raise UsageError for options that contradict each other."""
+    to_pipe = jobs[0].to_pipe
     what = f"the sheet {sheet.path}, which shows all results" if sheet else "standard output"
-    if out.resume and (sheet or jobs[0].to_pipe):
-        raise UsageError(f"--resume skips results, so it cannot make {what}; leave one of them out")
-    if executor.shard and sheet:
-        raise UsageError(
-            f"--shard makes a part of the results, so it cannot make {what}; leave one of them out"
-        )
-    if _executor_name(executor) != "serial" and jobs[0].to_pipe:
-        raise UsageError("workers write files, so --executor does not go with -o -; leave one of them out")
+    sentence = ""
+    if options.resume and (sheet or to_pipe):
+        sentence = f"--resume skips results, so it cannot make {what}"
+    elif options.shard and sheet:
+        sentence = f"--shard makes a part of the results, so it cannot make {what}"
+    elif _executor_name(options) != "serial" and to_pipe:
+        sentence = "workers write files, so --executor does not go with -o -"
+    if sentence:
+        raise UsageError(f"{sentence}; leave one of them out")
 
 
 def _check_standard_output(screen: Screen) -> None:
@@ -278,11 +273,11 @@ def _check_standard_output(screen: Screen) -> None:
         raise UsageError("standard output is a terminal; redirect it or give -o FILE")
 
 
-def _write_sheet(sheet: Sheet, report: Report, *, force: bool, screen: Screen) -> None:
+def write_sheet(picture: Picture, path: Path, *, force: bool) -> None:
+    """Write a picture of all results. Raises OutputExistsError, OutputError."""
     from texsynth.jobs.files import OutputFile, write_files
 
-    write_files([OutputFile(sheet.draw(report), sheet.path, "")], force=force)
-    screen.result(str(sheet.path), preview=str(sheet.path))
+    write_files([OutputFile(picture, path, "")], force=force)
 
 
 def _checked_report(jobs: Sequence[Job], out: OutputOptions) -> list[Path]:
