@@ -65,8 +65,8 @@ class MixtureOptions(options.StylizeLookOptions):
 def blend(
     pictures: Annotated[list[str], options.pictures_argument("CONTENT...")],
     *,
-    output: Annotated[str | None, options.output_option("CONTENT.blend.png")] = None,
     mixture: MixtureOptions,
+    output: Annotated[str | None, options.output_option("CONTENT.blend.png")] = None,
     common: options.StylizeRunOptions,
 ) -> None:
     """Mix several styles, by weight, level or region.

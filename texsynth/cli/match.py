@@ -51,7 +51,7 @@ IndexFile = Annotated[
 
 
 @dataclass(frozen=True)
-class SearchOptions(options.ScreenOptions, options.InputOptions, options.DeviceOptions):
+class SearchOptions:
     """The pictures that match, and the places where the answer goes."""
 
     count: int = search_option(5, "-k", "--count", min=1, help="List this many matches.")
@@ -87,6 +87,7 @@ def match(
         ),
     ],
     search: SearchOptions,
+    common: options.AnalysisOptions,
 ) -> None:
     """Find the textures or styles in a folder that look most like a picture.
 
@@ -104,16 +105,16 @@ def match(
     *queries, folder = pictures
     if not queries:
         raise UsageError(f"only {folder!r} is given; a query and the folder of a library are needed")
-    run = run_settings(search, dtype=DTYPE)
+    run = run_settings(common, dtype=DTYPE)
     library = open_library(folder, search.index)
-    inputs = find_inputs(queries, recursive=search.recursive, piped=piped(pictures))
+    inputs = find_inputs(queries, recursive=common.recursive, piped=piped(pictures))
     sheet = search.sheet
     if sheet is not None:
         output_format(sheet)
         if len(inputs) > MOST_ROWS:
             raise UsageError(f"a sheet shows at most {MOST_ROWS} queries, not {len(inputs)}; leave it out")
         check_outputs([], inputs, force=search.force, also=[sheet])
-    screen = make_screen(search)
+    screen = make_screen(common)
 
     def ended(outcome: Outcome) -> None:
         if isinstance(outcome, Done):
@@ -176,9 +177,7 @@ def _draw_sheet(report: Report, run: RunSettings) -> Picture:
 
 
 @dataclass(frozen=True)
-class DescribeOptions(
-    options.ScreenOptions, options.InputOptions, options.ExecutorOptions, options.DeviceOptions
-):
+class DescribeOptions(options.AnalysisOptions, options.ExecutorOptions):
     """The pictures to describe, and the workers."""
 
 

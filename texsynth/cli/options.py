@@ -273,6 +273,11 @@ class ExecutorOptions:
 
 
 @dataclass(frozen=True)
+class AnalysisOptions(ScreenOptions, InputOptions, DeviceOptions):
+    """All that commands share which read pictures and write none."""
+
+
+@dataclass(frozen=True)
 class RunOptions(ScreenOptions, OutputOptions, InputOptions, ExecutorOptions, NetworkOptions):
     """All that commands from pictures to pictures share: machine, workers, files and screen."""
 
