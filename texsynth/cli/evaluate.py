@@ -14,7 +14,7 @@ import typer
 from texsynth.cli import options
 from texsynth.cli.expand import size_settings
 from texsynth.cli.options import file_option, grouped, look_option, option
-from texsynth.cli.run import check_model, given, make_screen, run_settings
+from texsynth.cli.run import check_model, given, make_screen, reason, run_settings
 from texsynth.cli.show import Bar, Screen, complain
 from texsynth.errors import TexsynthError, UsageError
 
@@ -229,11 +229,9 @@ def _pairs(flags: StylizeOptions, *, recursive: bool) -> list[Pair]:
 
 def _failed(screen: Screen, what: str, error: Exception) -> None:
     """Say in one line, as soon as it is known, why something failed."""
-    if isinstance(error, TexsynthError):
-        complain(str(error))
-        return
-    complain(f"{what}: this is a bug in texsynth: {type(error).__name__}: {error}")
-    if screen.verbose:
+    expected = isinstance(error, TexsynthError)
+    complain(reason(error) if expected else f"{what}: {reason(error)}")
+    if screen.verbose and not expected:
         traceback.print_exception(error)
 
 

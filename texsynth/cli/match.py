@@ -14,9 +14,9 @@ import typer
 from texsynth.cli import options
 from texsynth.cli.app import INTERRUPTED
 from texsynth.cli.options import FILES, file_option, option
-from texsynth.cli.run import do_jobs, make_screen, piped, run_settings, shard_of, write_sheet
+from texsynth.cli.run import do_jobs, make_screen, piped, reason, run_settings, shard_of, write_sheet
 from texsynth.cli.show import Screen, complain
-from texsynth.errors import TexsynthError, UsageError
+from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
     from texsynth.config.settings import RunSettings
@@ -251,6 +251,7 @@ def find_matches(
 def _open_index(library: Library, run: RunSettings, screen: Screen, *, rebuild: bool) -> OpenedIndex:
     """Bring the index of `library` up to date, with a bar. Raises TexsynthError, and Exit on Ctrl-C."""
     from texsynth.jobs import match
+    from texsynth.jobs.outcomes import Failed
 
     for sentence in library.closed:
         screen.note(sentence)
@@ -260,7 +261,8 @@ def _open_index(library: Library, run: RunSettings, screen: Screen, *, rebuild: 
     ) -> Report:
         def ended(outcome: Outcome) -> None:
             on_outcome(outcome)
-            _note_failure(outcome, screen)
+            if isinstance(outcome, Failed):
+                screen.note(f"left out: {reason(outcome.error)}")
 
         return do_jobs(lambda _: operation, jobs, screen, ended)
 
@@ -277,16 +279,6 @@ def _open_index(library: Library, run: RunSettings, screen: Screen, *, rebuild: 
         raise typer.Exit(INTERRUPTED)
     _say_what_is_left_out(known, screen)
     return opened
-
-
-def _note_failure(outcome: Outcome, screen: Screen) -> None:
-    from texsynth.jobs.outcomes import Failed
-
-    if isinstance(outcome, Failed):
-        error = outcome.error
-        expected = isinstance(error, TexsynthError)
-        what = "" if expected else f"this is a bug in texsynth: {type(error).__name__}: "
-        screen.note(f"left out: {what}{error}")
 
 
 def _say_what_is_left_out(known: Survey, screen: Screen) -> None:

@@ -77,11 +77,13 @@ def replay(
     """
     from texsynth import images
     from texsynth.config.records import BlendRecord, ExpandRecord, StylizeRecord
+    from texsynth.config.settings import RunSettings
+    from texsynth.config.validation import validated
     from texsynth.jobs.files import record_in
 
     record = record_in(images.embedded_settings(result), str(result))
     output = moved.output or str(result.with_name(f"{result.stem}.replay{result.suffix}"))
-    run = _on_this_machine(record.run, machine)
+    run = validated(RunSettings, record.run.model_dump() | given(vars(machine)), "")
     check_model(run.model)
     inputs = _Inputs(result, moved.pairs, moved.named)
     kinds: dict[type[Record], tuple[Callable[..., Replayed], Sequence[str]]] = {
@@ -180,12 +182,6 @@ def _expand(record: ExpandRecord, inputs: _Inputs, run: RunSettings, output: str
         partial(check_textures, run=run, loaded=loaded),
         lambda _: import_module("texsynth.jobs.expand").Expand(run, loaded, record),
     )
-
-
-def _on_this_machine(run: RunSettings, machine: options.DeviceOptions) -> RunSettings:
-    from texsynth.config.validation import validated
-
-    return validated(type(run), run.model_dump() | given(vars(machine)), "")
 
 
 def _in_its_tiles(run: RunSettings) -> RunSettings:

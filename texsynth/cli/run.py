@@ -6,9 +6,9 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import typer
 
@@ -21,7 +21,7 @@ from texsynth.cli.options import (
     StylizeLookOptions,
 )
 from texsynth.cli.show import Screen
-from texsynth.errors import InputError, UsageError
+from texsynth.errors import InputError, TexsynthError, UsageError
 
 if TYPE_CHECKING:
     from texsynth.config.settings import RunSettings, Settings
@@ -61,9 +61,10 @@ def run_operation(
     load. failed: jobs that are known to be bad.
     """
     from texsynth.jobs.checks import check_depth, check_outputs
+    from texsynth.jobs.files import OutputPolicy
     from texsynth.jobs.outcomes import collect, planned
 
-    policy = output_policy(options, run)
+    policy = OutputPolicy(options.force, options.resume, output_suffix(options), run.quality)
     also = [*([sheet.path] if sheet else []), *_checked_report(jobs, options)]
     check_outputs(jobs, force=options.force or options.resume, also=also)
     check_depth(jobs, run, policy.suffix)
@@ -142,13 +143,6 @@ def make_screen(options: ScreenOptions, output: str | None = None, *, totals: bo
     return Screen(options.quiet, options.verbose, options.as_json, results=output != "-", totals=totals)
 
 
-def output_policy(out: OutputOptions, run: RunSettings) -> OutputPolicy:
-    """Return what becomes of files that exist, and how new ones are written. Raises UsageError."""
-    from texsynth.jobs.files import OutputPolicy
-
-    return OutputPolicy(out.force, out.resume, output_suffix(out), run.quality)
-
-
 def output_suffix(out: OutputOptions) -> str:
     """Return `--format` as a file name ends, like `.png`; UsageError when it cannot be written."""
     from texsynth.images import OUTPUT_SUFFIXES
@@ -182,12 +176,12 @@ def look_settings(
     kind: type[S], look: LookOptions, flags: Mapping[Any, object], sets: Sequence[str] = ()
 ) -> S:
     """Return the settings of a command: defaults < preset < --set < flags. Raises UsageError."""
-    from texsynth.config.presets import SECTIONS, load, resolve
+    from texsynth.config.presets import SECTIONS, load, names, resolve
 
     loaded = load(look.preset) if look.preset else None
     section = next(name for name, other in SECTIONS.items() if other is kind)
     if loaded and section not in loaded.sections:
-        fitting = ", ".join(_presets_with(section))
+        fitting = ", ".join(name for name in names() if section in load(name).sections)
         raise UsageError(f"preset {look.preset!r} has no settings for {section}; use one of {fitting}")
     return resolve(kind, loaded, [*(look.assignments or ()), *sets], flags)
 
@@ -198,7 +192,7 @@ def run_settings(*groups: object, **values: object) -> RunSettings:
     from texsynth.config.validation import validated
 
     for group in groups:
-        values |= {f.name: getattr(group, f.name) for f in fields(cast(Any, group))}
+        values |= vars(group)
     known = {name: value for name, value in values.items() if name in RunSettings.model_fields}
     run = validated(RunSettings, given(known), "")
     check_model(run.model)
@@ -229,15 +223,15 @@ def piped(arguments: Sequence[str | None]) -> bytes | None:
     return data
 
 
+def reason(error: Exception) -> str:
+    """Say what went wrong: the sentence of an expected error, or that it is a bug."""
+    expected = isinstance(error, TexsynthError)
+    return str(error) if expected else f"this is a bug in texsynth: {type(error).__name__}: {error}"
+
+
 def given(values: Mapping[str, object]) -> dict[str, object]:
     """Return the `values` that are not None."""
     return {key: value for key, value in values.items() if value is not None}
-
-
-def _presets_with(section: str) -> list[str]:
-    from texsynth.config.presets import load, names
-
-    return [name for name in names() if section in load(name).sections]
 
 
 def _executor_name(options: ExecutorOptions) -> Any:  # noqa: ANN401 (a literal that is loaded later)
