@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import partial, wraps
 from pathlib import Path
@@ -41,10 +41,6 @@ class ReportFile:
     arguments: tuple[str, ...] = ()
 
 
-def _report_file(name: str) -> ReportFile:
-    return ReportFile(Path(name))
-
-
 def _typed(ctx: typer.Context, value: ReportFile | None) -> ReportFile | None:
     return value and replace(value, arguments=ctx.meta.get(ARGUMENTS, ()))
 
@@ -56,7 +52,7 @@ _file, _look, _machine, _screen = (
 )
 
 
-def option(default: Any, *names: str, panel: str | None = None, **more: Any) -> Any:  # noqa: ANN401 (of all types)
+def option(default: Any, *names: str, panel: str | None = None, **more: Any) -> Any:  # noqa: ANN401 (as Typer)
     """Declare a field of a group to be an option, as `typer.Option` does; `...` makes it a required one."""
     return field(
         default=MISSING if default is ... else default,
@@ -78,18 +74,11 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     groups: dict[str, Any] = {}
     hints = get_type_hints(command, include_extras=True)
     for name, parameter in inspect.signature(command).parameters.items():
-        kind = hints[name]
-        if not is_dataclass(kind):
+        if is_dataclass(kind := hints[name]):
+            groups[name] = kind
+            parameters += _field_parameters(kind)
+        else:
             parameters.append(parameter.replace(annotation=kind))
-            continue
-        groups[name] = kind
-        types = get_type_hints(kind, include_extras=True)
-        for each in fields(kind):
-            default = inspect.Parameter.empty if each.default is MISSING else each.default
-            declared = each.metadata.get("option")
-            annotation = Annotated[types[each.name], declared] if declared else types[each.name]
-            keyword = inspect.Parameter.KEYWORD_ONLY
-            parameters.append(inspect.Parameter(each.name, keyword, default=default, annotation=annotation))
 
     @wraps(command)
     def flat(**values: Any) -> None:  # noqa: ANN401 (whatever the options are)
@@ -103,6 +92,17 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return flat
+
+
+def _field_parameters(group: Any) -> Iterator[inspect.Parameter]:  # noqa: ANN401 (any dataclass)
+    types = get_type_hints(group, include_extras=True)
+    for each in fields(group):
+        default = inspect.Parameter.empty if each.default is MISSING else each.default
+        declared = each.metadata.get("option")
+        annotation = Annotated[types[each.name], declared] if declared else types[each.name]
+        yield inspect.Parameter(
+            each.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+        )
 
 
 def pictures_argument(metavar: str) -> Any:  # noqa: ANN401 (what Typer reads)
@@ -129,7 +129,7 @@ Frame = Annotated[int | None, _file(help="Frame of animated pictures or page of 
 Report = Annotated[
     ReportFile | None,
     _file(
-        parser=_report_file,
+        parser=lambda name: ReportFile(Path(name)),
         callback=_typed,
         metavar="FILE.html",
         help="Also write a page that shows every result beside its input.",
@@ -165,7 +165,7 @@ Json = Annotated[bool, _screen("--json", help="Results as JSON, one object per l
 
 @dataclass(frozen=True)
 class ScreenOptions:
-    """How much is shown, and in which form."""
+    """The amount and the form of what is shown."""
 
     quiet: Quiet = False
     verbose: Verbose = False

@@ -1,4 +1,4 @@
-"""From an operation and its jobs to finished files: what the image commands have in common."""
+"""The steps that image commands share, from checked options to finished files."""
 
 from __future__ import annotations
 
@@ -234,6 +234,13 @@ def given(values: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in values.items() if value is not None}
 
 
+def write_sheet(picture: Picture, path: Path, *, force: bool) -> None:
+    """Write a picture of all results. Raises OutputExistsError, OutputError."""
+    from texsynth.jobs.files import OutputFile, write_files
+
+    write_files([OutputFile(picture, path, "")], force=force)
+
+
 def _executor_name(options: ExecutorOptions) -> Any:  # noqa: ANN401 (a literal that is loaded later)
     from texsynth.config.settings import EXECUTORS
     from texsynth.config.validation import nearest
@@ -265,13 +272,6 @@ def _check_standard_output(screen: Screen) -> None:
         raise UsageError("--json and -o - cannot share standard output")
     if sys.stdout.isatty():
         raise UsageError("standard output is a terminal; redirect it or give -o FILE")
-
-
-def write_sheet(picture: Picture, path: Path, *, force: bool) -> None:
-    """Write a picture of all results. Raises OutputExistsError, OutputError."""
-    from texsynth.jobs.files import OutputFile, write_files
-
-    write_files([OutputFile(picture, path, "")], force=force)
 
 
 def _checked_report(jobs: Sequence[Job], out: OutputOptions) -> list[Path]:
