@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.run import look_settings, make_screen, run_operation, run_settings, shard_of
+from texsynth.cli.run import look_settings, make_setup, run_operation, shard_of
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,9 @@ def batch(
     from texsynth.jobs.inputs import Input, grouped
     from texsynth.jobs.manifest import read_manifest
 
-    run = run_settings(common)
-    screen = make_screen(common, totals=True)
+    # The shard is taken here, so nothing is left to take of it.
+    unsharded = options.StylizeRunOptions(**vars(common) | {"shard": None})
+    setup = make_setup(unsharded, totals=True)
     jobs = read_manifest(
         manifest,
         output,
@@ -66,13 +67,11 @@ def batch(
     check_outputs(jobs, [Input(manifest, "")], force=True, cure="change `name:` or `output` in the manifest")
     chosen = grouped(shard_of(jobs, common.shard))
     if not chosen:
-        screen.note(f"shard {common.shard} is empty, {manifest} has {len(jobs)} jobs")
+        setup.screen.note(f"shard {common.shard} is empty, {manifest} has {len(jobs)} jobs")
         return
     run_operation(
         chosen,
-        partial(check_mixed, run=run),
-        lambda good: import_module("texsynth.jobs.mixed").Mixed(run, good),
-        run,
-        options.StylizeRunOptions(**vars(common) | {"shard": None}),
-        screen,
+        partial(check_mixed, run=setup.run),
+        lambda good: import_module("texsynth.jobs.mixed").Mixed(setup.run, good),
+        setup,
     )

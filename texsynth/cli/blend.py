@@ -10,16 +10,7 @@ from typing import Annotated
 
 from texsynth.cli import options
 from texsynth.cli.options import look_option
-from texsynth.cli.run import (
-    Sheet,
-    look_settings,
-    make_screen,
-    output_suffix,
-    piped,
-    run_operation,
-    run_settings,
-    stylize_changes,
-)
+from texsynth.cli.run import Sheet, look_settings, make_setup, piped, run_operation, stylize_changes
 from texsynth.errors import UsageError
 
 
@@ -79,8 +70,8 @@ def blend(
     from texsynth.jobs.inputs import find_input, find_inputs
 
     settings = look_settings(StylizeSettings, mixture, stylize_changes(mixture))
-    run = run_settings(common)
-    suffix, sweep = output_suffix(common), mixture.sweep
+    setup = make_setup(common, output)
+    run, sweep = setup.run, mixture.sweep
     masks, style_labels = mixture.masks or (), mixture.style_labels or ()
     data = piped([*pictures, *mixture.styles, *masks, mixture.content_labels, *style_labels])
     _check_weights(mixture)
@@ -97,14 +88,12 @@ def blend(
     contents = find_inputs(pictures, recursive=common.recursive, piped=data)
     if sweep is not None and len(contents) > 1:
         raise UsageError(f"--sweep is for one content, and {len(contents)} are given; run them singly")
-    jobs = blend_jobs(contents, spec, settings, output, sweep=sweep, suffix=suffix)
+    jobs = blend_jobs(contents, spec, settings, output, sweep=sweep, suffix=setup.suffix)
     run_operation(
         jobs,
         partial(check_headers, needed=spec.inputs, run=run),
         lambda _: import_module("texsynth.jobs.blend").Blend(run, jobs[0]),
-        run,
-        common,
-        make_screen(common, output),
+        setup,
         sheet=None if sweep is None else _sheet(jobs[0].output, sweep),
     )
 

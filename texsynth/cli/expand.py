@@ -14,16 +14,7 @@ import typer
 
 from texsynth.cli import options
 from texsynth.cli.options import file_option, look_option, option
-from texsynth.cli.run import (
-    Sheet,
-    given,
-    look_settings,
-    make_screen,
-    output_suffix,
-    piped,
-    run_operation,
-    run_settings,
-)
+from texsynth.cli.run import Sheet, given, look_settings, make_setup, piped, run_operation
 from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
@@ -145,8 +136,8 @@ def _carry_out(
     flags = given({"tileable": layout.tileable, "upright": layout.upright, "variation": layout.variation})
     flags |= _method(texture.method) | size_settings(layout.size, layout.scale)
     settings = look_settings(ExpandSettings, texture, flags)
-    run = run_settings(common)
-    suffix = output_suffix(common)
+    setup = make_setup(common, output)
+    run = setup.run
     siblings = texture.siblings or ()
     maps = {"mask": texture.mask, "guide": layout.guide, "guide_of": layout.guide_of, "hole": layout.hole}
     data = piped([*pictures, *siblings, *maps.values()])
@@ -158,7 +149,7 @@ def _carry_out(
         siblings=[find_input(argument, data) for argument in siblings],
         **{name: find_input(argument, data) for name, argument in maps.items() if argument is not None},
     )
-    jobs = expand_jobs(tasks, settings, output, count=layout.count, suffix=suffix)
+    jobs = expand_jobs(tasks, settings, output, count=layout.count, suffix=setup.suffix)
     sheet = None
     if texture.preview is not None:
         output_format(Path(texture.preview))
@@ -171,9 +162,7 @@ def _carry_out(
         jobs,
         partial(check_textures, run=run, loaded=loaded),
         lambda _: import_module("texsynth.jobs.expand").Expand(run, loaded),
-        run,
-        common,
-        make_screen(common, output),
+        setup,
         sheet=sheet,
     )
 

@@ -14,7 +14,7 @@ import typer
 
 from texsynth.cli import options
 from texsynth.cli.options import option
-from texsynth.cli.run import check_model, given, make_screen, run_operation
+from texsynth.cli.run import Setup, check_model, given, make_screen, output_suffix, run_operation
 from texsynth.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ class MovedOptions:
 
     @property
     def named(self) -> dict[str, str]:
-        """The inputs that have options of their own, by the name of the option."""
+        """Return the inputs that have options of their own, by the name of the option."""
         named = {"--content": self.content, "--style": self.style, "--exemplar": self.exemplar}
         return {name: path for name, path in named.items() if path}
 
     @property
     def pairs(self) -> dict[str, str]:
-        """Each `OLD=NEW` as OLD to NEW. Raises UsageError."""
+        """Return each `OLD=NEW` as OLD to NEW. Raises UsageError."""
         pairs = {}
         for text in self.moved or ():
             old, sign, new = text.partition("=")
@@ -98,7 +98,8 @@ def replay(
     job, check, operation = prepare(record, inputs, run, output)
     inputs.check_all_used()
     out = options.RunOptions(suffix=result.suffix, force=force, report=report)
-    run_operation(job, check, operation, run, out, make_screen(screen, output))
+    setup = Setup(out, run, make_screen(screen, output), output_suffix(out))
+    run_operation(job, check, operation, setup)
 
 
 def _stylize(record: StylizeRecord, inputs: _Inputs, run: RunSettings, output: str) -> Replayed:

@@ -36,6 +36,17 @@ S = TypeVar("S", bound="Settings")
 
 
 @dataclass(frozen=True)
+class Setup:
+    """All that a command has settled before it plans its jobs."""
+
+    options: RunOptions
+    run: RunSettings
+    screen: Screen
+    suffix: str
+    """Suffix of results whose name is not given, like `.png`."""
+
+
+@dataclass(frozen=True)
 class Sheet:
     """A picture of all results, which is written after the last job, also an interrupted one."""
 
@@ -47,9 +58,7 @@ def run_operation(
     jobs: Sequence[J],
     check: Callable[[Sequence[J]], tuple[Sequence[J], Sequence[Failed]]],
     operation: Callable[[Sequence[J]], Operation[J]],
-    run: RunSettings,
-    options: RunOptions,
-    screen: Screen,
+    setup: Setup,
     *,
     failed: Sequence[Failed] = (),
     sheet: Sheet | None = None,
@@ -64,7 +73,8 @@ def run_operation(
     from texsynth.jobs.files import OutputPolicy
     from texsynth.jobs.outcomes import collect, planned
 
-    policy = OutputPolicy(options.force, options.resume, output_suffix(options), run.quality)
+    options, run, screen = setup.options, setup.run, setup.screen
+    policy = OutputPolicy(options.force, options.resume, setup.suffix, run.quality)
     also = [*([sheet.path] if sheet else []), *_checked_report(jobs, options)]
     check_outputs(jobs, force=options.force or options.resume, also=also)
     check_depth(jobs, run, policy.suffix)
@@ -136,6 +146,12 @@ def do_jobs(
             # Closed, so that nothing waits for a turn that never comes when results cannot be shown.
             with closing(runs_jobs.outcomes(jobs, events)) as outcomes:
                 return collect(outcomes, len(jobs), failed=failed, on_outcome=ended)
+
+
+def make_setup(options: RunOptions, output: str | None = None, *, totals: bool = False) -> Setup:
+    """Return the settings and the screen that the options ask for. Raises UsageError, ModelError."""
+    screen = make_screen(options, output, totals=totals)
+    return Setup(options, run_settings(options), screen, output_suffix(options))
 
 
 def make_screen(options: ScreenOptions, output: str | None = None, *, totals: bool = False) -> Screen:

@@ -16,20 +16,12 @@ from texsynth.cli import options
 from texsynth.cli.app import INTERRUPTED
 from texsynth.cli.match import IndexFile, find_matches
 from texsynth.cli.options import look_option, option
-from texsynth.cli.run import (
-    look_settings,
-    make_screen,
-    output_suffix,
-    piped,
-    run_operation,
-    run_settings,
-    stylize_changes,
-)
-from texsynth.cli.show import Screen, complain
+from texsynth.cli.run import Setup, look_settings, make_setup, piped, run_operation, stylize_changes
+from texsynth.cli.show import complain
 from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
-    from texsynth.config.settings import RunSettings, StylizeSettings
+    from texsynth.config.settings import StylizeSettings
     from texsynth.jobs.inputs import StylizeJob
     from texsynth.jobs.match import Match
     from texsynth.jobs.outcomes import Failed, Outcome, Report
@@ -91,32 +83,30 @@ def stylize(
     changes = stylize_changes(look, grain=look.grain, style_scale=look.style_scale)
     sets = [_level_assignment(text) for text in look.level_strength or ()]
     settings = look_settings(StylizeSettings, look, changes, sets)
-    run = run_settings(common)
-    suffix, screen = output_suffix(common), make_screen(common, output)
+    setup = make_setup(common, output)
+    run = setup.run
     failed: Sequence[Failed] = ()
     shared = None
     if suggest.suggest is not None:
-        report = _suggest(pictures, suggest.suggest, suggest, run, output, screen, recursive=common.recursive)
+        report = _suggest(pictures, suggest.suggest, suggest, output, setup)
         failed = report.failed
-        jobs = _suggested_jobs(report, settings, look.preset or NO_PRESET, output, suffix)
+        jobs = _suggested_jobs(report, settings, look.preset or NO_PRESET, output, setup.suffix)
     elif suggest.suggestions is not None or suggest.index is not None:
         raise UsageError("--suggestions and --index need --suggest LIBRARY; add it or leave them out")
     else:
-        jobs = _jobs(pictures, settings, output, suffix, recursive=common.recursive)
+        jobs = _jobs(pictures, settings, output, setup)
         shared = jobs[0]
     run_operation(
         jobs,
         partial(check_headers, needed=[shared.style] if shared else [], run=run),
         lambda _: import_module("texsynth.jobs.stylize").Stylize(run, shared),
-        run,
-        common,
-        screen,
+        setup,
         failed=failed,
     )
 
 
 def _jobs(
-    pictures: Sequence[str], settings: StylizeSettings, output: str | None, suffix: str, *, recursive: bool
+    pictures: Sequence[str], settings: StylizeSettings, output: str | None, setup: Setup
 ) -> list[StylizeJob]:
     """Return a job for every content, at least one, all with the style that is named last."""
     from texsynth.jobs.inputs import find_inputs, stylize_jobs
@@ -128,8 +118,8 @@ def _jobs(
     styles = find_inputs([style], recursive=False, piped=data)
     if len(styles) != 1 or Path(style).is_dir():
         raise UsageError(f"the style {style!r} is a folder or several files; give one picture")
-    inputs = find_inputs(contents, recursive=recursive, piped=data)
-    return stylize_jobs(inputs, styles[0], settings, output, suffix=suffix)
+    inputs = find_inputs(contents, recursive=setup.options.recursive, piped=data)
+    return stylize_jobs(inputs, styles[0], settings, output, suffix=setup.suffix)
 
 
 def _level_assignment(text: str) -> str:
@@ -140,14 +130,7 @@ def _level_assignment(text: str) -> str:
 
 
 def _suggest(
-    contents: Sequence[str],
-    library: str,
-    suggest: SuggestOptions,
-    run: RunSettings,
-    output: str | None,
-    screen: Screen,
-    *,
-    recursive: bool,
+    contents: Sequence[str], library: str, suggest: SuggestOptions, output: str | None, setup: Setup
 ) -> Report:
     """Find the pictures of the library that look most like every content; its index is brought up to date.
 
@@ -158,22 +141,23 @@ def _suggest(
     from texsynth.jobs.outcomes import Done
 
     pictures, count = open_library(library, suggest.index), suggest.suggestions or 3
-    inputs = find_inputs(contents, recursive=recursive, piped=piped(contents))
+    inputs = find_inputs(contents, recursive=setup.options.recursive, piped=piped(contents))
     most = min(count, len(pictures.files))
     # What is wrong with the output shall be said before a large library is looked at.
     destinations(inputs * most, [""] * (most * len(inputs)), output, role="results")
 
     def answered(outcome: Outcome) -> None:
         for hit in outcome.written.value if isinstance(outcome, Done) else ():
-            screen.note(f"{outcome.job.picture}: style {hit.path}, similarity {hit.similarity:.3f}")
+            setup.screen.note(f"{outcome.job.picture}: style {hit.path}, similarity {hit.similarity:.3f}")
 
-    report = find_matches([Job(item, PIPE) for item in inputs], pictures, run, screen, answered, count=count)
+    jobs = [Job(item, PIPE) for item in inputs]
+    report = find_matches(jobs, pictures, setup.run, setup.screen, answered, count=count)
     if report.interrupted:
         complain("interrupted; no picture is made")
         raise typer.Exit(INTERRUPTED)
     if not report.done:
         for failure in report.failed:
-            screen.outcome(failure)
+            setup.screen.outcome(failure)
         raise typer.Exit(report.exit_code)
     return report
 
