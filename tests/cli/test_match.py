@@ -56,7 +56,7 @@ def place(tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def lines(*arguments: object, data: bytes | None = None) -> list[list[str]]:
-    """Of a run without anything to print_error of."""
+    """Of a run without anything to complain of."""
     result = match(*arguments, data=data)
     assert (result.exit_code, result.stderr) == (0, ""), result.output
     return [line.split("\t") for line in result.stdout.splitlines()]
