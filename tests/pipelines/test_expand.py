@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from helpers.nets import tiny_model, tiny_tensors, waves
 from torch import Tensor
 
-from texsynth.config.expand_rules import output_size
+from texsynth.config.expand_rules import (
+    check_combination,
+    check_exemplar_size,
+    check_output_size,
+    output_size,
+    settle_method,
+)
 from texsynth.config.settings import ExpandSettings, OptimizeSettings
 from texsynth.errors import InputError, UsageError
 from texsynth.metrics.losses import random_directions, sliced_wasserstein
@@ -185,3 +193,46 @@ def test_a_loss_that_is_no_number_goes_back_and_says_so() -> None:
     assert torch.equal(result, start)
     assert len(notes) == 1
     assert "no number" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "reason"),
+    [
+        ({"method": "transposer"}, {"exemplars": 2}, "several exemplars"),
+        ({"method": "transposer+patch"}, {"mask": True}, "a mask"),
+        ({"method": "transposer"}, {"guide": True}, "a guide"),
+        ({"method": "optimize"}, {"guide": True}, "a guide"),
+        ({"method": "optimize"}, {"siblings": True}, "sibling maps"),
+        ({"method": "optimize"}, {"completes": "a hole"}, "a hole"),
+        ({"method": "transposer"}, {"completes": "`texsynth tile`"}, "`texsynth tile`"),
+        ({"tileable": True}, {"completes": "a hole"}, "--tileable is impossible"),
+        ({"upright": True}, {"completes": "a hole"}, "--hole keeps it as it is"),
+        ({"upright": True}, {"completes": "`texsynth tile`"}, "keeps its middle"),
+        ({}, {"completes": "a hole", "guide": True}, "use one of them"),
+    ],
+)
+def test_each_combination_that_is_refused(
+    options: dict[str, Any], given: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(UsageError, match=reason):
+        check_combination(ExpandSettings(**options), **given)
+    if "method" in options:
+        check_combination(ExpandSettings(method="patch+optimize"), **given)
+
+
+def test_sizes_that_are_refused() -> None:
+    check_exemplar_size(16, 16)
+    with pytest.raises(InputError, match=r"wall\.png has 15 x 16 pixels"):
+        check_exemplar_size(15, 16, "wall.png")
+    check_output_size(20, 30, 600)
+    for size, reason in (((15, 30), "at least 16"), ((21, 30), "= 630 pixels, more than --max-pixels 600")):
+        with pytest.raises(UsageError, match=reason):
+            check_output_size(*size, 600)
+
+
+def test_an_open_method_is_patch_where_the_exemplar_cannot_change_it() -> None:
+    auto = ExpandSettings(method="auto")
+    assert settle_method(auto, limited=False).method == "auto"
+    assert settle_method(auto, limited=True).method == "patch"
+    assert settle_method(ExpandSettings(method="auto", tileable=True), limited=False).method == "patch"
+    assert settle_method(ExpandSettings(method="optimize"), limited=True).method == "optimize"

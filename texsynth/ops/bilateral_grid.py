@@ -44,7 +44,7 @@ class ColorField:
     tones: int
     cell_px: int
 
-    def applied(self, strip: Tensor, first: int = 0) -> Tensor:
+    def apply(self, strip: Tensor, first: int = 0) -> Tensor:
         """Apply the maps to whole rows of a picture, (1, 3, h, W), from row `first` on; not clamped."""
         parts, row, last = [], first, first + strip.shape[2]
         while row < last:
@@ -89,7 +89,7 @@ def local_affine(content: Tensor, result: Tensor) -> Tensor:
     size = int(content.shape[2]), int(content.shape[3])
     small = fit_size(size)
     field = fit_field(resize(content, *small), resize(result.clamp(0, 1), *small), size)
-    return field.applied(content.contiguous())
+    return field.apply(content.contiguous())
 
 
 def fit_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from texsynth.analysis.lattice import Lattice, find_lattice, relative_change, snap_to_torus
+from texsynth.analysis.lattice import find_lattice, relative_change, snap_to_torus
 from texsynth.config.expand_rules import check_combination, uses_transposer
 from texsynth.config.settings import ExpandSettings
 from texsynth.models.registry import Model, load_model
@@ -98,24 +98,25 @@ def expand_planned(
     guide: (1, g, H', W') in [0, 1], resized to the output: where it is bright, what the exemplars' guides say
     is bright. rng: on the CPU. Raises InputError for masks that leave too little to take from.
     """
-    exemplars: Sequence[Exemplar] = plan.exemplars
     settings, size = plan.settings, plan.size
-    constant = _expand_constant(exemplars, size)
+    constant = _expand_constant(plan.exemplars, size)
     if constant is not None:
         return constant
     stages = settings.method.split("+")
     image, siblings = None, None
     notes: tuple[str, ...] = ()
     if "transposer" in stages:
-        image, siblings = _transpose(exemplars[0], size, settings, networks, rng, on_step)
+        image, siblings = _transpose(plan, networks, rng)
+        if on_step:
+            on_step(Step("transposer", 1, 1))
     if "patch" in stages:
-        lattice, exemplars = _close_lattice(plan.lattice, exemplars, settings, size)
-        guided, guide_target = _add_guides(exemplars, guide, image, size, settings, rng)
+        plan = _close_lattice(plan)
+        guided, guide_target = _add_guides(plan, guide, image, rng)
         atlas = build_atlas(guided, guided=guide_target is not None)
-        spec = PatchSpec(size, settings.tileable, lattice, guide_target, mixed=len(exemplars) > 1)
+        spec = PatchSpec(size, settings.tileable, plan.lattice, guide_target, mixed=len(guided) > 1)
         planes = patch_stage(atlas, spec, settings.patch, rng, on_step)
         image, siblings = planes[None, :3], planes[None, 3:]
-    model, wrap = networks.model, settings.tileable
+    exemplars, model, wrap = plan.exemplars, networks.model, settings.tileable
     if image is None:
         image, notes = synthesize(size, exemplars, model, settings.optimize, rng, wrap=wrap, on_step=on_step)
     elif "optimize" in stages:
@@ -203,46 +204,34 @@ def _expand_constant(exemplars: Sequence[Exemplar], size: tuple[int, int]) -> Ex
     return Expanded(colours.median(1).values.view(1, 3, 1, 1).expand(1, 3, *size).clone())
 
 
-def _transpose(
-    exemplar: Exemplar,
-    size: tuple[int, int],
-    settings: ExpandSettings,
-    networks: Networks,
-    rng: torch.Generator,
-    on_step: OnStep | None,
-) -> tuple[Tensor, Tensor]:
+def _transpose(plan: ExpandPlan, networks: Networks, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Lay out one exemplar by the network. Returns image and sibling maps, (1, 3 and s, *size)."""
     assert networks.transposer is not None
-    extras = torch.cat([exemplar.image[:, :0], *exemplar.siblings], 1)
-    image, siblings = networks.transposer.expand(
-        exemplar.image, size, circular=settings.tileable, rng=rng, variation=settings.variation, extras=extras
+    image, settings = plan.exemplars[0].image, plan.settings
+    extras = torch.cat([image[:, :0], *plan.exemplars[0].siblings], 1)
+    out, siblings = networks.transposer.expand(
+        image, plan.size, circular=settings.tileable, rng=rng, variation=settings.variation, extras=extras
     )
-    if on_step:
-        on_step(Step("transposer", 1, 1))
-    return image.float().cpu(), extras.new_zeros(1, 0, *size) if siblings is None else siblings.float().cpu()
+    none = extras.new_zeros(1, 0, *plan.size)
+    return out.float().cpu(), none if siblings is None else siblings.float().cpu()
 
 
-def _close_lattice(
-    lattice: Lattice | None, exemplars: Sequence[Exemplar], settings: ExpandSettings, size: tuple[int, int]
-) -> tuple[Lattice | None, Sequence[Exemplar]]:
-    """Warp lattice and exemplars where a torus needs whole periods."""
-    if lattice is None or not settings.tileable:
-        return lattice, exemplars
-    closed = snap_to_torus(lattice, size)
-    if closed is None or relative_change(lattice, closed) < SMALL_CHANGE:
-        return closed, exemplars
-    return closed, [warp_to_lattice(exemplars[0], lattice, closed)]
+def _close_lattice(plan: ExpandPlan) -> ExpandPlan:
+    """Warp lattice and exemplar where a torus needs whole periods."""
+    if plan.lattice is None or not plan.settings.tileable:
+        return plan
+    closed = snap_to_torus(plan.lattice, plan.size)
+    if closed is None or relative_change(plan.lattice, closed) < SMALL_CHANGE:
+        return replace(plan, lattice=closed)
+    warped = warp_to_lattice(plan.exemplars[0], plan.lattice, closed)
+    return replace(plan, lattice=closed, exemplars=(warped,))
 
 
 def _add_guides(
-    exemplars: Sequence[Exemplar],
-    guide: Tensor | None,
-    image: Tensor | None,
-    size: tuple[int, int],
-    settings: ExpandSettings,
-    rng: torch.Generator,
+    plan: ExpandPlan, guide: Tensor | None, image: Tensor | None, rng: torch.Generator
 ) -> tuple[list[Exemplar], Tensor | None]:
     """Give exemplars the planes that guide a layout. Returns them and the target of the planes, (g, H, W)."""
+    exemplars, size = plan.exemplars, plan.size
     planes: list[list[Tensor]] = [[] for _ in exemplars]
     targets = []
     if guide is not None:
@@ -256,7 +245,7 @@ def _add_guides(
     if len(exemplars) > 1:
         scale = MIX_SCALE * min(min(e.image.shape[2:]) for e in exemplars)
         shares = [e.weight for e in exemplars]
-        targets.append(label_field(size, shares, scale, rng, wrap=settings.tileable))
+        targets.append(label_field(size, shares, scale, rng, wrap=plan.settings.tileable))
         for p, e, label in zip(planes, exemplars, torch.eye(len(exemplars)), strict=True):
             p.append(label.view(1, -1, 1, 1).expand(-1, -1, *e.image.shape[2:]))
     if not targets:

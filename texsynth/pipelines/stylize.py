@@ -244,7 +244,7 @@ class _RegionStylizer:
         out = self.make_canvas(content.size)
         for rows in strips(content.size):
             strip = content.read(rows, EVERYTHING).to(near).contiguous()
-            out.write(rows, EVERYTHING, field.applied(strip, rows.start).clamp_(0, 1))
+            out.write(rows, EVERYTHING, field.apply(strip, rows.start).clamp_(0, 1))
         return out
 
     def _descend(self, content: Raster, region: StyledRegion, settings: DescentSettings) -> Raster:

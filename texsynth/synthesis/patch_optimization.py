@@ -10,16 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.synthesis.exemplar import Atlas, free_squares
-from texsynth.synthesis.patch_search import (
-    MEDOID,
-    STRIDE,
-    PatchField,
-    PatchSearch,
-    canvas_grid,
-    field_of_layout,
-    nearest_allowed,
-    vote,
-)
+from texsynth.synthesis.patch_search import PatchField, PatchSearch, field_of_layout, upsample_field, vote
+
+MEDOID = (0.15, 0.06, 0.03)
+"""Deviations of the last votes: ever closer to one patch's own colour, so that nothing blurs."""
 
 
 @dataclass(frozen=True)
@@ -101,23 +95,6 @@ def _vote_sharply(field: PatchField, atlas: Atlas, fixed: FixedPixels | None) ->
 
 def _unchanged(image: Tensor) -> Tensor:
     return image
-
-
-def upsample_field(field: PatchField, size: tuple[int, int], allowed: Tensor) -> PatchField:
-    """Carry a field to the next finer level, whose output has `size`."""
-    p = field.patch
-    rows, columns = canvas_grid(size, p, wrap=field.wrap)
-    coarse_rows, coarse_columns = canvas_grid(field.size, p, wrap=field.wrap)
-    picks, offsets = [], []
-    for fine, coarse in ((rows, coarse_rows), (columns, coarse_columns)):
-        centre = fine + p // 2
-        pick = ((centre / 2 - p // 2 - coarse[0]) / STRIDE).round().long().clamp(0, len(coarse) - 1)
-        picks.append(pick)
-        offsets.append(centre - 2 * (coarse[pick] + p // 2))
-    base = field.at[:, picks[0]][:, :, picks[1]]
-    step = torch.stack(torch.broadcast_tensors(offsets[0][:, None], offsets[1][None]))
-    at = nearest_allowed((base + p // 2) * 2 + step - p // 2, allowed)
-    return PatchField(at, torch.ones(at.shape[1:]), p, size, field.wrap)
 
 
 def downsample(planes: Tensor, level: int) -> Tensor:

@@ -26,9 +26,6 @@ EXHAUSTIVE = 2e7
 DOUBT = 1e-6
 """Trust in the worst patch; it decides only where there is no other."""
 
-MEDOID = (0.15, 0.06, 0.03)
-"""Deviations of the last votes: ever closer to one patch's own colour, so that nothing blurs."""
-
 
 @dataclass(frozen=True)
 class PatchField:
@@ -78,6 +75,23 @@ def field_of_layout(layout: Tensor, allowed: Tensor, patch: int, *, wrap: bool) 
     # A patch that would stick out of the exemplar had to move, and says nothing about its place any more.
     weight = torch.where((moved == at).all(0), 1.0, DOUBT)
     return PatchField(moved, weight, patch, size, wrap)
+
+
+def upsample_field(field: PatchField, size: tuple[int, int], allowed: Tensor) -> PatchField:
+    """Carry a field to the next finer level, whose output has `size`."""
+    p = field.patch
+    rows, columns = canvas_grid(size, p, wrap=field.wrap)
+    coarse_rows, coarse_columns = canvas_grid(field.size, p, wrap=field.wrap)
+    picks, offsets = [], []
+    for fine, coarse in ((rows, coarse_rows), (columns, coarse_columns)):
+        centre = fine + p // 2
+        pick = ((centre / 2 - p // 2 - coarse[0]) / STRIDE).round().long().clamp(0, len(coarse) - 1)
+        picks.append(pick)
+        offsets.append(centre - 2 * (coarse[pick] + p // 2))
+    base = field.at[:, picks[0]][:, :, picks[1]]
+    step = torch.stack(torch.broadcast_tensors(offsets[0][:, None], offsets[1][None]))
+    at = nearest_allowed((base + p // 2) * 2 + step - p // 2, allowed)
+    return PatchField(at, torch.ones(at.shape[1:]), p, size, field.wrap)
 
 
 def nearest_allowed(at: Tensor, allowed: Tensor) -> Tensor:
