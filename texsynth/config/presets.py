@@ -40,38 +40,40 @@ class Preset:
     sections: Mapping[str, Tree] = field(default_factory=dict)
 
 
-def folder() -> Path:
-    """The presets of this installation: inside the wheel, or beside the package in a source checkout."""
-    return package_data("presets")
+def package_data(name: str) -> Path:
+    """Return the folder `name` of this installation: `texsynth/_name` in a wheel, or beside the package."""
+    package = Path(str(files("texsynth")))
+    inside = package / f"_{name}"
+    return inside if inside.is_dir() else package.parent / name
 
 
 def names() -> list[str]:
-    """Names of the presets that come with texsynth."""
-    return sorted(path.stem for path in folder().glob("*.yaml"))
+    """Return the names of the presets that come with texsynth."""
+    return sorted(path.stem for path in package_data("presets").glob("*.yaml"))
 
 
 def is_file_name(name: str) -> bool:
-    """Whether a preset of this name is looked for as a file, not among those of texsynth."""
+    """Return whether a preset of this name is a file, not one of those of texsynth."""
     return name.endswith(SUFFIXES) or "/" in name or "\\" in name
 
 
 def load(name: str) -> Preset:
-    """The preset called `name`, or in the file `name`; checked as a whole. Raises UsageError."""
-    path = _find(name, None)
-    preset = _merged(path, ())
+    """Return the preset called `name`, or in the file `name`; checked as a whole. Raises UsageError."""
+    preset = _merged(_find(name, Path()), ())
     for section, tree in preset.sections.items():
-        validate(SECTIONS[section], merge(_defaults(SECTIONS[section]), tree), f"preset {preset.name}")
+        kind = SECTIONS[section]
+        validate(kind, merge(as_tree(kind()), tree), f"preset {preset.name}")
     return preset
 
 
 def resolve(kind: type[S], preset: Preset | None, sets: Sequence[str], flags: Mapping[Any, Any]) -> S:
-    """Settings of class `kind`: defaults < preset < --set < flags.
+    """Return settings of class `kind`: defaults < preset < --set < flags.
 
     sets: `key.path=value` with a YAML value. flags: nested like a preset. Raises UsageError.
     """
-    section = next(name for name, other in SECTIONS.items() if other is kind)
-    tree = _defaults(kind)
+    tree = as_tree(kind())
     if preset:
+        section = next(name for name, other in SECTIONS.items() if other is kind)
         tree = merge(tree, preset.sections.get(section, {}))
     # The command line is one layer: a `--set` that a flag makes meaningless is an error, not dropped.
     line: Tree = {}
@@ -81,26 +83,16 @@ def resolve(kind: type[S], preset: Preset | None, sets: Sequence[str], flags: Ma
 
 
 def merge(below: Tree, above: Tree) -> Tree:
-    """`above` over `below`; a transform of another name starts from its own defaults."""
+    """Return `above` over `below`; a transform of another name starts from its own defaults."""
     new, old = above.get("transform"), below.get("transform")
-    if (
-        isinstance(new, dict)
-        and isinstance(old, dict)
-        and new.get("name", old.get("name")) != old.get("name")
-    ):
+    if isinstance(new, dict) and isinstance(old, dict) and new.get("name") not in (None, old.get("name")):
         below = {**below, "transform": {}}
     return _deep_update(below, above)
 
 
 def as_tree(settings: Settings) -> Tree:
-    """Settings as plain YAML data."""
-    plain = _plain(settings.model_dump())
-    assert isinstance(plain, dict)
-    return plain
-
-
-def _defaults(kind: type[Settings]) -> Tree:
-    return as_tree(kind())
+    """Return settings as plain YAML data."""
+    return {key: _plain(value) for key, value in settings.model_dump().items()}
 
 
 def _plain(value: object) -> object:
@@ -118,15 +110,14 @@ def _deep_update(below: Tree, above: Tree) -> Tree:
 
 
 def _assigned(assignment: str) -> Tree:
-    """`a.b=1` as {a: {b: 1}}."""
+    """Return `a.b=1` as {a: {b: 1}}."""
     path, sign, text = assignment.partition("=")
     keys = [int(key) if key.isdecimal() else key for key in path.strip().split(".")]
     if not sign or "" in keys:
         raise UsageError(f"--set {assignment!r} is not of the form key=value, like --set transform.pull=2")
-    tree: Any = parse(text, source=f"--set {assignment}")
-    for key in reversed(keys):
+    tree: Tree = {keys[-1]: parse(text, source=f"--set {assignment}")}
+    for key in reversed(keys[:-1]):
         tree = {key: tree}
-    assert isinstance(tree, dict)
     return tree
 
 
@@ -140,17 +131,14 @@ def _present_names(kind: type[Settings], tree: Tree) -> Tree:
     return {names.get(str(key), key): value for key, value in tree.items()}
 
 
-def _find(name: str, base: Path | None) -> Path:
-    """The file of preset `name`; file names in `extends:` count from the folder `base`."""
-    if is_file_name(name):
-        path = (base or Path()) / name
-        if not path.is_file():
-            raise UsageError(f"preset file {path} does not exist")
+def _find(name: str, base: Path) -> Path:
+    """Return the file of preset `name`; names of files count from the folder `base`."""
+    path = base / name if is_file_name(name) else package_data("presets") / f"{name}.yaml"
+    if path.is_file():
         return path
-    path = folder() / f"{name}.yaml"
-    if not path.is_file():
-        raise UsageError(f"unknown preset {name!r}{nearest(name, names())}")
-    return path
+    if is_file_name(name):
+        raise UsageError(f"preset file {path} does not exist")
+    raise UsageError(f"unknown preset {name!r}{nearest(name, names())}")
 
 
 def _merged(path: Path, below: tuple[Path, ...]) -> Preset:
@@ -164,38 +152,27 @@ def _merged(path: Path, below: tuple[Path, ...]) -> Preset:
     if not parent:
         return preset
     base = _merged(_find(parent, path.parent), (*below, path.resolve()))
-    sections = {
-        name: merge(base.sections.get(name, {}), preset.sections.get(name, {}))
-        for name in {**base.sections, **preset.sections}
-    }
+    own = {name: merge(base.sections.get(name, {}), tree) for name, tree in preset.sections.items()}
+    sections = {**base.sections, **own}
     return Preset(preset.name, preset.description or base.description, sections)
 
 
 def _read(path: Path) -> tuple[Preset, str]:
-    """One file as it stands, and the name it extends or ''."""
+    """Return one file as it stands, and the name it extends or ''."""
     source = f"preset {path.stem}"
     try:
         data = parse(path.read_text(encoding="utf-8"), source=source)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"preset file {path} cannot be read: {error}") from None
-    if data is None:
-        data = {}
+    data = {} if data is None else data
     if not isinstance(data, dict):
         raise UsageError(f"{source} must be a mapping with the keys {', '.join(SECTIONS)}")
-    known = ("description", "extends", *SECTIONS)
+    kinds = {"description": str, "extends": str, **dict.fromkeys(SECTIONS, dict)}
     for key, value in data.items():
-        if key not in known:
-            raise UsageError(f"{source}: unknown key {key!r}{nearest(str(key), known)}")
-        wanted = dict if key in SECTIONS else str
-        if not isinstance(value, wanted):
+        if key not in kinds:
+            raise UsageError(f"{source}: unknown key {key!r}{nearest(str(key), kinds)}")
+        if not isinstance(value, kinds[key]):
             kind = "a mapping" if key in SECTIONS else "text"
             raise UsageError(f"{source}: {key} must be {kind}, not {value!r}")
     sections = {name: _present_names(kind, data[name]) for name, kind in SECTIONS.items() if name in data}
     return Preset(path.stem, data.get("description", ""), sections), data.get("extends", "")
-
-
-def package_data(name: str) -> Path:
-    """The folder `name` of this installation; in a wheel it is `texsynth/_name`."""
-    package = Path(str(files("texsynth")))
-    inside = package / f"_{name}"
-    return inside if inside.is_dir() else package.parent / name

@@ -1,4 +1,4 @@
-"""Refused settings in one sentence: the key, its value, and what would be right."""
+"""Settings and YAML from people: what is wrong becomes one sentence with the key, its value, and the cure."""
 
 from __future__ import annotations
 
@@ -17,69 +17,92 @@ M = TypeVar("M", bound=BaseModel)
 
 Schema = Mapping[str, Any]
 
-TYPES = {
-    "boolean": "true or false",
-    "integer": "a whole number",
-    "number": "a number",
-    "string": "text",
-    "array": "a list",
-    "object": "a mapping",
-}
+TYPES = {"boolean": "true or false", "integer": "a whole number", "number": "a number", "string": "text",
+         "array": "a list", "object": "a mapping"}  # fmt: skip
 
-BOUNDS = (
-    ("minimum", "at least"),
-    ("exclusiveMinimum", "more than"),
-    ("maximum", "at most"),
-    ("exclusiveMaximum", "less than"),
-    ("minItems", "not shorter than"),
+BOUNDS = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most",
+          "exclusiveMaximum": "less than", "minItems": "not shorter than"}  # fmt: skip
+
+MAX_BYTES = 64 * 1024
+MAX_DEPTH = 12
+
+SCALARS = (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)", list("-+0123456789")),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    ("float", r"[-+]?[0-9]+[eE][-+]?[0-9]+", list("-+0123456789")),
+    ("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", list("-+.")),
 )
+"""Tag, pattern and first characters of plain scalars; PyYAML alone takes 1e-5 for text and `on` for true."""
 
 
 def validate(kind: type[M], data: object, source: str) -> M:
-    """`data` as `kind`; the first thing wrong with it becomes a UsageError that starts with `source`."""
+    """Return `data` as `kind`. Raises UsageError, which starts with `source`, for the first fault."""
     try:
         return kind.model_validate(data)
     except ValidationError as error:
         # A misspelt key is also a missing one; what was written says more.
-        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-        sentence = _sentence(kind, first)
+        first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+        sentence = _sentence(kind.model_json_schema(), first)
         raise UsageError(f"{source}: {sentence}" if source else sentence) from None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """How a message about an unknown `name` ends: with the closest known one, or with all."""
+    """Return the end of a message about an unknown `name`: the closest known one, or all."""
     known = sorted(known)
     close = get_close_matches(name, known, 1, 0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
 
 
-def _sentence(kind: type[BaseModel], error: Any) -> str:  # noqa: ANN401 (pydantic's error details)
-    where: Sequence[str | int] = error["loc"]
+def parse(text: str, *, source: str) -> object:
+    """Return the data in the YAML `text`. source: its name in messages. Raises UsageError."""
+    if len(text.encode(errors="replace")) > MAX_BYTES:
+        raise UsageError(f"{source} is larger than {MAX_BYTES // 1024} KiB")
+    try:
+        return yaml.load(text, _Loader)
+    except UsageError as error:
+        raise UsageError(f"{source}: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise UsageError(f"{source} is not valid YAML{where}: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise UsageError(f"{source} is not valid YAML: {str(error).splitlines()[0]}") from None
+
+
+def dump(data: object) -> str:
+    """Return `data` as YAML, keys in the given order."""
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def _sentence(root: Schema, error: Any) -> str:  # noqa: ANN401 (pydantic's error details)
+    """Explain one error of pydantic by the JSON schema `root` of the settings."""
+    where, kind, value, context = error["loc"], error["type"], error["input"], error.get("ctx", {})
     if where and where[-1] == "[key]":
-        inside = ".".join(map(str, where[:-2]))
-        return f"the key {where[-2]!r} of {inside} is refused: {error['msg'].lower()}"
-    path, schema = _walk(kind.model_json_schema(), where)
-    key, value = ".".join(map(str, path)) or "the settings", error["input"]
-    if error["type"] == "extra_forbidden":
-        parent = ".".join(map(str, path[:-1]))
-        _, owner = _walk(kind.model_json_schema(), where[:-1])
-        variant = owner.get("properties", {}).get("name", {}).get("const")
-        inside = f" of {parent}{f' {variant}' if variant else ''}" if parent else ""
-        return (
-            f"unknown setting {str(path[-1])!r}{inside}{nearest(str(path[-1]), owner.get('properties', {}))}"
-        )
-    if error["type"] == "missing":
+        return f"the key {where[-2]!r} of {_dotted(where[:-2])} is refused: {error['msg'].lower()}"
+    path, schema = _walk(root, where)
+    key = _dotted(path)
+    if kind == "extra_forbidden":
+        properties = _walk(root, where[:-1])[1].get("properties", {})
+        variant = properties.get("name", {}).get("const")
+        inside = " of " + " ".join(filter(None, [_dotted(path[:-1]), variant])) if path[:-1] else ""
+        return f"unknown setting {str(path[-1])!r}{inside}{nearest(str(path[-1]), properties)}"
+    if kind == "missing":
         return f"{key} is missing"
-    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        tag = error["ctx"]["discriminator"].strip("'")
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        tag = context["discriminator"].strip("'")
         name = value.get(tag) if isinstance(value, dict) else value
-        what = key if path else tag
         return (
-            f"{what} {name!r} is unknown; use one of {error['ctx'].get('expected_tags', 'the known names')}"
+            f"{key or tag} {name!r} is unknown; use one of {context.get('expected_tags', 'the known names')}"
         )
-    if error["type"] == "value_error":
-        return str(error["ctx"]["error"])
-    return f"{key} is {value!r} but must be {_allowed(schema)}"
+    if kind == "value_error":
+        return str(context["error"])
+    return f"{key or 'the settings'} is {value!r} but must be {_allowed(schema)}"
+
+
+def _dotted(path: Sequence[str | int]) -> str:
+    return ".".join(map(str, path))
 
 
 def _walk(root: Schema, where: Sequence[str | int]) -> tuple[list[str | int], Schema]:
@@ -116,22 +139,13 @@ def _allowed(schema: Schema) -> str:
         return f"a mapping with a name, one of {', '.join(schema['discriminator']['mapping'])}"
     if "minimum" in schema and "maximum" in schema:
         return f"{TYPES[schema['type']]} from {schema['minimum']} to {schema['maximum']}"
-    bounds = [f"{word} {schema[name]}" for name, word in BOUNDS if name in schema]
+    bounds = [f"{word} {schema[name]}" for name, word in BOUNDS.items() if name in schema]
     return " ".join([TYPES.get(schema.get("type", ""), "of another kind"), " and ".join(bounds)]).strip()
 
 
-MAX_BYTES = 64 * 1024
-MAX_DEPTH = 12
-
-SCALARS = (
-    ("null", r"~|null|Null|NULL|", "~nN"),
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
-    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
-    ("float", r"[-+]?[0-9]+[eE][-+]?[0-9]+", "-+0123456789"),
-    ("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", "-+."),
-)
-"""Tag, pattern and first characters of plain scalars; PyYAML alone takes 1e-5 for text and `on` for true."""
+def as_ascii(text: str) -> str:
+    """Write the YAML of `text` again, with escapes for all that is not ASCII."""
+    return text if text.isascii() else yaml.safe_dump(yaml.safe_load(text), sort_keys=False)
 
 
 class _Loader(yaml.SafeLoader):
@@ -158,34 +172,4 @@ class _Loader(yaml.SafeLoader):
 
 
 for tag, pattern, first in SCALARS:
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{tag}",
-        re.compile(rf"^(?:{pattern})$"),
-        [*first, ""] if tag == "null" else list(first),
-    )
-
-
-def parse(text: str, *, source: str) -> object:
-    """The data in `text`. source: what messages call it. Raises UsageError."""
-    if len(text.encode(errors="replace")) > MAX_BYTES:
-        raise UsageError(f"{source} is larger than {MAX_BYTES // 1024} KiB")
-    try:
-        return yaml.load(text, _Loader)
-    except UsageError as error:
-        raise UsageError(f"{source}: {error}") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UsageError(f"{source} is not valid YAML{where}: {error.problem}") from None
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise UsageError(f"{source} is not valid YAML: {str(error).splitlines()[0]}") from None
-
-
-def dump(data: object) -> str:
-    """`data` as YAML, keys in the given order."""
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-
-
-def as_ascii(text: str) -> str:
-    """The YAML of `text` with escapes for all that is not ASCII."""
-    return text if text.isascii() else yaml.safe_dump(yaml.safe_load(text), sort_keys=False)
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(rf"^(?:{pattern})$"), first)
