@@ -27,3 +27,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from helpers.cli import make_model
 
     return make_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their folder and by what they use, so that no file has to say it."""
+    for item in items:
+        if "faults" in item.path.relative_to(Path(__file__).parent).parts:
+            item.add_marker("faults")
+        if "driver" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")

@@ -35,7 +35,7 @@ from texsynth.api_options import (
 )
 from texsynth.config import presets
 from texsynth.config.settings import ExpandSettings, RunSettings, StylizeSettings
-from texsynth.config.validation import validated
+from texsynth.config.validation import validate
 from texsynth.errors import UsageError
 from texsynth.images import Picture
 from texsynth.images.arrays import from_memory, to_pil
@@ -306,7 +306,7 @@ def load_model(name: str = "lite", *, device: str = "auto", dtype: str = "auto")
     >>> texsynth.load_model("lite", device="cpu", dtype="float32").name
     'lite'
     """
-    run = validated(RunSettings, {"device": device, "dtype": dtype}, "")
+    run = validate(RunSettings, {"device": device, "dtype": dtype}, "")
     return registry.load_model(name, *resolve_run(run)[1:])
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from texsynth.config import presets
 from texsynth.config.settings import RunSettings, Settings, StylizeSettings
-from texsynth.config.validation import validated
+from texsynth.config.validation import validate
 from texsynth.errors import UsageError
 from texsynth.images.arrays import InMemory
 from texsynth.models.registry import Model
@@ -107,7 +107,7 @@ def resolve_settings(
         for key in reversed(path.split(".")):
             change = {int(key) if key.isdecimal() else key: change}
         tree = presets.merge(tree, change)
-    return validated(kind, presets.merge(tree, dict(flags)), "")
+    return validate(kind, presets.merge(tree, dict(flags)), "")
 
 
 def run_settings(options: Options) -> RunSettings:
@@ -117,7 +117,7 @@ def run_settings(options: Options) -> RunSettings:
     model = options.get("model")
     if isinstance(model, str | os.PathLike):
         values["model"] = os.fspath(model)
-    return validated(RunSettings, values, "")
+    return validate(RunSettings, values, "")
 
 
 def loaded_model(options: Options) -> Model | None:

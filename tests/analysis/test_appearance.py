@@ -9,8 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from texsynth.analysis.appearance import appearance
-from texsynth.analysis.lattice import correlation, find_lattice, kind_of, likeliest_lattice, regularity
+from texsynth.analysis.appearance import measure_appearance
+from texsynth.analysis.lattice import (
+    find_lattice,
+    most_likely_lattice,
+    regularity_kind,
+    regularity_score,
+    self_correlation,
+)
 from texsynth.analysis.palette import palette, tone
 from texsynth.analysis.self_similarity import masked_overlap, self_difference
 from texsynth.ops.color import to_lab
@@ -26,6 +32,10 @@ def cells(height: int, width: int, rows: float, columns: float) -> Tensor:
     v, u = 2 * math.pi * y / rows, 2 * math.pi * x / columns
     grey = 0.5 + 0.2 * (v.cos() + 0.5 * (2 * v).sin()) * (u.cos() + 0.5 * (2 * u).sin())
     return (grey + 0.1 * u.cos() + 0.1 * v.cos()).clamp(0, 1).expand(1, 3, -1, -1)
+
+
+def regularity(image: Tensor, mask: Tensor | None = None) -> float:
+    return regularity_score(most_likely_lattice(image, mask))
 
 
 def test_exact_repetition_is_regular_and_noise_is_not() -> None:
@@ -55,7 +65,7 @@ def test_the_score_is_the_confidence_of_the_lattice_that_is_used() -> None:
         found = find_lattice(picture)
         assert found is not None
         assert regularity(picture) == pytest.approx(min(1, found.confidence))
-    assert [kind_of(score) for score in (0.0, 0.39, 0.4, 0.69, 0.7, 1.0)] == [
+    assert [regularity_kind(score) for score in (0.0, 0.39, 0.4, 0.69, 0.7, 1.0)] == [
         "stochastic", "stochastic", "near-regular", "near-regular", "regular", "regular",
     ]  # fmt: skip
 
@@ -65,12 +75,12 @@ def test_a_mask_of_ones_changes_nothing_and_a_hole_is_not_unlike_its_surrounding
     ones = torch.ones(1, 1, 96, 96)
     # Beyond half the size, little of the picture overlaps and counts less under a mask.
     middle = slice(24, -24)
-    one, other = (score[middle, middle] for score in (correlation(whole), correlation(whole, ones)))
+    one, other = (score[middle, middle] for score in (self_correlation(whole), self_correlation(whole, ones)))
     assert torch.allclose(one, other, atol=1e-5)
     ones[:, :, 20:60, 30:70] = 0
     damaged = whole.where(ones > 0, noise(96, 96))
     assert regularity(damaged, ones) > 0.95 > regularity(damaged)
-    found = likeliest_lattice(damaged, ones)
+    found = most_likely_lattice(damaged, ones)
     assert found is not None
     assert found.periods == pytest.approx((16, 24), abs=0.3)
     assert regularity(damaged, torch.zeros_like(ones)) == 0
@@ -91,13 +101,13 @@ def test_overlap_under_a_mask_by_brute_force() -> None:
 
 def test_a_stripe_has_one_period() -> None:
     stripes = cells(80, 96, 1e9, 16)
-    found = likeliest_lattice(stripes)
+    found = most_likely_lattice(stripes)
     assert found is not None
     assert found.periods == pytest.approx((16,), abs=0.1)
 
 
 def test_appearance_of_a_large_picture_is_in_its_own_pixels() -> None:
-    found = appearance(cells(1100, 900, 110, 150))
+    found = measure_appearance(cells(1100, 900, 110, 150))
     assert found.kind == "regular"
     assert found.periods == pytest.approx((110, 150), rel=0.01)
     assert found.lattice is not None
@@ -105,9 +115,9 @@ def test_appearance_of_a_large_picture_is_in_its_own_pixels() -> None:
 
 
 def test_appearance_of_a_stochastic_picture_and_of_one_colour() -> None:
-    rough = appearance(noise(64, 80))
+    rough = measure_appearance(noise(64, 80))
     assert (rough.kind, rough.lattice, rough.periods, rough.orientations) == ("stochastic", None, (), ())
-    flat = appearance(torch.full((1, 3, 20, 30), 0.4))
+    flat = measure_appearance(torch.full((1, 3, 20, 30), 0.4))
     assert (flat.regularity, flat.kind) == (0, "stochastic")
     assert flat.contrast == pytest.approx(0, abs=1e-6)
     assert flat.lightness == pytest.approx(0.4)
@@ -119,12 +129,12 @@ def test_appearance_sees_only_what_the_mask_leaves() -> None:
     mask[:, :, :, :60] = 1
     whole = cells(90, 100, 15, 20)
     hidden = whole.where(mask > 0, torch.tensor(0.9))
-    found, alone = appearance(hidden, mask), appearance(whole[..., :60])
+    found, alone = measure_appearance(hidden, mask), measure_appearance(whole[..., :60])
     assert found.contrast == pytest.approx(alone.contrast)
     assert found.lightness == pytest.approx(alone.lightness)
     assert found.palette == alone.palette
     assert found.regularity > 0.95
-    nothing = appearance(hidden, torch.zeros_like(mask))
+    nothing = measure_appearance(hidden, torch.zeros_like(mask))
     assert (nothing.regularity, nothing.palette, nothing.orientations) == (0, (), ())
 
 

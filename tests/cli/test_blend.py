@@ -24,8 +24,8 @@ from texsynth.config.settings import (
 from texsynth.errors import UsageError
 from texsynth.images import Picture, read, write
 from texsynth.jobs.blend_inputs import StyleArgument, style_argument, sweep_rows, sweep_weights
-from texsynth.pipelines.masks import label_masks, shared
-from texsynth.pipelines.stylize import FittedStyle, Part, fit_style, stylize
+from texsynth.pipelines.masks import label_masks, share_masks
+from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, stylize
 from texsynth.transforms import fit_map, fit_mix
 from texsynth.transforms.moments import Moments
 
@@ -75,15 +75,15 @@ def fitted(settings: StylizeSettings, *phases: float) -> list[FittedStyle]:
     return [fit_style(waves(40, 36, phase) ** 2, tiny_model(), settings) for phase in phases]
 
 
-def blended(settings: StylizeSettings, parts: list[Part], content: Tensor | None = None) -> Tensor:
+def blended(settings: StylizeSettings, parts: list[StyledRegion], content: Tensor | None = None) -> Tensor:
     return stylize(waves(48, 64) if content is None else content, parts, tiny_model(), settings)
 
 
 @pytest.mark.parametrize("settings", MODES, ids=lambda s: s.mode)
 def test_a_mask_of_ones_is_no_mask(settings: StylizeSettings) -> None:
     (style,) = fitted(settings, 1.0)
-    whole = blended(settings, [Part((style,), (1.0,))])
-    masked = blended(settings, [Part((style,), (1.0,), torch.ones(1, 1, 48, 64))])
+    whole = blended(settings, [StyledRegion((style,), (1.0,))])
+    masked = blended(settings, [StyledRegion((style,), (1.0,), torch.ones(1, 1, 48, 64))])
     assert_close(masked, whole, atol=1e-4, rtol=0)
 
 
@@ -92,7 +92,7 @@ def test_the_order_of_parts_does_not_matter(settings: StylizeSettings) -> None:
     a, b = fitted(settings, 1.0, 2.0)
     left = torch.zeros(1, 1, 48, 64)
     left[..., :32] = 1
-    parts = [Part((a,), (1.0,), left), Part((b,), (1.0,))]
+    parts = [StyledRegion((a,), (1.0,), left), StyledRegion((b,), (1.0,))]
     assert_close(blended(settings, parts), blended(settings, parts[::-1]), atol=1e-4, rtol=0)
 
 
@@ -102,7 +102,7 @@ def test_nothing_changes_outside_a_mask(settings: StylizeSettings) -> None:
     mask = torch.zeros(1, 1, 48, 64)
     mask[..., :32] = 1
     content = waves(48, 64)
-    out = blended(settings, [Part((style,), (1.0,), mask)], content)
+    out = blended(settings, [StyledRegion((style,), (1.0,), mask)], content)
     assert torch.equal(out[..., 32:], content[..., 32:])
     assert not torch.equal(out[..., :32], content[..., :32])
 
@@ -114,21 +114,23 @@ def test_a_region_is_the_same_whatever_is_beside_it(settings: StylizeSettings) -
     content = torch.cat([waves(48, 64), 0.2 + 0.3 * waves(48, 64, 4.0)], 3)
     mask = torch.zeros(1, 1, 48, 128)
     mask[..., :64] = 1
-    both = blended(settings, [Part((a,), (1.0,), mask), Part((b,), (1.0,))], content)
-    right = blended(settings, [Part((b,), (1.0,), 1 - mask)], content)
+    both = blended(settings, [StyledRegion((a,), (1.0,), mask), StyledRegion((b,), (1.0,))], content)
+    right = blended(settings, [StyledRegion((b,), (1.0,), 1 - mask)], content)
     assert_close(both[..., 64:], right[..., 64:], atol=1e-5, rtol=0)
 
 
 def test_levels_without_a_style_are_left_alone() -> None:
     (style,) = fitted(StylizeSettings(), 1.0)
-    deep = blended(StylizeSettings(grain=0.0), [Part((style.only([4]),), (1.0,))])
+    deep = blended(StylizeSettings(grain=0.0), [StyledRegion((style.only([4]),), (1.0,))])
     alone = StylizeSettings(grain=0.0, levels=(4,))
-    assert_close(deep, blended(alone, [Part((style,), (1.0,))]), atol=1e-5, rtol=0)
+    assert_close(deep, blended(alone, [StyledRegion((style,), (1.0,))]), atol=1e-5, rtol=0)
 
 
 def test_an_empty_region_is_no_trouble() -> None:
     (style,) = fitted(MODES[0], 1.0)
-    out = blended(MODES[0], [Part((style,), (1.0,), torch.zeros(1, 1, 48, 64)), Part((style,), (1.0,))])
+    out = blended(
+        MODES[0], [StyledRegion((style,), (1.0,), torch.zeros(1, 1, 48, 64)), StyledRegion((style,), (1.0,))]
+    )
     assert out.isfinite().all()
 
 
@@ -137,7 +139,7 @@ def test_shares_add_up_to_what_is_covered() -> None:
     masks = [
         torch.rand(1, 1, 8, 9, generator=rng) * (torch.rand(1, 1, 8, 9, generator=rng) > 0.3) for _ in "abc"
     ]
-    parts = shared(masks, [1.0, 2.0, 0.0])
+    parts = share_masks(masks, [1.0, 2.0, 0.0])
     assert_close(torch.stack(parts).sum(0), (masks[0] + masks[1]).clamp_max(1))
     alone = masks[1] == 0
     assert_close(parts[0][alone], masks[0][alone])

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.as_printed import encode_backward_as_printed, gram_loss_as_printed, max_pool_backward_as_printed
 from helpers.cli import run_cli
 from torch import Tensor
 from typer.testing import Result
 
-from texsynth.reference import encoding, layer_checks, normalization, pooling, style
-from texsynth.reference.comparison import FULL, Check, Part, Problem, relative_error, run
+from texsynth.reference import encoding, layer_checks, layers, style
+from texsynth.reference.comparison import FULL, Check, Comparison, Problem, relative_error, run
 from texsynth.reference.formula_checks import encoding_problem
 from texsynth.reference.program_checks import CHECKS
 
@@ -76,48 +77,46 @@ def test_all_is_right_on_a_gpu(dtype: str) -> None:
 # Checks that must fail
 
 
-def _printed_encoding(problem: Problem) -> Iterator[Part]:
+def _printed_encoding(problem: Problem) -> Iterator[Comparison]:
     arrays = encoding_problem(problem)
     for name, wrong, right in zip(
         ("dX", "dC", "ds"),
-        encoding.encode_backward_as_printed(*arrays),
+        encode_backward_as_printed(*arrays),
         encoding.encode_backward(*arrays),
         strict=True,
     ):
-        yield Part(name, wrong, right)
+        yield Comparison(name, wrong, right)
 
 
-def _normalisation_without_its_factor(problem: Problem) -> Iterator[Part]:
+def _normalisation_without_its_factor(problem: Problem) -> Iterator[Comparison]:
     x, grad = problem.normal(3, 6), problem.normal(3, 6)
-    groups = normalization.window_groups(6, 3, x)
-    right = normalization.normalize_backward(grad, x, groups, kappa=1.5, alpha=0.4, beta=0.75)
-    first_term = normalization.normalize_backward(
-        grad, x, torch.zeros_like(groups), kappa=1.5, alpha=0.4, beta=0.75
-    )
+    groups = layers.window_groups(6, 3, x)
+    right = layers.normalize_backward(grad, x, groups, kappa=1.5, alpha=0.4, beta=0.75)
+    first_term = layers.normalize_backward(grad, x, torch.zeros_like(groups), kappa=1.5, alpha=0.4, beta=0.75)
     energy = 1.5 + 0.4 * x.square() @ groups.T
     assert float((first_term - grad * 1.5**-0.75).abs().max()) < 1e-5
-    yield Part("dX", (right + grad * energy**-0.75) / 2, right)
+    yield Comparison("dX", (right + grad * energy**-0.75) / 2, right)
 
 
-def _ties_counted_twice(problem: Problem) -> Iterator[Part]:
+def _ties_counted_twice(problem: Problem) -> Iterator[Comparison]:
     x, grad = problem.put(torch.ones(4, 4, 1)), problem.normal(2, 2, 1)
-    right = pooling.max_pool_backward(grad, x, (2, 2), stride=2)
-    yield Part("dX", pooling.max_pool_backward_as_printed(grad, x, (2, 2), stride=2), right)
+    right = layers.max_pool_backward(grad, x, (2, 2), stride=2)
+    yield Comparison("dX", max_pool_backward_as_printed(grad, x, (2, 2), stride=2), right)
 
 
-def _printed_style(problem: Problem) -> Iterator[Part]:
+def _printed_style(problem: Problem) -> Iterator[Comparison]:
     output, target = problem.normal(12, 3), problem.normal(12, 3)
-    yield Part("loss", style.gram_loss_as_printed(output, target), style.gram_loss(output, target))
+    yield Comparison("loss", gram_loss_as_printed(output, target), style.gram_loss(output, target))
 
 
-def _no_number(problem: Problem) -> Iterator[Part]:
+def _no_number(problem: Problem) -> Iterator[Comparison]:
     x = problem.normal(3)
-    yield Part("Y", x / 0 - x / 0, x)
+    yield Comparison("Y", x / 0 - x / 0, x)
 
 
-def _other_shape(problem: Problem) -> Iterator[Part]:
+def _other_shape(problem: Problem) -> Iterator[Comparison]:
     x = problem.normal(3)
-    yield Part("Y", x[:1], x)
+    yield Comparison("Y", x[:1], x)
 
 
 WRONG = [
@@ -129,7 +128,7 @@ WRONG = [
 @pytest.mark.parametrize("parts", WRONG)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_wrong_formula_is_found(
-    monkeypatch: pytest.MonkeyPatch, parts: Callable[[Problem], Iterable[Part]], dtype: str
+    monkeypatch: pytest.MonkeyPatch, parts: Callable[[Problem], Iterable[Comparison]], dtype: str
 ) -> None:
     wrong = Check("wrong", "nowhere", parts)
     monkeypatch.setattr("texsynth.reference.program_checks.CHECKS", (CHECKS[0], wrong))
@@ -145,7 +144,7 @@ def test_a_wrong_formula_is_found(
 def spoilt(check: Check, index: int, factor: float) -> Check:
     """The same with one part's right answer multiplied."""
 
-    def parts(problem: Problem) -> Iterator[Part]:
+    def parts(problem: Problem) -> Iterator[Comparison]:
         for i, part in enumerate(check.parts(problem)):
             yield replace(part, expected=part.expected * factor) if i == index else part
 

@@ -14,9 +14,9 @@ from helpers.texture_files import ok, record, save, square
 from numpy.typing import NDArray
 from torch import Tensor
 
-from texsynth.analysis.lattice import Lattice, likeliest_lattice
+from texsynth.analysis.lattice import Lattice, most_likely_lattice
 from texsynth.config.settings import ExpandSettings, Method
-from texsynth.pipelines.method import ready
+from texsynth.pipelines.method import plan_expand
 from texsynth.synthesis.exemplar import Exemplar
 
 FLAGS = (
@@ -45,7 +45,7 @@ REGULAR, ROUGH = net(72, 80, 12, 16), grains(72, 80)
 
 def chosen(*exemplars: Exemplar, guided: bool = False, **changes: object) -> Method:
     settings = ExpandSettings.model_validate(changes)
-    return ready(exemplars, settings, guided=guided).settings.method
+    return plan_expand(exemplars, settings, guided=guided).settings.method
 
 
 def test_small_regular_textures_are_laid_out_by_the_transposer_and_others_by_patches() -> None:
@@ -53,7 +53,7 @@ def test_small_regular_textures_are_laid_out_by_the_transposer_and_others_by_pat
     assert chosen(exemplar(ROUGH)) == "patch"
     assert chosen(exemplar(np.full((40, 40), 0.3))) == "patch"
     mixed = exemplar(0.4 * REGULAR + 0.6 * ROUGH)
-    found = likeliest_lattice(mixed.image)
+    found = most_likely_lattice(mixed.image)
     assert found is not None
     assert found.confidence < 0.7
     assert chosen(mixed) == "patch"
@@ -63,7 +63,7 @@ def test_an_exemplar_must_show_one_and_a_half_periods() -> None:
     longer = exemplar(net(72, 80, 12, 46))
     assert chosen(longer) == "transposer+patch"
     too_long = exemplar(net(60, 80, 12, 46))
-    found = likeliest_lattice(too_long.image)
+    found = most_likely_lattice(too_long.image)
     assert found is not None
     assert found.confidence > 0.7
     assert chosen(too_long) == "patch"
@@ -81,7 +81,7 @@ def test_patches_where_the_transposer_cannot_work() -> None:
     assert chosen(exemplar(REGULAR, hole)) == "patch"
     assert chosen(exemplar(REGULAR), guided=True) == "patch"
     assert chosen(exemplar(REGULAR), tileable=True) == "patch"
-    assert ready([exemplar(REGULAR)], ExpandSettings(), network=False).settings.method == "patch"
+    assert plan_expand([exemplar(REGULAR)], ExpandSettings(), network=False).settings.method == "patch"
 
 
 @pytest.mark.parametrize("method", ["patch", "patch+optimize", "optimize", "transposer"])
@@ -90,11 +90,11 @@ def test_a_method_that_is_given_stays(method: Method) -> None:
 
 
 def test_the_lattice_is_used_only_where_it_is_wanted() -> None:
-    assert ready([exemplar(REGULAR)], ExpandSettings()).lattice is not None
+    assert plan_expand([exemplar(REGULAR)], ExpandSettings()).lattice is not None
     off = ExpandSettings.model_validate({"patch": {"lattice": "off"}})
-    assert ready([exemplar(REGULAR)], off).lattice is None
-    assert ready([exemplar(ROUGH)], ExpandSettings()).lattice is None
-    assert ready([exemplar(REGULAR)], ExpandSettings(), guided=True).lattice is None
+    assert plan_expand([exemplar(REGULAR)], off).lattice is None
+    assert plan_expand([exemplar(ROUGH)], ExpandSettings()).lattice is None
+    assert plan_expand([exemplar(REGULAR)], ExpandSettings(), guided=True).lattice is None
 
 
 @pytest.fixture
@@ -140,9 +140,9 @@ def test_the_lattice_is_looked_for_once_for_all_variations(
 
     def counted(image: Tensor, mask: Tensor | None = None) -> Lattice | None:
         calls.append(image.shape)
-        return likeliest_lattice(image, mask)
+        return most_likely_lattice(image, mask)
 
-    monkeypatch.setattr("texsynth.pipelines.method.likeliest_lattice", counted)
-    monkeypatch.setattr("texsynth.analysis.lattice.likeliest_lattice", counted)
+    monkeypatch.setattr("texsynth.pipelines.method.most_likely_lattice", counted)
+    monkeypatch.setattr("texsynth.analysis.lattice.most_likely_lattice", counted)
     ok("expand", "sand.png", "--count", 3, "--model", model, *FLAGS)
     assert len(calls) == 1

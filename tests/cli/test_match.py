@@ -29,7 +29,7 @@ from texsynth.jobs.library import INDEX_NAME
 from texsynth.jobs.library_index import Index, write_index
 from texsynth.models.weights import header_of
 from texsynth.pipelines.describe import describe
-from texsynth.synthesis.warp import turned
+from texsynth.synthesis.warp import rotate
 
 INDEX = Path("lib") / INDEX_NAME
 
@@ -114,7 +114,7 @@ def test_upright_finds_textures_at_any_angle(place: Path) -> None:
     for name, pixels in (("lines", lines_), ("bricks", bricks)):
         image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
         for degrees in (0, 27, -40):
-            part = turned(image, degrees).clamp(0, 1)[0].permute(1, 2, 0)
+            part = rotate(image, degrees).clamp(0, 1)[0].permute(1, 2, 0)
             save((255 * part).byte().numpy(), place / "slanted" / f"{name}{degrees}.png")
     found = lines("slanted/lines27.png", "slanted", "-k", 2, "--upright")
     assert {line[2] for line in found} == {"slanted/lines0.png", "slanted/lines-40.png"}

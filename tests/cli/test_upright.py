@@ -18,7 +18,7 @@ from texsynth.config.validation import parse
 from texsynth.images import read
 from texsynth.images.tensors import to_image
 from texsynth.synthesis.exemplar import Exemplar
-from texsynth.synthesis.warp import inner_rectangle, turned, upright, upright_angle, upright_exemplar
+from texsynth.synthesis.warp import inner_rectangle, rotate, turn_exemplar, upright_angle
 
 
 @pytest.fixture
@@ -53,8 +53,11 @@ def slant(image: Tensor) -> float:
 
 @pytest.mark.parametrize("slope", [-40, -10, -2.5, 4, 10, 33])
 def test_courses_come_out_level(slope: float) -> None:
-    image, angle = upright(picture(128, 140, slope))
+    slanted = picture(128, 140, slope)
+    angle = upright_angle(slanted)
+    assert angle is not None
     assert angle == pytest.approx(-slope, abs=0.7)
+    image = turn_exemplar(Exemplar(slanted), angle).image
     assert abs(slant(image)) < 0.7
     assert image.shape[2] * image.shape[3] > 0.45 * 128 * 140
     assert 0 <= float(image.min()) <= float(image.max()) <= 1
@@ -62,14 +65,12 @@ def test_courses_come_out_level(slope: float) -> None:
 
 @pytest.mark.parametrize("slope", [0, 0.6])
 def test_what_is_upright_stays_as_it_is(slope: float) -> None:
-    image = picture(96, 100, slope)
-    assert upright(image) == (image, 0.0)
+    assert upright_angle(picture(96, 100, slope)) == 0
 
 
 def test_what_has_no_direction_stays_as_it_is() -> None:
     rough = torch.rand(1, 3, 96, 90, generator=torch.Generator().manual_seed(0))
     assert upright_angle(rough) is None
-    assert upright(rough) == (rough, 0.0)
     assert upright_angle(torch.full((1, 3, 30, 30), 0.5)) is None
 
 
@@ -91,16 +92,16 @@ def test_nothing_beyond_the_picture_is_in_the_rectangle(size: tuple[int, int], a
         assert (rows, columns) == size
     # A picture of positions shows where every pixel came from.
     ramp = torch.linspace(0, 1, size[0])[:, None].expand(*size)[None, None]
-    assert turned(ramp, angle).shape == (1, 1, rows, columns)
+    assert rotate(ramp, angle).shape == (1, 1, rows, columns)
 
 
 def test_turning_is_counter_clockwise_and_keeps_the_middle() -> None:
     image = torch.zeros(1, 1, 41, 41)
     image[0, 0, 20, 30] = 1  # to the right of the middle
-    found = turned(image, 45.0)
+    found = rotate(image, 45.0)
     row, column = divmod(int(found.argmax()), found.shape[3])
     assert (row - found.shape[2] // 2, column - found.shape[3] // 2) == (-7, 7)
-    assert torch.allclose(turned(image, 0.0), image, atol=1e-5)
+    assert torch.allclose(rotate(image, 0.0), image, atol=1e-5)
 
 
 def test_maps_and_masks_are_turned_along() -> None:
@@ -108,14 +109,14 @@ def test_maps_and_masks_are_turned_along() -> None:
     mask = torch.ones(1, 1, 100, 100)
     mask[:, :, :, 70:] = 0
     given = Exemplar(image, siblings=(image[:, :1],), mask=mask, guide=image[:, :2], weight=0.3)
-    found = upright_exemplar(given, -20.0)
+    found = turn_exemplar(given, -20.0)
     assert torch.equal(found.siblings[0], found.image[:, :1])
     assert found.guide is not None
     assert torch.equal(found.guide, found.image[:, :2])
     assert found.mask is not None
     assert set(found.mask.unique().tolist()) == {0.0, 1.0}
     assert found.weight == 0.3
-    assert upright_exemplar(given, 0.0) is given
+    assert turn_exemplar(given, 0.0) is given
 
 
 def test_expand_lays_slanting_bricks_level(place: Path, quick: list[object]) -> None:

@@ -14,7 +14,7 @@ from texsynth.evaluation.stylize import SAMPLES, Cloud, Network, colour, content
 from texsynth.metrics.style import MOST_DB, edge_similarity, edges, feature_wasserstein, gram_distance, psnr
 from texsynth.metrics.texture import ssim
 from texsynth.pipelines.rasters import TensorRaster
-from texsynth.pipelines.transfer import whole_encoder
+from texsynth.pipelines.transfer import tiled_encoder
 from texsynth.transforms.moments import Moments
 
 
@@ -129,7 +129,7 @@ def test_psnr_of_a_constant_error_and_of_none() -> None:
 
 def test_features_leave_out_the_padding_as_moments_do() -> None:
     model = tiny_model()
-    encoder = whole_encoder(model, 4)
+    encoder = tiled_encoder(model, 4)
     raster = TensorRaster(waves(37, 45))
     found = encoder.features(raster)
     assert found[4].shape == (1, 10, 5, 6)

@@ -19,7 +19,7 @@ from texsynth.images.tensors import to_picture
 from texsynth.jobs.memory import TilePlan
 from texsynth.jobs.scratch import FileRaster
 from texsynth.ops.resample import resize
-from texsynth.pipelines.rasters import TensorRaster, in_memory, painted, reduced, strips, whole
+from texsynth.pipelines.rasters import TensorRaster, map_strips, memory_canvas, read_all, read_resized, strips
 
 FLAGS = ("--dtype", "float32", "--threads", "1")
 
@@ -158,6 +158,6 @@ def test_what_is_done_by_strips_is_done_to_all(monkeypatch: pytest.MonkeyPatch) 
     assert [part.stop - part.start for part in strips((7, 70))] == [2, 2, 2, 1]
     assert [part.stop - part.start for part in strips((2, 900))] == [1, 1]
     raster = TensorRaster(image)
-    added = painted(in_memory, lambda a, b: a + 2 * b, raster, TensorRaster(image**2))
-    assert torch.equal(whole(added), image + 2 * image**2)
-    torch.testing.assert_close(reduced(raster, 20, 31), resize(image, 20, 31), atol=1e-6, rtol=0)
+    added = map_strips(memory_canvas, lambda a, b: a + 2 * b, raster, TensorRaster(image**2))
+    assert torch.equal(read_all(added), image + 2 * image**2)
+    torch.testing.assert_close(read_resized(raster, 20, 31), resize(image, 20, 31), atol=1e-6, rtol=0)

@@ -22,8 +22,8 @@ from texsynth.jobs.memory import MemoryForecast, TilePlan, allowed_bytes, retry_
 from texsynth.models.registry import Model, build_model, load_model
 from texsynth.pipelines.progress import Step
 from texsynth.pipelines.rasters import TensorRaster
-from texsynth.pipelines.stylize import FittedStyle, Part, fit_style, measure, stylize
-from texsynth.pipelines.tiling import autoencoder_reach, cut, encoder_reach, photo_reach
+from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, measure_style, stylize
+from texsynth.pipelines.tiling import autoencoder_reach, cut_tiles, encoder_reach, photo_reach
 
 SIZES = [(1, 1), (1, 70), (31, 33), (150, 203), (64, 128)]
 MODES = {
@@ -43,8 +43,8 @@ def test_every_pixel_is_in_one_core(size: tuple[int, int], level: int, side: int
     image, stride = waves(*size), 2 ** (level - 1)
     for step in (1, stride):
         counts = torch.zeros(1, 1, *(-(-n // step) for n in size))
-        for tile in cut(size, level, side, halo=7):
-            core, pixels = tile.core(counts, size, step), tile.of(TensorRaster(image))
+        for tile in cut_tiles(size, level, side, halo=7):
+            core, pixels = tile.core(counts, size, step), tile.read(TensorRaster(image))
             core += 1
             assert core.shape[2] * step <= max(side or 10000, 2 * stride)
             assert pixels.shape[2] % stride == pixels.shape[3] % stride == 0
@@ -114,13 +114,13 @@ def test_tiles_with_halos_give_what_the_whole_gives_and_with_less_they_do_not() 
     image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(3))
     errors = {}
     with torch.inference_mode():
-        (whole,) = cut(size, level, None, 0)
-        expected = through("autoencoder", level, model, whole.of(TensorRaster(image)))
+        (whole,) = cut_tiles(size, level, None, 0)
+        expected = through("autoencoder", level, model, whole.read(TensorRaster(image)))
         for halo in (reach, reach // 2):
             errors[halo] = max(
                 float((tile.inner(out, size) - tile.core(expected, size)).abs().max())
-                for tile in cut(size, level, 32, halo)
-                for out in [through("autoencoder", level, model, tile.of(TensorRaster(image)))]
+                for tile in cut_tiles(size, level, 32, halo)
+                for out in [through("autoencoder", level, model, tile.read(TensorRaster(image)))]
             )
     assert errors[reach] < 1e-5 < 1e-4 < errors[reach // 2]
 
@@ -177,8 +177,8 @@ def test_tiles_do_not_show_with_weights_masks_and_several_styles(settings: Styli
     opacity = torch.rand(1, 1, 150, 203, generator=torch.Generator().manual_seed(4))
     mask = torch.zeros(1, 1, 150, 203)
     mask[..., 30:90, 40:] = 1
-    parts = [Part((a, b), (0.3, 0.7), mask), Part((b.only([4, 1]),), (1.0,))]
-    for style in (parts, [Part((a, b), (1.0, 2.0))]):
+    parts = [StyledRegion((a, b), (0.3, 0.7), mask), StyledRegion((b.only([4, 1]),), (1.0,))]
+    for style in (parts, [StyledRegion((a, b), (1.0, 2.0))]):
         whole, tiled = (stylize(content, style, model, settings, weight=opacity, tile=t) for t in (None, 48))
         assert float((tiled - whole).abs().max()) < 1e-4
 
@@ -197,7 +197,9 @@ def test_progress_goes_on_from_tile_to_tile(settings: StylizeSettings) -> None:
 def test_a_style_is_measured_in_tiles() -> None:
     model, style = tiny_model(), waves(150, 203)
     opacity = torch.rand(1, 1, 150, 203, generator=torch.Generator().manual_seed(4))
-    whole, tiled = (measure(style, model, (5, 3, 1), weight=opacity, tile=t).moments for t in (None, 48))
+    whole, tiled = (
+        measure_style(style, model, (5, 3, 1), weight=opacity, tile=t).moments for t in (None, 48)
+    )
     for level, expected in whole.items():
         found = tiled[level]
         assert found.n == pytest.approx(expected.n)
@@ -208,7 +210,7 @@ def test_a_style_is_measured_in_tiles() -> None:
 def test_no_levels_to_change_is_no_trouble() -> None:
     model, settings = tiny_model(), MODES["photo"]
     whole, tiled = (
-        stylize(waves(60, 70), [Part((FittedStyle({}),), (1.0,))], model, settings, tile=t)
+        stylize(waves(60, 70), [StyledRegion((FittedStyle({}),), (1.0,))], model, settings, tile=t)
         for t in (None, 16)
     )
     torch.testing.assert_close(tiled, whole, atol=1e-5, rtol=0)

@@ -23,7 +23,7 @@ from helpers.published import (
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from texsynth.config.presets import shipped
+from texsynth.config.presets import package_data
 from texsynth.config.settings import DescentSettings, OptimizeSettings, StylizeSettings
 from texsynth.errors import ModelError
 from texsynth.images import read_rgb8
@@ -35,7 +35,7 @@ from texsynth.models.vgg import Encoder
 from texsynth.models.wavelets import BANDS, pool, unpool
 from texsynth.models.weights import part, write_weights
 from texsynth.pipelines.feature_optimization import synthesize
-from texsynth.pipelines.stylize import fit_style, measure, stylize
+from texsynth.pipelines.stylize import fit_style, measure_style, stylize
 from texsynth.synthesis.exemplar import Exemplar
 from texsynth.transforms.affine import AffineMap
 
@@ -108,7 +108,7 @@ def test_the_real_pytorchwct_rebuilds_a_photograph_and_stylizes_it(tmp_path: Pat
     found = convert(sorted((TEACHER / "pytorch-wct").glob("*.pth")))
     assert (found.layout, found.header["upsampling"]) == ("pytorch-wct", "nearest")
     assert "calibrated" not in found.header
-    pixels = torch.from_numpy(read_rgb8(shipped("samples") / "street.jpg")).permute(2, 0, 1)[None] / 255
+    pixels = torch.from_numpy(read_rgb8(package_data("samples") / "street.jpg")).permute(2, 0, 1)[None] / 255
     photo, model = pixels[:, :, :480, :480], model_of(found)
     for level in (1, 2, 3):
         with torch.no_grad():
@@ -291,7 +291,7 @@ def test_one_level_of_small_networks_serves_cards_blends_and_styles(tmp_path: Pa
 def test_moments_of_a_level_are_those_of_its_own_encoder(tmp_path: Path) -> None:
     levels = {n: Distilled(n) for n in (2, 3)}
     paths = [saved(tmp_path / f"{n}.pth", level.encoder) for n, level in levels.items()]
-    found = measure(waves(32, 48), model_of(convert(paths)), (3, 2))
+    found = measure_style(waves(32, 48), model_of(convert(paths)), (3, 2))
     for n, level in levels.items():
         with torch.no_grad():
             expected = level.encode(waves(32, 48)).mean((0, 2, 3)).double()
@@ -308,7 +308,7 @@ def test_descent_follows_the_encoders_of_the_levels(tmp_path: Path) -> None:
     style, content = fit_style(waves(32, 32, 1.0) ** 2, model, settings), waves(32, 32)
 
     def gap(image: Tensor) -> float:
-        own = measure(image, model, (1,)).moments[1].second
+        own = measure_style(image, model, (1,)).moments[1].second
         return float((own - style.moments[1].second).norm())
 
     assert gap(stylize(content, style, model, settings)) < 0.5 * gap(content)

@@ -19,7 +19,7 @@ from texsynth.models.transposer_copy import Slots, blur, centres, high_pass
 from texsynth.models.transposer_parts import OwnEncoder, TransposedScale, resize
 from texsynth.models.vgg import Encoder, inference
 from texsynth.models.weights import write_weights
-from texsynth.synthesis.placement import NOISE, Layout, paint
+from texsynth.synthesis.placement import NOISE, Layout, slot_sources
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,9 @@ def checker(period: int, side: int) -> Tensor:
 
 def covered(layout: Layout) -> Tensor:
     rows, columns = (torch.arange(n) for n in layout.size)
-    return torch.stack([paint(layout, k, rows, columns).valid for k in range(len(layout.slots))]).any(0)
+    return torch.stack([slot_sources(layout, k, rows, columns).valid for k in range(len(layout.slots))]).any(
+        0
+    )
 
 
 @pytest.mark.parametrize("circular", [False, True])
@@ -84,7 +86,7 @@ def test_copies_of_one_slot_do_not_overlap() -> None:
             count = torch.zeros(layout.size)
             for copy in slot:
                 one = Layout(layout.exemplar, layout.size, circular, ((copy,),))
-                count += paint(one, 0, *(torch.arange(n) for n in layout.size)).valid
+                count += slot_sources(one, 0, *(torch.arange(n) for n in layout.size)).valid
             assert count.max() == 1
 
 
@@ -99,7 +101,7 @@ def test_the_first_copy_lies_in_the_middle_or_where_asked() -> None:
 def test_sources_are_those_of_the_copy() -> None:
     (layout,) = lay_out(noise(1, 3, 24, 30), (60, 70), rng())
     copy = layout.slots[0][0]
-    painted = paint(layout, 0, torch.arange(60), torch.arange(70))
+    painted = slot_sources(layout, 0, torch.arange(60), torch.arange(70))
     y, x = copy.row + 3, copy.column + 7
     assert painted.valid[y, x]
     assert painted.source[y, x] == 3 * 30 + 7

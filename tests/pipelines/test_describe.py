@@ -12,7 +12,7 @@ from torch import Tensor
 from texsynth.errors import InputError, ModelError
 from texsynth.models.descriptor import load_descriptor
 from texsynth.models.registry import load_model
-from texsynth.pipelines.describe import Describer, any_turn, describe, load_describer, nearest, reduced
+from texsynth.pipelines.describe import Describer, any_turn, describe, limit_size, load_describer, nearest
 from texsynth.pipelines.tiling import encoder_reach
 
 
@@ -81,10 +81,10 @@ def test_nothing_that_counts(describer: Describer) -> None:
 def test_large_pictures_are_reduced_first(describer: Describer) -> None:
     image, mask = waves(90, 300), torch.ones(1, 1, 90, 300)
     mask[..., 200:] = 0
-    small, less = reduced(image, mask, 100)
+    small, less = limit_size(image, mask, 100)
     assert less is not None
     assert (small.shape, less.shape) == ((1, 3, 30, 100), (1, 1, 30, 100))
-    assert reduced(small, less, 100) == (small, less)
+    assert limit_size(small, less, 100) == (small, less)
     found = describe(image, describer, mask=mask, longest=100)
     assert torch.equal(found, describe(small, describer, mask=less, longest=None))
 

@@ -7,13 +7,13 @@ import torch
 from helpers.nets import tiny_model, tiny_tensors, waves
 from torch import Tensor
 
+from texsynth.config.expand_rules import output_size
 from texsynth.config.settings import ExpandSettings, OptimizeSettings
 from texsynth.errors import InputError, UsageError
 from texsynth.metrics.losses import random_directions, sliced_wasserstein
 from texsynth.models.registry import build_model
 from texsynth.pipelines.expand import Expanded, Networks, expand, fill, tile
 from texsynth.pipelines.feature_optimization import optimize
-from texsynth.pipelines.method import output_size
 from texsynth.synthesis.exemplar import Exemplar
 
 QUICK = {"patch": {"refine": 1.0, "iterations": [1]}, "optimize": {"iterations": 2, "noise_iterations": 2}}
@@ -148,7 +148,7 @@ def test_what_a_method_cannot_do_is_refused() -> None:
         run(Exemplar(texture(20, 15)))
     with pytest.raises(UsageError, match="transposer"):
         run(Exemplar(texture()), Exemplar(texture()), method="transposer")
-    with pytest.raises(UsageError, match="layout"):
+    with pytest.raises(UsageError, match="sibling maps"):
         run(Exemplar(texture(), siblings=(texture(),)), method="optimize")
 
 

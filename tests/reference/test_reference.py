@@ -12,9 +12,9 @@ from torch import Tensor
 from texsynth.config.settings import IFTSettings, StylizeSettings, WCTSettings
 from texsynth.pipelines.stylize import fit_style, stylize
 from texsynth.reference import cascade as published
+from texsynth.reference.cascade import svd_wct
 from texsynth.reference.full_width import random_model
 from texsynth.reference.ift import direct, fused, second_moment
-from texsynth.reference.wct import svd_wct
 from texsynth.transforms import Moments, fit_map
 from texsynth.transforms.ift import style_weight
 

@@ -8,6 +8,7 @@ from itertools import product
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.as_printed import max_pool_backward_as_printed
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -23,13 +24,14 @@ from texsynth.reference.convolution import (
     pad_reflect_backward,
     row2im,
 )
-from texsynth.reference.normalization import normalize, normalize_backward, window_groups
-from texsynth.reference.pooling import (
+from texsynth.reference.layers import (
     haar_pool,
     haar_pool_backward,
     max_pool,
     max_pool_backward,
-    max_pool_backward_as_printed,
+    normalize,
+    normalize_backward,
+    window_groups,
 )
 
 STEPS = [*product((1, 2, 3), (0, 1, 2))]

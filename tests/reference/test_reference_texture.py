@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from helpers.as_printed import gram_loss_as_printed
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -13,6 +14,7 @@ from texsynth.analysis.self_similarity import self_similarity as by_fft
 from texsynth.metrics.frechet import frechet
 from texsynth.metrics.losses import gram_l1
 from texsynth.reference import ift, self_similarity, style
+from texsynth.transforms.moments import Moments
 
 
 def exact(*values: float) -> Tensor:
@@ -121,10 +123,10 @@ def test_style_losses_by_hand() -> None:
 def test_equation_2_as_printed_sees_no_multiple_and_the_corrected_one_does() -> None:
     target = draw(20, 4)
     for output in (2 * target, 0 * target):
-        assert style.gram_loss_as_printed(output, target) < 1e-15
+        assert gram_loss_as_printed(output, target) < 1e-15
         assert style.gram_loss(output, target) > 0.01
     moved = target[torch.randperm(20, generator=torch.Generator().manual_seed(0))]
-    assert style.gram_loss_as_printed(moved, target) > 0.01
+    assert gram_loss_as_printed(moved, target) > 0.01
     assert style.gram_loss(moved, target) < 1e-15
 
 
@@ -136,7 +138,8 @@ def test_the_programs_style_loss_divides_as_the_formula() -> None:
 
 def test_frechet_distance_by_hand() -> None:
     eye = torch.eye(3).double()
-    assert frechet(exact(0, 0, 0), 4 * eye, exact(1, 2, 2), eye) == pytest.approx(12, abs=1e-12)
+    one, other = Moments.of_gaussian(5, exact(0, 0, 0), 4 * eye), Moments.of_gaussian(5, exact(1, 2, 2), eye)
+    assert frechet(one, other) == pytest.approx(12, abs=1e-12)
 
 
 # Self-similarity

@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from texsynth.analysis.lattice import Lattice, find_lattice, phase_error, snapped
+from texsynth.analysis.lattice import Lattice, find_lattice, phase_error, snap_to_torus
 from texsynth.errors import InputError
 from texsynth.ops.resample import box_mean, box_sum
-from texsynth.pipelines.patch_stage import best_layout, faults
+from texsynth.pipelines.patch_stage import best_layout, layout_faults
 from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas
-from texsynth.synthesis.patch_optimization import Target, optimize_patches
+from texsynth.synthesis.patch_optimization import FixedPixels, optimize_patches
 from texsynth.synthesis.patch_search import field_of_layout, vote
-from texsynth.synthesis.quilting import Quilt, QuiltSettings, _Spectra, image_quilting, raster
+from texsynth.synthesis.quilting import Quilt, QuiltSettings, _Spectra, block_corners, image_quilting
 from texsynth.synthesis.regions import label_field
-from texsynth.synthesis.seams import cut, keep_old, seam_correction, seam_cost
-from texsynth.synthesis.warp import bent
+from texsynth.synthesis.seams import keep_old, min_error_cut, seam_correction, seam_cost
+from texsynth.synthesis.warp import warp_to_lattice
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -44,8 +44,8 @@ def quilted(
     atlas: Atlas, size: tuple[int, int], settings: QuiltSettings, lattice: Lattice | None = None
 ) -> Quilt:
     quilt = Quilt(atlas, size, settings, rng(), lattice=lattice)
-    for top, left in raster(size, settings.block, settings.overlap, wrap=settings.wrap):
-        quilt.lay(top, left)
+    for top, left in block_corners(size, settings.block, settings.overlap, wrap=settings.wrap):
+        quilt.place_block(top, left)
     return quilt
 
 
@@ -86,7 +86,7 @@ def test_noise_has_no_lattice() -> None:
 
 def test_a_snapped_lattice_closes_over_the_torus() -> None:
     lattice = Lattice(torch.tensor([[0.0, 20.3], [16.8, 9.7]], dtype=torch.float64), 0.9)
-    closed = snapped(lattice, (128, 160))
+    closed = snap_to_torus(lattice, (128, 160))
     assert closed is not None
     counts = torch.tensor([[128.0, 0], [0, 160.0]], dtype=torch.float64) @ torch.linalg.inv(closed.vectors)
     assert torch.allclose(counts, counts.round(), atol=1e-9)
@@ -94,7 +94,9 @@ def test_a_snapped_lattice_closes_over_the_torus() -> None:
 
 
 def test_a_lattice_that_a_torus_would_tear_is_left_alone() -> None:
-    assert snapped(Lattice(torch.tensor([[0.0, 31], [31, 0]], dtype=torch.float64), 0.9), (48, 48)) is None
+    assert (
+        snap_to_torus(Lattice(torch.tensor([[0.0, 31], [31, 0]], dtype=torch.float64), 0.9), (48, 48)) is None
+    )
 
 
 def test_the_phase_error_is_zero_on_the_lattice_only() -> None:
@@ -118,7 +120,7 @@ def test_errors_by_fft_are_the_errors_of_a_scan() -> None:
 
 def test_the_cut_is_the_cheapest_path() -> None:
     costs = np.random.default_rng(0).random((3, 5, 4)).astype(np.float32)
-    for strip, before in zip(costs, cut(costs), strict=True):
+    for strip, before in zip(costs, min_error_cut(costs), strict=True):
         path = before.sum(1)
         assert (np.abs(np.diff(path)) <= 1).all()
         chosen = strip[np.arange(5), path].sum()
@@ -183,9 +185,9 @@ def test_fixed_pixels_stay_and_masked_ones_are_not_taken() -> None:
     atlas = build_atlas([Exemplar(exemplar, mask=mask)])
     quilt = Quilt(atlas, (48, 48), QuiltSettings(12, 4, 0.1, 0.5), rng())
     quilt.fix(identity(48, 48), mask[0, 0] > 0.5)
-    for top, left in raster((48, 48), 12, 4, wrap=False):
-        if not quilt.is_full(top, left):
-            quilt.lay(top, left)
+    for top, left in block_corners((48, 48), 12, 4, wrap=False):
+        if not quilt.is_fixed(top, left):
+            quilt.place_block(top, left)
     quilt.refine(10)
     kept = mask[0, 0] > 0.5
     assert torch.equal(quilt.image[:, kept], exemplar[0][:, kept])
@@ -213,9 +215,9 @@ def test_votes_for_a_copy_are_the_copy(wrap: bool) -> None:
 def test_patch_optimization_keeps_what_is_perfect_and_siblings_aligned() -> None:
     image = noise(40, 40)
     atlas = build_atlas([Exemplar(image, siblings=(image[:, :1],))])
-    planes, _ = optimize_patches(atlas, identity(40, 40), 8, (1, 1), rng(), wrap=False)
+    planes = optimize_patches(atlas, identity(40, 40), 8, (1, 1), rng(), wrap=False)
     assert torch.allclose(planes[3], planes[0], atol=1e-6)
-    alone, _ = optimize_patches(atlas, identity(40, 40), 8, (2,), rng(), wrap=False)
+    alone = optimize_patches(atlas, identity(40, 40), 8, (2,), rng(), wrap=False)
     inside = slice(6, -6)  # at the border of white noise nothing says which patch is right
     assert torch.allclose(alone[:3, inside, inside], image[0, :, inside, inside], atol=1e-3)
 
@@ -225,8 +227,8 @@ def test_patch_optimization_puts_fixed_pixels_back() -> None:
     fixed = torch.zeros(40, 40, dtype=torch.bool)
     fixed[:, :20] = True
     layout = identity(40, 40).flip(2).contiguous()
-    target = Target(fixed, atlas.image)
-    planes, _ = optimize_patches(atlas, layout, 8, (1, 1), rng(), wrap=False, target=target)
+    pixels = FixedPixels(fixed, atlas.image)
+    planes = optimize_patches(atlas, layout, 8, (1, 1), rng(), wrap=False, fixed=pixels)
     assert torch.equal(planes[:, :, :20], atlas.image[:, :, :20])
 
 
@@ -271,9 +273,9 @@ def test_bending_moves_the_lattice_and_masks_what_sticks_out() -> None:
     exemplar = Exemplar(box_mean(repeated(12, 16, 96, 96), 1), siblings=(noise(96, 96)[:, :1],))
     before = find_lattice(exemplar.image)
     assert before is not None
-    after = snapped(before, (130, 130))
+    after = snap_to_torus(before, (130, 130))
     assert after is not None
-    changed = bent(exemplar, before, after)
+    changed = warp_to_lattice(exemplar, before, after)
     found = find_lattice(changed.image)
     assert found is not None
     periods = found.vectors @ torch.linalg.inv(after.vectors)
@@ -289,20 +291,20 @@ def test_of_several_layouts_the_least_faulty_is_kept() -> None:
 
     def make(name: str) -> Quilt:
         quilt = Quilt(atlas, (70, 70), QuiltSettings(16, 4, 0.5, 0.3), rng(len(made)))
-        for top, left in raster((70, 70), 16, 4, wrap=False):
-            quilt.lay(top, left)
+        for top, left in block_corners((70, 70), 16, 4, wrap=False):
+            quilt.place_block(top, left)
         made.append(quilt)
         return quilt
 
     kept = best_layout(6, make)
-    unit = faults(made[0])
-    relative = [sum(new / old for new, old in zip(faults(quilt), unit, strict=True)) for quilt in made]
+    unit = layout_faults(made[0])
+    relative = [sum(new / old for new, old in zip(layout_faults(quilt), unit, strict=True)) for quilt in made]
     assert len(made) == 6
     assert kept is made[min(range(6), key=relative.__getitem__)]
 
 
-def test_a_layout_without_seams_that_uses_everything_once_has_no_faults() -> None:
+def test_a_layout_without_seams_that_uses_everything_once_has_no_layout_faults() -> None:
     atlas = build_atlas([Exemplar(noise(32, 32))])
     quilt = Quilt(atlas, (32, 32), QuiltSettings(32, 4, 0.0, 0.0), rng())
-    quilt.lay(0, 0)
-    assert max(faults(quilt)) < 1e-5
+    quilt.place_block(0, 0)
+    assert max(layout_faults(quilt)) < 1e-5

@@ -10,10 +10,11 @@ import pytest
 import torch
 from helpers.cli import run_cli
 from helpers.transposer_runs import OWN_WIDTHS, SMALL, make_features, make_textures, run_of, train
+from torch import Tensor
 
 from texsynth.config.settings import TransposerSettings
 from texsynth.errors import InputError
-from texsynth.metrics.frechet import FeatureSet, frechet
+from texsynth.metrics.frechet import frechet
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.transposer import Transposer, load_transposer
 from texsynth.models.weights import read_weights
@@ -21,6 +22,7 @@ from texsynth.training import transposer as module
 from texsynth.training import transposer_compare
 from texsynth.training.data import find_pictures
 from texsynth.training.transposer_compare import UNTRAINED, compare
+from texsynth.transforms.moments import Moments
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -47,29 +49,19 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_features(tmp_path_factory.mktemp("model"))
 
 
+def gaussian(covariance: Tensor, mean: tuple[float, ...] = (0.0, 0.0, 0.0)) -> Moments:
+    return Moments.of_gaussian(9, torch.tensor(mean).double(), covariance.double())
+
+
 def test_the_frechet_distance_of_gaussians() -> None:
-    mean, eye = torch.zeros(3), torch.eye(3)
-    assert frechet(mean, 4 * eye, torch.tensor([1.0, 2, 2]), eye) == pytest.approx(12)
-    assert frechet(mean, eye, mean, eye) == pytest.approx(0, abs=1e-9)
+    eye = torch.eye(3)
+    assert frechet(gaussian(4 * eye), gaussian(eye, (1.0, 2.0, 2.0))) == pytest.approx(12)
+    assert frechet(gaussian(eye), gaussian(eye)) == pytest.approx(0, abs=1e-9)
     flat = torch.diag(torch.tensor([1.0, 0, 0]))
-    assert frechet(mean, flat, mean, 4 * flat) == pytest.approx(1), "singular covariances"
-    a, b = (torch.randn(4, 4, generator=rng(k), dtype=torch.float64) for k in (0, 1))
-    forth, back = (frechet(mean[:1], x @ x.T, mean[:1], y @ y.T) for x, y in ((a, b), (b, a)))
+    assert frechet(gaussian(flat), gaussian(4 * flat)) == pytest.approx(1), "singular covariances"
+    a, b = (torch.randn(3, 3, generator=rng(k), dtype=torch.float64) for k in (0, 1))
+    forth, back = (frechet(gaussian(x @ x.T), gaussian(y @ y.T)) for x, y in ((a, b), (b, a)))
     assert forth == pytest.approx(back)
-
-
-def test_moments_of_features_add_up() -> None:
-    x = torch.randn(6, 3, 5, 4, generator=rng())
-    parts = FeatureSet()
-    for part in x.split([1, 5]):
-        parts.add(part)
-    mean, covariance = parts.gaussian()
-    rows = x.transpose(0, 1).flatten(1).double()
-    torch.testing.assert_close(mean, rows.mean(1))
-    torch.testing.assert_close(covariance, torch.cov(rows, correction=0))
-    assert parts.count == 120
-    with pytest.raises(ValueError, match="at least two"):
-        FeatureSet().gaussian()
 
 
 def test_train_compare_and_pack_from_the_command_line(textures: Path, features: Path, tmp_path: Path) -> None:

@@ -69,12 +69,6 @@ def test_full_strength_is_exact() -> None:
     assert torch.equal(make_map(0).lerp(0.0).matrix, torch.eye(5, dtype=torch.float64))
 
 
-def test_composition_is_application_in_turn() -> None:
-    features = make_features(1, 5, 4, 4)
-    first, then = make_map(0), make_map(1)
-    assert_close(then.compose(first)(features), then(first(features)))
-
-
 def test_a_mix_of_maps_mixes_features() -> None:
     features = make_features(1, 5, 4, 4)
     a, b = make_map(0), make_map(1)

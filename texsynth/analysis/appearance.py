@@ -1,4 +1,4 @@
-"""What can be said of a texture without a network: regularity, orientation, contrast, colours."""
+"""Description of a texture without a network: regularity, orientation, contrast, colours."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from texsynth.analysis.lattice import MIN_CONFIDENCE, Kind, kind_of, likeliest_lattice, score_of
+from texsynth.analysis.lattice import (
+    MIN_CONFIDENCE,
+    Kind,
+    most_likely_lattice,
+    regularity_kind,
+    regularity_score,
+)
 from texsynth.analysis.orientation import Orientation, texture_orientations
 from texsynth.analysis.palette import Colour, palette, tone
 from texsynth.ops.resample import resize
@@ -21,9 +27,9 @@ class Appearance:
     """Figures that describe a texture."""
 
     regularity: float
-    """0 to 1, see `texsynth.texture.regularity`."""
+    """0 to 1, see `regularity_score`."""
     kind: Kind
-    """What textures of this regularity are called."""
+    """Name of this regularity."""
     lattice: tuple[tuple[float, float], tuple[float, float]] | None
     """Two vectors (dy, dx) in pixels by which the texture repeats; None for stochastic ones."""
     periods: tuple[float, ...]
@@ -39,7 +45,7 @@ class Appearance:
 
 
 @torch.no_grad()
-def appearance(image: Tensor, mask: Tensor | None = None) -> Appearance:
+def measure_appearance(image: Tensor, mask: Tensor | None = None) -> Appearance:
     """Describe a texture.
 
     image: (1, 3, H, W) in [0, 1]. mask: (1, 1, H, W), above 0.5 where the texture is opaque; None for
@@ -51,16 +57,16 @@ def appearance(image: Tensor, mask: Tensor | None = None) -> Appearance:
     rows, columns = (max(1, round(n * factor)) for n in size)
     small = resize(image, rows, columns)
     inside = None if mask is None else resize(mask.float(), rows, columns)
-    found = likeliest_lattice(small, inside)
-    score = score_of(found)
+    lattice = most_likely_lattice(small, inside)
+    score = regularity_score(lattice)
     vectors, periods = None, tuple[float, ...]()
-    if found is not None and score >= MIN_CONFIDENCE:
-        found = found.stretched(size[0] / rows, size[1] / columns)
-        (a, b), (c, d) = found.vectors.tolist()
-        vectors, periods = ((a, b), (c, d)), found.periods
+    if lattice is not None and score >= MIN_CONFIDENCE:
+        lattice = lattice.scaled(size[0] / rows, size[1] / columns)
+        (a, b), (c, d) = lattice.vectors.tolist()
+        vectors, periods = ((a, b), (c, d)), lattice.periods
     return Appearance(
         regularity=score,
-        kind=kind_of(score),
+        kind=regularity_kind(score),
         lattice=vectors,
         periods=periods,
         orientations=texture_orientations(small, mask=inside),

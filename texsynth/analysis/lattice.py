@@ -1,4 +1,4 @@
-"""The lattice of a regular texture, from its self-similarity map."""
+"""Lattice and regularity of a texture, from its self-similarity map."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from texsynth.ops.resample import box_mean
 MIN_CONFIDENCE = 0.4
 """Real lattices of photographs had .51 to .97, accidental ones .28 to .35."""
 
-MAX_BEND = 0.15
-"""Largest change of a length, as a share, by which a texture may be bent to close over a torus."""
+REGULAR = 0.7
+"""Nets, weaves, tiles and walls of equal bricks are above it; honeycombs, old walls and ripples below."""
+
+MAX_CHANGE = 0.15
+"""Largest relative change of a length by which a texture may be warped to close over a torus."""
 
 MIN_SHIFT = 6
 """Pixels; nearer peaks of the map are smoothness, not repetition."""
@@ -27,10 +30,16 @@ FLAT = 1e-9
 """Mean square of the detail of a picture of one colour: less than a hundredth of a step of 8 bits."""
 
 MIN_DIP = 0.1
-"""How far correlation must fall on the way to a peak, as a share of the peak, for a period."""
+"""Share of a peak by which the correlation must fall on the way to it, for a period."""
 
 LEAST_OVERLAP = 0.1
 """Share of a masked texture that must overlap with its shifted self; less resembles it by chance."""
+
+Kind = Literal["regular", "near-regular", "stochastic"]
+"""Near-regular textures lie between MIN_CONFIDENCE, from which on a lattice is kept, and REGULAR."""
+
+Peak = tuple[float, int, int]
+"""Height of a local maximum of the self-correlation, and its shift (dy, dx) in pixels."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +50,8 @@ class Lattice:
     """(2, 2) float64, one (dy, dx) in pixels in each row."""
     confidence: float
     """Correlation of the texture with itself along the weaker vector, up to 1."""
-
     distinct: tuple[bool, bool] = (True, True)
-    """Whether the texture changes on the way along each vector; along a stripe its length means nothing."""
+    """True where the texture changes on the way along a vector; along a stripe its length means nothing."""
 
     @property
     def periods(self) -> tuple[float, ...]:
@@ -51,38 +59,38 @@ class Lattice:
         lengths = torch.linalg.vector_norm(self.vectors, dim=1).tolist()
         return tuple(sorted(n for n, known in zip(lengths, self.distinct, strict=True) if known))
 
-    def stretched(self, y: float, x: float) -> Lattice:
-        """The lattice of the picture at `y` times the height and `x` times the width."""
+    def scaled(self, y: float, x: float) -> Lattice:
+        """Return the lattice of the picture at `y` times the height and `x` times the width."""
         return replace(self, vectors=self.vectors * torch.tensor([y, x], dtype=torch.float64))
 
 
 def find_lattice(image: Tensor) -> Lattice | None:
-    """The two shortest independent strong repetitions of `image` (1, 3, h, w), or None if it is irregular."""
-    found = likeliest_lattice(image)
-    return found if found is not None and found.confidence >= MIN_CONFIDENCE else None
+    """Find the two shortest independent strong repetitions of `image` (1, 3, h, w); None if irregular."""
+    lattice = most_likely_lattice(image)
+    return lattice if lattice is not None and lattice.confidence >= MIN_CONFIDENCE else None
 
 
-def likeliest_lattice(image: Tensor, mask: Tensor | None = None) -> Lattice | None:
-    """The lattice that `image` (1, 3, h, w) has if it has one; its confidence says whether.
+def most_likely_lattice(image: Tensor, mask: Tensor | None = None) -> Lattice | None:
+    """Find the lattice that `image` (1, 3, h, w) has if it has one; its confidence says how likely that is.
 
-    mask: (1, 1, h, w), above 0.5 where the texture is; None for everywhere. None when the self-similarity
-    map has no two peaks in different directions.
+    mask: (1, 1, h, w), above 0.5 where the texture is; None for everywhere. Returns None when the
+    self-similarity map has no two peaks in different directions.
     """
-    score = correlation(image, mask)
+    score = self_correlation(image, mask)
     limit = [int(0.6 * side) for side in image.shape[2:]]
     peaks = _peaks(score, limit)
     basis = _basis(peaks)
     if basis is None:
         return None
-    vectors = _refined(score, torch.tensor([peak[1:] for peak in basis], dtype=torch.float64))
+    vectors = _refine(score, torch.tensor([peak[1:] for peak in basis], dtype=torch.float64))
     first, second = (_dips(score, peak) for peak in basis)
     return Lattice(vectors, min(peak[0] for peak in basis), (first, second))
 
 
-def correlation(image: Tensor, mask: Tensor | None = None) -> Tensor:
-    """How alike the texture and its shifted self are, 1 for an exact repetition and 0 for unrelated.
+def self_correlation(image: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Measure how alike the texture and its shifted self are: 1 for an exact repetition, 0 for unrelated.
 
-    image: (1, 3, h, w). mask: as in `likeliest_lattice`. Slow shading and pixel noise are taken out first.
+    image: (1, 3, h, w). mask: as in `most_likely_lattice`. Slow shading and pixel noise are taken out first.
     Returns (2P + 1, 2Q + 1) with (P, Q) three quarters of the sides, shift zero in the middle.
     """
     h, w = image.shape[2:]
@@ -110,10 +118,30 @@ def correlation(image: Tensor, mask: Tensor | None = None) -> Tensor:
     return (1 - difference / both.clamp_min(float(floor)))[0]
 
 
+def regularity_score(lattice: Lattice | None) -> float:
+    """Return the regularity of a picture by its most likely lattice, 0 to 1.
+
+    It is the correlation of the texture with itself along the weaker one of its two strongest repetitions.
+    Near 1 for a picture that repeats exactly in two directions, near 0 for noise; irregular textures reach
+    0.35, as they resemble themselves somewhere by chance. Stripes are regular: they repeat along themselves
+    at any shift. A picture of one colour has nothing that could be repeated and gets 0.
+
+    `metrics.structure.regularity`, which judges outputs, is the highest peak in any one direction.
+    """
+    return 0.0 if lattice is None else max(0.0, min(1.0, lattice.confidence))
+
+
+def regularity_kind(score: float) -> Kind:
+    """Name textures of this regularity."""
+    if score >= REGULAR:
+        return "regular"
+    return "near-regular" if score >= MIN_CONFIDENCE else "stochastic"
+
+
 def phase_error(
     lattice: Lattice, shape: tuple[int, ...] | torch.Size, corner: tuple[int, int], origin: tuple[int, int]
 ) -> Tensor:
-    """Distance in pixels of every source position from the lattice's phase at an output position.
+    """Measure the distance in pixels of every source position from the lattice's phase at an output position.
 
     shape: rows and columns of source positions. corner: output position. origin: source minus output of a
     block that is in phase. Returns (rows, columns).
@@ -127,10 +155,10 @@ def phase_error(
     return distance.float()
 
 
-def snapped(lattice: Lattice, size: tuple[int, int]) -> Lattice | None:
-    """The nearest lattice that a torus of `size` (rows, columns) closes over, row offsets included.
+def snap_to_torus(lattice: Lattice, size: tuple[int, int]) -> Lattice | None:
+    """Find the nearest lattice that a torus of `size` (rows, columns) closes over, row offsets included.
 
-    None when that would bend the lattice by more than MAX_BEND.
+    Returns None when that would change a length by more than MAX_CHANGE.
     """
     torus = torch.tensor(size, dtype=torch.float64).diag()
     counts = (torus @ torch.linalg.inv(lattice.vectors)).round()
@@ -138,22 +166,22 @@ def snapped(lattice: Lattice, size: tuple[int, int]) -> Lattice | None:
         return None
     vectors = torch.linalg.solve(counts, torus)
     closed = Lattice(vectors, lattice.confidence)
-    return closed if bend(lattice, closed) <= MAX_BEND else None
+    return closed if relative_change(lattice, closed) <= MAX_CHANGE else None
 
 
-def bend(before: Lattice, after: Lattice) -> float:
-    """Largest relative change of any length when one lattice is bent into another."""
+def relative_change(before: Lattice, after: Lattice) -> float:
+    """Return the largest relative change of any length when one lattice is warped into another."""
     change = torch.linalg.solve(before.vectors, after.vectors) - torch.eye(2, dtype=torch.float64)
     return float(torch.linalg.matrix_norm(change, 2))
 
 
 def _mean_inside(image: Tensor, inside: Tensor, radius: int) -> Tensor:
-    """Mean over squares of the pixels where `inside` is 1."""
+    """Average the pixels where `inside` is 1 over squares."""
     return box_mean(image * inside, radius) / box_mean(inside, radius).clamp_min(1e-6)
 
 
-def _peaks(score: Tensor, limit: list[int]) -> list[tuple[float, int, int]]:
-    """Local maxima within `limit` of one half plane, strongest first: (score, dy, dx)."""
+def _peaks(score: Tensor, limit: list[int]) -> list[Peak]:
+    """Find the local maxima within `limit` of one half plane, the strongest first."""
     top, left = score.shape[0] // 2, score.shape[1] // 2
     best = F.max_pool2d(score[None, None], 7, 1, 3)[0, 0]
     dy = torch.arange(score.shape[0])[:, None] - top
@@ -161,15 +189,12 @@ def _peaks(score: Tensor, limit: list[int]) -> list[tuple[float, int, int]]:
     good = (score >= best) & ((dy > 0) | ((dy == 0) & (dx > 0)))
     good &= (dy.square() + dx.square() >= MIN_SHIFT**2) & (dy.abs() <= limit[0]) & (dx.abs() <= limit[1])
     rows, columns = good.nonzero().unbind(1)
-    found = [
-        (float(score[r, c]), int(r) - top, int(c) - left)
-        for r, c in zip(rows.tolist(), columns.tolist(), strict=True)
-    ]
-    return sorted(found, reverse=True)
+    places = zip(rows.tolist(), columns.tolist(), strict=True)
+    return sorted(((float(score[r, c]), r - top, c - left) for r, c in places), reverse=True)
 
 
-def _basis(peaks: list[tuple[float, int, int]]) -> list[tuple[float, int, int]] | None:
-    """The shortest strong peak, and the shortest in another direction that is nearly as strong."""
+def _basis(peaks: list[Peak]) -> list[Peak] | None:
+    """Pick the shortest strong peak, and the shortest in another direction that is nearly as strong."""
     if not peaks or peaks[0][0] <= 0:
         return None
     first = min((p for p in peaks if p[0] > 0.8 * peaks[0][0]), key=_length)
@@ -180,8 +205,8 @@ def _basis(peaks: list[tuple[float, int, int]]) -> list[tuple[float, int, int]] 
     return None
 
 
-def _dips(score: Tensor, peak: tuple[float, int, int]) -> bool:
-    """Whether the texture is less like itself at some shift between none and `peak`."""
+def _dips(score: Tensor, peak: Peak) -> bool:
+    """Tell whether the texture is less like itself at some shift between none and `peak`."""
     steps = int(_length(peak)) + 1
     way = torch.arange(1, steps) / steps
     rows = (way * peak[1]).round().long() + score.shape[0] // 2
@@ -189,16 +214,16 @@ def _dips(score: Tensor, peak: tuple[float, int, int]) -> bool:
     return float(score[rows, columns].min()) < (1 - MIN_DIP) * peak[0]
 
 
-def _length(peak: tuple[float, int, int]) -> float:
+def _length(peak: Peak) -> float:
     return math.hypot(peak[1], peak[2])
 
 
-def _sine(a: tuple[float, int, int], b: tuple[float, int, int]) -> float:
+def _sine(a: Peak, b: Peak) -> float:
     return abs(a[1] * b[2] - a[2] * b[1]) / (_length(a) * _length(b))
 
 
-def _refined(score: Tensor, vectors: Tensor) -> Tensor:
-    """Least squares through the peaks near integer combinations: errors do not add up over periods."""
+def _refine(score: Tensor, vectors: Tensor) -> Tensor:
+    """Fit the vectors to the peaks near integer combinations by least squares: errors do not add up."""
     middle = torch.tensor([score.shape[0] // 2, score.shape[1] // 2], dtype=torch.float64)
     radius = max(2, int(0.12 * float(vectors.norm(dim=1).min())))
     for reach in (1, 2, 3, 5, 8):
@@ -221,7 +246,7 @@ def _refined(score: Tensor, vectors: Tensor) -> Tensor:
 
 
 def _nearest_peak(score: Tensor, place: Tensor, radius: int) -> tuple[Tensor | None, float]:
-    """The maximum within `radius` of `place`, to a fraction of a pixel by parabolas; None at the rim."""
+    """Find the maximum within `radius` of `place`, to a fraction of a pixel by parabolas; None at the rim."""
     row, column = (int(v) for v in place.round())
     if not (radius < row < score.shape[0] - radius - 1 and radius < column < score.shape[1] - radius - 1):
         return None, 0.0
@@ -230,43 +255,7 @@ def _nearest_peak(score: Tensor, place: Tensor, radius: int) -> tuple[Tensor | N
     r, c = index // part.shape[1] + row - radius, index % part.shape[1] + column - radius
     if abs(r - row) == radius or abs(c - column) == radius:
         return None, 0.0
-    shift = [
-        parabola_vertex(*(float(v) for v in score[r - 1 : r + 2, c])),
-        parabola_vertex(*(float(v) for v in score[r, c - 1 : c + 2])),
-    ]
-    return torch.tensor([r, c], dtype=torch.float64) + torch.tensor(shift, dtype=torch.float64), float(
-        score[r, c]
-    )
-
-
-Kind = Literal["regular", "near-regular", "stochastic"]
-
-REGULAR = 0.7
-"""Nets, weaves, tiles and walls of equal bricks are above it; honeycombs, old walls and ripples below.
-
-Stochastic is what is below the confidence from which on a lattice is kept."""
-
-
-def regularity(image: Tensor, mask: Tensor | None = None) -> float:
-    """Correlation of a texture with itself along the weaker one of its two strongest repetitions, 0 to 1.
-
-    image: (1, 3, H, W); mask: (1, 1, H, W), above 0.5 where the texture is. Near 1 for a picture that repeats
-    exactly in two directions, near 0 for noise; irregular textures reach 0.35, as they resemble themselves
-    somewhere by chance. Stripes are regular: they repeat along themselves at any shift. A picture of one
-    colour has nothing that could be repeated and gets 0.
-
-    `structure.regularity`, which judges outputs, is the highest peak in any one direction.
-    """
-    return score_of(likeliest_lattice(image, mask))
-
-
-def score_of(found: Lattice | None) -> float:
-    """`regularity` of a picture whose likeliest lattice is `found`."""
-    return 0.0 if found is None else max(0.0, min(1.0, found.confidence))
-
-
-def kind_of(score: float) -> Kind:
-    """What textures of this regularity are called."""
-    if score >= REGULAR:
-        return "regular"
-    return "near-regular" if score >= MIN_CONFIDENCE else "stochastic"
+    lines = score[r - 1 : r + 2, c], score[r, c - 1 : c + 2]
+    shift = [parabola_vertex(*line.tolist()) for line in lines]
+    peak = torch.tensor([r, c], dtype=torch.float64) + torch.tensor(shift, dtype=torch.float64)
+    return peak, float(score[r, c])

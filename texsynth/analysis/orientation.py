@@ -50,7 +50,7 @@ class Orientation(NamedTuple):
 
 
 def keypoint_orientations(image: Tensor, place: tuple[float, float], sigma: float) -> tuple[Orientation, ...]:
-    """Orientations of a keypoint: where its surroundings get brighter, 0 <= angle < 360, the strongest first.
+    """Find the orientations of a keypoint: where it gets brighter, 0 <= angle < 360, the strongest first.
 
     image: (1, 3, H, W) in [0, 1]. place: row and column. sigma: scale of the keypoint in pixels, at least
     0.5; the picture is smoothed by it, and gradients count by exp(-r^2 / (2 (1.5 sigma)^2)) of their distance
@@ -72,7 +72,7 @@ def keypoint_orientations(image: Tensor, place: tuple[float, float], sigma: floa
 def texture_orientations(
     image: Tensor, *, sigma: float = 1.5, mask: Tensor | None = None
 ) -> tuple[Orientation, ...]:
-    """Directions in which the lines of a texture run, 0 <= angle < 180, the strongest first.
+    """Find the directions in which the lines of a texture run, 0 <= angle < 180, the strongest first.
 
     0 is level and 90 upright; 45 rises to the right. A stripe has gradients that point to both sides of it,
     so the histogram goes over half a turn only, of the gradients turned by 90 degrees. Without a window: all
@@ -82,13 +82,13 @@ def texture_orientations(
     image: (1, 3, H, W) in [0, 1]. sigma: the picture is smoothed by it. mask: (1, 1, H, W), above 0.5 where
     the texture is.
     """
-    found = _peaks(_histogram(*_gradients(image, sigma, mask), turn=180))
-    lines = (Orientation(_within(peak.angle + 90, 180), peak.weight) for peak in found)
+    peaks = _peaks(_histogram(*_gradients(image, sigma, mask), turn=180))
+    lines = (Orientation(_within(peak.angle + 90, 180), peak.weight) for peak in peaks)
     return tuple(line for line in lines if line.weight >= DOMINANT)
 
 
 def _gradients(image: Tensor, sigma: float, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Derivatives of the smoothed lightness along y and x, and 1 where they can be used; (H, W) float64."""
+    """Differentiate the smoothed lightness along y and x; third, 1 where it can be used. (H, W) float64."""
     grey = luma(image.double())
     radius = max(1, math.ceil(REACH * sigma))
     at = torch.arange(-radius, radius + 1, dtype=grey.dtype, device=grey.device)
@@ -107,7 +107,7 @@ def _gradients(image: Tensor, sigma: float, mask: Tensor | None) -> tuple[Tensor
 
 
 def _histogram(dy: Tensor, dx: Tensor, weight: Tensor, *, turn: int) -> Tensor:
-    """Directions of the gradients modulo `turn` degrees by their lengths, (turn / 10,); zeros if flat."""
+    """Bin the lengths of gradients by their directions modulo `turn` degrees, (turn / 10,); zeros if flat."""
     bins = turn // BIN_DEGREES
     length = torch.hypot(dy, dx)
     if float((length * weight).sum()) <= FLAT * float(weight.sum()):
@@ -116,28 +116,28 @@ def _histogram(dy: Tensor, dx: Tensor, weight: Tensor, *, turn: int) -> Tensor:
     place = torch.rad2deg(torch.atan2(-dy, dx)) / BIN_DEGREES
     low = place.floor()
     share = place - low
-    found = length.new_zeros(bins)
+    histogram = length.new_zeros(bins)
     for index, part in ((low, 1 - share), (low + 1, share)):
-        found.scatter_add_(0, index.long().remainder(bins).flatten(), (part * length * weight).flatten())
+        histogram.scatter_add_(0, index.long().remainder(bins).flatten(), (part * length * weight).flatten())
     for _ in range(3):
-        found = (found.roll(1) + 2 * found + found.roll(-1)) / 4
-    return found
+        histogram = (histogram.roll(1) + 2 * histogram + histogram.roll(-1)) / 4
+    return histogram
 
 
 def _peaks(histogram: Tensor) -> tuple[Orientation, ...]:
-    """Local maxima of a circular histogram from PEAK_SHARE of the highest on, the strongest first."""
+    """Find local maxima of a circular histogram from PEAK_SHARE of the highest on, the strongest first."""
     values = histogram.tolist()
     highest, mean = max(values), sum(values) / len(values)
-    found = []
+    peaks = []
     for k, at in enumerate(values):
         before, after = values[k - 1], values[(k + 1) % len(values)]
         # Of two equal neighbours the first is the peak, and the parabola lies between them.
         if at > before and at >= after and at >= PEAK_SHARE * highest > 0:
             angle = (k + parabola_vertex(before, at, after)) * BIN_DEGREES
-            found.append(Orientation(_within(angle, BIN_DEGREES * len(values)), at / mean))
-    return tuple(sorted(found, key=lambda peak: -peak.weight))
+            peaks.append(Orientation(_within(angle, BIN_DEGREES * len(values)), at / mean))
+    return tuple(sorted(peaks, key=lambda peak: -peak.weight))
 
 
 def _within(angle: float, turn: float) -> float:
-    """`angle` as 0 <= angle < turn; once more, because the rest of -1e-16 is rounded to `turn`."""
+    """Return `angle` as 0 <= angle < turn; once more, because the rest of -1e-16 is rounded to `turn`."""
     return angle % turn % turn

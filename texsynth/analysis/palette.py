@@ -13,7 +13,7 @@ SAMPLES = 1 << 14
 """Pixels that are looked at."""
 
 ROUNDS = 12
-"""Of k-means."""
+"""Rounds of k-means."""
 
 NOTICEABLE = 2.3
 """Distance in L*a*b* that can just be seen (Mahy et al. 1994); colours closer together are one."""
@@ -25,7 +25,7 @@ class Colour(NamedTuple):
     rgb: tuple[int, int, int]
     """sRGB, 0 to 255: the mean of what it stands for."""
     share: float
-    """Of the pixels, 0 to 1."""
+    """Share of the pixels, 0 to 1."""
 
 
 class Tone(NamedTuple):
@@ -38,7 +38,7 @@ class Tone(NamedTuple):
 
 
 def palette(image: Tensor, mask: Tensor | None = None, *, most: int = 5) -> tuple[Colour, ...]:
-    """At most `most` colours and their shares, which add up to 1, the largest first.
+    """Pick at most `most` colours that stand for all, and their shares, which add up to 1, the largest first.
 
     image: (1, 3, H, W) in [0, 1]. mask: (1, 1, H, W), above 0.5 for the pixels that count; a mask without
     any gives no colours. K-means in L*a*b*, begun with groups split where they are widest, so it is the same
@@ -61,12 +61,12 @@ def palette(image: Tensor, mask: Tensor | None = None, *, most: int = 5) -> tupl
         )
     near = torch.cdist(lab, centres).argmin(1)
     groups = [rgb[near == k] for k in range(len(centres))]
-    found = [Colour(_as_bytes(group.mean(0)), len(group) / len(rgb)) for group in groups if len(group)]
-    return tuple(sorted(found, key=lambda colour: (-colour.share, colour.rgb)))
+    colours = [Colour(_as_bytes(group.mean(0)), len(group) / len(rgb)) for group in groups if len(group)]
+    return tuple(sorted(colours, key=lambda colour: (-colour.share, colour.rgb)))
 
 
 def tone(image: Tensor, mask: Tensor | None = None) -> Tone:
-    """Lightness and contrast; image and mask as in `palette`, 0 without pixels."""
+    """Measure lightness and contrast; image and mask as in `palette`, 0 without pixels."""
     values = _pixels(luma(image), mask).double()
     if not len(values):
         return Tone(0.0, 0.0)
@@ -74,13 +74,13 @@ def tone(image: Tensor, mask: Tensor | None = None) -> Tone:
 
 
 def _pixels(image: Tensor, mask: Tensor | None) -> Tensor:
-    """(n, C), those under the mask."""
+    """List the pixels under the mask, (n, C)."""
     flat = image[0].flatten(1).T
     return flat if mask is None else flat[mask[0, 0].flatten() > 0.5]
 
 
 def _split(lab: Tensor, most: int) -> Tensor:
-    """Means of up to `most` groups: the one with the most variance is cut across its longest axis, again."""
+    """Cut the group of most variance across its longest axis, again and again. Returns up to `most` means."""
     groups = [lab]
     while len(groups) < most:
         spread = [float((group - group.mean(0)).square().sum()) for group in groups]

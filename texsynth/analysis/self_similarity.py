@@ -17,7 +17,7 @@ EPS = 1e-8
 
 
 def self_difference(x: Tensor, reach: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Squared difference of features and their shifted copy, and the energy, both summed over the overlap.
+    """Sum the squared difference of features and their shifted copy over the overlap, and the energy.
 
     x: (N, C, H, W); reach: (P, Q) with 0 <= P < H and 0 <= Q < W, the largest shifts along y and x.
     Returns (difference, energy), each (N, 2 P + 1, 2 Q + 1), with shift (p, q) at [P + p, Q + q]:
@@ -41,7 +41,7 @@ def self_difference(x: Tensor, reach: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 
 def masked_overlap(values: Tensor, mask: Tensor, reach: tuple[int, int]) -> Tensor:
-    """Sums of `values` over the overlap with a mask moved by (p, q): sum of v(m, n) M(m - p, n - q).
+    """Sum `values` over the overlap with a mask moved by (p, q): sum of v(m, n) M(m - p, n - q).
 
     values, mask: (N, H, W); reach as in `self_difference`. Returns (N, 2 P + 1, 2 Q + 1). With a mask of ones
     it is the energy that `self_difference` returns, where the values are those of |F|^2.
@@ -52,7 +52,7 @@ def masked_overlap(values: Tensor, mask: Tensor, reach: tuple[int, int]) -> Tens
 
 
 def self_similarity(x: Tensor, reach: tuple[int, int]) -> Tensor:
-    """Equation 1 of paper 004 with sums over the overlap: S = -difference / energy.
+    """Compute equation 1 of paper 004 with sums over the overlap: S = -difference / energy.
 
     x: (N, C, H, W); reach as in `self_difference`. Returns (N, 2 P + 1, 2 Q + 1), at most 0, and 0 at the
     shift (0, 0) and wherever the texture repeats exactly.
@@ -93,7 +93,7 @@ def wrap(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def good_size(least: int) -> int:
-    """The smallest number from `least` on without prime factors above 5, where transforms are fast."""
+    """Return the smallest number from `least` on without prime factors above 5, where transforms are fast."""
     size = max(least, 1)
     while True:
         rest = size
@@ -106,7 +106,7 @@ def good_size(least: int) -> int:
 
 
 def _autocorrelation(x: Tensor, reach: tuple[int, int]) -> Tensor:
-    """R(p, q) = sum over the overlap of F(m, n) . F(m - p, n - q), (N, 2 P + 1, 2 Q + 1)."""
+    """Compute R(p, q) = sum over the overlap of F(m, n) . F(m - p, n - q), (N, 2 P + 1, 2 Q + 1)."""
     size = [good_size(n + r) for n, r in zip(x.shape[2:], reach, strict=True)]
     spectrum = torch.fft.rfft2(x, s=size)
     power = (spectrum.real.square() + spectrum.imag.square()).sum(1)
@@ -114,12 +114,12 @@ def _autocorrelation(x: Tensor, reach: tuple[int, int]) -> Tensor:
 
 
 def _by_shift(wrapped: Tensor, reach: tuple[int, int]) -> Tensor:
-    """Negative shifts lie at the end of `wrapped`; rolled, the shift (-P, -Q) comes first."""
+    """Bring negative shifts from the end of `wrapped` to the front: the shift (-P, -Q) comes first."""
     return wrapped.roll(reach, (1, 2))[:, : 2 * reach[0] + 1, : 2 * reach[1] + 1]
 
 
 def _overlap_sums(energy: Tensor, reach: tuple[int, int]) -> Tensor:
-    """Sums of (N, H, W) over the overlap with its copy moved by (p, q), from a summed-area table."""
+    """Sum (N, H, W) over the overlap with its copy moved by (p, q), from a summed-area table."""
     table = F.pad(energy.cumsum(1).cumsum(2), (1, 0, 1, 0))
     for dim, r in ((1, reach[0]), (2, reach[1])):
         length = table.shape[dim] - 1

@@ -12,7 +12,7 @@ FITS = ("adain", "wct", "ot", "ift")
 
 
 def by_level(stage: str) -> tuple[str, ...]:
-    """The stage of every level."""
+    """Return the names of `stage` at every level."""
     return tuple(f"{stage}-{level}" for level in LEVELS)
 
 
@@ -24,7 +24,7 @@ PARTS = (
     "photo-decode",
     "edge-aware",
 )
-"""Of our pipelines, each alone."""
+"""Parts of the pipelines, each alone."""
 
 PIPELINES = ("artistic", "artistic-with-style", "photo", "photo-with-style")
 """From tensors to tensors, with the style's moments known or measured too."""
@@ -32,47 +32,44 @@ PIPELINES = ("artistic", "artistic-with-style", "photo", "photo-with-style")
 PAPER = ("paper-cascade", "paper-photo")
 """The same in the setting of the paper's table, the style measured too."""
 
-TRANSFORMS = (*by_level("transform-ift"), *by_level("transform-wct"))
-"""Moments of the content, fit, and application to the features: what the references do, our way."""
-
-REFERENCES = (
-    *by_level("reference-ift-direct"),
-    *by_level("reference-ift-fused"),
-    *by_level("reference-wct-svd"),
-)
-"""What was published for that, on features."""
+REFERENCES = {
+    "reference-ift-direct": "transform-ift",
+    "reference-ift-fused": "transform-ift",
+    "reference-wct-svd": "transform-wct",
+}
+"""Published transforms of features, and the stages of ours that do the same: moments, fit, application."""
 
 PUBLISHED = ("published-wct", "published-ift")
 """The whole four-level cascade as it was published, the style encoded too."""
 
-IN_FLOAT32 = frozenset((*REFERENCES, *PUBLISHED))
+IN_FLOAT32 = frozenset((*PUBLISHED, *(name for stage in REFERENCES for name in by_level(stage))))
 """Stages that always compute in float32, like the code they stand for."""
 
-NAMES = (*PARTS, *PIPELINES, *PAPER, *TRANSFORMS, *REFERENCES, *PUBLISHED)
-
-DEFAULT = tuple(name for name in NAMES if name not in PUBLISHED)
-"""What is measured of a model unless stages are named."""
+DEFAULT = (
+    *PARTS,
+    *PIPELINES,
+    *PAPER,
+    *(name for stage in dict.fromkeys((*REFERENCES.values(), *REFERENCES)) for name in by_level(stage)),
+)
+"""Stages of a model unless some are named."""
 
 FULL_WIDTH = ("artistic-with-style", *PUBLISHED)
-"""What is measured of the full-width network unless stages are named."""
+"""Stages of the full-width network unless some are named."""
+
+NAMES = (*DEFAULT, *PUBLISHED)
 
 
-def chosen(wanted: Sequence[str]) -> tuple[str, ...]:
-    """Stages by name; what is no name but begins some, as `fit` and `fit-ift`, stands for all of these.
+def choose_stages(choices: Sequence[str]) -> tuple[str, ...]:
+    """Return stages by name, in the order of NAMES.
 
-    Raises UsageError for what is no stage.
+    A beginning of names, like `fit` or `fit-ift`, stands for all of these. Raises UsageError for others.
     """
-    found: set[str] = set()
-    for name in wanted:
-        these = {name} & set(NAMES) or {stage for stage in NAMES if stage.startswith(f"{name}-")}
-        if not these:
-            raise UsageError(f"unknown stage {name!r}{nearest(name, {*NAMES, *_beginnings()})}")
-        found |= these
-    return tuple(stage for stage in NAMES if stage in found)
-
-
-def _beginnings() -> set[str]:
-    """All that stands for several stages."""
-    words = (name.split("-") for name in NAMES)
-    starts = {"-".join(split[:end]) for split in words for end in range(1, len(split))}
-    return starts - set(NAMES)
+    stages: set[str] = set()
+    for choice in choices:
+        matches = {choice} & set(NAMES) or {name for name in NAMES if name.startswith(f"{choice}-")}
+        if not matches:
+            words = [name.split("-") for name in NAMES]
+            known = {"-".join(split[:end]) for split in words for end in range(1, len(split) + 1)}
+            raise UsageError(f"unknown stage {choice!r}{nearest(choice, known)}")
+        stages |= matches
+    return tuple(name for name in NAMES if name in stages)

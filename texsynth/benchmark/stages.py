@@ -1,4 +1,4 @@
-"""The stages of `texsynth bench`: what is got ready, and what then runs against the clock."""
+"""The stages of `texsynth bench`: each prepares its inputs and returns the call that is timed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texsynth.benchmark.names import FITS, LEVELS
+from texsynth.benchmark.names import LEVELS, PAPER
 from texsynth.config.settings import (
     AdaINSettings,
     IFTSettings,
@@ -25,37 +25,29 @@ from texsynth.ops.bilateral_grid import local_affine
 from texsynth.ops.noise import soft_noise
 from texsynth.pipelines.stylize import fit_style, stylize
 from texsynth.reference import ift as ift_reference
-from texsynth.reference.cascade import Transform, cascade, decoder_kernels, encoder_kernels
-from texsynth.reference.wct import svd_wct
+from texsynth.reference.cascade import Transform, cascade, decoder_kernels, encoder_kernels, svd_wct
 from texsynth.transforms import Moments, fit_map
 from texsynth.transforms.ift import style_weight
 
-Work = Callable[[], object]
-
-Prepare = Callable[["Pair"], Work]
-"""Gets a stage ready, which does not count, and returns what does."""
+Work = Callable[[], Any]
 
 PAPER_IFT = IFTSettings(pull=0.01, n_upd=15, n_iter=1, step="fixed", rate=0.01, centred=False)
 """As in the paper's table. The pull, which it does not tell, is weak enough for its rate not to diverge, so
 that all forms of the iteration compute the same."""
 
 FIT_SETTINGS: Mapping[str, TransformSettings] = {
-    "adain": AdaINSettings(),
-    "wct": WCTSettings(),
-    "ot": OTSettings(),
-    "ift": IFTSettings(),
+    settings.name: settings for settings in (AdaINSettings(), WCTSettings(), OTSettings(), IFTSettings())
 }
 
 ARTISTIC = StylizeSettings(mode="artistic")
-PHOTO = StylizeSettings(mode="photo")
 
 SETTINGS: Mapping[str, StylizeSettings] = {
     "artistic": ARTISTIC,
-    "photo": PHOTO,
+    "photo": StylizeSettings(mode="photo"),
     "paper-cascade": StylizeSettings(mode="artistic", transform=PAPER_IFT, grain=0),
     "paper-photo": StylizeSettings(mode="photo", transform=PAPER_IFT, edge_aware=False),
 }
-"""Of the stages that are whole pipelines."""
+"""Settings of the stages that are whole pipelines."""
 
 FINEST_PX = 4
 """Period of the finest waves in a picture."""
@@ -63,7 +55,7 @@ FINEST_PX = 4
 
 @dataclass(frozen=True)
 class Pair:
-    """A content and a style of one size, on the CPU as files leave them, and what a model makes of them."""
+    """A content and a style of one size, on the CPU as files leave them, and a model with their features."""
 
     model: Model
     size: int
@@ -75,40 +67,37 @@ class Pair:
 
     @cached_property
     def style(self) -> Tensor:
-        """The same, another picture."""
+        """Another picture, (1, 3, size, size) in [0, 1]."""
         return picture(self.size, 2)
 
     @cached_property
     def features(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Of levels 1 to 4, of content and style."""
-        content, style = (
-            self.model.encoder(self.on_device(p), LEVELS[-1]) for p in (self.content, self.style)
-        )
-        return content, style
+        """Features of levels 1 to 4, (1, C, h, w) each, of content and style."""
+        encoder = self.model.encoder
+        return encoder(self.placed(self.content), LEVELS[-1]), encoder(self.placed(self.style), LEVELS[-1])
 
-    def on_device(self, image: Tensor) -> Tensor:
-        """`image` as networks want it."""
-        placed = image.to(self.model.device, self.model.dtype)
-        return placed.contiguous(memory_format=torch.channels_last)
+    def placed(self, image: Tensor) -> Tensor:
+        """Return `image` on the model's device, in its number type, channels last."""
+        return image.to(self.model.device, self.model.dtype).contiguous(memory_format=torch.channels_last)
 
     def level(self, level: int) -> tuple[Tensor, Tensor]:
-        """Features (1, C, h, w) of content and style."""
+        """Return features (1, C, h, w) of content and style."""
         content, style = self.features
         return content[level - 1], style[level - 1]
 
     def rows(self, level: int) -> tuple[Tensor, Tensor]:
-        """The same as (C, n), float32 and contiguous."""
+        """Return features (C, n) of content and style, float32 and contiguous."""
         content, style = (f[0].float().flatten(1).contiguous() for f in self.level(level))
         return content, style
 
     def moments(self, level: int) -> tuple[Moments, Moments]:
-        """Of the features of a level."""
+        """Return the moments of the features of content and style."""
         content, style = self.level(level)
         return Moments.of(content), Moments.of(style)
 
 
 def picture(size: int, seed: int) -> Tensor:
-    """Smooth noise at every scale, with contours, (1, 3, size, size) in [0, 1]; a seed gives one picture."""
+    """Return smooth noise at every scale, with contours, (1, 3, size, size) in [0, 1], fixed by the seed."""
     image, period, weight = torch.zeros(1, 3, size, size), float(size), 0.2
     while period >= FINEST_PX:
         knots = max(2, round(3 * size / period))
@@ -120,45 +109,22 @@ def picture(size: int, seed: int) -> Tensor:
     return (0.5 + image).clamp_(0, 1)
 
 
-def _encode(pair: Pair) -> Work:
-    image = pair.on_device(pair.content)
-    return lambda: pair.model.encoder(image, LEVELS[-1])
-
-
-def _moments(pair: Pair, level: int) -> Work:
-    features, _ = pair.level(level)
-    return lambda: Moments.of(features)
-
-
-def _fit(pair: Pair, level: int, name: str) -> Work:
-    content, style = pair.moments(level)
-    return lambda: fit_map(FIT_SETTINGS[name], content, style)
-
-
-def _decode(pair: Pair, level: int) -> Work:
-    decoder, (features, _) = pair.model.decoder(level), pair.level(level)
-    return lambda: decoder(features)
+def _fit(pair: Pair, level: int, settings: TransformSettings) -> Work:
+    return partial(fit_map, settings, *pair.moments(level))
 
 
 def _photo_decode(pair: Pair) -> Work:
-    decoder, (features, _) = pair.model.photo_decoder(), pair.features
-    return lambda: decoder(features[: len(decoder.widths)])
+    decoder = pair.model.photo_decoder()
+    return partial(decoder, pair.features[0][: len(decoder.widths)])
 
 
-def _edge_aware(pair: Pair) -> Work:
-    return lambda: local_affine(pair.content, pair.style)
-
-
-def _stylize(pair: Pair, name: str) -> Work:
-    style = fit_style(pair.style, pair.model, SETTINGS[name])
-    return lambda: stylize(pair.content, style, pair.model, SETTINGS[name])
-
-
-def _stylize_with_style(pair: Pair, name: str) -> Work:
+def _stylize(pair: Pair, name: str, *, with_style: bool) -> Work:
     model, settings = pair.model, SETTINGS[name]
-    # A model without the networks shall say so before anything runs.
-    fit_style(pair.style, model, settings)
-    return lambda: stylize(pair.content, fit_style(pair.style, model, settings), model, settings)
+    # Also before a stage that fits the style itself: a model without the networks shall say so at once.
+    style = fit_style(pair.style, model, settings)
+    if with_style:
+        return lambda: stylize(pair.content, fit_style(pair.style, model, settings), model, settings)
+    return lambda: stylize(pair.content, style, model, settings)
 
 
 def _transform(pair: Pair, level: int, settings: TransformSettings) -> Work:
@@ -166,24 +132,16 @@ def _transform(pair: Pair, level: int, settings: TransformSettings) -> Work:
     return lambda: fit_map(settings, Moments.of(features), style)(features)
 
 
-def _direct_ift(pair: Pair, level: int, form: Callable[..., Tensor]) -> Work:
-    content, style = pair.rows(level)
+def _paper_ift(form: Callable[..., Tensor], content: Tensor, style: Tensor) -> Work:
+    """Prepare an iteration on features (C, n) in the paper's setting."""
     second = ift_reference.second_moment(style)
-    return partial(form, content, second, **_paper_steps(second))
-
-
-def _svd_wct(pair: Pair, level: int) -> Work:
-    return partial(svd_wct, *pair.rows(level))
+    weight = style_weight(second, second, PAPER_IFT.pull)
+    return partial(form, content, second, weight=weight, rate=PAPER_IFT.rate, n_upd=PAPER_IFT.n_upd)
 
 
 def _published_ift(content: Tensor, style: Tensor) -> Tensor:
-    second = ift_reference.second_moment(style)
-    return ift_reference.direct(content, second, **_paper_steps(second))
-
-
-def _paper_steps(second: Tensor) -> dict[str, Any]:
-    weight = style_weight(second, second, PAPER_IFT.pull)
-    return {"weight": weight, "rate": PAPER_IFT.rate, "n_upd": PAPER_IFT.n_upd}
+    features: Tensor = _paper_ift(ift_reference.direct, content, style)()
+    return features
 
 
 def _published(pair: Pair, transform: Transform) -> Work:
@@ -192,26 +150,26 @@ def _published(pair: Pair, transform: Transform) -> Work:
     return lambda: cascade(pair.content.to(device), pair.style.to(device), kernels, levels, transform).cpu()
 
 
-def _by_level(stage: str, prepare: Callable[..., Work], **fixed: Any) -> dict[str, Prepare]:  # noqa: ANN401
-    return {f"{stage}-{level}": partial(prepare, level=level, **fixed) for level in LEVELS}
+BY_LEVEL: Mapping[str, Callable[..., Work]] = {
+    "moments": lambda pair, level: partial(Moments.of, pair.level(level)[0]),
+    **{f"fit-{name}": partial(_fit, settings=settings) for name, settings in FIT_SETTINGS.items()},
+    "decode": lambda pair, level: partial(pair.model.decoder(level), pair.level(level)[0]),
+    "transform-ift": partial(_transform, settings=PAPER_IFT),
+    "transform-wct": partial(_transform, settings=FIT_SETTINGS["wct"]),
+    "reference-ift-direct": lambda pair, level: _paper_ift(ift_reference.direct, *pair.rows(level)),
+    "reference-ift-fused": lambda pair, level: _paper_ift(ift_reference.fused, *pair.rows(level)),
+    "reference-wct-svd": lambda pair, level: partial(svd_wct, *pair.rows(level)),
+}
 
-
-STAGES: Mapping[str, Prepare] = {
-    "encode": _encode,
-    **_by_level("moments", _moments),
-    **{key: work for name in FITS for key, work in _by_level(f"fit-{name}", _fit, name=name).items()},
-    **_by_level("decode", _decode),
+STAGES: Mapping[str, Callable[[Pair], Work]] = {
+    "encode": lambda pair: partial(pair.model.encoder, pair.placed(pair.content), LEVELS[-1]),
+    **{f"{k}-{n}": partial(prepare, level=n) for k, prepare in BY_LEVEL.items() for n in LEVELS},
     "photo-decode": _photo_decode,
-    "edge-aware": _edge_aware,
-    **{mode: partial(_stylize, name=mode) for mode in ("artistic", "photo")},
-    **{f"{mode}-with-style": partial(_stylize_with_style, name=mode) for mode in ("artistic", "photo")},
-    **{name: partial(_stylize_with_style, name=name) for name in ("paper-cascade", "paper-photo")},
-    **_by_level("transform-ift", _transform, settings=PAPER_IFT),
-    **_by_level("transform-wct", _transform, settings=FIT_SETTINGS["wct"]),
-    **_by_level("reference-ift-direct", _direct_ift, form=ift_reference.direct),
-    **_by_level("reference-ift-fused", _direct_ift, form=ift_reference.fused),
-    **_by_level("reference-wct-svd", _svd_wct),
+    "edge-aware": lambda pair: partial(local_affine, pair.content, pair.style),
+    **{mode: partial(_stylize, name=mode, with_style=False) for mode in ("artistic", "photo")},
+    **{f"{mode}-with-style": partial(_stylize, name=mode, with_style=True) for mode in ("artistic", "photo")},
+    **{name: partial(_stylize, name=name, with_style=True) for name in PAPER},
     "published-wct": partial(_published, transform=svd_wct),
     "published-ift": partial(_published, transform=_published_ift),
 }
-"""Every stage by its name in `bench_names`."""
+"""Preparations of all stages, which are not timed; each returns the call that is."""

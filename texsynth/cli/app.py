@@ -17,7 +17,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from texsynth.cli.show import ARGUMENTS, VERBOSE, complain, drop
+from texsynth.cli.show import ARGUMENTS, VERBOSE, discard_stream, print_error
 from texsynth.errors import TexsynthError
 
 BUG, USAGE, INTERRUPTED = 1, 2, 130
@@ -73,9 +73,9 @@ class App(TyperGroup):
         except typer.TyperException as error:
             code = _usage(error)
         except (KeyboardInterrupt, typer.Abort):
-            complain("interrupted")
+            print_error("interrupted")
             code = INTERRUPTED
-        _drop_unwritable_output()
+        _discard_unwritable_output()
         if standalone:
             sys.exit(code or 0)
         return code
@@ -93,21 +93,21 @@ class App(TyperGroup):
                 warnings.simplefilter("ignore")
                 return super().invoke(ctx)
         except TexsynthError as error:
-            complain(str(error))
+            print_error(str(error))
             if ctx.meta.get(VERBOSE):
                 traceback.print_exc()
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            complain("interrupted")
+            print_error("interrupted")
             raise typer.Exit(INTERRUPTED) from None
         except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except Exception as error:
-            complain(f"this is a bug in texsynth: {type(error).__name__}: {error}")
+            print_error(f"this is a bug in texsynth: {type(error).__name__}: {error}")
             if ctx.meta.get(VERBOSE):
                 traceback.print_exc()
             else:
-                complain("run again with -v for the details", prefix="")
+                print_error("run again with -v for the details", prefix="")
             raise typer.Exit(BUG) from error
 
 
@@ -128,9 +128,9 @@ def _usage(error: typer.TyperException) -> int:
     message = getattr(error, "format_message", lambda: str(error))()
     if type(error).__name__ == "NoArgsIsHelpError":
         return USAGE
-    complain(message[:1].lower() + message[1:].rstrip("."))
+    print_error(message[:1].lower() + message[1:].rstrip("."))
     if context is not None:
-        complain(f"try `{context.command_path} --help`", prefix="")
+        print_error(f"try `{context.command_path} --help`", prefix="")
     return USAGE
 
 
@@ -148,12 +148,12 @@ def _allow_any_file_name() -> None:
         sys.stdout.reconfigure(errors="surrogateescape")
 
 
-def _drop_unwritable_output() -> None:
+def _discard_unwritable_output() -> None:
     """When the reader of a pipe has gone, or the disk is full."""
     try:
         sys.stdout.flush()
     except OSError:
-        drop(sys.stdout)
+        discard_stream(sys.stdout)
 
 
 def _on_terminate(handler: Any) -> None:  # noqa: ANN401 (the signal module's own type)

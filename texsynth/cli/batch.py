@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.run import look_settings, make_screen, run_operation, run_settings, shard_of
+from texsynth.cli.run import look_settings, make_setup, run_operation, shard_of
 
-if TYPE_CHECKING:
-    from texsynth.jobs.inputs import Job
-    from texsynth.jobs.mixed import Mixed
+
+@dataclass(frozen=True)
+class BatchOptions(
+    options.ScreenOptions,
+    options.WriteOptions,
+    options.ReduceOptions,
+    options.ExecutorOptions,
+    options.TiledNetworkOptions,
+):
+    """The options of other commands that go with a manifest, which names the files."""
 
 
 @options.grouped
@@ -36,10 +44,7 @@ def batch(
             rich_help_panel=options.FILES,
         ),
     ] = None,
-    machine: options.StylizeNetworkOptions,
-    workers: options.ExecutorOptions,
-    files: options.ManifestOptions,
-    screen: options.ScreenOptions,
+    common: BatchOptions,
 ) -> None:
     """Do the jobs of a manifest, of one command or several; a killed run goes on with --resume.
 
@@ -50,25 +55,23 @@ def batch(
     from texsynth.jobs.inputs import Input, grouped
     from texsynth.jobs.manifest import read_manifest
 
-    run = run_settings(machine, files)
-    show = make_screen(screen, totals=True)
-    jobs = read_manifest(manifest, output, _resolve)
+    # The shard is taken here, so nothing is left to take of it.
+    unsharded = options.StylizeRunOptions(**vars(common) | {"shard": None})
+    setup = make_setup(unsharded, totals=True)
+    jobs = read_manifest(
+        manifest,
+        output,
+        lambda kind, preset, changes: look_settings(kind, options.LookOptions(preset), changes),
+    )
     # Shards must not get in each other's way, so the whole manifest is checked.
     check_outputs(jobs, [Input(manifest, "")], force=True, cure="change `name:` or `output` in the manifest")
-    chosen = grouped(shard_of(jobs, workers.shard))
+    chosen = grouped(shard_of(jobs, common.shard))
     if not chosen:
-        show.note(f"shard {workers.shard} is empty, {manifest} has {len(jobs)} jobs")
+        setup.screen.note(f"shard {common.shard} is empty, {manifest} has {len(jobs)} jobs")
         return
-    all_of_them = options.ExecutorOptions(workers.executor, workers.workers)
-
-    def operation(jobs: Sequence[Job]) -> Mixed:
-        from texsynth.jobs.mixed import Mixed
-
-        return Mixed(run, jobs)
-
-    check, out = partial(check_mixed, run=run), files.as_output()
-    raise typer.Exit(run_operation(chosen, check, operation, run, out, show, executor=all_of_them))
-
-
-def _resolve(kind: Any, preset: str | None, changes: Mapping[Any, object]) -> Any:  # noqa: ANN401 (any settings)
-    return look_settings(kind, options.LookOptions(preset), changes)
+    run_operation(
+        chosen,
+        partial(check_mixed, run=setup.run),
+        lambda good: import_module("texsynth.jobs.mixed").Mixed(setup.run, good),
+        setup,
+    )

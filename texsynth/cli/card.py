@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.run import given, look_settings, run_settings
+from texsynth.cli.run import given, look_settings, make_screen, run_settings
 from texsynth.cli.show import Screen
 from texsynth.errors import UsageError
 
@@ -21,11 +21,13 @@ app = typer.Typer(no_args_is_help=True, help="Style cards: what styles look like
 
 
 @app.command()
+@options.grouped
 def make(
     styles: Annotated[
         list[str],
         typer.Argument(metavar="STYLE...", help="Pictures, folders or quoted patterns; - is standard input."),
     ],
+    *,
     output: Annotated[
         str | None,
         typer.Option(
@@ -43,16 +45,11 @@ def make(
         ),
     ] = None,
     model: options.Model = None,
-    device: options.Device = None,
+    computing: options.DeviceOptions,
     dtype: options.Dtype = None,
-    threads: options.Threads = None,
-    recursive: options.Recursive = False,
-    max_pixels: options.MaxPixels = None,
-    frame: options.Frame = None,
+    reading: options.InputOptions,
     force: options.Force = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    as_json: options.Json = False,
+    screen: options.ScreenOptions,
 ) -> None:
     """Measure style pictures and write what was found to a card; several pictures become one style.
 
@@ -65,10 +62,8 @@ def make(
     from texsynth.jobs.inputs import find_inputs
 
     settings = look_settings(StylizeSettings, options.LookOptions(), given({"style_scale": style_scale}))
-    run = run_settings(
-        model=model, device=device, dtype=dtype, threads=threads, max_pixels=max_pixels, frame=frame
-    )
-    inputs = find_inputs(styles, recursive=recursive, piped=piped(styles))
+    run = run_settings(computing, reading, model=model, dtype=dtype)
+    inputs = find_inputs(styles, recursive=reading.recursive, piped=piped(styles))
     path = _target(output, inputs)
     check_outputs([], inputs, force=force, also=[path])
     for item in inputs:
@@ -76,17 +71,17 @@ def make(
 
     from texsynth.jobs.cards import make_card, write_card
 
-    screen = Screen(quiet, verbose, as_json)
+    show = make_screen(screen)
     card, warnings = make_card(inputs, run, settings.style_scale)
     write_card(card, path, force=force)
     for warning in warnings:
-        screen.note(warning)
-    screen.detail(f"model {card.model}, {len(card.sources)} pictures")
-    screen.result(str(path), output=str(path), styles=[str(item.path) for item in inputs])
+        show.note(warning)
+    show.detail(f"model {card.model}, {len(card.sources)} pictures")
+    show.result(str(path), output=str(path), styles=[str(item.path) for item in inputs])
 
 
-@app.command()
-def show(
+@app.command("show")
+def show_card(
     card: Annotated[Path, typer.Argument(metavar="FILE", help="A card that `texsynth card make` wrote.")],
     as_json: options.Json = False,
 ) -> None:
@@ -94,20 +89,20 @@ def show(
     from texsynth.images import read_bytes
     from texsynth.jobs.cards import read_card
 
-    found = read_card(read_bytes(card), str(card))
-    height, width = found.thumbnail.shape[:2]
+    content = read_card(read_bytes(card), str(card))
+    height, width = content.thumbnail.shape[:2]
     levels = [
         {"level": level, "channels": len(moments.sum), "pixels": moments.n}
-        for level, moments in found.moments.items()
+        for level, moments in content.moments.items()
     ]
     Screen(as_json=as_json).result(
-        "\n".join(_lines(found)),
+        "\n".join(_lines(content)),
         card=str(card),
-        texsynth=found.version,
-        model=found.model,
-        model_sha256=found.model_sha256,
-        style_scale=found.style_scale,
-        sources=[source.model_dump() for source in found.sources],
+        texsynth=content.version,
+        model=content.model,
+        model_sha256=content.model_sha256,
+        style_scale=content.style_scale,
+        sources=[source.model_dump() for source in content.sources],
         levels=levels,
         thumbnail={"width": width, "height": height},
     )
@@ -126,7 +121,7 @@ def _lines(card: Card) -> list[str]:
 
 
 def _target(output: str | None, inputs: Sequence[Input]) -> Path:
-    """The card to write. Raises UsageError for another suffix, or for several styles without a name."""
+    """Return the path of the card. Raises UsageError for another suffix, or several styles and no name."""
     from texsynth.jobs.inputs import CARD_SUFFIX
 
     if output is None:

@@ -13,6 +13,7 @@ import typer
 
 import texsynth
 from texsynth.cli import options
+from texsynth.cli.run import make_screen
 from texsynth.cli.show import Screen
 from texsynth.errors import ModelError, TexsynthError, UsageError
 
@@ -32,7 +33,7 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. exit_code: what the whole command ends with if this is the worst."""
+    """One line of the report. exit_code: exit code of the command if this is the worst finding."""
 
     check: str
     status: str
@@ -41,48 +42,48 @@ class Finding:
 
 
 AUTO = ("float64", "float32")
-"""Both tell something: float64 whether a formula is right to the last digit, float32 whether it is stable."""
+"""Float64 shows that a formula is right to the last digit, float32 that it is stable."""
 
 DTYPES = ("auto", *AUTO, "bfloat16", "float16")
 
-Gradients = Annotated[
-    bool,
-    typer.Option(
-        "--gradients",
-        help="Check the mathematics alone: every layer, loss and gradient, in two ways, on this device.",
-        rich_help_panel=options.MACHINE,
-    ),
-]
-Dtype = Annotated[
-    str | None,
-    typer.Option(
-        help=f"Of the gradients: {', '.join(DTYPES)}. Default: auto, float64 and float32.",
-        rich_help_panel=options.MACHINE,
-    ),
-]
+
+@dataclass(frozen=True)
+class GradientOptions:
+    """The check of the mathematics, and where it computes."""
+
+    gradients: Annotated[
+        bool,
+        typer.Option(
+            "--gradients",
+            help="Check the mathematics alone: every layer, loss and gradient, in two ways, on this device.",
+            rich_help_panel=options.MACHINE,
+        ),
+    ] = False
+    device: options.Device = None
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Of the gradients: {', '.join(DTYPES)}. Default: auto, float64 and float32.",
+            rich_help_panel=options.MACHINE,
+        ),
+    ] = None
 
 
-def doctor(
-    gradients: Gradients = False,
-    device: options.Device = None,
-    dtype: Dtype = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    as_json: options.Json = False,
-) -> None:
+@options.grouped
+def doctor(*, proof: GradientOptions, screen: options.ScreenOptions) -> None:
     """Check the installation: versions, devices, weights, and a small picture from end to end."""
-    screen = Screen(quiet, verbose, as_json)
-    if gradients:
-        raise typer.Exit(prove(screen, device, dtype))
-    for option, value in (("--device", device), ("--dtype", dtype)):
+    show = make_screen(screen)
+    if proof.gradients:
+        raise typer.Exit(check_gradients(show, proof.device or "auto", proof.dtype or "auto"))
+    for option, value in (("--device", proof.device), ("--dtype", proof.dtype)):
         if value is not None:
             raise UsageError(f"{option} {value} needs --gradients; all other checks choose by themselves")
     worst = 0
     for check in (_versions, _devices, _weights, _trial):
-        for found in check():
-            worst = max(worst, found.exit_code)
-            line = f"{found.status:8} {found.check:12} {found.text}"
-            screen.result(line, check=found.check, status=found.status, text=found.text)
+        for finding in _guarded(check.__name__.strip("_"), check):
+            worst = max(worst, finding.exit_code)
+            line = f"{finding.status:8} {finding.check:12} {finding.text}"
+            show.result(line, check=finding.check, status=finding.status, text=finding.text)
     raise typer.Exit(worst)
 
 
@@ -102,105 +103,89 @@ def _package(name: str) -> Finding:
 
 
 def _devices() -> list[Finding]:
-    def find() -> list[Finding]:
-        from texsynth.device import devices, has_bfloat16, pick_device
+    from texsynth.device import devices, has_bfloat16, pick_device
 
-        chosen = pick_device()
-        native = "bfloat16" if has_bfloat16(chosen) else "float32"
-        found = [Finding(name, OK, text) for name, text in devices().items()]
-        return [*found, Finding("auto", OK, f"{chosen} in {native}")]
-
-    return _guarded("devices", find)
+    auto = pick_device()
+    native = "bfloat16" if has_bfloat16(auto) else "float32"
+    findings = [Finding(name, OK, text) for name, text in devices().items()]
+    return [*findings, Finding("auto", OK, f"{auto} in {native}")]
 
 
 def _weights() -> list[Finding]:
-    def find() -> list[Finding]:
-        from texsynth.models.hub.cache import verified
-        from texsynth.models.hub.catalog import cache_folder
+    from texsynth.models.hub.cache import verified
+    from texsynth.models.hub.catalog import ASSETS, cache_folder
 
-        return [
-            *(_weight(*found, "reinstall texsynth") for found in verified()),
-            *(_weight(*found, "fetch or import it again") for found in verified(cache_folder())),
-        ]
-
-    return _guarded("weights", find)
-
-
-def _weight(name: str, sound: bool, cure: str) -> Finding:
-    if sound:
-        return Finding("weights", OK, name)
-    return Finding("weights", BAD, f"{name} is missing or damaged; {cure}", ModelError.exit_code)
+    cures = {ASSETS: "reinstall texsynth", cache_folder(): "fetch or import it again"}
+    return [
+        Finding("weights", OK, name)
+        if sound
+        else Finding("weights", BAD, f"{name} is missing or damaged; {cure}", ModelError.exit_code)
+        for folder, cure in cures.items()
+        for name, sound in verified(folder)
+    ]
 
 
 def _trial() -> list[Finding]:
     """Stylize a small gradient with the default model."""
+    import torch
 
-    def find() -> list[Finding]:
-        import torch
+    from texsynth.config.settings import RunSettings, StylizeSettings
+    from texsynth.device import pick_device, pick_dtype
+    from texsynth.models.registry import load_model
+    from texsynth.pipelines.stylize import fit_style, stylize
 
-        from texsynth.config.settings import RunSettings, StylizeSettings
-        from texsynth.device import pick_device, pick_dtype
-        from texsynth.models.registry import load_model
-        from texsynth.pipelines.stylize import fit_style, stylize
-
-        device, settings = pick_device(), StylizeSettings()
-        model = load_model(RunSettings().model, device, pick_dtype("auto", device))
-        content = torch.linspace(0, 1, 64).expand(1, 3, 64, 64)
-        start = time.perf_counter()
-        result = stylize(content, fit_style(content.flip(3) ** 2, model, settings), model, settings)
-        milliseconds = 1000 * (time.perf_counter() - start)
-        if not bool(result.isfinite().all()):
-            return [Finding("trial", BAD, f"{model.name} on {device} gives numbers that are not finite", 1)]
-        return [
-            Finding("trial", OK, f"64 x 64 pixels with {model.name} on {device} in {milliseconds:.0f} ms")
-        ]
-
-    return _guarded("trial", find)
+    device, settings = pick_device(), StylizeSettings()
+    model = load_model(RunSettings().model, device, pick_dtype("auto", device))
+    content = torch.linspace(0, 1, 64).expand(1, 3, 64, 64)
+    start = time.perf_counter()
+    result = stylize(content, fit_style(content.flip(3) ** 2, model, settings), model, settings)
+    milliseconds = 1000 * (time.perf_counter() - start)
+    if not bool(result.isfinite().all()):
+        return [Finding("trial", BAD, f"{model.name} on {device} gives numbers that are not finite", 1)]
+    return [Finding("trial", OK, f"64 x 64 pixels with {model.name} on {device} in {milliseconds:.0f} ms")]
 
 
-def _guarded(check: str, find: Callable[[], list[Finding]]) -> list[Finding]:
-    """What `find` finds; an error is a finding too."""
+def _guarded(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+    """Return the findings of a check; its error is a finding too."""
     try:
-        return find()
+        return check()
     except TexsynthError as error:
-        return [Finding(check, BAD, str(error), error.exit_code)]
+        return [Finding(name, BAD, str(error), error.exit_code)]
     except (ImportError, OSError) as error:
-        return [Finding(check, BAD, f"a package cannot be loaded: {error}", 1)]
+        return [Finding(name, BAD, f"a package cannot be loaded: {error}", 1)]
 
 
 PASSED, OUT_OF_BOUNDS, SKIPPED = "ok", "OUT OF BOUNDS", "skipped"
 
 
-def prove(screen: Screen, device: str | None, dtype: str | None) -> int:
-    """Run every check that is meant for the number types and show a line each. Returns the exit code.
+def check_gradients(screen: Screen, device: str, dtype: str) -> int:
+    """Run every check that is meant for the number types and show a line each.
 
-    device: as everywhere. dtype: one of DTYPES; bfloat16 and float16 are for the parts of the program that
-    run in them or are fed them. Raises UsageError for another name. 1 if anything is out of bounds, else 0.
+    device: a name as for `pick_device`. dtype: one of DTYPES; bfloat16 and float16 are for the parts of the
+    program that run in them or are fed them. Returns the exit code, 1 if anything is out of bounds, else 0.
+    Raises UsageError for an unknown name.
     """
-    wanted = dtype or "auto"
-    if wanted not in DTYPES:
-        raise UsageError(f"unknown dtype {wanted!r}; use one of {', '.join(DTYPES)}")
+    if dtype not in DTYPES:
+        raise UsageError(f"unknown dtype {dtype!r}; use one of {', '.join(DTYPES)}")
     import torch
 
     from texsynth.device import pick_device
     from texsynth.reference import program_checks as checks
     from texsynth.reference.comparison import run
 
-    place, found = pick_device(device or "auto"), []
+    place, statuses = pick_device(device), list[str]()
     if not screen.as_json:
         screen.result(_row("", "type", "what", "from", "part", "error", "bound"))
-    for name in AUTO if wanted == "auto" else (wanted,):
+    for name in AUTO if dtype == "auto" else (dtype,):
         kind = getattr(torch, name)
         for check in checks.CHECKS:
             if kind in check.dtypes:
                 outcome = run(check, place, kind)
-                found.append(_status(outcome))
+                statuses.append(_status(outcome))
                 _show(screen, place, name, outcome)
-    counts = ", ".join(
-        f"{found.count(status)} {status.lower()}" for status in (PASSED, OUT_OF_BOUNDS, SKIPPED)
-    )
-    screen.note(f"{len(found)} checks on {place}: {counts}")
-    return int(OUT_OF_BOUNDS in found)
+    counts = ", ".join(f"{statuses.count(s)} {s.lower()}" for s in (PASSED, OUT_OF_BOUNDS, SKIPPED))
+    screen.note(f"{len(statuses)} checks on {place}: {counts}")
+    return int(OUT_OF_BOUNDS in statuses)
 
 
 def _status(outcome: Outcome) -> str:

@@ -13,17 +13,16 @@ import typer
 
 from texsynth.cli import options
 from texsynth.cli.expand import size_settings
-from texsynth.cli.options import FILES, LOOK, DeviceOptions, InputOptions, ScreenOptions, grouped
-from texsynth.cli.run import check_model, given, make_screen, run_settings
-from texsynth.cli.show import Bar, Screen, complain
+from texsynth.cli.options import file_option, grouped, look_option, option
+from texsynth.cli.run import check_model, given, make_screen, reason, run_settings
+from texsynth.cli.show import Bar, Screen, print_error
 from texsynth.errors import TexsynthError, UsageError
 
 if TYPE_CHECKING:
     from texsynth.evaluation.bootstrap import Estimate
     from texsynth.evaluation.results import Evaluation, Summary, Table
     from texsynth.evaluation.subjects import Pair
-
-PANEL = "Comparison"
+    from texsynth.jobs.inputs import Input
 
 MIN_WIDTH = 6
 """Least width of a column in letters."""
@@ -32,6 +31,8 @@ app = typer.Typer(
     no_args_is_help=True, help="Compare methods on the same pictures, in figures and side by side."
 )
 
+comparison_option = partial(option, panel="Comparison")
+
 Names = list[str] | None
 
 Textures = Annotated[
@@ -39,31 +40,27 @@ Textures = Annotated[
 ]
 
 
-def _option(*names: str, help: str, panel: str = PANEL, **more: int | str) -> object:  # noqa: A002
-    return typer.Option(*names, help=help, rich_help_panel=panel, **more)  # type: ignore[arg-type]
-
-
 @dataclass(frozen=True)
-class CommonOptions(ScreenOptions, InputOptions, DeviceOptions):
+class CommonOptions(options.AnalysisOptions):
     """The options of all evaluations."""
 
     dtype: options.Dtype = None
     seed: options.Seed = None
-    held_out: Annotated[bool, _option("--held-out", help="Only the 10% of files no training saw.")] = False
-    limit: Annotated[int | None, _option(min=1, help="Use at most so many textures, or pairs.")] = None
+    held_out: bool = comparison_option(False, "--held-out", help="Only the 10% of files no training saw.")
+    limit: int | None = comparison_option(None, min=1, help="Use at most so many textures, or pairs.")
 
 
 @dataclass(frozen=True)
 class FolderOptions:
     """The folder that an evaluation is left in."""
 
-    output: Annotated[
-        Path,
-        _option(
-            "-o", "--output", metavar="FOLDER", panel=FILES,
-            help="Folder for table.json, table.csv and index.html, made when missing.",
-        ),
-    ]  # fmt: skip
+    output: Path = file_option(
+        ...,
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        help="Folder for table.json, table.csv and index.html, made when missing.",
+    )
     force: options.Force = False
 
 
@@ -71,20 +68,17 @@ class FolderOptions:
 class ExpandOptions(FolderOptions):
     """Methods and sizes of expansions."""
 
-    method: Annotated[
-        Names,
-        _option(
-            metavar="NAME",
-            help="tile, mirror, quilting, a method of expand, or preset:NAME. Repeatable. Default: all.",
-        ),
-    ] = None
-    crop: Annotated[
-        int | None,
-        _option(min=16, help="Side of a centre crop to expand; the picture around it is the truth."),
-    ] = None
-    scale: Annotated[float | None, _option(help="Output over exemplar. Default: 2.", panel=LOOK)] = None
-    size: Annotated[str | None, _option(metavar="WxH", help="Size of outputs in pixels.", panel=LOOK)] = None
-    tileable: Annotated[bool, _option("--tileable", help="Make outputs periodic.", panel=LOOK)] = False
+    method: Names = comparison_option(
+        None,
+        metavar="NAME",
+        help="tile, mirror, quilting, a method of expand, or preset:NAME. Repeatable. Default: all.",
+    )
+    crop: int | None = comparison_option(
+        None, min=16, help="Side of a centre crop to expand; the picture around it is the truth."
+    )
+    scale: float | None = look_option(None, help="Output over exemplar. Default: 2.")
+    size: str | None = look_option(None, metavar="WxH", help="Size of outputs in pixels.")
+    tileable: bool = look_option(False, "--tileable", help="Make outputs periodic.")
     assignments: options.Set = None
     model: options.Model = None
 
@@ -93,39 +87,30 @@ class ExpandOptions(FolderOptions):
 class StylizeOptions(FolderOptions):
     """Pairs, methods, and what measures them."""
 
-    content: Annotated[
-        Names,
-        _option(metavar="PATH", help="Contents: files, folders, quoted patterns; repeatable.", panel=FILES),
-    ] = None
-    style: Annotated[
-        Names, _option(metavar="PATH", help="Styles, likewise. Every content gets every style.", panel=FILES)
-    ] = None
-    one_to_one: Annotated[
-        bool, _option("--zip", help="The first content gets the first style, and so on.", panel=FILES)
-    ] = False
-    pairs: Annotated[
-        Path | None,
-        _option(metavar="FILE", help="Pairs: a .csv or .jsonl with columns content and style.", panel=FILES),
-    ] = None
-    method: Annotated[
-        Names,
-        _option(
-            metavar="NAME",
-            help="content, colour, preset:NAME, or a transform like ift or photo:ift; with a model of its "
-            "own like photo:ift@lite. Repeatable. Default: content, colour and all presets.",
-        ),
-    ] = None
-    model: Annotated[
-        Names,
-        _option(metavar="NAME|FILE", help="Network that stylizes: each with every method. Default: lite."),
-    ] = None
-    features: Annotated[str, _option(metavar="NAME|FILE", help="Network that measures.")] = "lite"
-    frechet_level: Annotated[int, _option(min=1, max=5, help="Level of the Frechet distance.")] = 3
-    baseline: Annotated[
-        Path | None, _option(metavar="table.json", help="Compare with an earlier table pair by pair.")
-    ] = None
-    seeds: Annotated[int, _option(min=1, help="Do each pair so often, and take the mean.")] = 1
-    max_side: Annotated[int, _option(min=1, help="Reduce larger pictures to this side in pixels.")] = 512
+    content: Names = file_option(
+        None, metavar="PATH", help="Contents: files, folders, quoted patterns; repeatable."
+    )
+    style: Names = file_option(None, metavar="PATH", help="Styles, likewise. Every content gets every style.")
+    one_to_one: bool = file_option(False, "--zip", help="The first content gets the first style, and so on.")
+    pairs: Path | None = file_option(
+        None, metavar="FILE", help="Pairs: a .csv or .jsonl with columns content and style."
+    )
+    method: Names = comparison_option(
+        None,
+        metavar="NAME",
+        help="content, colour, preset:NAME, or a transform like ift or photo:ift; with a model of its "
+        "own like photo:ift@lite. Repeatable. Default: content, colour and all presets.",
+    )
+    model: Names = comparison_option(
+        None, metavar="NAME|FILE", help="Network that stylizes: each with every method. Default: lite."
+    )
+    features: str = comparison_option("lite", metavar="NAME|FILE", help="Network that measures.")
+    frechet_level: int = comparison_option(3, min=1, max=5, help="Level of the Frechet distance.")
+    baseline: Path | None = comparison_option(
+        None, metavar="table.json", help="Compare with an earlier table pair by pair."
+    )
+    seeds: int = comparison_option(1, min=1, help="Do each pair so often, and take the mean.")
+    max_side: int = comparison_option(512, min=1, help="Reduce larger pictures to this side in pixels.")
     assignments: options.Set = None
 
 
@@ -133,10 +118,10 @@ class StylizeOptions(FolderOptions):
 class MatchOptions:
     """The descriptor, and how it is measured."""
 
-    weights: Annotated[
-        Path | None, _option("--descriptor", metavar="FILE", help="Descriptor to use, not the embedded one.")
-    ] = None
-    k: Annotated[int, _option("-k", min=1, help="How many neighbours count.")] = 5
+    weights: Path | None = comparison_option(
+        None, "--descriptor", metavar="FILE", help="Descriptor to use, not the embedded one."
+    )
+    k: int = comparison_option(5, "-k", min=1, help="How many neighbours count.")
 
 
 @app.command()
@@ -150,15 +135,12 @@ def expand(exemplars: Textures, flags: ExpandOptions, common: CommonOptions) -> 
     from texsynth.config.settings import ExpandSettings
     from texsynth.evaluation.expand import Plan, evaluate
     from texsynth.evaluation.methods import expand_methods
-    from texsynth.evaluation.subjects import choose_pictures
-    from texsynth.jobs.inputs import find_inputs
 
     run, sets = run_settings(common, model=flags.model), flags.assignments or ()
     extents = {**size_settings(flags.size, flags.scale), **given({"tileable": flags.tileable or None})}
     size = resolve(ExpandSettings, None, sets, extents)
     methods = expand_methods(flags.method or (), sets, size)
-    inputs = find_inputs(exemplars, recursive=common.recursive)
-    inputs = choose_pictures(inputs, held_out=common.held_out, limit=common.limit)
+    inputs = _textures(exemplars, common)
     plan = Plan(inputs, methods, size, run, flags.crop)
     _carry_out(partial(evaluate, plan), len(inputs) * len(methods), flags, make_screen(common))
 
@@ -203,13 +185,10 @@ def match(textures: Textures, flags: MatchOptions, common: CommonOptions) -> Non
     texsynth evaluate match textures/ --held-out
     """
     from texsynth.evaluation.match import evaluate, sentences
-    from texsynth.evaluation.subjects import choose_pictures
-    from texsynth.jobs.inputs import find_inputs
     from texsynth.jobs.outcomes import PARTLY_FAILED
 
     run, screen = run_settings(common), make_screen(common)
-    inputs = find_inputs(textures, recursive=common.recursive)
-    inputs = choose_pictures(inputs, held_out=common.held_out, limit=common.limit)
+    inputs = _textures(textures, common)
     with screen.progress(len(inputs)) as bar:
         evaluation = evaluate(inputs, run, flags.weights, flags.k, bar, partial(_failed, screen))
     _show(evaluation.tables[0], [_match_fields(summary) for summary in evaluation.summaries()], screen)
@@ -223,6 +202,15 @@ def _match_fields(summary: Summary) -> dict[str, object]:
     precisions = {name: asdict(e) for name, e in summary.estimates.items() if e}
     conditions = [{**about, "condition": name, "precision": p} for name, p in precisions.items()]
     return {"method": summary.method, "conditions": conditions}
+
+
+def _textures(arguments: Sequence[str], common: CommonOptions) -> list[Input]:
+    """Return the textures to evaluate. Raises InputError."""
+    from texsynth.evaluation.subjects import choose_pictures
+    from texsynth.jobs.inputs import find_inputs
+
+    inputs = find_inputs(arguments, recursive=common.recursive)
+    return choose_pictures(inputs, held_out=common.held_out, limit=common.limit)
 
 
 def _pairs(flags: StylizeOptions, *, recursive: bool) -> list[Pair]:
@@ -241,11 +229,9 @@ def _pairs(flags: StylizeOptions, *, recursive: bool) -> list[Pair]:
 
 def _failed(screen: Screen, what: str, error: Exception) -> None:
     """Say in one line, as soon as it is known, why something failed."""
-    if isinstance(error, TexsynthError):
-        complain(str(error))
-        return
-    complain(f"{what}: this is a bug in texsynth: {type(error).__name__}: {error}")
-    if screen.verbose:
+    expected = isinstance(error, TexsynthError)
+    print_error(reason(error) if expected else f"{what}: {reason(error)}")
+    if screen.verbose and not expected:
         traceback.print_exception(error)
 
 
@@ -287,7 +273,7 @@ def _show(table: Table, fields: Sequence[Mapping[str, object]], screen: Screen) 
 
 
 def _figure(value: str | float | Estimate | None) -> str:
-    """Text, or three digits that count, of a mean where there is an interval."""
+    """Write a text as it is, and a number or the mean of an interval with three digits that count."""
     if value is None or isinstance(value, str):
         return value or "-"
     return f"{value if isinstance(value, int | float) else value.mean:.3g}"

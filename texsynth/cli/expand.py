@@ -4,139 +4,80 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.run import (
-    Sheet,
-    given,
-    look_settings,
-    make_screen,
-    output_suffix,
-    piped,
-    run_operation,
-    run_settings,
-)
-from texsynth.cli.show import Screen
+from texsynth.cli.options import file_option, look_option, option
+from texsynth.cli.run import Sheet, given, look_settings, make_setup, piped, run_operation
 from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
-    from texsynth.config.settings import RunSettings
-    from texsynth.images import Picture
-    from texsynth.jobs.expand import Expand
-    from texsynth.jobs.expand_inputs import ExpandJob, LoadedInputs
-    from texsynth.jobs.inputs import Input
-    from texsynth.jobs.outcomes import Report
+    from texsynth.jobs.expand_inputs import Command, LoadedInputs
 
-LAYOUT, MAPS = "Size and layout", "Maps"
+layout_option, map_option = (partial(option, panel=panel) for panel in ("Size and layout", "Maps"))
 
 
 @dataclass(frozen=True)
 class TextureOptions(options.LookOptions):
-    """What both commands have: the method, maps of the exemplar, and a sheet."""
+    """The method, maps of the exemplar, and a sheet: what both commands have."""
 
-    method: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, by how regular the texture is; or stages: transposer, patch, optimize, or joined "
-            "like patch+optimize.",
-            rich_help_panel=options.LOOK,
-        ),
-    ] = None
-    siblings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--with",
-            metavar="FILE",
-            help="A map of the same surface, like normals or roughness, that gets the same layout; it keeps "
-            "its bit depth and channels. Repeatable.",
-            rich_help_panel=MAPS,
-        ),
-    ] = None
-    mask: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="White where the exemplar may be sampled.", rich_help_panel=MAPS),
-    ] = None
-    preview: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Also write a contact sheet: every exemplar and its results, small.",
-            rich_help_panel=options.FILES,
-        ),
-    ] = None
+    method: str | None = look_option(
+        None,
+        help="auto, by how regular the texture is; or stages: transposer, patch, optimize, or joined "
+        "like patch+optimize.",
+    )
+    siblings: list[str] | None = map_option(
+        None,
+        "--with",
+        metavar="FILE",
+        help="A map of the same surface, like normals or roughness, that gets the same layout; it keeps "
+        "its bit depth and channels. Repeatable.",
+    )
+    mask: str | None = map_option(None, metavar="FILE", help="White where the exemplar may be sampled.")
+    preview: str | None = file_option(
+        None, metavar="FILE", help="Also write a contact sheet: every exemplar and its results, small."
+    )
 
 
 @dataclass(frozen=True)
 class LayoutOptions:
     """The size of the output, and what goes where."""
 
-    scale: Annotated[
-        float | None,
-        typer.Option(help="Output over exemplar, on both sides. Default: 2.", rich_help_panel=LAYOUT),
-    ] = None
-    size: Annotated[
-        str | None,
-        typer.Option(metavar="WxH", help="Output in pixels, like 1024x512.", rich_help_panel=LAYOUT),
-    ] = None
-    tileable: Annotated[
-        bool | None,
-        typer.Option(
-            "--tileable/--no-tileable",
-            help="The right border continues at the left, the bottom at the top.",
-            rich_help_panel=LAYOUT,
-        ),
-    ] = None
-    upright: Annotated[
-        bool | None,
-        typer.Option(
-            "--upright/--no-upright",
-            help="First turn the exemplar so that its strongest lines are level or upright.",
-            rich_help_panel=LAYOUT,
-        ),
-    ] = None
-    count: Annotated[
-        int, typer.Option(help="Make this many variations, numbered from 1.", rich_help_panel=LAYOUT)
-    ] = 1
-    mix: Annotated[
-        bool, typer.Option("--mix", help="Mix all exemplars into one output.", rich_help_panel=LAYOUT)
-    ] = False
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A,B,...", help="Mix, with these shares of the exemplars.", rich_help_panel=LAYOUT
-        ),
-    ] = None
-    variation: Annotated[
-        float | None,
-        typer.Option(help="Noise in the transposer's layout, 0 to 1.", rich_help_panel=options.LOOK),
-    ] = None
-    guide: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Layout of the output: light where it shall be light, or where --guide-of has these values.",
-            rich_help_panel=MAPS,
-        ),
-    ] = None
-    guide_of: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE", help="What the guide's values mean on the exemplar.", rich_help_panel=MAPS
-        ),
-    ] = None
-    hole: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE", help="Fill the exemplar in place where this is white.", rich_help_panel=MAPS
-        ),
-    ] = None
+    scale: float | None = layout_option(None, help="Output over exemplar, on both sides. Default: 2.")
+    size: str | None = layout_option(None, metavar="WxH", help="Output in pixels, like 1024x512.")
+    tileable: bool | None = layout_option(
+        None,
+        "--tileable/--no-tileable",
+        help="The right border continues at the left, the bottom at the top.",
+    )
+    upright: bool | None = layout_option(
+        None,
+        "--upright/--no-upright",
+        help="First turn the exemplar so that its strongest lines are level or upright.",
+    )
+    count: int = layout_option(1, help="Make this many variations, numbered from 1.")
+    mix: bool = layout_option(False, "--mix", help="Mix all exemplars into one output.")
+    weights: str | None = layout_option(
+        None, metavar="A,B,...", help="Mix, with these shares of the exemplars."
+    )
+    variation: float | None = look_option(None, help="Noise in the transposer's layout, 0 to 1.")
+    guide: str | None = map_option(
+        None,
+        metavar="FILE",
+        help="Layout of the output: light where it shall be light, or where --guide-of has these values.",
+    )
+    guide_of: str | None = map_option(
+        None, metavar="FILE", help="What the guide's values mean on the exemplar."
+    )
+    hole: str | None = map_option(
+        None, metavar="FILE", help="Fill the exemplar in place where this is white."
+    )
 
 
 @options.grouped
@@ -149,122 +90,81 @@ def expand(
         ),
     ],
     *,
-    output: options.ExpandOutput = None,
+    output: Annotated[str | None, options.output_option("NAME.expand.png")] = None,
     layout: LayoutOptions,
     texture: TextureOptions,
-    network: options.NetworkOptions,
-    workers: options.ExecutorOptions,
-    reading: options.InputOptions,
-    out: options.OutputOptions,
-    screen: options.ScreenOptions,
+    common: options.RunOptions,
 ) -> None:
     """Make more of a texture: larger, not repeating, seamless when asked.
 
     texsynth expand bricks.png --scale 3
     """
-    from texsynth.config.settings import ExpandSettings
-    from texsynth.jobs.expand_inputs import expand_jobs, plan_tasks
-    from texsynth.jobs.inputs import find_input, find_inputs
-
     if layout.hole is not None and (layout.size or layout.scale):
         raise UsageError("--hole keeps the exemplar's size; leave out --size and --scale")
-    flags = given({"tileable": layout.tileable, "upright": layout.upright, "variation": layout.variation})
-    settings = look_settings(
-        ExpandSettings, texture, flags | _method(texture.method) | size_settings(layout.size, layout.scale)
-    )
-    run = run_settings(network, reading, out)
-    suffix = output_suffix(out)
-    files = (*(texture.siblings or ()), texture.mask, layout.guide, layout.guide_of, layout.hole)
-    data = piped([*pictures, *files])
-
-    def optional(argument: str | None) -> Input | None:
-        return None if argument is None else find_input(argument, data)
-
-    tasks = plan_tasks(
-        "expand",
-        find_inputs(pictures, recursive=reading.recursive, piped=data),
-        mixed=layout.mix or layout.weights is not None,
-        weights=_weights(layout.weights),
-        siblings=[find_input(argument, data) for argument in texture.siblings or ()],
-        mask=optional(texture.mask),
-        guide=optional(layout.guide),
-        guide_of=optional(layout.guide_of),
-        hole=optional(layout.hole),
-    )
-    jobs = expand_jobs(tasks, settings, output, count=layout.count, suffix=suffix)
-    show = make_screen(screen, output)
-    raise typer.Exit(_run(jobs, run, out, show, preview=texture.preview, executor=workers))
+    _carry_out("expand", pictures, output, layout, texture, common)
 
 
 @options.grouped
 def tile(
-    pictures: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PICTURE...", help="Pictures, folders or quoted patterns; - is standard input."
-        ),
-    ],
+    pictures: Annotated[list[str], options.pictures_argument("PICTURE...")],
     *,
-    output: options.TileOutput = None,
+    output: Annotated[str | None, options.output_option("NAME.tile.png")] = None,
     texture: TextureOptions,
-    network: options.NetworkOptions,
-    workers: options.ExecutorOptions,
-    reading: options.InputOptions,
-    out: options.OutputOptions,
-    screen: options.ScreenOptions,
+    common: options.RunOptions,
 ) -> None:
     """Make pictures seamless: same size, their borders meet, the middle stays.
 
     texsynth tile wall.png
     """
+    _carry_out("tile", pictures, output, LayoutOptions(), texture, common)
+
+
+def _carry_out(
+    command: Command,
+    pictures: list[str],
+    output: str | None,
+    layout: LayoutOptions,
+    texture: TextureOptions,
+    common: options.RunOptions,
+) -> NoReturn:
+    """Expand `pictures` or make them seamless, and leave with the exit code."""
     from texsynth.config.settings import ExpandSettings
-    from texsynth.jobs.expand_inputs import expand_jobs, plan_tasks
+    from texsynth.images import output_format
+    from texsynth.jobs.expand_inputs import check_textures, expand_jobs, plan_tasks
     from texsynth.jobs.inputs import find_input, find_inputs
 
-    settings = look_settings(ExpandSettings, texture, _method(texture.method))
-    run = run_settings(network, reading, out)
-    suffix = output_suffix(out)
-    data = piped([*pictures, *(texture.siblings or ()), texture.mask])
+    flags = given({"tileable": layout.tileable, "upright": layout.upright, "variation": layout.variation})
+    flags |= _method(texture.method) | size_settings(layout.size, layout.scale)
+    settings = look_settings(ExpandSettings, texture, flags)
+    setup = make_setup(common, output)
+    run = setup.run
+    siblings = texture.siblings or ()
+    maps = {"mask": texture.mask, "guide": layout.guide, "guide_of": layout.guide_of, "hole": layout.hole}
+    data = piped([*pictures, *siblings, *maps.values()])
     tasks = plan_tasks(
-        "tile",
-        find_inputs(pictures, recursive=reading.recursive, piped=data),
-        siblings=[find_input(argument, data) for argument in texture.siblings or ()],
-        mask=None if texture.mask is None else find_input(texture.mask, data),
+        command,
+        find_inputs(pictures, recursive=common.recursive, piped=data),
+        mixed=layout.mix or layout.weights is not None,
+        weights=_weights(layout.weights),
+        siblings=[find_input(argument, data) for argument in siblings],
+        **{name: find_input(argument, data) for name, argument in maps.items() if argument is not None},
     )
-    jobs = expand_jobs(tasks, settings, output, suffix=suffix)
-    show = make_screen(screen, output)
-    raise typer.Exit(_run(jobs, run, out, show, preview=texture.preview, executor=workers))
-
-
-def _run(
-    jobs: Sequence[ExpandJob],
-    run: RunSettings,
-    out: options.OutputOptions,
-    screen: Screen,
-    *,
-    preview: str | None,
-    executor: options.ExecutorOptions,
-) -> int:
-    from texsynth.images import output_format
-    from texsynth.jobs.expand_inputs import check_textures
-
+    jobs = expand_jobs(tasks, settings, output, count=layout.count, suffix=setup.suffix)
+    sheet = None
+    if texture.preview is not None:
+        output_format(Path(texture.preview))
+        sheet = Sheet(
+            Path(texture.preview),
+            lambda report: import_module("texsynth.jobs.expand").preview_sheet(report, run),
+        )
     loaded: LoadedInputs = {}
-
-    def operation(_: Sequence[ExpandJob]) -> Expand:
-        from texsynth.jobs.expand import Expand
-
-        return Expand(run, loaded)
-
-    def draw(report: Report) -> Picture:
-        from texsynth.jobs.expand import preview_sheet
-
-        return preview_sheet(report, run)
-
-    if preview is not None:
-        output_format(Path(preview))
-    sheet = None if preview is None else Sheet(Path(preview), draw)
-    check = partial(check_textures, run=run, loaded=loaded)
-    return run_operation(jobs, check, operation, run, out, screen, sheet=sheet, executor=executor)
+    run_operation(
+        jobs,
+        partial(check_textures, run=run, loaded=loaded),
+        lambda _: import_module("texsynth.jobs.expand").Expand(run, loaded),
+        setup,
+        sheet=sheet,
+    )
 
 
 def _method(method: str | None) -> dict[str, object]:

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from texsynth.cli import options
 from texsynth.cli.app import INTERRUPTED
-from texsynth.cli.run import do_jobs, make_screen, piped, run_settings, shard_of
-from texsynth.cli.show import Screen, complain
-from texsynth.errors import TexsynthError, UsageError
+from texsynth.cli.options import FILES, file_option, option
+from texsynth.cli.run import do_jobs, make_screen, piped, reason, run_settings, shard_of, write_sheet
+from texsynth.cli.show import Screen, print_error
+from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
     from texsynth.config.settings import RunSettings
+    from texsynth.images import Picture
     from texsynth.images.picture import Pixels
-    from texsynth.jobs.describe import Describe, Kind
-    from texsynth.jobs.inputs import Input, InputJob, Job
+    from texsynth.jobs.describe import Kind
+    from texsynth.jobs.inputs import Job
     from texsynth.jobs.library import Library
     from texsynth.jobs.library_index import Pending, Survey
-    from texsynth.jobs.match import Match, OpenedIndex, SearchQuery
+    from texsynth.jobs.match import Match, OpenedIndex
     from texsynth.jobs.operation import Operation
-    from texsynth.jobs.outcomes import Failed, Outcome, Report
+    from texsynth.jobs.outcomes import Outcome, Report
 
-SEARCH = "Search"
+search_option = partial(option, panel="Search")
 
 MOST_ROWS = 100
 """Queries that a sheet shows at most; more would be a picture that nothing opens."""
@@ -41,57 +45,35 @@ IndexFile = Annotated[
         metavar="FILE",
         help="Where the library's descriptors are kept, a name that ends with .safetensors. "
         "Default: .texsynth-index.safetensors in the library.",
-        rich_help_panel=options.FILES,
+        rich_help_panel=FILES,
     ),
 ]
 
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """What matches, and where the answer goes."""
+    """The pictures that match, and the places where the answer goes."""
 
-    count: Annotated[
-        int, typer.Option("-k", "--count", min=1, help="List this many matches.", rich_help_panel=SEARCH)
-    ] = 5
-    rotation_invariant: Annotated[
-        bool,
-        typer.Option(
-            "--rotation-invariant",
-            help="Pictures may be turned by 90, 180 or 270 degrees.",
-            rich_help_panel=SEARCH,
-        ),
-    ] = False
-    upright: Annotated[
-        bool,
-        typer.Option(
-            "--upright",
-            help="First turn pictures so that their lines are level and upright: any angle then matches.",
-            rich_help_panel=SEARCH,
-        ),
-    ] = False
-    include_self: Annotated[
-        bool,
-        typer.Option(
-            "--include-self/--exclude-self",
-            help="Whether a query that is in the library itself, or as a copy, is among its own matches.",
-            rich_help_panel=SEARCH,
-        ),
-    ] = False
-    sheet: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Also write a contact sheet: every query and its matches, small.",
-            rich_help_panel=options.FILES,
-        ),
-    ] = None
+    count: int = search_option(5, "-k", "--count", min=1, help="List this many matches.")
+    rotation_invariant: bool = search_option(
+        False, "--rotation-invariant", help="Pictures may be turned by 90, 180 or 270 degrees."
+    )
+    upright: bool = search_option(
+        False,
+        "--upright",
+        help="First turn pictures so that their lines are level and upright: any angle then matches.",
+    )
+    include_self: bool = search_option(
+        False,
+        "--include-self/--exclude-self",
+        help="Whether a query that is in the library itself, or as a copy, is among its own matches.",
+    )
+    sheet: Path | None = file_option(
+        None, metavar="FILE", help="Also write a contact sheet: every query and its matches, small."
+    )
     index: IndexFile = None
-    rebuild: Annotated[
-        bool,
-        typer.Option(
-            "--rebuild", help="Describe all pictures of the library again.", rich_help_panel=options.FILES
-        ),
-    ] = False
+    rebuild: bool = file_option(False, "--rebuild", help="Describe all pictures of the library again.")
+    force: options.Force = False
 
 
 @options.grouped
@@ -104,12 +86,8 @@ def match(
             "folders inside it too.",
         ),
     ],
-    *,
     search: SearchOptions,
-    machine: options.DeviceOptions,
-    reading: options.InputOptions,
-    force: options.Force = False,
-    screen: options.ScreenOptions,
+    common: options.AnalysisOptions,
 ) -> None:
     """Find the textures or styles in a folder that look most like a picture.
 
@@ -118,49 +96,49 @@ def match(
     The folder is indexed once; after that only new and changed pictures are looked at.
     """
     from texsynth.images import output_format
-    from texsynth.jobs.checks import check_headers, check_outputs
+    from texsynth.jobs.checks import check_outputs
     from texsynth.jobs.inputs import QueryJob, find_inputs
     from texsynth.jobs.library import open_library
-    from texsynth.jobs.outcomes import Done, collect
+    from texsynth.jobs.outcomes import Done
 
     kind: Kind = "upright" if search.upright else "any-turn" if search.rotation_invariant else "as-is"
     *queries, folder = pictures
     if not queries:
         raise UsageError(f"only {folder!r} is given; a query and the folder of a library are needed")
-    run = run_settings(machine, reading, dtype=DTYPE)
+    run = run_settings(common, dtype=DTYPE)
     library = open_library(folder, search.index)
-    inputs = find_inputs(queries, recursive=reading.recursive, piped=piped(pictures))
+    inputs = find_inputs(queries, recursive=common.recursive, piped=piped(pictures))
     sheet = search.sheet
     if sheet is not None:
         output_format(sheet)
         if len(inputs) > MOST_ROWS:
             raise UsageError(f"a sheet shows at most {MOST_ROWS} queries, not {len(inputs)}; leave it out")
-        check_outputs([], inputs, force=force, also=[sheet])
-    show = make_screen(screen)
-    good, failed = check_headers([QueryJob(item) for item in inputs], [], run)
-    answers: dict[Job, list[Match]] = {}
+        check_outputs([], inputs, force=search.force, also=[sheet])
+    screen = make_screen(common)
 
     def ended(outcome: Outcome) -> None:
         if isinstance(outcome, Done):
-            answers[outcome.job] = outcome.written.value
             for hit in outcome.written.value:
-                _show_match(hit, outcome.job, show, several=len(inputs) > 1, kind=kind)
+                _show_match(hit, outcome.job, screen, several=len(inputs) > 1, kind=kind)
         else:
-            show.outcome(outcome)
+            screen.outcome(outcome)
 
-    if good:
-        from texsynth.jobs.match import SearchQuery
-
-        opened = open_index(library, run, show, rebuild=search.rebuild)
-        query = SearchQuery(search.count, kind, search.include_self)
-        report = do_queries(good, opened, query, run, show, ended, failed)
-    else:
-        report = collect((), 0, failed=failed, on_outcome=ended)
+    report = find_matches(
+        [QueryJob(item) for item in inputs],
+        library,
+        run,
+        screen,
+        ended,
+        rebuild=search.rebuild,
+        count=search.count,
+        kind=kind,
+        itself=search.include_self,
+    )
     if report.interrupted:
-        complain(f"interrupted; {len(answers)} of {report.total} queries are answered")
-    elif sheet is not None and answers:
-        _write_sheet(answers, sheet, run, force=force)
-        show.note(f"sheet: {sheet}")
+        print_error(f"interrupted; {len(report.done)} of {report.total} queries are answered")
+    elif sheet is not None and report.done:
+        write_sheet(_draw_sheet(report, run), sheet, force=search.force)
+        screen.note(f"sheet: {sheet}")
     raise typer.Exit(report.exit_code)
 
 
@@ -177,12 +155,11 @@ def _show_match(hit: Match, job: Job, screen: Screen, *, several: bool, kind: Ki
     )
 
 
-def _write_sheet(
-    answers: Mapping[Job, Sequence[Match]], path: Path, run: RunSettings, *, force: bool
-) -> None:
+def _draw_sheet(report: Report, run: RunSettings) -> Picture:
+    """Draw a row for every query: the query itself and its matches."""
     from texsynth import images
     from texsynth.images.files import as_text
-    from texsynth.jobs.files import OutputFile, read_input, write_files
+    from texsynth.jobs.files import read_input
     from texsynth.jobs.inputs import Input
 
     def cell(item: Input, frame: int | None, caption: str) -> Pixels:
@@ -191,81 +168,90 @@ def _write_sheet(
 
     rows = [
         [
-            cell(job.picture, run.frame, job.picture.stem),
-            *(cell(Input(hit.path, hit.key), 0, f"{hit.similarity:.3f}  {hit.key}") for hit in hits),
+            cell(done.job.picture, run.frame, done.job.picture.stem),
+            *(cell(Input(m.path, m.key), 0, f"{m.similarity:.3f}  {m.key}") for m in done.written.value),
         ]
-        for job, hits in answers.items()
+        for done in report.done
     ]
-    write_files([OutputFile(images.contact_sheet(rows), path, "")], force=force)
+    return images.contact_sheet(rows)
+
+
+@dataclass(frozen=True)
+class DescribeOptions(options.AnalysisOptions, options.ExecutorOptions):
+    """The pictures to describe, and the workers."""
 
 
 @options.grouped
 def describe(
-    pictures: Annotated[
-        list[str],
-        typer.Argument(metavar="IMAGE...", help="Pictures, folders or quoted patterns; - is standard input."),
-    ],
-    *,
-    machine: options.DeviceOptions,
-    workers: options.ExecutorOptions,
-    reading: options.InputOptions,
-    screen: options.ScreenOptions,
+    pictures: Annotated[list[str], options.pictures_argument("IMAGE...")], common: DescribeOptions
 ) -> None:
     """Say what textures are like: regularity, lattice, orientations, contrast, colours, and their descriptor.
 
     texsynth describe bricks.jpg --json
     """
     from texsynth.jobs.checks import check_headers
-    from texsynth.jobs.files import OutputPolicy
     from texsynth.jobs.inputs import InputJob, find_inputs
     from texsynth.jobs.outcomes import Done
 
-    run = run_settings(machine, reading, dtype=DTYPE)
-    inputs = find_inputs(pictures, recursive=reading.recursive, piped=piped(pictures))
-    show = make_screen(screen)
-    jobs = shard_of([InputJob(item) for item in inputs], workers.shard)
+    run = run_settings(common, dtype=DTYPE)
+    inputs = find_inputs(pictures, recursive=common.recursive, piped=piped(pictures))
+    screen = make_screen(common)
+    jobs = shard_of([InputJob(item) for item in inputs], common.shard)
     good, failed = check_headers(jobs, [], run)
 
     def ended(outcome: Outcome) -> None:
         if isinstance(outcome, Done):
             description, path = outcome.written.value, str(outcome.job.picture.path)
             head = f"{path}: {description.width} x {description.height}"
-            show.result("\n  ".join([head, *description.lines]), path=path, **description.fields)
+            screen.result("\n  ".join([head, *description.lines]), path=path, **description.fields)
         else:
-            show.outcome(outcome)
+            screen.outcome(outcome)
 
-    def operation(_: Sequence[InputJob]) -> Describe:
-        from texsynth.jobs.describe import Describe
-
-        return Describe(run)
-
-    report = do_jobs(operation, good, OutputPolicy(), show, ended, failed=failed, executor=workers)
+    report = do_jobs(
+        lambda _: import_module("texsynth.jobs.describe").Describe(run),
+        good,
+        screen,
+        ended,
+        failed=failed,
+        executor=common,
+    )
     if report.interrupted:
-        complain(f"interrupted; {len(report.done)} of {report.total} pictures are described")
+        print_error(f"interrupted; {len(report.done)} of {report.total} pictures are described")
     raise typer.Exit(report.exit_code)
 
 
-def do_queries(
+def find_matches(
     jobs: Sequence[Job],
-    opened: OpenedIndex,
-    query: SearchQuery,
+    library: Library,
     run: RunSettings,
     screen: Screen,
     on_outcome: Callable[[Outcome], None],
-    failed: Sequence[Failed] = (),
+    *,
+    rebuild: bool = False,
+    **query: Any,  # noqa: ANN401 (fields of SearchQuery)
 ) -> Report:
-    """Answer queries with a bar; the value of an outcome is its list of matches."""
-    from texsynth.jobs.files import OutputPolicy
-    from texsynth.jobs.match import FindMatches
+    """Find what looks most like the pictures of `jobs`; the value of an outcome is its list of matches.
 
-    operation = FindMatches(run, query, opened.library, opened.describer)
-    return do_jobs(lambda _: operation, jobs, OutputPolicy(), screen, on_outcome, failed=failed)
+    The index of the library is brought up to date first, unless no job can be done. query: fields of
+    SearchQuery. Raises TexsynthError, and Exit on Ctrl-C before the index is complete.
+    """
+    from texsynth.jobs.checks import check_headers
+    from texsynth.jobs.outcomes import collect
+
+    good, failed = check_headers(jobs, [], run)
+    if not good:
+        return collect((), 0, failed=failed, on_outcome=on_outcome)
+    from texsynth.jobs.match import FindMatches, SearchQuery
+
+    opened = _open_index(library, run, screen, rebuild=rebuild)
+    operation = FindMatches(run, SearchQuery(**query), opened.library, opened.describer)
+    return do_jobs(lambda _: operation, good, screen, on_outcome, failed=failed)
 
 
-def open_index(library: Library, run: RunSettings, screen: Screen, *, rebuild: bool = False) -> OpenedIndex:
+def _open_index(library: Library, run: RunSettings, screen: Screen, *, rebuild: bool) -> OpenedIndex:
     """Bring the index of `library` up to date, with a bar. Raises TexsynthError, and Exit on Ctrl-C."""
     from texsynth.jobs import match
-    from texsynth.jobs.files import OutputPolicy
+    from texsynth.jobs.outcomes import Failed
 
     for sentence in library.closed:
         screen.note(sentence)
@@ -275,9 +261,10 @@ def open_index(library: Library, run: RunSettings, screen: Screen, *, rebuild: b
     ) -> Report:
         def ended(outcome: Outcome) -> None:
             on_outcome(outcome)
-            _note_failure(outcome, screen)
+            if isinstance(outcome, Failed):
+                screen.note(f"left out: {reason(outcome.error)}")
 
-        return do_jobs(lambda _: operation, jobs, OutputPolicy(), screen, ended)
+        return do_jobs(lambda _: operation, jobs, screen, ended)
 
     opened = match.open_index(library, run, run_operation, rebuild=rebuild)
     index, known, report = opened.library.index, opened.known, opened.report
@@ -288,24 +275,14 @@ def open_index(library: Library, run: RunSettings, screen: Screen, *, rebuild: b
     )
     if report.interrupted:
         rest = len(library.files) - len(index.entries) - left_out
-        complain(f"interrupted; {rest} pictures of {library.folder} are left for the next time")
+        print_error(f"interrupted; {rest} pictures of {library.folder} are left for the next time")
         raise typer.Exit(INTERRUPTED)
     _say_what_is_left_out(known, screen)
     return opened
 
 
-def _note_failure(outcome: Outcome, screen: Screen) -> None:
-    from texsynth.jobs.outcomes import Failed
-
-    if isinstance(outcome, Failed):
-        error = outcome.error
-        expected = isinstance(error, TexsynthError)
-        what = "" if expected else f"this is a bug in texsynth: {type(error).__name__}: "
-        screen.note(f"left out: {what}{error}")
-
-
 def _say_what_is_left_out(known: Survey, screen: Screen) -> None:
-    """Of files that were not tried again."""
+    """Name the files that were not tried again."""
     count = len(known.unreadable)
     if count:
         what = "1 picture" if count == 1 else f"{count} pictures"

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from texsynth.cli import options
+from texsynth.cli.run import make_screen
 from texsynth.cli.show import Screen
 from texsynth.errors import ModelError, UsageError
+
+
+@dataclass(frozen=True)
+class BriefOptions:
+    """Form of what is shown, for commands that have no more to tell."""
+
+    quiet: options.Quiet = False
+    as_json: options.Json = False
+
+    @property
+    def screen(self) -> Screen:
+        """The screen that the options ask for."""
+        return Screen(self.quiet, as_json=self.as_json)
+
 
 app = typer.Typer(
     no_args_is_help=True, help="Networks for --model: see them, fetch or import others, check them."
@@ -29,13 +45,14 @@ def _fetchable(incomplete: str) -> list[str]:
 
 
 @app.command("list")
-def list_models(quiet: options.Quiet = False, as_json: options.Json = False) -> None:
+@options.grouped
+def list_models(*, brief: BriefOptions) -> None:
     """List the models: embedded ones, those in the cache, and those that can be fetched."""
     from texsynth.models.hub.cache import expected_hashes
     from texsynth.models.hub.catalog import EMBEDDED, known_names, locate, model_names
     from texsynth.models.weights import facts_of
 
-    screen, names = Screen(quiet, as_json=as_json), known_names()
+    screen, names = brief.screen, known_names()
     for name in names:
         if name not in model_names():
             screen.result(f"{_row(name, names, 'available')}  fetch it", name=name, source="available")
@@ -60,6 +77,7 @@ def list_models(quiet: options.Quiet = False, as_json: options.Json = False) -> 
 
 
 @app.command("show")
+@options.grouped
 def show_model(
     model: Annotated[
         str,
@@ -67,8 +85,8 @@ def show_model(
             metavar="NAME|FILE", help="A model or a .safetensors file.", autocompletion=options.model_names
         ),
     ],
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
+    *,
+    brief: BriefOptions,
 ) -> None:
     """Show a model: its widths, its decoders, what it was made from, its licence and its hash."""
     from texsynth.cli.run import check_model
@@ -79,7 +97,7 @@ def show_model(
     check_model(model)
     path = locate(model)
     fetched = downloads(path.parent).get(model)
-    facts, screen = facts_of(path), Screen(quiet, as_json=as_json)
+    facts, screen = facts_of(path), brief.screen
     digest = file_hash(path)
     if expected_hashes(path.parent).get(path.name, digest) != digest:
         screen.note(f"{path} is not as it was stored; fetch or import it again")
@@ -107,6 +125,7 @@ def show_model(
 
 
 @app.command("fetch")
+@options.grouped
 def fetch_model(
     name: Annotated[
         str,
@@ -114,6 +133,7 @@ def fetch_model(
             help="A model that `list` calls available, or any name with --url.", autocompletion=_fetchable
         ),
     ],
+    *,
     url: Annotated[str | None, typer.Option("--url", help="Another address of the same checkpoint.")] = None,
     force: Annotated[
         bool, typer.Option("-f", "--force", help="Fetch it again, and replace what is there.")
@@ -124,9 +144,7 @@ def fetch_model(
     timeout: Annotated[
         float, typer.Option(min=0.1, max=86400, metavar="SECONDS", help="Give up when nothing comes.")
     ] = 30,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    as_json: options.Json = False,
+    screen: options.ScreenOptions,
 ) -> None:
     """Download a published checkpoint, and keep it in the cache as a model.
 
@@ -135,8 +153,8 @@ def fetch_model(
     texsynth models fetch vgg19
     """
     address = _address(name, url)
-    screen = Screen(quiet, verbose, as_json)
-    with screen.progress(1) as bar:
+    show = make_screen(screen)
+    with show.progress(1) as bar:
         bar.picture(name)
         from texsynth.models.hub.fetch import fetch, user_cache
         from texsynth.pipelines.progress import Step
@@ -144,23 +162,23 @@ def fetch_model(
         def on_bytes(done: int, total: int | None) -> None:
             bar.step(Step("MB", done // 10**6, max(done, total or 0) // 10**6))
 
-        cache = user_cache(screen.note, on_bytes)
+        cache = user_cache(show.note, on_bytes)
         path = fetch(name, address, cache, force=force, offline=offline, timeout=timeout)
-    _stored(path, screen)
+    _show_stored(path, show)
 
 
 @app.command("import")
+@options.grouped
 def import_model(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="All files of one published checkpoint.")
     ],
+    *,
     name: Annotated[str | None, typer.Option("--name", help="Default: that of the checkpoint.")] = None,
     force: Annotated[
         bool, typer.Option("-f", "--force", help="Replace a model of this name in the cache.")
     ] = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    as_json: options.Json = False,
+    screen: options.ScreenOptions,
 ) -> None:
     """Keep a published checkpoint from files in the cache as a model.
 
@@ -172,59 +190,60 @@ def import_model(
         check_name(name)
     from texsynth.models.hub.fetch import import_files, user_cache
 
-    screen = Screen(quiet, verbose, as_json)
-    _stored(import_files(files, user_cache(screen.note), name=name, force=force), screen)
+    show = make_screen(screen)
+    _show_stored(import_files(files, user_cache(show.note), name=name, force=force), show)
 
 
 @app.command("verify")
+@options.grouped
 def verify_models(
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME...]", help="Default: all.", autocompletion=options.model_names),
     ] = None,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
+    *,
+    brief: BriefOptions,
 ) -> None:
     """Check that the embedded weights and the models in the cache are as they were stored."""
     from texsynth.config.validation import nearest
     from texsynth.models.hub.cache import verified
     from texsynth.models.hub.catalog import SUFFIX, cache_folder
 
-    screen = Screen(quiet, as_json=as_json)
-    found = {
+    results = {
         file.removesuffix(SUFFIX): (source, sound)
-        for source, results in (("cached", verified(cache_folder())), ("embedded", verified()))
-        for file, sound in results
+        for source, files in (("cached", verified(cache_folder())), ("embedded", verified()))
+        for file, sound in files
     }
     for name in names or ():
-        if name not in found:
-            raise UsageError(f"no model {name!r} is here{nearest(name, found)}")
+        if name not in results:
+            raise UsageError(f"no model {name!r} is here{nearest(name, results)}")
     bad = []
-    for name in names or sorted(found):
-        source, sound = found[name]
+    for name in names or sorted(results):
+        source, sound = results[name]
         status = "ok" if sound else "damaged"
-        screen.result(f"{name}: {status} ({source})", name=name, source=source, status=status)
+        brief.screen.result(f"{name}: {status} ({source})", name=name, source=source, status=status)
         bad += [] if sound else [name]
     if bad:
         cures = {"cached": "fetch or import it again", "embedded": "reinstall texsynth"}
-        each = [f"{name} is missing or not as it was stored, {cures[found[name][0]]}" for name in bad]
+        each = [f"{name} is missing or not as it was stored, {cures[results[name][0]]}" for name in bad]
         raise ModelError("; ".join(each))
 
 
 @app.command("remove")
+@options.grouped
 def remove_models(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME...", help="Models in the cache.", autocompletion=_cached)
     ],
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
+    *,
+    brief: BriefOptions,
 ) -> None:
     """Remove models from the cache, and what is left there of downloads that were cut off."""
     from texsynth.config.validation import nearest
     from texsynth.models.hub.cache import expected_hashes, locked, parts, remove, writing
     from texsynth.models.hub.catalog import EMBEDDED, SUFFIX, cache_folder, cached_names
 
-    folder, screen = cache_folder(), Screen(quiet, as_json=as_json)
+    folder, screen = cache_folder(), brief.screen
     listed = {file.removesuffix(SUFFIX) for file in expected_hashes(folder)}
     removable = {*cached_names(), *parts(folder), *listed}
     for name in names:
@@ -240,7 +259,7 @@ def remove_models(
 
 
 def _address(name: str, url: str | None) -> str:
-    """Where `name` is to be had. Raises UsageError for unknown names and for what is no address."""
+    """Return the address of the model `name`. Raises UsageError for unknown names and bad addresses."""
     from urllib.parse import urlsplit
 
     from texsynth.config.validation import nearest
@@ -265,7 +284,7 @@ def _address(name: str, url: str | None) -> str:
     return url
 
 
-def _stored(path: Path, screen: Screen) -> None:
+def _show_stored(path: Path, screen: Screen) -> None:
     from texsynth.models.hub.cache import file_hash
     from texsynth.models.hub.catalog import SUFFIX
     from texsynth.models.weights import facts_of

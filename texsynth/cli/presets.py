@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.show import complain
+from texsynth.cli.show import print_error
 from texsynth.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Named settings: see them, read them, check your own.")
@@ -19,11 +19,12 @@ def list_presets(as_json: options.Json = False) -> None:
     """List the presets that come with texsynth."""
     from texsynth.config.presets import load, names
 
-    for name in (found := names()):
+    width = max(map(len, names()))
+    for name in names():
         preset = load(name)
         commands = list(preset.sections)
         fields = {"name": name, "commands": commands, "description": preset.description}
-        text = f"{name:{max(map(len, found))}}  {', '.join(commands)}: {preset.description}"
+        text = f"{name:{width}}  {', '.join(commands)}: {preset.description}"
         typer.echo(json.dumps(fields, ensure_ascii=False) if as_json else text)
 
 
@@ -54,6 +55,6 @@ def validate_presets(
             typer.echo(f"{preset}: ok")
         except UsageError as error:
             failed = True
-            complain(str(error))
+            print_error(str(error))
     if failed:
         raise typer.Exit(UsageError.exit_code)

@@ -1,4 +1,4 @@
-"""From an operation and its jobs to finished files: what the image commands have in common."""
+"""The steps that image commands share, from checked options to finished files."""
 
 from __future__ import annotations
 
@@ -6,29 +6,44 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import typer
 
 from texsynth.cli.options import (
     ExecutorOptions,
     LookOptions,
     OutputOptions,
+    RunOptions,
     ScreenOptions,
     StylizeLookOptions,
 )
 from texsynth.cli.show import Screen
-from texsynth.errors import InputError, UsageError
+from texsynth.errors import InputError, TexsynthError, UsageError
 
 if TYPE_CHECKING:
-    from texsynth.config.settings import RunSettings, Settings, StylizeSettings
+    from texsynth.config.settings import RunSettings, Settings
     from texsynth.images import Picture
     from texsynth.jobs.files import OutputPolicy
-    from texsynth.jobs.inputs import Input, Job
+    from texsynth.jobs.inputs import Job
     from texsynth.jobs.operation import Operation
     from texsynth.jobs.outcomes import Failed, Outcome, Report
 
 J = TypeVar("J", bound="Job")
+S = TypeVar("S", bound="Settings")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that a command has settled before it plans its jobs."""
+
+    options: RunOptions
+    run: RunSettings
+    screen: Screen
+    suffix: str
+    """Suffix of results whose name is not given, like `.png`."""
 
 
 @dataclass(frozen=True)
@@ -43,58 +58,56 @@ def run_operation(
     jobs: Sequence[J],
     check: Callable[[Sequence[J]], tuple[Sequence[J], Sequence[Failed]]],
     operation: Callable[[Sequence[J]], Operation[J]],
-    run: RunSettings,
-    out: OutputOptions,
-    screen: Screen,
+    setup: Setup,
     *,
     failed: Sequence[Failed] = (),
     sheet: Sheet | None = None,
-    executor: ExecutorOptions | None = None,
-    inputs: Sequence[Input] = (),
-) -> int:
-    """Check everything, then load the model and do the jobs, at least one. Returns the exit code.
+) -> NoReturn:
+    """Check everything, then load the model, do the jobs, at least one, and leave with the exit code.
 
     check: looks at the inputs without torch and tells the jobs that can be done from the others. operation:
-    makes the operation for those. failed: jobs that are known to be bad. inputs: files that are read besides
-    those of the jobs.
+    makes the operation for those; the module that it imports for that needs torch, which takes seconds to
+    load. failed: jobs that are known to be bad.
     """
     from texsynth.jobs.checks import check_depth, check_outputs
+    from texsynth.jobs.files import OutputPolicy
     from texsynth.jobs.outcomes import collect, planned
 
-    executor = executor or ExecutorOptions()
-    policy = output_policy(out, run)
-    also = [*([sheet.path] if sheet else []), *_checked_report(jobs, out)]
-    check_outputs(jobs, inputs, force=out.force or out.resume, also=also)
+    options, run, screen = setup.options, setup.run, setup.screen
+    policy = OutputPolicy(options.force, options.resume, setup.suffix, run.quality)
+    also = [*([sheet.path] if sheet else []), *_checked_report(jobs, options)]
+    check_outputs(jobs, force=options.force or options.resume, also=also)
     check_depth(jobs, run, policy.suffix)
-    _check_together(jobs, out, sheet, executor)
+    _check_together(jobs, options, sheet)
     if jobs[0].to_pipe:
         _check_standard_output(screen)
-    jobs = shard_of(jobs, executor.shard)
+    jobs = shard_of(jobs, options.shard)
     if not jobs:
-        screen.note(f"shard {executor.shard} is empty")
-        return 0
+        screen.note(f"shard {options.shard} is empty")
+        raise typer.Exit
     good, bad = check(jobs)
     failed = [*failed, *bad]
-    if out.dry_run:
+    if options.dry_run:
         forecast = operation(good).forecaster() if good else None
         report = collect(planned(good, forecast), len(good), failed=failed, on_outcome=screen.planned)
         screen.outlook(report)
-        return report.exit_code
-    report = do_jobs(operation, good, policy, screen, screen.outcome, failed=failed, executor=executor)
+        raise typer.Exit(report.exit_code)
+    report = do_jobs(operation, good, screen, screen.outcome, policy=policy, failed=failed, executor=options)
     if sheet and report.done:
-        _write_sheet(sheet, report, force=out.force, screen=screen)
+        write_sheet(sheet.draw(report), sheet.path, force=options.force)
+        screen.result(str(sheet.path), preview=str(sheet.path))
     screen.summary(report)
-    _write_report(report, out, run, screen)
-    return report.exit_code
+    _write_report(report, options, run, screen)
+    raise typer.Exit(report.exit_code)
 
 
 def do_jobs(
     make_operation: Callable[[Sequence[J]], Operation[J]],
     jobs: Sequence[J],
-    policy: OutputPolicy,
     screen: Screen,
     on_outcome: Callable[[Outcome], None],
     *,
+    policy: OutputPolicy | None = None,
     failed: Sequence[Failed] = (),
     executor: ExecutorOptions | None = None,
 ) -> Report:
@@ -104,10 +117,13 @@ def do_jobs(
     if not jobs:
         return collect((), 0, failed=failed, on_outcome=on_outcome)
     from texsynth.jobs.executors import worker_executor
+    from texsynth.jobs.files import OutputPolicy
     from texsynth.jobs.runner import Interrupts, SerialExecutor
     from texsynth.jobs.workers import PooledExecutor
 
-    name = _executor_name(executor or ExecutorOptions())
+    policy = policy or OutputPolicy()
+    executor = executor or ExecutorOptions()
+    name = _executor_name(executor)
     with screen.progress(len(jobs)) as bar:
         operation = make_operation(jobs)
         runs_jobs: SerialExecutor[J] | PooledExecutor[J]
@@ -115,7 +131,6 @@ def do_jobs(
             operation.prepare(screen.note)
             runs_jobs, detail = SerialExecutor(operation, policy), operation.detail
         else:
-            assert executor is not None
             runs_jobs, detail = worker_executor(name, operation, policy, executor.workers)
         screen.detail(detail)
 
@@ -133,16 +148,15 @@ def do_jobs(
                 return collect(outcomes, len(jobs), failed=failed, on_outcome=ended)
 
 
+def make_setup(options: RunOptions, output: str | None = None, *, totals: bool = False) -> Setup:
+    """Return the settings and the screen that the options ask for. Raises UsageError, ModelError."""
+    screen = make_screen(options, output, totals=totals)
+    return Setup(options, run_settings(options), screen, output_suffix(options))
+
+
 def make_screen(options: ScreenOptions, output: str | None = None, *, totals: bool = False) -> Screen:
     """Return the screen that the options ask for. output: `-` leaves standard output to the picture."""
     return Screen(options.quiet, options.verbose, options.as_json, results=output != "-", totals=totals)
-
-
-def output_policy(out: OutputOptions, run: RunSettings) -> OutputPolicy:
-    """Return what becomes of files that exist, and how new ones are written. Raises UsageError."""
-    from texsynth.jobs.files import OutputPolicy
-
-    return OutputPolicy(out.force, out.resume, output_suffix(out), run.quality)
 
 
 def output_suffix(out: OutputOptions) -> str:
@@ -174,19 +188,16 @@ def stylize_changes(look: StylizeLookOptions, **more: object) -> dict[str, objec
     return given({**flags, "preserve_color": look.preserve_color, **more})
 
 
-S = TypeVar("S", bound="Settings")
-
-
 def look_settings(
-    kind: type[S], look: LookOptions, flags: Mapping[str, object], sets: Sequence[str] = ()
+    kind: type[S], look: LookOptions, flags: Mapping[Any, object], sets: Sequence[str] = ()
 ) -> S:
     """Return the settings of a command: defaults < preset < --set < flags. Raises UsageError."""
-    from texsynth.config.presets import SECTIONS, load, resolve
+    from texsynth.config.presets import SECTIONS, load, names, resolve
 
     loaded = load(look.preset) if look.preset else None
     section = next(name for name, other in SECTIONS.items() if other is kind)
     if loaded and section not in loaded.sections:
-        fitting = ", ".join(_presets_with(section))
+        fitting = ", ".join(name for name in names() if section in load(name).sections)
         raise UsageError(f"preset {look.preset!r} has no settings for {section}; use one of {fitting}")
     return resolve(kind, loaded, [*(look.assignments or ()), *sets], flags)
 
@@ -194,12 +205,12 @@ def look_settings(
 def run_settings(*groups: object, **values: object) -> RunSettings:
     """Return what a run needs besides the look, from groups of options and `values`. Raises UsageError."""
     from texsynth.config.settings import RunSettings
-    from texsynth.config.validation import validated
+    from texsynth.config.validation import validate
 
     for group in groups:
-        values |= {f.name: getattr(group, f.name) for f in fields(cast(Any, group))}
+        values |= vars(group)
     known = {name: value for name, value in values.items() if name in RunSettings.model_fields}
-    run = validated(RunSettings, given(known), "")
+    run = validate(RunSettings, given(known), "")
     check_model(run.model)
     return run
 
@@ -228,22 +239,22 @@ def piped(arguments: Sequence[str | None]) -> bytes | None:
     return data
 
 
+def reason(error: Exception) -> str:
+    """Say what went wrong: the sentence of an expected error, or that it is a bug."""
+    expected = isinstance(error, TexsynthError)
+    return str(error) if expected else f"this is a bug in texsynth: {type(error).__name__}: {error}"
+
+
 def given(values: Mapping[str, object]) -> dict[str, object]:
     """Return the `values` that are not None."""
     return {key: value for key, value in values.items() if value is not None}
 
 
-def stylize_look(preset: str | None, changes: Mapping[Any, object]) -> StylizeSettings:
-    """Return the settings of a stylization from a preset and changes to it. Raises UsageError."""
-    from texsynth.config.settings import StylizeSettings
+def write_sheet(picture: Picture, path: Path, *, force: bool) -> None:
+    """Write a picture of all results. Raises OutputExistsError, OutputError."""
+    from texsynth.jobs.files import OutputFile, write_files
 
-    return look_settings(StylizeSettings, LookOptions(preset), changes)
-
-
-def _presets_with(section: str) -> list[str]:
-    from texsynth.config.presets import load, names
-
-    return [name for name in names() if section in load(name).sections]
+    write_files([OutputFile(picture, path, "")], force=force)
 
 
 def _executor_name(options: ExecutorOptions) -> Any:  # noqa: ANN401 (a literal that is loaded later)
@@ -257,18 +268,19 @@ def _executor_name(options: ExecutorOptions) -> Any:  # noqa: ANN401 (a literal 
     return options.executor
 
 
-def _check_together(
-    jobs: Sequence[Job], out: OutputOptions, sheet: Sheet | None, executor: ExecutorOptions
-) -> None:
+def _check_together(jobs: Sequence[Job], options: RunOptions, sheet: Sheet | None) -> None:
+    """Raise UsageError for options that contradict each other."""
+    to_pipe = jobs[0].to_pipe
     what = f"the sheet {sheet.path}, which shows all results" if sheet else "standard output"
-    if out.resume and (sheet or jobs[0].to_pipe):
-        raise UsageError(f"--resume skips results, so it cannot make {what}; leave one of them out")
-    if executor.shard and sheet:
-        raise UsageError(
-            f"--shard makes a part of the results, so it cannot make {what}; leave one of them out"
-        )
-    if _executor_name(executor) != "serial" and jobs[0].to_pipe:
-        raise UsageError("workers write files, so --executor does not go with -o -; leave one of them out")
+    sentence = ""
+    if options.resume and (sheet or to_pipe):
+        sentence = f"--resume skips results, so it cannot make {what}"
+    elif options.shard and sheet:
+        sentence = f"--shard makes a part of the results, so it cannot make {what}"
+    elif _executor_name(options) != "serial" and to_pipe:
+        sentence = "workers write files, so --executor does not go with -o -"
+    if sentence:
+        raise UsageError(f"{sentence}; leave one of them out")
 
 
 def _check_standard_output(screen: Screen) -> None:
@@ -276,13 +288,6 @@ def _check_standard_output(screen: Screen) -> None:
         raise UsageError("--json and -o - cannot share standard output")
     if sys.stdout.isatty():
         raise UsageError("standard output is a terminal; redirect it or give -o FILE")
-
-
-def _write_sheet(sheet: Sheet, report: Report, *, force: bool, screen: Screen) -> None:
-    from texsynth.jobs.files import OutputFile, write_files
-
-    write_files([OutputFile(sheet.draw(report), sheet.path, "")], force=force)
-    screen.result(str(sheet.path), preview=str(sheet.path))
 
 
 def _checked_report(jobs: Sequence[Job], out: OutputOptions) -> list[Path]:

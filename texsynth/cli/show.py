@@ -29,17 +29,17 @@ ARGUMENTS = "texsynth.arguments"
 """Key of the context's meta with all that was typed after the program's name."""
 
 
-def complain(message: str, *, prefix: str = "texsynth: ") -> None:
+def print_error(message: str, *, prefix: str = "texsynth: ") -> None:
     """One line on standard error."""
     try:
         # Messages of libraries inside ours may have several lines.
         sys.stderr.write(f"{prefix}{' '.join(message.split())}\n")
         sys.stderr.flush()
     except OSError:  # nobody listens any more, which is no reason to end the work
-        drop(sys.stderr)
+        discard_stream(sys.stderr)
 
 
-def drop(stream: TextIO) -> None:
+def discard_stream(stream: TextIO) -> None:
     """Send what is left in `stream`, and all that comes, to nowhere: Python would complain of it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -59,12 +59,12 @@ class Screen:
     def note(self, message: str) -> None:
         """A warning or remark, unless --quiet."""
         if not self.quiet:
-            complain(message)
+            print_error(message)
 
     def detail(self, message: str) -> None:
         """Something that only --verbose asks for."""
         if self.verbose:
-            complain(message, prefix="")
+            print_error(message, prefix="")
 
     def result(self, line: str, **fields: object) -> None:
         """A line of standard output: `line`, or `fields` as JSON."""
@@ -147,7 +147,7 @@ class Screen:
     def _failed(self, failure: Failed) -> None:
         bug = "" if failure.exit_code != 1 else f"this is a bug in texsynth: {type(failure.error).__name__}: "
         message = f"{bug}{failure.error}"
-        complain(message)
+        print_error(message)
         if self.as_json:
             job = failure.job
             fields = {job.role: str(job.picture.path), **job.facts}
@@ -162,7 +162,7 @@ class Screen:
         if self.totals:
             self._totals(report)
         elif report.interrupted:
-            complain(f"interrupted; {len(report.done)} of {report.total} pictures are finished")
+            print_error(f"interrupted; {len(report.done)} of {report.total} pictures are finished")
         elif report.total > 1:
             failed = f", {len(report.failed)} failed" if report.failed else ""
             self.note(f"{len(report.done)} of {report.total} pictures done{failed}")
@@ -175,7 +175,7 @@ class Screen:
             f"{rate:.2f} pictures per second"
         )
         if report.interrupted:
-            complain(f"interrupted; {line}; continue with --resume")
+            print_error(f"interrupted; {line}; continue with --resume")
         else:
             self.note(line)
 

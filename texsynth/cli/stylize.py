@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,73 +14,45 @@ import typer
 
 from texsynth.cli import options
 from texsynth.cli.app import INTERRUPTED
-from texsynth.cli.match import IndexFile, do_queries, open_index
-from texsynth.cli.run import (
-    look_settings,
-    make_screen,
-    output_suffix,
-    piped,
-    run_operation,
-    run_settings,
-    stylize_changes,
-)
-from texsynth.cli.show import Screen, complain
+from texsynth.cli.match import IndexFile, find_matches
+from texsynth.cli.options import look_option, option
+from texsynth.cli.run import Setup, look_settings, make_setup, piped, run_operation, stylize_changes
+from texsynth.cli.show import print_error
 from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
-    from texsynth.config.settings import RunSettings, StylizeSettings
-    from texsynth.jobs.inputs import Job, StylizeJob
+    from texsynth.config.settings import StylizeSettings
+    from texsynth.jobs.inputs import StylizeJob
     from texsynth.jobs.match import Match
-    from texsynth.jobs.outcomes import Failed, Outcome
-    from texsynth.jobs.stylize import Stylize
+    from texsynth.jobs.outcomes import Failed, Outcome, Report
 
-SUGGESTIONS = "Suggestions"
+suggest_option = partial(option, panel="Suggestions")
 
 
 @dataclass(frozen=True)
 class StrokeOptions(options.StylizeLookOptions):
     """All options for the look of a stylization."""
 
-    level_strength: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="LEVEL=X",
-            help="Strength of one level, 5 (coarse) to 1 (fine), like 4=0.5. Repeatable.",
-            rich_help_panel=options.LOOK,
-        ),
-    ] = None
-    grain: Annotated[
-        float | None,
-        typer.Option(
-            help="Noise that becomes strokes in flat areas, 0 to 1; artistic mode only.",
-            rich_help_panel=options.LOOK,
-        ),
-    ] = None
-    style_scale: Annotated[
-        float | None,
-        typer.Option(
-            help="Resize the style first: above 1 for larger strokes.", rich_help_panel=options.LOOK
-        ),
-    ] = None
+    level_strength: list[str] | None = look_option(
+        None, metavar="LEVEL=X", help="Strength of one level, 5 (coarse) to 1 (fine), like 4=0.5. Repeatable."
+    )
+    grain: float | None = look_option(
+        None, help="Noise that becomes strokes in flat areas, 0 to 1; artistic mode only."
+    )
+    style_scale: float | None = look_option(None, help="Resize the style first: above 1 for larger strokes.")
 
 
 @dataclass(frozen=True)
 class SuggestOptions:
     """Styles from a library instead of one that is named."""
 
-    suggest: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIBRARY",
-            help="Take the styles from this folder of pictures: those that look most like each content. All "
-            "arguments are contents then.",
-            rich_help_panel=SUGGESTIONS,
-        ),
-    ] = None
-    suggestions: Annotated[
-        int | None,
-        typer.Option(min=1, help="Styles for each content. Default: 3.", rich_help_panel=SUGGESTIONS),
-    ] = None
+    suggest: str | None = suggest_option(
+        None,
+        metavar="LIBRARY",
+        help="Take the styles from this folder of pictures: those that look most like each content. All "
+        "arguments are contents then.",
+    )
+    suggestions: int | None = suggest_option(None, min=1, help="Styles for each content. Default: 3.")
     index: IndexFile = None
 
 
@@ -94,14 +67,10 @@ def stylize(
         ),
     ],
     *,
-    output: options.Output = None,
+    output: Annotated[str | None, options.output_option("CONTENT.STYLE.png")] = None,
     look: StrokeOptions,
     suggest: SuggestOptions,
-    network: options.StylizeNetworkOptions,
-    workers: options.ExecutorOptions,
-    reading: options.ContentOptions,
-    out: options.OutputOptions,
-    screen: options.ScreenOptions,
+    common: options.StylizeRunOptions,
 ) -> None:
     """Give pictures the style of another one.
 
@@ -109,36 +78,35 @@ def stylize(
     """
     from texsynth.config.settings import StylizeSettings
     from texsynth.jobs.checks import check_headers
+    from texsynth.jobs.manifest import NO_PRESET
 
     changes = stylize_changes(look, grain=look.grain, style_scale=look.style_scale)
     sets = [_level_assignment(text) for text in look.level_strength or ()]
     settings = look_settings(StylizeSettings, look, changes, sets)
-    run = run_settings(network, reading, out)
-    show = make_screen(screen, output)
+    setup = make_setup(common, output)
+    run = setup.run
     failed: Sequence[Failed] = ()
     shared = None
     if suggest.suggest is not None:
-        preset = look.preset
-        jobs, failed = _suggested_jobs(
-            pictures, suggest, settings, run, out, show, output, preset=preset, recursive=reading.recursive
-        )
+        report = _suggest(pictures, suggest.suggest, suggest, output, setup)
+        failed = report.failed
+        jobs = _suggested_jobs(report, settings, look.preset or NO_PRESET, output, setup.suffix)
     elif suggest.suggestions is not None or suggest.index is not None:
         raise UsageError("--suggestions and --index need --suggest LIBRARY; add it or leave them out")
     else:
-        jobs = _jobs(pictures, settings, output, output_suffix(out), recursive=reading.recursive)
+        jobs = _jobs(pictures, settings, output, setup)
         shared = jobs[0]
-
-    def operation(_: Sequence[StylizeJob]) -> Stylize:
-        from texsynth.jobs.stylize import Stylize
-
-        return Stylize(run, shared)
-
-    check = partial(check_headers, needed=[shared.style] if shared else [], run=run)
-    raise typer.Exit(run_operation(jobs, check, operation, run, out, show, failed=failed, executor=workers))
+    run_operation(
+        jobs,
+        partial(check_headers, needed=[shared.style] if shared else [], run=run),
+        lambda _: import_module("texsynth.jobs.stylize").Stylize(run, shared),
+        setup,
+        failed=failed,
+    )
 
 
 def _jobs(
-    pictures: Sequence[str], settings: StylizeSettings, output: str | None, suffix: str, *, recursive: bool
+    pictures: Sequence[str], settings: StylizeSettings, output: str | None, setup: Setup
 ) -> list[StylizeJob]:
     """Return a job for every content, at least one, all with the style that is named last."""
     from texsynth.jobs.inputs import find_inputs, stylize_jobs
@@ -150,8 +118,8 @@ def _jobs(
     styles = find_inputs([style], recursive=False, piped=data)
     if len(styles) != 1 or Path(style).is_dir():
         raise UsageError(f"the style {style!r} is a folder or several files; give one picture")
-    inputs = find_inputs(contents, recursive=recursive, piped=data)
-    return stylize_jobs(inputs, styles[0], settings, output, suffix=suffix)
+    inputs = find_inputs(contents, recursive=setup.options.recursive, piped=data)
+    return stylize_jobs(inputs, styles[0], settings, output, suffix=setup.suffix)
 
 
 def _level_assignment(text: str) -> str:
@@ -161,75 +129,52 @@ def _level_assignment(text: str) -> str:
     return f"level_strength.{level.strip()}={value}"
 
 
-def _suggested_jobs(
-    contents: Sequence[str],
-    suggest: SuggestOptions,
-    settings: StylizeSettings,
-    run: RunSettings,
-    out: options.OutputOptions,
-    screen: Screen,
-    output: str | None,
-    *,
-    preset: str | None,
-    recursive: bool,
-) -> tuple[list[StylizeJob], list[Failed]]:
-    """Return jobs for every content with the pictures of the library that look most like it as styles.
+def _suggest(
+    contents: Sequence[str], library: str, suggest: SuggestOptions, output: str | None, setup: Setup
+) -> Report:
+    """Find the pictures of the library that look most like every content; its index is brought up to date.
 
-    The index of the library is brought up to date first. Also returns the contents that cannot be used.
     Raises TexsynthError, and Exit when no content can be used.
     """
-    from texsynth.jobs.checks import check_headers
     from texsynth.jobs.inputs import PIPE, Job, destinations, find_inputs
     from texsynth.jobs.library import open_library
-    from texsynth.jobs.manifest import NO_PRESET
-    from texsynth.jobs.outcomes import Done, Failed, collect
+    from texsynth.jobs.outcomes import Done
 
-    assert suggest.suggest is not None, "styles are asked for"
-    suffix, count = output_suffix(out), suggest.suggestions or 3
-    library = open_library(suggest.suggest, suggest.index)
-    inputs = find_inputs(contents, recursive=recursive, piped=piped(contents))
-    most = min(count, len(library.files))
+    pictures, count = open_library(library, suggest.index), suggest.suggestions or 3
+    inputs = find_inputs(contents, recursive=setup.options.recursive, piped=piped(contents))
+    most = min(count, len(pictures.files))
     # What is wrong with the output shall be said before a large library is looked at.
     destinations(inputs * most, [""] * (most * len(inputs)), output, role="results")
-    good, failed = check_headers([Job(item, PIPE) for item in inputs], [], run)
-    jobs: list[StylizeJob] = []
-    if good:
-        from texsynth.jobs.match import SearchQuery
 
-        opened = open_index(library, run, screen)
-        answers: dict[Job, list[Match]] = {}
+    def answered(outcome: Outcome) -> None:
+        for hit in outcome.written.value if isinstance(outcome, Done) else ():
+            setup.screen.note(f"{outcome.job.picture}: style {hit.path}, similarity {hit.similarity:.3f}")
 
-        def answered(outcome: Outcome) -> None:
-            if isinstance(outcome, Failed):
-                failed.append(outcome)
-            elif isinstance(outcome, Done):
-                answers[outcome.job] = outcome.written.value
-                for hit in outcome.written.value:
-                    screen.note(f"{outcome.job.picture}: style {hit.path}, similarity {hit.similarity:.3f}")
-
-        if do_queries(good, opened, SearchQuery(count), run, screen, answered).interrupted:
-            complain("interrupted; no picture is made")
-            raise typer.Exit(INTERRUPTED)
-        jobs = _jobs_of_answers(answers, settings, preset or NO_PRESET, output, suffix)
-    if not jobs:
-        raise typer.Exit(collect((), 0, failed=failed, on_outcome=screen.outcome).exit_code)
-    return jobs, failed
+    jobs = [Job(item, PIPE) for item in inputs]
+    report = find_matches(jobs, pictures, setup.run, setup.screen, answered, count=count)
+    if report.interrupted:
+        print_error("interrupted; no picture is made")
+        raise typer.Exit(INTERRUPTED)
+    if not report.done:
+        for failure in report.failed:
+            setup.screen.outcome(failure)
+        raise typer.Exit(report.exit_code)
+    return report
 
 
-def _jobs_of_answers(
-    answers: Mapping[Job, Sequence[Match]],
-    settings: StylizeSettings,
-    preset: str,
-    output: str | None,
-    suffix: str,
+def _suggested_jobs(
+    report: Report, settings: StylizeSettings, preset: str, output: str | None, suffix: str
 ) -> list[StylizeJob]:
     """Return a job for every content and each of its styles, those with one style together."""
     from texsynth.jobs.inputs import Input, StylizeJob, destinations, grouped
 
-    pairs = [(job.picture, hit) for job, matches in answers.items() for hit in matches]
+    answers: list[tuple[Input, list[Match]]] = [
+        (done.job.picture, done.written.value) for done in report.done
+    ]
+    pairs = [(content, hit) for content, matches in answers for hit in matches]
     names = [
-        f"{job.picture.stem}.{name}{suffix}"
-        for job, matches in answers.items()
+        f"{content.stem}.{name}{suffix}"
+        for content, matches in answers
         for name in _style_names([hit.key for hit in matches])
     ]
     paths = destinations([content for content, _ in pairs], names, output, role="results")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from typer import Argument, Option, Typer
 
 from texsynth.cli import options
-from texsynth.cli.options import LookOptions, grouped
-from texsynth.cli.run import look_settings
+from texsynth.cli.options import LookOptions, grouped, option
+from texsynth.cli.run import given, look_settings
 from texsynth.cli.show import Screen
 from texsynth.errors import InputError, UsageError
 
@@ -25,21 +24,26 @@ if TYPE_CHECKING:
 app = Typer(no_args_is_help=True, help="Train networks, compare them, and pack them into weight files.")
 
 Folder = Annotated[Path, Argument(metavar="RUN", help="Folder of the run: weights, checkpoints and logs.")]
-Data = Annotated[Path, Option("--data", help="Folder with training pictures; 10% by name are held out.")]
 Seed = Annotated[int, Option("--seed", min=0, help="Decides all random numbers.")]
 Notes = Annotated[list[str] | None, Option("--note", metavar="KEY=TEXT", help="Provenance for the header.")]
-PackOutput = Annotated[Path, Option("-o", "--output", help="Weight file to write.")]
-FiveNumbers = partial(Option, metavar="A,B,C,D,E")
+R = TypeVar("R")
+FIVE = "A,B,C,D,E"
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainOptions(options.DeviceOptions):
+@dataclass(frozen=True)
+class DataOptions:
+    """The pictures of a training or of a comparison."""
+
+    data: Path = option(..., "--data", help="Folder with training pictures; 10% by name are held out.")
+
+
+@dataclass(frozen=True)
+class TrainOptions(DataOptions, options.DeviceOptions):
     """The pictures, the length, the random numbers and the machine of a training."""
 
-    data: Data
-    steps: Annotated[int | None, Option(min=1, help="Length of the training.")] = None
+    steps: int | None = option(None, min=1, help="Length of the training.")
     seed: Seed = 0
-    resume: Annotated[bool, Option("--resume", help="Go on from the last checkpoint, exactly.")] = False
+    resume: bool = option(False, "--resume", help="Go on from the last checkpoint, exactly.")
     quiet: options.Quiet = False
 
 
@@ -47,23 +51,36 @@ class TrainOptions(options.DeviceOptions):
 class KernelOptions:
     """Settings of the kernels of a network, by the names that they have in a preset."""
 
-    batch: Annotated[int | None, Option(min=1, help="Crops per step.")] = None
-    kernel_rate: Annotated[float | None, Option("--rate", min=0, help="Learning rate of the kernels.")] = None
+    batch: int | None = option(None, min=1, help="Crops per step.")
+    kernel_rate: float | None = option(None, "--rate", min=0, help="Learning rate of the kernels.")
 
 
 @dataclass(frozen=True)
 class AutoencoderOptions(KernelOptions):
     """Settings of the kernels and of the loss of an autoencoder."""
 
-    cycle: Annotated[float | None, Option(min=0, help="Weight of the feature error.")] = None
-    reconstruction: Annotated[float | None, Option(min=0, help="Weight of the image error.")] = None
+    cycle: float | None = option(None, min=0, help="Weight of the feature error.")
+    reconstruction: float | None = option(None, min=0, help="Weight of the image error.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class MeasureOptions:
+@dataclass(frozen=True)
+class EncoderOptions(AutoencoderOptions):
+    """Settings of an encoder, by the names that they have in an EncoderRun."""
+
+    teacher: Path = option(..., help="Safetensors of a full VGG-19, keys convB_I.weight and .bias.")
+    crops: int | None = option(None, min=32, help="Crops that the teacher sees.")
+    widths: str | None = option(None, metavar=FIVE, help="Channels at relu1_1..relu5_1.")
+    init: Path | None = option(None, help="Folder of an earlier run to improve.")
+    above: int | None = option(None, min=1, max=4, help="Keep levels up to this one, train the deeper ones.")
+    level_weights: str | None = option(None, metavar=FIVE, help="Weights of the levels in distillation.")
+    level_odds: str | None = option(None, metavar=FIVE, help="How often each level is decoded.")
+    decoded: int | None = option(None, min=1, help="Crops of a step that are also decoded.")
+
+
+@dataclass(frozen=True)
+class MeasureOptions(DataOptions):
     """The pictures that networks are measured on, the table and the file that are written."""
 
-    data: Data
     force: options.Force = False
     threads: options.Threads = None
     as_json: options.Json = False
@@ -78,43 +95,33 @@ class MeasureOptions:
         _device(options.DeviceOptions("cpu", self.threads))
 
 
+@dataclass(frozen=True)
+class PackOptions(MeasureOptions):
+    """The weight file that is written, and what it is measured on."""
+
+    output: Path = option(..., "-o", "--output", help="Weight file to write.")
+    note: Notes = None
+
+
 def _command(function: Callable[..., None]) -> Callable[..., None]:
     return app.command()(grouped(function))
 
 
 @_command
-def encoder(
-    folder: Folder,
-    *,
-    training: TrainOptions,
-    teacher: Annotated[Path, Option(help="Safetensors of a full VGG-19, keys convB_I.weight and .bias.")],
-    crops: Annotated[int | None, Option(min=32, help="Crops that the teacher sees.")] = None,
-    widths: Annotated[str | None, FiveNumbers(help="Channels at relu1_1..relu5_1.")] = None,
-    init: Annotated[Path | None, Option(help="Folder of an earlier run to improve.")] = None,
-    above: Annotated[
-        int | None, Option(min=1, max=4, help="Keep levels up to this one, train the deeper ones.")
-    ] = None,
-    level_weights: Annotated[str | None, FiveNumbers(help="Weights of the levels in distillation.")] = None,
-    level_odds: Annotated[str | None, FiveNumbers(help="How often each level is decoded.")] = None,
-    decoded: Annotated[int | None, Option(min=1, help="Crops of a step that are also decoded.")] = None,
-    terms: AutoencoderOptions,
-) -> None:
+def encoder(folder: Folder, *, training: TrainOptions, own: EncoderOptions) -> None:
     """Distil a narrow encoder from a full VGG-19, with decoders that keep it invertible.
 
     texsynth train encoder runs/lite --data pictures --teacher vgg19.safetensors
     """
     from texsynth.training.encoder import EncoderRun, train_encoder
 
-    _check_inputs(training.data, teacher, init)
-    flags = _given(
-        **asdict(terms), steps=training.steps, crops=crops, init=init, above=above, decoded=decoded
-    )
-    flags |= _given(level_weights=_numbers(level_weights, "--level-weights"))
-    flags |= _given(level_odds=_numbers(level_odds, "--level-odds"))
-    if channels := _numbers(widths, "--widths"):
-        flags["widths"] = tuple(map(int, channels))
-    run = EncoderRun(training.data, teacher, folder, seed=training.seed, **flags)
-    _train(partial(train_encoder, run), run.steps, training)
+    _check_inputs(training.data, own.teacher, own.init)
+    flags: dict[str, Any] = given({**vars(own), "steps": training.steps, "seed": training.seed})
+    for name, kind in {"widths": int, "level_weights": float, "level_odds": float}.items():
+        if name in flags:
+            flags[name] = _numbers(flags[name], f"--{name.replace('_', '-')}", kind)
+    run = EncoderRun(data=training.data, folder=folder, **flags)
+    _train(train_encoder, run, run.steps, training)
 
 
 @_command
@@ -148,7 +155,7 @@ def decoder(
         raise UsageError("give either --level or --photo")
     if training.steps and epochs:
         raise UsageError("give either --steps or --epochs")
-    flags = _given(**asdict(terms), workers=workers)
+    flags = given({**vars(terms), "workers": workers})
     if training.steps or epochs:
         flags |= {"steps": training.steps, "epochs": epochs and [epochs] * 5}
     settings = look_settings(DecoderSettings, look, flags)
@@ -174,7 +181,7 @@ def decoder(
     for run in runs:
         if run in left:
             begun = training.resume and run.checkpoint.exists()
-            _train(partial(train_decoder, run), run.steps, replace(training, resume=begun))
+            _train(train_decoder, run, run.steps, replace(training, resume=begun))
         else:
             screen.note(f"{run.name} is finished already")
 
@@ -183,7 +190,6 @@ def decoder(
 def pack(
     folder: Folder,
     *,
-    output: PackOutput,
     measure: Annotated[
         bool, Option("--measure", help="Also measure the model on held-out pictures.")
     ] = False,
@@ -194,8 +200,7 @@ def pack(
     decoders_only: Annotated[
         bool, Option("--decoders-only", help="Leave the encoder out, and its features as they are.")
     ] = False,
-    note: Notes = None,
-    common: MeasureOptions,
+    common: PackOptions,
 ) -> None:
     """Join encoder and decoders of a run into one model file, and print held-out figures.
 
@@ -205,9 +210,9 @@ def pack(
     """
     from texsynth.training.pack import pack as pack_run
 
-    common.begin(output, teacher)
+    common.begin(common.output, teacher)
     flags = {"measure": measure, "keep_encoder": keep_encoder, "decoders_only": decoders_only}
-    table = pack_run(folder, common.data, output, teacher, _header(note), **flags)
+    table = pack_run(folder, common.data, common.output, teacher, _header(common.note), **flags)
     screen = Screen(as_json=common.as_json)
     for name, values in table.items():
         line = "  ".join(f"{key}: {value:.4g}" for key, value in values.items())
@@ -230,15 +235,13 @@ def transposer(
     """
     from texsynth.config.settings import TransposerSettings
 
-    settings = look_settings(TransposerSettings, look, _given(**asdict(kernels)))
+    settings = look_settings(TransposerSettings, look, given(vars(kernels)))
     _check_inputs(training.data, init)
     from texsynth.training.transposer import TransposerRun, train_transposer
 
-    length = _given(steps=training.steps)
-    run = TransposerRun(
-        training.data, folder, settings, seed=training.seed, init=init, features=model, **length
-    )
-    _train(partial(train_transposer, run), run.steps, training)
+    run = TransposerRun(training.data, folder, settings, seed=training.seed, init=init, features=model)
+    run = replace(run, steps=training.steps or run.steps)
+    _train(train_transposer, run, run.steps, training)
 
 
 @_command
@@ -279,10 +282,7 @@ def compare(
 @_command
 def pack_transposer(
     folder: Annotated[Path, Argument(metavar="RUN", help="Folder of the run, or its network.")],
-    *,
-    output: PackOutput,
-    note: Notes = None,
-    common: MeasureOptions,
+    common: PackOptions,
 ) -> None:
     """Write a trained Transposer as float16 with its provenance, and print held-out figures.
 
@@ -290,8 +290,9 @@ def pack_transposer(
     """
     from texsynth.training.transposer_compare import pack_transposer as pack_run
 
-    common.begin(output, folder)
-    _show(Screen(as_json=common.as_json), pack_run(folder, common.data, output, _header(note)))
+    common.begin(common.output, folder)
+    scores = pack_run(folder, common.data, common.output, _header(common.note))
+    _show(Screen(as_json=common.as_json), scores)
 
 
 @_command
@@ -316,16 +317,16 @@ def descriptor(
     """
     from texsynth.config.training import DescriptorSettings
 
-    flags = _given(steps=training.steps, batch=batch, rate=rate, rotate=rotate)
+    flags = given({"steps": training.steps, "batch": batch, "rate": rate, "rotate": rotate})
     settings = look_settings(DescriptorSettings, look, flags)
     _check_inputs(training.data)
     from texsynth.training.descriptor import DescriptorRun, train_descriptor
 
     run = DescriptorRun(training.data, folder, settings, training.seed, model, _header(note))
-    _train(partial(train_descriptor, run), settings.steps, training)
+    _train(train_descriptor, run, settings.steps, training)
 
 
-def _train(train: Callable[[Session], Path], steps: int, training: TrainOptions) -> None:
+def _train(train: Callable[[R, Session], Path], run: R, steps: int, training: TrainOptions) -> None:
     """Train with a bar and smoothed losses, or a line now and then; print the file that was written."""
     from texsynth.pipelines.progress import Step
     from texsynth.training.loop import Session
@@ -342,7 +343,7 @@ def _train(train: Callable[[Session], Path], steps: int, training: TrainOptions)
             if done % 50 == 0 or done == steps:
                 screen.note(f"{done}/{steps}  {text}")
 
-        result = train(Session(_device(training), training.resume, screen.note, on_step))
+        result = train(run, Session(_device(training), training.resume, screen.note, on_step))
     screen.result(str(result))
 
 
@@ -354,22 +355,17 @@ def _device(machine: options.DeviceOptions) -> torch.device:
     return pick_device(machine.device or "auto")
 
 
-def _given(**values: Any) -> dict[str, Any]:  # noqa: ANN401 (fields of several settings)
-    """Return the values that are not None."""
-    return {key: value for key, value in values.items() if value is not None}
-
-
 def _header(notes: list[str] | None) -> dict[str, str]:
     """Split the texts KEY=TEXT of --note."""
     return {key: text for key, _, text in (note.partition("=") for note in notes or ())}
 
 
-def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
+def _numbers(text: str, option: str, kind: type[int] | type[float]) -> tuple[float, ...]:
     """Read the five numbers of an option's value `a,b,c,d,e`. Raises UsageError."""
-    words = [word.strip() for word in (text or "").split(",")]
-    if text and (len(words) != 5 or not all(word.replace(".", "", 1).isdecimal() for word in words)):
+    words = [word.strip() for word in text.split(",")]
+    if len(words) != 5 or not all(word.replace(".", "", 1).isdecimal() for word in words):
         raise UsageError(f"{option} {text!r} must be 5 numbers with commas between them")
-    return tuple(map(float, words)) if text else None
+    return tuple(kind(float(word)) for word in words)
 
 
 def _check_inputs(*paths: Path | None) -> None:

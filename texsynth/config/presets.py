@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from texsynth.config.settings import ExpandSettings, Settings, StylizeSettings, TransposerSettings
 from texsynth.config.training import RENAMED, DecoderSettings, DescriptorSettings
-from texsynth.config.validation import nearest, parse, validated
+from texsynth.config.validation import nearest, parse, validate
 from texsynth.errors import UsageError
 
 S = TypeVar("S", bound=Settings)
@@ -42,7 +42,7 @@ class Preset:
 
 def folder() -> Path:
     """The presets of this installation: inside the wheel, or beside the package in a source checkout."""
-    return shipped("presets")
+    return package_data("presets")
 
 
 def names() -> list[str]:
@@ -60,7 +60,7 @@ def load(name: str) -> Preset:
     path = _find(name, None)
     preset = _merged(path, ())
     for section, tree in preset.sections.items():
-        validated(SECTIONS[section], merge(_defaults(SECTIONS[section]), tree), f"preset {preset.name}")
+        validate(SECTIONS[section], merge(_defaults(SECTIONS[section]), tree), f"preset {preset.name}")
     return preset
 
 
@@ -77,7 +77,7 @@ def resolve(kind: type[S], preset: Preset | None, sets: Sequence[str], flags: Ma
     line: Tree = {}
     for assignment in sets:
         line = _deep_update(line, _present_names(kind, _assigned(assignment)))
-    return validated(kind, merge(tree, _deep_update(line, dict(flags.items()))), "")
+    return validate(kind, merge(tree, _deep_update(line, dict(flags.items()))), "")
 
 
 def merge(below: Tree, above: Tree) -> Tree:
@@ -194,7 +194,7 @@ def _read(path: Path) -> tuple[Preset, str]:
     return Preset(path.stem, data.get("description", ""), sections), data.get("extends", "")
 
 
-def shipped(name: str) -> Path:
+def package_data(name: str) -> Path:
     """The folder `name` of this installation; in a wheel it is `texsynth/_name`."""
     package = Path(str(files("texsynth")))
     inside = package / f"_{name}"

@@ -35,7 +35,7 @@ BOUNDS = (
 )
 
 
-def validated(kind: type[M], data: object, source: str) -> M:
+def validate(kind: type[M], data: object, source: str) -> M:
     """`data` as `kind`; the first thing wrong with it becomes a UsageError that starts with `source`."""
     try:
         return kind.model_validate(data)

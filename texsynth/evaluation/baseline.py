@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import AliasPath, BaseModel, Field
 
-from texsynth.config.validation import validated
+from texsynth.config.validation import validate
 from texsynth.errors import InputError, UsageError
 from texsynth.evaluation.bootstrap import Estimate
 from texsynth.evaluation.results import SECONDS, Comparison, Difference, Evaluation
@@ -84,7 +84,7 @@ def read_baseline(path: Path) -> Baseline:
     """The table in the file `path`. Raises InputError for anything but the table of such an evaluation."""
     try:
         data = json.loads(read_bytes(path).decode())
-        table = validated(_File, data, "")
+        table = validate(_File, data, "")
     except (ValueError, RecursionError) as error:
         raise InputError(f"the baseline {path} is not JSON ({error}); give a table.json") from None
     except UsageError as error:

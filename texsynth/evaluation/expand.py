@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from texsynth.analysis.lattice import Lattice, find_lattice
+from texsynth.config.expand_rules import output_size
 from texsynth.config.settings import ExpandSettings, Method, RunSettings
 from texsynth.evaluation import methods
 from texsynth.evaluation.results import SECONDS, Evaluation, Row, Subject, Thumbnail
@@ -34,7 +35,6 @@ from texsynth.metrics.texture import (
 )
 from texsynth.ops.resample import reflected_index
 from texsynth.pipelines.expand import Networks, expand, load_networks
-from texsynth.pipelines.method import output_size
 from texsynth.pipelines.progress import OnStep
 from texsynth.synthesis.exemplar import Exemplar
 from texsynth.synthesis.quilting import image_quilting
@@ -168,7 +168,7 @@ class _Trial:
         self.subject.facts["sha256"] = source.sha256
         image = to_image(picture)
         exemplar = image if crop is None else _centre(image, crop, crop)
-        check_size(item, exemplar.shape[3], exemplar.shape[2], size, run, Task("expand", (item,)))
+        check_size(item, exemplar.shape[3], exemplar.shape[2], Task("expand", (item,)), size, run)
         height, width = output_size(size, *exemplar.shape[2:])
         is_known = crop is not None and image.shape[2] >= height and image.shape[3] >= width
         return exemplar, _centre(image, height, width) if is_known else None

@@ -31,7 +31,7 @@ from texsynth.models.registry import Model, load_model
 from texsynth.pipelines.progress import OnStep
 from texsynth.pipelines.rasters import TensorRaster
 from texsynth.pipelines.stylize import check_levels, fit_style, stylize
-from texsynth.pipelines.transfer import whole_encoder
+from texsynth.pipelines.transfer import tiled_encoder
 from texsynth.transforms import fit_map
 from texsynth.transforms.moments import Moments
 
@@ -297,7 +297,7 @@ class Network:
     @torch.inference_mode()
     def of(self, image: Tensor) -> Features:
         """Measure (1, 3, H, W) in [0, 1]."""
-        encoder = whole_encoder(self.model, self.levels[-1])
+        encoder = tiled_encoder(self.model, self.levels[-1])
         features = {level: f.float() for level, f in encoder.features(TensorRaster(image)).items()}
         return Features(
             {level: Moments.of(features[level]) for level in self.levels},
@@ -355,5 +355,5 @@ class Cloud:
     def figures(self) -> dict[str, float | None]:
         """The distance between the Gaussians of both, and the numbers of positions."""
         a, b = self.results, self.styles
-        distance = frechet(a.mean, a.covariance, b.mean, b.covariance)
+        distance = frechet(a, b)
         return {"frechet.distance": distance, "frechet.results": round(a.n), "frechet.styles": round(b.n)}

@@ -31,9 +31,9 @@ from texsynth.jobs.outcomes import Report
 from texsynth.jobs.stylize import LoadedContent, estimate_memory, load_content, load_style, transfer
 from texsynth.models.registry import Model
 from texsynth.ops.color import luma
-from texsynth.pipelines.masks import MIN_SHARE, fitted, label_masks, shared
+from texsynth.pipelines.masks import MIN_SHARE, label_masks, resize_mask, share_masks
 from texsynth.pipelines.progress import OnStep
-from texsynth.pipelines.stylize import FittedStyle, Part
+from texsynth.pipelines.stylize import FittedStyle, StyledRegion
 
 MAX_LABELS = 64
 
@@ -224,34 +224,34 @@ def read_labels(item: Input, run: RunSettings) -> tuple[Tensor, Source]:
     return torch.from_numpy(codes)[None, None].float(), source
 
 
-def _layers(job: BlendJob, prepared: PreparedBlend, size: tuple[int, int]) -> list[Sequence[Part]]:
+def _layers(job: BlendJob, prepared: PreparedBlend, size: tuple[int, int]) -> list[Sequence[StyledRegion]]:
     """Return the styles that are laid over the content, one after the other."""
     pairs = [(part, weight) for part, weight in zip(prepared.styles, job.weights, strict=True) if weight > 0]
     styles = tuple(part.style for part, _ in pairs)
     weights = tuple(weight for _, weight in pairs)
     if prepared.spec.sequential:
-        return [[Part((style,), (1.0,))] for style in styles]
+        return [[StyledRegion((style,), (1.0,))] for style in styles]
     if prepared.content_labels:
         labels = prepared.content_labels[0]
         _check_proportions(prepared.spec.content_labels, labels, job, size)
         values = [int(value) for value in labels.unique().tolist()]
-        masks = label_masks(fitted(labels, *size, smooth=False), values, prepared.spec.feather)
+        masks = label_masks(resize_mask(labels, *size, smooth=False), values, prepared.spec.feather)
         return [[
-            Part(tuple(part.by_label.get(value, part.style) for part, _ in pairs), weights, mask)
+            StyledRegion(tuple(part.by_label.get(value, part.style) for part, _ in pairs), weights, mask)
             for value, mask in zip(values, masks, strict=True)
         ]]  # fmt: skip
     masked = [(part, weight) for part, weight in pairs if part.mask is not None]
     if not masked:
-        return [[Part(styles, weights)]]
+        return [[StyledRegion(styles, weights)]]
     for item, part in zip(prepared.spec.styles, prepared.styles, strict=True):
         if part.mask is not None:
             _check_proportions(item.mask, part.mask, job, size)
-    masks = shared([fitted(p.mask, *size, smooth=True) for p, _ in masked if p.mask is not None],
+    masks = share_masks([resize_mask(p.mask, *size, smooth=True) for p, _ in masked if p.mask is not None],
                    [w for _, w in masked])  # fmt: skip
-    parts = [Part((p.style,), (1.0,), m) for (p, _), m in zip(masked, masks, strict=True)]
+    parts = [StyledRegion((p.style,), (1.0,), m) for (p, _), m in zip(masked, masks, strict=True)]
     rest = [(part.style, weight) for part, weight in pairs if part.mask is None]
     if rest:
-        parts.append(Part(tuple(s for s, _ in rest), tuple(w for _, w in rest)))
+        parts.append(StyledRegion(tuple(s for s, _ in rest), tuple(w for _, w in rest)))
     return [parts]
 
 

@@ -28,7 +28,7 @@ from texsynth.jobs.memory import style_tile
 from texsynth.jobs.operation import resolve_run_and_model
 from texsynth.models.registry import Model
 from texsynth.models.weights import header_of, in_order
-from texsynth.pipelines.stylize import measure
+from texsynth.pipelines.stylize import measure_style
 from texsynth.transforms.moments import Moments
 
 FORMAT = "texsynth-card-1"
@@ -68,7 +68,7 @@ def make_card(inputs: Sequence[Input], run: RunSettings, style_scale: float) -> 
         picture, source = read_input(item, run)
         refuse_transparent(item, picture)
         with memory_guard(item, "use a smaller --style-scale"):
-            moments = measure(
+            moments = measure_style(
                 to_image(picture),
                 model,
                 total.keys(),

@@ -9,16 +9,16 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from texsynth.analysis.appearance import Appearance, appearance
+from texsynth.analysis.appearance import Appearance, measure_appearance
 from texsynth.config.settings import RunSettings
 from texsynth.images import Picture
 from texsynth.images.tensors import to_image, to_weight
 from texsynth.jobs.files import JobResult, memory_guard, read_input, refuse_transparent
 from texsynth.jobs.inputs import Input, InputJob, J
 from texsynth.jobs.operation import Operation, resolve_run
-from texsynth.pipelines.describe import Describer, any_turn, describe, load_describer, reduced
+from texsynth.pipelines.describe import Describer, any_turn, describe, limit_size, load_describer
 from texsynth.pipelines.progress import OnStep
-from texsynth.synthesis.warp import turned, upright_angle
+from texsynth.synthesis.warp import rotate, upright_angle
 
 Kind = Literal["as-is", "any-turn", "upright"]
 """How pictures are compared: as they are, whichever way they are turned by quarters, or the latter once their
@@ -61,7 +61,7 @@ def read_reduced(item: Input, run: RunSettings) -> ReducedImage:
     picture, _ = read_input(item, run)
     refuse_transparent(item, picture)
     with memory_guard(item, "use a smaller picture"):
-        return ReducedImage(*reduced(to_image(picture), to_weight(picture)), picture.width, picture.height)
+        return ReducedImage(*limit_size(to_image(picture), to_weight(picture)), picture.width, picture.height)
 
 
 def all_kinds(image: ReducedImage, describer: Describer) -> Tensor:
@@ -86,8 +86,8 @@ def _upright(image: ReducedImage) -> tuple[ReducedImage, float]:
     angle = upright_angle(image.image, image.mask) or 0.0
     if not angle:
         return image, 0.0
-    mask = None if image.mask is None else turned(image.mask, angle).clamp(0, 1)
-    return replace(image, image=turned(image.image, angle).clamp(0, 1), mask=mask), angle
+    mask = None if image.mask is None else rotate(image.mask, angle).clamp(0, 1)
+    return replace(image, image=rotate(image.image, angle).clamp(0, 1), mask=mask), angle
 
 
 DTYPE: Literal["float32"] = "float32"
@@ -183,5 +183,7 @@ class Describe(Operation[InputJob]):
         with memory_guard(job.picture, "use a smaller picture"):
             image, mask = to_image(loaded), to_weight(loaded)
             descriptor = describe(image, self._describer, mask=mask, turns=(0,))[0]
-            description = TextureDescription(*size, appearance(image, mask), tuple(descriptor.tolist()))
+            description = TextureDescription(
+                *size, measure_appearance(image, mask), tuple(descriptor.tolist())
+            )
         return JobResult(value=description, size=size)

@@ -37,7 +37,7 @@ from texsynth.models.hub.catalog import ASSETS
 from texsynth.models.registry import Model
 from texsynth.ops.color import luma
 from texsynth.pipelines import expand as pipeline
-from texsynth.pipelines.method import Ready, ready
+from texsynth.pipelines.method import ExpandPlan, plan_expand
 from texsynth.pipelines.progress import OnStep
 from texsynth.synthesis.exemplar import Exemplar
 
@@ -78,12 +78,12 @@ class Expand(Operation[ExpandJob]):
             return self._loaded.get((task, settings)) or load_inputs(task, settings, self.run)
 
         @lru_cache(maxsize=2)
-        def plan(task: Task, settings: ExpandSettings) -> Ready | None:
+        def plan(task: Task, settings: ExpandSettings) -> ExpandPlan | None:
             if not task.resizes:
                 return None
             loaded = inputs(task, settings)
             with memory_guard(task.exemplars[0], task.cure):
-                return ready(_exemplars(task, loaded), settings, guided=loaded.guide is not None)
+                return plan_expand(_exemplars(task, loaded), settings, guided=loaded.guide is not None)
 
         @lru_cache(maxsize=2)
         def networks(needs_transposer: bool) -> tuple[pipeline.Networks, str | None]:
@@ -131,7 +131,7 @@ class Expand(Operation[ExpandJob]):
         return JobResult(files, loaded.warnings + expanded.notes, {"method": settings.method})
 
     def _expand(
-        self, job: ExpandJob, inputs: ExpandInputs, plan: Ready | None, on_step: OnStep
+        self, job: ExpandJob, inputs: ExpandInputs, plan: ExpandPlan | None, on_step: OnStep
     ) -> pipeline.Expanded:
         settings, networks = job.settings, self._networks(job.settings)[0]
         rng = torch.Generator().manual_seed(job.seed(self.run.seed))
@@ -139,7 +139,7 @@ class Expand(Operation[ExpandJob]):
             guide = None
             if inputs.guide:
                 guide = _guide(inputs.guide, alone=inputs.guide_of is None)
-            return pipeline.expand_ready(plan, networks, guide=guide, rng=rng, on_step=on_step)
+            return pipeline.expand_planned(plan, networks, guide=guide, rng=rng, on_step=on_step)
         exemplar, hole = _exemplars(job.task, inputs)[0], inputs.hole_mask
         if hole is None:
             return pipeline.tile(exemplar, settings, networks, rng=rng, on_step=on_step)

@@ -11,6 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from texsynth import images
+from texsynth.config.expand_rules import (
+    MIN_SIDE,
+    check_combination,
+    check_exemplar_size,
+    check_output_size,
+    output_size,
+    settle_method,
+    uses_transposer,
+)
 from texsynth.config.records import Source
 from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.errors import InputError, TexsynthError, UsageError
@@ -21,9 +30,6 @@ from texsynth.jobs.memory import check_memory
 from texsynth.jobs.outcomes import Failed
 
 Command = Literal["expand", "tile"]
-
-COMPLETING = ("auto", "patch", "patch+optimize")
-"""Methods that can keep a part of a picture as it is."""
 
 MAX_COUNT = 9999
 
@@ -161,13 +167,33 @@ def expand_jobs(
     ]
 
 
+def settled_settings(task: Task, settings: ExpandSettings) -> ExpandSettings:
+    """Return `settings`, with the method where the look of the exemplar does not matter.
+
+    Raises UsageError for what cannot be done with the task.
+    """
+    if task.guide_of and not task.guide:
+        raise UsageError(
+            f"--guide-of {task.guide_of} says what a guide means, but there is none; give --guide"
+        )
+    check_combination(
+        settings,
+        exemplars=len(task.exemplars),
+        siblings=bool(task.siblings),
+        mask=task.mask is not None,
+        guide=task.guide is not None,
+        completes="a hole" if task.hole else "`texsynth tile`" if task.command == "tile" else None,
+    )
+    limited = task.command == "tile" or len(task.exemplars) > 1
+    return settle_method(settings, limited=bool(limited or task.mask or task.guide or task.hole))
+
+
 def expand_job(task: Task, settings: ExpandSettings, path: Path, index: int = 1, count: int = 1) -> ExpandJob:
     """Return the job for the variation `index` of `count`, numbered when there are several.
 
     Raises UsageError for settings that do not go with the task.
     """
-    check_method(task, settings)
-    settings = settled(task, settings)
+    settings = settled_settings(task, settings)
     number = f".{index}" if count > 1 else ""
     if number:
         path = path.with_name(f"{path.stem}{number}{path.suffix}")
@@ -181,58 +207,6 @@ def expand_job(task: Task, settings: ExpandSettings, path: Path, index: int = 1,
 def _stem(task: Task) -> str:
     return task.exemplars[0].stem + (".mix" if len(task.exemplars) > 1 else "")
 
-
-def settled(task: Task, settings: ExpandSettings) -> ExpandSettings:
-    """`settings`, with the method where it is open and the look of the exemplar does not matter."""
-    limited = (
-        task.command == "tile" or len(task.exemplars) > 1 or task.mask or task.guide or task.hole
-    ) or settings.tileable
-    if settings.method == "auto" and limited:
-        return settings.model_copy(update={"method": "patch"})
-    return settings
-
-
-def check_method(task: Task, settings: ExpandSettings) -> None:
-    """UsageError for what cannot be done together, or not by the stages of `settings.method`.
-
-    The transposer lays out the whole output from one whole exemplar; `optimize` alone has no layout that
-    a guide could steer or siblings could share.
-    """
-    if task.guide_of and not task.guide:
-        raise UsageError(
-            f"--guide-of {task.guide_of} says what a guide means, but there is none; give --guide"
-        )
-    if task.hole:
-        if task.guide:
-            raise UsageError("--guide lays out a whole output and --hole keeps most of it; use one of them")
-        if settings.tileable:
-            raise UsageError(
-                "--hole keeps the borders, so --tileable is impossible; use `texsynth tile` on the result"
-            )
-    if settings.upright and task.hole:
-        raise UsageError("--upright turns the exemplar and --hole keeps it as it is; use one of them")
-    if settings.upright and task.command == "tile":
-        raise UsageError(
-            "upright turns a picture and `texsynth tile` keeps its middle as it is; "
-            "use `texsynth expand --upright --tileable`"
-        )
-    reasons = {
-        "`texsynth tile`": task.command == "tile" and settings.method not in COMPLETING,
-        "a hole": task.hole and settings.method not in COMPLETING,
-        "several exemplars": len(task.exemplars) > 1 and "transposer" in settings.method,
-        "a mask": task.mask and "transposer" in settings.method,
-        "a guide": task.guide and (settings.method == "optimize" or "transposer" in settings.method),
-        "sibling maps": task.siblings and settings.method == "optimize",
-    }
-    for reason, refused in reasons.items():
-        if refused:
-            raise UsageError(
-                f"method {settings.method} cannot be used with {reason}; use --method patch+optimize"
-            )
-
-
-MIN_SIDE = 16
-"""Smallest exemplar and smallest region to sample, in pixels."""
 
 Mask = NDArray[np.bool_]
 
@@ -289,7 +263,7 @@ def load_inputs(task: Task, settings: ExpandSettings, run: RunSettings) -> Expan
     }
     for item, exemplar in zip(task.exemplars, exemplars, strict=True):
         refuse_transparent(item, exemplar.picture)
-        check_size(item, exemplar.picture.width, exemplar.picture.height, settings, run, task)
+        check_size(item, exemplar.picture.width, exemplar.picture.height, task, settings, run)
     _check_maps(task, exemplars[0].picture, siblings, maps)
     mask = as_mask(maps["mask"].picture) if "mask" in maps else None
     allowed = tuple(
@@ -330,7 +304,7 @@ def check_batch(jobs: Sequence[ExpandJob], run: RunSettings) -> tuple[list[Expan
     for job in jobs:
         try:
             for item in job.task.exemplars:
-                check_size(item, *probe_input(item, run), job.settings, run, job.task)
+                check_size(item, *probe_input(item, run), job.task, job.settings, run)
             good.append(job)
         except TexsynthError as error:
             failed.append(Failed(job, error))
@@ -348,34 +322,18 @@ def check_mixed(jobs: Sequence[Job], run: RunSettings) -> tuple[list[Job], list[
 
 
 def check_size(
-    item: Input, width: int, height: int, settings: ExpandSettings, run: RunSettings, task: Task
+    item: Input, width: int, height: int, task: Task, settings: ExpandSettings, run: RunSettings
 ) -> None:
-    """Refuse an exemplar that is too small and an output that is too small or too large."""
-    if min(width, height) < MIN_SIDE:
-        raise InputError(
-            f"{item} has {width} x {height} pixels, but an exemplar needs at least {MIN_SIDE} on both sides; "
-            f"crop a larger piece"
-        )
+    """Refuse an exemplar that is too small, and an output that is too small or too large.
+
+    Raises InputError, UsageError, MemoryExhaustedError.
+    """
+    check_exemplar_size(width, height, item)
     if task.resizes:
-        width, height = output_size(settings, width, height)
-    if min(width, height) < MIN_SIDE:
-        raise UsageError(
-            f"{item}: the output would have {width} x {height} pixels, but needs at least {MIN_SIDE} on both "
-            f"sides; choose a larger --size or --scale"
-        )
-    if width * height > run.max_pixels:
-        raise UsageError(
-            f"{item}: the output would have {width} x {height} = {width * height} pixels, more than "
-            f"--max-pixels {run.max_pixels}; choose a smaller --size or --scale"
-        )
-    check_memory(item, width, height, method=settings.method, siblings=len(task.siblings), cure=task.cure)
-
-
-def output_size(settings: ExpandSettings, width: int, height: int) -> tuple[int, int]:
-    """Width and height of the output for an exemplar of `width` x `height` pixels."""
-    if settings.size:
-        return settings.size
-    return round(width * settings.scale), round(height * settings.scale)
+        height, width = output_size(settings, height, width)
+    check_output_size(width, height, run.max_pixels, item)
+    siblings = len(task.siblings)
+    check_memory(item, width, height, method=settings.method, siblings=siblings, cure=task.cure)
 
 
 def as_mask(picture: images.Picture) -> Mask:
@@ -410,7 +368,7 @@ def _allowed(
                 f"{item} has transparent parts, but a tile must be opaque; fill them first with "
                 f"`texsynth expand --hole`"
             )
-        if "transposer" in settings.method:
+        if uses_transposer(settings):
             raise UsageError(
                 f"{item} has transparent parts, which method {settings.method} cannot leave out; "
                 f"use --method patch+optimize"

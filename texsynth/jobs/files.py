@@ -14,7 +14,7 @@ from texsynth import images
 from texsynth.config.presets import as_tree
 from texsynth.config.records import Embedded, Record, Source
 from texsynth.config.settings import RunSettings
-from texsynth.config.validation import parse, validated
+from texsynth.config.validation import parse, validate
 from texsynth.errors import InputError, MemoryExhaustedError, OutputError, OutputExistsError, TexsynthError
 from texsynth.images.files import as_text
 from texsynth.jobs.inputs import PIPE, Input
@@ -252,7 +252,7 @@ def is_finished(output: Path, record: Record) -> bool:
 
 def record_in(text: str, source: str) -> Record:
     """The record in the settings of a file. source: what messages call it. Raises TexsynthError."""
-    return validated(Embedded, parse(text, source=source), source).root
+    return validate(Embedded, parse(text, source=source), source).root
 
 
 def difference(old: Record, new: Record) -> str:

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator
 
 from texsynth.config.presets import Tree, is_file_name
 from texsynth.config.settings import Settings, StylizeSettings
-from texsynth.config.validation import MAX_BYTES, nearest, parse, validated
+from texsynth.config.validation import MAX_BYTES, nearest, parse, validate
 from texsynth.errors import UsageError
 from texsynth.images import output_format, read_bytes
 from texsynth.jobs.inputs import Job
@@ -94,7 +94,7 @@ def _yaml(path: Path, text: str) -> tuple[Path | None, list[Entry]]:
         raise UsageError(
             f"{path} is larger than {MAX_BYTES // 1024} KiB; name folders or patterns, or use .csv or .jsonl"
         )
-    head = validated(Head, mapping_in(parse(text, source=str(path)), str(path)), str(path))
+    head = validate(Head, mapping_in(parse(text, source=str(path)), str(path)), str(path))
     if head.name is not None:
         with located(str(path)):
             check_template(head.name)
@@ -125,7 +125,7 @@ class Row(Settings):
 def _row(where: str, data: dict[Any, Any], base: Path) -> list[Entry]:
     if data.get("command", "stylize") != "stylize":
         return [*entries_of(where, {PLURALS.get(key, key): value for key, value in data.items()}, base, None)]
-    row = validated(Row, data, where)
+    row = validate(Row, data, where)
     with located(where):
         content, style = (file_in(text, base) for text in (row.content, row.style))
     preset = row.preset or None

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 
 from texsynth.config.presets import Tree, is_file_name
 from texsynth.config.settings import ExpandSettings, Settings, StylizeSettings
-from texsynth.config.validation import nearest, validated
+from texsynth.config.validation import nearest, validate
 from texsynth.errors import InputError, UsageError
 from texsynth.images import SUFFIXES
 from texsynth.jobs.blend_inputs import BlendJob, check_spec, make_spec
@@ -124,7 +124,7 @@ def entries_of(where: str, data: object, base: Path, name: str | None) -> Iterat
     command = mapping.get("command", "stylize")
     if not isinstance(command, str) or command not in GROUPS:
         raise UsageError(f"{where}: unknown command {command!r}{nearest(str(command), GROUPS)}")
-    group = validated(GROUPS[command], mapping, where)
+    group = validate(GROUPS[command], mapping, where)
     with located(where):
         entries = [*_expanded(where, group, base, name)]
         if group.output is not None and len(entries) > 1:

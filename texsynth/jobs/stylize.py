@@ -47,12 +47,20 @@ from texsynth.jobs.memory import (
 from texsynth.jobs.operation import Operation, other_weights, resolve_run_and_model
 from texsynth.jobs.scratch import FileRaster
 from texsynth.models.registry import Model
-from texsynth.pipelines.masks import fitted
-from texsynth.pipelines.progress import OnStep, part_of
-from texsynth.pipelines.rasters import EVERYTHING, Blank, Raster, TensorRaster, in_memory, strip_rows, strips
-from texsynth.pipelines.stylize import FittedStyle, Part, fit_style, stylize_raster
+from texsynth.pipelines.masks import resize_mask
+from texsynth.pipelines.progress import OnStep, sub_progress
+from texsynth.pipelines.rasters import (
+    EVERYTHING,
+    MakeCanvas,
+    Raster,
+    TensorRaster,
+    memory_canvas,
+    strip_rows,
+    strips,
+)
+from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, stylize_raster
 
-StyleLayers = Callable[[tuple[int, int]], Sequence[FittedStyle | Sequence[Part]]]
+StyleLayers = Callable[[tuple[int, int]], Sequence[FittedStyle | Sequence[StyledRegion]]]
 """Gives the styles that are laid over a content of a size (height, width), one after the other."""
 
 
@@ -162,7 +170,7 @@ def load_style(
     with memory_guard(item):
         weight = to_weight(picture)
         if mask is not None:
-            mask = fitted(mask, picture.height, picture.width, smooth=False)
+            mask = resize_mask(mask, picture.height, picture.width, smooth=False)
             weight = mask if weight is None else weight * mask
         tile = style_tile(picture.height, picture.width, settings.style_scale)
         style = fit_style(to_image(picture), model, settings, weight=weight, tile=tile)
@@ -210,7 +218,7 @@ class PreparedContent:
     alpha: Pixels | None
     bit_depth: int
     warnings: tuple[str, ...]
-    blank: Blank = in_memory
+    make_canvas: MakeCanvas = memory_canvas
 
 
 def load_content(
@@ -327,8 +335,8 @@ def transfer(
                     weight=prepared.weight,
                     seed=file_seed(run.seed, job.picture.key),
                     tile=tiles.tile,
-                    blank=prepared.blank,
-                    on_step=part_of(on_step, number, len(styles)),
+                    make_canvas=prepared.make_canvas,
+                    on_step=sub_progress(on_step, number, len(styles)),
                 )
             return raster
 

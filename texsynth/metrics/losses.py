@@ -1,4 +1,4 @@
-"""Differences between textures as losses: Gram matrices, sliced Wasserstein, features place by place.
+"""Differences between textures as losses: Gram matrices and sliced Wasserstein.
 
 All are differentiable, compare every picture of a batch with its own target, and compute in float32 at
 least, whatever autocast is on.
@@ -6,14 +6,12 @@ least, whatever autocast is on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 
 def random_directions(count: int, channels: int, rng: torch.Generator, like: Tensor) -> Tensor:
-    """Directions distributed evenly over the unit sphere.
+    """Draw directions evenly over the unit sphere.
 
     rng: on the CPU. like: its device is the result's. Returns (count, channels) float32 rows of length 1.
     """
@@ -68,19 +66,8 @@ def gram_l1(output: Tensor, target: Tensor) -> Tensor:
     return (gram(output) - gram(target)).abs().mean()
 
 
-def perceptual(output: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
-    """Mean absolute difference of features place by place, added over levels (paper 004, section 5.2).
-
-    output, target: features of each level, (N, C_l, h_l, w_l). Returns a scalar.
-    """
-    total = output[0].new_zeros((), dtype=torch.float32)
-    for f, g in zip(output, target, strict=True):
-        total = total + (f.float() - g.float()).abs().mean()
-    return total
-
-
 def _wasserstein_1d(a: Tensor, b: Tensor) -> Tensor:
-    """Mean of the squared distances of all pairs of sorted rows of (N, K, n) and (N, K, m)."""
+    """Average the squared distances of all pairs of sorted rows of (N, K, n) and (N, K, m)."""
     a, b = a.sort(-1).values, b.sort(-1).values
     n, m = a.shape[-1], b.shape[-1]
     if n == m:

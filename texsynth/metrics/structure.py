@@ -1,4 +1,4 @@
-"""What repeats in a texture and how: recurring blocks, spectra, the lattice of a regular one."""
+"""Measures of what repeats in a texture: recurring blocks, spectra, the lattice of a regular one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RECURS = 0.8
 
 
 class Displacement(NamedTuple):
-    """Where a lattice vector of the exemplar is found in the output."""
+    """The peak that stands for a lattice vector of the exemplar in the output."""
 
     relative: float
     """Distance from the vector to the nearest peak, over its length; bars say at most 0.02."""
@@ -50,17 +50,17 @@ def repetition(image: Tensor, most: int = 256) -> float:
     corners = [(y, x) for y in range(0, height - BLOCK_PX + 1, BLOCK_PX)
                for x in range(0, width - BLOCK_PX + 1, BLOCK_PX)]  # fmt: skip
     corners = corners[:: math.ceil(len(corners) / most)]
-    found = 0
+    recurring = 0
     spectrum = torch.fft.rfft2(grey - grey.mean())
     for start in range(0, len(corners), 32):
         chunk = [(y, x) for y, x in corners[start : start + 32] if deviation[y, x] > FLAT]
         if chunk:
-            found += _recurring(spectrum, grey, chunk, mean, deviation)
-    return found / len(corners)
+            recurring += _count_recurring(spectrum, grey, chunk, mean, deviation)
+    return recurring / len(corners)
 
 
 def spectrum_distance(output: Tensor, truth: Tensor) -> float:
-    """How much power spectra differ, in powers of ten: by frequency and, apart from that, by direction.
+    """Compare power spectra, in powers of ten: by frequency and, apart from that, by direction.
 
     Root-mean-square difference of the logarithms of the mean power in 16 rings of frequency, plus the same
     of the shares of 18 directions, of lightness under a Hann window. Sizes may differ. 0 is best.
@@ -74,7 +74,7 @@ def spectrum_distance(output: Tensor, truth: Tensor) -> float:
 
 
 def lattice_displacements(image: Tensor, vectors: Tensor, search: float = 0.15) -> list[Displacement]:
-    """The peaks of the autocorrelation of `image` next to lattice vectors of its exemplar.
+    """Find the peaks of the autocorrelation of `image` next to lattice vectors of its exemplar.
 
     vectors: (K, 2) rows (dy, dx) in pixels. A peak is looked for within `search` of a vector's length, and
     placed by a quadratic between pixels. (inf, 0) where there is none, or the vector is too long to measure.
@@ -86,7 +86,7 @@ def lattice_displacements(image: Tensor, vectors: Tensor, search: float = 0.15) 
 
 
 def regularity(image: Tensor) -> float:
-    """Height of the highest peak of the autocorrelation beyond an eighth of the shorter side, -1 to 1.
+    """Return the height of the autocorrelation's highest peak beyond an eighth of the shorter side, -1 to 1.
 
     1 for a picture that repeats exactly, 0 when no shift resembles the picture. A texture without a lattice
     should get none, so compare it with the truth's. It lies on pictures with few large features, whose
@@ -100,23 +100,23 @@ def regularity(image: Tensor) -> float:
 
 
 def _detail(image: Tensor) -> Tensor:
-    """Lightness (H, W) in float64 less its mean over a quarter of the picture, whose changes drown peaks."""
+    """Take from the lightness (H, W) its mean over a quarter of the picture, whose changes drown peaks."""
     grey = luma(image.double())[0, 0]
     return grey - box_mean(grey, max(1, min(grey.shape) // 8))
 
 
 def _windows(grey: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of every 31x31 window, each (H - 30, W - 30)."""
+    """Measure mean and deviation of every 31x31 window, each (H - 30, W - 30)."""
     # Float64: the difference of two means of squares is all that is left of a faint texture.
     both = torch.stack([grey.double(), grey.double().square()])
     mean, square = box_sum(both, BLOCK_PX) / BLOCK_PX**2
     return mean.float(), (square - mean.square()).clamp_min(0).sqrt().float()
 
 
-def _recurring(
+def _count_recurring(
     spectrum: Tensor, grey: Tensor, corners: list[tuple[int, int]], mean: Tensor, deviation: Tensor
 ) -> int:
-    """How many of the blocks with these corners occur elsewhere."""
+    """Count the blocks with these corners that occur elsewhere."""
     height, width = grey.shape
     blocks = torch.stack([grey[y : y + BLOCK_PX, x : x + BLOCK_PX] - mean[y, x] for y, x in corners])
     # Blocks have mean 0, so the windows' means need not be taken off. Places whose window would wrap
@@ -126,15 +126,15 @@ def _recurring(
     )
     products = products[:, : mean.shape[0], : mean.shape[1]]
     correlation = products / (BLOCK_PX**2 * deviation.clamp_min(FLAT))
-    found = 0
+    count = 0
     for (y, x), values in zip(corners, correlation, strict=True):
         values[max(0, y - BLOCK_PX + 1) : y + BLOCK_PX, max(0, x - BLOCK_PX + 1) : x + BLOCK_PX] = -1
-        found += bool(values.max() > RECURS * deviation[y, x])
-    return found
+        count += bool(values.max() > RECURS * deviation[y, x])
+    return count
 
 
 def _log_spectrum(image: Tensor, lowest: float, rings: int = 16, sectors: int = 18) -> tuple[Tensor, Tensor]:
-    """Logarithms to base 10 of the power per ring (rings,) and of the share per sector (sectors,)."""
+    """Return log10 of the power per ring (rings,) and of the share per sector (sectors,)."""
     grey = luma(image.double())[0, 0]
     height, width = grey.shape
     rows, cols = (torch.hann_window(n, dtype=grey.dtype, device=grey.device) for n in (height, width))
@@ -156,7 +156,7 @@ def _log_spectrum(image: Tensor, lowest: float, rings: int = 16, sectors: int = 
 
 
 def _binned(values: Tensor, index: Tensor, bins: int) -> Tensor:
-    """Mean of `values` per bin; empty bins are 0."""
+    """Average `values` per bin; empty bins are 0."""
     zero = values.new_zeros(bins)
     count = zero.scatter_add(0, index, torch.ones_like(values))
     total: Tensor = zero.scatter_add(0, index, values)
@@ -164,7 +164,7 @@ def _binned(values: Tensor, index: Tensor, bins: int) -> Tensor:
 
 
 def _nearest_peak(table: Tensor, vector: list[float], search: float) -> Displacement:
-    """table: (H, W), both odd, correlation by shift with the origin in the middle."""
+    """Find the peak next to a vector in `table` (H, W), correlation by shift, shift 0 in the middle."""
     length = math.hypot(*vector)
     reach = max(2, round(search * length))
     top, left = (round(v) + size // 2 - reach for v, size in zip(vector, table.shape, strict=True))
@@ -190,7 +190,7 @@ def _nearest_peak(table: Tensor, vector: list[float], search: float) -> Displace
 
 
 def _autocorrelation(x: Tensor) -> Tensor:
-    """Normalised correlation of `x` (H, W) with itself at every shift up to half its size, over the overlap.
+    """Correlate `x` (H, W) with itself at every shift up to half its size, normalised over the overlap.
 
     Returns (2 * (H // 2) + 1, 2 * (W // 2) + 1), shift 0 in the middle.
     """

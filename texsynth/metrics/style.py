@@ -1,4 +1,4 @@
-"""How much of a style a picture has taken, and how much of its content it has kept, in figures.
+"""Measures of how much of a style a picture has taken, and how much of its content it has kept.
 
 Each of them can be fooled; read how. Features are those of any network: say which one measured.
 """

@@ -1,4 +1,4 @@
-"""How good an expanded texture is, in figures that need no judge. Each of them can be fooled; read how.
+"""Measures of an expanded texture that need no judge. Each of them can be fooled; read how.
 
 All take images (1, 3, H, W) in [0, 1], on any device. What repeats, spectra and lattices are in `structure`.
 """
@@ -61,18 +61,18 @@ def sharpness(output: Tensor, exemplar: Tensor) -> float:
 
 
 def seams(image: Tensor) -> Seams:
-    """What the border shows when `image` is repeated: mean absolute steps across it over those inside.
+    """Compare the steps across the border when `image` is repeated with those inside, mean absolute values.
 
     1 is best on average. It lies where the border happens to run along a line of the texture, such as mortar,
     which differs from the average inside; and blur along the border looks like a missing seam.
     """
-    found = []
+    ratios = []
     for dim in (3, 2):
         inside, across = _line_steps(image, dim)
         # A thousandth of a step: pictures without any gradient have no seam either.
         floor = LEVEL / 1000
-        found.append(float((across + floor) / (inside.mean() + floor)))
-    return Seams(*found)
+        ratios.append(float((across + floor) / (inside.mean() + floor)))
+    return Seams(*ratios)
 
 
 def seam_ranks(image: Tensor) -> Seams:
@@ -81,11 +81,11 @@ def seam_ranks(image: Tensor) -> Seams:
     Near 0 for a seam that stands out; anything else is as if the border were a line like others, which
     `seams` cannot tell on textures with strong lines.
     """
-    found = []
+    shares = []
     for dim in (3, 2):
         inside, across = _line_steps(image, dim)
-        found.append(float((inside >= across - LEVEL / 1000).float().mean()))
-    return Seams(*found)
+        shares.append(float((inside >= across - LEVEL / 1000).float().mean()))
+    return Seams(*shares)
 
 
 def pyramid_wasserstein(
@@ -123,7 +123,7 @@ def ssim(output: Tensor, truth: Tensor) -> float:
 
 
 def structural_similarity(x: Tensor, y: Tensor) -> float:
-    """The same of any two maps (1, 1, H, W) float64 of one size, with values that span 1 or so."""
+    """Compare two maps (1, 1, H, W) float64 of one size with values that span 1 or so, as `ssim` does."""
     height, width = x.shape[2:]
     reach = min(5, (height - 1) // 2, (width - 1) // 2)
     line = torch.exp(-torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device).square() / (2 * 1.5**2))
@@ -137,7 +137,7 @@ def structural_similarity(x: Tensor, y: Tensor) -> float:
 
 
 def blurred(image: Tensor) -> Tensor:
-    """Binomial blur of five taps. image: (N, C, H, W). Returns (N, C, H - 4, W - 4)."""
+    """Blur binomially with five taps. image: (N, C, H, W). Returns (N, C, H - 4, W - 4)."""
     taps = image.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
     kernel = torch.outer(taps, taps).expand(image.shape[1], 1, 5, 5)
     return F.conv2d(image, kernel, groups=image.shape[1])
@@ -154,20 +154,20 @@ def _patch_distance(source: Tensor, target: Tensor, rng: torch.Generator, querie
 
 def _mean_nearest(source: Tensor, target: Tensor, step: int, rng: torch.Generator, queries: int) -> float:
     picked = torch.randperm(_places(source, step), generator=rng)[:queries]
-    wanted = _patches_at(source, picked, step)
-    best = torch.full((len(wanted), 1), torch.inf, device=wanted.device)
-    nearest = wanted
-    for found in _bands(target, step):
-        score = torch.addmm(found.square().sum(1), wanted, found.T, alpha=-2)
+    patches = _patches_at(source, picked, step)
+    best = torch.full((len(patches), 1), torch.inf, device=patches.device)
+    nearest = patches
+    for others in _bands(target, step):
+        score = torch.addmm(others.square().sum(1), patches, others.T, alpha=-2)
         value, index = score.min(1, keepdim=True)
-        nearest = torch.where(value < best, found[index[:, 0]], nearest)
+        nearest = torch.where(value < best, others[index[:, 0]], nearest)
         best = torch.minimum(best, value)
     # From the patches themselves: the matrix product loses small distances to rounding.
-    return float((wanted - nearest).square().mean(1).sqrt().mean())
+    return float((patches - nearest).square().mean(1).sqrt().mean())
 
 
 def _bands(image: Tensor, step: int) -> Iterator[Tensor]:
-    """All patches of `image`, about 16,384 at a time, each (n, C * 49)."""
+    """Yield all patches of `image`, about 16,384 at a time, each (n, C * 49)."""
     reach = (PATCH_PX - 1) * step
     rows, columns = image.shape[2] - reach, image.shape[3] - reach
     height = max(1, 16384 // columns)
@@ -177,7 +177,7 @@ def _bands(image: Tensor, step: int) -> Iterator[Tensor]:
 
 
 def _patches_at(image: Tensor, places: Tensor, step: int = 1) -> Tensor:
-    """The patches with the given running numbers, (len(places), C * 49), in the order of `unfold`."""
+    """Gather the patches with the given running numbers, (len(places), C * 49), in the order of `unfold`."""
     columns = image.shape[3] - (PATCH_PX - 1) * step
     side = torch.arange(PATCH_PX, device=image.device) * step
     places = places.to(image.device)
@@ -192,7 +192,7 @@ def _places(image: Tensor, step: int = 1) -> int:
 
 
 def _pyramids(a: Tensor, b: Tensor, most: int = 4) -> tuple[list[Tensor], list[Tensor]]:
-    """Laplacian pyramids of equal depth, coarse rest last."""
+    """Build Laplacian pyramids of equal depth, coarse rest last."""
     shortest = min(*a.shape[2:], *b.shape[2:])
     depth = next((d for d in range(most, 1, -1) if shortest >> (d - 1) >= 2 * PATCH_PX), 1)
     return _pyramid(a, depth), _pyramid(b, depth)
@@ -216,7 +216,7 @@ def _gradient_energy(image: Tensor) -> float:
 
 
 def _line_steps(image: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Mean absolute steps along `dim` from line to line, (size - 1,), and from the last to the first."""
+    """Average absolute steps along `dim` from line to line, (size - 1,), and from the last to the first."""
     rest = tuple(d for d in range(4) if d != dim)
     steps = (image.roll(-1, dim) - image).abs().mean(rest)
     return steps[:-1], steps[-1]

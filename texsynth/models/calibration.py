@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from texsynth.config.presets import shipped
+from texsynth.config.presets import package_data
 from texsynth.images import read_rgb8
 from texsynth.models.vgg import Encoder, conv_names
 from texsynth.models.weights import part
@@ -53,7 +53,7 @@ def mean_activations(encoder: Encoder, pictures: Iterable[Tensor]) -> dict[tuple
 def sample_pictures() -> Iterator[Tensor]:
     """The sample pictures at half their size, (1, 3, h, w) in [0, 1]."""
     for name in SAMPLES:
-        pixels = read_rgb8(shipped("samples") / f"{name}.jpg")
+        pixels = read_rgb8(package_data("samples") / f"{name}.jpg")
         image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None] / 255
         yield resize(image, image.shape[2] // 2, image.shape[3] // 2)
 

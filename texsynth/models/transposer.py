@@ -37,7 +37,7 @@ from texsynth.models.transposer_parts import (
 from texsynth.models.vgg import Encoder, inference
 from texsynth.models.weights import part, read_weights
 from texsynth.ops.resample import pad_to_multiple
-from texsynth.synthesis.placement import Layout, place
+from texsynth.synthesis.placement import Layout, place_copies
 
 MIN_SIDE = 16
 """Smallest side of an exemplar."""
@@ -207,7 +207,7 @@ def lay_out(
         difference, energy = self_difference(high_pass(exemplars), reach)
     maps = zip(difference.cpu(), energy.cpu(), strict=True)
     return [
-        place(
+        place_copies(
             d,
             e,
             (h, w),

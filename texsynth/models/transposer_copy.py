@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from texsynth.models.transposer_parts import convolve, exact, resize
-from texsynth.synthesis.placement import Layout, paint
+from texsynth.synthesis.placement import Layout, slot_sources
 
 ROUNDS = (8, 8, 4, 4, 2, 2)
 """Output pixels to one of the grid, in each round: seams first move far, then find their exact place."""
@@ -51,7 +51,7 @@ class Slots:
         self.valid: list[Tensor] = []
         self.cues: list[Tensor] = []
         for slot in range(max(len(layout.slots) for layout in layouts)):
-            painted = [paint(layout, slot, rows, columns, cues=cues) for layout in layouts]
+            painted = [slot_sources(layout, slot, rows, columns, cues=cues) for layout in layouts]
             # Half the memory of int64, which only indexing wants.
             self.index.append(torch.stack([p.source for p in painted]).int().to(like.device))
             self.valid.append(torch.stack([p.valid for p in painted])[:, None].to(like.device))

@@ -7,14 +7,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from texsynth.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PARTS = (
     *("encoder", "encoder1", "encoder2", "encoder3", "encoder4", "encoder5"),
@@ -40,7 +40,9 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
     """Save as float16. Raises ModelError for a value that float16 cannot hold."""
-    half = {key: value.detach().cpu().to(torch.float16).contiguous() for key, value in tensors.items()}
+    from safetensors.torch import save_file
+
+    half = {key: value.detach().cpu().half().contiguous() for key, value in tensors.items()}
     bad = [key for key, value in half.items() if not value.isfinite().all()]
     if bad:
         raise ModelError(f"weights {bad[0]} do not fit in float16; train again with a lower rate")

@@ -29,7 +29,7 @@ Slopes that only this supports follow the identity, which leaves noise as it is;
 colours would show the blocks of a pale JPEG sky."""
 
 CHUNK_PIXELS = 1 << 16
-"""What the maps are applied to at a time."""
+"""Pixels that the maps are applied to at a time."""
 
 FIT_SIDE = 192
 """The field is fitted on pictures reduced to this many pixels on the longer side; it is smooth anyway."""
@@ -45,7 +45,7 @@ class ColorField:
     cell_px: int
 
     def applied(self, strip: Tensor, first: int = 0) -> Tensor:
-        """What the maps make of whole rows of a picture, (1, 3, h, W), from row `first` on; not clamped."""
+        """Apply the maps to whole rows of a picture, (1, 3, h, W), from row `first` on; not clamped."""
         parts, row, last = [], first, first + strip.shape[2]
         while row < last:
             # Within a row of cells, and not so many that they would leave the processor's cache.
@@ -56,7 +56,7 @@ class ColorField:
         return torch.cat(parts, 1)[None, :, :, : strip.shape[3]]
 
     def _in_cells(self, rows: Tensor, first: int) -> Tensor:
-        """The same for (3, h, W) within a row of cells, padded to whole cells.
+        """Apply the maps to (3, h, W) within a row of cells. Returns it padded to whole cells.
 
         Within a cell the map is a bilinear mix of those at its four corners, so each corner's maps are
         applied to all pixels of the cell in one matrix product.
@@ -81,7 +81,7 @@ class ColorField:
 
 @torch.no_grad()
 def local_affine(content: Tensor, result: Tensor) -> Tensor:
-    """Edge-aware version of `result`.
+    """Replace `result` by the edge-aware field of colour maps that explains it best.
 
     content, result: (1, 3, H, W) in [0, 1]. Returns the same shape, not clamped. result == content gives
     content back.
@@ -93,7 +93,7 @@ def local_affine(content: Tensor, result: Tensor) -> Tensor:
 
 
 def fit_size(size: tuple[int, int]) -> tuple[int, int]:
-    """The size that a picture of `size` (height, width) is reduced to for `fit_field`."""
+    """Return the size that a picture of `size` (height, width) is reduced to for `fit_field`."""
     factor = min(1.0, FIT_SIDE / max(size))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
@@ -107,7 +107,7 @@ def fit_field(
     tones: int = 8,
     prior: float = 0.02,
 ) -> ColorField:
-    """The maps that explain `result` by `content`, both (1, 3, h, w) in [0, 1], reduced from `size`.
+    """Fit the maps that explain `result` by `content`, both (1, 3, h, w) in [0, 1], reduced from `size`.
 
     cells: grid cells along the longer side. tones: steps of lightness. prior: pull towards the one colour map
     of the whole picture, as a share of the mean weight of a cell.
@@ -125,7 +125,7 @@ def fit_field(
 
 
 def _fit(content: Tensor, result: Tensor, hats: list[Tensor], tones: int, prior: float) -> Tensor:
-    """Least squares per knot of the grid. Returns the maps (3, 4, tones, rows, columns)."""
+    """Solve least squares per knot of the grid. Returns the maps (3, 4, tones, rows, columns)."""
     both = torch.cat([content[0], torch.ones_like(content[0, :1]), result[0]])
     products = torch.einsum("ihw,jhw->ijhw", both[:4], both).flatten(0, 1)
     rows, columns = hats
@@ -152,19 +152,19 @@ def _fit(content: Tensor, result: Tensor, hats: list[Tensor], tones: int, prior:
 
 
 def _tone_hats(image: Tensor, tones: int) -> Tensor:
-    """(N, tones, h, w) linear interpolation weights of every pixel's lightness."""
+    """Return linear interpolation weights of every pixel's lightness, (N, tones, h, w)."""
     steps = torch.arange(tones).to(image).view(1, -1, 1, 1)
     return (1 - (luma(image) * (tones - 1) - steps).abs()).clamp_min(0)
 
 
 def _hats(count: int, position: Tensor) -> Tensor:
-    """(count, n) linear interpolation weights of samples at `position` (n,) around knots 0..count - 1."""
+    """Return linear interpolation weights of samples at `position` (n,) around knots 0.., (count, n)."""
     knots = torch.arange(count).to(position)
     return (1 - (position - knots[:, None]).abs()).clamp_min(0)
 
 
 def _blur(sums: Tensor) -> Tensor:
-    """1-2-1 along the three axes of the grid, so that neighbours share evidence. sums: (K, t, r, c)."""
+    """Blur 1-2-1 along the three axes of the grid: neighbours share evidence. sums: (K, t, r, c)."""
     for axis in (1, 2, 3):
         last = sums.shape[axis] - 1
         before = sums.index_select(axis, torch.arange(-1, last).clamp(min=0).to(sums.device))

@@ -13,12 +13,12 @@ XYZ = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.95
 
 
 def luma(image: Tensor) -> Tensor:
-    """image: (N, 3, H, W). Returns (N, 1, H, W)."""
+    """Weigh the channels of image (N, 3, H, W) to lightness, (N, 1, H, W)."""
     return torch.einsum("nchw,c->nhw", image, image.new_tensor(LUMA))[:, None]
 
 
 def with_chroma_of(colours: Tensor, lightness: Tensor) -> Tensor:
-    """Light and dark of `lightness` with the colours of `colours`. All (N, 3, H, W) in [0, 1].
+    """Combine light and dark of `lightness` with the colours of `colours`. All (N, 3, H, W) in [0, 1].
 
     The colour differences from grey are kept as they are and shortened only where they would leave the cube.
     """
@@ -31,7 +31,7 @@ def with_chroma_of(colours: Tensor, lightness: Tensor) -> Tensor:
 
 
 def to_lab(rgb: Tensor) -> Tensor:
-    """sRGB values in [0, 1], (..., 3), as CIE L*a*b* for the white of D65, where L* goes from 0 to 100."""
+    """Convert sRGB values in [0, 1], (..., 3), to CIE L*a*b* for the white of D65; L* is 0 to 100."""
     linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055).clamp_min(0) ** 2.4)
     xyz = linear @ rgb.new_tensor(XYZ).T
     xyz = xyz / rgb.new_tensor(XYZ).sum(1)

@@ -13,7 +13,7 @@ BLOCK_PX = 256
 
 
 def soft_noise(corner: tuple[int, int], size: tuple[int, int], seed: int, channels: int = 3) -> Tensor:
-    """A part of a noise field of mean 0 and deviation 1, correlated over about three pixels, nearly normal.
+    """Make a part of a noise field of mean 0, deviation 1, correlated over about three pixels, nearly normal.
 
     Half of white noise is lost in the first pooling of an encoder, and what is left lies along its grid.
     corner: row and column of its first pixel, not negative. size: height and width. Returns
@@ -28,7 +28,7 @@ def soft_noise(corner: tuple[int, int], size: tuple[int, int], seed: int, channe
 
 
 def _white(corner: tuple[int, int], size: tuple[int, int], seed: int, channels: int) -> Tensor:
-    """Independent values in [-1/2, 1/2), (1, channels, height, width)."""
+    """Draw independent values in [-1/2, 1/2), (1, channels, height, width)."""
     rows, columns = (
         range(start // BLOCK_PX, -(-(start + length) // BLOCK_PX))
         for start, length in zip(corner, size, strict=True)

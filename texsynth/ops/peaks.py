@@ -1,4 +1,4 @@
-"""Where a peak of sampled values lies between the samples."""
+"""Peaks of sampled values, located between the samples."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def parabola_vertex(before: float, at: float, after: float) -> float:
-    """Where the parabola through three values one apart is highest, from the middle one, within half a step.
+    """Locate the maximum of the parabola through three values one apart, from the middle, within half a step.
 
     0 where it has no maximum.
     """
@@ -15,7 +15,7 @@ def parabola_vertex(before: float, at: float, after: float) -> float:
 
 
 def quadratic_vertex(nine: Tensor) -> tuple[float, float]:
-    """Where a quadratic through 3x3 values is highest, (dy, dx) from the middle one, within half a step.
+    """Locate the maximum of a quadratic through 3x3 values, (dy, dx) from the middle, within half a step.
 
     Skewed peaks, as of a slanted lattice, need the mixed derivative. (0, 0) where it has no maximum.
     """

@@ -1,4 +1,4 @@
-"""Sizes: resize and pad images."""
+"""Resize and pad images; sums and means over squares."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def pad_to_multiple(image: Tensor, multiple: int, at_least: int) -> Tensor:
     """
     for dim in (2, 3):
         size = image.shape[dim]
-        wanted = max(-(-size // multiple) * multiple, at_least)
-        if wanted > size:
-            image = image.index_select(dim, reflected_index(size, wanted, image.device))
+        length = max(-(-size // multiple) * multiple, at_least)
+        if length > size:
+            image = image.index_select(dim, reflected_index(size, length, image.device))
     return image
 
 
-def reflected_index(size: int, wanted: int, device: torch.device | str = "cpu") -> Tensor:
-    """(wanted,) indices 0, 1, ..., size - 1, size - 2, ..., 0, 1, ...: reflection about the end samples."""
+def reflected_index(size: int, length: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return (length,) indices 0, 1, ..., size - 1, size - 2, ..., 0, 1, ...: reflection about the ends."""
     period = max(2 * (size - 1), 1)
-    phase = torch.arange(wanted, device=device) % period
+    phase = torch.arange(length, device=device) % period
     return torch.minimum(phase, period - phase) if size > 1 else torch.zeros_like(phase)
 
 
 def box_sum(values: Tensor, size: int, *, wrap: bool = False) -> Tensor:
-    """Sums over size x size squares by their top left corner, from a summed-area table.
+    """Sum size x size squares by their top left corner, from a summed-area table.
 
     values: (..., H, W). Returns float64 (..., H, W) on a torus, else (..., H - size + 1, W - size + 1).
     """
@@ -56,7 +56,7 @@ def box_sum(values: Tensor, size: int, *, wrap: bool = False) -> Tensor:
 
 
 def box_mean(values: Tensor, radius: int) -> Tensor:
-    """Mean over squares of 2 * radius + 1 px around every position, cut off at the border.
+    """Average squares of 2 * radius + 1 px around every position, cut off at the border.
 
     values: (..., H, W). Returns the same shape and type.
     """

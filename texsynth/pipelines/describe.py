@@ -13,16 +13,15 @@ from texsynth.errors import InputError, ModelError
 from texsynth.models.descriptor import Descriptor, load_descriptor
 from texsynth.models.registry import Model, load_model
 from texsynth.ops.resample import resize
-from texsynth.pipelines.masks import fitted
+from texsynth.pipelines.masks import resize_mask
 from texsynth.pipelines.rasters import TensorRaster
-from texsynth.pipelines.tiling import cut, encoder_reach
+from texsynth.pipelines.tiling import cut_tiles, encoder_reach
 
 LONGEST = 512
 """Longer sides are reduced to this many pixels, so that pictures are compared at one scale."""
 
 TILE = 512
 """Pixels of a tile; larger pictures are described tile by tile, with the same result."""
-
 
 TURNS = (0, 1, 2, 3)
 """Quarters that a picture may be turned by."""
@@ -41,7 +40,7 @@ def load_describer(
     dtype: torch.dtype = torch.float32,
     descriptor: Descriptor | None = None,
 ) -> Describer:
-    """The embedded descriptor, or the one given, with the encoder it was trained on.
+    """Load the embedded descriptor, or take the one given, with the encoder it was trained on.
 
     Raises ModelError when the encoder that is there is another one.
     """
@@ -65,7 +64,7 @@ def describe(
     tile: int | None = TILE,
     turns: Sequence[int] = TURNS,
 ) -> Tensor:
-    """Descriptors of a picture and of its turns by 90, 180 and 270 degrees, of unit length.
+    """Describe a picture and its turns by 90, 180 and 270 degrees by vectors of unit length.
 
     image: (1, 3, H, W) sRGB in [0, 1]; mask: (1, 1, H, W), the share with which each pixel counts.
     longest: reduce longer sides to this; tile: side of the tiles of pictures that are larger, in pixels; None
@@ -73,55 +72,51 @@ def describe(
     Returns (4, size) float32 on the CPU, the picture's own first, or as many as there are `turns`. Raises
     InputError for a picture of which nothing counts.
     """
-    image, mask = reduced(image, mask, longest)
+    image, mask = limit_size(image, mask, longest)
     if mask is not None and float(mask.amax()) <= 0:
         raise InputError("nothing of the picture is opaque, so it cannot be described")
-    turned = [
-        _described(
-            image.rot90(quarters, (2, 3)),
-            None if mask is None else mask.rot90(quarters, (2, 3)),
-            describer,
-            tile,
-        )
-        for quarters in turns
-    ]
-    return torch.cat(turned).float().cpu()
+    descriptors = []
+    for quarters in turns:
+        turned_mask = None if mask is None else mask.rot90(quarters, (2, 3))
+        descriptors.append(_describe(image.rot90(quarters, (2, 3)), turned_mask, describer, tile))
+    return torch.cat(descriptors).float().cpu()
 
 
-def reduced(
+def limit_size(
     image: Tensor, mask: Tensor | None, longest: int | None = LONGEST
 ) -> tuple[Tensor, Tensor | None]:
-    """What `describe` makes of its arguments first; doing it twice changes nothing."""
+    """Reduce a picture and its mask as `describe` does first; doing it twice changes nothing."""
     height, width = image.shape[2:]
     if longest is None or max(height, width) <= longest:
         return image, mask
     scale = longest / max(height, width)
     height, width = max(1, round(height * scale)), max(1, round(width * scale))
-    small = None if mask is None else fitted(mask, height, width, smooth=True)
+    small = None if mask is None else resize_mask(mask, height, width, smooth=True)
     return resize(image, height, width), small
 
 
 def any_turn(descriptors: Tensor) -> Tensor:
-    """One descriptor for all four turns: (..., 4, size) to (..., size) of unit length.
+    """Average the descriptors of all four turns: (..., 4, size) to (..., size) of unit length.
 
     Turning the picture by 90 degrees only changes their order, so it does not change this.
     """
     return F.normalize(descriptors.mean(-2), dim=-1)
 
 
-def _described(image: Tensor, mask: Tensor | None, describer: Describer, tile_px: int | None) -> Tensor:
+def _describe(image: Tensor, mask: Tensor | None, describer: Describer, tile_px: int | None) -> Tensor:
+    """Describe a picture as it stands, (1, size), in tiles where it is larger than one."""
     model, head = describer.model, describer.descriptor.head
     deepest = head.levels[-1]
     size = (image.shape[2], image.shape[3])
     side = tile_px if tile_px is not None and max(size) > tile_px else None
     total: list[Tensor] | None = None
-    for tile in cut(size, deepest, side, encoder_reach(model.encoder, deepest)):
-        x = tile.of(TensorRaster(image)).to(model.device, model.dtype)
+    for tile in cut_tiles(size, deepest, side, encoder_reach(model.encoder, deepest)):
+        x = tile.read(TensorRaster(image)).to(model.device, model.dtype)
         features = model.encoder(x.contiguous(memory_format=torch.channels_last), deepest)
         inner = [tile.inner(f, size, 1 << level) for level, f in enumerate(features)]
         weights = None
         if mask is not None:
-            part = tile.inner(tile.of(TensorRaster(mask)), size).to(model.device)
+            part = tile.inner(tile.read(TensorRaster(mask)), size).to(model.device)
             weights = [F.avg_pool2d(part, 1 << level, ceil_mode=True) for level in range(deepest)]
         codes = head.codes(inner, weights)
         total = codes if total is None else [a + b for a, b in zip(total, codes, strict=True)]
@@ -132,14 +127,13 @@ def _described(image: Tensor, mask: Tensor | None, describer: Describer, tile_px
 def nearest(
     query: Tensor, descriptors: Tensor, count: int, *, without: Collection[int] = ()
 ) -> list[tuple[int, float]]:
-    """Rows of the most similar descriptors and their cosines, best first; of equal ones the first row.
+    """Find the rows of the most similar descriptors and their cosines, best first; of equal ones the first.
 
     query: (size,) and descriptors: (n, size), both of unit length. count: return at most so many. without:
     rows that are left out.
     """
     similarity = descriptors.float() @ query.float()
     similarity[list(without)] = -torch.inf
-    found = similarity.sort(descending=True, stable=True)
+    cosines, rows = similarity.sort(descending=True, stable=True)
     most = min(count, len(descriptors) - len(set(without)))
-    cosines = found.values[:most].clamp(-1, 1)
-    return list(zip(found.indices[:most].tolist(), cosines.tolist(), strict=True))
+    return list(zip(rows[:most].tolist(), cosines[:most].clamp(-1, 1).tolist(), strict=True))

@@ -8,25 +8,25 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from texsynth.analysis.lattice import Lattice, bend, find_lattice, snapped
+from texsynth.analysis.lattice import Lattice, find_lattice, relative_change, snap_to_torus
+from texsynth.config.expand_rules import check_combination, uses_transposer
 from texsynth.config.settings import ExpandSettings
-from texsynth.errors import UsageError
 from texsynth.models.registry import Model, load_model
 from texsynth.models.transposer import Transposer, load_transposer
 from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.feature_optimization import optimize, synthesize
-from texsynth.pipelines.method import Ready, ready
-from texsynth.pipelines.patch_stage import Wanted, patch_stage
+from texsynth.pipelines.method import ExpandPlan, plan_expand
+from texsynth.pipelines.patch_stage import PatchSpec, patch_stage
 from texsynth.pipelines.progress import OnStep, Step
-from texsynth.synthesis.exemplar import Exemplar, build_atlas, guide_of
+from texsynth.synthesis.exemplar import Exemplar, build_atlas, guide_planes
 from texsynth.synthesis.regions import label_field
-from texsynth.synthesis.warp import bent
+from texsynth.synthesis.warp import warp_to_lattice
 
 CONSTANT = 1 / 255
 """Exemplars whose colours differ by less are one colour, and so is the output."""
 
-SMALL_BEND = 0.01
-"""A lattice that is off by less closes by itself: seams take up the difference."""
+SMALL_CHANGE = 0.01
+"""A lattice whose lengths are off by a smaller share closes by itself: seams take up the difference."""
 
 MIX_SCALE = 0.3
 """Width of the regions of a mixed output, as a share of the exemplars' side."""
@@ -37,7 +37,7 @@ TILE_BAND = 0.14
 
 @dataclass(frozen=True)
 class Networks:
-    """What the stages need; the Transposer only where the method names it."""
+    """Networks that the stages need; the Transposer only where the method names it."""
 
     model: Model
     transposer: Transposer | None = None
@@ -52,6 +52,7 @@ class Expanded:
     siblings: tuple[Tensor, ...] = ()
     """Each (1, c, H, W)."""
     notes: tuple[str, ...] = ()
+    """Remarks for the user."""
 
 
 def load_networks(
@@ -61,8 +62,8 @@ def load_networks(
 
     model: its name or file, or one that is loaded already.
     """
-    named = settings.method == "auto" or "transposer" in settings.method
-    transposer = load_transposer("transposer", device, dtype) if named else None
+    needed = settings.method == "auto" or uses_transposer(settings)
+    transposer = load_transposer("transposer", device, dtype) if needed else None
     loaded = load_model(model, device, dtype) if isinstance(model, str) else model
     return Networks(loaded, transposer)
 
@@ -77,53 +78,49 @@ def expand(
     rng: torch.Generator,
     on_step: OnStep | None = None,
 ) -> Expanded:
-    """More of a texture, or of several mixed; arguments and errors as for `ready` and `expand_ready`."""
+    """Make more of a texture, or of several mixed: `plan_expand` and `expand_planned` in one."""
     network = networks.transposer is not None
-    found = ready(exemplars, settings, guided=guide is not None, network=network)
-    return expand_ready(found, networks, guide=guide, rng=rng, on_step=on_step)
+    plan = plan_expand(exemplars, settings, guided=guide is not None, network=network)
+    return expand_planned(plan, networks, guide=guide, rng=rng, on_step=on_step)
 
 
 @torch.no_grad()
-def expand_ready(
-    found: Ready,
+def expand_planned(
+    plan: ExpandPlan,
     networks: Networks,
     *,
     guide: Tensor | None = None,
     rng: torch.Generator,
     on_step: OnStep | None = None,
 ) -> Expanded:
-    """More of what is ready.
+    """Carry out a plan.
 
     guide: (1, g, H', W') in [0, 1], resized to the output: where it is bright, what the exemplars' guides say
     is bright. rng: on the CPU. Raises InputError for masks that leave too little to take from.
     """
-    exemplars: Sequence[Exemplar] = found.exemplars
-    settings, size = found.settings, found.size
-    plain = _constant(exemplars, size)
-    if plain is not None:
-        return plain
+    exemplars: Sequence[Exemplar] = plan.exemplars
+    settings, size = plan.settings, plan.size
+    constant = _expand_constant(exemplars, size)
+    if constant is not None:
+        return constant
     stages = settings.method.split("+")
     image, siblings = None, None
     notes: tuple[str, ...] = ()
     if "transposer" in stages:
-        image, siblings = _transposed(exemplars[0], size, settings, networks, rng, on_step)
+        image, siblings = _transpose(exemplars[0], size, settings, networks, rng, on_step)
     if "patch" in stages:
-        lattice, exemplars = _closed(found.lattice, exemplars, settings, size)
-        source, aim = _guided(exemplars, guide, image, size, settings, rng)
-        atlas = build_atlas(source, guided=aim is not None)
-        wanted = Wanted(size, settings.tileable, lattice, aim, mixed=len(exemplars) > 1)
-        planes = patch_stage(atlas, wanted, settings.patch, rng, on_step)
+        lattice, exemplars = _close_lattice(plan.lattice, exemplars, settings, size)
+        guided, guide_target = _add_guides(exemplars, guide, image, size, settings, rng)
+        atlas = build_atlas(guided, guided=guide_target is not None)
+        spec = PatchSpec(size, settings.tileable, lattice, guide_target, mixed=len(exemplars) > 1)
+        planes = patch_stage(atlas, spec, settings.patch, rng, on_step)
         image, siblings = planes[None, :3], planes[None, 3:]
-    if "optimize" in stages and image is not None:
-        image, notes = optimize(
-            image, exemplars, networks.model, settings.optimize, rng, wrap=settings.tileable, on_step=on_step
-        )
-    elif image is None:
-        image, notes = synthesize(
-            size, exemplars, networks.model, settings.optimize, rng, wrap=settings.tileable, on_step=on_step
-        )
-    assert image is not None
-    return Expanded(image.clamp(0, 1), _split(siblings, exemplars[0]), found.notes + notes)
+    model, wrap = networks.model, settings.tileable
+    if image is None:
+        image, notes = synthesize(size, exemplars, model, settings.optimize, rng, wrap=wrap, on_step=on_step)
+    elif "optimize" in stages:
+        image, notes = optimize(image, exemplars, model, settings.optimize, rng, wrap=wrap, on_step=on_step)
+    return Expanded(image.clamp(0, 1), _split(siblings, exemplars[0]), plan.notes + notes)
 
 
 @torch.no_grad()
@@ -136,15 +133,16 @@ def fill(
     rng: torch.Generator,
     on_step: OnStep | None = None,
 ) -> Expanded:
-    """In-paint: the texture goes on over the hole, everything else stays.
+    """Fill a hole: the texture goes on over it, everything else stays.
 
-    hole: (1, 1, h, w), above 0.5 what is to be filled. Raises InputError when too little is left.
+    hole: (1, 1, h, w), above 0.5 what is to be filled. Raises InputError when too little is left, UsageError
+    for what `check_combination` refuses.
     """
-    missing = hole[0, 0] > 0.5
-    mask = ~missing if picture.mask is None else ~missing & (picture.mask[0, 0] > 0.5)
+    check_combination(settings, completes="a hole", siblings=bool(picture.siblings))
+    fixed = hole[0, 0] <= 0.5
+    mask = fixed if picture.mask is None else fixed & (picture.mask[0, 0] > 0.5)
     source = Exemplar(picture.image, picture.siblings, mask[None, None].float())
-    lattice = find_lattice(picture.image) if settings.patch.lattice == "auto" else None
-    return _completed(source, ~missing, lattice, settings, networks, rng, on_step)
+    return _complete(source, fixed, settings, networks, rng, on_step)
 
 
 @torch.no_grad()
@@ -156,52 +154,46 @@ def tile(
     rng: torch.Generator,
     on_step: OnStep | None = None,
 ) -> Expanded:
-    """Make a picture seamless: a band along its borders is laid anew on the torus, the inside stays."""
+    """Make a picture seamless: a band along its borders is laid anew on the torus, the inside stays.
+
+    Raises UsageError for what `check_combination` refuses.
+    """
+    check_combination(settings, completes="`texsynth tile`", siblings=bool(picture.siblings))
     height, width = picture.image.shape[2:]
     band = max(4, round(TILE_BAND * min(height, width)))
     inside = torch.zeros(height, width, dtype=torch.bool)
     inside[band:-band, band:-band] = True
-    lattice = find_lattice(picture.image) if settings.patch.lattice == "auto" else None
-    lattice = snapped(lattice, (height, width)) if lattice else None
     settings = settings.model_copy(update={"tileable": True})
-    return _completed(picture, inside, lattice, settings, networks, rng, on_step)
+    return _complete(picture, inside, settings, networks, rng, on_step)
 
 
-def _completed(
+def _complete(
     picture: Exemplar,
     fixed: Tensor,
-    lattice: Lattice | None,
     settings: ExpandSettings,
     networks: Networks,
     rng: torch.Generator,
     on_step: OnStep | None,
 ) -> Expanded:
-    """The picture with everything but its fixed pixels laid anew."""
-    if settings.upright:
-        raise UsageError("a picture that is completed keeps its place; leave out upright")
-    if settings.method not in ("auto", "patch", "patch+optimize"):
-        raise UsageError(f"method {settings.method} cannot complete a picture; use patch or patch+optimize")
+    """Lay everything of a picture anew but its `fixed` (h, w) pixels."""
     size = (picture.image.shape[2], picture.image.shape[3])
-    wanted = Wanted(size, settings.tileable, lattice, fixed=fixed)
-    planes = patch_stage(build_atlas([picture]), wanted, settings.patch, rng, on_step)
+    lattice = find_lattice(picture.image) if settings.patch.lattice == "auto" else None
+    if lattice and settings.tileable:
+        lattice = snap_to_torus(lattice, size)
+    spec = PatchSpec(size, settings.tileable, lattice, fixed=fixed)
+    planes = patch_stage(build_atlas([picture]), spec, settings.patch, rng, on_step)
     image, notes = planes[None, :3], tuple[str, ...]()
     if "optimize" in settings.method:
+        model, wrap = networks.model, settings.tileable
         image, notes = optimize(
-            image,
-            [picture],
-            networks.model,
-            settings.optimize,
-            rng,
-            wrap=settings.tileable,
-            fixed=fixed,
-            on_step=on_step,
+            image, [picture], model, settings.optimize, rng, wrap=wrap, fixed=fixed, on_step=on_step
         )
     image = torch.where(fixed, picture.image, image)
     return Expanded(image.clamp(0, 1), _split(planes[None, 3:], picture), notes)
 
 
-def _constant(exemplars: Sequence[Exemplar], size: tuple[int, int]) -> Expanded | None:
-    """More of the same colour, when there is only one."""
+def _expand_constant(exemplars: Sequence[Exemplar], size: tuple[int, int]) -> Expanded | None:
+    """Make more of the same colour, when there is only one; else None."""
     if len(exemplars) > 1 or exemplars[0].siblings:
         return None
     image, mask = exemplars[0].image, exemplars[0].mask
@@ -211,7 +203,7 @@ def _constant(exemplars: Sequence[Exemplar], size: tuple[int, int]) -> Expanded 
     return Expanded(colours.median(1).values.view(1, 3, 1, 1).expand(1, 3, *size).clone())
 
 
-def _transposed(
+def _transpose(
     exemplar: Exemplar,
     size: tuple[int, int],
     settings: ExpandSettings,
@@ -219,6 +211,7 @@ def _transposed(
     rng: torch.Generator,
     on_step: OnStep | None,
 ) -> tuple[Tensor, Tensor]:
+    """Lay out one exemplar by the network. Returns image and sibling maps, (1, 3 and s, *size)."""
     assert networks.transposer is not None
     extras = torch.cat([exemplar.image[:, :0], *exemplar.siblings], 1)
     image, siblings = networks.transposer.expand(
@@ -229,19 +222,19 @@ def _transposed(
     return image.float().cpu(), extras.new_zeros(1, 0, *size) if siblings is None else siblings.float().cpu()
 
 
-def _closed(
+def _close_lattice(
     lattice: Lattice | None, exemplars: Sequence[Exemplar], settings: ExpandSettings, size: tuple[int, int]
 ) -> tuple[Lattice | None, Sequence[Exemplar]]:
-    """The lattice and the exemplars, bent where a torus needs whole periods."""
+    """Warp lattice and exemplars where a torus needs whole periods."""
     if lattice is None or not settings.tileable:
         return lattice, exemplars
-    closed = snapped(lattice, size)
-    if closed is None or bend(lattice, closed) < SMALL_BEND:
+    closed = snap_to_torus(lattice, size)
+    if closed is None or relative_change(lattice, closed) < SMALL_CHANGE:
         return closed, exemplars
-    return closed, [bent(exemplars[0], lattice, closed)]
+    return closed, [warp_to_lattice(exemplars[0], lattice, closed)]
 
 
-def _guided(
+def _add_guides(
     exemplars: Sequence[Exemplar],
     guide: Tensor | None,
     image: Tensor | None,
@@ -249,38 +242,31 @@ def _guided(
     settings: ExpandSettings,
     rng: torch.Generator,
 ) -> tuple[list[Exemplar], Tensor | None]:
-    """Exemplars with the planes that guide a layout, and what these should be in the output, (g, H, W)."""
+    """Give exemplars the planes that guide a layout. Returns them and the target of the planes, (g, H, W)."""
     planes: list[list[Tensor]] = [[] for _ in exemplars]
-    aims = []
+    targets = []
     if guide is not None:
-        planes = [[guide_of(e)[None]] for e in exemplars]
-        aims.append(resize(guide, *size)[0])
+        planes = [[guide_planes(e)[None]] for e in exemplars]
+        targets.append(resize(guide, *size)[0])
     if image is not None:
         # Another stage's picture shows where large shapes go; its own pixels are then not needed.
         radius = max(1, min(exemplars[0].image.shape[2:]) // 32)
         planes = [[*p, box_mean(e.image, radius)] for p, e in zip(planes, exemplars, strict=True)]
-        aims.append(box_mean(image, radius)[0])
+        targets.append(box_mean(image, radius)[0])
     if len(exemplars) > 1:
         scale = MIX_SCALE * min(min(e.image.shape[2:]) for e in exemplars)
         shares = [e.weight for e in exemplars]
-        aims.append(label_field(size, shares, scale, rng, wrap=settings.tileable))
-        planes = [
-            [*p, _label(e, k, len(exemplars))] for k, (p, e) in enumerate(zip(planes, exemplars, strict=True))
-        ]
-    if not aims:
+        targets.append(label_field(size, shares, scale, rng, wrap=settings.tileable))
+        for p, e, label in zip(planes, exemplars, torch.eye(len(exemplars)), strict=True):
+            p.append(label.view(1, -1, 1, 1).expand(-1, -1, *e.image.shape[2:]))
+    if not targets:
         return list(exemplars), None
     both = zip(planes, exemplars, strict=True)
-    return [replace(e, guide=torch.cat(p, 1)) for p, e in both], torch.cat(aims)
-
-
-def _label(exemplar: Exemplar, number: int, count: int) -> Tensor:
-    """(1, count, h, w), one in plane `number`."""
-    label = torch.zeros(1, count, *exemplar.image.shape[2:])
-    label[:, number] = 1
-    return label
+    return [replace(e, guide=torch.cat(p, 1)) for p, e in both], torch.cat(targets)
 
 
 def _split(siblings: Tensor | None, exemplar: Exemplar) -> tuple[Tensor, ...]:
+    """Split the channels of all sibling maps, (1, s, H, W), as those of the exemplar."""
     if siblings is None or not exemplar.siblings:
         return ()
     return tuple(torch.split(siblings, [s.shape[1] for s in exemplar.siblings], 1))

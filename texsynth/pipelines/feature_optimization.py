@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from texsynth.config.settings import OptimizeSettings
 from texsynth.metrics.losses import gram, random_directions, sliced_wasserstein
 from texsynth.models.registry import Model
 from texsynth.ops.resample import resize
-from texsynth.pipelines.progress import OnStep, Step
+from texsynth.pipelines.progress import OnStep, Step, sub_progress
 from texsynth.synthesis.exemplar import Exemplar
 
 SAMPLES = 4096
@@ -34,6 +34,10 @@ FLAT = 1e-3
 
 LEVELS = {False: 3, True: 4}
 """Deepest feature level, for a start that has its large shapes already and for noise."""
+
+
+MIN_ROWS = 16
+"""Least pixels that an encoder can make features of at all levels."""
 
 
 @dataclass(frozen=True)
@@ -61,27 +65,22 @@ def optimize(
     fixed: Tensor | None = None,
     on_step: OnStep | None = None,
 ) -> tuple[Tensor, tuple[str, ...]]:
-    """Polish the result of another stage.
+    """Optimize the result of another stage until its statistics are the exemplar's.
 
     image: (1, 3, H, W). fixed: (H, W) bool, pixels that stay. Returns (1, 3, H, W) and notes for the user.
     """
     if all(float(e.image.flatten(2).std(2).amax()) < FLAT for e in exemplars):
         return image, ()
-    statistics = _measured(exemplars, model, LEVELS[False], rng)
+    statistics = _measure(exemplars, model, LEVELS[False], rng)
     tiles = _tiles(image.shape[2], image.shape[3], wrap=wrap)
     notes: list[str] = []
     result = image.clone()
-    total = len(tiles) * settings.iterations
+    whole = len(tiles) == 1
     for number, (rows, columns) in enumerate(tiles):
         part = result[:, :, rows][:, :, :, columns]
-
-        def report(done: int, before: int = number * settings.iterations) -> None:
-            if on_step:
-                on_step(Step("statistics", before + done, total))
-
-        whole = len(tiles) == 1
         descent = _Descent(model, settings, statistics, rng, wrap=wrap and whole)
         keep = None if fixed is None else fixed[rows][:, columns]
+        report = sub_progress(on_step, number, len(tiles))
         changed = descent.run(part, settings.iterations, settings.rate, LEVELS[False], keep, report)
         notes += descent.notes
         weight = torch.ones(1, 1, len(rows), len(columns)) if whole else _ramp(len(rows), len(columns))
@@ -100,7 +99,7 @@ def synthesize(
     wrap: bool,
     on_step: OnStep | None = None,
 ) -> tuple[Tensor, tuple[str, ...]]:
-    """A texture from noise, coarse to fine (Heitz et al. 2021, or Gatys et al. 2015 with Gram matrices).
+    """Make a texture from noise, coarse to fine (Heitz et al. 2021; Gatys et al. 2015 with Gram matrices).
 
     size: rows and columns. Returns (1, 3, *size) and notes for the user.
     """
@@ -109,21 +108,18 @@ def synthesize(
     notes: list[str] = []
     image = None
     for level in reversed(range(levels)):
-        at_level = [_smaller(e, level) for e in exemplars]
+        at_level = [_downsample(e, level) for e in exemplars]
         rows, columns = (max(MIN_ROWS, -(-n // 2**level)) for n in size)
         if image is None:
-            colours = _pixels(at_level[0])
+            first = at_level[0]
+            colours = _allowed(first.image.flatten(2), first.mask, first.image.shape[2:])[0]
             pick = torch.randint(colours.shape[1], (rows * columns,), generator=rng)
             image = colours[:, pick].view(1, 3, rows, columns)
         image = resize(image, rows, columns)
         deep = LEVELS[True] if min(rows, columns, smallest >> level) >= 32 else 2
-        statistics = _measured(at_level, model, deep, rng)
+        statistics = _measure(at_level, model, deep, rng)
         descent = _Descent(model, settings, statistics, rng, wrap=wrap)
-
-        def report(done: int, before: int = (levels - 1 - level) * settings.noise_iterations) -> None:
-            if on_step:
-                on_step(Step("statistics", before + done, levels * settings.noise_iterations))
-
+        report = sub_progress(on_step, levels - 1 - level, levels)
         rate = settings.noise_rate * (0.5 + 0.5 * level / max(levels - 1, 1))
         image = descent.run(image, settings.noise_iterations, rate, deep, None, report)
         notes += descent.notes
@@ -131,41 +127,23 @@ def synthesize(
     return resize(image, *size), tuple(dict.fromkeys(notes))
 
 
-MIN_ROWS = 16
-"""Least pixels that an encoder can make features of at all levels."""
-
-
+@dataclass
 class _Descent:
     """Adam on pixels with a falling rate; goes back when the loss stops being a number."""
 
-    def __init__(
-        self,
-        model: Model,
-        settings: OptimizeSettings,
-        statistics: Statistics,
-        rng: torch.Generator,
-        *,
-        wrap: bool,
-    ) -> None:
-        self.model, self.settings, self.statistics, self.rng, self.wrap = (
-            model,
-            settings,
-            statistics,
-            rng,
-            wrap,
-        )
-        self.notes: list[str] = []
+    model: Model
+    settings: OptimizeSettings
+    statistics: Statistics
+    rng: torch.Generator
+    wrap: bool
+    notes: list[str] = field(default_factory=list)
+    """Remarks for the user."""
 
     @torch.enable_grad()
     def run(
-        self,
-        start: Tensor,
-        iterations: int,
-        rate: float,
-        deep: int,
-        fixed: Tensor | None,
-        report: Callable[[int], None],
+        self, start: Tensor, iterations: int, rate: float, deep: int, fixed: Tensor | None, report: OnStep
     ) -> Tensor:
+        """Descend from `start` (1, 3, H, W). deep: deepest level of the loss. Returns the same shape."""
         # A clone made here is no inference tensor, whatever mode the caller is in.
         image = start.detach().clone().to(self.model.device).requires_grad_(True)
         keep = None if fixed is None else fixed.to(image.device)
@@ -174,7 +152,7 @@ class _Descent:
             cosine = 0.5 * (1 + math.cos(math.pi * done / iterations))
             optimizer.param_groups[0]["lr"] = rate * (0.1 + 0.9 * cosine)
             optimizer.zero_grad()
-            loss = self._loss(self._rolled(image), deep)
+            loss = self._loss(self._roll(image), deep)
             loss.backward()
             finite = bool(loss.isfinite()) and image.grad is not None and bool(image.grad.isfinite().all())
             if not finite:
@@ -191,28 +169,27 @@ class _Descent:
             optimizer.step()
             with torch.no_grad():
                 image.clamp_(0, 1)
-            report(done + 1)
+            report(Step("statistics", done + 1, iterations))
         with torch.no_grad():
             return (image if bool(image.isfinite().all()) else good).detach().cpu()
 
-    def _rolled(self, image: Tensor) -> Tensor:
-        """On a torus the border is somewhere else at every step, so that it is nowhere."""
+    def _roll(self, image: Tensor) -> Tensor:
+        """Roll a torus at random, so that its border is somewhere else at every step."""
         if not self.wrap:
             return image
         shift = [int(torch.randint(n, (), generator=self.rng)) for n in image.shape[2:]]
         return image.roll((shift[0], shift[1]), (2, 3))
 
     def _loss(self, image: Tensor, deep: int) -> Tensor:
+        """Sum the distances of features and of patches, each relative to its own variance or norm."""
         total = image.new_zeros(())
-        features = _features(image, self.model, deep)
-        for f, target, second, scale in zip(
-            features, self.statistics.features, self.statistics.grams, self.statistics.scales, strict=True
-        ):
+        features, goal = _features(image, self.model, deep), self.statistics
+        for f, target, second, scale in zip(features, goal.features, goal.grams, goal.scales, strict=True):
             if self.settings.loss == "gram":
                 total = total + (gram(f) - second).square().sum() / second.square().sum()
-                continue
-            total = total + self._wasserstein(f.flatten(2), target) / scale
-        for band, target in zip(_bands(image), self.statistics.bands, strict=False):
+            else:
+                total = total + self._wasserstein(f.flatten(2), target) / scale
+        for band, target in zip(_bands(image), goal.bands, strict=False):
             if self.settings.patches:
                 total = total + self.settings.patches * self._band_distance(band, target)
         return total
@@ -235,7 +212,7 @@ class _Descent:
 
 
 def _sample(values: Tensor, count: int, rng: torch.Generator) -> Tensor:
-    """`count` columns of values (1, C, n), each at most once while there are enough."""
+    """Draw `count` columns of values (1, C, n), each at most once while there are enough."""
     n = values.shape[2]
     pick = torch.randperm(n, generator=rng) if count <= n else torch.randint(n, (count,), generator=rng)
     return values[:, :, pick[:count].to(values.device)]
@@ -248,7 +225,7 @@ def _features(image: Tensor, model: Model, deep: int) -> list[Tensor]:
 
 
 def _bands(image: Tensor) -> list[Tensor]:
-    """Three bands of a Laplacian pyramid, each (1, 3, h, w), fine to coarse."""
+    """Split an image into three bands of a Laplacian pyramid, each (1, 3, h, w), fine to coarse."""
     bands = []
     for _ in range(3):
         if min(image.shape[2:]) < 2 * PATCH:
@@ -260,8 +237,8 @@ def _bands(image: Tensor) -> list[Tensor]:
 
 
 @torch.no_grad()
-def _measured(exemplars: Sequence[Exemplar], model: Model, deep: int, rng: torch.Generator) -> Statistics:
-    """Statistics of all exemplars, each with its weight, over the positions its mask allows."""
+def _measure(exemplars: Sequence[Exemplar], model: Model, deep: int, rng: torch.Generator) -> Statistics:
+    """Measure the statistics of all exemplars, each with its weight, where its mask allows."""
     weights = [e.weight for e in exemplars]
     features: list[list[Tensor]] = []
     bands: list[list[Tensor]] = []
@@ -276,39 +253,31 @@ def _measured(exemplars: Sequence[Exemplar], model: Model, deep: int, rng: torch
                 for b in _bands(image)
             ]
         )
-    joined = [_mixed(list(level), weights, rng) for level in zip(*features, strict=True)]
+    joined = [_mix(list(level), weights, rng) for level in zip(*features, strict=True)]
     return Statistics(
         tuple(joined),
         tuple((f @ f.mT) / (f.shape[1] * f.shape[2]) for f in joined),
         tuple(float(f.var(2).mean()) + 1e-8 for f in joined),
-        tuple(_mixed(list(band), weights, rng) for band in zip(*bands, strict=False)),
+        tuple(_mix(list(band), weights, rng) for band in zip(*bands, strict=False)),
     )
 
 
 def _allowed(values: Tensor, mask: Tensor | None, size: tuple[int, ...] | torch.Size) -> Tensor:
-    """Columns of values (1, C, h * w) that the mask lets through, all of them if it would leave none."""
+    """Keep the columns of values (1, C, h * w) that the mask lets through, all if it would leave none."""
     if mask is None:
         return values
     good = F.interpolate(mask.float(), tuple(size), mode="area").flatten() > 0.99
     return values[:, :, good] if bool(good.any()) else values
 
 
-def _mixed(parts: list[Tensor], weights: Sequence[float], rng: torch.Generator) -> Tensor:
+def _mix(parts: list[Tensor], weights: Sequence[float], rng: torch.Generator) -> Tensor:
     if len(parts) == 1:
         return parts[0]
-    total = sum(weights)
-    most = 4 * SAMPLES
-    return torch.cat(
-        [_sample(p, max(1, round(most * w / total)), rng) for p, w in zip(parts, weights, strict=True)], 2
-    )
+    counts = [max(1, round(4 * SAMPLES * w / sum(weights))) for w in weights]
+    return torch.cat([_sample(part, n, rng) for part, n in zip(parts, counts, strict=True)], 2)
 
 
-def _pixels(exemplar: Exemplar) -> Tensor:
-    """(3, n) colours that may be taken."""
-    return _allowed(exemplar.image.flatten(2), exemplar.mask, exemplar.image.shape[2:])[0]
-
-
-def _smaller(exemplar: Exemplar, level: int) -> Exemplar:
+def _downsample(exemplar: Exemplar, level: int) -> Exemplar:
     if not level:
         return exemplar
     size = [max(MIN_ROWS, n >> level) for n in exemplar.image.shape[2:]]
@@ -317,7 +286,7 @@ def _smaller(exemplar: Exemplar, level: int) -> Exemplar:
 
 
 def _tiles(height: int, width: int, *, wrap: bool) -> list[tuple[Tensor, Tensor]]:
-    """Rows and columns of each tile; one when the picture is not much larger than a tile."""
+    """List rows and columns of each tile; one when the picture is not much larger than a tile."""
     if height * width <= 1.5 * TILE**2:
         return [(torch.arange(height), torch.arange(width))]
     sides = []
@@ -334,7 +303,7 @@ def _tiles(height: int, width: int, *, wrap: bool) -> list[tuple[Tensor, Tensor]
 
 
 def _ramp(height: int, width: int) -> Tensor:
-    """(1, 1, height, width), 1 inside and falling to 0 at the border over half a halo."""
+    """Make a weight (1, 1, height, width) that falls from 1 to 0 at the border over half a halo."""
     sides = []
     for length in (height, width):
         place = torch.arange(length) + 0.5

@@ -32,7 +32,7 @@ def descend_image(
     settings: DescentSettings,
     on_step: OnStep,
 ) -> Tensor:
-    """The picture whose features are near the content's and whose Gram matrices are near the styles'.
+    """Optimize a picture until its features are near the content's and its Gram matrices near the styles'.
 
     content: (1, 3, H, W) in [0, 1]. styles: moments by level and a weight above 0 for each. The loss of a
     level is relative to the norm of the style's Gram matrix, that of the content, taken at the coarsest
@@ -47,8 +47,8 @@ def descend_image(
     encoder = model.encoder if model.dtype == torch.float32 else copy.deepcopy(model.encoder).float()
     start = pad_to_multiple(content, 2 ** (deepest - 1), at_least=2**deepest).to(model.device).clone()
     with torch.no_grad():
-        wanted = encoder(start, deepest)[-1]
-    scale = float(wanted.square().mean()) + 1e-12
+        goal = encoder(start, deepest)[-1]
+    scale = float(goal.square().mean()) + 1e-12
     targets = [
         (level, own.second.to(start), weight) for moments, weight in styles for level, own in moments.items()
     ]
@@ -56,7 +56,7 @@ def descend_image(
 
     def loss() -> Tensor:
         features = encoder(image, deepest)
-        total: Tensor = settings.content * (features[-1] - wanted).square().mean() / scale
+        total: Tensor = settings.content * (features[-1] - goal).square().mean() / scale
         total = total + RANGE * (image - image.clamp(0, 1)).square().mean()
         for level, target, weight in targets:
             gap = _gram(features[level - 1]) - target
@@ -76,7 +76,7 @@ def descend_image(
 
 
 def _descend(image: Tensor, loss: Callable[[], Tensor], iterations: int) -> None:
-    """Some iterations of L-BFGS on `image`, in place."""
+    """Run some iterations of L-BFGS on `image`, in place."""
     optimizer = torch.optim.LBFGS(
         [image], max_iter=iterations, max_eval=3 * iterations, history_size=BLOCK,
         tolerance_grad=0, tolerance_change=0, line_search_fn="strong_wolfe",
@@ -92,6 +92,6 @@ def _descend(image: Tensor, loss: Callable[[], Tensor], iterations: int) -> None
 
 
 def _gram(features: Tensor) -> Tensor:
-    """(C, C) raw second moment of (1, C, h, w)."""
+    """Compute the raw second moment (C, C) of features (1, C, h, w)."""
     flat = features[0].flatten(1)
     return flat @ flat.T / flat.shape[1]

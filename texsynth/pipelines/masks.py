@@ -1,4 +1,4 @@
-"""Which pixel belongs to what: soft masks that share a picture, and label maps."""
+"""Soft masks that share a picture, and label maps."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ MIN_SHARE = 1e-3
 """A label that covers less of a style than this has no style of its own."""
 
 
-def fitted(mask: Tensor, height: int, width: int, *, smooth: bool) -> Tensor:
-    """A mask (1, 1, h, w) at the size of a picture. smooth: interpolate; else the nearest pixel."""
+def resize_mask(mask: Tensor, height: int, width: int, *, smooth: bool) -> Tensor:
+    """Resize a mask (1, 1, h, w) to a picture. smooth: interpolate; else take the nearest pixel."""
     if mask.shape[2:] == (height, width):
         return mask
     if not smooth:
@@ -23,8 +23,8 @@ def fitted(mask: Tensor, height: int, width: int, *, smooth: bool) -> Tensor:
     return F.interpolate(mask, (height, width), mode="bilinear", antialias=True).clamp(0, 1)
 
 
-def shared(masks: Sequence[Tensor], weights: Sequence[float]) -> list[Tensor]:
-    """Masks (1, 1, H, W) that add up to at most 1; where they overlap, the weights decide.
+def share_masks(masks: Sequence[Tensor], weights: Sequence[float]) -> list[Tensor]:
+    """Scale masks (1, 1, H, W) until they add up to at most 1; where they overlap, the weights decide.
 
     What one mask alone covers it keeps, whatever its weight.
     """
@@ -37,7 +37,7 @@ def shared(masks: Sequence[Tensor], weights: Sequence[float]) -> list[Tensor]:
 
 
 def label_masks(labels: Tensor, values: Sequence[int], feather: int) -> list[Tensor]:
-    """Where each label is. labels: (1, 1, H, W) whole numbers. feather: width in px of the fading borders.
+    """Make a mask of each label. labels: (1, 1, H, W) whole numbers. feather: px of the fading borders.
 
     Returns (1, 1, H, W) masks, which add up to 1 where every label is among the `values`.
     """

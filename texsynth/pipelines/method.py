@@ -1,4 +1,4 @@
-"""What an expansion decides from the exemplars before any stage works: upright, lattice, method."""
+"""The plan of an expansion: what is decided from the exemplars before any stage works."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
-from texsynth.analysis.lattice import MIN_CONFIDENCE, REGULAR, Lattice, likeliest_lattice, score_of
+from texsynth.analysis.lattice import MIN_CONFIDENCE, REGULAR, Lattice, most_likely_lattice, regularity_score
+from texsynth.config.expand_rules import MIN_SIDE, check_combination, output_size
 from texsynth.config.settings import ExpandSettings, Method
-from texsynth.errors import InputError, UsageError
-from texsynth.synthesis.exemplar import MIN_SIDE, Exemplar
-from texsynth.synthesis.warp import upright_angle, upright_exemplar
+from texsynth.errors import InputError
+from texsynth.synthesis.exemplar import Exemplar
+from texsynth.synthesis.warp import inner_rectangle, turn_exemplar, upright_angle
 
 SMALL = 192
 """Pixels of the shorter side below which the transposer's layout helps a regular texture.
@@ -26,7 +27,7 @@ With less the network's layout has nothing to go by and leads the patches astray
 
 
 @dataclass(frozen=True)
-class Ready:
+class ExpandPlan:
     """Exemplars as the stages take them, and settings with nothing left open."""
 
     exemplars: tuple[Exemplar, ...]
@@ -34,83 +35,68 @@ class Ready:
     size: tuple[int, int]
     """Rows and columns of the output."""
     lattice: Lattice | None = None
-    """Of a single whole exemplar that is regular."""
+    """Lattice of a single whole exemplar that is regular."""
     notes: tuple[str, ...] = ()
+    """Remarks for the user."""
 
 
 @torch.no_grad()
-def ready(
+def plan_expand(
     exemplars: Sequence[Exemplar], settings: ExpandSettings, *, guided: bool = False, network: bool = True
-) -> Ready:
+) -> ExpandPlan:
     """Turn exemplars upright if `settings` say so, find their lattice, and choose the method if it is open.
 
     guided: a guide says what goes where. network: the transposer is at hand. Raises InputError for too little
     to take from, UsageError for what a method cannot do.
     """
-    _check(exemplars, settings, guided=guided)
+    check_combination(
+        settings,
+        exemplars=len(exemplars),
+        siblings=any(e.siblings for e in exemplars),
+        mask=any(e.mask is not None for e in exemplars),
+        guide=guided,
+    )
     size = output_size(settings, *exemplars[0].image.shape[2:])
     notes: tuple[str, ...] = ()
     if settings.upright:
-        exemplars, notes = _upright(exemplars)
+        exemplars, notes = _turn_upright(exemplars)
     # Two textures share no lattice, and a mask hides it; a guide decides where things go, so would a lattice.
     whole = len(exemplars) == 1 and exemplars[0].mask is None and not guided
-    wanted = settings.method == "auto" or ("patch" in settings.method and settings.patch.lattice == "auto")
-    found = likeliest_lattice(exemplars[0].image) if whole and wanted else None
+    by_lattice = "patch" in settings.method and settings.patch.lattice == "auto"
+    lattice = None
+    if whole and (settings.method == "auto" or by_lattice):
+        lattice = most_likely_lattice(exemplars[0].image)
     if settings.method == "auto":
-        method = chosen_method(exemplars[0], found, settings) if whole and network else "patch"
+        method = choose_method(exemplars[0], lattice, settings) if whole and network else "patch"
         settings = settings.model_copy(update={"method": method})
-    regular = found is not None and found.confidence >= MIN_CONFIDENCE and settings.patch.lattice == "auto"
-    return Ready(tuple(exemplars), settings, size, found if regular else None, notes)
+    regular = lattice and lattice.confidence >= MIN_CONFIDENCE and settings.patch.lattice == "auto"
+    return ExpandPlan(tuple(exemplars), settings, size, lattice if regular else None, notes)
 
 
-def chosen_method(exemplar: Exemplar, found: Lattice | None, settings: ExpandSettings) -> Method:
-    """The method for one whole exemplar whose likeliest lattice is `found`.
+def choose_method(exemplar: Exemplar, lattice: Lattice | None, settings: ExpandSettings) -> Method:
+    """Choose the method for one whole exemplar whose most likely lattice is `lattice`.
 
     The transposer lays out small exemplars of regular textures that show enough of them; patches alone suit
     all others. On a torus the lattice has to give, and the transposer knows nothing of it.
     """
     side = min(exemplar.image.shape[2:])
-    if found is None or settings.tileable or side >= SMALL or score_of(found) < REGULAR:
+    if lattice is None or settings.tileable or side >= SMALL or regularity_score(lattice) < REGULAR:
         return "patch"
-    return "transposer+patch" if side >= PERIODS * max(found.periods, default=0.0) else "patch"
+    return "transposer+patch" if side >= PERIODS * max(lattice.periods, default=0.0) else "patch"
 
 
-def output_size(settings: ExpandSettings, height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of the output of an exemplar of `height` x `width`."""
-    if settings.size is not None:
-        return settings.size[1], settings.size[0]
-    return max(1, round(height * settings.scale)), max(1, round(width * settings.scale))
-
-
-def _check(exemplars: Sequence[Exemplar], settings: ExpandSettings, *, guided: bool) -> None:
-    for e in exemplars:
-        if min(e.image.shape[2:]) < MIN_SIDE:
-            raise InputError(
-                f"an exemplar has {e.image.shape[3]} x {e.image.shape[2]} pixels; "
-                f"it needs at least {MIN_SIDE} each way"
-            )
-    if "transposer" in settings.method and (
-        len(exemplars) > 1 or guided or any(e.mask is not None for e in exemplars)
-    ):
-        raise UsageError(
-            f"method {settings.method} takes one exemplar without mask and guide; use patch+optimize for more"
-        )
-    if settings.method == "optimize" and (guided or any(e.siblings for e in exemplars)):
-        raise UsageError("method optimize has no layout for guides and sibling maps; use patch+optimize")
-
-
-def _upright(exemplars: Sequence[Exemplar]) -> tuple[list[Exemplar], tuple[str, ...]]:
-    """The exemplars, each turned until its lines are level or upright, and what is to be said about it."""
-    found, remarks = [], []
+def _turn_upright(exemplars: Sequence[Exemplar]) -> tuple[list[Exemplar], tuple[str, ...]]:
+    """Turn each exemplar until its lines are level or upright. Returns them and remarks for the user."""
+    turned, remarks = [], []
     for e in exemplars:
         angle = upright_angle(e.image, e.mask)
         if angle is None:
             remarks.append("no direction stands out in the exemplar, so it was not turned")
-        found.append(upright_exemplar(e, angle or 0.0))
-        rows, columns = found[-1].image.shape[2:]
+        rows, columns = inner_rectangle(e.image.shape[2], e.image.shape[3], angle or 0.0)
         if min(rows, columns) < MIN_SIDE:
             raise InputError(
                 f"turned upright by {angle:.0f} degrees, {columns} x {rows} pixels of an exemplar are left; "
                 f"it needs at least {MIN_SIDE} each way, so give a larger one or leave out upright"
             )
-    return found, tuple(dict.fromkeys(remarks))
+        turned.append(turn_exemplar(e, angle or 0.0))
+    return turned, tuple(dict.fromkeys(remarks))

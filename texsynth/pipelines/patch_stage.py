@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.analysis.lattice import Lattice
+from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import PatchSettings
 from texsynth.pipelines.progress import OnStep, Step
-from texsynth.synthesis.exemplar import MIN_SIDE, Atlas, largest_square
-from texsynth.synthesis.patch_optimization import Target, optimize_patches
-from texsynth.synthesis.quilting import Quilt, QuiltSettings, raster
+from texsynth.synthesis.exemplar import Atlas, largest_square
+from texsynth.synthesis.patch_optimization import FixedPixels, optimize_patches
+from texsynth.synthesis.quilting import Quilt, QuiltSettings, block_corners
 from texsynth.synthesis.seams import seam_correction, seam_cost
 
 LATTICE_OCCURRENCE = 0.25
@@ -39,14 +40,16 @@ SPREAD = 0.15
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a stage is to make."""
+class PatchSpec:
+    """Specification of an output of the patch stage."""
 
     size: tuple[int, int]
     """Rows and columns."""
     wrap: bool = False
+    """Make the output periodic."""
     lattice: Lattice | None = None
-    guide: Tensor | None = None
+    """Lattice to keep."""
+    guide_target: Tensor | None = None
     """(g, H, W), what the guide channels of the atlas should be."""
     fixed: Tensor | None = None
     """(H, W) bool, pixels that stay; the atlas has them at the same place."""
@@ -56,115 +59,100 @@ class Wanted:
 
 def patch_stage(
     atlas: Atlas,
-    wanted: Wanted,
+    spec: PatchSpec,
     settings: PatchSettings,
     rng: torch.Generator,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Lay out and refine a texture. Returns its colours and sibling maps, (3 + s, H, W)."""
-    tell = on_step or (lambda _: None)
-    quilt = best_layout(settings.layouts, lambda name: _quilted(atlas, wanted, settings, rng, name, tell))
+    report = on_step or (lambda _: None)
+    quilt = best_layout(
+        settings.layouts, lambda name: _quilt_blocks(atlas, spec, settings, rng, name, report)
+    )
     if settings.refine:
-        rounds = round(settings.refine * _pieces(wanted, quilt.settings))
-        quilt.refine(rounds, _stage(tell, "seams", rounds))
+        rounds = round(settings.refine * _block_count(spec, quilt.settings))
+        quilt.refine(rounds, _reporter(report, "seams", rounds))
     seam = seam_cost(atlas, quilt.image, quilt.at) > 0
     grow = settings.patch_px // 2
     active = F.max_pool2d(seam.float()[None, None], 2 * grow + 1, 1, grow)[0, 0] > 0
     planes = torch.cat([atlas.image, atlas.siblings])
     laid = planes[:, quilt.at[0], quilt.at[1]]
-    target = None if wanted.fixed is None else Target(wanted.fixed, laid)
-    correction = seam_correction(planes, quilt.at, SPREAD * atlas.side, wrap=wanted.wrap, fixed=wanted.fixed)
+    correction = seam_correction(planes, quilt.at, SPREAD * atlas.side, wrap=spec.wrap, fixed=spec.fixed)
     iterations = settings.iterations
-    if wanted.fixed is not None:
+    if spec.fixed is not None:
         iterations = tuple(HOLE_ROUNDS * rounds for rounds in iterations)
-    patch = min(settings.patch_px, MIN_SIDE // 2, *wanted.size)
+    patch = min(settings.patch_px, MIN_SIDE // 2, *spec.size)
     if not any(iterations) or patch < 4:
         return laid + correction
-    result, _ = optimize_patches(
-        atlas,
-        quilt.at,
-        patch,
-        iterations,
-        rng,
-        wrap=wanted.wrap,
-        active=active,
-        target=target,
-        on_round=_stage(tell, "patches", sum(iterations)),
+    on_round = _reporter(report, "patches", sum(iterations))
+    fixed = None if spec.fixed is None else FixedPixels(spec.fixed, laid)
+    result = optimize_patches(
+        atlas, quilt.at, patch, iterations, rng, wrap=spec.wrap, active=active, fixed=fixed, on_round=on_round
     )
     return result + correction
 
 
 def best_layout(count: int, make: Callable[[str], Quilt]) -> Quilt:
-    """The quilt of `count` with the least visible seams and the most even use of the exemplar."""
+    """Make `count` quilts and keep the one with the least visible seams and most even use of the exemplar."""
     best, unit, least = make("layout"), None, 2.0
     for number in range(2, count + 1):
-        unit = unit or faults(best)
+        unit = unit or layout_faults(best)
         other = make(f"layout {number}")
-        total = sum(new / old for new, old in zip(faults(other), unit, strict=True))
+        total = sum(new / old for new, old in zip(layout_faults(other), unit, strict=True))
         if total < least:
             best, least = other, total
     return best
 
 
-def faults(quilt: Quilt) -> tuple[float, float]:
-    """Mean visibility of the seams, and deviation of the use of the exemplar's parts; both above 0.
+def layout_faults(quilt: Quilt) -> tuple[float, float]:
+    """Measure the mean visibility of the seams and the deviation of the exemplar's use; both above 0.
 
     In layouts of one texture the first goes with coherence, the second with the Wasserstein distance to the
     truth (correlations of about 0.4 on textures that were not held out).
     """
     seam = float(seam_cost(quilt.atlas, quilt.image, quilt.at).sqrt().mean())
     cell = max(min(quilt.used.shape) // USE_CELLS, 1)
-    use = F.avg_pool2d((quilt.used * quilt.wanted)[None], cell)
+    use = F.avg_pool2d((quilt.used * quilt.use_weight)[None], cell)
     return seam + 1e-6, float(use.std(correction=0) / use.mean().clamp_min(1e-6)) + 1e-6
 
 
-def _quilted(
-    atlas: Atlas, wanted: Wanted, settings: PatchSettings, rng: torch.Generator, name: str, tell: OnStep
+def _quilt_blocks(
+    atlas: Atlas, spec: PatchSpec, settings: PatchSettings, rng: torch.Generator, name: str, report: OnStep
 ) -> Quilt:
-    largest = min(atlas.largest_square(), *wanted.size)
+    """Lay out an output block by block; progress goes under `name`."""
+    largest = min(atlas.largest_square(), *spec.size)
     block = max(min(round(settings.block * atlas.side), largest), 4)
-    if wanted.mixed:
+    if spec.mixed:
         block = max(round(MIX_BLOCK * block), 4)
-    if wanted.fixed is not None:
+    if spec.fixed is not None:
         # Blocks not much larger than the hole: what is far from it need not agree.
-        middle = [n // 2 if wanted.wrap else 0 for n in wanted.size]
-        hole = largest_square((~wanted.fixed).roll(middle, (0, 1)), block)
+        middle = [n // 2 if spec.wrap else 0 for n in spec.size]
+        hole = largest_square((~spec.fixed).roll(middle, (0, 1)), block)
         block = min(block, max(round(HOLE_BLOCK * hole), MIN_SIDE))
     overlap = max(2, min(round(settings.overlap * block), block // 2))
-    regular = wanted.lattice is not None
-    quilt = Quilt(
-        atlas,
-        wanted.size,
-        QuiltSettings(
-            block,
-            overlap,
-            LATTICE_TOLERANCE if regular else settings.tolerance,
-            LATTICE_OCCURRENCE if regular else settings.occurrence,
-            guide=settings.guide,
-            wrap=wanted.wrap,
-        ),
-        rng,
-        lattice=wanted.lattice,
-        guide=wanted.guide,
-    )
-    if wanted.fixed is not None:
-        rows, columns = (torch.arange(n) for n in wanted.size)
-        quilt.fix(torch.stack(torch.broadcast_tensors(rows[:, None], columns[None])), wanted.fixed)
-    places = [
-        place for place in raster(wanted.size, block, overlap, wrap=wanted.wrap) if not quilt.is_full(*place)
-    ]
-    on_block = _stage(tell, name, len(places))
+    tolerance, occurrence = settings.tolerance, settings.occurrence
+    if spec.lattice is not None:
+        tolerance, occurrence = LATTICE_TOLERANCE, LATTICE_OCCURRENCE
+    sizes = QuiltSettings(block, overlap, tolerance, occurrence, guide=settings.guide, wrap=spec.wrap)
+    quilt = Quilt(atlas, spec.size, sizes, rng, lattice=spec.lattice, guide=spec.guide_target)
+    if spec.fixed is not None:
+        rows, columns = (torch.arange(n) for n in spec.size)
+        quilt.fix(torch.stack(torch.broadcast_tensors(rows[:, None], columns[None])), spec.fixed)
+    corners = block_corners(spec.size, block, overlap, wrap=spec.wrap)
+    places = [corner for corner in corners if not quilt.is_fixed(*corner)]
+    on_block = _reporter(report, name, len(places))
     for done, place in enumerate(places, 1):
-        quilt.lay(*place)
+        quilt.place_block(*place)
         on_block(done)
     return quilt
 
 
-def _pieces(wanted: Wanted, quilt: QuiltSettings) -> float:
-    """How many blocks the part of the output that may change is worth."""
-    free = wanted.size[0] * wanted.size[1] if wanted.fixed is None else int((~wanted.fixed).sum())
+def _block_count(spec: PatchSpec, quilt: QuiltSettings) -> float:
+    """Count the blocks that the part of the output that may change is worth."""
+    free = spec.size[0] * spec.size[1] if spec.fixed is None else int((~spec.fixed).sum())
     return max(free / (quilt.block - quilt.overlap) ** 2, 1)
 
 
-def _stage(tell: OnStep, name: str, total: int) -> Callable[[int], None]:
-    return lambda done: tell(Step(name, done, total))
+def _reporter(report: OnStep, name: str, total: int) -> Callable[[int], None]:
+    """Make a function that reports how much of a stage is done."""
+    return lambda done: report(Step(name, done, total))

@@ -18,8 +18,8 @@ class Step:
 OnStep = Callable[[Step], None]
 
 
-def part_of(on_step: OnStep | None, number: int, count: int) -> OnStep:
-    """What the `number`-th of `count` equal parts, from 0, reports to: its steps become steps of all."""
+def sub_progress(on_step: OnStep | None, number: int, count: int) -> OnStep:
+    """Make the callback of the `number`-th of `count` equal parts, from 0: its steps become steps of all."""
     if on_step is None:
         return lambda _: None
     tell = on_step

@@ -15,20 +15,20 @@ from texsynth.ops.bilateral_grid import fit_field, fit_size
 from texsynth.ops.color import with_chroma_of
 from texsynth.ops.resample import resize
 from texsynth.pipelines.gatys import descend_image
-from texsynth.pipelines.progress import OnStep, Step, part_of
+from texsynth.pipelines.progress import OnStep, Step, sub_progress
 from texsynth.pipelines.rasters import (
     EVERYTHING,
-    Blank,
-    Grainy,
+    MakeCanvas,
+    NoisyRaster,
     Raster,
     TensorRaster,
-    in_memory,
-    painted,
-    reduced,
+    map_strips,
+    memory_canvas,
+    read_all,
+    read_resized,
     strips,
-    whole,
 )
-from texsynth.pipelines.transfer import Codec, autoencoder, skipping, whole_encoder
+from texsynth.pipelines.transfer import TiledAutoencoder, level_autoencoder, photo_autoencoder, tiled_encoder
 from texsynth.transforms import fit_mix
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
@@ -41,39 +41,39 @@ class FittedStyle:
     moments: dict[int, Moments]
 
     def plus(self, other: FittedStyle) -> FittedStyle:
-        """Both together, as if they were one picture."""
+        """Add the moments of both, as if they were one picture."""
         return FittedStyle({level: m + other.moments[level] for level, m in self.moments.items()})
 
     def only(self, levels: Collection[int]) -> FittedStyle:
-        """The same at some levels alone."""
+        """Keep the moments of some levels alone."""
         return FittedStyle({level: m for level, m in self.moments.items() if level in levels})
 
 
 @dataclass(frozen=True)
-class Part:
-    """What a region of the content becomes like: one style, or something between several."""
+class StyledRegion:
+    """A region of the content with the styles that it takes: one, or something between several."""
 
     styles: tuple[FittedStyle, ...]
     weights: tuple[float, ...]
     """One for each style, non-negative; at every level those of the styles that have it count."""
     mask: Tensor | None = None
-    """(1, 1, H, W) in [0, 1], how far each pixel belongs to it; None for what the other parts leave."""
+    """(1, 1, H, W) in [0, 1], how far each pixel belongs to it; None for what the others leave."""
 
     def has(self, level: int) -> bool:
-        """Whether any of its styles has the level."""
+        """Tell whether any of its styles has the level."""
         return bool(self._at(level))
 
-    def counted(self, weight: Tensor | None) -> Tensor | None:
-        """Whose statistics count: the mask's pixels by their opacity `weight`."""
+    def statistics_weight(self, weight: Tensor | None) -> Tensor | None:
+        """Weigh pixels in the statistics: the mask times the opacity `weight`; None for all alike."""
         if self.mask is None or weight is None:
             return weight if self.mask is None else self.mask
         return self.mask * weight
 
     def map(self, content: Moments, settings: StylizeSettings, level: int, device: torch.device) -> AffineMap:
-        """The map of a level that it has, for a region with the moments `content`. device: of features."""
+        """Fit the map of a level that it has to the moments `content`. device: of the features."""
         styles, weights = zip(*self._at(level), strict=True)
-        found = fit_mix(settings.transform, content, styles, weights, device)
-        return found.lerp(_strength(settings, level))
+        full = fit_mix(settings.transform, content, styles, weights, device)
+        return full.lerp(_strength(settings, level))
 
     def _at(self, level: int) -> list[tuple[Moments, float]]:
         pairs = zip(self.styles, self.weights, strict=True)
@@ -95,11 +95,11 @@ def fit_style(
     UsageError for a level that photo mode does not have.
     """
     check_levels(model, settings)
-    return measure(style, model, settings.levels, scale=settings.style_scale, weight=weight, tile=tile)
+    return measure_style(style, model, settings.levels, scale=settings.style_scale, weight=weight, tile=tile)
 
 
 @torch.inference_mode()
-def measure(
+def measure_style(
     style: Tensor,
     model: Model,
     levels: Collection[int],
@@ -108,20 +108,20 @@ def measure(
     weight: Tensor | None = None,
     tile: int | None = None,
 ) -> FittedStyle:
-    """The moments of a style at some levels; those of a level are the same whatever the others are.
+    """Measure the moments of a style at some levels; each level's are the same whatever the others are.
 
     style, weight: as in `fit_style`. scale: the style is resized by this factor first. tile: as in `stylize`.
     """
     size = [max(1, round(side * scale)) for side in style.shape[2:]]
     style = resize(style, size[0], size[1])
     weight = None if weight is None else resize(weight, size[0], size[1])
-    encoder = whole_encoder(model, max(levels))
+    encoder = tiled_encoder(model, max(levels))
     return FittedStyle(encoder.moments(TensorRaster(style), dict.fromkeys(levels, weight), tile))
 
 
 def stylize(
     content: Tensor,
-    style: FittedStyle | Sequence[Part],
+    style: FittedStyle | Sequence[StyledRegion],
     model: Model,
     settings: StylizeSettings,
     *,
@@ -130,9 +130,9 @@ def stylize(
     tile: int | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """`stylize_raster` for a picture in memory, (1, 3, H, W) in [0, 1]. Returns the same shape and range."""
+    """Run `stylize_raster` on a picture in memory, (1, 3, H, W) in [0, 1]. Returns the same."""
     raster = TensorRaster(content)
-    return whole(
+    return read_all(
         stylize_raster(raster, style, model, settings, weight=weight, seed=seed, tile=tile, on_step=on_step)
     )
 
@@ -140,129 +140,138 @@ def stylize(
 @torch.inference_mode()
 def stylize_raster(
     content: Raster,
-    style: FittedStyle | Sequence[Part],
+    style: FittedStyle | Sequence[StyledRegion],
     model: Model,
     settings: StylizeSettings,
     *,
     weight: Tensor | None = None,
     seed: int = 0,
     tile: int | None = None,
-    blank: Blank = in_memory,
+    make_canvas: MakeCanvas = memory_canvas,
     on_step: OnStep | None = None,
 ) -> Raster:
-    """Give `content` the style, or each part of it its own.
+    """Give `content` the style, or each region of it its own.
 
-    content: in [0, 1], any size from 1x1. style: one for all, or parts with masks of the content's size, of
-    which one at most has no mask; what no part covers stays as it is. weight: (1, 1, H, W) opacity for the
+    content: in [0, 1], any size from 1x1. style: one for all, or regions with masks of the content's size, of
+    which one at most has no mask; what no region covers stays as it is. weight: (1, 1, H, W) opacity for the
     statistics. seed: of the grain. tile: side in pixels of what the networks work on at a time, besides the
-    halo around it; only rounding differs from the whole picture at once, which is None. blank: where results
-    go, the last and those on the way to it. Returns a picture of the same size, in [0, 1].
+    halo around it; only rounding differs from the whole picture at once, which is None. make_canvas:
+    allocates results, the last and those on the way to it. Returns a picture of the same size, in [0, 1].
     """
     check_levels(model, settings)
-    parts = [Part((style,), (1.0,))] if isinstance(style, FittedStyle) else covering(style)
+    regions = [StyledRegion((style,), (1.0,))] if isinstance(style, FittedStyle) else normalize_masks(style)
     start = content
     deviation = settings.grain * _strength(settings, settings.levels[0])
     if settings.mode == "artistic" and deviation:
         # Noise for the transforms to turn into strokes; without any effect of theirs there is none.
-        start = Grainy(content, deviation, seed)
-    # Every part is made as a whole picture and shown where its mask is: nothing draws the mask's border.
+        start = NoisyRaster(content, deviation, seed)
+    # Every region is made as a whole picture and shown where its mask is: nothing draws the mask's border.
     result: Raster = content
-    for number, part in enumerate(parts):
-        task = Task(model, settings, weight, tile, blank, part_of(on_step, number, len(parts)))
-        made = task.done(start, part)
-        result = made if part.mask is None else _shown(content, result, made, part.mask, blank)
+    for number, region in enumerate(regions):
+        stylizer = _RegionStylizer(
+            model, settings, weight, tile, make_canvas, sub_progress(on_step, number, len(regions))
+        )
+        styled = stylizer.run(start, region)
+        result = styled if region.mask is None else _blend(content, result, styled, region.mask, make_canvas)
     if settings.preserve_color:
-        result = painted(blank, lambda ours, old: with_chroma_of(old.to(ours), ours), result, content)
+        result = map_strips(
+            make_canvas, lambda ours, old: with_chroma_of(old.to(ours), ours), result, content
+        )
     return result
 
 
-def _shown(content: Raster, result: Raster, made: Raster, mask: Tensor, blank: Blank) -> Raster:
-    """`made` where its `mask` is, on `result`."""
-    alpha = TensorRaster(mask)
-    return painted(
-        blank,
-        lambda new, ours, old, a: ours.to(new) + a.to(new) * (new - old.to(new)),
-        made,
-        result,
-        content,
-        alpha,
-    )
+def _blend(content: Raster, result: Raster, styled: Raster, mask: Tensor, make_canvas: MakeCanvas) -> Raster:
+    """Add to `result` what `styled` changes of `content`, where the `mask` (1, 1, H, W) is."""
+
+    def blend(new: Tensor, ours: Tensor, old: Tensor, alpha: Tensor) -> Tensor:
+        return ours.to(new) + alpha.to(new) * (new - old.to(new))
+
+    return map_strips(make_canvas, blend, styled, result, content, TensorRaster(mask))
 
 
-def covering(parts: Sequence[Part]) -> list[Part]:
-    """`parts` with masks that add up to at most 1 at every pixel; a single one without a mask stays so."""
-    masks = [part.mask for part in parts if part.mask is not None]
+def normalize_masks(regions: Sequence[StyledRegion]) -> list[StyledRegion]:
+    """Scale masks to add up to at most 1 at every pixel; a single region without a mask stays so."""
+    masks = [region.mask for region in regions if region.mask is not None]
     if not masks:
-        return list(parts)
+        return list(regions)
     total = torch.stack(masks).sum(0)
     over = total.clamp_min(1)
     rest = (1 - total).clamp_min(0)
-    return [replace(p, mask=rest if p.mask is None else p.mask / over) for p in parts]
+    return [replace(p, mask=rest if p.mask is None else p.mask / over) for p in regions]
 
 
 @dataclass(frozen=True)
-class Task:
-    """How one part of a picture is made, as if it were all of it."""
+class _RegionStylizer:
+    """The settings by which one region of a picture is stylized, as if it were all of it."""
 
     model: Model
     settings: StylizeSettings
     weight: Tensor | None
     tile: int | None
-    blank: Blank
+    make_canvas: MakeCanvas
     on_step: OnStep
 
-    def done(self, content: Raster, part: Part) -> Raster:
-        """In the mode of the settings."""
+    def run(self, content: Raster, region: StyledRegion) -> Raster:
+        """Stylize in the mode of the settings."""
         if isinstance(self.settings.transform, DescentSettings):
-            return self._descended(content, part, self.settings.transform)
-        return self._photo(content, part) if self.settings.mode == "photo" else self._artistic(content, part)
+            return self._descend(content, region, self.settings.transform)
+        return (
+            self._photo(content, region) if self.settings.mode == "photo" else self._artistic(content, region)
+        )
 
-    def _artistic(self, content: Raster, part: Part) -> Raster:
+    def _artistic(self, content: Raster, region: StyledRegion) -> Raster:
         """Encode, map and decode at one level after the other, coarse to fine (Li et al. 2017; 002)."""
         image, levels = content, self.settings.levels
         for done, level in enumerate(levels, 1):
-            if part.has(level):
-                step = part_of(self.on_step, done - 1, len(levels))
-                image = self._transferred(image, part, autoencoder(self.model, level), [level], step)
+            if region.has(level):
+                step = sub_progress(self.on_step, done - 1, len(levels))
+                image = self._transfer(image, region, level_autoencoder(self.model, level), [level], step)
             else:
                 self.on_step(Step("level", done, len(levels)))
         return image
 
-    def _photo(self, content: Raster, part: Part) -> Raster:
+    def _photo(self, content: Raster, region: StyledRegion) -> Raster:
         """Encode once, map every level, decode once with the mapped high frequencies as skips."""
-        levels = [level for level in self.settings.levels if part.has(level)]
-        result = self._transferred(content, part, skipping(self.model), levels, self.on_step)
+        levels = [level for level in self.settings.levels if region.has(level)]
+        result = self._transfer(content, region, photo_autoencoder(self.model), levels, self.on_step)
         if not self.settings.edge_aware:
             return result
         small = fit_size(content.size)
-        near = reduced(result, *small)
-        field = fit_field(reduced(content, *small).to(near), near, content.size)
+        near = read_resized(result, *small)
+        field = fit_field(read_resized(content, *small).to(near), near, content.size)
         # The field alone is the result.
         del result
-        out = self.blank(content.size)
+        out = self.make_canvas(content.size)
         for rows in strips(content.size):
             strip = content.read(rows, EVERYTHING).to(near).contiguous()
             out.write(rows, EVERYTHING, field.applied(strip, rows.start).clamp_(0, 1))
         return out
 
-    def _descended(self, content: Raster, part: Part, settings: DescentSettings) -> Raster:
-        """The picture itself optimized; statistics are those of all of it, whatever its mask and opacity."""
-        strength = self.settings.strength / sum(part.weights)
-        shares = [(s.moments, w * strength) for s, w in zip(part.styles, part.weights, strict=True) if w > 0]
+    def _descend(self, content: Raster, region: StyledRegion, settings: DescentSettings) -> Raster:
+        """Optimize the picture itself; statistics are those of all of it, whatever its mask and opacity."""
+        strength = self.settings.strength / sum(region.weights)
+        shares = [
+            (s.moments, w * strength) for s, w in zip(region.styles, region.weights, strict=True) if w > 0
+        ]
         with torch.inference_mode(False), torch.enable_grad():
-            image = descend_image(whole(content).clone(), shares, self.model, settings, self.on_step)
+            image = descend_image(read_all(content).clone(), shares, self.model, settings, self.on_step)
         return TensorRaster(image.clamp(0, 1))
 
-    def _transferred(
-        self, image: Raster, part: Part, codec: Codec, levels: Collection[int], on_step: OnStep
+    def _transfer(
+        self,
+        image: Raster,
+        region: StyledRegion,
+        autoencoder: TiledAutoencoder,
+        levels: Collection[int],
+        on_step: OnStep,
     ) -> Raster:
-        """`image` with the moments of `part` at all `levels`."""
-        weights = dict.fromkeys(levels, part.counted(self.weight))
+        """Give `image` the moments of `region` at all `levels`."""
+        weights = dict.fromkeys(levels, region.statistics_weight(self.weight))
 
         def fit(level: int, own: Moments) -> AffineMap:
-            return part.map(own, self.settings, level, self.model.device)
+            return region.map(own, self.settings, level, self.model.device)
 
-        return codec.transferred(image, weights, fit, self.tile, self.blank, on_step)
+        return autoencoder.transfer(image, weights, fit, self.tile, self.make_canvas, on_step)
 
 
 def _strength(settings: StylizeSettings, level: int) -> float:
@@ -270,7 +279,7 @@ def _strength(settings: StylizeSettings, level: int) -> float:
 
 
 def check_levels(model: Model, settings: StylizeSettings) -> None:
-    """ModelError when `model` lacks a decoder for a level of `settings`, UsageError when photo mode does."""
+    """Raise ModelError if `model` lacks a decoder of `settings`, UsageError if photo mode lacks a level."""
     if settings.mode == "photo":
         deepest = len(model.photo_decoder().widths)
         if max(settings.levels) > deepest:

@@ -33,11 +33,11 @@ class Span:
     """One past the last of the halo."""
 
     def core(self, size: int, stride: int = 1) -> slice:
-        """Where the core is in a picture of `size` pixels, in cells of `stride`; padding is left out."""
+        """Slice a picture of `size` pixels to the core, in cells of `stride`; padding is left out."""
         return slice(self.start // stride, -(-min(self.stop, size) // stride))
 
     def inner(self, size: int, stride: int = 1) -> slice:
-        """Where the core is in the tile."""
+        """Slice the tile to the core."""
         core, offset = self.core(size, stride), self.first // stride
         return slice(core.start - offset, core.stop - offset)
 
@@ -50,15 +50,15 @@ class Tile:
     columns: Span
 
     def core(self, image: Tensor, size: tuple[int, int], stride: int = 1) -> Tensor:
-        """View of the core in something (N, C, h, w) with cells of `stride`, of a picture of `size`."""
+        """View the core in something (N, C, h, w) with cells of `stride`, of a picture of `size`."""
         return image[:, :, self.rows.core(size[0], stride), self.columns.core(size[1], stride)]
 
     def inner(self, features: Tensor, size: tuple[int, int], stride: int = 1) -> Tensor:
-        """View of the core in what was computed from the tile, of a picture of `size`."""
+        """View the core in what was computed from the tile, of a picture of `size`."""
         return features[:, :, self.rows.inner(size[0], stride), self.columns.inner(size[1], stride)]
 
-    def of(self, image: Raster) -> Tensor:
-        """Core and halo of `image`, (1, C, h, w), reflected beyond its right and bottom border."""
+    def read(self, image: Raster) -> Tensor:
+        """Read core and halo of `image`, (1, C, h, w), reflected beyond its right and bottom border."""
         (rows, down), (columns, right) = (
             _within(span, size) for span, size in zip((self.rows, self.columns), image.size, strict=True)
         )
@@ -70,7 +70,7 @@ class Tile:
 
 
 def _within(span: Span, size: int) -> tuple[slice, Tensor | None]:
-    """The pixels of a picture of `size` that a tile needs, and their order in it; None as they are."""
+    """Return the pixels of a picture of `size` that a tile needs, and their order in it; None as they are."""
     if span.last <= size:
         return slice(span.first, span.last), None
     index = reflected_index(size, span.last)[span.first :]
@@ -78,8 +78,8 @@ def _within(span: Span, size: int) -> tuple[slice, Tensor | None]:
     return slice(low, high), index - low
 
 
-def cut(size: tuple[int, int], level: int, side: int | None, halo: int) -> list[Tile]:
-    """Tiles of a picture of `size` (height, width), padded to whole cells of `level`, two at least.
+def cut_tiles(size: tuple[int, int], level: int, side: int | None, halo: int) -> list[Tile]:
+    """Cut a picture of `size` (height, width), padded to two whole cells of `level` at least, into tiles.
 
     side: of the cores in pixels, at most, but one cell at least; they are all about as large. None makes one
     tile of the whole picture. halo: in pixels, see `encoder_reach` and the like; rounded up to whole cells.
@@ -103,12 +103,12 @@ def _spans(size: int, stride: int, side: int | None, halo: int) -> list[Span]:
 
 
 def encoder_reach(encoder: Encoder | LevelEncoders, level: int) -> int:
-    """How many pixels beyond a cell of `level` its features depend on: one cell for every convolution."""
+    """Count the pixels beyond a cell of `level` that its features depend on: one cell per convolution."""
     return sum(1 << (block - 1) for block, _ in encoder.names(level))
 
 
 def autoencoder_reach(encoder: Encoder | LevelEncoders, decoder: Decoder) -> int:
-    """The same for a pixel of what `decoder` makes of them, beyond the cell around it."""
+    """Count the pixels beyond a cell that a pixel decoded by `decoder` depends on."""
     cells = 0
     for block, index in conv_names(decoder.level):
         # Against the flow of the decoder, which samples up behind the first convolution of a block.
@@ -119,7 +119,7 @@ def autoencoder_reach(encoder: Encoder | LevelEncoders, decoder: Decoder) -> int
 
 
 def photo_reach(encoder: Encoder | LevelEncoders, decoder: PhotoDecoder | WaveDecoder) -> int:
-    """The same for a decoder with skips, which reads all levels."""
+    """Count the pixels beyond its coarsest cell that a pixel decoded with skips depends on."""
     if isinstance(decoder, WaveDecoder):
         return _wave_reach(encoder, decoder)
     deepest, cells, reach = len(decoder.widths), 0, 0
@@ -148,5 +148,5 @@ def _convolutions(decoder: WaveDecoder, level: int) -> int:
 
 
 def _before_upsampling(cells: int, *, linear: bool) -> int:
-    """What is read beyond a range of pixels at twice the resolution, `cells` of them beyond whole cells."""
+    """Count cells read beyond a range of pixels at twice the resolution, `cells` beyond whole ones."""
     return cells // 2 + 1 if linear else -(-cells // 2)

@@ -1,4 +1,4 @@
-"""Pictures to features and back, as a whole or in tiles: moments add up, and maps fit anywhere."""
+"""Encoders and decoders over tiles: moments add up, and one map fits every tile."""
 
 from __future__ import annotations
 
@@ -13,107 +13,117 @@ from texsynth.errors import UsageError
 from texsynth.models.registry import Model
 from texsynth.ops.resample import pad_to_multiple
 from texsynth.pipelines.progress import OnStep, Step
-from texsynth.pipelines.rasters import Blank, Canvas, Raster
-from texsynth.pipelines.tiling import Tile, autoencoder_reach, cut, encoder_reach, photo_reach
+from texsynth.pipelines.rasters import Canvas, MakeCanvas, Raster
+from texsynth.pipelines.tiling import Tile, autoencoder_reach, cut_tiles, encoder_reach, photo_reach
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
 
 Features = Mapping[int, Tensor]
-"""By level."""
+"""(N, C, h, w) by level."""
 
 Fit = Callable[[int, Moments], AffineMap]
-"""The map of a level, given the moments of the picture there."""
+"""Fits the map of a level to the moments of the picture there."""
 
 Weights = Mapping[int, Tensor | None]
 """By level, how much each pixel of the picture counts, (1, 1, H, W); None counts all alike."""
 
 
 @dataclass(frozen=True)
-class PictureEncoder:
-    """What takes a picture apart into features."""
+class TiledEncoder:
+    """An encoder that works on a picture as a whole or in tiles."""
 
     model: Model
     deepest: int
     """Coarsest level whose cells count for padding."""
-    near: int
-    """How many pixels around a cell of that level its features depend on."""
+    encoder_halo: int
+    """Pixels around a cell of that level that its features depend on."""
     encode: Callable[[Tensor], Features]
 
-    def of(self, tile: Tile, image: Raster) -> Features:
-        """Features of a tile of `image`, halo included."""
-        pixels = tile.of(image).to(self.model.device, self.model.dtype)
+    def encode_tile(self, tile: Tile, image: Raster) -> Features:
+        """Encode a tile of `image`, halo included."""
+        pixels = tile.read(image).to(self.model.device, self.model.dtype)
         return self.encode(pixels.contiguous(memory_format=torch.channels_last))
 
     def features(self, image: Raster) -> Features:
-        """Features of all of `image`, without those of its padding."""
-        (tile,) = cut(image.size, self.deepest, None, self.near)
-        found = self.of(tile, image)
-        return {level: tile.inner(f, image.size, 2 ** (level - 1)) for level, f in found.items()}
+        """Encode all of `image`, without its padding."""
+        (tile,) = cut_tiles(image.size, self.deepest, None, self.encoder_halo)
+        features = self.encode_tile(tile, image)
+        return {level: tile.inner(f, image.size, 2 ** (level - 1)) for level, f in features.items()}
 
     def moments(self, image: Raster, weights: Weights, tile: int | None) -> dict[int, Moments]:
-        """Moments of `image` at the levels of `weights`; tile: as in `cut`."""
-        tiles = cut(image.size, self.deepest, tile, self.near)
-        return _moments(((t, self.of(t, image)) for t in tiles), image.size, weights)
+        """Sum the moments of `image` at the levels of `weights`; tile: as in `cut_tiles`."""
+        tiles = cut_tiles(image.size, self.deepest, tile, self.encoder_halo)
+        return _moments(((t, self.encode_tile(t, image)) for t in tiles), image.size, weights)
 
 
 @dataclass(frozen=True)
-class Codec(PictureEncoder):
-    """The same with what makes a picture of features."""
+class TiledAutoencoder(TiledEncoder):
+    """An encoder over tiles with the decoder that makes a picture of mapped features."""
 
-    reach: int
-    """How many pixels around a cell of the coarsest level such a picture depends on."""
+    halo: int
+    """Pixels around a cell of the coarsest level that the decoded picture depends on."""
     decode: Callable[[Features, Mapping[int, AffineMap]], Tensor]
 
-    def transferred(
-        self, image: Raster, weights: Weights, fit: Fit, tile: int | None, blank: Blank, on_step: OnStep
+    def transfer(
+        self,
+        image: Raster,
+        weights: Weights,
+        fit: Fit,
+        tile: int | None,
+        make_canvas: MakeCanvas,
+        on_step: OnStep,
     ) -> Raster:
         """Map the features of `image` at the levels of `weights`. Returns a picture in [0, 1].
 
-        tile: as in `cut`. A single tile is encoded once, several are once for the moments and once more.
-        blank: where the result goes.
+        tile: as in `cut_tiles`. A single tile is encoded once, several once for the moments and once more.
+        make_canvas: allocates the result.
         """
         size = image.size
-        tiles = cut(size, self.deepest, tile, self.reach)
-        result = blank(size)
+        tiles = cut_tiles(size, self.deepest, tile, self.halo)
+        result = make_canvas(size)
         if len(tiles) == 1:
-            features = self.of(tiles[0], image)
-            maps = _fitted([(tiles[0], features)], size, weights, fit)
-            self._paint(result, tiles[0], features, maps)
+            features = self.encode_tile(tiles[0], image)
+            maps = _fit_maps([(tiles[0], features)], size, weights, fit)
+            self._write_tile(result, tiles[0], features, maps)
             on_step(Step("level", 1, 1))
             return result
         # The first pass does not decode, so it looks less far.
-        near = cut(size, self.deepest, tile, self.near)
+        near = cut_tiles(size, self.deepest, tile, self.encoder_halo)
 
         def encoded() -> Iterator[tuple[Tile, Features]]:
             for done, t in enumerate(near, 1):
-                yield t, self.of(t, image)
+                yield t, self.encode_tile(t, image)
                 on_step(Step("tile", done, 2 * len(tiles)))
 
-        maps = _fitted(encoded(), size, weights, fit) if weights else {}
+        maps = _fit_maps(encoded(), size, weights, fit) if weights else {}
         for done, t in enumerate(tiles, len(tiles) + 1):
-            self._paint(result, t, self.of(t, image), maps)
+            self._write_tile(result, t, self.encode_tile(t, image), maps)
             on_step(Step("tile", done, 2 * len(tiles)))
         return result
 
-    def _paint(self, result: Canvas, tile: Tile, features: Features, maps: Mapping[int, AffineMap]) -> None:
-        made = self.decode(features, maps)
-        if not bool(made.isfinite().all()):
-            raise UsageError(f"the picture has overflowed in {_plain(made.dtype)}; use --dtype float32")
-        values = tile.inner(made, result.size).float().clamp(0, 1)
+    def _write_tile(
+        self, result: Canvas, tile: Tile, features: Features, maps: Mapping[int, AffineMap]
+    ) -> None:
+        """Decode mapped features into the core of a tile. Raises UsageError where the numbers overflow."""
+        picture = self.decode(features, maps)
+        if not bool(picture.isfinite().all()):
+            dtype = str(picture.dtype).removeprefix("torch.")
+            raise UsageError(f"the picture has overflowed in {dtype}; use --dtype float32")
+        values = tile.inner(picture, result.size).float().clamp(0, 1)
         result.write(tile.rows.core(result.size[0]), tile.columns.core(result.size[1]), values)
 
 
-def whole_encoder(model: Model, level: int) -> PictureEncoder:
-    """To features of levels 1..`level`, which do not depend on `level`."""
+def tiled_encoder(model: Model, level: int) -> TiledEncoder:
+    """Make the encoder to features of levels 1..`level`; those of a level do not depend on `level`."""
     deepest = len(model.encoder.widths)
     near = encoder_reach(model.encoder, level)
-    return PictureEncoder(model, deepest, near, lambda image: _features(model, image, level))
+    return TiledEncoder(model, deepest, near, lambda image: _features(model, image, level))
 
 
-def autoencoder(model: Model, level: int) -> Codec:
-    """To the features of one level and back. Raises ModelError without its decoder."""
+def level_autoencoder(model: Model, level: int) -> TiledAutoencoder:
+    """Make the autoencoder of one level. Raises ModelError without its decoder."""
     decoder = model.decoder(level)
-    return Codec(
+    return TiledAutoencoder(
         model,
         level,
         encoder_reach(model.encoder, level),
@@ -123,11 +133,11 @@ def autoencoder(model: Model, level: int) -> Codec:
     )
 
 
-def skipping(model: Model) -> Codec:
-    """To features of several levels and back with skips. Raises ModelError without that decoder."""
+def photo_autoencoder(model: Model) -> TiledAutoencoder:
+    """Make the autoencoder of several levels with skips. Raises ModelError without that decoder."""
     decoder = model.photo_decoder()
     deepest = len(decoder.widths)
-    return Codec(
+    return TiledAutoencoder(
         model,
         deepest,
         encoder_reach(model.encoder, deepest),
@@ -138,38 +148,35 @@ def skipping(model: Model) -> Codec:
 
 
 def _features(model: Model, image: Tensor, deepest: int) -> Features:
-    """Features of levels 1..`deepest`."""
+    """Encode at levels 1..`deepest`."""
     return dict(enumerate(model.encoder(image, deepest), 1))
 
 
-def _fitted(
+def _fit_maps(
     encoded: Iterable[tuple[Tile, Features]], size: tuple[int, int], weights: Weights, fit: Fit
 ) -> dict[int, AffineMap]:
+    """Fit a map for every level of `weights`."""
     return {level: fit(level, own) for level, own in _moments(encoded, size, weights).items()}
 
 
 def _moments(
     encoded: Iterable[tuple[Tile, Features]], size: tuple[int, int], weights: Weights
 ) -> dict[int, Moments]:
-    """Moments over the cells that a picture of `size` covers; padding does not count."""
-    pooled = {level: None if w is None else _pooled(w, level) for level, w in weights.items()}
+    """Sum moments over the cells that a picture of `size` covers; padding does not count."""
+    pooled = {level: None if w is None else _pool_mask(w, level) for level, w in weights.items()}
     total: dict[int, Moments] = {}
     for tile, features in encoded:
         for level, weight in pooled.items():
             stride = 2 ** (level - 1)
             own = None if weight is None else tile.core(weight, size, stride).to(features[level].device)
-            found = Moments.of(tile.inner(features[level], size, stride), own)
-            total[level] = total[level] + found if level in total else found
+            moments = Moments.of(tile.inner(features[level], size, stride), own)
+            total[level] = total[level] + moments if level in total else moments
         # The next tile is encoded before the name is given to it.
         del features
     return total
 
 
-def _plain(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-def _pooled(mask: Tensor, level: int) -> Tensor:
-    """A mask of the image at the size of its features, padding included."""
+def _pool_mask(mask: Tensor, level: int) -> Tensor:
+    """Reduce a mask of the image to the size of its features, padding included."""
     stride = 2 ** (level - 1)
     return F.avg_pool2d(pad_to_multiple(mask.float(), stride, at_least=2 * stride), stride)

@@ -1,8 +1,9 @@
 """The cascade of autoencoders as it was published: plain layers, both pictures encoded at every level, and
-the transform applied to the features.
+whitening and colouring of the features themselves, by singular values.
 
-Li et al. 2017, section 3.3, with the bilinear up-sampling of Chiu and Gurari 2020. What `pipelines.stylize`
-does with moments and folded maps; to check it against, and to compare its speed with.
+Li et al. 2017, "Universal Style Transfer via Feature Transforms", equations 2 and 3 and section 3.3, with
+the bilinear up-sampling of Chiu and Gurari 2020. `pipelines.stylize` does the same with moments and folded
+maps; this is to check it against, and to compare its speed with.
 """
 
 from __future__ import annotations
@@ -23,15 +24,18 @@ Kernels = Mapping[str, tuple[Tensor, Tensor]]
 Transform = Callable[[Tensor, Tensor], Tensor]
 """Features (C, n) of the content and (C, m) of the style to the content's new ones, (C, n)."""
 
+SMALLEST = 1e-5
+"""Singular values up to here are left out, whatever the scale of the features."""
+
 
 def encoder_kernels(model: Model, level: int) -> Kernels:
-    """Of the encoder up to `level`, float32 and contiguous: channels before pixels."""
+    """Return the kernels of the encoder up to `level`, float32 and contiguous: channels before pixels."""
     convs = {f"conv{b}_{i}": model.vgg().conv(b, i) for b, i in conv_names(level)}
     return {name: _plain(conv) for name, conv in convs.items()}
 
 
 def decoder_kernels(model: Model, level: int) -> Kernels:
-    """The same of the decoder of `level`. Raises ModelError without it, or for another kind."""
+    """Return the kernels of the decoder of `level`. Raises ModelError without it, or for another kind."""
     decoder = model.decoder(level)
     if decoder.upsampling != "bilinear":
         raise ModelError(
@@ -41,7 +45,7 @@ def decoder_kernels(model: Model, level: int) -> Kernels:
 
 
 def encode(image: Tensor, kernels: Kernels, level: int) -> Tensor:
-    """Features at reluLEVEL_1. image: (1, 3, H, W) in [0, 1], sides multiples of 2 ** (level - 1)."""
+    """Encode to reluLEVEL_1. image: (1, 3, H, W) in [0, 1], sides multiples of 2 ** (level - 1)."""
     x = image
     for block, index in conv_names(level):
         if index == 1 and block > 1:
@@ -51,7 +55,7 @@ def encode(image: Tensor, kernels: Kernels, level: int) -> Tensor:
 
 
 def decode(features: Tensor, kernels: Kernels, level: int) -> Tensor:
-    """The picture of `features` (1, C, h, w) at reluLEVEL_1, about [0, 1] but not clamped."""
+    """Decode `features` (1, C, h, w) at reluLEVEL_1 to a picture, about [0, 1] but not clamped."""
     x = features
     for block, index in reversed(conv_names(level)):
         x = _conv(x, kernels[f"inv{block}_{index}"])
@@ -75,10 +79,24 @@ def cascade(
     """
     for level in levels:
         encoder, decoder = networks[level]
-        features, wanted = encode(content, encoder, level), encode(style, encoder, level)
-        moved = transform(features[0].flatten(1), wanted[0].flatten(1))
+        features, style_features = encode(content, encoder, level), encode(style, encoder, level)
+        moved = transform(features[0].flatten(1), style_features[0].flatten(1))
         content = decode(moved.reshape(features.shape), decoder, level).clamp_(0, 1)
     return content
+
+
+def svd_wct(content: Tensor, style: Tensor) -> Tensor:
+    """Give features of the content the mean and covariance of the style.
+
+    content: (C, n), style: (C, m), n and m at least 2. Returns (C, n) in their type. Directions that the
+    content lacks stay empty.
+    """
+    centred, _ = _centred(content)
+    vectors, values = _principal(centred)
+    whitened = (vectors * values**-0.5) @ vectors.T @ centred
+    style_centred, style_mean = _centred(style)
+    vectors, values = _principal(style_centred)
+    return (vectors * values**0.5) @ vectors.T @ whitened + style_mean
 
 
 def _conv(x: Tensor, kernel: tuple[Tensor, Tensor]) -> Tensor:
@@ -88,3 +106,16 @@ def _conv(x: Tensor, kernel: tuple[Tensor, Tensor]) -> Tensor:
 def _plain(conv: torch.nn.Conv2d) -> tuple[Tensor, Tensor]:
     assert conv.bias is not None
     return conv.weight.detach().float().contiguous(), conv.bias.detach().float()
+
+
+def _centred(features: Tensor) -> tuple[Tensor, Tensor]:
+    mean = features.mean(1, keepdim=True)
+    return features - mean, mean
+
+
+def _principal(centred: Tensor) -> tuple[Tensor, Tensor]:
+    """Return directions (C, k) and variances (k,) of what is not nearly flat."""
+    covariance = centred @ centred.T / (centred.shape[1] - 1)
+    vectors, values, _ = torch.linalg.svd(covariance)
+    kept = values > SMALLEST
+    return vectors[:, kept], values[kept]

@@ -1,11 +1,10 @@
 """Compare two ways to compute the same thing: small seeded problems, relative errors, bounds.
 
-The error of a part is max|a - b| / max|b|. Its bound is `roundings` eps, with eps the machine epsilon of
-the number type in use: each of the short sums here rounds a few dozen times at most, and errors of sums
-grow like the root of their length, so 64 roundings (1.4e-14 in float64, 7.6e-6 in float32) are above what
-is measured and far below what a wrong formula gives. Iterations round again in every step. Parts of the
-program that compute in float32 at least are held to the epsilon of float32 when they are fed bfloat16 or
-float16; what is returned in such a type may be off by another HALF_ROUNDINGS of its own epsilon.
+The error of a part is max|a - b| / max|b|. Its bound is `roundings` eps, with eps the machine epsilon of the
+number type in use: 64 (1.4e-14 in float64, 7.6e-6 in float32) are above what the short sums here round to and
+far below what a wrong formula gives. Iterations round again in every step. Parts of the program that compute
+in float32 at least are held to the epsilon of float32 when they are fed bfloat16 or float16; what is returned
+in such a type may be off by another HALF_ROUNDINGS of its own epsilon.
 """
 
 from __future__ import annotations
@@ -36,36 +35,36 @@ HALF_ROUNDINGS = 4
 
 @dataclass(frozen=True)
 class Problem:
-    """Where a check draws its numbers, on the CPU and in float64, so that they are the same everywhere."""
+    """Numbers for a check, drawn on the CPU and in float64, so that they are the same everywhere."""
 
     device: torch.device
     dtype: torch.dtype
     rng: torch.Generator
 
     def normal(self, *shape: int, offset: float = 0.0) -> Tensor:
-        """Normal numbers around `offset`, in the type and on the device of the problem."""
+        """Draw normal numbers around `offset`, in the type and on the device of the problem."""
         return self.put(torch.randn(*shape, generator=self.rng, dtype=torch.float64) + offset)
 
     def uniform(self, *shape: int) -> Tensor:
-        """Numbers in [0, 1)."""
+        """Draw numbers in [0, 1)."""
         return self.put(torch.rand(*shape, generator=self.rng, dtype=torch.float64))
 
     def distinct(self, *shape: int) -> Tensor:
-        """Whole numbers, no two alike, small enough for every type."""
+        """Draw whole numbers, no two alike, small enough for every type."""
         order = torch.randperm(math.prod(shape), generator=self.rng)
         return self.put(order.reshape(shape) - math.prod(shape) // 2)
 
     def labels(self, count: int, classes: int) -> Tensor:
-        """(count,) integers below `classes`."""
+        """Draw (count,) integers below `classes`."""
         return torch.randint(classes, (count,), generator=self.rng).to(self.device)
 
     def put(self, x: Tensor) -> Tensor:
-        """x in the type and on the device of the problem."""
+        """Move x to the type and device of the problem."""
         return x.to(self.dtype).to(self.device)
 
 
 @dataclass(frozen=True)
-class Part:
+class Comparison:
     """One number or tensor in two ways."""
 
     name: str
@@ -79,15 +78,15 @@ class Check:
 
     name: str
     source: str
-    parts: Callable[[Problem], Iterable[Part]]
+    parts: Callable[[Problem], Iterable[Comparison]]
     dtypes: Sequence[torch.dtype] = FULL
     """Types that it is meant for."""
     roundings: float = 64
     power: float = 1
-    """Of the epsilon in the bound: 2/3 for central differences, whose best step leaves that error."""
+    """Power of the epsilon in the bound: 2/3 for central differences, whose best step leaves that error."""
 
     def bound(self, got: Tensor, dtype: torch.dtype) -> float:
-        """Largest relative error of `got`, a part computed from inputs of `dtype`."""
+        """Return the largest relative error allowed for `got`, a part computed from inputs of `dtype`."""
         working = torch.promote_types(dtype, torch.float32)
         own = torch.finfo(got.dtype).eps
         half = HALF_ROUNDINGS * own if own > torch.finfo(torch.float32).eps else 0
@@ -108,7 +107,7 @@ class Outcome:
 
     @property
     def is_ok(self) -> bool:
-        """Whether it was run and is within the bound; an error that is no number is not."""
+        """Tell whether it was run and is within the bound; an error that is no number is not."""
         return not self.skipped and self.error <= self.bound
 
 
@@ -124,13 +123,13 @@ def run(check: Check, device: torch.device, dtype: torch.dtype) -> Outcome:
     problem = Problem(device, dtype, torch.Generator().manual_seed(SEED))
     try:
         with _full_precision():
-            found = [
+            outcomes = [
                 Outcome(check, dtype, p.name, relative_error(p.got, p.expected), check.bound(p.got, dtype))
                 for p in check.parts(problem)
             ]
     except NotImplementedError as error:
         return Outcome(check, dtype, skipped=f"{device.type} cannot: {str(error).splitlines()[0]}")
-    return max(found, key=lambda outcome: outcome.error / outcome.bound)
+    return max(outcomes, key=lambda outcome: outcome.error / outcome.bound)
 
 
 def relative_error(got: Tensor, expected: Tensor) -> float:
@@ -143,24 +142,35 @@ def relative_error(got: Tensor, expected: Tensor) -> float:
 
 
 def gradients(f: Callable[..., Tensor], inputs: Sequence[Tensor], grad: Tensor) -> tuple[Tensor, ...]:
-    """The value of f(*inputs) and, by autograd, its gradients for the upstream `grad` of its shape."""
+    """Return the value of f(*inputs) and, by autograd, its gradients for the upstream `grad` of its shape."""
     leaves = [x.detach().requires_grad_() for x in inputs]
     value = f(*leaves)
     return value.detach(), *torch.autograd.grad(value, leaves, grad.to(value))
 
 
-def parts_of(names: str, got: Sequence[Tensor], expected: Sequence[Tensor]) -> Iterator[Part]:
-    """A part for each of the `names`, which blanks separate."""
-    return (Part(*p) for p in zip(names.split(), got, expected, strict=True))
+def comparisons(names: str, got: Sequence[Tensor], expected: Sequence[Tensor]) -> Iterator[Comparison]:
+    """Return a comparison for each of the `names`, which blanks separate."""
+    return (Comparison(*p) for p in zip(names.split(), got, expected, strict=True))
 
 
-def by_differences(name: str, source: str, parts: Callable[[Problem], Iterable[Part]]) -> Check:
-    """A check whose parts are `slopes`, which only float64 has the digits for."""
+def by_autograd(
+    names: str,
+    got: Sequence[Tensor],
+    f: Callable[..., Tensor],
+    inputs: Sequence[Tensor],
+    grad: Tensor | None = None,
+) -> Iterator[Comparison]:
+    """Compare `got`, a value and its gradients, with those of f; without `grad` f is a loss."""
+    return comparisons(names, got, gradients(f, inputs, torch.ones(()) if grad is None else grad))
+
+
+def by_differences(name: str, source: str, parts: Callable[[Problem], Iterable[Comparison]]) -> Check:
+    """Make a check of `slopes`, which only float64 has the digits for."""
     return Check(f"{name} by differences", source, parts, (torch.float64,), DIFFERENCES, 2 / 3)
 
 
-def slopes(f: Callable[[Tensor], Tensor], x: Tensor, gradient: Tensor, rng: torch.Generator) -> Part:
-    """Directional derivatives by a gradient and by central differences, for eight random directions.
+def slopes(f: Callable[[Tensor], Tensor], x: Tensor, gradient: Tensor, rng: torch.Generator) -> Comparison:
+    """Compare directional derivatives by a gradient and by central differences, for eight directions.
 
     The step is the cube root of the epsilon, where truncation and rounding are about equal.
     """
@@ -168,11 +178,11 @@ def slopes(f: Callable[[Tensor], Tensor], x: Tensor, gradient: Tensor, rng: torc
     directions = torch.randn(8, *x.shape, generator=rng, dtype=torch.float64).to(x)
     by_gradient = (directions * gradient).flatten(1).sum(1)
     by_difference = torch.stack([(f(x + step * d) - f(x - step * d)) / (2 * step) for d in directions])
-    return Part("slopes", by_gradient, by_difference)
+    return Comparison("slopes", by_gradient, by_difference)
 
 
 def lacks(device: torch.device, dtype: torch.dtype) -> str:
-    """Why `device` cannot compute in `dtype`, or nothing."""
+    """Say why `device` cannot compute in `dtype`, or nothing."""
     try:
         torch.ones(1, dtype=dtype, device=device)
     except TypeError:

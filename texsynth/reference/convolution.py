@@ -8,15 +8,8 @@ positions in row-major order. What `torch.nn.functional.conv2d` and its backward
 
 phi is im2row and phi* its adjoint row2im, so <phi(X), Y> = <X, phi*(Y)>.
 
-Errata of paper 003: patches are the rows of phi(X), not its "columns", as its own dimensions say. With
-0-based indices, stride s and padding p, phi(X)_(l,m,k,q,c) = X_(s l + k - p, s m + q - p, c), zero outside;
-the printed i = l + k holds for s = 1 and p = 0. The printed sum of row2im has Y_(i,j,k,q,c), with the
-position of the input in the place of that of the output; it must be Y_((i + p - k) / s, (j + p - q) / s, k,
-q, c) where those are integers in range. In the appendix, vec(phi^T I_k dY) should read vec(phi^T dY I_k).
-
-Errata of paper 001, problem 4: the output has floor((H - M) / s) + 1 rows, not (H - M) / s, and the range
-of j in dL/dx begins at (j' - N + 1) / s, not at j' - N + 1; ranges are rounded inwards and cut to the
-output.
+With 0-based indices, stride s and padding p, phi(X)_(l,m,k,q,c) = X_(s l + k - p, s m + q - p, c), zero
+outside. Errata of the papers: `texsynth docs mathematics`.
 """
 
 from __future__ import annotations
@@ -31,7 +24,7 @@ Pair = tuple[int, int]
 
 
 def output_size(size: Pair, window: Pair, *, stride: int = 1, padding: int = 0) -> Pair:
-    """Windows down and across: floor((h + 2 p - h_f) / s) + 1 each (paper 003, section 1.1, "Sizes").
+    """Count windows down and across: floor((h + 2 p - h_f) / s) + 1 (paper 003, section 1.1, "Sizes").
 
     Paper 003 prints the largest index, which is one less. Raises ValueError when no window fits.
     """
@@ -69,7 +62,7 @@ def row2im(rows: Tensor, shape: torch.Size, window: Pair, *, stride: int = 1, pa
 
 
 def _moved(window: Pair, size: Pair, stride: int) -> Iterator[tuple[slice, slice]]:
-    """For every pixel of the window, where it lies in all windows: every stride-th pixel from there on."""
+    """Yield for each pixel of the window its place in all windows: every stride-th pixel from there on."""
     for k in range(window[0]):
         for q in range(window[1]):
             down = slice(k, k + stride * (size[0] - 1) + 1, stride)
@@ -119,18 +112,18 @@ def input_gradient_by_index(grad: Tensor, filters: Tensor, shape: torch.Size, st
 
 
 def _reached_by(pixel: int, extent: int, count: int, stride: int) -> range:
-    """ceil((pixel - extent + 1) / stride) to floor(pixel / stride), cut to the windows that there are."""
+    """Return ceil((pixel - extent + 1) / stride) to floor(pixel / stride), cut to the windows there are."""
     return range(max(0, -((extent - 1 - pixel) // stride)), min(count - 1, pixel // stride) + 1)
 
 
 def pad_reflect(x: Tensor) -> Tensor:
-    """One line more on every side, mirrored without repeating the edge. x: (H, W, C), H and W at least 2."""
+    """Add one line on every side, mirrored without repeating the edge. x: (H, W, C), H and W at least 2."""
     rows, columns = (_mirrored(length, x.device) for length in x.shape[:2])
     return x[rows][:, columns]
 
 
 def pad_reflect_backward(grad: Tensor) -> Tensor:
-    """The adjoint of `pad_reflect`: what was copied is added where it came from. grad: (H + 2, W + 2, C)."""
+    """Add what `pad_reflect` copied to where it came from: the adjoint. grad: (H + 2, W + 2, C)."""
     rows, columns = (_mirrored(length - 2, grad.device) for length in grad.shape[:2])
     folded = grad.new_zeros(grad.shape[0] - 2, *grad.shape[1:]).index_add(0, rows, grad)
     return folded.new_zeros(len(folded), len(columns) - 2, grad.shape[2]).index_add(1, columns, folded)

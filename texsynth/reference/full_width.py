@@ -24,7 +24,7 @@ def random_model(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Model:
-    """Encoder and decoders of levels 1 to 4, without biases and without a photo decoder.
+    """Make an encoder and decoders of levels 1 to 4, without biases and without a photo decoder.
 
     Kernels have the deviation of He et al. 2015, "Delving Deep into Rectifiers", eq. 10, which keeps the
     second moment through any number of layers: no feature fades to where processors are slow, none overflows.

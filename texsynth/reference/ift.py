@@ -37,7 +37,7 @@ def reduced_loss(matrix: Tensor, sigma: Tensor, second: Tensor, *, weight: float
 
 
 def direct(anchor: Tensor, second: Tensor, *, weight: float, rate: float, n_upd: int) -> Tensor:
-    """Gradient descent with a fixed rate, each step by the gradient of equation 27 as it stands.
+    """Descend with a fixed rate, each step by the gradient of equation 27 as it stands.
 
     anchor: F0 (C, n), the content's features, where the descent begins. second: (C, C) second moment
     F_s F_s^T / m of the style. weight: lambda / n. Returns (C, n) in the type of `anchor`.
@@ -49,7 +49,7 @@ def direct(anchor: Tensor, second: Tensor, *, weight: float, rate: float, n_upd:
 
 
 def fused(anchor: Tensor, second: Tensor, *, weight: float, rate: float, n_upd: int) -> Tensor:
-    """`direct` with one product for all of a step, F <- B F + 2 rate F0: the fastest form on features known.
+    """Do `direct` with one product per step, F <- B F + 2 rate F0: the fastest form on features known.
 
     Arguments and result as for `direct`.
     """
@@ -62,5 +62,5 @@ def fused(anchor: Tensor, second: Tensor, *, weight: float, rate: float, n_upd: 
 
 
 def second_moment(features: Tensor) -> Tensor:
-    """(C, C) mean of f f^T over the pixels of `features` (C, n), the paper's Gram matrix."""
+    """Average f f^T over the pixels of `features` (C, n): (C, C), the paper's Gram matrix."""
     return features @ features.T / features.shape[1]

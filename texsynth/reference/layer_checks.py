@@ -4,139 +4,137 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texsynth.reference import convolution, layers, normalization, pooling
-from texsynth.reference.comparison import Check, Part, Problem, by_differences, gradients, parts_of, slopes
+from texsynth.reference import convolution, layers
+from texsynth.reference.comparison import Check, Comparison, Problem, by_autograd, by_differences, slopes
 
 STEPS = ((1, 0), (1, 2), (2, 1), (3, 2))
 """Strides and paddings of the convolutions."""
 
+NORM = {"kappa": 1.5, "alpha": 0.4, "beta": 0.75}
+"""Constants of the response normalisation."""
+
 
 def first(x: Tensor) -> Tensor:
-    """(H, W, C) to torch's (1, C, H, W)."""
+    """Convert (H, W, C) to torch's (1, C, H, W)."""
     return x.permute(2, 0, 1)[None]
 
 
 def last(x: Tensor) -> Tensor:
-    """(1, C, H, W) to (H, W, C)."""
+    """Convert (1, C, H, W) to (H, W, C)."""
     return x[0].permute(1, 2, 0)
 
 
-def _im2row(problem: Problem) -> Iterator[Part]:
+def _im2row(problem: Problem) -> Iterator[Comparison]:
     x = problem.normal(7, 6, 3)
     for stride, padding in STEPS:
-        rows = convolution.im2row(x, (3, 2), stride=stride, padding=padding)
-        unfolded = F.unfold(first(x), (3, 2), stride=stride, padding=padding)[0]
-        yield Part("phi", rows, unfolded.unflatten(0, (3, 6)).permute(2, 1, 0).flatten(1))
+        step = {"stride": stride, "padding": padding}
+        rows = convolution.im2row(x, (3, 2), **step)
+        unfolded = F.unfold(first(x), (3, 2), **step)[0]
+        yield Comparison("phi", rows, unfolded.unflatten(0, (3, 6)).permute(2, 1, 0).flatten(1))
         y = problem.normal(*rows.shape)
         columns = y.unflatten(1, (6, 3)).permute(2, 1, 0).flatten(0, 1)[None]
-        folded = last(F.fold(columns, (7, 6), (3, 2), stride=stride, padding=padding))
-        yield Part("phi*", convolution.row2im(y, x.shape, (3, 2), stride=stride, padding=padding), folded)
+        folded = last(F.fold(columns, (7, 6), (3, 2), **step))
+        yield Comparison("phi*", convolution.row2im(y, x.shape, (3, 2), **step), folded)
 
 
-def _convolution(problem: Problem) -> Iterator[Part]:
+def _convolution(problem: Problem) -> Iterator[Comparison]:
     x, filters, bias = problem.normal(9, 7, 3), problem.normal(3, 2, 3, 4), problem.normal(4)
     for stride, padding in STEPS:
-        y = convolution.convolve(x, filters, bias, stride=stride, padding=padding)
+        step = {"stride": stride, "padding": padding}
+
+        def torchs(x: Tensor, f: Tensor, b: Tensor, step: dict[str, int] = step) -> Tensor:
+            return last(F.conv2d(first(x), f.permute(3, 2, 0, 1), b, **step))
+
+        y = convolution.convolve(x, filters, bias, **step)
         grad = problem.normal(*y.shape)
-        back = convolution.convolve_backward(grad, x, filters, stride=stride, padding=padding)
-        expected = gradients(
-            lambda x, f, b, s=stride, p=padding: last(
-                F.conv2d(first(x), f.permute(3, 2, 0, 1), b, stride=s, padding=p)
-            ),
-            (x, filters, bias),
-            grad,
-        )
-        yield from parts_of("Y dX dF db", (y, *back), expected)
+        got = y, *convolution.convolve_backward(grad, x, filters, **step)
+        yield from by_autograd("Y dX dF db", got, torchs, (x, filters, bias), grad)
 
 
-def _convolution_by_index(problem: Problem) -> Iterator[Part]:
+def _convolution_by_index(problem: Problem) -> Iterator[Comparison]:
     x, filters = problem.normal(7, 6, 2), problem.normal(3, 2, 2, 3)
     for stride in (1, 2, 3):
         grad = problem.normal(*convolution.convolve(x, filters, stride=stride).shape)
         by_index = convolution.input_gradient_by_index(grad, filters, x.shape, stride)
-        yield Part("dX", by_index, convolution.convolve_backward(grad, x, filters, stride=stride)[0])
+        yield Comparison("dX", by_index, convolution.convolve_backward(grad, x, filters, stride=stride)[0])
 
 
-def _reflection(problem: Problem) -> Iterator[Part]:
+def _reflection(problem: Problem) -> Iterator[Comparison]:
     x, grad = problem.normal(5, 4, 2), problem.normal(7, 6, 2)
-    expected = gradients(lambda x: last(F.pad(first(x), (1, 1, 1, 1), mode="reflect")), (x,), grad)
-    yield from parts_of(
-        "Y dX", (convolution.pad_reflect(x), convolution.pad_reflect_backward(grad)), expected
-    )
+    got = convolution.pad_reflect(x), convolution.pad_reflect_backward(grad)
+    yield from by_autograd("Y dX", got, lambda x: last(F.pad(first(x), (1,) * 4, mode="reflect")), (x,), grad)
 
 
-def _max_pooling(problem: Problem) -> Iterator[Part]:
+def _max_pooling(problem: Problem) -> Iterator[Comparison]:
     x = problem.distinct(9, 8, 3)
     for stride, padding in ((1, 0), (2, 1), (3, 1)):
-        y = pooling.max_pool(x, (3, 2), stride=stride, padding=padding)
+        step = {"stride": stride, "padding": padding}
+        y = layers.max_pool(x, (3, 2), **step)
         grad = problem.normal(*y.shape)
-        d_x = pooling.max_pool_backward(grad, x, (3, 2), stride=stride, padding=padding)
-        expected = gradients(
-            lambda x, s=stride, p=padding: last(F.max_pool2d(first(x), (3, 2), s, p)), (x,), grad
+        got = y, layers.max_pool_backward(grad, x, (3, 2), **step)
+        yield from by_autograd(
+            "Y dX", got, lambda x, step=step: last(F.max_pool2d(first(x), (3, 2), **step)), (x,), grad
         )
-        yield from parts_of("Y dX", (y, d_x), expected)
 
 
-def _haar_pooling(problem: Problem) -> Iterator[Part]:
+def _haar_pooling(problem: Problem) -> Iterator[Comparison]:
     x, grad = problem.normal(6, 4, 3), problem.normal(3, 2, 3)
-    expected = gradients(lambda x: 2 * last(F.avg_pool2d(first(x), 2)), (x,), grad)
-    yield from parts_of("Y dX", (pooling.haar_pool(x), pooling.haar_pool_backward(grad, x.shape)), expected)
+    got = layers.haar_pool(x), layers.haar_pool_backward(grad, x.shape)
+    yield from by_autograd("Y dX", got, lambda x: 2 * last(F.avg_pool2d(first(x), 2)), (x,), grad)
 
 
-def _normalization(problem: Problem) -> Iterator[Part]:
+def _normalization(problem: Problem) -> Iterator[Comparison]:
     x, grad = problem.normal(4, 3, 9), problem.normal(4, 3, 9)
     # Groups of 4 reach farther down than up, which tells G(d) from the groups that hold d.
     for width in (3, 4):
-        groups = normalization.window_groups(9, width, x)
-        y = normalization.normalize(x, groups, kappa=1.5, alpha=0.4, beta=0.75)
-        d_x = normalization.normalize_backward(grad, x, groups, kappa=1.5, alpha=0.4, beta=0.75)
-        expected = gradients(
-            lambda x, n=width: last(F.local_response_norm(first(x), n, n * 0.4, 0.75, 1.5)), (x,), grad
-        )
-        yield from parts_of("Y dX", (y, d_x), expected)
+        groups = layers.window_groups(9, width, x)
+        got = layers.normalize(x, groups, **NORM), layers.normalize_backward(grad, x, groups, **NORM)
+
+        def torchs(x: Tensor, n: int = width) -> Tensor:
+            return last(F.local_response_norm(first(x), n, n * NORM["alpha"], NORM["beta"], NORM["kappa"]))
+
+        yield from by_autograd("Y dX", got, torchs, (x,), grad)
 
 
-def _rearranged(problem: Problem) -> Iterator[Part]:
+def _rearranged(problem: Problem) -> Iterator[Comparison]:
     x, grad = problem.normal(3, 4, 2), problem.normal(24)
-    expected = gradients(lambda x: F.relu(x).flatten(), (x,), grad)
     d_x = layers.relu_backward(layers.vec_backward(grad, x.shape), x)
-    yield from parts_of("Y dX", (layers.vec(layers.relu(x)), d_x), expected)
+    got = layers.vec(layers.relu(x)), d_x
+    yield from by_autograd("Y dX", got, lambda x: F.relu(x).flatten(), (x,), grad)
 
 
-def _connected(problem: Problem) -> Iterator[Part]:
+def _connected(problem: Problem) -> Iterator[Comparison]:
     x, weight, bias, grad = (problem.normal(*shape) for shape in ((12,), (5, 12), (5,), (5,)))
     got = (layers.connected(x, weight, bias), *layers.connected_backward(grad, x, weight))
-    yield from parts_of("Y dX dW db", got, gradients(F.linear, (x, weight, bias), grad))
+    yield from by_autograd("Y dX dW db", got, F.linear, (x, weight, bias), grad)
 
 
-def _softmax(problem: Problem) -> Iterator[Part]:
+def _softmax(problem: Problem) -> Iterator[Comparison]:
     x, grad = 3 * problem.normal(6, 10), problem.normal(6, 10)
     y = layers.softmax(x)
-    expected = gradients(lambda x: F.softmax(x, 1), (x,), grad)
-    yield from parts_of("Y dX", (y, layers.softmax_backward(grad, y)), expected)
+    got = y, layers.softmax_backward(grad, y)
+    yield from by_autograd("Y dX", got, lambda x: F.softmax(x, 1), (x,), grad)
 
 
-def _log_loss(problem: Problem) -> Iterator[Part]:
+def _log_loss(problem: Problem) -> Iterator[Comparison]:
     p, label = layers.softmax(problem.normal(6, 10)), problem.labels(6, 10)
-    expected = gradients(lambda p: F.nll_loss(p.log(), label), (p,), torch.ones(()))
-    yield from parts_of("loss dX", (layers.log_loss(p, label), layers.log_loss_backward(p, label)), expected)
+    got = layers.log_loss(p, label), layers.log_loss_backward(p, label)
+    yield from by_autograd("loss dX", got, lambda p: F.nll_loss(p.log(), label), (p,))
 
 
-def _cross_entropy(problem: Problem) -> Iterator[Part]:
+def _cross_entropy(problem: Problem) -> Iterator[Comparison]:
     x, label = 3 * problem.normal(6, 10), problem.labels(6, 10)
     got = layers.cross_entropy(x, label), layers.cross_entropy_backward(x, label)
-    expected = gradients(lambda x: F.cross_entropy(x, label), (x,), torch.ones(()))
-    yield from parts_of("loss dX", got, expected)
+    yield from by_autograd("loss dX", got, lambda x: F.cross_entropy(x, label), (x,))
     # One layer after the other, where no probability rounds to 0, is the same.
     p = layers.softmax(x)
-    yield Part("chain", layers.softmax_backward(layers.log_loss_backward(p, label), p), expected[1])
+    yield Comparison("chain", layers.softmax_backward(layers.log_loss_backward(p, label), p), got[1])
 
 
-def _differences(problem: Problem) -> Iterator[Part]:
+def _differences(problem: Problem) -> Iterator[Comparison]:
     x, filters, grad = problem.normal(6, 5, 2), problem.normal(3, 2, 2, 3), problem.normal(2, 2, 3)
     d_x, d_filters, _ = convolution.convolve_backward(grad, x, filters, stride=2)
     yield slopes(lambda x: (grad * convolution.convolve(x, filters, stride=2)).sum(), x, d_x, problem.rng)
@@ -144,10 +142,10 @@ def _differences(problem: Problem) -> Iterator[Part]:
         lambda f: (grad * convolution.convolve(x, f, stride=2)).sum(), filters, d_filters, problem.rng
     )
     x, grad, label = problem.normal(4, 7), problem.normal(4, 7), problem.labels(4, 7)
-    groups = normalization.window_groups(7, 4, x)
-    d_x = normalization.normalize_backward(grad, x, groups, kappa=1.5, alpha=0.4, beta=0.75)
+    groups = layers.window_groups(7, 4, x)
+    d_x = layers.normalize_backward(grad, x, groups, **NORM)
     yield slopes(
-        lambda x: (grad * normalization.normalize(x, groups, kappa=1.5, alpha=0.4, beta=0.75)).sum(),
+        lambda x: (grad * layers.normalize(x, groups, **NORM)).sum(),
         x, d_x, problem.rng,
     )  # fmt: skip
     d_x = layers.cross_entropy_backward(x, label)

@@ -1,23 +1,103 @@
-"""The remaining layers of paper 003, sections 1.4 to 1.8, with problems 2 and 3 of paper 001.
+"""The layers of paper 003 besides convolution, with problems 2, 3 and 5 of paper 001, and Haar pooling.
 
-Errata of paper 003: the numerator of softmax is e^{X_k}, not e^{X_i}; the derivative of the log-loss is by
-X_k, not by X_c, dz/dX_k = -delta_{k=c} / X_c. Paper 001, problem 2, drops two minus signs for i unlike gt,
-which cancel; its result holds.
+Maps are (H, W, C). With phi = im2row, entry (r, q, c) of phi(X) is pixel q of window r in channel c.
+
+    pooling        Y_rc = sum_q phi(X)_rqc S_rqc,   dX = phi*(G_rc S_rqc),   S >= 0 and sum_q S_rqc = 1
+    normalisation  L_k = kappa + alpha sum_{t in G(k)} x_t^2,   y_k = x_k L_k^-beta
+                   dx_d = g_d L_d^-beta - 2 alpha beta x_d sum_{k : d in G(k)} g_k x_k L_k^{-beta-1}
+
+One winner per window, the first in row-major order as in torch, is a subgradient of the maximum: no gradient
+is lost or doubled where values are tied. The sum of the normalisation runs over the groups that hold d, not
+over G(d). Errata of the papers: `texsynth docs mathematics`.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
+from texsynth.reference.convolution import Pair, im2row, output_size, row2im
+
+
+def _windows(x: Tensor, window: Pair, stride: int, padding: int) -> Tensor:
+    """Return the windows (h' w', h_f w_f, C), padded by what no maximum ever is."""
+    rows = im2row(x, window, stride=stride, padding=padding, fill=-math.inf)
+    return rows.reshape(len(rows), -1, x.shape[2])
+
+
+def max_pool(x: Tensor, window: Pair, *, stride: int, padding: int = 0) -> Tensor:
+    """y = max over the window (paper 001, problem 5). x: (H, W, C), padding at most half a window.
+
+    Returns (h', w', C).
+    """
+    size = output_size((x.shape[0], x.shape[1]), window, stride=stride, padding=padding)
+    return _windows(x, window, stride, padding).amax(1).reshape(*size, -1)
+
+
+def max_pool_backward(grad: Tensor, x: Tensor, window: Pair, *, stride: int, padding: int = 0) -> Tensor:
+    """dX = phi*(G S) with one winner per window and channel, so that no gradient is lost or doubled.
+
+    grad: (h', w', C); the others as for `max_pool`. Returns (H, W, C).
+    """
+    windows = _windows(x, window, stride, padding)
+    chosen = torch.zeros_like(windows).scatter_(1, windows.argmax(1, keepdim=True), 1)
+    passed = chosen * grad.flatten(0, 1)[:, None]
+    return row2im(passed.flatten(1), x.shape, window, stride=stride, padding=padding)
+
+
+def haar_pool(x: Tensor) -> Tensor:
+    """Compute the low band of the Haar wavelets, half the sum of 2 x 2 pixels (Yoo et al. 2019).
+
+    x: (H, W, C) with even sides. Returns (H / 2, W / 2, C).
+    """
+    size = output_size((x.shape[0], x.shape[1]), (2, 2), stride=2)
+    return im2row(x, (2, 2), stride=2).reshape(size[0] * size[1], 4, -1).sum(1).reshape(*size, -1) / 2
+
+
+def haar_pool_backward(grad: Tensor, shape: torch.Size) -> Tensor:
+    """Pass half of the gradient to each of the 2 x 2 pixels. grad: (H / 2, W / 2, C); shape: (H, W, C)."""
+    half = (grad.flatten(0, 1) / 2)[:, None].expand(-1, 4, -1)
+    return row2im(half.flatten(1), shape, (2, 2), stride=2)
+
+
+def window_groups(channels: int, width: int, like: Tensor) -> Tensor:
+    """Group `width` neighbouring channels around each, as torch has them; it divides alpha by `width`.
+
+    like: gives device and type. Returns M (C, C) with M_kt = 1 where t is in G(k), else 0.
+    """
+    index = torch.arange(channels, device=like.device)
+    away = index - index[:, None]
+    return ((away >= -(width // 2)) & (away <= (width - 1) // 2)).to(like)
+
+
+def normalize(x: Tensor, groups: Tensor, *, kappa: float, alpha: float, beta: float) -> Tensor:
+    """y_k = x_k (kappa + alpha sum_{t in G(k)} x_t^2)^-beta. x and result: (..., C); groups: (C, C)."""
+    return x * _energy(x, groups, kappa, alpha) ** -beta
+
+
+def normalize_backward(
+    grad: Tensor, x: Tensor, groups: Tensor, *, kappa: float, alpha: float, beta: float
+) -> Tensor:
+    """dX of paper 003, section 1.3. grad: (..., C), dz/dY; the others as for `normalize`."""
+    energy = _energy(x, groups, kappa, alpha)
+    shared = (grad * x * energy ** (-beta - 1)) @ groups
+    return grad * energy**-beta - 2 * alpha * beta * x * shared
+
+
+def _energy(x: Tensor, groups: Tensor, kappa: float, alpha: float) -> Tensor:
+    """L_k, (..., C)."""
+    return kappa + alpha * x.square() @ groups.T
+
 
 def vec(x: Tensor) -> Tensor:
-    """All entries in row-major order (section 1.4). Any one order will do if it is the same everywhere."""
+    """List all entries in row-major order (section 1.4). Any order will do if it is the same everywhere."""
     return x.reshape(-1)
 
 
 def vec_backward(grad: Tensor, shape: torch.Size) -> Tensor:
-    """The entries back in their places. grad: (n,). Returns `shape`."""
+    """Put the entries back in their places. grad: (n,). Returns `shape`."""
     return grad.reshape(shape)
 
 

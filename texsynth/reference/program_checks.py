@@ -17,123 +17,116 @@ from texsynth.metrics.losses import gram_l1, sliced_wasserstein
 from texsynth.models import vgg
 from texsynth.models.encoding import encode
 from texsynth.models.wavelets import BANDS, pool, unpool
-from texsynth.reference import (
-    convolution,
-    encoding,
-    formula_checks,
-    ift,
-    layer_checks,
-    pooling,
-    self_similarity,
-    style,
-)
-from texsynth.reference.comparison import ALL, Check, Part, Problem, gradients, parts_of
+from texsynth.reference import convolution, encoding, ift, layers, self_similarity, style
+from texsynth.reference.comparison import ALL, Check, Comparison, Problem, comparisons, gradients
+from texsynth.reference.formula_checks import CHECKS as FORMULA_CHECKS
 from texsynth.reference.formula_checks import UPDATES, encoding_problem, style_problem
+from texsynth.reference.layer_checks import CHECKS as LAYER_CHECKS
 from texsynth.reference.layer_checks import first, last
 from texsynth.transforms.ift import fit, style_weight
 from texsynth.transforms.moments import Moments
 
 
 def exact(*tensors: Tensor) -> list[Tensor]:
-    """The same numbers in float64 on the CPU."""
+    """Convert to the same numbers in float64 on the CPU."""
     return [x.detach().cpu().double() for x in tensors]
 
 
-def _encode(problem: Problem, offset: float) -> Iterator[Part]:
+def _encode(problem: Problem, offset: float) -> Iterator[Comparison]:
     grad, x, codewords, smoothing = encoding_problem(problem)
     working = torch.promote_types(problem.dtype, torch.float32)
     inputs = (x + offset, codewords.to(working) + offset, smoothing.to(working))
     got = gradients(lambda x, c, s: encode(x[None], c, s)[0], inputs, grad)
     g, *same = exact(grad, *inputs)
-    yield from parts_of("E dX dC ds", got, (encoding.encode(*same), *encoding.encode_backward(g, *same)))
+    yield from comparisons("E dX dC ds", got, (encoding.encode(*same), *encoding.encode_backward(g, *same)))
 
 
-def _conv_reflect(problem: Problem) -> Iterator[Part]:
+def _conv_by_program(x: Tensor, filters: Tensor, bias: Tensor) -> Tensor:
+    return last(vgg.conv_reflect(first(x), filters.permute(3, 2, 0, 1), bias))
+
+
+def _conv_reflect(problem: Problem) -> Iterator[Comparison]:
     # Three outputs and even sides are computed by blocks of 2 x 2 pixels, all else as it stands.
     for height, width, outputs in ((6, 4, 3), (5, 6, 4)):
         x, bias = problem.normal(height, width, 3), problem.normal(outputs)
         filters, grad = problem.normal(3, 3, 3, outputs), problem.normal(height, width, outputs)
-        got = gradients(
-            lambda x, f, b: last(vgg.conv_reflect(first(x), f.permute(3, 2, 0, 1), b)),
-            (x, filters, bias),
-            grad,
-        )
+        got = gradients(_conv_by_program, (x, filters, bias), grad)
         x, filters, bias, grad = exact(x, filters, bias, grad)
         padded = convolution.pad_reflect(x)
         d_padded, *others = convolution.convolve_backward(grad, padded, filters)
         y, d_x = convolution.convolve(padded, filters, bias), convolution.pad_reflect_backward(d_padded)
-        yield from parts_of("Y dX dF db", got, (y, d_x, *others))
+        yield from comparisons("Y dX dF db", got, (y, d_x, *others))
 
 
-def _max_pool(problem: Problem) -> Iterator[Part]:
+def _max_pool(problem: Problem) -> Iterator[Comparison]:
     for height, width in ((6, 4), (5, 7)):
         x = problem.distinct(height, width, 3)
         grad = problem.normal((height + 1) // 2, (width + 1) // 2, 3)
         got = gradients(lambda x: last(vgg.max_pool(first(x))), (x,), grad)
         x, grad = exact(x, grad)
         whole = F.pad(x, (0, 0, 0, width % 2, 0, height % 2), value=-torch.inf)
-        d_x = pooling.max_pool_backward(grad, whole, (2, 2), stride=2)[:height, :width]
-        yield from parts_of("Y dX", got, (pooling.max_pool(whole, (2, 2), stride=2), d_x))
+        d_x = layers.max_pool_backward(grad, whole, (2, 2), stride=2)[:height, :width]
+        yield from comparisons("Y dX", got, (layers.max_pool(whole, (2, 2), stride=2), d_x))
 
 
-def _haar(problem: Problem) -> Iterator[Part]:
+def _haar(problem: Problem) -> Iterator[Comparison]:
     x, grad = problem.normal(6, 4, 3), problem.normal(3, 2, 3)
     got = gradients(lambda x: last(vgg.haar_pool(first(x))), (x,), grad)
     expected, back = exact(x, grad)
-    yield from parts_of("Y dX", got, (pooling.haar_pool(expected), pooling.haar_pool_backward(back, x.shape)))
-    yield Part("band", last(pool(first(x), 0)), pooling.haar_pool(expected))
-    yield Part("unpool", last(unpool(first(grad), 0)), pooling.haar_pool_backward(back, x.shape))
+    yield from comparisons(
+        "Y dX", got, (layers.haar_pool(expected), layers.haar_pool_backward(back, x.shape))
+    )
+    yield Comparison("band", last(pool(first(x), 0)), layers.haar_pool(expected))
+    yield Comparison("unpool", last(unpool(first(grad), 0)), layers.haar_pool_backward(back, x.shape))
     bands = (unpool(pool(first(x), band), band) for band in range(BANDS))
-    yield Part("all bands", last(torch.stack([*bands]).sum(0)), expected)
+    yield Comparison("all bands", last(torch.stack([*bands]).sum(0)), expected)
 
 
-def _ift(problem: Problem) -> Iterator[Part]:
+def _ift(problem: Problem) -> Iterator[Comparison]:
     settings = IFTSettings(pull=0.1, n_upd=UPDATES, step="fixed", rate=0.02, centred=False)
     content, target = problem.normal(6, 80, offset=0.3), 1.5 * problem.normal(6, 50)
-    own, wanted = (Moments.of(f[None, :, None]) for f in (content, target))
-    moved = fit(own, wanted, settings)(content[None, :, None])[0, :, 0] - content
+    own, goal = (Moments.of(f[None, :, None]) for f in (content, target))
+    moved = fit(own, goal, settings)(content[None, :, None])[0, :, 0] - content
     anchor, second = exact(content)[0], ift.second_moment(exact(target)[0])
     weight = style_weight(ift.second_moment(anchor), second, settings.pull)
     end = ift.direct(anchor, second, weight=weight, rate=settings.rate, n_upd=settings.n_upd)
-    yield Part("moved", moved, end - anchor)
+    yield Comparison("moved", moved, end - anchor)
 
 
-def _gram(problem: Problem) -> Iterator[Part]:
+def _gram(problem: Problem) -> Iterator[Comparison]:
     output, target, _ = style_problem(problem)
     got = gradients(lambda f: gram_l1(f.T[None, :, None], target.T[None, :, None]), (output,), torch.ones(()))
     same = exact(output, target)
-    yield from parts_of("loss dF", got, (style.gram_loss(*same), style.gram_loss_gradient(*same)))
+    yield from comparisons("loss dF", got, (style.gram_loss(*same), style.gram_loss_gradient(*same)))
 
 
-def _wasserstein(problem: Problem) -> Iterator[Part]:
+def _wasserstein(problem: Problem) -> Iterator[Comparison]:
     output, target, rows = style_problem(problem)
     got = gradients(lambda f: sliced_wasserstein(f.T[None], target.T[None], rows), (output,), torch.ones(()))
     same = exact(output, target, rows)
     expected = style.sliced_wasserstein(*same), style.sliced_wasserstein_gradient(*same)
-    yield from parts_of("loss dF", got, expected)
+    yield from comparisons("loss dF", got, expected)
 
 
-def _self_similarity(problem: Problem) -> Iterator[Part]:
+def _self_similarity(problem: Problem) -> Iterator[Comparison]:
     x, reach, grad = problem.normal(6, 7, 3, offset=1), (3, 4), problem.normal(7, 9)
     got = gradients(lambda x: self_difference(first(x), reach)[0][0], (x,), grad)
     energy = self_difference(first(x), reach)[1][0]
     x, grad = exact(x, grad)
     difference, expected_energy = self_similarity.self_difference(x, reach)
     d_x = self_similarity.self_difference_backward(grad, x, reach)
-    yield from parts_of("difference dF energy", (*got, energy), (difference, d_x, expected_energy))
+    yield from comparisons("difference dF energy", (*got, energy), (difference, d_x, expected_energy))
 
 
-def _transposed(problem: Problem) -> Iterator[Part]:
+def _transposed(problem: Problem) -> Iterator[Comparison]:
     weights, filters, grad = problem.normal(4, 5), problem.normal(3, 2, 3), problem.normal(6, 6, 3)
     got = gradients(
         lambda w, f: last(transposed_convolution(w[None, None], first(f))), (weights, filters), grad
     )
     weights, filters, grad = exact(weights, filters, grad)
-    expected = (
-        self_similarity.transposed_convolution(weights, filters),
-        *self_similarity.transposed_convolution_backward(grad, weights, filters),
-    )
-    yield from parts_of("Y dw dF", got, expected)
+    y = self_similarity.transposed_convolution(weights, filters)
+    back = self_similarity.transposed_convolution_backward(grad, weights, filters)
+    yield from comparisons("Y dw dF", got, (y, *back))
 
 
 PROGRAM_CHECKS = (
@@ -151,5 +144,5 @@ PROGRAM_CHECKS = (
 """In the order of the papers. All but the layers of networks compute in float32 or float64."""
 
 
-CHECKS = (*layer_checks.CHECKS, *formula_checks.CHECKS, *PROGRAM_CHECKS)
+CHECKS = (*LAYER_CHECKS, *FORMULA_CHECKS, *PROGRAM_CHECKS)
 """The formulas of the papers against torch, then the program's own parts against the formulas."""

@@ -1,12 +1,9 @@
 """Style losses with their gradients: Gram matrices and sliced Wasserstein (D'Orazio 2023; paper 004).
 
-Features are Phi (H W, C), rows are positions. What `texsynth.texture.losses` computes by autograd.
+Features are Phi (H W, C), rows are positions. What `texsynth.metrics.losses` computes by autograd.
 
-Errata of equation 2: the difference Phi_out^T Phi_tgt - Phi_tgt^T Phi_out as printed is antisymmetric, 0
-for Phi_out = 2 Phi_tgt and for Phi_out = 0, and it depends on the order of positions; meant is Phi_out^T
-Phi_out - Phi_tgt^T Phi_tgt. The sum begins at level p = 0, not -1, and K_p = 1 / (C_p H_p W_p). Equation 3
-lacks the sum over levels. Equation 4 is the square of the one-dimensional Wasserstein-2 distance, and for
-equal numbers only.
+Equation 2 is meant as Phi_out^T Phi_out - Phi_tgt^T Phi_tgt with K_p = 1 / (C_p H_p W_p); errata of the
+paper: `texsynth docs mathematics`.
 """
 
 from __future__ import annotations
@@ -29,12 +26,6 @@ def gram_loss_gradient(output: Tensor, target: Tensor) -> Tensor:
     """2 K / C^2 Phi sign(gram(output) - gram(target)), the gradient by the output (H W, C)."""
     scale = 2 / (output.numel() * output.shape[1] ** 2)
     return scale * output @ torch.sign(gram(output) - gram(target))
-
-
-def gram_loss_as_printed(output: Tensor, target: Tensor) -> Tensor:
-    """Equation 2 as printed, one level: WRONG, 0 for all multiples of the target. For comparison only."""
-    cross = output.T @ target
-    return (cross - cross.T).abs().sum() / (output.numel() * output.shape[1] ** 2)
 
 
 def sliced_wasserstein(output: Tensor, target: Tensor, directions: Tensor) -> Tensor:

@@ -13,17 +13,17 @@ from texsynth.synthesis.exemplar import Atlas, free_squares
 from texsynth.synthesis.patch_search import (
     MEDOID,
     STRIDE,
-    Field,
-    Search,
+    PatchField,
+    PatchSearch,
     canvas_grid,
     field_of_layout,
-    legal,
+    nearest_allowed,
     vote,
 )
 
 
 @dataclass(frozen=True)
-class Target:
+class FixedPixels:
     """Pixels of an output that stay as they are."""
 
     fixed: Tensor
@@ -31,13 +31,13 @@ class Target:
     image: Tensor
     """(3 + s, H, W), the fixed pixels and those of the sibling maps."""
 
-    def at_level(self, level: int) -> Target:
-        """The same at 1 / 2^level of the size."""
-        fixed = reduced(self.fixed[None].float(), level)[0] > 0.999
-        return Target(fixed, reduced(self.image, level))
+    def at_level(self, level: int) -> FixedPixels:
+        """Reduce them to 1 / 2^level of the size."""
+        fixed = downsample(self.fixed[None].float(), level)[0] > 0.999
+        return FixedPixels(fixed, downsample(self.image, level))
 
-    def held(self, image: Tensor) -> Tensor:
-        """image (C, H, W), C <= 3 + s, with the fixed pixels put back."""
+    def restore(self, image: Tensor) -> Tensor:
+        """Put the fixed pixels back into an image (C, H, W), C <= 3 + s."""
         return torch.where(self.fixed, self.image[: len(image)], image)
 
 
@@ -50,62 +50,61 @@ def optimize_patches(
     *,
     wrap: bool,
     active: Tensor | None = None,
-    occurrence: float = 1.0,
-    target: Target | None = None,
+    fixed: FixedPixels | None = None,
     on_round: Callable[[int], None] | None = None,
-) -> tuple[Tensor, Field]:
-    """Refine a layout.
+) -> Tensor:
+    """Refine a layout by rounds of search and vote, coarse to fine.
 
     layout: (2, H, W) source positions. iterations: rounds per level, coarse to fine; levels at which the
     exemplar is smaller than three patches are skipped. active: (H, W) bool, where the layout may change.
-    Returns all planes of the output, colours then siblings, (3 + s, H, W), and the field that made them.
+    Returns all planes of the output, colours then siblings, (3 + s, H, W).
     """
     levels = len(iterations)
     while levels > 1 and (atlas.side >> (levels - 1)) < 3 * patch:
         levels -= 1
     field, done = None, 0
     for level, rounds in zip(reversed(range(levels)), iterations[len(iterations) - levels :], strict=True):
-        image = reduced(atlas.image, level)
-        valid = reduced(atlas.valid[None].float(), level)[0] > 0.999
+        image = downsample(atlas.image, level)
+        valid = downsample(atlas.valid[None].float(), level)[0] > 0.999
         allowed = free_squares(valid, patch)
         if not bool(allowed.any()):
             continue
-        held = target.at_level(level).held if target else _same
+        restore = fixed.at_level(level).restore if fixed else _unchanged
         if field is None:
-            field = _first(layout, level, allowed, patch, wrap=wrap)
+            field = _coarse_field(layout, level, allowed, patch, wrap=wrap)
         else:
             size = tuple(-(-n // 2**level) for n in layout.shape[1:])
-            field = refined(field, (size[0], size[1]), allowed)
-        search = Search(image, allowed, patch, occurrence, rng)
-        output = held(vote(field, image))
-        where = None if active is None else reduced(active[None].float(), level)[0] > 0
+            field = upsample_field(field, (size[0], size[1]), allowed)
+        search = PatchSearch(image, allowed, patch, rng)
+        output = restore(vote(field, image))
+        where = None if active is None else downsample(active[None].float(), level)[0] > 0
         for _ in range(rounds):
             field = search.improve(field, output, where)
-            output = held(vote(field, image))
+            output = restore(vote(field, image))
             done += 1
             if on_round:
                 on_round(done)
     if field is None:
         field = field_of_layout(layout, atlas.positions(patch), patch, wrap=wrap)
-    return finished(field, atlas, target), field
+    return _vote_sharply(field, atlas, fixed)
 
 
-def finished(field: Field, atlas: Atlas, target: Target | None) -> Tensor:
-    """The output's planes at full size, sharpened towards one patch's own colours."""
+def _vote_sharply(field: PatchField, atlas: Atlas, fixed: FixedPixels | None) -> Tensor:
+    """Vote at full size, ever more sharply for one patch's own colours. Returns all planes, (3 + s, H, W)."""
     planes = torch.cat([atlas.image, atlas.siblings])
-    held = target.held if target else _same
-    output = held(vote(field, planes))
+    restore = fixed.restore if fixed else _unchanged
+    output = restore(vote(field, planes))
     for deviation in MEDOID:
-        output = held(vote(field, planes, output[:3], deviation))
+        output = restore(vote(field, planes, output[:3], deviation))
     return output
 
 
-def _same(image: Tensor) -> Tensor:
+def _unchanged(image: Tensor) -> Tensor:
     return image
 
 
-def refined(field: Field, size: tuple[int, int], allowed: Tensor) -> Field:
-    """The field of one level on the next finer one, whose output has `size`."""
+def upsample_field(field: PatchField, size: tuple[int, int], allowed: Tensor) -> PatchField:
+    """Carry a field to the next finer level, whose output has `size`."""
     p = field.patch
     rows, columns = canvas_grid(size, p, wrap=field.wrap)
     coarse_rows, coarse_columns = canvas_grid(field.size, p, wrap=field.wrap)
@@ -117,18 +116,19 @@ def refined(field: Field, size: tuple[int, int], allowed: Tensor) -> Field:
         offsets.append(centre - 2 * (coarse[pick] + p // 2))
     base = field.at[:, picks[0]][:, :, picks[1]]
     step = torch.stack(torch.broadcast_tensors(offsets[0][:, None], offsets[1][None]))
-    at = legal((base + p // 2) * 2 + step - p // 2, allowed)
-    return Field(at, torch.ones(at.shape[1:]), p, size, field.wrap)
+    at = nearest_allowed((base + p // 2) * 2 + step - p // 2, allowed)
+    return PatchField(at, torch.ones(at.shape[1:]), p, size, field.wrap)
 
 
-def reduced(planes: Tensor, level: int) -> Tensor:
-    """planes (C, H, W) at 1 / 2^level of the size, rounded up; each pixel the mean of those it covers."""
+def downsample(planes: Tensor, level: int) -> Tensor:
+    """Reduce planes (C, H, W) to 1 / 2^level of the size, rounded up, by the means of what pixels cover."""
     if not level or not len(planes):
         return planes[:, :: 2**level, :: 2**level] if level else planes
     return F.avg_pool2d(planes[None], 2**level, ceil_mode=True, count_include_pad=False)[0]
 
 
-def _first(layout: Tensor, level: int, allowed: Tensor, patch: int, *, wrap: bool) -> Field:
+def _coarse_field(layout: Tensor, level: int, allowed: Tensor, patch: int, *, wrap: bool) -> PatchField:
+    """Make the field that copies a layout (2, H, W) at 1 / 2^level of the size."""
     scale = 2**level
     rows, columns = (torch.arange(-(-n // scale)) * scale + scale // 2 for n in layout.shape[1:])
     rows, columns = rows.clamp_max(layout.shape[1] - 1), columns.clamp_max(layout.shape[2] - 1)

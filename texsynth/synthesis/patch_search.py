@@ -31,8 +31,8 @@ MEDOID = (0.15, 0.06, 0.03)
 
 
 @dataclass(frozen=True)
-class Field:
-    """Source positions of the output's patches, and how to vote with them."""
+class PatchField:
+    """Source positions of the output's patches, and the trust with which they vote."""
 
     at: Tensor
     """(2, qy, qx) long, top left corners in the atlas of the patches at rows and columns 0, 2, 4, ..."""
@@ -50,15 +50,15 @@ class Field:
 
 
 def canvas_grid(size: tuple[int, int], patch: int, *, wrap: bool) -> tuple[Tensor, Tensor]:
-    """Output rows and columns of the top left corners of all patches, (qy,) and (qx,), from -margin."""
+    """Return output rows (qy,) and columns (qx,) of the top left corners of all patches, from -margin."""
     margin = 0 if wrap else patch
     ends = [n if wrap else n + 2 * margin - patch + 1 for n in size]
     rows, columns = (torch.arange(0, end, STRIDE) - margin for end in ends)
     return rows, columns
 
 
-def field_of_layout(layout: Tensor, allowed: Tensor, patch: int, *, wrap: bool) -> Field:
-    """The field that copies a layout.
+def field_of_layout(layout: Tensor, allowed: Tensor, patch: int, *, wrap: bool) -> PatchField:
+    """Make the field that copies a layout.
 
     layout: (2, H, W) source positions of every output pixel. allowed: (rows, columns) bool, top left corners
     that a patch may have.
@@ -74,14 +74,14 @@ def field_of_layout(layout: Tensor, allowed: Tensor, patch: int, *, wrap: bool) 
         off_y, off_x = y - near_y, x - near_x
     centre = layout[:, near_y][:, :, near_x]
     at = centre + torch.stack(torch.broadcast_tensors(off_y[:, None], off_x[None])) - middle
-    moved = legal(at, allowed)
+    moved = nearest_allowed(at, allowed)
     # A patch that would stick out of the exemplar had to move, and says nothing about its place any more.
     weight = torch.where((moved == at).all(0), 1.0, DOUBT)
-    return Field(moved, weight, patch, size, wrap)
+    return PatchField(moved, weight, patch, size, wrap)
 
 
-def legal(at: Tensor, allowed: Tensor) -> Tensor:
-    """Positions moved to the nearest that is allowed. allowed: (rows, columns) bool."""
+def nearest_allowed(at: Tensor, allowed: Tensor) -> Tensor:
+    """Move positions to the nearest that is allowed. allowed: (rows, columns) bool."""
     limit = torch.tensor(allowed.shape).view(2, 1, 1) - 1
     at = at.clamp_min(0).minimum(limit)
     bad = ~allowed[at[0], at[1]]
@@ -94,8 +94,10 @@ def legal(at: Tensor, allowed: Tensor) -> Tensor:
     return at
 
 
-def vote(field: Field, planes: Tensor, reference: Tensor | None = None, deviation: float = 1.0) -> Tensor:
-    """Mean of what overlapping patches say about each pixel, those in their middle counting most.
+def vote(
+    field: PatchField, planes: Tensor, reference: Tensor | None = None, deviation: float = 1.0
+) -> Tensor:
+    """Average what overlapping patches say about each pixel, those in their middle counting most.
 
     planes: (C, h, w) of the atlas. reference: (C', H, W), with which a patch's pixel must agree within
     `deviation` on the first C' planes to count. Returns (C, H, W).
@@ -121,8 +123,8 @@ def vote(field: Field, planes: Tensor, reference: Tensor | None = None, deviatio
     return _fold(total, field) / _fold(norm[None], field).clamp_min(1e-12)
 
 
-def _canvas(image: Tensor, field: Field) -> Tensor:
-    """image (C, H, W) on the canvas of `field`: continued around the torus, or by its border."""
+def _canvas(image: Tensor, field: PatchField) -> Tensor:
+    """Put an image (C, H, W) on the canvas of `field`: continued around the torus, or by its border."""
     qy, qx = field.at.shape[1:]
     height, width = (qy - 1) * STRIDE + field.patch, (qx - 1) * STRIDE + field.patch
     m = field.margin
@@ -133,8 +135,8 @@ def _canvas(image: Tensor, field: Field) -> Tensor:
     return image[:, rows.clamp(0, field.size[0] - 1)][:, :, columns.clamp(0, field.size[1] - 1)]
 
 
-def _fold(canvas: Tensor, field: Field) -> Tensor:
-    """The output's part of a canvas; on a torus what sticks out is added at the other side."""
+def _fold(canvas: Tensor, field: PatchField) -> Tensor:
+    """Cut the output out of a canvas; on a torus what sticks out is added at the other side."""
     (height, width), m = field.size, field.margin
     if not field.wrap:
         return canvas[:, m : m + height, m : m + width]
@@ -147,12 +149,12 @@ def _fold(canvas: Tensor, field: Field) -> Tensor:
     return canvas
 
 
-class Search:
+class PatchSearch:
     """Compares patches of one pyramid level of the atlas with those of an output."""
 
-    def __init__(self, planes: Tensor, allowed: Tensor, patch: int, occurrence: float, rng: torch.Generator):
-        """planes: (C, h, w). allowed: (h - patch + 1, w - patch + 1) bool."""
-        self.allowed, self.patch, self.occurrence, self.rng = allowed, patch, occurrence, rng
+    def __init__(self, planes: Tensor, allowed: Tensor, patch: int, rng: torch.Generator):
+        """Prepare planes (C, h, w). allowed: (h - patch + 1, w - patch + 1) bool, top left corners."""
+        self.allowed, self.patch, self.rng = allowed, patch, rng
         basis, mean = _components(planes, allowed, patch, rng)
         self._filters = basis.T.reshape(-1, len(planes), patch, patch)
         self._shift = mean @ basis
@@ -163,8 +165,8 @@ class Search:
     def _project(self, planes: Tensor, stride: int) -> Tensor:
         return F.conv2d(planes[None], self._filters, stride=stride)[0] - self._shift[:, None, None]
 
-    def improve(self, field: Field, planes: Tensor, active: Tensor | None = None) -> Field:
-        """One round: a better source patch for every patch of the output, and trust by its distance.
+    def improve(self, field: PatchField, planes: Tensor, active: Tensor | None = None) -> PatchField:
+        """Find a better source patch for every patch of the output, and trust it by its distance: one round.
 
         planes: (C, H, W) of the output. active: (H, W) bool, patches without any such pixel stay.
         """
@@ -184,13 +186,13 @@ class Search:
         weight = torch.exp(-distance / scale) * _inside(field).flatten() + DOUBT
         width, shape = self.allowed.shape[1], field.at.shape[1:]
         at = torch.stack([index // width, index % width]).view(2, *shape)
-        return Field(at, weight.view(shape), field.patch, field.size, field.wrap)
+        return PatchField(at, weight.view(shape), field.patch, field.size, field.wrap)
 
     def _distance(self, query: Tensor, index: Tensor) -> Tensor:
         return (query - self._source[index]).square().sum(1)
 
-    def _penalty(self, field: Field) -> Tensor:
-        """(positions,), how much more than its share each source patch and its neighbours are used."""
+    def _penalty(self, field: PatchField) -> Tensor:
+        """Penalise source patches that are used, with their neighbours, beyond their share, (positions,)."""
         rows, columns = self.allowed.shape
         used = torch.zeros(rows * columns)
         index = (field.at[0] * columns + field.at[1]).flatten()
@@ -198,7 +200,7 @@ class Search:
         size = min(self.patch | 1, (rows - 1) | 1, (columns - 1) | 1)
         mean = box_mean(used.view(rows, columns), size // 2)
         share = mean.flatten() / mean.mean().clamp_min(1e-9)
-        penalty = self.occurrence * (share - 1).clamp_min(0)
+        penalty = (share - 1).clamp_min(0)
         return penalty.masked_fill(~self.allowed.flatten(), torch.inf)
 
     def _exhaustive(self, query: Tensor, penalty: Tensor) -> Tensor:
@@ -208,9 +210,9 @@ class Search:
         )
 
     def _propagate(
-        self, query: Tensor, field: Field, index: Tensor, best: Tensor, penalty: Tensor, moving: Tensor
+        self, query: Tensor, field: PatchField, index: Tensor, best: Tensor, penalty: Tensor, moving: Tensor
     ) -> Tensor:
-        """Neighbours' offsets and small random steps for the `moving` patches, all at once."""
+        """Try neighbours' offsets and small random steps for the `moving` patches, all at once."""
         rows, columns = self.allowed.shape
         who = moving.nonzero()[:, 0]
         query, best = query[who], best[who]
@@ -233,8 +235,8 @@ class Search:
         return index
 
 
-def _inside(field: Field) -> Tensor:
-    """(qy, qx), trust in patches that stick out of the output, for which part of the search is a guess."""
+def _inside(field: PatchField) -> Tensor:
+    """Rate trust in patches that stick out of the output, where part of the search is a guess, (qy, qx)."""
     shares = []
     for start, length in zip(canvas_grid(field.size, field.patch, wrap=field.wrap), field.size, strict=True):
         covered = (start + field.patch).clamp_max(length) - start.clamp_min(0)
@@ -242,8 +244,8 @@ def _inside(field: Field) -> Tensor:
     return (shares[0][:, None] * shares[1][None]) ** 6
 
 
-def _touching(active: Tensor | None, field: Field) -> Tensor:
-    """(qy * qx,) bool, patches with an active pixel."""
+def _touching(active: Tensor | None, field: PatchField) -> Tensor:
+    """Find patches with an active pixel, (qy * qx,) bool."""
     count = field.at.shape[1] * field.at.shape[2]
     if active is None:
         return torch.ones(count, dtype=torch.bool)
@@ -255,7 +257,7 @@ _AROUND = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1))
 
 
 def _components(planes: Tensor, allowed: Tensor, patch: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Principal directions (C * p * p, K) and mean (C * p * p,) of up to 8,000 allowed patches."""
+    """Compute principal directions (C * p * p, K) and mean (C * p * p,) of up to 8,000 allowed patches."""
     free = allowed.nonzero()
     chosen = free[torch.randperm(len(free), generator=rng)[:8000]]
     span = torch.arange(patch)
@@ -269,5 +271,5 @@ def _components(planes: Tensor, allowed: Tensor, patch: int, rng: torch.Generato
 
 
 def _quantile(values: Tensor, share: float) -> float:
-    """Of any number of values; torch.quantile refuses more than 16 million."""
+    """Return a quantile of any number of values; torch.quantile refuses more than 16 million."""
     return float(values.kthvalue(max(1, int(share * len(values)))).values)

@@ -1,4 +1,4 @@
-"""Where copies of an exemplar are laid: the self-similarity map, extended along its own peaks.
+"""Places for copies of an exemplar: the self-similarity map, extended along its own peaks.
 
 Equation 1 of paper 004 compares an exemplar with one moved copy of itself. Here every copy that is laid adds
 its map at its place, so the sums grow into one map of the whole output: at (u, v) it holds the squared
@@ -21,7 +21,7 @@ SPACING = 0.4
 """Distance of the grid's points as a share of the exemplar: every pixel is covered about six times."""
 
 WINDOW = 0.65
-"""How far a copy may lie from its point of the grid, in steps; more than half, so that periods fit in."""
+"""Steps that a copy may lie from its point of the grid; more than half, so that periods fit in."""
 
 APART = 0.125
 """Copies lie at least this share of the exemplar apart; nearer ones only look alike because it is smooth."""
@@ -33,12 +33,16 @@ NOISE = 0.03
 """Deviation of the noise on the map, in shares of the energy."""
 
 
+Pair = tuple[int, int]
+"""Numbers of rows and columns, or a row and a column."""
+
+
 class Placement(NamedTuple):
     """A copy of the exemplar in the output."""
 
     row: int
     column: int
-    """Its top left corner; may lie outside the output."""
+    """row, column: top left corner in output pixels; may be negative."""
     agreement: float
     """The extended map at this place when the copy was laid, -1 or below for chance, 0 for perfect."""
     rank: float
@@ -51,19 +55,19 @@ class Placement(NamedTuple):
 class Layout:
     """Copies in slots; those of one slot do not overlap, so a slot is one picture with holes."""
 
-    exemplar: tuple[int, int]
-    size: tuple[int, int]
+    exemplar: Pair
+    size: Pair
     circular: bool
     slots: tuple[tuple[Placement, ...], ...]
 
     @property
     def placements(self) -> list[Placement]:
-        """All copies."""
+        """All copies, slot by slot."""
         return [place for slot in self.slots for place in slot]
 
 
-class Painted(NamedTuple):
-    """One slot on a grid of output pixels."""
+class SlotSources(NamedTuple):
+    """The sources of one slot on a grid of output pixels."""
 
     source: Tensor
     """(r, c) long, source pixel in the flattened exemplar, 0 where there is none."""
@@ -73,15 +77,15 @@ class Painted(NamedTuple):
     """(3, r, c): distance to the copy's border (0..1), its agreement and its rank; empty if not wanted."""
 
 
-def place(
+def place_copies(
     difference: Tensor,
     energy: Tensor,
-    exemplar: tuple[int, int],
-    size: tuple[int, int],
+    exemplar: Pair,
+    size: Pair,
     rng: torch.Generator,
     *,
     circular: bool = False,
-    origin: tuple[int, int] | None = None,
+    origin: Pair | None = None,
     variation: float = 0.0,
 ) -> Layout:
     """Lay copies of an exemplar of (h, w) pixels until an output of `size` (H, W) is covered.
@@ -104,14 +108,19 @@ def place(
     return Layout(exemplar, size, circular, _slots(canvas.worthwhile(), exemplar, size, circular))
 
 
-def paint(layout: Layout, slot: int, rows: Tensor, columns: Tensor, *, cues: bool = True) -> Painted:
-    """Sources in one slot of the output pixels at `rows` x `columns`, ascending integers; maybe none."""
+def slot_sources(
+    layout: Layout, slot: int, rows: Tensor, columns: Tensor, *, cues: bool = True
+) -> SlotSources:
+    """Look up the sources in one slot of the output pixels at `rows` x `columns`, ascending integers.
+
+    A slot that the layout lacks has none.
+    """
     h, w = layout.exemplar
     shape = (len(rows), len(columns))
     index, valid = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.bool)
     hints = torch.zeros(3, *shape) if cues else torch.zeros(3, 0, 0)
     for copy in layout.slots[slot] if slot < len(layout.slots) else ():
-        for top, left in _turns(copy, layout):
+        for top, left in _corners(copy, layout):
             r, c = _inside(rows, top, h), _inside(columns, left, w)
             y, x = rows[r] - top, columns[c] - left
             index[r, c] = y[:, None] * w + x
@@ -120,19 +129,14 @@ def paint(layout: Layout, slot: int, rows: Tensor, columns: Tensor, *, cues: boo
                 hints[0, r, c] = torch.minimum(_edge(y, h)[:, None], _edge(x, w))
                 hints[1, r, c] = copy.agreement
                 hints[2, r, c] = copy.rank
-    return Painted(index, valid, hints)
+    return SlotSources(index, valid, hints)
 
 
 class _Canvas:
     """The extended map at every place where a copy may go, and the copies laid so far."""
 
     def __init__(
-        self,
-        difference: Tensor,
-        energy: Tensor,
-        exemplar: tuple[int, int],
-        size: tuple[int, int],
-        circular: bool,
+        self, difference: Tensor, energy: Tensor, exemplar: Pair, size: Pair, circular: bool
     ) -> None:
         # Energy of both sides, so that a shift and its opposite count the same.
         self.maps = np.stack([difference.numpy(), (energy + energy.flip(0, 1)).numpy()])
@@ -141,45 +145,40 @@ class _Canvas:
         self.covered = np.zeros(size, dtype=bool)
         # A copy may stick out of the output by half.
         self.margin = (0, 0) if circular else (exemplar[0] // 2, exemplar[1] // 2)
-        self.shape = (
-            size
-            if circular
-            else tuple(n - e + 2 * m + 1 for n, e, m in zip(size, exemplar, self.margin, strict=True))
-        )
+        sides = zip(size, exemplar, self.margin, strict=True)
+        self.shape = size if circular else tuple(n - e + 2 * m + 1 for n, e, m in sides)
         self.apart = tuple(max(1, int(APART * e)) for e in exemplar)
         self.sums = np.zeros((2, *self.shape), dtype=np.float32)
         self.free = np.ones(self.shape, dtype=bool)
         self.laid: list[Placement] = []
 
     def _span(self, at: int, radius: int, axis: int) -> tuple[slice, slice]:
-        """Rows or columns of the canvas within radius of `at`, and which of all 2 radius + 1 these are."""
+        """Return rows or columns of the canvas near `at`, and their place among all 2 radius + 1."""
         first = at - radius + self.margin[axis]
         start, stop = max(first, 0), min(first + 2 * radius + 1, self.shape[axis])
         return slice(start, max(start, stop)), slice(start - first, max(start, stop) - first)
 
-    def _turn(self, at: int, radius: int, axis: int) -> np.ndarray:
-        """The same around a torus, all of them."""
+    def _wrapped_span(self, at: int, radius: int, axis: int) -> np.ndarray:
+        """Return all 2 radius + 1 rows or columns within radius of `at`, around a torus."""
         return np.arange(at - radius, at + radius + 1) % self.shape[axis]
 
     def add(self, copy: Placement) -> None:
+        """Lay a copy: its map adds to the sums, its surroundings are no longer free."""
         at = (copy.row, copy.column)
         if self.circular:  # the map may be larger than the torus
-            rows, columns = (self._turn(at[a], self.reach[a], a) for a in (0, 1))
+            place = np.ix_(*(self._wrapped_span(at[a], self.reach[a], a) for a in (0, 1)))
             for sums, values in zip(self.sums, self.maps, strict=True):
-                np.add.at(sums, np.ix_(rows, columns), values)
-            self.free[np.ix_(*(self._turn(at[a], self.apart[a], a) for a in (0, 1)))] = False
-            spans = [np.arange(at[a], at[a] + self.exemplar[a]) % self.size[a] for a in (0, 1)]
-            self.covered[np.ix_(*spans)] = True
+                np.add.at(sums, place, values)
+            self.free[np.ix_(*(self._wrapped_span(at[a], self.apart[a], a) for a in (0, 1)))] = False
         else:
             here, of = zip(*(self._span(at[a], self.reach[a], a) for a in (0, 1)), strict=True)
             self.sums[:, *here] += self.maps[:, *of]
             self.free[tuple(self._span(at[a], self.apart[a], a)[0] for a in (0, 1))] = False
-            ends = [(max(at[a], 0), max(at[a] + self.exemplar[a], 0)) for a in (0, 1)]
-            self.covered[tuple(slice(*pair) for pair in ends)] = True
+        self.covered[self._covers(copy)] = True
         self.laid.append(copy)
 
     def worthwhile(self) -> list[Placement]:
-        """The copies laid, without those off the lattice that others on it make superfluous."""
+        """Return the copies laid, without those off the lattice that others on it make superfluous."""
         best = np.full(self.size, -np.inf, dtype=np.float32)
         places = [self._covers(copy) for copy in self.laid]
         for copy, place in zip(self.laid, places, strict=True):
@@ -188,15 +187,15 @@ class _Canvas:
                 if k == 0 or (best[place] < copy.agreement + WORSE).any()]  # fmt: skip
 
     def _covers(self, copy: Placement) -> tuple[np.ndarray, ...]:
-        """Index of the output's pixels that a copy covers."""
+        """Index the output's pixels that a copy covers."""
         spans = [np.arange(at, at + e) for at, e in zip(copy[:2], self.exemplar, strict=True)]
         if self.circular:
             return np.ix_(*(np.unique(span % n) for span, n in zip(spans, self.size, strict=True)))
         inside = [span[(span >= 0) & (span < n)] for span, n in zip(spans, self.size, strict=True)]
         return np.ix_(*inside)
 
-    def first_hole(self) -> tuple[int, int] | None:
-        """Corner of a copy around the first pixel that none covers."""
+    def first_hole(self) -> Pair | None:
+        """Return the corner of a copy around the first pixel that none covers; None when all are covered."""
         if self.covered.all():
             return None
         at = np.unravel_index(int(self.covered.argmin()), self.size)
@@ -206,7 +205,7 @@ class _Canvas:
     def best(
         self, rows: range, columns: range, noise: np.ndarray, share: float
     ) -> tuple[int, int, float] | None:
-        """The best free place in a window and its agreement, None when the window has none."""
+        """Find the best free place in a window and its agreement; None when the window has none."""
         spans = []
         for axis, window in enumerate((rows, columns)):
             start, length = window.start + self.margin[axis], len(window)
@@ -230,10 +229,8 @@ class _Canvas:
         return place[0], place[1], float(max(agreement[row, column], -2))
 
 
-def _windows(
-    exemplar: tuple[int, int], size: tuple[int, int], origin: tuple[int, int], circular: bool
-) -> list[tuple[range, range]]:
-    """Windows around the points of the coarse grid, from the first copy outwards."""
+def _windows(exemplar: Pair, size: Pair, origin: Pair, circular: bool) -> list[tuple[range, range]]:
+    """List windows around the points of the coarse grid, from the first copy outwards."""
     axes = []
     for n, e, o in zip(size, exemplar, origin, strict=True):
         if circular:  # a whole number of steps around the torus
@@ -243,21 +240,17 @@ def _windows(
         else:
             step = SPACING * e
             steps = range(math.floor((-(e // 2) - o) / step), math.ceil((n - e + e // 2 - o) / step) + 1)
-        axes.append(
-            [
-                (abs(k), range(round(o + (k - WINDOW) * step), round(o + (k + WINDOW) * step) + 1))
-                for k in steps
-            ]
-        )
+        spans = ((round(o + (k - WINDOW) * step), round(o + (k + WINDOW) * step)) for k in steps)
+        axes.append([(abs(k), range(first, last + 1)) for k, (first, last) in zip(steps, spans, strict=True)])
     pairs = [(max(i, j), i + j, r, c) for i, r in axes[0] for j, c in axes[1] if (i, j) != (0, 0)]
     pairs.sort(key=lambda pair: pair[:2])
     return [(r, c) for _, _, r, c in pairs]
 
 
 def _slots(
-    laid: list[Placement], exemplar: tuple[int, int], size: tuple[int, int], circular: bool
+    laid: list[Placement], exemplar: Pair, size: Pair, circular: bool
 ) -> tuple[tuple[Placement, ...], ...]:
-    """First fit: every copy into the first slot where its place is still empty."""
+    """Put every copy into the first slot where its place is still empty."""
     slots: list[list[Placement]] = []
     corners: list[np.ndarray] = []  # of the copies in each slot, so that one comparison tests them all
     for copy in laid:
@@ -277,8 +270,8 @@ def _slots(
     return tuple(tuple(slot) for slot in slots)
 
 
-def _turns(copy: Placement, layout: Layout) -> list[tuple[int, int]]:
-    """Corners of a copy and, on a torus, of its images that reach into the output."""
+def _corners(copy: Placement, layout: Layout) -> list[tuple[int, int]]:
+    """List the corners of a copy and, on a torus, of its images that reach into the output."""
     if not layout.circular:
         return [(copy.row, copy.column)]
     corners = []
@@ -288,10 +281,11 @@ def _turns(copy: Placement, layout: Layout) -> list[tuple[int, int]]:
 
 
 def _inside(positions: Tensor, start: int, length: int) -> slice:
+    """Slice ascending positions to those from `start` on, `length` pixels far."""
     first, last = torch.searchsorted(positions, torch.tensor([start, start + length])).tolist()
     return slice(first, last)
 
 
 def _edge(at: Tensor, length: int) -> Tensor:
-    """Distance to the nearer end, 0 at the first and last pixel, about 1 in the middle."""
+    """Measure the distance to the nearer end, 0 at the first and last pixel, about 1 in the middle."""
     return torch.minimum(at, length - 1 - at) * (2 / length)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from texsynth.analysis.lattice import Lattice, phase_error
 from texsynth.ops.resample import box_mean, box_sum
-from texsynth.synthesis.exemplar import Atlas, gather
+from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, gather
 from texsynth.synthesis.seams import keep_old, seam_cost
 
 Place = tuple[Tensor, Tensor]
@@ -55,7 +55,7 @@ class Quilt:
         lattice: Lattice | None = None,
         guide: Tensor | None = None,
     ) -> None:
-        """size: rows and columns. guide: (g, H, W), what the atlas's guide channels should be."""
+        """Start empty, `size` rows and columns. guide: (g, H, W), values for the atlas's guide channels."""
         self.atlas, self.settings, self.rng, self.lattice, self.guide = atlas, settings, rng, lattice, guide
         self.at = torch.zeros(2, *size, dtype=torch.long)
         self.image = torch.zeros(atlas.image.shape[0], *size)
@@ -63,44 +63,44 @@ class Quilt:
         self.used = torch.zeros(atlas.valid.shape)
         self._origin: tuple[int, int] | None = None
         self.fixed = torch.zeros(size, dtype=torch.bool)
-        # Where a fit counts: everywhere, or around what is not fixed.
+        # True where a fit counts: everywhere, or around what is not fixed.
         self._near = torch.ones(size, dtype=torch.bool)
         self._colour = _Spectra(atlas.image)
         self._guide = _Spectra(atlas.guide) if guide is not None else None
         # The inverse of how often each position should be used.
-        self.wanted = (1 / atlas.share.clamp_min(1e-6)).where(atlas.valid, torch.zeros(()))
+        self.use_weight = (1 / atlas.share.clamp_min(1e-6)).where(atlas.valid, torch.zeros(()))
 
     def fix(self, at: Tensor, known: Tensor) -> None:
-        """Take over positions (2, H, W) where `known` (H, W) is True, for good."""
+        """Fix source positions (2, H, W) where `known` (H, W) is True, for good."""
         self.fixed |= known
         reach = self.settings.block // 2
         self._near = box_mean((~known).float(), reach) > 0
         self.at, self.known = torch.where(known, at, self.at), self.known | known
         self.image = torch.where(known, gather(self.atlas.image, at[0], at[1]), self.image)
 
-    def is_full(self, top: int, left: int) -> bool:
-        """Whether nothing may change in the block at (top, left)."""
+    def is_fixed(self, top: int, left: int) -> bool:
+        """Tell whether nothing may change in the block at (top, left)."""
         return bool(self.fixed[self._window(top, left, self.settings.block)].all())
 
-    def lay(self, top: int, left: int) -> None:
+    def place_block(self, top: int, left: int) -> None:
         """Find a block for the square at (top, left) and join it to what is known there."""
         here = self._window(top, left, self.settings.block)
         known = self.known[here] & self._near[here]
-        errors = self._errors((top, left), known, self._known_image(here), self.settings.block)
-        self._place(here, self._drawn(errors), self.settings.overlap)
+        errors = self._errors((top, left), known, self._colours(here), self.settings.block)
+        self._join(here, self._draw(errors), self.settings.overlap)
 
     def refine(self, rounds: int, on_round: Callable[[int], None] | None = None) -> None:
         """Lay blocks again over the worst seams, of changing sizes; only what makes them better stays.
 
         The idea of sub-patch refinement (Kwatra et al. 2003, section 3).
         """
-        tired = torch.ones(self.known.shape)
+        retry_penalty = torch.ones(self.known.shape)
         cost = torch.zeros(self.known.shape)
         self._refresh(cost, (0, 0), max(self.known.shape))
         for done in range(rounds):
             size = round(self.settings.block * SIZES[done % len(SIZES)])
             overlap = max(2, min(round(size * 0.4), self.settings.overlap))
-            sums = box_sum(cost * tired, max(size - overlap, 1), wrap=self.settings.wrap)
+            sums = box_sum(cost * retry_penalty, max(size - overlap, 1), wrap=self.settings.wrap)
             worst = int(sums.argmax())
             if float(sums.flatten()[worst]) <= 0:
                 return
@@ -110,15 +110,15 @@ class Quilt:
             here = self._window(corner[0], corner[1], size)
             ring = self.known[here] & self._near[here]
             ring[overlap:-overlap, overlap:-overlap] = False
-            errors = self._errors((corner[0], corner[1]), ring, self._known_image(here), size)
-            if not self._place(here, self._best(errors, self.settings.tries), overlap, only_better=True):
-                tired[here] *= 0.6  # elsewhere first
+            errors = self._errors((corner[0], corner[1]), ring, self._colours(here), size)
+            if not self._join(here, self._best(errors, self.settings.tries), overlap, only_better=True):
+                retry_penalty[here] *= 0.6  # elsewhere first
             else:
                 self._refresh(cost, (corner[0] - 1, corner[1] - 1), size + 1)
             if on_round:
                 on_round(done + 1)
 
-    def _place(self, here: Place, corners: Tensor, overlap: int, *, only_better: bool = False) -> bool:
+    def _join(self, here: Place, corners: Tensor, overlap: int, *, only_better: bool = False) -> bool:
         """Join the block at `corners` (K, 2) whose seams are least visible into the square `here`.
 
         only_better: leave things as they are unless seams become less visible. Returns whether it was laid.
@@ -126,7 +126,7 @@ class Quilt:
         size = here[0].shape[0]
         span = torch.arange(size)
         grid = torch.stack([span[:, None].expand(size, size), span[None].expand(size, size)])
-        known, old = self.known[here] | self.fixed[here], self._known_image(here)
+        known, old = self.known[here] | self.fixed[here], self._colours(here)
         blocks = corners[:, :, None, None] + grid
         fresh = gather(self.atlas.image, blocks[:, 0], blocks[:, 1]).transpose(0, 1)
         keep = keep_old((fresh - old).square().sum(1), known, overlap) | self.fixed[here]
@@ -144,42 +144,42 @@ class Quilt:
             if only_better:
                 return False
             best = 0
-        self._count(before[0], known & ~keep[best], -1.0)
-        self._count(blocks[best], ~keep[best], 1.0)
+        self._count_use(before[0], known & ~keep[best], -1.0)
+        self._count_use(blocks[best], ~keep[best], 1.0)
         self._write(here, keep[best], blocks[best], fresh[best])
         self.known[here] = True
         return True
 
     def _write(self, here: Place, keep: Tensor, at: Tensor, image: Tensor) -> None:
         self.at[:, here[0], here[1]] = torch.where(keep, self.at[:, here[0], here[1]], at)
-        self.image[:, here[0], here[1]] = torch.where(keep, self._known_image(here), image)
+        self.image[:, here[0], here[1]] = torch.where(keep, self._colours(here), image)
 
-    def _known_image(self, here: Place) -> Tensor:
+    def _colours(self, here: Place) -> Tensor:
         return self.image[:, here[0], here[1]]
 
     def _cost(self, here: Place) -> Tensor:
-        """Seam cost between the pixels of a place that have been laid."""
-        return seam_cost(self.atlas, self._known_image(here), self.at[:, here[0], here[1]], self.known[here])
+        """Measure the seam cost between the pixels of a place that have been laid."""
+        return seam_cost(self.atlas, self._colours(here), self.at[:, here[0], here[1]], self.known[here])
 
     def _total(self, here: Place) -> float:
-        """What the square costs with its joins to its surroundings: seams, and departures from the guide."""
-        cost = float(self._cost(self._around(here)).sum())
+        """Sum the cost of a square and its joins to the surroundings: seams and departures from the guide."""
+        cost = float(self._cost(self._with_border(here)).sum())
         if self.guide is not None:
-            found = gather(self.atlas.guide, *self.at[:, here[0], here[1]])
-            cost += self.settings.guide * float((found - self.guide[:, here[0], here[1]]).square().sum())
+            guide = gather(self.atlas.guide, *self.at[:, here[0], here[1]])
+            cost += self.settings.guide * float((guide - self.guide[:, here[0], here[1]]).square().sum())
         return cost
 
     def _errors(self, corner: tuple[int, int], known: Tensor, old: Tensor, size: int) -> Tensor:
-        """Penalised error of every source position; infinite where it is not allowed."""
-        allowed = self._allowed(size)
+        """Compute the penalised error of every source position; infinite where it is not allowed."""
+        allowed = self.atlas.positions(size)
         error = torch.zeros(allowed.shape)
         if bool(known.any()):
             error = self._colour.errors(old, known.float(), size)
         if self._guide is not None and self.guide is not None:
             here = self._window(*corner, size)
             weight = self.settings.guide * max(float(known.float().mean()), 0.5)
-            wanted = self.guide[:, here[0], here[1]]
-            error = error + weight * self._guide.errors(wanted, torch.ones(size, size), size)
+            target = self.guide[:, here[0], here[1]]
+            error = error + weight * self._guide.errors(target, torch.ones(size, size), size)
         error = error.clamp_min(0).masked_fill(~allowed, torch.inf)
         typical, good = torch.ones(()), torch.ones(())
         if bool(known.any()):
@@ -187,53 +187,50 @@ class Quilt:
             typical, good = ranked[len(ranked) // 2] + 1e-9, ranked[len(ranked) // 50] + 1e-9
         if self.lattice is not None:
             if self._origin is None:
-                row, column = self._start(error, allowed)
+                row, column = self._first_position(error, allowed)
                 self._origin = (row - corner[0], column - corner[1])
             out = phase_error(self.lattice, error.shape, corner, self._origin)
             error = error + self.settings.phase * typical * (out - 1).clamp(0, 4).square()
         if self.settings.occurrence and bool(self.known.any()):
-            spent = box_sum(self.used * self.wanted, size).float() / size**2
+            spent = box_sum(self.used * self.use_weight, size).float() / size**2
             level = self.known.sum() / self.atlas.valid.sum()
             error = error + self.settings.occurrence * good * spent / (level + 0.5)
         return error
 
-    def _start(self, error: Tensor, allowed: Tensor) -> tuple[int, int]:
-        """The first block of a lattice: where it fits a guide, else anywhere."""
+    def _first_position(self, error: Tensor, allowed: Tensor) -> tuple[int, int]:
+        """Draw the first block of a lattice: where it fits a guide, else anywhere."""
         places = (allowed & (error <= error.min())).nonzero() if self._guide else allowed.nonzero()
         row, column = places[int(torch.randint(len(places), (), generator=self.rng))].tolist()
         return row, column
 
-    def _drawn(self, errors: Tensor) -> Tensor:
-        """(K, 2) some of the source positions that are nearly the best."""
+    def _draw(self, errors: Tensor) -> Tensor:
+        """Draw some of the source positions that are nearly the best, (K, 2)."""
         good = (errors <= errors.min() * (1 + self.settings.tolerance) + 1e-9).nonzero()
         return good[torch.randperm(len(good), generator=self.rng)[: self.settings.tries]]
 
     @staticmethod
     def _best(errors: Tensor, count: int) -> Tensor:
-        """(K, 2) the best source positions, none next to another."""
+        """Pick the best source positions, none next to another, (K, 2)."""
         lowest = -F.max_pool2d(-errors[None, None], 5, 1, 2)[0, 0]
         places = ((errors <= lowest) & errors.isfinite()).nonzero()
         order = errors[places[:, 0], places[:, 1]].argsort()[:count]
         return places[order]
 
-    def _allowed(self, size: int) -> Tensor:
-        return self.atlas.positions(size)
-
-    def _count(self, at: Tensor, where: Tensor, amount: float) -> None:
+    def _count_use(self, at: Tensor, where: Tensor, amount: float) -> None:
         rows, columns = at[:, where]
         index = rows * self.used.shape[1] + columns
         self.used.view(-1).index_add_(0, index, torch.full((len(index),), amount))
 
     def _window(self, top: int, left: int, size: int) -> Place:
-        """Rows (n, 1) and columns (1, m) of a square, around the torus or cut off at the border."""
+        """Return the rows and columns of a square, around the torus or cut off at the border."""
         sides = []
         for start, length in zip((top, left), self.known.shape, strict=True):
             index = start + torch.arange(size)
             sides.append(index % length if self.settings.wrap else index[(index >= 0) & (index < length)])
         return sides[0][:, None], sides[1][None]
 
-    def _around(self, here: Place) -> Place:
-        """A square and one pixel more on each side."""
+    def _with_border(self, here: Place) -> Place:
+        """Widen a square by one pixel on each side."""
         size = here[0].shape[0]
         return self._window(int(here[0][0, 0]) - 1, int(here[1][0, 0]) - 1, size + 2)
 
@@ -257,29 +254,31 @@ class _Spectra:
         self.plain = torch.fft.rfft2(centred)
         self.square = torch.fft.rfft2(centred.square().sum(0))
 
-    def errors(self, wanted: Tensor, weight: Tensor, size: int) -> Tensor:
-        """Sum over a square of weight * |atlas - wanted|^2 at every position of its top left corner.
+    def errors(self, target: Tensor, weight: Tensor, size: int) -> Tensor:
+        """Sum weight * |atlas - target|^2 over a square at every position of its top left corner.
 
-        wanted: (C, b, b), weight: (b, b). Returns (h - b + 1, w - b + 1). Positions inside do not wrap
+        target: (C, b, b), weight: (b, b). Returns (h - b + 1, w - b + 1). Positions inside do not wrap
         around, so circular correlation at the atlas's own size is exact.
         """
-        centred = (wanted - self.mean) * weight
+        centred = (target - self.mean) * weight
         stack = torch.fft.rfft2(torch.cat([centred, weight[None]]), s=self.size).conj()
         spectrum = stack[-1] * self.square - 2 * (stack[:-1] * self.plain).sum(0)
         sums: Tensor = torch.fft.irfft2(spectrum, s=self.size)
-        own = (centred * (wanted - self.mean)).sum()
+        own = (centred * (target - self.mean)).sum()
         return sums[: self.size[0] - size + 1, : self.size[1] - size + 1] + own
 
 
-def raster(size: tuple[int, int], block: int, overlap: int, *, wrap: bool) -> Iterator[tuple[int, int]]:
-    """Top left corners of blocks that cover `size`, row by row."""
+def block_corners(
+    size: tuple[int, int], block: int, overlap: int, *, wrap: bool
+) -> Iterator[tuple[int, int]]:
+    """Yield the top left corners of blocks that cover `size`, row by row."""
     for top in _starts(size[0], block, overlap, wrap=wrap):
         for left in _starts(size[1], block, overlap, wrap=wrap):
             yield top, left
 
 
 def _starts(length: int, block: int, overlap: int, *, wrap: bool) -> list[int]:
-    """Evenly spread, so that the last block ends where the picture does."""
+    """Spread blocks evenly along a side, so that the last one ends where the picture does."""
     step = max(block - overlap, 1)
     if wrap:
         count = max(-(-length // step), 1)
@@ -293,18 +292,13 @@ def _starts(length: int, block: int, overlap: int, *, wrap: bool) -> list[int]:
 def image_quilting(
     exemplar: Tensor, size: tuple[int, int], block: int, overlap: int, tolerance: float, rng: torch.Generator
 ) -> Tensor:
-    """Efros and Freeman's algorithm as it was published, the classical baseline.
+    """Run Efros and Freeman's algorithm as it was published, the classical baseline.
 
     exemplar: (1, 3, h, w) in [0, 1]. size: rows and columns. Returns (1, 3, *size).
     """
-    from texsynth.synthesis.exemplar import Exemplar, build_atlas
-
-    quilt = Quilt(
-        build_atlas([Exemplar(exemplar)]),
-        (max(size[0], block), max(size[1], block)),
-        QuiltSettings(block, overlap, tolerance, occurrence=0.0, tries=1),
-        rng,
-    )
-    for top, left in raster(size, block, overlap, wrap=False):
-        quilt.lay(top, left)
+    settings = QuiltSettings(block, overlap, tolerance, occurrence=0.0, tries=1)
+    least = max(size[0], block), max(size[1], block)
+    quilt = Quilt(build_atlas([Exemplar(exemplar)]), least, settings, rng)
+    for top, left in block_corners(size, block, overlap, wrap=False):
+        quilt.place_block(top, left)
     return quilt.image[None, :, : size[0], : size[1]]

@@ -1,4 +1,4 @@
-"""Which exemplar each part of a mixed output is taken from."""
+"""Random regions of a mixed output, one kind for each exemplar."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ ROUNDS = 60
 def label_field(
     size: tuple[int, int], shares: Sequence[float], scale: float, rng: torch.Generator, *, wrap: bool
 ) -> Tensor:
-    """Smooth random regions, one kind for each exemplar.
+    """Draw smooth random regions, one kind for each exemplar.
 
     shares: of the area, one per exemplar, not all zero. scale: width of the regions in pixels. wrap: continue
     around the torus. Returns (len(shares), *size), one at one exemplar for every pixel and zero elsewhere.
     """
-    wanted = torch.tensor(shares) / sum(shares)
+    target = torch.tensor(shares) / sum(shares)
     margin = 0 if wrap else 2 * round(scale)
     rows, columns = size[0] + margin, size[1] + margin
     noise = torch.randn(len(shares), rows, columns, generator=rng)
@@ -28,11 +28,11 @@ def label_field(
     smooth = torch.fft.rfft2(noise) * torch.exp(-frequency * (2 * scale**2))
     field = torch.fft.irfft2(smooth, s=(rows, columns))[:, : size[0], : size[1]]
     field = field / field.std().clamp_min(1e-9)
-    offset = wanted.clamp_min(1e-9).log()
+    offset = target.clamp_min(1e-9).log()
     for _ in range(ROUNDS):
         chosen = (field + offset[:, None, None]).argmax(0)
-        found = torch.bincount(chosen.flatten(), minlength=len(shares)) / chosen.numel()
-        offset = offset + 0.5 * (wanted - found)
-    offset = offset.masked_fill(wanted == 0, -torch.inf)
+        area = torch.bincount(chosen.flatten(), minlength=len(shares)) / chosen.numel()
+        offset = offset + 0.5 * (target - area)
+    offset = offset.masked_fill(target == 0, -torch.inf)
     chosen = (field + offset[:, None, None]).argmax(0)
     return torch.nn.functional.one_hot(chosen, len(shares)).movedim(-1, 0).float()

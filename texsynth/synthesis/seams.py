@@ -1,4 +1,4 @@
-"""Where two layers of pixels are joined, and what a join costs."""
+"""Seams between copied pieces: where to cut them, how visible they are, how to even out their steps."""
 
 from __future__ import annotations
 
@@ -15,8 +15,21 @@ CONTRAST = 1e-3
 """Squared contrast below which every difference is equally visible."""
 
 
-def cut(error: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Minimum error boundary cuts by dynamic programming (Efros and Freeman 2001, section 2).
+MAX_STEP = 0.2
+"""Steps larger than about this are contours that do not meet; to spread them would draw haloes."""
+
+SMOOTH = 0.02
+"""Deviation of colours at which the grain of a texture begins to hide steps; there copies stay exact."""
+
+GRAIN_RADIUS = 3
+"""Pixels around a seam that count as its grain."""
+
+ROUNDS = 20
+"""Steps towards the solution where pixels are held fixed; without such pixels one FFT is exact."""
+
+
+def min_error_cut(error: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Cut strips along the path of least error, by dynamic programming (Efros and Freeman 2001, section 2).
 
     error: (K, n, m), K strips that are cut along their n rows. Returns (K, n, m), True before the cut.
     """
@@ -38,7 +51,7 @@ def cut(error: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def keep_old(errors: Tensor, known: Tensor, overlap: int) -> Tensor:
-    """Which pixels of a square stay when others are laid over it.
+    """Choose the pixels of a square that stay when others are laid over it.
 
     errors: (K, b, b) squared difference of K squares from what is there. known: (b, b) bool, pixels that have
     been laid. A strip of `overlap` px along each side is cut where anything is known in it.
@@ -49,26 +62,26 @@ def keep_old(errors: Tensor, known: Tensor, overlap: int) -> Tensor:
     turns = [
         turn
         for turn in ((False, False), (True, False), (False, True), (True, True))
-        if bool(_turned(known, *turn)[:, :overlap].any())
+        if bool(_turn(known, *turn)[:, :overlap].any())
     ]
     keep = torch.zeros_like(errors, dtype=torch.bool)
     if turns:
-        strips = torch.cat([_turned(squares, *turn)[:, :, :overlap] for turn in turns])
-        cuts = torch.from_numpy(cut(strips.numpy())).unflatten(0, (len(turns), len(errors)))
+        strips = torch.cat([_turn(squares, *turn)[:, :, :overlap] for turn in turns])
+        cuts = torch.from_numpy(min_error_cut(strips.numpy())).unflatten(0, (len(turns), len(errors)))
         for turn, before in zip(turns, cuts, strict=True):
             whole = F.pad(before, (0, errors.shape[2] - overlap))
-            keep |= whole.flip(-1).mT if turn == (True, True) else _turned(whole, *turn)
+            keep |= whole.flip(-1).mT if turn == (True, True) else _turn(whole, *turn)
     return keep & known
 
 
-def _turned(squares: Tensor, mirror: bool, transpose: bool) -> Tensor:
-    """(..., b, b) transposed, then mirrored: its left, right, top or bottom side at the left."""
+def _turn(squares: Tensor, mirror: bool, transpose: bool) -> Tensor:
+    """Transpose (..., b, b), then mirror it: its left, right, top or bottom side comes to the left."""
     squares = squares.mT if transpose else squares
     return squares.flip(-1) if mirror else squares
 
 
 def seam_cost(atlas: Atlas, image: Tensor, at: Tensor, known: Tensor | None = None) -> Tensor:
-    """How visible the joins of a layout are (Kwatra et al. 2003, equation 2).
+    """Measure how visible the joins of a layout are (Kwatra et al. 2003, equation 2).
 
     image: (C, H, W) gathered from `atlas`; at: (2, H, W) source positions; known: (H, W) bool, pixels that
     have been laid, None for all.
@@ -100,23 +113,10 @@ def seam_cost(atlas: Atlas, image: Tensor, at: Tensor, known: Tensor | None = No
     return total
 
 
-STEP = 0.2
-"""Steps larger than about this are contours that do not meet; to spread them would draw haloes."""
-
-SMOOTH = 0.02
-"""Deviation of colours at which the grain of a texture begins to hide steps; there copies stay exact."""
-
-GRAIN_RADIUS = 3
-"""Pixels around a seam that count as its grain."""
-
-ROUNDS = 20
-"""Steps towards the solution where pixels are held fixed; without such pixels one FFT is exact."""
-
-
 def seam_correction(
     source: Tensor, at: Tensor, reach: float, *, wrap: bool, fixed: Tensor | None = None
 ) -> Tensor:
-    """What to add to a layout so that its pieces meet without a step.
+    """Solve for what to add to a layout so that its pieces meet without a step.
 
     source: (C, h, w), the colours and then siblings, which follow the colours; at: (2, H, W) source
     positions. reach: distance in pixels over which a step is spread. fixed: (H, W) bool, where the
@@ -125,7 +125,7 @@ def seam_correction(
     image = gather(source, at[0], at[1])
     limit = torch.tensor(source.shape[1:]).view(2, 1, 1) - 1
     visible = _visibility(image[:3])
-    wanted = []
+    changes = []
     for dim in (1, 2):
         step = torch.tensor([2 - dim, dim - 1]).view(2, 1, 1)
         next_at, after = at.roll(-1, dim), image.roll(-1, dim)
@@ -136,30 +136,30 @@ def seam_correction(
         behind = gather(source, *(next_at - step).clamp_min(0).minimum(limit))
         # The mean of the gradients in both pieces, less the one that the layout has there.
         change = 0.5 * ((ahead - image) + (after - behind)) - (after - image)
-        size = change[:3].square().sum(0) / STEP**2
-        wanted.append(change * (joined * visible * torch.exp(-size)))
+        size = change[:3].square().sum(0) / MAX_STEP**2
+        changes.append(change * (joined * visible * torch.exp(-size)))
     right_side = sum(
-        (g.roll(1, dim) - g for g, dim in zip(wanted, (1, 2), strict=True)), torch.zeros_like(image)
+        (g.roll(1, dim) - g for g, dim in zip(changes, (1, 2), strict=True)), torch.zeros_like(image)
     )
-    solve = _Screened(image.shape[1], image.shape[2], reach, wrap=wrap)
-    return solve(right_side) if fixed is None else _held(solve, right_side, (~fixed).float())
+    solve = _ScreenedPoisson(image.shape[1], image.shape[2], reach, wrap=wrap)
+    return solve(right_side) if fixed is None else _solve_free(solve, right_side, (~fixed).float())
 
 
 def _visibility(image: Tensor) -> Tensor:
-    """(H, W), near 1 where the texture is smooth and near 0 where its grain hides any step."""
+    """Rate how visible steps are, (H, W): 1 where the texture is smooth, 0 where its grain hides any."""
     mean = box_mean(image, GRAIN_RADIUS)
     variance = (box_mean(image.square(), GRAIN_RADIUS) - mean.square()).clamp_min(0).mean(0)
     return 1 / (1 + variance / SMOOTH**2)
 
 
-def _held(solve: _Screened, right_side: Tensor, free: Tensor) -> Tensor:
-    """The solution that is zero where `free` (H, W) is: conjugate gradients, the FFT as preconditioner."""
+def _solve_free(solve: _ScreenedPoisson, right_side: Tensor, free: Tensor) -> Tensor:
+    """Solve with zeros where `free` (H, W) is zero: conjugate gradients, preconditioned by FFT."""
     x = torch.zeros_like(right_side)
     residual = right_side * free
     direction = better = solve(residual) * free
     product = (residual * better).sum((1, 2), keepdim=True)
     for _ in range(ROUNDS):
-        image = solve.applied(direction) * free
+        image = solve.apply(direction) * free
         step = product / (direction * image).sum((1, 2), keepdim=True).clamp_min(1e-20)
         x, residual = x + step * direction, residual - step * image
         better = solve(residual) * free
@@ -168,8 +168,8 @@ def _held(solve: _Screened, right_side: Tensor, free: Tensor) -> Tensor:
     return x
 
 
-class _Screened:
-    """(screening - Laplacian), on the torus or with a border that nothing crosses, and its inverse by FFT."""
+class _ScreenedPoisson:
+    """The operator (screening - Laplacian), on the torus or with a border that nothing crosses."""
 
     def __init__(self, height: int, width: int, reach: float, *, wrap: bool) -> None:
         self.size, self.wrap, self.screening = (height, width), wrap, 1 / reach**2
@@ -179,15 +179,15 @@ class _Screened:
         self.values = self.screening + down[:, None] + along[None]
 
     def __call__(self, right_side: Tensor) -> Tensor:
-        """The solution for (C, H, W)."""
+        """Solve for a right side (C, H, W), by one FFT."""
         if not self.wrap:  # an even continuation has no gradient across the border
             right_side = torch.cat([right_side, right_side.flip(1)], 1)
             right_side = torch.cat([right_side, right_side.flip(2)], 2)
         solved: Tensor = torch.fft.irfft2(torch.fft.rfft2(right_side) / self.values, s=right_side.shape[1:])
         return solved[:, : self.size[0], : self.size[1]].contiguous()
 
-    def applied(self, x: Tensor) -> Tensor:
-        """The operator on (C, H, W)."""
+    def apply(self, x: Tensor) -> Tensor:
+        """Apply the operator to (C, H, W)."""
         out = self.screening * x
         for dim in (1, 2):
             step = x.roll(-1, dim) - x

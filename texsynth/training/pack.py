@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.errors import ModelError
-from texsynth.metrics.frechet import FeatureSet
 from texsynth.models.calibration import to_unit_mean
 from texsynth.models.hub.cache import record_hash
 from texsynth.models.registry import Model, build_model
@@ -21,6 +20,7 @@ from texsynth.training.data import centre_crops, find_pictures, load_pictures, r
 from texsynth.training.decoder import CHUNK, PHOTO, rebuild, reconstruction
 from texsynth.training.run_folder import headers, origin_of
 from texsynth.training.teacher import load_teacher
+from texsynth.transforms.moments import Moments
 
 
 def evaluate(
@@ -109,7 +109,7 @@ def explained_variance(student: Encoder, teacher: Encoder, fit: Tensor, held_out
     scores = {}
     fitted, test = (_joint_moments(student, teacher, crops) for crops in (fit, held_out))
     for level, (k, train, truth) in enumerate(zip(student.widths, fitted, test, strict=True), 1):
-        (mean, cov), (test_mean, test_cov) = train.gaussian(), truth.gaussian()
+        mean, cov, test_mean, test_cov = train.mean, train.covariance, truth.mean, truth.covariance
         damping = 1e-6 * cov[:k, :k].diagonal().mean() * torch.eye(k, dtype=torch.float64)
         weight = torch.linalg.solve(cov[:k, :k] + damping, cov[:k, k:])
         bias = (test_mean - mean)[k:] - (test_mean - mean)[:k] @ weight
@@ -118,13 +118,17 @@ def explained_variance(student: Encoder, teacher: Encoder, fit: Tensor, held_out
     return scores
 
 
-def _joint_moments(student: Encoder, teacher: Encoder, crops: Tensor) -> list[FeatureSet]:
+def _joint_moments(student: Encoder, teacher: Encoder, crops: Tensor) -> list[Moments]:
     """Collect the moments of student and teacher features stacked, by level."""
-    moments = [FeatureSet() for _ in student.widths]
+    widths = zip(student.widths, teacher.widths, strict=True)
+    moments = [Moments.empty(small + wide) for small, wide in widths]
     for chunk in crops.split(CHUNK):
         image = to_image(chunk)
-        for moment, small, wide in zip(moments, student(image), teacher(image), strict=True):
-            moment.add(torch.cat([small, wide], 1))
+        stacked = [torch.cat(both, 1) for both in zip(student(image), teacher(image), strict=True)]
+        moments = [
+            total + Moments.of(both).to(torch.device("cpu"))
+            for total, both in zip(moments, stacked, strict=True)
+        ]
     return moments
 
 
@@ -136,12 +140,11 @@ def cycle_error(
 
     Returns two ratios, squared error over variance of f (every channel centred) and over energy of f.
     """
-    error, moments = 0.0, FeatureSet()
+    error, moments = 0.0, Moments.empty(encoder.widths[level - 1])
     for chunk in held_out.split(CHUNK):
         f = encoder.segment(to_image(chunk), 0, level)
         g = encoder.segment(decode(f).clamp(0, 1), 0, level)
         error += float(F.mse_loss(g, f, reduction="sum").double())
-        moments.add(f)
-    mean, covariance = moments.gaussian()
-    variance = float(covariance.trace())
-    return error / moments.count / variance, error / moments.count / (variance + float(mean.square().sum()))
+        moments = moments + Moments.of(f).to(torch.device("cpu"))
+    variance, mean = float(moments.covariance.trace()), moments.mean
+    return error / moments.n / variance, error / moments.n / (variance + float(mean.square().sum()))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
 from itertools import count
+from operator import add
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from texsynth.errors import InputError, ModelError
-from texsynth.metrics.frechet import FeatureSet, frechet
+from texsynth.metrics.frechet import frechet
 from texsynth.metrics.texture import ssim
 from texsynth.models.hub.cache import record_hash
 from texsynth.models.registry import load_model
@@ -22,6 +24,7 @@ from texsynth.models.vgg import Encoder, inference
 from texsynth.models.weights import read_weights, write_weights
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, to_image
 from texsynth.training.transposer import NETWORK
+from texsynth.transforms.moments import Moments
 
 SIDE = 128
 """Side of the exemplars that a packed network's figures are measured on."""
@@ -121,7 +124,8 @@ def _figures(
     net: Transposer, truths: Tensor, judge: Encoder, seed: int, on_picture: Callable[[], None]
 ) -> tuple[float, float, float, float, int, int]:
     """Measure a network: the fields `ssim` to `positions` of its score."""
-    all_outputs, all_truths = FeatureSet(), FeatureSet()
+    outputs: list[Moments] = []
+    expected: list[Moments] = []
     similar, outside, single = 0.0, 0.0, 0.0
     side, pictures = truths.shape[2] // 2, len(truths)
     middle = slice(side // 2, side // 2 + side)
@@ -133,16 +137,14 @@ def _figures(
         whole, inside = ssim(image, truth), ssim(image[..., middle, middle], exemplar)
         similar += whole
         outside += _outside(whole, inside, side)
-        output, expected = FeatureSet(), FeatureSet()
-        for x, one, everything in ((image, output, all_outputs), (truth, expected, all_truths)):
-            features = judge.segment(x, 0, LEVEL)
-            one.add(features)
-            everything.add(features)
-        single += frechet(*output.gaussian(), *expected.gaussian())
+        for x, moments in ((image, outputs), (truth, expected)):
+            moments.append(Moments.of(judge.segment(x, 0, LEVEL)).to(torch.device("cpu")))
+        single += frechet(outputs[-1], expected[-1])
         on_picture()
-    distance = frechet(*all_outputs.gaussian(), *all_truths.gaussian())
+    total = reduce(add, outputs)
+    distance = frechet(total, reduce(add, expected))
     means = similar / pictures, outside / pictures, distance, single / pictures
-    return *means, pictures, all_outputs.count
+    return *means, pictures, round(total.n)
 
 
 def _outside(whole: float, inside: float, side: int) -> float:

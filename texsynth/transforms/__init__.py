@@ -21,19 +21,14 @@ GPU_CHANNELS = 256
 
 
 class Fit(Protocol):
-    """What a transform is: a function from moments and its own settings to a map."""
+    """A transform: a function from moments and its own settings to a map."""
 
     def __call__(self, content: Moments, style: Moments, settings: Any) -> AffineMap:  # noqa: ANN401
         """Fit the map that gives the content the look of the style."""
         ...
 
 
-TRANSFORMS: dict[str, Fit] = {
-    "adain": adain.fit,
-    "wct": wct.fit,
-    "ot": optimal_transport.fit,
-    "ift": ift.fit,
-}
+TRANSFORMS: dict[str, Fit] = {"adain": adain.fit, "wct": wct.fit, "ot": optimal_transport.fit, "ift": ift.fit}
 """Transforms by the name in their settings."""
 
 
@@ -67,7 +62,7 @@ def fit_mix(
 
 
 def _home(device: torch.device, channels: int) -> torch.device:
-    """Where maps are fitted: the calls alone take longer than what they do on a GPU with small matrices."""
+    """Choose where maps are fitted: the calls alone take longer than small matrices do on a GPU."""
     return device if device.type == "cuda" and channels >= GPU_CHANNELS else torch.device("cpu")
 
 

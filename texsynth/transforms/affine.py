@@ -22,13 +22,13 @@ class AffineMap:
 
     @classmethod
     def identity(cls, channels: int, device: torch.device | str = "cpu") -> AffineMap:
-        """The map that changes nothing."""
+        """Return the map that changes nothing."""
         matrix = torch.eye(channels, dtype=torch.float64, device=device)
         return cls(matrix, torch.zeros_like(matrix[0]))
 
     @classmethod
     def between_means(cls, content: Moments, style: Moments, matrix: Tensor | None = None) -> AffineMap:
-        """`matrix`, by default the identity, applied around the means: mean_s + matrix (f - mean_c).
+        """Apply `matrix`, by default the identity, around the means: mean_s + matrix (f - mean_c).
 
         Without a pixel on either side there is no mean to go to, and the map is the identity.
         """
@@ -40,7 +40,7 @@ class AffineMap:
 
     @staticmethod
     def mix(maps: Sequence[AffineMap], weights: Sequence[float]) -> AffineMap:
-        """Weighted mean of maps; weights are non-negative and need not add up to 1."""
+        """Average maps; weights are non-negative and need not add up to 1."""
         share = [w / sum(weights) for w in weights]
         pairs = list(zip(share, maps, strict=True))
         matrix = torch.stack([s * m.matrix for s, m in pairs]).sum(0)
@@ -48,7 +48,7 @@ class AffineMap:
 
     @torch.no_grad()
     def __call__(self, features: Tensor) -> Tensor:
-        """features: (N, C, h, w), any floating type. Returns the same shape, type and memory layout.
+        """Map features (N, C, h, w), any floating type. Returns the same shape, type and memory layout.
 
         float64 features are mapped in float64, all others in float32.
         """
@@ -66,20 +66,16 @@ class AffineMap:
         return out.to(features.dtype)
 
     def to(self, device: torch.device | str) -> AffineMap:
-        """The same on `device`, which must know float64."""
+        """Copy to `device`, which must know float64."""
         return AffineMap(self.matrix.to(device), self.offset.to(device))
 
     def lerp(self, strength: float) -> AffineMap:
-        """From the identity at strength 0 to this map at 1."""
+        """Interpolate from the identity at strength 0 to this map at 1."""
         none = AffineMap.identity(len(self.offset), self.offset.device)
         return AffineMap(torch.lerp(none.matrix, self.matrix, strength), self.offset * strength)
 
-    def compose(self, other: AffineMap) -> AffineMap:
-        """`other` first, then this map."""
-        return AffineMap(self.matrix @ other.matrix, self.matrix @ other.offset + self.offset)
-
     def fold(self, conv_weight: Tensor, conv_bias: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Weight and bias of one convolution that equals this map followed by the given one.
+        """Return weight and bias of one convolution that equals this map followed by the given one.
 
         conv_weight: (O, C, kh, kw), conv_bias: (O,). Exact for reflection, replication and circular padding,
         which copy features, and without padding; not for zero padding, whose zeros the map would have moved.

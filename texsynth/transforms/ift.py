@@ -47,7 +47,7 @@ def fit(content: Moments, style: Moments, settings: IFTSettings) -> AffineMap:
 
 
 def mixed(styles: Sequence[Moments], weights: Sequence[float], settings: IFTSettings) -> Moments:
-    """The one style that pulls like several: the loss is that of their weighted mean second moment.
+    """Return the one style that pulls like several: the loss is that of their weighted mean second moment.
 
     Centred, the second moments are covariances. weights: non-negative, not all zero.
     """
@@ -65,7 +65,7 @@ def style_weight(sigma: Tensor, target: Tensor, pull: float) -> float:
 
 
 def descend(sigma: Tensor, target: Tensor, settings: IFTSettings) -> tuple[Tensor, list[float]]:
-    """Gradient descent on A, which ends early when rounding leaves nothing to gain.
+    """Descend on A by gradients, ending early when rounding leaves nothing to gain.
 
     sigma, target: (C, C) float64 second moments of content and style. Returns A and loss / n before the first
     and after every step; a new anchor adds the loss against itself, which is lower, and its own steps.
@@ -114,7 +114,7 @@ class _Line:
     safe: float  # no step below 2 * safe increases the loss
 
     def change(self, t: float) -> float:
-        """Change of loss / n by the step t; infinite where it overflows."""
+        """Return the change of loss / n by the step t; infinite where it overflows."""
         c1, c2, c3, c4 = self.coefficients
         value = t * (c1 + t * (c2 + t * (c3 + t * c4)))
         return value if math.isfinite(value) else math.inf
@@ -130,7 +130,7 @@ class _Problem:
     anchor: Tensor
 
     def start(self) -> _Point:
-        """The anchor itself."""
+        """Begin at the anchor itself."""
         gram = (self.anchor * self.spectrum) @ self.anchor.T
         return self._point(self.anchor, (gram + gram.T) / 2 - self.target)
 
@@ -140,7 +140,7 @@ class _Problem:
         return _Point(mapped, gap, loss)
 
     def steepest(self, point: _Point) -> _Line:
-        """The direction of the negative gradient, and the quartic that the loss follows along it."""
+        """Return the direction of the negative gradient, and the quartic that the loss follows along it."""
         weight, gap = self.weight, point.gap
         towards = torch.addmm(self.anchor, gap, point.mapped, beta=2, alpha=-4 * weight)
         direction = torch.sub(towards, point.mapped, alpha=2)
@@ -162,7 +162,7 @@ class _Problem:
         return _Line(direction, cross, square, coefficients, 1 / bound)
 
     def move(self, point: _Point, line: _Line, t: float) -> _Point:
-        """The step t along a line, on which the gap is a polynomial and need not be computed anew."""
+        """Take the step t along a line, on which the gap is a polynomial and need not be computed anew."""
         gap = torch.add(point.gap, line.cross, alpha=t).add_(line.square, alpha=t**2)
         return self._point(torch.add(point.mapped, line.direction, alpha=t), gap)
 
@@ -173,7 +173,7 @@ def _inner(a: Tensor, b: Tensor) -> float:
 
 
 def _line_step(line: _Line, rate: float) -> float:
-    """Exact line search: the best stationary point of the quartic, or the safe step if that is better.
+    """Search the line exactly: take the quartic's best stationary point, or the safe step if that is better.
 
     The published code takes the largest root that an absolute test finds real; with three roots that may be a
     maximum, and rounding may leave none. Here the real parts of all roots compete by the loss they reach.
@@ -189,13 +189,13 @@ def _line_step(line: _Line, rate: float) -> float:
 
 
 def _safe_step(line: _Line, rate: float) -> float:
-    """1 / L for the bound L of the Hessian on the set of lower loss."""
+    """Return 1 / L for the bound L of the Hessian on the set of lower loss."""
     del rate
     return line.safe
 
 
 def _fixed_step(line: _Line, rate: float) -> float:
-    """The paper's constant rate; where that would increase the loss, the safe step, with a warning."""
+    """Return the paper's constant rate; where that would increase the loss, the safe step, with a warning."""
     if line.change(rate) <= 0:
         return rate
     message = f"IFT at rate {rate:g} diverges and goes on with safe steps; use a lower rate or step=line"

@@ -29,7 +29,7 @@ class Moments:
 
     @classmethod
     def empty(cls, channels: int, device: torch.device | str = "cpu") -> Moments:
-        """Moments of no pixels, the neutral element of `+`."""
+        """Return the moments of no pixels, the neutral element of `+`."""
         zeros = torch.zeros(channels, channels, dtype=torch.float64, device=device)
         return cls(0.0, zeros[0].clone(), zeros)
 
@@ -52,12 +52,12 @@ class Moments:
 
     @classmethod
     def of_gaussian(cls, n: float, mean: Tensor, covariance: Tensor) -> Moments:
-        """Moments of `n` pixels with this mean (C,) and covariance (C, C), both float64."""
+        """Return the moments of `n` pixels with this mean (C,) and covariance (C, C), both float64."""
         return cls(n, n * mean, n * (covariance + torch.outer(mean, mean)))
 
     @classmethod
     def average(cls, moments: Sequence[Moments], weights: Sequence[float]) -> Moments:
-        """Mean of the means, and mean of the covariances, so that a large picture counts no more.
+        """Average the means, and the covariances, so that a large picture counts no more.
 
         weights: one for each item, non-negative, not all zero. `n` is the weighted mean of the pixel counts.
         Items without pixels are left out. What lies between the means is no spread of any of the items, so
@@ -74,22 +74,22 @@ class Moments:
 
     @classmethod
     def blend(cls, moments: Sequence[Moments], weights: Sequence[float]) -> Moments:
-        """As `average`, but the mean of the raw second moments, the Gram matrices."""
+        """Average as `average` does, but the raw second moments, the Gram matrices."""
         shares = _shares(moments, weights)
         n = sum(s * m.n for m, s in shares)
         none = cls.empty(len(moments[0].sum), moments[0].sum.device)
         return sum((m.scaled(s * n / m.n) for m, s in shares), none)
 
     def __add__(self, other: Moments) -> Moments:
-        """Moments of both sets of pixels together."""
+        """Add up the moments of both sets of pixels."""
         return Moments(self.n + other.n, self.sum + other.sum, self.outer + other.outer)
 
     def scaled(self, weight: float) -> Moments:
-        """Moments with every pixel's weight multiplied by `weight`."""
+        """Multiply every pixel's weight by `weight`."""
         return Moments(self.n * weight, self.sum * weight, self.outer * weight)
 
     def to(self, device: torch.device) -> Moments:
-        """The same on `device`, which must know float64."""
+        """Copy to `device`, which must know float64."""
         return Moments(self.n, self.sum.to(device), self.outer.to(device))
 
     @property
@@ -113,16 +113,16 @@ class Moments:
 
     @property
     def is_finite(self) -> bool:
-        """Whether no sum has overflowed or met a NaN."""
+        """Tell whether all sums are finite: none has overflowed or met a NaN."""
         return bool(self.sum.isfinite().all() and self.outer.isfinite().all())
 
     @property
     def has_spread(self) -> bool:
-        """Whether there is more than one pixel and they differ by more than rounding."""
+        """Tell whether there is more than one pixel and they differ by more than rounding."""
         return self.n > 1 and float(self.covariance.trace()) > _FLAT * float(self.second.trace())
 
     def regular_covariance(self, ridge: float) -> Tensor:
-        """(C, C) covariance plus `ridge` times the mean variance, so that its inverse is bounded.
+        """Add `ridge` times the mean variance to the covariance (C, C), so that its inverse is bounded.
 
         With fewer pixels than channels it is first shrunk towards the mean variance by the oracle
         approximating shrinkage of Chen et al. 2010, eq. 23, which needs nothing but these moments.
@@ -140,14 +140,14 @@ class Moments:
 
 
 def _shares(moments: Sequence[Moments], weights: Sequence[float]) -> list[tuple[Moments, float]]:
-    """Items that have pixels and weight, with weights that add up to 1."""
+    """Keep items that have pixels and weight, with weights that add up to 1."""
     pairs = [(m, w) for m, w in zip(moments, weights, strict=True) if m.n > 0 and w > 0]
     total = sum(w for _, w in pairs)
     return [(m, w / total) for m, w in pairs]
 
 
 def _sums(rows: Tensor, weight: Tensor | None) -> Moments:
-    """Moments of rows (pixels, C), at the speed of float32 and close to the precision of float64.
+    """Sum moments of rows (pixels, C), at the speed of float32 and close to the precision of float64.
 
     float32 products alone lose the covariance where the mean is large. So the rows are shifted by a rough
     mean, which float32 does without error for such features, summed in blocks, and shifted back in float64.
@@ -177,7 +177,7 @@ def _sums(rows: Tensor, weight: Tensor | None) -> Moments:
 
 
 def _sum_type(rows: Tensor) -> torch.dtype:
-    """The type that products of `rows` are added up in.
+    """Choose the type that products of `rows` are added up in.
 
     Maps for half-precision networks are rounded to that precision. Sums in float64 hardly depend on how a
     picture is cut, so they round alike; those in float32 would let tiles show as other roundings.
@@ -188,7 +188,7 @@ def _sum_type(rows: Tensor) -> torch.dtype:
 
 
 def _shift(rows: Tensor, weight: Tensor | None) -> Tensor:
-    """(C,) rough mean, from about 4,096 rows, of channels whose mean is large against their deviation.
+    """Estimate the mean (C,) from about 4,096 rows, of channels whose mean is large against their deviation.
 
     It is zero for the others: there the zeros behind a ReLU stay zeros. Shifted, they would be many equal
     terms, and equal terms round alike, to an error of 1e-6 of the sum.

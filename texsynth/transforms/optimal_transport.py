@@ -34,7 +34,7 @@ def fit(content: Moments, style: Moments, settings: OTSettings) -> AffineMap:
 
 
 def barycentre(styles: Sequence[Moments], weights: Sequence[float]) -> Moments:
-    """Style between styles: the Gaussian with the least weighted squared transport distance to all of them.
+    """Find the style between styles: the Gaussian of least weighted squared transport distance to all.
 
     Unlike the mean of covariances it keeps one spread where the styles' means differ. weights: non-negative,
     not all zero. `n` is the weighted mean of the pixel counts. Styles without pixels are left out.

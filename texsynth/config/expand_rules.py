@@ -1,0 +1,110 @@
+"""The rules of an expansion, each stated once: sizes, and what its methods can do.
+
+Nothing here imports torch, so the command line refuses before the heavy start-up what the pipelines refuse.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from texsynth.config.settings import ExpandSettings
+from texsynth.errors import InputError, UsageError
+
+MIN_SIDE = 16
+"""Least side in pixels of an exemplar, of an output, and of the free square that a mask must leave."""
+
+COMPLETING_METHODS = ("auto", "patch", "patch+optimize")
+"""Methods that can keep a part of a picture as it is."""
+
+Completed = Literal["a hole", "`texsynth tile`"]
+"""Jobs that keep a part of a picture as it is."""
+
+
+def uses_transposer(settings: ExpandSettings) -> bool:
+    """Tell whether the transposer is among the stages; an open method may still choose it."""
+    return "transposer" in settings.method
+
+
+def output_size(settings: ExpandSettings, height: int, width: int) -> tuple[int, int]:
+    """Return the rows and columns of the output of an exemplar of `height` x `width` pixels."""
+    if settings.size is not None:
+        return settings.size[1], settings.size[0]
+    return max(1, round(height * settings.scale)), max(1, round(width * settings.scale))
+
+
+def check_exemplar_size(width: int, height: int, name: object = "the exemplar") -> None:
+    """Raise InputError for an exemplar with a side below MIN_SIDE."""
+    if min(width, height) < MIN_SIDE:
+        raise InputError(
+            f"{name} has {width} x {height} pixels, but an exemplar needs at least {MIN_SIDE} on both sides; "
+            f"crop a larger piece"
+        )
+
+
+def check_output_size(width: int, height: int, max_pixels: int, name: object = "the exemplar") -> None:
+    """Raise UsageError for an output with a side below MIN_SIDE, or with more than `max_pixels`.
+
+    name: the exemplar, with which the message begins.
+    """
+    size = f"{name}: the output would have {width} x {height}"
+    if min(width, height) < MIN_SIDE:
+        raise UsageError(
+            f"{size} pixels, but needs at least {MIN_SIDE} on both sides; choose a larger --size or --scale"
+        )
+    if width * height > max_pixels:
+        raise UsageError(
+            f"{size} = {width * height} pixels, more than --max-pixels {max_pixels}; "
+            f"choose a smaller --size or --scale"
+        )
+
+
+def check_combination(
+    settings: ExpandSettings,
+    *,
+    exemplars: int = 1,
+    siblings: bool = False,
+    mask: bool = False,
+    guide: bool = False,
+    completes: Completed | None = None,
+) -> None:
+    """Raise UsageError for what cannot be done together, or not by the stages of `settings.method`.
+
+    The transposer lays out the whole output from one whole exemplar; `optimize` alone has no layout that
+    a guide could steer or siblings could share; what completes a picture keeps it in its place.
+    """
+    if completes == "a hole" and guide:
+        raise UsageError("--guide lays out a whole output and --hole keeps most of it; use one of them")
+    if completes == "a hole" and settings.tileable:
+        raise UsageError(
+            "--hole keeps the borders, so --tileable is impossible; use `texsynth tile` on the result"
+        )
+    if completes == "a hole" and settings.upright:
+        raise UsageError("--upright turns the exemplar and --hole keeps it as it is; use one of them")
+    if completes and settings.upright:
+        raise UsageError(
+            "upright turns a picture and `texsynth tile` keeps its middle as it is; "
+            "use `texsynth expand --upright --tileable`"
+        )
+    transposer, layout = uses_transposer(settings), settings.method != "optimize"
+    refused = {
+        completes: completes and settings.method not in COMPLETING_METHODS,
+        "several exemplars": transposer and exemplars > 1,
+        "a mask": transposer and mask,
+        "a guide": guide and (transposer or not layout),
+        "sibling maps": siblings and not layout,
+    }
+    for reason, is_refused in refused.items():
+        if is_refused:
+            raise UsageError(
+                f"method {settings.method} cannot be used with {reason}; use --method patch+optimize"
+            )
+
+
+def settle_method(settings: ExpandSettings, *, limited: bool) -> ExpandSettings:
+    """Choose patch for an open method whose choice the look of the exemplar cannot change.
+
+    limited: several exemplars, a mask, a guide, or a picture to complete. A tileable output limits too.
+    """
+    if settings.method == "auto" and (limited or settings.tileable):
+        return settings.model_copy(update={"method": "patch"})
+    return settings
