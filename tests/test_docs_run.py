@@ -102,7 +102,8 @@ def test_shell_lines_run(page: Path, place: Path) -> None:
 
 def test_some_pages_have_many_lines_that_run() -> None:
     counts = {page.stem: sum(map(is_run, command_lines(page))) for page in PAGES}
-    assert all(counts[name] >= 5 for name in ("expand", "stylize", "blend", "batch", "match", "formats"))
+    assert all(counts[name] >= 5 for name in ("expand", "stylize", "blend", "batch", "match"))
+    assert counts["formats"] >= 3
 
 
 @pytest.mark.parametrize("number", [0, 1])
