@@ -25,7 +25,7 @@ from helpers.settings_rows import settings_rows
 
 from texsynth.cli.docs import folder
 from texsynth.config import presets
-from texsynth.config.presets import SECTIONS
+from texsynth.config.presets import SECTIONS, package_data
 from texsynth.config.settings import (
     AdaINSettings,
     DescentSettings,
@@ -79,7 +79,7 @@ def test_presets_are_described() -> None:
 
 
 def test_the_readme_of_presets_is_no_preset() -> None:
-    assert (presets.folder() / "README.md").is_file()
+    assert (package_data("presets") / "README.md").is_file()
     assert not [name for name in presets.names() if "readme" in name.lower()]
 
 
