@@ -185,6 +185,13 @@ def test_the_files_of_the_architecture_are_there() -> None:
     assert len(set(re.findall(r"`[\w/]+\.py`", job))) == 16
 
 
+def test_the_layers_of_the_architecture_are_those_of_the_program() -> None:
+    from test_layers import ROWS
+
+    rows = re.findall(r"^\| [0-9] \| (.+?) \|", text_of("architecture"), re.MULTILINE)
+    assert [set(re.findall(r"`(\w+)`", row)) for row in rows] == [set(row.split()) for row in ROWS]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_files_of_the_package_are_there(page: Path) -> None:
     pattern = r"`(?:texsynth/)?((?:analysis|metrics|models|transforms|reference)/\w+\.py)`"

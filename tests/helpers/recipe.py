@@ -16,7 +16,7 @@ def copy_package(place: Path) -> None:
 
 
 def perform(place: Path) -> None:
-    """Write each block that names a file there, or above the line of it that begins with `before`."""
+    """Write each block that names a file there, or into it before the text `before`."""
     for block in [*blocks(CONTRIBUTING, "python"), *blocks(CONTRIBUTING, "yaml")]:
         if "title" not in block.options:
             continue
@@ -25,10 +25,14 @@ def perform(place: Path) -> None:
             assert not path.exists()
             path.write_text(block.text + "\n")
             continue
-        lines = path.read_text().splitlines()
-        numbers = [n for n, line in enumerate(lines) if line.lstrip().startswith(block.options["before"])]
-        assert len(numbers) == 1, f"{path} has {len(numbers)} lines that begin with {block.options['before']}"
-        line = lines[numbers[0]]
-        indent = line[: len(line) - len(line.lstrip())]
-        lines[numbers[0] : numbers[0]] = textwrap.indent(block.text, indent).splitlines()
-        path.write_text("\n".join(lines) + "\n")
+        text, anchor = path.read_text(), block.options["before"]
+        assert text.count(anchor) == 1, f"{path} has {anchor} {text.count(anchor)} times"
+        begin = text.index(anchor)
+        indent = text[text.rindex("\n", 0, begin) + 1 : begin]
+        # An entry of a table that is one line goes into that line.
+        new = (
+            f"{block.text} "
+            if indent.strip()
+            else f"{textwrap.indent(block.text, indent).lstrip()}\n{indent}"
+        )
+        path.write_text(text[:begin] + new + text[begin:])
