@@ -1,4 +1,4 @@
-"""Where to compute, how precisely, and on how many threads."""
+"""Devices, number types and CPU threads."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ DTYPE_NAMES = ("auto", *DTYPES)
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device called `name`: auto, cpu, mps, cuda or cuda:N. UsageError when this machine has none."""
+    """Return the device called `name`: auto, cpu, mps, cuda or cuda:N. Raises UsageError without it."""
     if name == "auto":
         return torch.device(next((kind for kind in ("cuda", "mps") if _available(kind)), "cpu"))
-    found = re.fullmatch(r"(cpu|mps|cuda)(?::([0-9]+))?", name)
-    if not found:
+    match = re.fullmatch(r"(cpu|mps|cuda)(?::([0-9]+))?", name)
+    if not match:
         raise UsageError(f"unknown device {name!r}; use auto, cpu, mps, cuda or cuda:N")
-    kind, index = found[1], int(found[2] or 0)
+    kind, index = match[1], int(match[2] or 0)
     if not _available(kind):
         raise UsageError(
             f"--device {name}: this machine or this build of torch has no {kind}; use --device auto"
@@ -34,11 +34,11 @@ def pick_device(name: str = "auto") -> torch.device:
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if index >= count:
         raise UsageError(f"--device {name}: there is no device {index}, only {count} of kind {kind}")
-    return torch.device(kind, index) if found[2] else torch.device(kind)
+    return torch.device(kind, index) if match[2] else torch.device(kind)
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The number type called `name`; auto is bfloat16 where `device` has it natively, else float32."""
+    """Return the number type called `name`; auto is bfloat16 where `device` has it natively, else float32."""
     if name == "auto":
         return torch.bfloat16 if has_bfloat16(device) else torch.float32
     if name not in DTYPES:
@@ -47,7 +47,7 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether `device` multiplies bfloat16 in hardware; emulation would be slower than float32."""
+    """Return whether `device` multiplies bfloat16 in hardware; emulation would be slower than float32."""
     if device.type == "cuda":
         # ROCm reports gfx numbers in the same place, so ask torch there.
         return torch.cuda.get_device_capability(device) >= (8, 0) and torch.cuda.is_bf16_supported()
@@ -68,14 +68,14 @@ def set_threads(count: int | None) -> int:
 
 
 def devices() -> dict[str, str]:
-    """Every device of this machine and a word about it, for `texsynth doctor`."""
-    found = {"cpu": f"{torch.get_num_threads()} threads"}
+    """Return every device of this machine and a word about it, for `texsynth doctor`."""
+    names = {"cpu": f"{torch.get_num_threads()} threads"}
     for index in range(torch.cuda.device_count() if _available("cuda") else 0):
         properties = torch.cuda.get_device_properties(index)
-        found[f"cuda:{index}"] = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
+        names[f"cuda:{index}"] = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
     if _available("mps"):
-        found["mps"] = "Apple GPU"
-    return found
+        names["mps"] = "Apple GPU"
+    return names
 
 
 def _available(kind: str) -> bool:
@@ -88,7 +88,7 @@ def _available(kind: str) -> bool:
 
 
 def hardware(devices: list[torch.device]) -> dict[str, Any]:
-    """The machine and the devices in use, for JSON; None for what the system does not say."""
+    """Return the machine and the devices in use, for JSON; None for what the system does not say."""
     return {
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
@@ -104,7 +104,7 @@ def hardware(devices: list[torch.device]) -> dict[str, Any]:
 
 
 def device_name(device: torch.device) -> str:
-    """What a table calls `device`."""
+    """Return the name of `device` for tables."""
     gpu = gpu_name(device)
     if gpu:
         return gpu
@@ -115,18 +115,18 @@ def device_name(device: torch.device) -> str:
 
 
 def gpu_name(device: torch.device | str) -> str | None:
-    """Of a CUDA device; None for any other."""
+    """Return the name of a CUDA device; None for any other."""
     device = torch.device(device)
     return torch.cuda.get_device_name(device) if device.type == "cuda" else None
 
 
 def cpu_name() -> str:
-    """Of the processor, as the system calls it."""
+    """Return the CPU model name reported by the operating system."""
     try:
-        found = re.search(r"^model name\s*: *(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        match = re.search(r"^model name\s*: *(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
-        found = None
-    return found[1].strip() if found else platform.processor() or platform.machine() or "unknown processor"
+        match = None
+    return match[1].strip() if match else platform.processor() or platform.machine() or "unknown processor"
 
 
 def _device(device: torch.device) -> dict[str, Any]:

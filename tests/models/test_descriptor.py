@@ -10,7 +10,9 @@ from helpers.nets import WIDTHS, tiny_tensors
 
 from texsynth.errors import ModelError
 from texsynth.models import descriptor as module
+from texsynth.models import weights
 from texsynth.models.descriptor import DescriptorHead, load_descriptor
+from texsynth.models.hub import cache
 from texsynth.models.weights import write_weights
 from texsynth.pipelines.describe import describe, load_describer
 
@@ -76,7 +78,8 @@ def test_files(tmp_path: Path) -> None:
 
 def test_the_embedded_descriptor_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path / "descriptor.safetensors", model="lite", model_sha256="00")
-    monkeypatch.setattr(module, "ASSETS", tmp_path)
+    for user in (module, weights, cache):
+        monkeypatch.setattr(user, "ASSETS", tmp_path)
     with pytest.raises(ModelError, match="reinstall"):
         load_descriptor()
 

@@ -30,7 +30,7 @@ PIPELINES = ("artistic", "artistic-with-style", "photo", "photo-with-style")
 """From tensors to tensors, with the style's moments known or measured too."""
 
 PAPER = ("paper-cascade", "paper-photo")
-"""The same in the setting of the paper's table, the style measured too."""
+"""Pipelines in the setting of the paper's table, the style measured too."""
 
 REFERENCES = {
     "reference-ift-direct": "transform-ift",

@@ -37,7 +37,7 @@ METHODS = {
     "cuda": "torch.cuda.max_memory_allocated above what was allocated before",
     "cpu": "VmHWM, set back through /proc/self/clear_refs, above the resident set before",
 }
-"""How the peak of memory is measured, by kind of device; None elsewhere, and where the system refuses."""
+"""Measures of peak memory by kind of device; there is none elsewhere, or if the system refuses."""
 
 
 class Case(NamedTuple):
@@ -62,7 +62,7 @@ class Plan:
     """Empty for those that every model has by default."""
     repeat: int
     full_width: bool
-    """Whether a network of VGG-19's width is measured too."""
+    """True to measure a network of VGG-19's width too."""
     threads: int | None = None
 
 

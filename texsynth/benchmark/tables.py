@@ -73,7 +73,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times faster `fast` is than `slow`, by medians of one run."""
+    """Speed of `fast` in multiples of that of `slow`, by medians of one run."""
 
     slow: str
     fast: str

@@ -135,7 +135,7 @@ def _usage(error: typer.TyperException) -> int:
 
 
 def _replace_closed_streams() -> None:
-    """A shell or a scheduler may have closed them, and nobody reads what goes there."""
+    """Open nothing in place of streams that a shell or a scheduler has closed."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             nowhere = Path(os.devnull).open("r" if name == "stdin" else "w")  # noqa: SIM115 (for good)
@@ -143,13 +143,13 @@ def _replace_closed_streams() -> None:
 
 
 def _allow_any_file_name() -> None:
-    """Results name files, and the name of a file need not be text."""
+    """Let results name any file, as names of files need not be text."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")
 
 
 def _discard_unwritable_output() -> None:
-    """When the reader of a pipe has gone, or the disk is full."""
+    """Discard output that nobody reads: the reader of a pipe has gone, or the disk is full."""
     try:
         sys.stdout.flush()
     except OSError:

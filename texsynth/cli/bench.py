@@ -28,7 +28,7 @@ _machine = partial(typer.Option, rich_help_panel=options.MACHINE)
 
 @dataclass(frozen=True)
 class StageOptions:
-    """What is measured, and how often."""
+    """The stages and sizes that are measured, and the number of repetitions."""
 
     sizes: Annotated[
         list[int] | None,

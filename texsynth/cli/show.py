@@ -1,4 +1,4 @@
-"""What the user sees: results on standard output, everything else on standard error."""
+"""Output for the user: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ARGUMENTS = "texsynth.arguments"
 
 
 def print_error(message: str, *, prefix: str = "texsynth: ") -> None:
-    """One line on standard error."""
+    """Print one line on standard error."""
     try:
         # Messages of libraries inside ours may have several lines.
         sys.stderr.write(f"{prefix}{' '.join(message.split())}\n")
@@ -46,7 +46,7 @@ def discard_stream(stream: TextIO) -> None:
 
 @dataclass(frozen=True)
 class Screen:
-    """How much to show and in which form."""
+    """Form and amount of the output."""
 
     quiet: bool = False
     verbose: bool = False
@@ -54,20 +54,20 @@ class Screen:
     results: bool = True
     """False when standard output carries the picture itself."""
     totals: bool = False
-    """Whether the summary says how much was done, and how fast."""
+    """True if the summary gives counts and speed."""
 
     def note(self, message: str) -> None:
-        """A warning or remark, unless --quiet."""
+        """Print a warning or remark, unless --quiet."""
         if not self.quiet:
             print_error(message)
 
     def detail(self, message: str) -> None:
-        """Something that only --verbose asks for."""
+        """Print a remark that only --verbose asks for."""
         if self.verbose:
             print_error(message, prefix="")
 
     def result(self, line: str, **fields: object) -> None:
-        """A line of standard output: `line`, or `fields` as JSON."""
+        """Print a line of standard output: `line`, or `fields` as JSON."""
         if self.results:
             # Straight to sys.stdout, which the progress bar replaces while both are on one terminal.
             try:
@@ -80,7 +80,7 @@ class Screen:
                 raise OutputError(f"standard output cannot be written: {reason}") from error
 
     def outcome(self, outcome: Outcome) -> None:
-        """A finished, failed or skipped job."""
+        """Print a finished, failed or skipped job."""
         from texsynth.jobs.outcomes import Done, Failed, Skipped
 
         if isinstance(outcome, Failed):
@@ -91,7 +91,7 @@ class Screen:
             self._done(outcome)
 
     def planned(self, outcome: Outcome) -> None:
-        """A job that a real run would do, or one that is known to fail."""
+        """Print a job that a real run would do, or one that is known to fail."""
         from texsynth.jobs.outcomes import Failed, Planned
 
         if isinstance(outcome, Failed):
@@ -104,7 +104,7 @@ class Screen:
                 self.detail(f"{outcome.job.output}: {estimate}")
 
     def outlook(self, report: Report) -> None:
-        """The most that a picture of a dry run takes."""
+        """Print the most memory that a picture of a dry run takes."""
         from texsynth.jobs.outcomes import Planned
 
         plans = [o for o in report.outcomes if isinstance(o, Planned) and o.estimate]
@@ -126,13 +126,13 @@ class Screen:
         self.detail(f"{done.job.output}: {done.seconds:.2f} s{facts}")
 
     def _skipped(self, job: Job) -> None:
-        """Only new files are results; JSON has an object for every job."""
+        """Print nothing but a detail; JSON has an object for every job."""
         if self.as_json:
             self._files(job, skipped=True)
         self.detail(f"{job.output}: skipped, it is there already")
 
     def _files(self, job: Job, **fields: object) -> None:
-        """The files of a job: a line each, or one JSON object, where siblings come after the output."""
+        """Print the files of a job: a line each, or one JSON object, where siblings come after the output."""
         names = [str(job.output), *(str(path) for path in job.outputs if path != job.output)]
         beside = {"siblings": names[1:]} if names[1:] else {}
         self.result(
@@ -158,7 +158,7 @@ class Screen:
             traceback.print_exception(failure.error)
 
     def summary(self, report: Report) -> None:
-        """How a run of several pictures, or an interrupted one, went."""
+        """Print counts of a run of several pictures, or of an interrupted one."""
         if self.totals:
             self._totals(report)
         elif report.interrupted:
@@ -181,7 +181,7 @@ class Screen:
 
     @contextmanager
     def progress(self, total: int, unit: str = "pictures") -> Iterator[Bar]:
-        """A bar over `total` pictures, or what `unit` says, with the time that is left.
+        """Show a bar over `total` pictures, or what `unit` says, with the time that is left.
 
         Only on a terminal and unless --quiet.
         """
@@ -222,21 +222,21 @@ class Bar:
     """Progress over pictures and, within one, over the steps of its pipeline."""
 
     def __init__(self, progress: Progress, total: int, unit: str = "pictures") -> None:
-        """total: pictures, or what `unit` says."""
+        """Begin with none done. total: pictures, or what `unit` says."""
         self._progress = progress
         self._pictures = progress.add_task(unit, total=total, visible=total > 1)
         self._steps = progress.add_task("preparing", total=None)
         self._name, self._last = "", 0
 
     def picture(self, name: str) -> None:
-        """A new picture begins."""
+        """Begin a new picture."""
         self._name, self._last = name, 0
         self._progress.reset(self._steps, description=name)
         # Rich measures speed between advances only, and shall know when the first picture began.
         self._progress.advance(self._pictures, 1e-9)
 
     def step(self, step: Step) -> None:
-        """Part of a picture is done; a stage that starts anew is timed anew."""
+        """Show a part of a picture as done; a stage that starts anew is timed anew."""
         if step.done < self._last:
             self._progress.reset(self._steps)
         self._last = step.done
@@ -245,5 +245,5 @@ class Bar:
         )
 
     def advance(self) -> None:
-        """A picture is finished."""
+        """Count a picture as finished."""
         self._progress.advance(self._pictures)

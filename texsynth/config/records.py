@@ -1,4 +1,4 @@
-"""What an output carries so that `texsynth replay` can make it again."""
+"""Records that outputs carry so that `texsynth replay` can make them again."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Sibling(Source):
 
 
 class Versions(Settings):
-    """What computed an output."""
+    """Versions of the programs that computed an output."""
 
     texsynth: str
     torch: str
 
 
 class StylizeRecord(Settings):
-    """What `texsynth replay` needs to stylize a picture again."""
+    """Record of a stylized picture."""
 
     command: Literal["stylize"] = "stylize"
     content: Source
@@ -47,13 +47,13 @@ class StylizeRecord(Settings):
     """Relative path of the content, which seeds it."""
     stylize: StylizeSettings
     run: RunSettings
-    """With device, dtype and threads as they were chosen."""
+    """Device, dtype and threads are as they were chosen."""
     model_sha256: str
     versions: Versions
 
 
 class ExpandRecord(Settings):
-    """What `texsynth replay` needs to expand a texture, fill a hole in it, or make it seamless again."""
+    """Record of a texture that was expanded, filled, or made seamless."""
 
     command: Literal["expand", "tile"]
     exemplars: Sources
@@ -61,20 +61,20 @@ class ExpandRecord(Settings):
     """Shares of the exemplars, one each; empty for equal ones."""
     siblings: Annotated[tuple[Sibling, ...], BeforeValidator(_as_tuple)] = ()
     mask: Source | None = None
-    """Where to sample."""
+    """Picture of the places to sample from."""
     guide: Source | None = None
     guide_of: Source | None = None
-    """What the guide's values look like on the exemplar."""
+    """Picture of the guide's values on the exemplar."""
     hole: Source | None = None
     key: str
     """Relative paths of the exemplars, joined by `+`, which seed it."""
     index: Annotated[int, Field(ge=1)] = 1
-    """Which of the variations of `--count`."""
+    """Number of the variation, from 1, for `--count`."""
     part: Annotated[int, Field(ge=0)] = 0
     """0 in the texture itself, k in its k-th sibling."""
     expand: ExpandSettings
     run: RunSettings
-    """As in StylizeRecord."""
+    """Device, dtype and threads are as they were chosen."""
     model_sha256: str
     transposer_sha256: str | None = None
     versions: Versions
@@ -92,7 +92,7 @@ class BlendStyle(Settings):
 
 
 class BlendRecord(Settings):
-    """What `texsynth replay` needs to blend styles again."""
+    """Record of a blend of styles."""
 
     command: Literal["blend"] = "blend"
     content: Source
@@ -104,13 +104,13 @@ class BlendRecord(Settings):
     """Relative path of the content, which seeds it."""
     stylize: StylizeSettings
     run: RunSettings
-    """As in StylizeRecord."""
+    """Device, dtype and threads are as they were chosen."""
     model_sha256: str
     versions: Versions
 
 
 Record = Annotated[StylizeRecord | BlendRecord | ExpandRecord, Field(discriminator="command")]
-"""What `texsynth replay` needs to make an output again; embedded in every output."""
+"""Record that `texsynth replay` reads to make an output again; embedded in every output."""
 
 
 class Embedded(RootModel[Record]):

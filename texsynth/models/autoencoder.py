@@ -9,21 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from texsynth.models.vgg import conv_names, conv_reflect, input_widths
+from texsynth.models.vgg import BlockNetwork, Network, child, conv_names, conv_reflect, input_widths
 from texsynth.transforms.affine import AffineMap
 
 Upsampling = Literal["bilinear", "nearest"]
 
 
 def upsample(x: Tensor, how: Upsampling = "bilinear") -> Tensor:
-    """Twice the size, bilinear, as the paper on iterative feature transformation (002, section 2) does it."""
+    """Double the size, bilinear as the paper on iterative feature transformation (002, section 2) does it."""
     if how == "nearest":
         return F.interpolate(x, scale_factor=2, mode="nearest")
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-class Decoder(nn.Module):
+class Decoder(BlockNetwork):
     """Mirror of the encoder from reluLEVEL_1: each convolution undoes one of the encoder's."""
+
+    prefix = "inv"
 
     def __init__(self, widths: tuple[int, ...], level: int, upsampling: Upsampling = "bilinear") -> None:
         """widths: of the encoder's blocks. level: 1..len(widths). upsampling: nearest in published ones."""
@@ -44,15 +46,7 @@ class Decoder(nn.Module):
         A key `nearest` says that it samples up by the nearest neighbour.
         """
         widths = tuple(state[f"inv{b}_1.weight"].shape[1] for b in range(1, level + 1))
-        decoder = cls(widths, level, upsampling_of(state))
-        decoder.load_state_dict({key: value.float() for key, value in state.items()})
-        return decoder
-
-    def conv(self, block: int, index: int) -> nn.Conv2d:
-        """The convolution that undoes the encoder's `convB_I`."""
-        conv = self.get_submodule(f"inv{block}_{index}")
-        assert isinstance(conv, nn.Conv2d)
-        return conv
+        return cls(widths, level, upsampling_of(state)).filled(state)
 
     def step(self, x: Tensor, block: int, index: int, before: AffineMap | None = None) -> Tensor:
         """Undo `convB_I`, and the pooling before it. The last step is linear: it gives the image.
@@ -66,25 +60,25 @@ class Decoder(nn.Module):
         return upsample(x, self.upsampling) if index == 1 else x
 
     def forward(self, features: Tensor, before: AffineMap | None = None) -> Tensor:
-        """features: (N, C, h, w) at reluLEVEL_1, h, w >= 2; mapped by `before` first, where it is given.
+        """Decode features (N, C, h, w) at reluLEVEL_1, h, w >= 2, mapped by `before` first where it is given.
 
         Returns (N, 3, h * 2 ** (level - 1), w * 2 ** (level - 1)), about [0, 1] but not clamped.
         """
         return self.rest(self.step(features, *self.names[0], before))
 
     def rest(self, x: Tensor) -> Tensor:
-        """All steps but the first."""
+        """Do all steps but the first."""
         for block, index in self.names[1:]:
             x = self.step(x, block, index)
         return x
 
 
 def upsampling_of(state: Mapping[str, Tensor]) -> Upsampling:
-    """How the decoder with this state dict samples up."""
+    """Return the kind of upsampling of the decoder with this state dict."""
     return "nearest" if "nearest" in state else "bilinear"
 
 
-class PhotoDecoder(nn.Module):
+class PhotoDecoder(Network):
     """Whole features of the coarse levels plus the high frequencies of the fine ones to an image.
 
     The skips carry the edges, so lines stay where they are; light and colour come up from levels 4 and 3.
@@ -107,20 +101,16 @@ class PhotoDecoder(nn.Module):
         """Build from a state dict; its shapes decide the widths."""
         skips = sum(key.startswith("skip") for key in state)
         finer = [state[f"skip{level}.weight"].shape[1] for level in range(1, skips + 1)]
-        decoder = cls((*finer, state[f"up{skips + 1}.weight"].shape[1]))
-        decoder.load_state_dict({key: value.float() for key, value in state.items()})
-        return decoder
+        return cls((*finer, state[f"up{skips + 1}.weight"].shape[1])).filled(state)
 
     def conv(self, name: str) -> nn.Conv2d:
-        """Convolution `upL` or `skipL`."""
-        conv = self.get_submodule(name)
-        assert isinstance(conv, nn.Conv2d)
-        return conv
+        """Return the convolution `upL` or `skipL`."""
+        return child(self, name, nn.Conv2d)
 
     def forward(self, features: Sequence[Tensor], maps: Mapping[int, AffineMap] | None = None) -> Tensor:
-        """features: levels 1..len(widths), each (N, C_l, h_l, w_l) with h_l, w_l twice those of level l + 1.
+        """Decode features of levels 1..len(widths), (N, C_l, h_l, w_l) with sides twice those of level l + 1.
 
-        maps: what to do to the features of a level first, folded into the convolution that reads them.
+        maps: applied to the features of a level first, folded into the convolution that reads them.
         Returns (N, 3, h_1, w_1), about [0, 1] but not clamped.
         """
         deepest, maps = len(self.widths), maps or {}
@@ -138,7 +128,7 @@ class PhotoDecoder(nn.Module):
         before: AffineMap | None = None,
         before_finer: AffineMap | None = None,
     ) -> Tensor:
-        """One level up: `x` at twice its size plus the skip from the features `finer` of the level below.
+        """Go one level up: `x` at twice its size plus the skip from the features `finer` of the level below.
 
         before, before_finer: maps of the two, folded into their convolutions. Not yet rectified.
         """
@@ -149,6 +139,6 @@ class PhotoDecoder(nn.Module):
 
 
 def convolve(conv: nn.Conv2d, x: Tensor, before: AffineMap | None) -> Tensor:
-    """`conv`, with reflection padding where it is 3x3, of x (N, C, h, w) mapped by `before`."""
+    """Apply `conv`, with reflection padding where it is 3x3, to x (N, C, h, w) mapped by `before`."""
     weight, bias = before.fold(conv.weight, conv.bias) if before else (conv.weight, conv.bias)
     return conv_reflect(x, weight, bias) if conv.kernel_size == (3, 3) else F.conv2d(x, weight, bias)

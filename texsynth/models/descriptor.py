@@ -18,13 +18,12 @@ from torch import Tensor, nn
 
 from texsynth.errors import ModelError
 from texsynth.models.encoding import Encoding
-from texsynth.models.hub.cache import expected_hashes, file_hash
 from texsynth.models.hub.catalog import ASSETS, SUFFIX
-from texsynth.models.vgg import LEVELS, inference
-from texsynth.models.weights import part, read_weights
+from texsynth.models.vgg import LEVELS, Network, child, inference
+from texsynth.models.weights import part, read_checked
 
 
-class DescriptorHead(nn.Module):
+class DescriptorHead(Network):
     """Features of several levels to one descriptor."""
 
     def __init__(self, widths: Mapping[int, int], codewords: int, channels: int, size: int) -> None:
@@ -44,42 +43,36 @@ class DescriptorHead(nn.Module):
         """
         widths = {n: state[f"reduce{n}.weight"].shape[1] for n in LEVELS if f"reduce{n}.weight" in state}
         codewords, channels = state[f"encode{min(widths, default=0)}.codewords"].shape
-        head = cls(widths, codewords, channels, len(state["project.bias"]))
-        head.load_state_dict({key: value.float() for key, value in state.items()})
-        return head
+        return cls(widths, codewords, channels, len(state["project.bias"])).filled(state)
 
     def reduce(self, level: int) -> nn.Linear:
-        """What makes D channels of the features of `level`."""
-        found = self.get_submodule(f"reduce{level}")
-        assert isinstance(found, nn.Linear)
-        return found
+        """Return the layer that makes D channels of the features of `level`."""
+        return child(self, f"reduce{level}", nn.Linear)
 
     def encoding(self, level: int) -> Encoding:
-        """The encoding layer of `level`."""
-        found = self.get_submodule(f"encode{level}")
-        assert isinstance(found, Encoding)
-        return found
+        """Return the encoding layer of `level`."""
+        return child(self, f"encode{level}", Encoding)
 
     def codes(self, features: Sequence[Tensor], weights: Sequence[Tensor] | None = None) -> list[Tensor]:
-        """Codes of each of `self.levels`, summed over positions; those of parts of a picture add up.
+        """Return codes for each of `self.levels`, summed over positions; those of parts of a picture add up.
 
         features: levels 1, 2, ... up to the deepest that is read, (B, C_l, h_l, w_l). weights: of the same
         levels and places, (B, 1, h_l, w_l); 1 everywhere when left out. Returns (B, K, D) for each level.
         """
-        found = []
+        codes = []
         for level in self.levels:
             x = features[level - 1].float().flatten(2).mT
             weight = None if weights is None else weights[level - 1].flatten(1)
-            found.append(self.encoding(level)(self.reduce(level)(x), weight))
-        return found
+            codes.append(self.encoding(level)(self.reduce(level)(x), weight))
+        return codes
 
     def descriptor(self, codes: Sequence[Tensor]) -> Tensor:
-        """codes: (B, K, D) for each level, of any scale. Returns (B, size) of unit length."""
+        """Join codes, (B, K, D) for each level, of any scale. Returns (B, size) of unit length."""
         unit = torch.cat([F.normalize(code.flatten(1), dim=1) for code in codes], 1)
         return F.normalize(self.project(unit), dim=1)
 
     def forward(self, features: Sequence[Tensor], weights: Sequence[Tensor] | None = None) -> Tensor:
-        """Arguments of `codes`. Returns (B, size) of unit length."""
+        """Describe the features; arguments of `codes`. Returns (B, size) of unit length."""
         with torch.autocast(features[0].device.type, enabled=False):
             return self.descriptor(self.codes(features, weights))
 
@@ -93,19 +86,14 @@ class Descriptor:
     """Name of the model whose encoder it reads."""
     model_sha256: str
     sha256: str
-    """Of the weight file."""
+    """Hash of the weight file."""
     provenance: Mapping[str, str]
 
 
 def load_descriptor(path: Path | None = None, device: torch.device | str = "cpu") -> Descriptor:
     """Load a weight file, or the embedded descriptor. Raises ModelError when it is missing or damaged."""
     path = path or ASSETS / f"descriptor{SUFFIX}"
-    digest = file_hash(path) if path.is_file() else ""
-    if path.parent == ASSETS and digest and expected_hashes(ASSETS).get(path.name) != digest:
-        raise ModelError(
-            "the weights of the descriptor do not match their published hash; reinstall texsynth"
-        )
-    tensors, header = read_weights(path)
+    tensors, header, digest = read_checked(path)
     try:
         head = DescriptorHead.from_state(part(tensors, "descriptor"))
         model, model_sha256 = header["model"], header["model_sha256"]

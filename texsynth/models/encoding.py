@@ -103,7 +103,7 @@ class _Encode(torch.autograd.Function):
 def _gradients(
     grad: Tensor, x: Tensor, codewords: Tensor, smoothing: Tensor, weight: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """By x, codewords and smoothing for the gradient by the codes, (B, K, D), in the shapes of the three."""
+    """Return gradients by x, codewords and smoothing for the gradient by the codes, (B, K, D)."""
     origin = codewords.mean(0)
     moved = codewords - origin
     grad_x = torch.empty_like(x)

@@ -13,11 +13,10 @@ from torch import Tensor
 
 from texsynth.errors import ModelError, UsageError
 from texsynth.models.autoencoder import Decoder, PhotoDecoder
-from texsynth.models.hub.cache import expected_hashes, file_hash
-from texsynth.models.hub.catalog import ASSETS, cache_folder, locate
+from texsynth.models.hub.catalog import locate
 from texsynth.models.vgg import LEVELS, Encoder, LevelEncoders, inference
 from texsynth.models.wavelets import WaveDecoder
-from texsynth.models.weights import part, read_weights
+from texsynth.models.weights import part, read_checked
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Model:
     provenance: Mapping[str, str]
 
     def vgg(self) -> Encoder:
-        """The encoder of all levels, to train on. Raises ModelError when it is of another kind."""
+        """Return the encoder of all levels, to train on. Raises ModelError when it is of another kind."""
         if isinstance(self.encoder, LevelEncoders) or self.encoder.pooling != "max":
             raise ModelError(
                 f"model {self.name} has no encoder like VGG-19 to train on; use another, like lite"
@@ -42,7 +41,7 @@ class Model:
         return self.encoder
 
     def decoder(self, level: int) -> Decoder:
-        """Decoder of `level`. Raises ModelError naming the command that trains a missing one."""
+        """Return the decoder of `level`. Raises ModelError naming the command that trains a missing one."""
         if isinstance(self.photo, WaveDecoder):
             raise ModelError(f"model {self.name} is for photographs alone; use it with --photo")
         if level not in self.decoders:
@@ -50,7 +49,7 @@ class Model:
         return self.decoders[level]
 
     def photo_decoder(self) -> PhotoDecoder | WaveDecoder:
-        """Decoder with skips. Raises ModelError when the model has none."""
+        """Return the decoder with skips. Raises ModelError when the model has none."""
         if self.photo is None:
             raise ModelError(self._lacks("photo decoder", "--photo"))
         return self.photo
@@ -79,20 +78,19 @@ def build_model(
 
     Raises ModelError for another layout.
     """
-
     try:
         encoder = inference(_encoder(tensors), device, dtype)
-        found = {level: part(tensors, f"decoder{level}") for level in LEVELS}
         decoders = {
-            level: inference(Decoder.from_state(t, level), device, dtype) for level, t in found.items() if t
+            level: inference(Decoder.from_state(state, level), device, dtype)
+            for level in LEVELS
+            if (state := part(tensors, f"decoder{level}"))
         }
         skips = part(tensors, "photo")
         photo = inference(_photo(skips), device, dtype) if skips else None
     except (KeyError, RuntimeError, IndexError, ValueError) as error:
         # Of torch's long lists of what does not fit, the first line says nothing.
-        reason = (
-            f"{error.args[0]} is missing" if isinstance(error, KeyError) else "shapes do not fit each other"
-        )
+        missing = isinstance(error, KeyError)
+        reason = f"{error.args[0]} is missing" if missing else "shapes do not fit each other"
         raise ModelError(
             f"{name} is not a texsynth model ({reason}); give a file made by `texsynth train`"
         ) from error
@@ -116,26 +114,12 @@ def load_model(name: str, device: torch.device | str = "cpu", dtype: torch.dtype
 
     Raises ModelError when it is unknown, missing, damaged or does not match its recorded hash.
     """
-    path = locate(name)
-    digest = file_hash(path) if path.is_file() else ""
-    if digest and path.parent in (ASSETS, cache_folder()):
-        _check_hash(path, digest)
-    tensors, header = read_weights(path)
+    tensors, header, digest = read_checked(locate(name))
     return build_model(name, tensors, sha256=digest, provenance=header, device=device, dtype=dtype)
 
 
-def _check_hash(path: Path, digest: str) -> None:
-    if expected_hashes(path.parent).get(path.name) == digest:
-        return
-    if path.parent == ASSETS:
-        raise ModelError(f"the weights of {path.stem} do not match their published hash; reinstall texsynth")
-    raise ModelError(
-        f"model file {path} is not as it was stored (see `texsynth models verify`); fetch or import it again"
-    )
-
-
 VARIANTS = 64
-"""How many forms of one function torch may compile: one for each pair of levels, with and without tiles."""
+"""Limit of forms of one function that torch compiles: one for each pair of levels, with and without tiles."""
 
 
 def compile_networks(model: Model, cache: Path) -> None:

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from texsynth.analysis.self_similarity import self_difference
 from texsynth.errors import InputError, ModelError
-from texsynth.models.hub.cache import is_sound
 from texsynth.models.hub.catalog import ASSETS
 from texsynth.models.transposer_copy import CopyHead, high_pass
 from texsynth.models.transposer_parts import (
@@ -34,8 +33,8 @@ from texsynth.models.transposer_parts import (
     resize,
     scale_size,
 )
-from texsynth.models.vgg import Encoder, inference
-from texsynth.models.weights import part, read_weights
+from texsynth.models.vgg import Encoder, Network, child, inference
+from texsynth.models.weights import part, read_checked
 from texsynth.ops.resample import pad_to_multiple
 from texsynth.synthesis.placement import Layout, place_copies
 
@@ -52,7 +51,7 @@ OWN_WIDTHS = (16, 32, 48, 64)
 """Channels of the own encoder at full size and at the three scales."""
 
 
-class Transposer(nn.Module):
+class Transposer(Network):
     """Exemplar to texture."""
 
     def __init__(
@@ -95,23 +94,19 @@ class Transposer(nn.Module):
         else:
             encoder = Encoder.from_state(inside)
         filters = [state[f"scale{scale}.filter.weight"].shape[0] for scale in range(1, SCALES + 1)]
-        net = cls(encoder, filters, state["decode1.weight"].shape[0])
-        net.load_state_dict({key: value.float() for key, value in state.items()})
-        return net
+        return cls(encoder, filters, state["decode1.weight"].shape[0]).filled(state)
 
     def trained(self) -> list[nn.Parameter]:
-        """Parameters that training changes; a pretrained encoder's are not among them."""
+        """Return the parameters that training changes; a pretrained encoder's are not among them."""
         return [p for p in self.parameters() if p.requires_grad]
 
     def features(self, exemplar: Tensor) -> list[Tensor]:
-        """Features of (N, 3, h, w) at 1/2, 1/4, 1/8 of its sides, rounded up to multiples of 8."""
+        """Return features of (N, 3, h, w) at 1/2, 1/4, 1/8 of its sides, rounded up to multiples of 8."""
         padded = pad_to_multiple(exemplar, 2**SCALES, MIN_SIDE)
         if isinstance(self.encoder, OwnEncoder):
-            found: list[Tensor] = self.encoder(padded)
-            return found
+            return self.encoder.forward(padded)
         with torch.no_grad():
-            levels: list[Tensor] = self.encoder(padded, SCALES + 1)
-        return levels[1:]
+            return self.encoder.forward(padded, SCALES + 1)[1:]
 
     def forward(
         self, exemplar: Tensor, layouts: Sequence[Layout], extras: Tensor | None = None
@@ -136,7 +131,7 @@ class Transposer(nn.Module):
         return copied[:, :3] + contrast * exact(fine), copied
 
     def _decode(self, features: Sequence[Tensor], layouts: Sequence[Layout]) -> Tensor:
-        """Three scales of transposed convolutions, decoded up to half size: (N, DECODED, H / 2, W / 2)."""
+        """Do three scales of transposed convolutions, decoded up to half size: (N, DECODED, H / 2, W / 2)."""
         first = layouts[0]
         canvas = _canvas(first.size, first.circular)
         x: Tensor | None = None
@@ -144,17 +139,13 @@ class Transposer(nn.Module):
             own = features[scale - 1]
             size = scale_size(canvas, scale)
             margin = (0, 0) if first.circular else (own.shape[2] // 2, own.shape[3] // 2)
-            peaks = torch.cat([_peaks(k, canvas, size, own.shape[2:], margin) for k in layouts]).to(
-                own.device
-            )
-            block = self.get_submodule(f"scale{scale}")
-            assert isinstance(block, TransposedScale)
+            peaks = torch.cat([_peaks(k, canvas, size, own.shape[2:], margin) for k in layouts])
+            peaks = peaks.to(own.device)
+            block = child(self, f"scale{scale}", TransposedScale)
             similarity = block.extended_map(own, peaks, first.circular)
             laid = block(own, similarity, size, margin, first.circular)
             joined = laid if x is None else torch.cat([laid, resize(x, size, first.circular)], 1)
-            conv = self.get_submodule(f"decode{scale}")
-            assert isinstance(conv, nn.Conv2d)
-            x = F.relu(convolve(conv, joined, first.circular))
+            x = F.relu(convolve(child(self, f"decode{scale}", nn.Conv2d), joined, first.circular))
         assert x is not None
         return x
 
@@ -169,7 +160,7 @@ class Transposer(nn.Module):
         variation: float = 0.0,
         extras: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """More of a texture, in one pass.
+        """Make more of a texture, in one pass.
 
         exemplar: (1, 3, h, w) in [0, 1], sides of at least 16. size: (H, W) of the output. circular: make it
         periodic. variation: 0..1, share of seeded noise in the map that places the copies. extras:
@@ -197,7 +188,7 @@ def lay_out(
     origins: Sequence[tuple[int, int]] | None = None,
     variation: float = 0.0,
 ) -> list[Layout]:
-    """Where the copies go, from the self-similarity maps of the pixels themselves.
+    """Place the copies by the self-similarity maps of the pixels themselves.
 
     exemplars: (N, 3, h, w). origins: corner of the first copy in each output, None for the middle.
     """
@@ -206,18 +197,10 @@ def lay_out(
     with torch.no_grad():
         difference, energy = self_difference(high_pass(exemplars), reach)
     maps = zip(difference.cpu(), energy.cpu(), strict=True)
+    corners: Sequence[tuple[int, int] | None] = origins or [None] * len(exemplars)
     return [
-        place_copies(
-            d,
-            e,
-            (h, w),
-            size,
-            rng,
-            circular=circular,
-            origin=origins[k] if origins else None,
-            variation=variation,
-        )
-        for k, (d, e) in enumerate(maps)
+        place_copies(d, e, (h, w), size, rng, circular=circular, origin=origin, variation=variation)
+        for (d, e), origin in zip(maps, corners, strict=True)
     ]
 
 
@@ -230,9 +213,7 @@ def load_transposer(
     Raises ModelError when the file is missing, damaged, of another layout or not the published one.
     """
     path = ASSETS / f"{name}.safetensors" if name == "transposer" else Path(name)
-    tensors, _ = read_weights(path)
-    if path.parent == ASSETS and not is_sound(path):
-        raise ModelError(f"the weights of {name} do not match their published hash; reinstall texsynth")
+    tensors, _, _ = read_checked(path)
     try:
         net = Transposer.from_state(tensors)
     except (KeyError, RuntimeError, IndexError) as error:
@@ -244,7 +225,7 @@ def load_transposer(
 
 
 def _canvas(size: tuple[int, int], circular: bool) -> tuple[int, int]:
-    """The size that features are computed for: the output's on a torus, else its sides as multiples of 8."""
+    """Return the size of the features' picture: the output's on a torus, else multiples of 8 above it."""
     if circular:
         return size
     unit = 2**SCALES
@@ -254,12 +235,10 @@ def _canvas(size: tuple[int, int], circular: bool) -> tuple[int, int]:
 def _peaks(
     layout: Layout, canvas: Sequence[int], size: Sequence[int], features: Sequence[int], margin: Sequence[int]
 ) -> Tensor:
-    """Ones where the copies of a layout lie at one scale, (1, 1, a, b)."""
-    shape = (
-        tuple(size)
-        if layout.circular
-        else tuple(n - f + 2 * m + 1 for n, f, m in zip(size, features, margin, strict=True))
-    )
+    """Return ones where the copies of a layout lie at one scale, (1, 1, a, b)."""
+    shape = list(size)
+    if not layout.circular:
+        shape = [n - f + 2 * m + 1 for n, f, m in zip(size, features, margin, strict=True)]
     corners = torch.tensor([copy[:2] for copy in layout.placements], dtype=torch.float64)
     if layout.circular:
         corners = corners.remainder(torch.tensor(layout.size))

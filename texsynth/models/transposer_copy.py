@@ -149,19 +149,19 @@ class CopyHead(nn.Module):
         radius: int,
         circular: bool,
     ) -> tuple[Tensor, Tensor]:
-        """One round: how far every copy is from what its neighbourhood wants, and the smoothed choice.
+        """One round: how far every copy is from the target of its neighbourhood, and the smoothed choice.
 
         kept: keys of the slots, each (N, c, h, w); logits, valid: (N, slots, h, w); hints: decoded features.
         """
         near = blur(logits.softmax(1), radius, circular) * valid
         near = near / near.sum(1, keepdim=True).clamp_min(1e-9)
-        wanted = near[:, :1] * kept[0]
+        target = near[:, :1] * kept[0]
         for k in range(1, len(kept)):
-            wanted = torch.addcmul(wanted, near[:, k : k + 1], kept[k])
-        query = convolve(self.query1, torch.cat([wanted, hints.to(wanted.dtype)], 1), circular)
+            target = torch.addcmul(target, near[:, k : k + 1], kept[k])
+        query = convolve(self.query1, torch.cat([target, hints.to(target.dtype)], 1), circular)
         query = exact(convolve(self.query2, F.relu(query), circular))
-        # |key - wanted|^2 - query . key, without what is the same for all copies.
-        both = query + 2 * wanted
+        # |key - target|^2 - query . key, without what is the same for all copies.
+        both = query + 2 * target
         terms = [((key - both) * key).sum(1, keepdim=True) for key in kept]
         return blur(torch.cat(terms, 1), radius, circular), near
 
@@ -183,11 +183,11 @@ class CopyHead(nn.Module):
         slots = Slots(layouts, torch.arange(size[0]), torch.arange(size[1]), image)
         logits = [resize(k, canvas, circular)[..., : size[0], : size[1]].where(v, k.new_tensor(NEVER))
                   for k, v in zip(coarse, slots.valid, strict=True)]  # fmt: skip
-        wanted = _mix(logits, lambda k: slots.take(k, image), image)
+        target = _mix(logits, lambda k: slots.take(k, image), image)
         spread = image.var((2, 3), keepdim=True).sum(1, keepdim=True) + 1e-4
         sharpness, gain = self.fine[0].exp() / spread, self.fine[1].exp()
         for k, valid in enumerate(slots.valid):
-            cost = (slots.take(k, image) - wanted).square().sum(1, keepdim=True)
+            cost = (slots.take(k, image) - target).square().sum(1, keepdim=True)
             logits[k] = (gain * logits[k] - sharpness * blur(cost, 1, circular)).where(
                 valid, cost.new_tensor(NEVER)
             )
@@ -217,7 +217,7 @@ def high_pass(image: Tensor) -> Tensor:
 
 
 def _canvas(layout: Layout, decoded: Tensor) -> tuple[int, int]:
-    """What `decoded` (N, c, H', W') covers: the output, or the multiple of 8 above it."""
+    """Return the size that `decoded` (N, c, H', W') covers: the output, or the multiple of 8 above it."""
     return layout.size if layout.circular else (2 * decoded.shape[2], 2 * decoded.shape[3])
 
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from texsynth.analysis.self_similarity import self_difference, transposed_convolution
+from texsynth.models.vgg import child
 
 SCALES = 3
 """Features at 1/2, 1/4 and 1/8 of the picture's size."""
@@ -82,9 +83,7 @@ class OwnEncoder(nn.Module):
         features = []
         for scale in range(1, SCALES + 1):
             for name in (f"down{scale}", f"conv{scale}"):
-                conv = self.get_submodule(name)
-                assert isinstance(conv, nn.Conv2d)
-                x = F.relu(pixel_norm(convolve(conv, x)))
+                x = F.relu(pixel_norm(convolve(child(self, name, nn.Conv2d), x)))
             features.append(x)
         return features
 

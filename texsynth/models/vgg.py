@@ -8,7 +8,7 @@ the unit mean activation are those of the style-transfer literature (`vgg_normal
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, Self, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -22,19 +22,19 @@ LEVELS = (1, 2, 3, 4, 5)
 
 
 def conv_names(level: int = 5) -> list[tuple[int, int]]:
-    """(block, index) of every convolution up to and including reluLEVEL_1, in forward order."""
+    """Return (block, index) of every convolution up to and including reluLEVEL_1, in forward order."""
     names = [(b, i) for b, count in enumerate(BLOCKS, 1) for i in range(1, count + 1)]
     return [name for name in names if name <= (level, 1)]
 
 
 def input_widths(widths: tuple[int, ...], image_channels: int = 3) -> dict[tuple[int, int], int]:
-    """Input channels of every convolution of a network whose blocks have `widths` channels."""
+    """Return the input channels of every convolution of a network whose blocks have `widths` channels."""
     outputs = [widths[b - 1] for b, _ in conv_names(len(widths))]
     return dict(zip(conv_names(len(widths)), [image_channels, *outputs], strict=False))
 
 
 def pad_reflect(x: Tensor) -> Tensor:
-    """x: (N, C, h, w) with h, w >= 2. Returns (N, C, h + 2, w + 2)."""
+    """Pad by one reflected pixel. x: (N, C, h, w) with h, w >= 2. Returns (N, C, h + 2, w + 2)."""
     return F.pad(x, (1, 1, 1, 1), mode="reflect")
 
 
@@ -58,7 +58,7 @@ def max_pool(x: Tensor) -> Tensor:
 
 
 def _conv_blocks(padded: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The same with the pixels of a 2 x 2 block as channels, for convolutions that give an image.
+    """Do `conv_reflect` with the pixels of a 2 x 2 block as channels, for convolutions that give an image.
 
     Processors fill their vectors with output channels, and three leave most of a vector empty.
     padded: (N, C, h + 2, w + 2) with h, w even. Returns (N, O, h, w).
@@ -81,8 +81,39 @@ Pooling = Literal["max", "haar"]
 POOLINGS = {"max": max_pool, "haar": haar_pool}
 
 
-class Encoder(nn.Module):
+_N = TypeVar("_N", bound=nn.Module)
+
+
+def child(network: nn.Module, name: str, kind: type[_N]) -> _N:
+    """Return the part `name` of a network."""
+    module = network.get_submodule(name)
+    assert isinstance(module, kind)
+    return module
+
+
+class Network(nn.Module):
+    """A network that is built from the shapes in a state dict."""
+
+    def filled(self, state: Mapping[str, Tensor]) -> Self:
+        """Return the network itself with the values of `state` in float32. Raises RuntimeError."""
+        self.load_state_dict({key: value.float() for key, value in state.items()})
+        return self
+
+
+class BlockNetwork(Network):
+    """A network with a convolution for each of VGG-19's, or for some of them."""
+
+    prefix: ClassVar[str]
+
+    def conv(self, block: int, index: int) -> nn.Conv2d:
+        """Return the convolution that is, or undoes, `convB_I` of the encoder."""
+        return child(self, f"{self.prefix}{block}_{index}", nn.Conv2d)
+
+
+class Encoder(BlockNetwork):
     """Image to features at reluL_1; those that pool by wavelets differ, see `names`."""
+
+    prefix = "conv"
 
     def __init__(self, widths: tuple[int, ...], pooling: Pooling = "max") -> None:
         """widths: channels of blocks 1..len(widths); five blocks reach relu5_1. pooling: haar in WCT2's."""
@@ -103,30 +134,17 @@ class Encoder(nn.Module):
         blocks = [b for b in LEVELS if f"conv{b}_1.weight" in state]
         if not blocks:
             raise KeyError("conv1_1.weight")
-        encoder = cls(
-            tuple(state[f"conv{b}_1.weight"].shape[0] for b in blocks), "haar" if "haar" in state else "max"
-        )
-        encoder.load_state_dict({key: value.float() for key, value in state.items()})
-        return encoder
-
-    def conv(self, block: int, index: int) -> nn.Conv2d:
-        """Convolution `convB_I`."""
-        conv = self.get_submodule(f"conv{block}_{index}")
-        assert isinstance(conv, nn.Conv2d)
-        return conv
+        widths = tuple(state[f"conv{b}_1.weight"].shape[0] for b in blocks)
+        return cls(widths, "haar" if "haar" in state else "max").filled(state)
 
     def names(self, level: int) -> list[tuple[int, int]]:
-        """The convolutions that lead to the features of `level`.
+        """Return the convolutions that lead to the features of `level`.
 
         Wavelet pooling loses nothing that a decoder could not be given, so there a level is what the pooling
         takes apart, the last ReLU of its block; the coarsest is not pooled, and is reluL_1 as ever.
         """
-        if self.pooling == "haar" and level < len(self.widths):
-            return (
-                [name for name in conv_names(level + 1) if name <= (level, BLOCKS[level - 1])]
-                if level
-                else []
-            )
+        if self.pooling == "haar" and 0 < level < len(self.widths):
+            return [name for name in conv_names(level + 1) if name <= (level, BLOCKS[level - 1])]
         return conv_names(level)
 
     def segment(self, x: Tensor, start: int, stop: int) -> Tensor:
@@ -136,14 +154,14 @@ class Encoder(nn.Module):
         return x
 
     def layer(self, x: Tensor, block: int, index: int) -> Tensor:
-        """`convB_I` with its ReLU, after the pooling where it begins a block. Shapes (N, C, h, w)."""
+        """Apply `convB_I` and its ReLU, after the pooling where it begins a block. Shapes (N, C, h, w)."""
         conv = self.conv(block, index)
         if index == 1 and block > 1:
             x = POOLINGS[self.pooling](x)
         return F.relu_(conv_reflect(x, conv.weight, conv.bias))
 
     def forward(self, image: Tensor, level: int = 5) -> list[Tensor]:
-        """Features of levels 1..`level`.
+        """Return the features of levels 1..`level`.
 
         image: (N, 3, H, W) sRGB values in [0, 1], H and W at least 2 * 2 ** (level - 1).
         Returns tensors (N, C_l, ceil(H / 2 ** (l - 1)), ceil(W / 2 ** (l - 1))), non-negative.
@@ -154,24 +172,21 @@ class Encoder(nn.Module):
         return features
 
 
-_M = TypeVar("_M", bound=nn.Module)
-
-
 def channels_last(
-    module: _M, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-) -> _M:
+    module: _N, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+) -> _N:
     """Move `module` and store its kernels channels last, the faster layout for narrow convolutions."""
     module.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return module
 
 
-def inference(module: _M, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> _M:
-    """`channels_last`, frozen for evaluation."""
+def inference(module: _N, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> _N:
+    """Freeze `module` for evaluation, channels last."""
     return channels_last(module.eval().requires_grad_(False), device, dtype)
 
 
 class LevelEncoders(nn.Module):
-    """What an `Encoder` does, by a network of its own for every level."""
+    """An encoder that is a network of its own for every level; its methods are those of `Encoder`."""
 
     def __init__(self, encoders: Mapping[int, Encoder]) -> None:
         """encoders: by level, at least one; a level without its own has the next coarser one."""
@@ -180,19 +195,19 @@ class LevelEncoders(nn.Module):
         self.widths = tuple(self.of(level).widths[level - 1] for level in range(1, max(encoders) + 1))
 
     def of(self, level: int) -> Encoder:
-        """The network that gives the features of `level`."""
+        """Return the network that gives the features of `level`."""
         encoder = next(network for key, network in self.own.items() if int(key) >= level)
         assert isinstance(encoder, Encoder)
         return encoder
 
     def names(self, level: int) -> list[tuple[int, int]]:
-        """As `Encoder.names`."""
+        """Return the convolutions that lead to the features of `level`."""
         return self.of(level).names(level)
 
     def segment(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """As `Encoder.segment`; features at `start` are those of the network of `stop`."""
+        """Go from level `start` to `stop`; features at `start` are those of the network of `stop`."""
         return self.of(stop).segment(x, start, stop)
 
     def forward(self, image: Tensor, level: int = 5) -> list[Tensor]:
-        """As `Encoder.forward`, with one pass for each level."""
+        """Return the features of levels 1..`level`, with one pass for each."""
         return [self.segment(image, 0, stop) for stop in range(1, level + 1)]

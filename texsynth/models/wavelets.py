@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from texsynth.models.autoencoder import convolve, upsample
-from texsynth.models.vgg import BLOCKS, conv_names, conv_reflect, input_widths
+from texsynth.models.vgg import BLOCKS, BlockNetwork, conv_names, conv_reflect, input_widths
 from texsynth.transforms.affine import AffineMap
 
 _SIGNS = ((1, 1, 1, 1), (-1, 1, -1, 1), (-1, -1, 1, 1), (1, -1, -1, 1))
@@ -19,7 +19,7 @@ BANDS = len(_SIGNS)
 
 
 def pool(x: Tensor, band: int) -> Tensor:
-    """One band, 0..3, of every 2x2 block; all are an orthogonal transform.
+    """Return one band, 0..3, of every 2x2 block; all are an orthogonal transform.
 
     x: (N, C, 2h, 2w). Returns (N, C, h, w).
     """
@@ -30,20 +30,22 @@ def pool(x: Tensor, band: int) -> Tensor:
 
 
 def unpool(pooled: Tensor, band: int) -> Tensor:
-    """What a band adds to the picture; all four are what was pooled. The shapes of `pool`, the other way."""
+    """Return the share of a band in the features that were pooled; (N, C, h, w) to (N, C, 2h, 2w)."""
     half, out = pooled / 2, F.interpolate(pooled, scale_factor=2)
     for sign, (row, column) in zip(_SIGNS[band], _PIXELS, strict=True):
         out[..., row::2, column::2] = sign * half
     return out
 
 
-class WaveDecoder(nn.Module):
+class WaveDecoder(BlockNetwork):
     """The coarsest features to an image, with the high bands of the finer ones where the encoder pooled.
 
     It stands where a `PhotoDecoder` does: maps move the light and colour of the coarsest features and the
     contrasts of the others. WCT2 maps features inside the encoder and the decoder too, one after the other;
     here all moments are measured in one pass, and all maps applied in another, so that tiles stay exact.
     """
+
+    prefix = "inv"
 
     def __init__(self, widths: tuple[int, ...], *, concatenated: bool) -> None:
         """widths: of the encoder's blocks. concatenated: the option `cat5` of WCT2, `sum` otherwise.
@@ -63,20 +65,13 @@ class WaveDecoder(nn.Module):
         """Build from a state dict with keys `invB_I.weight|bias`; its shapes decide all else."""
         deepest = max(int(key[3]) for key in state if key.startswith("inv"))
         widths = tuple(state[f"inv{b}_1.weight"].shape[1] for b in range(1, deepest + 1))
-        decoder = cls(widths, concatenated=state[f"inv1_{BLOCKS[0]}.weight"].shape[1] != widths[0])
-        decoder.load_state_dict({key: value.float() for key, value in state.items()})
-        return decoder
-
-    def conv(self, block: int, index: int) -> nn.Conv2d:
-        """The convolution that undoes the encoder's `convB_I`."""
-        conv = self.get_submodule(f"inv{block}_{index}")
-        assert isinstance(conv, nn.Conv2d)
-        return conv
+        concatenated = state[f"inv1_{BLOCKS[0]}.weight"].shape[1] != widths[0]
+        return cls(widths, concatenated=concatenated).filled(state)
 
     def forward(self, features: Sequence[Tensor], maps: Mapping[int, AffineMap] | None = None) -> Tensor:
-        """features: levels 1..len(widths), each (N, C_l, h_l, w_l) with h_l, w_l twice those of level l + 1.
+        """Decode features of levels 1..len(widths), (N, C_l, h_l, w_l) with sides twice those of level l + 1.
 
-        maps: what to do to the features of a level first. Returns (N, 3, h_1, w_1), about [0, 1].
+        maps: applied to the features of a level first. Returns (N, 3, h_1, w_1), about [0, 1].
         """
         maps = maps or {}
         x, before = features[-1], maps.get(len(self.widths))
@@ -91,7 +86,7 @@ class WaveDecoder(nn.Module):
         return x
 
     def _joins(self, block: int, index: int) -> bool:
-        """Whether this convolution, the first of its block on the way back, reads unpooled features."""
+        """Return whether this convolution, the first of its block on the way back, reads unpooled ones."""
         return block < len(self.widths) and index == BLOCKS[block - 1]
 
     def _joined(self, x: Tensor, finer: Tensor) -> Iterator[Tensor]:
@@ -107,7 +102,7 @@ class WaveDecoder(nn.Module):
 
 
 def _convolve_all(conv: nn.Conv2d, parts: Iterator[Tensor]) -> Tensor:
-    """`conv` of all `parts` in a row as channels, each (N, conv's outputs, h, w), one at a time in memory."""
+    """Apply `conv` to `parts` in a row as channels, each (N, conv's outputs, h, w), one at a time."""
     weights = iter(conv.weight.split(len(conv.weight), 1))
     out = conv_reflect(next(parts), next(weights), conv.bias)
     for weight in weights:

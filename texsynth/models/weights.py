@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from texsynth.errors import ModelError
+from texsynth.models.hub.cache import check_hash, file_hash
+from texsynth.models.hub.catalog import ASSETS, SUFFIX, cache_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +26,7 @@ PARTS = (
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and header of a safetensors file.
+    """Return tensors and header of a safetensors file.
 
     Raises ModelError when the file is missing or damaged.
     """
@@ -36,6 +38,17 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return tensors, dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise ModelError(f"model file {path} is damaged ({error}); install it again") from error
+
+
+def read_checked(path: Path) -> tuple[dict[str, Tensor], dict[str, str], str]:
+    """Return tensors, header and SHA-256 of a weight file.
+
+    Raises ModelError when it is missing, damaged, or, among the embedded or cached ones, not as recorded.
+    """
+    digest = file_hash(path) if path.is_file() else ""
+    if digest and path.parent in (ASSETS, cache_folder()):
+        check_hash(path, digest)
+    return *read_weights(path), digest
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
@@ -51,15 +64,15 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The entries below `prefix.`, without it."""
+    """Return the entries below `prefix.`, without it."""
     return {key[len(prefix) + 1 :]: v for key, v in tensors.items() if key.startswith(prefix + ".")}
 
 
 def collect(folder: Path) -> dict[str, Tensor]:
-    """Weights of a run: the encoder, and every decoder in its finished form where there is one."""
+    """Return the weights of a run: the encoder, and every finished part. Raises ModelError without one."""
     tensors: dict[str, Tensor] = {}
     for name in PARTS:
-        path = folder / f"{name}.safetensors"
+        path = folder / f"{name}{SUFFIX}"
         if path.exists():
             tensors |= read_weights(path)[0]
     if not part(tensors, "encoder"):
@@ -68,6 +81,7 @@ def collect(folder: Path) -> dict[str, Tensor]:
 
 
 _WIDTH = re.compile(r"encoder[1-5]?\.conv([1-5])_1\.weight")
+"""Tensors whose shapes give the widths; encoders of their own for every level have its number."""
 
 LONGEST = 100_000_000
 """Bytes of a header; safetensors itself refuses more."""
@@ -85,20 +99,20 @@ class Facts:
 
 
 def header_of(data: bytes) -> dict[str, Any]:
-    """Of a whole safetensors file: its length in 8 bytes, then JSON. Raises ValueError."""
+    """Return the header of a safetensors file: its length in 8 bytes, then JSON. Raises ValueError."""
     header: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     return header
 
 
 def in_order(data: bytes) -> bytes:
-    """The safetensors file `data` with sorted keys; the library shuffles those of the string header."""
+    """Return the safetensors file `data` with sorted keys; the library shuffles those of its header."""
     text = json.dumps(header_of(data), sort_keys=True, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # tensors are aligned to 8 bytes
     return len(text).to_bytes(8, "little") + text + data[8 + int.from_bytes(data[:8], "little") :]
 
 
 def facts_of(path: Path) -> Facts:
-    """Facts about the model file `path`. Raises ModelError when it is missing, damaged or no model."""
+    """Return facts about the model file `path`. Raises ModelError when it is missing, damaged or no model."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
@@ -113,19 +127,16 @@ def facts_of(path: Path) -> Facts:
         end = max((value["data_offsets"][1] for key, value in header.items() if key in shapes), default=0)
         if size != 8 + length + end:
             raise ValueError(f"it has {size} bytes and should have {8 + length + end}")
-        # An encoder of its own for every level is called by its number.
-        found = {_WIDTH.fullmatch(key): shape[0] for key, shape in shapes.items()}
-        blocks = {int(match[1]): int(width) for match, width in found.items() if match}
+        blocks = {
+            int(match[1]): int(shape[0]) for key, shape in shapes.items() if (match := _WIDTH.fullmatch(key))
+        }
     except FileNotFoundError:
         raise ModelError(f"model file {path} does not exist; give another one") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise ModelError(f"model file {path} is damaged or no safetensors file ({error})") from error
     if not blocks:
         raise ModelError(f"{path} is not a texsynth model; it has no encoder")
-    levels = tuple(level for level in range(1, 6) if _has(shapes, f"decoder{level}"))
+    parts = {key.partition(".")[0] for key in shapes}
+    levels = tuple(level for level in range(1, 6) if f"decoder{level}" in parts)
     widths = tuple(width for _, width in sorted(blocks.items()))
-    return Facts(widths, levels, _has(shapes, "photo"), size, provenance)
-
-
-def _has(shapes: Mapping[str, object], prefix: str) -> bool:
-    return any(key.startswith(f"{prefix}.") for key in shapes)
+    return Facts(widths, levels, "photo" in parts, size, provenance)

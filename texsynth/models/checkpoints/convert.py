@@ -21,7 +21,7 @@ FAMILIES: dict[str, Callable[[list[Piece]], Assembled]] = {
     "distilled": distilled,
     "wavelets": wavelets,
 }
-"""What makes a model of the files of a family."""
+"""Assemblers of models by the family of their files."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Converted:
     """A published model in our layout."""
 
     layout: str
-    """Of the files, such as `pytorch-wct`."""
+    """Layout of the files, such as `pytorch-wct`."""
     name: str
-    """Of the model when the user gives none."""
+    """Name of the model when the user gives none."""
     tensors: dict[str, Tensor]
     """`encoder.*` or `encoderL.*`, `decoderL.*`, `photo.*`, float32 on the CPU."""
     header: dict[str, str]
-    """Where it comes from: layout, sources with their SHA-256, licence where it is known."""
+    """Origin: layout, sources with their SHA-256, licence where it is known."""
 
 
 def convert(paths: Sequence[Path]) -> Converted:
@@ -45,24 +45,24 @@ def convert(paths: Sequence[Path]) -> Converted:
     """
     if not paths:
         raise ModelError("no checkpoint is given; give the files of one model")
-    found = {path: read_checkpoint(path) for path in paths}
-    own = [path for path, tensors in found.items() if any(key.split(".")[0] in PARTS for key in tensors)]
-    if own:
-        return _own(own[0], found[own[0]], list(found))
-    pieces = [identify(path, tensors) for path, tensors in found.items()]
+    files = {path: read_checkpoint(path) for path in paths}
+    for path, tensors in files.items():
+        if any(key.split(".")[0] in PARTS for key in tensors):
+            return _own(path, tensors, list(files))
+    pieces = [identify(path, tensors) for path, tensors in files.items()]
     others = [piece for piece in pieces if piece.form.family != pieces[0].form.family]
     if others:
         raise ModelError(
             f"{pieces[0].path} and {others[0].path} are of different layouts; give the files of one model"
         )
-    made = FAMILIES[pieces[0].form.family](pieces)
-    header = {"layout": made.layout, "sources": json.dumps([source(path) for path in found]), **made.notes}
-    build_model(made.name, made.tensors)
-    return Converted(made.layout, made.name, made.tensors, header)
+    model = FAMILIES[pieces[0].form.family](pieces)
+    header = {"layout": model.layout, "sources": json.dumps([source(path) for path in files]), **model.notes}
+    build_model(model.name, model.tensors)
+    return Converted(model.layout, model.name, model.tensors, header)
 
 
 def _own(path: Path, tensors: dict[str, Tensor], paths: list[Path]) -> Converted:
-    """A model that is in our layout already."""
+    """Return a model that is in our layout already."""
     if len(paths) > 1:
         raise ModelError(f"{path} is a whole model of texsynth; give it alone")
     header = read_weights(path)[1] if path.suffix == ".safetensors" else {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -116,10 +117,8 @@ def wavelets(pieces: list[Piece]) -> Assembled:
         raise ModelError(f"{pieces[0].path} is of WCT2 and lacks its {role}; give wave_{role}_*_l4.pth too")
     (encoder,), (decoder,) = encoders.values(), decoders.values()
     state = folded(encoder)
-    try:
+    with fitting(decoder):
         photo = WaveDecoder.from_state(decoder.tensors)
-    except (KeyError, RuntimeError, IndexError) as error:
-        raise ModelError(misfit(decoder)) from error
     if photo.widths != encoder_of(encoder, state).widths:
         raise ModelError(f"{encoder.path} and {decoder.path} have other widths; give the files of one model")
     tensors = {f"encoder.{key}": value for key, value in {**state, "haar": torch.ones(1)}.items()}
@@ -136,7 +135,7 @@ def _sequential_layout(*, whole: bool, levels: set[int]) -> str:
 
 
 def is_normalised(state: Mapping[str, Tensor]) -> bool:
-    """Whether an encoder is, as far as it goes, the published `vgg_normalised`."""
+    """Return whether an encoder is, as far as it goes, the published `vgg_normalised`."""
     pairs = zip(conv_names(), NORMS, strict=True)
     return all(
         abs(float(state[key].double().norm()) / norm - 1) < (EXACT if block < 4 else ROUNDED)
@@ -146,22 +145,29 @@ def is_normalised(state: Mapping[str, Tensor]) -> bool:
 
 
 def by_level(pieces: Sequence[Piece], role: str) -> dict[int, Piece]:
-    """The encoders or decoders by level. Raises ModelError for two of one level."""
-    found: dict[int, Piece] = {}
-    for piece in pieces:
-        if piece.form.role != role:
-            continue
-        level = piece.form.level
-        if level in found:
+    """Return the encoders or decoders by level. Raises ModelError for two of one level."""
+    levels: dict[int, Piece] = {}
+    for piece in (piece for piece in pieces if piece.form.role == role):
+        other = levels.setdefault(piece.form.level, piece)
+        if other is not piece:
+            level = piece.form.level
             raise ModelError(
-                f"{found[level].path} and {piece.path} are both the {role} of level {level}; give one of them"
+                f"{other.path} and {piece.path} are both the {role} of level {level}; give one of them"
             )
-        found[level] = piece
-    return dict(sorted(found.items()))
+    return dict(sorted(levels.items()))
+
+
+@contextmanager
+def fitting(piece: Piece) -> Iterator[None]:
+    """Raise ModelError when the tensors of a file cannot be convolutions that follow each other."""
+    try:
+        yield
+    except (KeyError, RuntimeError, IndexError) as error:
+        raise ModelError(misfit(piece)) from error
 
 
 def folded(piece: Piece) -> dict[str, Tensor]:
-    """The state dict of an encoder with its preprocessing in the first convolution.
+    """Return the state dict of an encoder with its preprocessing in the first convolution.
 
     Raises ModelError when its shapes do not fit each other.
     """
@@ -174,15 +180,13 @@ def folded(piece: Piece) -> dict[str, Tensor]:
 
 
 def encoder_of(piece: Piece, state: Mapping[str, Tensor]) -> Encoder:
-    """The encoder with this state dict. Raises ModelError when its shapes do not fit each other."""
-    try:
+    """Return the encoder with this state dict. Raises ModelError when its shapes do not fit each other."""
+    with fitting(piece):
         return Encoder.from_state(state)
-    except (KeyError, RuntimeError, IndexError) as error:
-        raise ModelError(misfit(piece)) from error
 
 
 def decoder_state(piece: Piece, encoder: Piece, widths: tuple[int, ...]) -> dict[str, Tensor]:
-    """The state dict of a decoder, which samples up by the nearest neighbour.
+    """Return the state dict of a decoder, which samples up by the nearest neighbour.
 
     widths: of `encoder`, whose features it is to take. Raises ModelError when it does not.
     """
@@ -193,10 +197,8 @@ def decoder_state(piece: Piece, encoder: Piece, widths: tuple[int, ...]) -> dict
             f"give the encoder of level {level} too"
         )
     state = {**piece.tensors, "nearest": torch.ones(1)}
-    try:
+    with fitting(piece):
         decoder = Decoder.from_state(state, level)
-    except (KeyError, RuntimeError, IndexError) as error:
-        raise ModelError(misfit(piece)) from error
     if decoder.widths != widths[:level]:
         raise ModelError(
             f"{piece.path} has the widths {_listed(decoder.widths)} and {encoder.path} has "
@@ -210,13 +212,12 @@ def _listed(widths: tuple[int, ...]) -> str:
 
 
 def misfit(piece: Piece) -> str:
-    """What to say of a file whose tensors cannot be convolutions that follow each other."""
-    return (
-        f"{piece.path} has convolutions whose shapes do not fit each other; download the published file again"
-    )
+    """Return the message about a file whose convolutions cannot follow each other."""
+    reason = "has convolutions whose shapes do not fit each other"
+    return f"{piece.path} {reason}; download the published file again"
 
 
 def before_first(state: Mapping[str, Tensor], first: AffineMap) -> dict[str, Tensor]:
-    """The first convolution with a map of pixels in it; exact, as reflection padding copies pixels."""
+    """Return the first convolution with a map of pixels in it; exact, as reflection padding copies pixels."""
     weight, bias = first.fold(state["conv1_1.weight"], state["conv1_1.bias"])
     return {"conv1_1.weight": weight, "conv1_1.bias": bias}

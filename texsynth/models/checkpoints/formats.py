@@ -34,12 +34,12 @@ class Form:
     """Pattern of modules that we have no use for."""
 
     def fits(self, tensors: Mapping[str, Tensor]) -> bool:
-        """Whether the file has these modules, each with weight and bias, and nothing else that counts."""
+        """Return whether the file has these modules, with weight and bias, and nothing else that counts."""
         counted = {key for key in tensors if not re.fullmatch(self.unread, key.rpartition(".")[0])}
         return counted == {f"{module}.{kind}" for module in self.names for kind in ("weight", "bias")}
 
     def renamed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors that count, in our names."""
+        """Return the tensors that count, in our names."""
         return {
             f"{ours}.{kind}": tensors[f"{module}.{kind}"].float()
             for module, ours in self.names.items()
@@ -50,7 +50,7 @@ class Form:
 def _numbered(
     prefix: str, convs: Sequence[tuple[int, int]], name: str, first: int, step: int
 ) -> dict[str, str]:
-    """Convolutions of a `nn.Sequential` that stand `step` apart, with a resampling between the blocks."""
+    """Name convolutions of a `nn.Sequential`, `step` apart, with a resampling between the blocks."""
     begin = convs[0][0]
     return {
         f"{prefix}{first + step * k + abs(block - begin)}": f"{name}{block}_{index}"
@@ -59,7 +59,7 @@ def _numbered(
 
 
 def _sequential(level: int) -> tuple[Form, Form]:
-    """Of naoto0804/pytorch-AdaIN (net.py) and PytorchWCT: padding, convolution, ReLU in turn."""
+    """Return the forms of naoto0804/pytorch-AdaIN (net.py) and PytorchWCT: padding, convolution, ReLU."""
     convs = conv_names(level)
     # The whole network goes on to relu5_4, and training alone reads that.
     unread = "45|48|51" if level == LEVELS[-1] else ""
@@ -82,7 +82,7 @@ TORCHVISION = Form(
 
 
 def _distilled(level: int) -> tuple[Form, Form]:
-    """Of MingSun-Tse/Collaborative-Distillation (model_cd.py, model_kd2sd.py), one network for each level.
+    """Return the forms of MingSun-Tse/Collaborative-Distillation (model_cd.py, model_kd2sd.py) at a level.
 
     The 1x1 convolutions to and from the widths of VGG-19 were of use in training alone.
     """
@@ -96,7 +96,7 @@ def _distilled(level: int) -> tuple[Form, Form]:
 
 
 def _wavelets() -> tuple[Form, ...]:
-    """Of clovaai/WCT2 (model.py); the filters of the wavelets are in the files too."""
+    """Return the forms of clovaai/WCT2 (model.py); the filters of the wavelets are in the files too."""
     level, bands = 4, "(LL|LH|HL|HH)"
     convs = conv_names(level)
     encoder = {"conv0": PREPROCESSING} | {f"conv{b}_{i}": f"conv{b}_{i}" for b, i in convs}

@@ -11,6 +11,7 @@ from torch import Tensor
 from texsynth.errors import ModelError
 from texsynth.models.checkpoints.formats import FORMS, Form
 from texsynth.models.hub.cache import file_hash
+from texsynth.models.hub.catalog import SUFFIX
 from texsynth.models.weights import read_weights
 
 WRAPPERS = ("model", "state_dict")
@@ -29,27 +30,27 @@ class Piece:
     tensors: dict[str, Tensor]
     """In our names."""
     whole: bool
-    """Whether it goes on beyond what is read."""
+    """True if the file goes on beyond what is read."""
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file of torch or safetensors.
+    """Return the state dict in a file of torch or safetensors.
 
     Raises ModelError when it is missing, damaged, or holds anything that is no tensor of finite numbers.
     """
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "does not exist"
         raise ModelError(f"{path} {kind}; give the checkpoint files of one model")
-    own = path.suffix == ".safetensors"
-    found = read_weights(path)[0] if own else _state_dict(_unpickled(path), path)
-    for key, value in found.items():
+    own = path.suffix == SUFFIX
+    state = read_weights(path)[0] if own else _state_dict(_unpickled(path), path)
+    for key, value in state.items():
         if not value.is_floating_point() or not bool(value.isfinite().all()):
             raise ModelError(f"{path}: {key} has values that are no finite numbers; download the file again")
-    return found
+    return state
 
 
 def identify(path: Path, tensors: dict[str, Tensor]) -> Piece:
-    """The tensors of the file `path` with its form. Raises ModelError for none that is known."""
+    """Return the tensors of the file `path` with its form. Raises ModelError for none that is known."""
     form = next((form for form in FORMS if form.fits(tensors)), None)
     if form is None:
         keys = sorted(tensors)
@@ -62,7 +63,7 @@ def identify(path: Path, tensors: dict[str, Tensor]) -> Piece:
 
 
 def source(path: Path) -> dict[str, str]:
-    """What a model says of a file it was made from."""
+    """Return name and hash of a file, for the header of a model made from it."""
     return {"file": path.name, "sha256": file_hash(path)}
 
 
@@ -77,9 +78,9 @@ def _unpickled(path: Path) -> object:
         ) from error
 
 
-def _state_dict(found: object, path: Path) -> dict[str, Tensor]:
-    if isinstance(found, dict):
-        found = next((found[key] for key in WRAPPERS if isinstance(found.get(key), dict)), found)
-    if isinstance(found, dict) and all(isinstance(v, Tensor) for v in found.values()):
-        return {str(key): value.detach() for key, value in found.items()}
+def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
+    if isinstance(content, dict):
+        content = next((content[key] for key in WRAPPERS if isinstance(content.get(key), dict)), content)
+    if isinstance(content, dict) and all(isinstance(v, Tensor) for v in content.values()):
+        return {str(key): value.detach() for key, value in content.items()}
     raise ModelError(f"{path} holds no state dict; save one with torch.save(network.state_dict(), ...)")

@@ -1,7 +1,8 @@
-"""The cache of models: one safetensors file per name, their hashes, and what was downloaded for them.
+"""The cache of models: one safetensors file per name, their hashes, and the addresses they came from.
 
-Beside `NAME.safetensors` lie SHA256SUMS, `fetched.json` (the URL and hash of what was downloaded), and, while
-a download is under way or was cut off, the folder `NAME.part`. Reading never makes the folder.
+Beside `NAME.safetensors` lie SHA256SUMS, `fetched.json` (URL and hash of each download) and, while a download
+is under way or was cut off, the folder `NAME.part`. Reading never makes the folder. The embedded weights have
+such a list of hashes too.
 """
 
 from __future__ import annotations
@@ -21,14 +22,76 @@ from texsynth.errors import ModelError, OutputError, OutputExistsError
 from texsynth.images.files import store
 from texsynth.models.hub.catalog import ASSETS, SUFFIX
 
-FETCHED = "fetched.json"
+SUMS, FETCHED = "SHA256SUMS", "fetched.json"
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](\S.*)")
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def expected_hashes(folder: Path = ASSETS) -> dict[str, str]:
+    """Return file name to SHA-256 of the weights in `folder`, from its list."""
+    sums = folder / SUMS
+    lines = sums.read_text(errors="replace").splitlines() if sums.is_file() else []
+    return {match[2]: match[1] for line in lines if (match := _LINE.fullmatch(line))}
+
+
+def record_hash(path: Path) -> None:
+    """Note the SHA-256 of a weight file in the list beside it. Raises OutputError."""
+    _write_hashes(path.parent, expected_hashes(path.parent) | {path.name: file_hash(path)})
+
+
+def check_hash(path: Path, digest: str) -> None:
+    """Raise ModelError unless the list beside a weight file has this SHA-256."""
+    if expected_hashes(path.parent).get(path.name) == digest:
+        return
+    if path.parent == ASSETS:
+        raise ModelError(f"the weights of {path.stem} do not match their published hash; reinstall texsynth")
+    raise ModelError(
+        f"model file {path} is not as it was stored (see `texsynth models verify`); fetch or import it again"
+    )
+
+
+def is_sound(path: Path) -> bool:
+    """Return whether a weight file is there and has the hash in the list beside it."""
+    return path.is_file() and file_hash(path) == expected_hashes(path.parent).get(path.name)
+
+
+def verified(folder: Path = ASSETS) -> list[tuple[str, bool]]:
+    """Return the name of every weight file that is in `folder` or on its list, and whether it is sound."""
+    names = {path.name for path in folder.glob(f"[!.]*{SUFFIX}")} | expected_hashes(folder).keys()
+    return [(name, is_sound(folder / name)) for name in sorted(names)]
+
+
+def downloads(folder: Path) -> dict[str, Mapping[str, str]]:
+    """Return the name of every fetched model with `url` and `sha256` of its download."""
+    try:
+        entries = json.loads((folder / FETCHED).read_text())
+        return {name: {key: str(entry[key]) for key in ("url", "sha256")} for name, entry in entries.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def check_download(folder: Path, fetched: Mapping[str, str]) -> None:
+    """Raise ModelError when an earlier download of the `url` of `fetched` had another `sha256`."""
+    for name, entry in downloads(folder).items():
+        if entry["url"] == fetched["url"] and entry["sha256"] != fetched["sha256"]:
+            raise ModelError(
+                f"{entry['url']} has changed since model {name} was fetched (SHA-256 "
+                f"{fetched['sha256'][:8]}…, was {entry['sha256'][:8]}…); if that is right, run "
+                f"`texsynth models remove {name}` and fetch it again"
+            )
 
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """The cache `folder`, made when missing; what the system refuses inside becomes a ModelError."""
+    """Make the cache `folder` when missing; an error of the system inside becomes a ModelError."""
     elsewhere = "set TEXSYNTH_CACHE to a folder"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,22 +125,22 @@ def locked(folder: Path, name: str, on_wait: Callable[[], None] = lambda: None) 
 
 
 def part_of(folder: Path, name: str) -> Path:
-    """Folder of the unfinished download of a model; its name is never that of a model."""
+    """Return the folder of the unfinished download of a model; its name is never that of a model."""
     return folder / f"{name}.part"
 
 
 def parts(folder: Path) -> list[str]:
-    """Models whose download is unfinished."""
+    """Return the models whose download is unfinished."""
     return sorted(path.name.removesuffix(".part") for path in folder.glob("[!.]*.part"))
 
 
 def drop_part(folder: Path, name: str) -> None:
-    """Remove what was downloaded for a model so far."""
+    """Remove the unfinished download of a model."""
     shutil.rmtree(part_of(folder, name), ignore_errors=True)
 
 
 def check_free(folder: Path, name: str) -> None:
-    """OutputExistsError when the cache has a model of this name."""
+    """Raise OutputExistsError when the cache has a model of this name."""
     if (folder / f"{name}{SUFFIX}").exists():
         raise OutputExistsError(
             f"model {name} is in the cache already; use --force to replace it, or --name for another name"
@@ -85,7 +148,7 @@ def check_free(folder: Path, name: str) -> None:
 
 
 def keep(name: str, data: bytes, folder: Path, fetched: Mapping[str, str] | None = None) -> Path:
-    """Put a model file into the cache in place of what had its name. fetched: `url` and `sha256`.
+    """Put a model file into the cache, in place of one with its name. fetched: `url` and `sha256`.
 
     The caller holds its lock, inside `writing`. Raises OSError, OutputError.
     """
@@ -93,86 +156,32 @@ def keep(name: str, data: bytes, folder: Path, fetched: Mapping[str, str] | None
     store(data, path, force=True)
     with locked(folder, ""):
         record_hash(path)
-        _write_fetched(folder, {**downloads(folder), name: fetched})
+        _write_downloads(folder, downloads(folder), name, fetched)
     return path
 
 
 def remove(name: str, folder: Path) -> None:
-    """Remove a model, what is known of its download, and the unfinished one. As `keep`."""
+    """Remove a model, its entries in the lists, and its unfinished download.
+
+    The caller holds its lock, inside `writing`. Raises OSError, OutputError.
+    """
     path = folder / f"{name}{SUFFIX}"
     with locked(folder, ""):
-        forget_hash(path)
-        _write_fetched(folder, {**downloads(folder), name: None})
+        hashes = expected_hashes(folder)
+        if hashes.pop(path.name, None):
+            _write_hashes(folder, hashes)
+        _write_downloads(folder, downloads(folder), name, None)
     path.unlink(missing_ok=True)
     drop_part(folder, name)
 
 
-def downloads(folder: Path) -> dict[str, Mapping[str, str]]:
-    """Name of every fetched model to the `url` and `sha256` of what was downloaded for it."""
-    try:
-        found = json.loads((folder / FETCHED).read_text())
-        return {name: {key: str(entry[key]) for key in ("url", "sha256")} for name, entry in found.items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return {}
-
-
-def check_download(folder: Path, fetched: Mapping[str, str]) -> None:
-    """ModelError when an earlier download of the `url` of `fetched` had another `sha256`."""
-    for name, entry in downloads(folder).items():
-        if entry["url"] == fetched["url"] and entry["sha256"] != fetched["sha256"]:
-            raise ModelError(
-                f"{entry['url']} has changed since model {name} was fetched (SHA-256 "
-                f"{fetched['sha256'][:8]}…, was {entry['sha256'][:8]}…); if that is right, run "
-                f"`texsynth models remove {name}` and fetch it again"
-            )
-
-
-def _write_fetched(folder: Path, entries: Mapping[str, Mapping[str, str] | None]) -> None:
-    kept = {name: dict(entry) for name, entry in sorted(entries.items()) if entry}
-    store((json.dumps(kept, indent=1) + "\n").encode(), folder / FETCHED, force=True)
-
-
-SUMS = "SHA256SUMS"
-
-_LINE = re.compile(r"([0-9a-f]{64}) [ *](\S.*)")
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def expected_hashes(folder: Path = ASSETS) -> dict[str, str]:
-    """File name to SHA-256 of the weights in `folder`, as its list has them."""
-    sums = folder / SUMS
-    lines = sums.read_text(errors="replace").splitlines() if sums.is_file() else []
-    return {found[2]: found[1] for line in lines if (found := _LINE.fullmatch(line))}
-
-
-def record_hash(path: Path) -> None:
-    """Note the SHA-256 of a weight file in the list beside it. Raises OutputError."""
-    _write(path.parent, expected_hashes(path.parent) | {path.name: file_hash(path)})
-
-
-def forget_hash(path: Path) -> None:
-    """Take a weight file off the list beside it. Raises OutputError."""
-    hashes = expected_hashes(path.parent)
-    if hashes.pop(path.name, None):
-        _write(path.parent, hashes)
-
-
-def _write(folder: Path, hashes: dict[str, str]) -> None:
+def _write_hashes(folder: Path, hashes: Mapping[str, str]) -> None:
     lines = [f"{digest}  {name}\n" for name, digest in sorted(hashes.items())]
     store("".join(lines).encode(), folder / SUMS, force=True)
 
 
-def is_sound(path: Path) -> bool:
-    """Whether a weight file is there and as the list beside it has it."""
-    return path.is_file() and file_hash(path) == expected_hashes(path.parent).get(path.name)
-
-
-def verified(folder: Path = ASSETS) -> list[tuple[str, bool]]:
-    """Name of every weight file that is in `folder` or on its list, and whether it is sound."""
-    found = {path.name for path in folder.glob("[!.]*.safetensors")}
-    return [(name, is_sound(folder / name)) for name in sorted(found | expected_hashes(folder).keys())]
+def _write_downloads(
+    folder: Path, entries: Mapping[str, Mapping[str, str]], name: str, entry: Mapping[str, str] | None
+) -> None:
+    kept = {key: dict(value) for key, value in sorted({**entries, name: entry or {}}.items()) if value}
+    store((json.dumps(kept, indent=1) + "\n").encode(), folder / FETCHED, force=True)

@@ -26,7 +26,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNOREC
 
 @dataclass(frozen=True)
 class Source:
-    """Where a published checkpoint of a `layout` is to be had.
+    """Address of a published checkpoint of a `layout`.
 
     sha256: how its hash begins; empty where none is published.
     """
@@ -49,30 +49,30 @@ SOURCES: Mapping[str, Source] = {
 
 
 def cache_folder() -> Path:
-    """Folder of fetched and imported models: TEXSYNTH_CACHE, or else the user's cache. It need not exist."""
+    """Return TEXSYNTH_CACHE, or else the user's folder of fetched and imported models. It need not exist."""
     named = os.environ.get("TEXSYNTH_CACHE")
     return Path(named) if named else user_cache_path("texsynth") / "models"
 
 
 def cached_names(folder: Path | None = None) -> list[str]:
-    """Models in the cache, sorted."""
-    found = (folder or cache_folder()).glob(f"[!.]*{SUFFIX}")
-    return sorted(path.name.removesuffix(SUFFIX) for path in found)
+    """Return the models in the cache, sorted."""
+    files = (folder or cache_folder()).glob(f"[!.]*{SUFFIX}")
+    return sorted(path.name.removesuffix(SUFFIX) for path in files)
 
 
 def model_names() -> list[str]:
-    """Models that `--model` accepts besides the path of a weight file: embedded, then cached ones."""
+    """Return the models that `--model` accepts by name: embedded, then cached ones."""
     return [*EMBEDDED, *(name for name in cached_names() if name not in EMBEDDED)]
 
 
 def known_names() -> list[str]:
-    """The same, and those that can be fetched."""
+    """Return the models that `--model` accepts by name, then those that can be fetched."""
     names = model_names()
     return [*names, *(name for name in SOURCES if name not in names)]
 
 
 def check_name(name: str) -> None:
-    """UsageError unless a model in the cache may be called `name`: it becomes the name of a file."""
+    """Raise UsageError unless a model in the cache may be called `name`: it becomes the name of a file."""
     taken = {embedded.casefold() for embedded in EMBEDDED}
     odd = not _SAFE.fullmatch(name) or _RESERVED.fullmatch(name) or name.endswith((".", SUFFIX))
     if odd or name.casefold() in taken:
@@ -83,7 +83,7 @@ def check_name(name: str) -> None:
 
 
 def locate(name: str) -> Path:
-    """File of a model: an embedded one, one in the cache, or the path of a .safetensors file.
+    """Return the file of a model: an embedded one, one in the cache, or the path of a .safetensors file.
 
     Raises ModelError, which names the cure, for a name that is neither embedded nor in the cache.
     """

@@ -38,25 +38,25 @@ class _CutOffError(Exception):
 
 
 def public(url: str) -> str:
-    """`url` without user and password."""
+    """Return `url` without user and password."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def file_name(url: str) -> str:
-    """The last part of the path of `url` as a file name that is safe."""
+    """Return the last part of the path of `url` as a safe file name."""
     last = unquote(urlsplit(url).path).rpartition("/")[2]
     return re.sub(r"[^A-Za-z0-9._-]", "_", last).lstrip(".") or "download"
 
 
 def silent(*_: object) -> None:
-    """Tells nobody."""
+    """Ignore a progress report."""
 
 
 def download(url: str, folder: Path, *, timeout: float = 30, on_bytes: OnBytes = silent) -> Path:
-    """The whole file at `url`, in `folder`, which is made when missing.
+    """Download the file at `url` into `folder`, which is made when missing, and return its path.
 
-    What an earlier call left there is continued when the server still has the same version. timeout: seconds
+    An unfinished download there is continued when the server still has the same version. timeout: seconds
     without a connection or without a byte. Raises ModelError, and OSError when the folder cannot be written.
     """
     if folder.exists() and _state(folder).get("url") != url:
@@ -81,8 +81,8 @@ def download(url: str, folder: Path, *, timeout: float = 30, on_bytes: OnBytes =
 
 def _state(folder: Path) -> dict[str, str]:
     try:
-        found = json.loads((folder / STATE).read_text())
-        return {key: str(found[key]) for key in ("url", "validator")}
+        state = json.loads((folder / STATE).read_text())
+        return {key: str(state[key]) for key in ("url", "validator")}
     except (OSError, ValueError, TypeError, KeyError):
         return {}
 
@@ -133,13 +133,13 @@ def _receive(response: requests.Response, url: str, path: Path, timeout: float, 
 
 
 def _extent(response: requests.Response, url: str, path: Path) -> tuple[int, int | None]:
-    """Where the body begins in the file, and the size of the file where the server tells."""
+    """Return the start of the body in the file, and the size of the file if the server tells it."""
     status, headers = response.status_code, response.headers
     if status in (206, 416):
         size = path.stat().st_size if path.is_file() else 0
-        found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+)", headers.get("Content-Range", "").strip())
-        if found and int(found[1] or found[2]) == size:
-            return size, int(found[2])
+        extent = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+)", headers.get("Content-Range", "").strip())
+        if extent and int(extent[1] or extent[2]) == size:
+            return size, int(extent[2])
         # Not what was asked for: the part is of no use.
         path.unlink(missing_ok=True)
         raise _CutOffError(f"the server answers {status} with another range")
@@ -153,7 +153,7 @@ def _extent(response: requests.Response, url: str, path: Path) -> tuple[int, int
 
 
 def _validator(response: requests.Response) -> str:
-    """What tells versions of the file apart, byte for byte; empty where the server has nothing that does."""
+    """Return the mark of this version of the file, byte for byte; empty if the server has none."""
     tag = response.headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
 

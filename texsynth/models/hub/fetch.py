@@ -37,9 +37,9 @@ OnNote = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Cache:
-    """Where models come to and what happens on the way.
+    """Folder for models, and callbacks for what happens on the way.
 
-    folder: the cache. assets: folder of embedded decoders. on_note: told what the user should know.
+    folder: the cache. assets: folder of embedded decoders. on_note: called with remarks for the user.
     """
 
     folder: Path
@@ -49,14 +49,14 @@ class Cache:
 
     @contextmanager
     def changing(self, name: str) -> Iterator[None]:
-        """Only this process changes the model `name`. Raises ModelError where the cache cannot be written."""
+        """Lock the model `name` for this process. Raises ModelError where the cache cannot be written."""
         wait = partial(self.on_note, f"another texsynth is at model {name}; waiting for it")
         with writing(self.folder), locked(self.folder, name, wait):
             yield
 
 
 def user_cache(on_note: OnNote, on_bytes: OnBytes = silent) -> Cache:
-    """The user's cache."""
+    """Return the user's cache."""
     return Cache(cache_folder(), on_note=on_note, on_bytes=on_bytes)
 
 
@@ -66,7 +66,7 @@ def fetch(
     """Download the checkpoint at `url` and keep it as the model `name`. Returns its file.
 
     A sound model of this name is left as it is, unless `force`. Raises ModelError, also when `url` gives
-    another file than is published for `name`, or than it gave before; what is wrong is not kept.
+    another file than is published for `name`, or than it gave before; a wrong file is not kept.
     """
     path, folder = cache.folder / f"{name}{SUFFIX}", cache.folder
     if offline:
@@ -85,9 +85,9 @@ def fetch(
             fetched = {"url": public(url), "sha256": file_hash(file)}
             _check_published(name, fetched)
             check_download(folder, fetched)
-            found = convert([file])
-            _check_layout(name, found.layout, fetched["url"])
-            data = model_file(found, [file], cache.assets)
+            model = convert([file])
+            _check_layout(name, model.layout, fetched["url"])
+            data = model_file(model, [file], cache.assets)
         except ModelError:
             drop_part(folder, name)
             raise
@@ -108,65 +108,65 @@ def import_files(
         check_name(name)
         if not force:
             check_free(cache.folder, name)
-    found = convert(paths)
-    name = name or found.name
+    model = convert(paths)
+    name = name or model.name
     check_name(name)
-    data = model_file(found, paths, cache.assets)
+    data = model_file(model, paths, cache.assets)
     with cache.changing(name):
         if not force:
             check_free(cache.folder, name)
         return keep(name, data, cache.folder)
 
 
-def joined(found: Converted, assets: Path = ASSETS) -> Converted:
-    """`found` with the embedded decoders for its encoder that it lacks. Raises ModelError."""
-    file = DECODERS.get(found.layout)
+def joined(model: Converted, assets: Path = ASSETS) -> Converted:
+    """Return `model` with the embedded decoders for its encoder that it lacks. Raises ModelError."""
+    file = DECODERS.get(model.layout)
     if file is None or not (assets / file).is_file():
-        return found
+        return model
     if not is_sound(assets / file):
         raise ModelError(f"the weights {file} do not match their published hash; reinstall texsynth")
     tensors, origin = read_weights(assets / file)
-    lacking = [name for name in PARTS if part(tensors, name) and not part(found.tensors, name)]
+    lacking = [name for name in PARTS if part(tensors, name) and not part(model.tensors, name)]
     if not lacking:
-        return found
+        return model
     added = {key: value for key, value in tensors.items() if key.split(".")[0] in lacking}
     header = {
-        **found.header,
+        **model.header,
         "joined": f"{', '.join(lacking)} from {file} (SHA-256 {file_hash(assets / file)})",
         **{f"joined.{key}": text for key, text in origin.items()},
     }
-    return replace(found, tensors={**found.tensors, **added}, header=header)
+    return replace(model, tensors={**model.tensors, **added}, header=header)
 
 
-def model_file(found: Converted, paths: Sequence[Path], assets: Path = ASSETS) -> bytes:
-    """The file of the model that was `found` in the files `paths`, with joined decoders.
+def model_file(model: Converted, paths: Sequence[Path], assets: Path = ASSETS) -> bytes:
+    """Return the file of a model from the files `paths`, with joined decoders.
 
     Style cards and records know a model by the hash of its file, so that depends on what the checkpoint is
     and not on how it came here.
     """
-    if found.layout == OWN_LAYOUT and paths[0].suffix == SUFFIX:
+    if model.layout == OWN_LAYOUT and paths[0].suffix == SUFFIX:
         return paths[0].read_bytes()
-    found = joined(found, assets)
-    urls = [source.url for source in SOURCES.values() if source.layout == found.layout]
-    header = {"layout": found.layout, **({"published": urls[0]} if urls else {}), **found.header}
+    model = joined(model, assets)
+    urls = [source.url for source in SOURCES.values() if source.layout == model.layout]
+    header = {"layout": model.layout, **({"published": urls[0]} if urls else {}), **model.header}
     # Safetensors refuses tensors that share memory.
-    tensors = {key: value.detach().clone().contiguous() for key, value in found.tensors.items()}
+    tensors = {key: value.detach().clone().contiguous() for key, value in model.tensors.items()}
     return in_order(save(tensors, header))
 
 
 def _check_layout(name: str, layout: str, url: str) -> None:
-    """Where no hash is published, the norms of the layers have told the layout."""
-    wanted = SOURCES[name].layout if name in SOURCES else layout
-    if layout not in (wanted, OWN_LAYOUT):
+    """Raise ModelError for another layout than the published one, as the norms of the layers tell it."""
+    expected = SOURCES[name].layout if name in SOURCES else layout
+    if layout not in (expected, OWN_LAYOUT):
         raise ModelError(
-            f"{url} is another network ({layout}) than {name} ({wanted}); fetch it under a name of its own"
+            f"{url} is another network ({layout}) than {name} ({expected}); fetch it under a name of its own"
         )
 
 
 def _check_published(name: str, fetched: Mapping[str, str]) -> None:
-    wanted = SOURCES[name].sha256 if name in SOURCES else ""
-    if not fetched["sha256"].startswith(wanted):
+    beginning = SOURCES[name].sha256 if name in SOURCES else ""
+    if not fetched["sha256"].startswith(beginning):
         raise ModelError(
             f"{fetched['url']} gives another file than the published one (SHA-256 {fetched['sha256'][:8]}…, "
-            f"must begin with {wanted}); fetch it again or give another address with --url"
+            f"must begin with {beginning}); fetch it again or give another address with --url"
         )
