@@ -134,6 +134,7 @@ def test_what_goes_in_comes_out(kind: str, place: Path, model: Path) -> None:
 def test_grey_and_alpha(place: Path, model: Path) -> None:
     grey = pixels("wall.png")[..., 0]
     assert texsynth.tile(grey, model=str(model)).shape == (40, 48)
+    assert texsynth.stylize(grey, "wave.png", model=str(model)).shape == (40, 48, 3), "a style has colours"
     clear = np.dstack([pixels("wall.png"), np.tile(np.linspace(50, 255, 48), (40, 1)).astype(np.uint8)])
     stylized = texsynth.stylize(clear, "wave.png", model=str(model))
     assert np.array_equal(stylized[..., 3], clear[..., 3])

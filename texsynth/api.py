@@ -5,7 +5,7 @@ Pictures go in as paths, PIL images, numpy arrays or torch tensors, and come out
 - a path (str or Path): comes out as a PIL image of 8 bits per channel;
 - a PIL image: the same;
 - a numpy array (H, W), (H, W, 3) or (H, W, 4) of uint8, uint16, or floats in [0, 1]: comes out in the same
-  type, with as many channels; an array with alpha keeps it where the command does, else it loses the channel;
+  type; (H, W) and the fourth channel, which is opacity, stay where the command keeps them;
 - a torch tensor (3, H, W) or (1, 3, H, W) of floats in [0, 1]: comes out in the same shape, type and device.
 
 Floats are held at 16 bits per channel inside. The same seed gives the same pixels as the command line, where

@@ -103,7 +103,7 @@ def test_a_stripe_has_one_period() -> None:
     stripes = cells(80, 96, 1e9, 16)
     found = most_likely_lattice(stripes)
     assert found is not None
-    assert found.periods == pytest.approx((16,), abs=0.1)
+    assert found.periods == pytest.approx((16,), rel=0.015)
 
 
 def test_appearance_of_a_large_picture_is_in_its_own_pixels() -> None:

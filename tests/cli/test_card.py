@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.cli import make_picture, names, run_cli
+from helpers.cli import cut_files, make_picture, names, run_cli
 from helpers.nets import WIDTHS
 from safetensors.torch import load, save
 
@@ -159,7 +159,7 @@ BAD = [
 @pytest.mark.parametrize(("arguments", "code", "message"), BAD, ids=[" ".join(row[0]) for row in BAD])
 def test_bad_input(place: Path, model: Path, arguments: list[str], code: int, message: str) -> None:
     whole = (place / "wave.png").read_bytes()
-    (place / "cut.png").write_bytes(whole[: len(whole) * 2 // 3])
+    cut_files(place)
     (place / "picture.card").write_bytes(whole)
     (place / "taken.card").write_text("I am text\n" * 9)
     (place / "folder.card").mkdir()

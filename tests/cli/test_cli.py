@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.cli import make_picture, names, run_cli, run_program
+from helpers.cli import cut_files, make_picture, names, run_cli, run_program
 from typer.main import get_command
 
 from texsynth.cli import app
@@ -253,10 +253,8 @@ BAD = [
 
 @pytest.mark.parametrize(("arguments", "code", "message"), BAD, ids=[" ".join(row[0]) for row in BAD])
 def test_bad_input(place: Path, model: Path, arguments: list[str], code: int, message: str) -> None:
-    whole = (place / "cat.png").read_bytes()
-    (place / "cut.png").write_bytes(whole[: len(whole) * 2 // 3])
-    deep = make_picture(place / "deep.tif", depth=16).read_bytes()
-    (place / "cut.tif").write_bytes(deep[: len(deep) * 2 // 3])
+    cut_files(place)
+    make_picture(place / "deep.tif", depth=16)
     (place / "empty").mkdir()
     (place / "empty.png").touch()
     for name in ("text.jpg", "text.safetensors", "taken.png"):

@@ -31,6 +31,15 @@ def make_picture(path: Path, *, seed: int = 0, height: int = 33, width: int = 41
     return path
 
 
+def cut_files(folder: Path) -> None:
+    """Write `cut.png`, whose pixels are cut off, and `cut.tif`, whose colour profile is."""
+    noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    for name, share in (("cut.png", 0.7), ("cut.tif", 0.99)):
+        write(Picture(noise), folder / name, force=True)
+        data = (folder / name).read_bytes()
+        (folder / name).write_bytes(data[: int(len(data) * share)])
+
+
 def names(folder: Path) -> list[str]:
     """All files below `folder`, sorted."""
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())

@@ -51,8 +51,8 @@ def from_array(values: Pixels, role: str) -> Picture:
 
 
 def to_array(picture: Picture, like: Pixels) -> Pixels:
-    """Return the pixels in the type of `like`: (H, W) or (H, W, 1) where that is grey, with alpha if any."""
-    is_grey = like.ndim == 2 or like.shape[2] == 1
+    """Return the pixels in the type of `like`, and in its shape where both are grey, with alpha if any."""
+    is_grey = picture.grey and (like.ndim == 2 or like.shape[2] == 1)
     values = picture.rgb[..., :1] if is_grey else picture.rgb
     if picture.alpha is not None:
         values = np.concatenate([values, picture.alpha[..., None]], 2)

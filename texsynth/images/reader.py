@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
@@ -148,7 +151,32 @@ def opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
         with Image.open(
             io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
         ) as image:
+            if image.format == "TIFF":
+                _check_tiff_tags(cast(BinaryIO, image.fp))
             yield image
+
+
+TIFF_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8,
+                   17: 8, 18: 8}  # fmt: skip
+"""Bytes of a value by the type of a TIFF tag."""
+
+
+def _check_tiff_tags(file: BinaryIO) -> None:
+    """Raise ValueError when a tag is cut off: Pillow would go on without it, and without a colour profile."""
+    length = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(16)
+    order = "<" if head[:2] == b"II" else ">"
+    is_big = struct.unpack(f"{order}H", head[2:4])[0] == 43
+    (start,) = struct.unpack(f"{order}Q", head[8:16]) if is_big else struct.unpack(f"{order}I", head[4:8])
+    file.seek(start)
+    (count,) = struct.unpack(f"{order}{'Q' if is_big else 'H'}", file.read(8 if is_big else 2))
+    entry = struct.Struct(f"{order}HH{'QQ' if is_big else 'II'}")
+    for _ in range(min(count, 1 << 16)):
+        tag, kind, number, place = entry.unpack(file.read(entry.size))
+        size = TIFF_TYPE_BYTES.get(kind, 0) * number
+        if size > (8 if is_big else 4) and place + size > length:
+            raise ValueError(f"tag {tag} is cut off")
 
 
 @contextmanager
