@@ -72,7 +72,6 @@ def test_the_formulas_are_explicit() -> None:
         "ift",
         "layers",
         "self_similarity",
-        "style",
     ]:
         tree = ast.parse(ROOT.joinpath("reference", f"{name}.py").read_text())
         used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}

@@ -38,7 +38,7 @@ from texsynth.config.settings import ExpandSettings, RunSettings, StylizeSetting
 from texsynth.config.validation import validate
 from texsynth.errors import UsageError
 from texsynth.images import Picture
-from texsynth.images.arrays import from_memory, to_pil
+from texsynth.images.tensors import from_memory, to_pil
 from texsynth.jobs.blend import Blend
 from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyleSource, check_spec
 from texsynth.jobs.describe import Describe, TextureDescription

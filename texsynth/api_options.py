@@ -14,7 +14,7 @@ from texsynth.config import presets
 from texsynth.config.settings import RunSettings, Settings, StylizeSettings
 from texsynth.config.validation import validate
 from texsynth.errors import UsageError
-from texsynth.images.arrays import InMemory
+from texsynth.images.tensors import InMemory
 from texsynth.models.registry import Model
 from texsynth.pipelines.progress import OnStep
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.analysis.orientation import Orientation, keypoint_orientations, texture_orientations
-from texsynth.ops.peaks import parabola_vertex, quadratic_vertex
+from texsynth.analysis.self_similarity import parabola_vertex, quadratic_vertex
 
 
 def along(angle: float, height: int = 64, width: int = 60) -> Tensor:

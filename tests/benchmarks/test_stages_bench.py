@@ -10,7 +10,7 @@ from texsynth.benchmark.names import DEFAULT, LEVELS
 from texsynth.benchmark.stages import FIT_SETTINGS, STAGES, Pair
 from texsynth.device import DTYPES, has_bfloat16
 from texsynth.models.registry import load_model
-from texsynth.reference import full_width
+from texsynth.reference import cascade as full_width
 from texsynth.transforms import fit_map
 
 SIDE = 512

@@ -21,7 +21,7 @@ from texsynth.benchmark.stages import PAPER_IFT, Pair, picture
 from texsynth.benchmark.tables import PAPER_SECONDS
 from texsynth.models.registry import load_model
 from texsynth.models.weights import write_weights
-from texsynth.reference import full_width
+from texsynth.reference import cascade as full_width
 from texsynth.transforms import ift
 
 

@@ -24,8 +24,7 @@ from texsynth.config.settings import (
 from texsynth.errors import UsageError
 from texsynth.images import Picture, read, write
 from texsynth.jobs.blend_inputs import StyleArgument, style_argument, sweep_rows, sweep_weights
-from texsynth.pipelines.masks import label_masks, share_masks
-from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, stylize
+from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, label_masks, share_masks, stylize
 from texsynth.transforms import fit_map, fit_mix
 from texsynth.transforms.moments import Moments
 

@@ -14,7 +14,8 @@ from helpers.cli import run_cli
 from torch import Tensor
 from typer.testing import Result
 
-from texsynth.reference import encoding, layer_checks, layers, style
+from texsynth.reference import encoding, layer_checks, layers
+from texsynth.reference import ift as style
 from texsynth.reference.comparison import FULL, Check, Comparison, Problem, relative_error, run
 from texsynth.reference.formula_checks import encoding_problem
 from texsynth.reference.program_checks import CHECKS

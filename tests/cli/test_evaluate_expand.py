@@ -31,9 +31,8 @@ from texsynth.evaluation.expand import (
     tile,
 )
 from texsynth.evaluation.methods import EXPAND_METHODS, default_names, expand_methods
-from texsynth.evaluation.report import page
 from texsynth.evaluation.results import Evaluation, Row, Subject, json_table
-from texsynth.evaluation.runner import exit_code
+from texsynth.evaluation.runner import exit_code, page
 from texsynth.images import Picture, read, write
 from texsynth.images.tensors import to_image
 from texsynth.jobs.inputs import find_inputs

@@ -9,7 +9,7 @@ import torch
 from helpers.nets import tiny_model, waves
 from torch import Tensor
 
-from texsynth.evaluation.bootstrap import Estimate, bootstrap
+from texsynth.evaluation.results import Estimate, bootstrap
 from texsynth.evaluation.stylize import SAMPLES, Cloud, Network, colour, content
 from texsynth.metrics.style import MOST_DB, edge_similarity, edges, feature_wasserstein, gram_distance, psnr
 from texsynth.metrics.texture import ssim

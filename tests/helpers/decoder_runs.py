@@ -12,9 +12,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from texsynth.config.training import DecoderSettings
+from texsynth.training.checkpoint import begin_from_model
 from texsynth.training.decoder import DecoderRun, plan, train_decoder
 from texsynth.training.loop import Session
-from texsynth.training.run_folder import begin_from_model
 
 SMALL = {"crop_px": 32, "batch": 2, "save_every": 1, "validate_every": 2, "steps": 6}
 FLAGS = [f"--set={key}={value}" for key, value in SMALL.items() if key != "steps"]

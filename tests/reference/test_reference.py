@@ -12,8 +12,7 @@ from torch import Tensor
 from texsynth.config.settings import IFTSettings, StylizeSettings, WCTSettings
 from texsynth.pipelines.stylize import fit_style, stylize
 from texsynth.reference import cascade as published
-from texsynth.reference.cascade import svd_wct
-from texsynth.reference.full_width import random_model
+from texsynth.reference.cascade import random_model, svd_wct
 from texsynth.reference.ift import direct, fused, second_moment
 from texsynth.transforms import Moments, fit_map
 from texsynth.transforms.ift import style_weight

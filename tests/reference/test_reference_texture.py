@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from texsynth.analysis.self_similarity import self_similarity as by_fft
-from texsynth.metrics.frechet import frechet
 from texsynth.metrics.losses import gram_l1
-from texsynth.reference import ift, self_similarity, style
+from texsynth.metrics.style import frechet
+from texsynth.reference import ift, self_similarity
+from texsynth.reference import ift as style
 from texsynth.transforms.moments import Moments
 
 

@@ -13,11 +13,10 @@ from texsynth.analysis.lattice import Lattice, find_lattice, phase_error, snap_t
 from texsynth.errors import InputError
 from texsynth.ops.resample import box_mean, box_sum
 from texsynth.pipelines.patch_stage import best_layout, layout_faults
-from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas
+from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, label_field
 from texsynth.synthesis.patch_optimization import FixedPixels, optimize_patches
 from texsynth.synthesis.patch_search import field_of_layout, vote
 from texsynth.synthesis.quilting import Quilt, QuiltSettings, _Spectra, block_corners, image_quilting
-from texsynth.synthesis.regions import label_field
 from texsynth.synthesis.seams import keep_old, min_error_cut, seam_correction, seam_cost
 from texsynth.synthesis.warp import warp_to_lattice
 

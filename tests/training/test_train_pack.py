@@ -16,8 +16,8 @@ from texsynth.images import read_rgb8
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.registry import load_model
 from texsynth.models.weights import read_weights
+from texsynth.training.checkpoint import write_exact
 from texsynth.training.data import find_pictures
-from texsynth.training.run_folder import write_exact
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from texsynth.config.settings import TransposerSettings
 from texsynth.errors import InputError
-from texsynth.metrics.frechet import frechet
+from texsynth.metrics.style import frechet
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.transposer import Transposer, load_transposer
 from texsynth.models.weights import read_weights

@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texsynth.analysis.self_similarity import masked_overlap, self_difference
-from texsynth.ops.peaks import parabola_vertex
+from texsynth.analysis.self_similarity import masked_overlap, parabola_vertex, self_difference
 from texsynth.ops.resample import box_mean
 
 MIN_CONFIDENCE = 0.4

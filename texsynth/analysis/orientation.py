@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from texsynth.analysis.self_similarity import parabola_vertex
 from texsynth.ops.color import luma
-from texsynth.ops.peaks import parabola_vertex
 
 BIN_DEGREES = 10
 """Bins divide 90 degrees, so that quarter turns move whole bins."""

@@ -26,7 +26,7 @@ from texsynth.jobs.memory import (
     size_text,
 )
 from texsynth.models.registry import Model, load_model
-from texsynth.reference import full_width
+from texsynth.reference import cascade as full_width
 
 UNSUPPORTED = ("not implemented", "not supported", "not currently supported", "unsupported")
 """Words with which torch says that a device lacks an operation."""

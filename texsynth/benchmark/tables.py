@@ -14,7 +14,7 @@ from texsynth.benchmark.run import METHODS, Case, Measurement, Plan
 from texsynth.benchmark.stages import FIT_SETTINGS, PAPER_IFT, SETTINGS
 from texsynth.device import hardware
 from texsynth.models.registry import Model
-from texsynth.reference.full_width import NAME as FULL_WIDTH
+from texsynth.reference.cascade import NAME as FULL_WIDTH
 
 PAPER_SECONDS = {256: 0.13, 512: 0.31, 768: 0.62, 1024: 0.92}
 """Chiu and Gurari 2020, supplement, table 1: by side of the square pictures."""

@@ -19,8 +19,7 @@ from texsynth.cli.show import Bar, Screen, print_error
 from texsynth.errors import TexsynthError, UsageError
 
 if TYPE_CHECKING:
-    from texsynth.evaluation.bootstrap import Estimate
-    from texsynth.evaluation.results import Evaluation, Summary, Table
+    from texsynth.evaluation.results import Estimate, Evaluation, Summary, Table
     from texsynth.evaluation.subjects import Pair
     from texsynth.jobs.inputs import Input
 

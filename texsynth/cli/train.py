@@ -168,9 +168,9 @@ def decoder(
     _check_inputs(training.data)
     if not (model or (folder / "encoder.safetensors").exists()):
         raise InputError(f"there is no encoder in {folder}; give --model to begin with that of a model")
+    from texsynth.training.checkpoint import begin_from_model
     from texsynth.training.decoder import PHOTO, plan, train_decoder, unfinished
     from texsynth.training.optimizer import autocast_for, check_muon
-    from texsynth.training.run_folder import begin_from_model
 
     check_muon(settings.optimizer)
     autocast_for(_device(training), settings.precision)

@@ -14,8 +14,7 @@ from pydantic import AliasPath, BaseModel, Field
 
 from texsynth.config.validation import validate
 from texsynth.errors import InputError, UsageError
-from texsynth.evaluation.bootstrap import Estimate
-from texsynth.evaluation.results import SECONDS, Comparison, Difference, Evaluation
+from texsynth.evaluation.results import SECONDS, Comparison, Difference, Estimate, Evaluation
 from texsynth.images import read_bytes
 
 LESS_IS_BETTER = {

@@ -10,6 +10,7 @@ import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import fmean, median
 from typing import Any
 
 import torch
@@ -19,7 +20,6 @@ from texsynth import images
 from texsynth.config import presets
 from texsynth.config.settings import RunSettings
 from texsynth.device import cpu_name, gpu_name
-from texsynth.evaluation.bootstrap import Estimate
 from texsynth.evaluation.methods import Method
 from texsynth.images.files import as_text
 
@@ -128,10 +128,6 @@ class Summary:
             **nested({name: self.value(name, "mean") for name in self.estimates if "." in name}),
             **nested(self.pooled),
         }
-
-
-Values = Sequence[str | float | Estimate | None]
-"""The cells of a row of a table; None is unknown."""
 
 
 @dataclass(frozen=True)
@@ -343,3 +339,44 @@ def _subject(subject: Subject, rows: Iterable[Row]) -> dict[str, object]:
         for row in rows
     ]
     return {"name": subject.name, **subject.facts, "error": subject.error or None, "results": results}
+
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its interval, None where there is one value only; and the median."""
+
+    count: int
+    mean: float
+    low: float | None
+    high: float | None
+    median: float
+
+    @classmethod
+    def of(cls, values: Sequence[float], seed: int) -> Estimate | None:
+        """None without values. seed: of the bootstrap."""
+        if not values:
+            return None
+        low, high = (None, None) if len(values) < 2 else bootstrap(values, seed)
+        return cls(len(values), fmean(values), low, high, median(values))
+
+
+Values = Sequence[str | float | Estimate | None]
+"""The cells of a row of a table; None is unknown."""
+
+
+def bootstrap(values: Sequence[float], seed: int, resamples: int = RESAMPLES) -> tuple[float, float]:
+    """The 95% percentile interval of the mean of `values`, at least one (Efron 1979).
+
+    Values are drawn with replacement `resamples` times, the same ones whenever seed and number agree. It
+    takes the values as independent, which pairs that share a picture are not, so it is rather too narrow.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    picked = torch.randint(len(values), (resamples, len(values)), generator=rng)
+    means = torch.tensor(values, dtype=torch.float64)[picked].mean(1)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = means.quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
+    return low, high

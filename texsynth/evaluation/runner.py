@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
+import texsynth
 from texsynth import images
 from texsynth.config.records import Source
 from texsynth.config.settings import RunSettings
+from texsynth.device import cpu_name, gpu_name
 from texsynth.errors import InputError, OutputError, TexsynthError
 from texsynth.evaluation.methods import Method
-from texsynth.evaluation.report import page
 from texsynth.evaluation.results import Evaluation, Row, Subject, csv_table, json_table
+from texsynth.html.page import render
 from texsynth.images.tensors import to_picture, to_weight
 from texsynth.jobs.checks import check_folder
 from texsynth.jobs.files import make_folder, read_input, refuse_transparent
@@ -151,3 +155,23 @@ def checked(output: Tensor, shape: Sequence[int]) -> images.Picture:
     if tuple(output.shape) != tuple(shape) or not bool(output.isfinite().all()):
         raise ValueError(f"{tuple(output.shape)} with values {output.min()} to {output.max()} came out")
     return to_picture(output, None, 8)
+
+
+def page(evaluation: Evaluation) -> str:
+    """Return the whole page."""
+    processor = gpu_name(evaluation.run.device) or cpu_name()
+    return render(
+        "evaluation",
+        title=f"texsynth {evaluation.command}",
+        evaluation=evaluation,
+        summaries=[summary.as_dict() for summary in evaluation.summaries()],
+        machine={"processor": processor, "texsynth": texsynth.__version__, "torch": torch.__version__},
+        number=number,
+    )
+
+
+def number(value: float) -> str:
+    """Three digits that count, all of a whole number."""
+    if math.isinf(value):
+        return "none"
+    return str(value) if isinstance(value, int) else f"{value:.3g}"

@@ -24,8 +24,7 @@ from texsynth.jobs.files import memory_guard
 from texsynth.jobs.inputs import Input, file_seed
 from texsynth.jobs.memory import style_tile
 from texsynth.jobs.operation import resolve_run
-from texsynth.metrics.frechet import frechet
-from texsynth.metrics.style import edge_similarity, feature_wasserstein, gram_distance, psnr
+from texsynth.metrics.style import edge_similarity, feature_wasserstein, frechet, gram_distance, psnr
 from texsynth.metrics.texture import ssim
 from texsynth.models.registry import Model, load_model
 from texsynth.pipelines.progress import OnStep

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
+from texsynth.errors import InputError
 from texsynth.images.picture import Picture, Pixels, as_depth
 
 
@@ -53,3 +58,89 @@ def fit_within(picture: Picture, max_side: int | None) -> Picture:
 
 def _unit(values: Pixels) -> Tensor:
     return torch.from_numpy(values.astype(np.float32)).div_(float(np.iinfo(values.dtype).max))
+
+
+InMemory = Image.Image | np.ndarray[Any, Any] | torch.Tensor
+"""PIL image; array (H, W), (H, W, 3) or (H, W, 4) of uint8, uint16 or floats in [0, 1]; tensor (3, H, W) or
+(1, 3, H, W) of floats in [0, 1]."""
+
+
+def from_memory(image: InMemory, role: str) -> tuple[Picture, Callable[[Picture], Any]]:
+    """Return a picture with the pixels of `image`, and what turns a result into its kind.
+
+    Floats are held at 16 bits. role: what messages call the picture. Raises InputError.
+    """
+    if isinstance(image, Image.Image):
+        return from_array(_pil_values(image), role), to_pil
+    if isinstance(image, torch.Tensor):
+        values = _tensor_values(image, role)
+        return from_array(values, role), lambda result: _to_tensor(to_array(result, values), image)
+    return from_array(image, role), lambda result: to_array(result, image)
+
+
+def from_array(values: Pixels, role: str) -> Picture:
+    """Return a picture with the pixels of an array. role: what messages call it. Raises InputError."""
+    if values.ndim == 2:
+        values = values[..., None]
+    if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or 0 in values.shape:
+        raise InputError(f"the {role} has the shape {values.shape}; give (H, W), (H, W, 3) or (H, W, 4)")
+    if values.dtype == bool:
+        values = values.astype(np.uint8) * np.uint8(255)
+    if np.issubdtype(values.dtype, np.floating):
+        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+            raise InputError(f"the {role} has values outside of [0, 1]; scale or clip them")
+        values = (values * 65535).round().astype(np.uint16)
+    if values.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"the {role} is an array of {values.dtype}; give uint8, uint16 or floats in [0, 1]")
+    grey = values.shape[2] == 1
+    rgb = np.repeat(values, 3, 2) if grey else values[..., :3]
+    alpha = np.ascontiguousarray(values[..., 3]) if values.shape[2] == 4 else None
+    return Picture(np.ascontiguousarray(rgb), alpha, grey=grey)
+
+
+def to_array(picture: Picture, like: Pixels) -> Pixels:
+    """Return the pixels in the type of `like`, and in its shape where both are grey, with alpha if any."""
+    is_grey = picture.grey and (like.ndim == 2 or like.shape[2] == 1)
+    values = picture.rgb[..., :1] if is_grey else picture.rgb
+    if picture.alpha is not None:
+        values = np.concatenate([values, picture.alpha[..., None]], 2)
+    if like.ndim == 2 and values.shape[2] == 1:
+        values = values[..., 0]
+    if np.issubdtype(like.dtype, np.floating):
+        return (values / np.iinfo(values.dtype).max).astype(like.dtype)
+    return as_depth(values, 8 if like.dtype in (np.uint8, bool) else 16).astype(like.dtype)
+
+
+def to_pil(picture: Picture) -> Image.Image:
+    """Return a PIL image of 8 bits per channel; of 16 where the picture is grey and has so many."""
+    if picture.bit_depth == 16 and picture.grey and picture.alpha is None:
+        return Image.fromarray(np.ascontiguousarray(picture.rgb[..., 0]))
+    is_grey = picture.grey and picture.alpha is None
+    values = as_depth(picture.rgb[..., 0] if is_grey else picture.rgb, 8)
+    if picture.alpha is not None:
+        values = np.concatenate([values, as_depth(picture.alpha, 8)[..., None]], 2)
+    return Image.fromarray(np.ascontiguousarray(values))
+
+
+def _pil_values(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)
+    if image.mode not in ("L", "RGB", "RGBA"):
+        has_alpha = "A" in image.mode or "transparency" in image.info
+        image = image.convert("RGBA" if has_alpha else "RGB")
+    return np.asarray(image)
+
+
+def _tensor_values(image: torch.Tensor, role: str) -> Pixels:
+    shape = tuple(image.shape)
+    if len(shape) not in (3, 4) or shape[-3] not in (1, 3, 4) or shape[:-3] not in ((), (1,)):
+        raise InputError(f"the {role} has the shape {shape}; give a tensor (3, H, W) or (1, 3, H, W)")
+    if not image.is_floating_point():
+        raise InputError(f"the {role} is a tensor of {image.dtype}; give floats in [0, 1]")
+    values: Pixels = image.detach().reshape(shape[-3:]).permute(1, 2, 0).float().cpu().numpy()
+    return values
+
+
+def _to_tensor(values: Pixels, like: torch.Tensor) -> torch.Tensor:
+    tensor = torch.from_numpy(values).permute(2, 0, 1)
+    return (tensor[None] if like.ndim == 4 else tensor).to(like.device, like.dtype)

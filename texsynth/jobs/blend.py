@@ -31,9 +31,15 @@ from texsynth.jobs.outcomes import Report
 from texsynth.jobs.stylize import LoadedContent, estimate_memory, load_content, load_style, transfer
 from texsynth.models.registry import Model
 from texsynth.ops.color import luma
-from texsynth.pipelines.masks import MIN_SHARE, label_masks, resize_mask, share_masks
 from texsynth.pipelines.progress import OnStep
-from texsynth.pipelines.stylize import FittedStyle, StyledRegion
+from texsynth.pipelines.stylize import (
+    MIN_SHARE,
+    FittedStyle,
+    StyledRegion,
+    label_masks,
+    resize_mask,
+    share_masks,
+)
 
 MAX_LABELS = 64
 

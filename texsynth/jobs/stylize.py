@@ -47,7 +47,6 @@ from texsynth.jobs.memory import (
 from texsynth.jobs.operation import Operation, other_weights, resolve_run_and_model
 from texsynth.jobs.scratch import FileRaster
 from texsynth.models.registry import Model
-from texsynth.pipelines.masks import resize_mask
 from texsynth.pipelines.progress import OnStep, sub_progress
 from texsynth.pipelines.rasters import (
     EVERYTHING,
@@ -58,7 +57,7 @@ from texsynth.pipelines.rasters import (
     strip_rows,
     strips,
 )
-from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, stylize_raster
+from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, resize_mask, stylize_raster
 
 StyleLayers = Callable[[tuple[int, int]], Sequence[FittedStyle | Sequence[StyledRegion]]]
 """Gives the styles that are laid over a content of a size (height, width), one after the other."""

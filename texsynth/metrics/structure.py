@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texsynth.analysis.self_similarity import good_size
+from texsynth.analysis.self_similarity import good_size, quadratic_vertex
 from texsynth.ops.color import luma
-from texsynth.ops.peaks import quadratic_vertex
 from texsynth.ops.resample import box_mean, box_sum
 
 BLOCK_PX = 31

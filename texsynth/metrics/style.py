@@ -14,6 +14,7 @@ from torch import Tensor
 from texsynth.metrics.losses import random_directions, sliced_wasserstein
 from texsynth.metrics.texture import structural_similarity
 from texsynth.ops.color import luma
+from texsynth.ops.linalg import psd_powers, symmetric_eigh
 from texsynth.transforms.moments import Moments
 
 MOST_DB = 100.0
@@ -84,3 +85,16 @@ def psnr(output: Tensor, truth: Tensor) -> float:
     """
     error = float((output.double() - truth.double()).square().mean())
     return min(MOST_DB, -10 * math.log10(error)) if error > 0 else MOST_DB
+
+
+def frechet(a: Moments, b: Moments) -> float:
+    """Squared Wasserstein-2 of two Gaussians: |m1 - m2|^2 + tr(S1 + S2) - 2 tr (S1^1/2 S2 S1^1/2)^1/2.
+
+    The use on features is of Heusel et al. 2017. Only symmetric eigenproblems are solved: a general matrix
+    root turns complex on singular ones.
+    """
+    first, second = a.covariance, b.covariance
+    (root,) = psd_powers(first, 0.5)
+    cross = symmetric_eigh(root @ second @ root).values.clamp_min(0).sqrt().sum()
+    distance = (a.mean - b.mean).square().sum() + first.trace() + second.trace()
+    return max(0.0, float(distance - 2 * cross))

@@ -18,8 +18,7 @@ from texsynth.pipelines.feature_optimization import optimize, synthesize
 from texsynth.pipelines.method import ExpandPlan, plan_expand
 from texsynth.pipelines.patch_stage import PatchSpec, patch_stage
 from texsynth.pipelines.progress import OnStep, Step
-from texsynth.synthesis.exemplar import Exemplar, build_atlas, guide_planes
-from texsynth.synthesis.regions import label_field
+from texsynth.synthesis.exemplar import Exemplar, build_atlas, guide_planes, label_field
 from texsynth.synthesis.warp import warp_to_lattice
 
 CONSTANT = 1 / 255

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texsynth.reference import encoding, ift, self_similarity, style
+from texsynth.reference import encoding, ift, self_similarity
+from texsynth.reference import ift as style
 from texsynth.reference.comparison import Check, Comparison, Problem, by_autograd, by_differences, slopes
 from texsynth.reference.layer_checks import first, last
 

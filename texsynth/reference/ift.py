@@ -64,3 +64,37 @@ def fused(anchor: Tensor, second: Tensor, *, weight: float, rate: float, n_upd: 
 def second_moment(features: Tensor) -> Tensor:
     """Average f f^T over the pixels of `features` (C, n): (C, C), the paper's Gram matrix."""
     return features @ features.T / features.shape[1]
+
+
+def gram(phi: Tensor) -> Tensor:
+    """K Phi^T Phi with K = 1 / (C H W). phi: (H W, C). Returns (C, C)."""
+    return phi.T @ phi / phi.numel()
+
+
+def gram_loss(output: Tensor, target: Tensor) -> Tensor:
+    """One level of equation 2, put right: |gram(output) - gram(target)|_1 / C^2. Both (H W, C)."""
+    return (gram(output) - gram(target)).abs().sum() / output.shape[1] ** 2
+
+
+def gram_loss_gradient(output: Tensor, target: Tensor) -> Tensor:
+    """2 K / C^2 Phi sign(gram(output) - gram(target)), the gradient by the output (H W, C)."""
+    scale = 2 / (output.numel() * output.shape[1] ** 2)
+    return scale * output @ torch.sign(gram(output) - gram(target))
+
+
+def sliced_wasserstein(output: Tensor, target: Tensor, directions: Tensor) -> Tensor:
+    """One level of equations 3 and 4: the mean over directions of |sort(S) - sort(T)|^2 / |S|.
+
+    output, target: (n, C); directions: (K, C) unit rows.
+    """
+    s, t = output @ directions.T, target @ directions.T
+    return (s.sort(0).values - t.sort(0).values).square().mean()
+
+
+def sliced_wasserstein_gradient(output: Tensor, target: Tensor, directions: Tensor) -> Tensor:
+    """2 / (n K) sum over v of (S_i - T_(rank of i)) v, the gradient by the output (n, C)."""
+    s, t = output @ directions.T, target @ directions.T
+    # The rank of each value in its direction: the inverse of the order that sorts.
+    ranks = s.argsort(0).argsort(0)
+    away = s - t.sort(0).values.gather(0, ranks)
+    return 2 / away.numel() * away @ directions

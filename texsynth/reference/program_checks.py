@@ -17,7 +17,8 @@ from texsynth.metrics.losses import gram_l1, sliced_wasserstein
 from texsynth.models import vgg
 from texsynth.models.encoding import encode
 from texsynth.models.wavelets import BANDS, pool, unpool
-from texsynth.reference import convolution, encoding, ift, layers, self_similarity, style
+from texsynth.reference import convolution, encoding, ift, layers, self_similarity
+from texsynth.reference import ift as style
 from texsynth.reference.comparison import ALL, Check, Comparison, Problem, comparisons, gradients
 from texsynth.reference.formula_checks import CHECKS as FORMULA_CHECKS
 from texsynth.reference.formula_checks import UPDATES, encoding_problem, style_problem

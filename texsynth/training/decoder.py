@@ -20,7 +20,16 @@ from texsynth.models.autoencoder import Decoder, PhotoDecoder, upsampling_of
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.vgg import Encoder, channels_last
 from texsynth.models.weights import collect, part
-from texsynth.training.checkpoint import Learner, check_fresh, check_origin, running_average, steps_done
+from texsynth.training.checkpoint import (
+    ENCODER,
+    Learner,
+    as_header,
+    check_fresh,
+    check_origin,
+    running_average,
+    steps_done,
+    write_exact,
+)
 from texsynth.training.closed_form import begin_decoder, start_photo_decoder
 from texsynth.training.data import (
     CACHE_BYTES,
@@ -33,7 +42,6 @@ from texsynth.training.data import (
 )
 from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer, scaler_for
-from texsynth.training.run_folder import ENCODER, as_header, write_exact
 
 PHOTO = 0
 """The photo decoder, in place of a level."""

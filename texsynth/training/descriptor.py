@@ -17,11 +17,10 @@ from texsynth.models.registry import load_model
 from texsynth.models.vgg import Encoder
 from texsynth.models.weights import write_weights
 from texsynth.ops.resample import resize
-from texsynth.training.checkpoint import Learner, check_fresh, running_average
+from texsynth.training.checkpoint import Learner, as_header, check_fresh, running_average, short_name
 from texsynth.training.data import Picture, cut, find_pictures, load_pictures, random_index
 from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer, autocast_for
-from texsynth.training.run_folder import as_header, short_name
 
 NETWORK = "descriptor.safetensors"
 """File of the finished head in a run folder, float16, with the settings of its training in its header."""

@@ -16,9 +16,9 @@ from texsynth.models.hub.cache import record_hash
 from texsynth.models.registry import Model, build_model
 from texsynth.models.vgg import Encoder
 from texsynth.models.weights import collect, write_weights
+from texsynth.training.checkpoint import headers, origin_of
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, random_crops, to_image
 from texsynth.training.decoder import CHUNK, PHOTO, rebuild, reconstruction
-from texsynth.training.run_folder import headers, origin_of
 from texsynth.training.teacher import load_teacher
 from texsynth.transforms.moments import Moments
 

@@ -21,12 +21,11 @@ from texsynth.models.registry import load_model
 from texsynth.models.transposer import OWN_WIDTHS, Transposer, lay_out, load_transposer
 from texsynth.models.transposer_parts import OwnEncoder
 from texsynth.models.vgg import Encoder, channels_last
-from texsynth.training.checkpoint import Learner, check_fresh
+from texsynth.training.checkpoint import Learner, check_fresh, write_exact
 from texsynth.training.data import Picture, cut, find_pictures, load_pictures, random_index
 from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer, check_muon
 from texsynth.training.procedural import texture
-from texsynth.training.run_folder import write_exact
 
 JUDGED = 4
 """Levels of the pretrained features that losses look at, relu1_1 to relu4_1."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from texsynth.errors import InputError, ModelError
-from texsynth.metrics.frechet import frechet
+from texsynth.metrics.style import frechet
 from texsynth.metrics.texture import ssim
 from texsynth.models.hub.cache import record_hash
 from texsynth.models.registry import load_model

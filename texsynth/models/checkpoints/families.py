@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,9 +15,11 @@ from texsynth.errors import ModelError
 from texsynth.models.autoencoder import Decoder
 from texsynth.models.calibration import sample_pictures, to_unit_mean
 from texsynth.models.checkpoints.formats import PREPROCESSING
-from texsynth.models.checkpoints.read import Piece
+from texsynth.models.checkpoints.read import Piece, identify, read_checkpoint, source
+from texsynth.models.registry import build_model
 from texsynth.models.vgg import Encoder, conv_names
 from texsynth.models.wavelets import WaveDecoder
+from texsynth.models.weights import PARTS, read_weights
 from texsynth.transforms.affine import AffineMap
 
 NORMS = (
@@ -221,3 +225,59 @@ def before_first(state: Mapping[str, Tensor], first: AffineMap) -> dict[str, Ten
     """Return the first convolution with a map of pixels in it; exact, as reflection padding copies pixels."""
     weight, bias = first.fold(state["conv1_1.weight"], state["conv1_1.bias"])
     return {"conv1_1.weight": weight, "conv1_1.bias": bias}
+
+
+FAMILIES: dict[str, Callable[[list[Piece]], Assembled]] = {
+    "sequential": sequential,
+    "torchvision": torchvision,
+    "distilled": distilled,
+    "wavelets": wavelets,
+}
+"""Assemblers of models by the family of their files."""
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A published model in our layout."""
+
+    layout: str
+    """Layout of the files, such as `pytorch-wct`."""
+    name: str
+    """Name of the model when the user gives none."""
+    tensors: dict[str, Tensor]
+    """`encoder.*` or `encoderL.*`, `decoderL.*`, `photo.*`, float32 on the CPU."""
+    header: dict[str, str]
+    """Origin: layout, sources with their SHA-256, licence where it is known."""
+
+
+def convert(paths: Sequence[Path]) -> Converted:
+    """Recognise the checkpoint files of one model and bring them into our layout.
+
+    Raises ModelError for files that are missing, damaged, of no known layout, or not of one model.
+    """
+    if not paths:
+        raise ModelError("no checkpoint is given; give the files of one model")
+    files = {path: read_checkpoint(path) for path in paths}
+    for path, tensors in files.items():
+        if any(key.split(".")[0] in PARTS for key in tensors):
+            return _own(path, tensors, list(files))
+    pieces = [identify(path, tensors) for path, tensors in files.items()]
+    others = [piece for piece in pieces if piece.form.family != pieces[0].form.family]
+    if others:
+        raise ModelError(
+            f"{pieces[0].path} and {others[0].path} are of different layouts; give the files of one model"
+        )
+    model = FAMILIES[pieces[0].form.family](pieces)
+    header = {"layout": model.layout, "sources": json.dumps([source(path) for path in files]), **model.notes}
+    build_model(model.name, model.tensors)
+    return Converted(model.layout, model.name, model.tensors, header)
+
+
+def _own(path: Path, tensors: dict[str, Tensor], paths: list[Path]) -> Converted:
+    """Return a model that is in our layout already."""
+    if len(paths) > 1:
+        raise ModelError(f"{path} is a whole model of texsynth; give it alone")
+    header = read_weights(path)[1] if path.suffix == ".safetensors" else {}
+    build_model(str(path), tensors)
+    whole = {key: value.float() for key, value in tensors.items()}
+    return Converted("texsynth", path.stem, whole, {**header, "sources": json.dumps([source(path)])})
