@@ -32,8 +32,8 @@ from texsynth.transforms.ift import style_weight
 Work = Callable[[], Any]
 
 PAPER_IFT = IFTSettings(pull=0.01, n_upd=15, n_iter=1, step="fixed", rate=0.01, centred=False)
-"""Settings of the paper's table. Its pull is not told; this one is weak enough not to diverge, so
-that all forms of the iteration compute the same."""
+"""Settings of the paper's table. Its pull is not told; this one is so weak that the rate does not diverge and
+all forms of the iteration compute the same."""
 
 FIT_SETTINGS: Mapping[str, TransformSettings] = {
     settings.name: settings for settings in (AdaINSettings(), WCTSettings(), OTSettings(), IFTSettings())

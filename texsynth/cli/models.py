@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from texsynth.cli import options
 from texsynth.cli.run import make_screen
 from texsynth.cli.show import Screen
 from texsynth.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from texsynth.models.weights import Facts
 
 
 @dataclass(frozen=True)
@@ -52,26 +55,26 @@ def list_models(*, brief: BriefOptions) -> None:
     from texsynth.models.hub.catalog import EMBEDDED, known_names, locate, model_names
     from texsynth.models.weights import facts_of
 
-    screen, names = brief.screen, known_names()
+    screen, here, names = brief.screen, model_names(), known_names()
+    width = max(map(len, names))
     for name in names:
-        if name not in model_names():
-            screen.result(f"{_row(name, names, 'available')}  fetch it", name=name, source="available")
+        source = "available" if name not in here else "embedded" if name in EMBEDDED else "cached"
+        row = f"{name:{width}}  {source:9}"
+        if source == "available":
+            screen.result(f"{row}  fetch it", name=name, source=source)
             continue
-        source, path = "embedded" if name in EMBEDDED else "cached", locate(name)
+        path = locate(name)
         try:
             facts = facts_of(path)
         except ModelError as error:
-            screen.result(f"{_row(name, names, source)}  damaged", name=name, source=source, error=str(error))
+            screen.result(f"{row}  damaged", name=name, source=source, error=str(error))
             continue
         digest = expected_hashes(path.parent).get(path.name, "")
         screen.result(
-            f"{_row(name, names, source)}  {_decoders(facts.levels, facts.has_photo):26}  "
-            f"{facts.bytes / 1e6:6.1f} MB  {digest[:8] or 'no hash'}",
+            f"{row}  {_decoders(facts):26}  {facts.bytes / 1e6:6.1f} MB  {digest[:8] or 'no hash'}",
             name=name,
             source=source,
-            levels=facts.levels,
-            photo=facts.has_photo,
-            bytes=facts.bytes,
+            **_fields(facts),
             sha256=digest,
         )
 
@@ -104,7 +107,7 @@ def show_model(
     lines = {
         "file": str(path),
         "widths": " ".join(map(str, facts.widths)),
-        "decoders": _decoders(facts.levels, facts.has_photo),
+        "decoders": _decoders(facts),
         "size": f"{facts.bytes / 1e6:.1f} MB",
         "sha256": digest,
         **({"fetched from": fetched["url"]} if fetched else {}),
@@ -115,9 +118,7 @@ def show_model(
         name=model,
         file=str(path),
         widths=facts.widths,
-        levels=facts.levels,
-        photo=facts.has_photo,
-        bytes=facts.bytes,
+        **_fields(facts),
         sha256=digest,
         fetched=fetched,
         provenance=dict(facts.provenance),
@@ -292,21 +293,19 @@ def _show_stored(path: Path, screen: Screen) -> None:
     facts, name = facts_of(path), path.name.removesuffix(SUFFIX)
     layout = facts.provenance.get("layout", "texsynth")
     screen.result(
-        f"{name}: layout {layout}, {_decoders(facts.levels, facts.has_photo)}",
+        f"{name}: layout {layout}, {_decoders(facts)}",
         name=name,
         file=str(path),
         layout=layout,
-        levels=facts.levels,
-        photo=facts.has_photo,
-        bytes=facts.bytes,
+        **_fields(facts),
         sha256=file_hash(path),
     )
 
 
-def _row(name: str, names: list[str], source: str) -> str:
-    return f"{name:{max(map(len, names))}}  {source:9}"
+def _fields(facts: Facts) -> dict[str, object]:
+    return {"levels": facts.levels, "photo": facts.has_photo, "bytes": facts.bytes}
 
 
-def _decoders(levels: tuple[int, ...], photo: bool) -> str:
-    parts = [f"levels {' '.join(map(str, levels))}"] if levels else []
-    return ", ".join([*parts, *(["photo"] if photo else [])]) or "no decoders"
+def _decoders(facts: Facts) -> str:
+    levels = f"levels {' '.join(map(str, facts.levels))}" if facts.levels else ""
+    return ", ".join(filter(None, [levels, "photo" if facts.has_photo else ""])) or "no decoders"
