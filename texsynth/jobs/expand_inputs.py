@@ -328,10 +328,10 @@ def check_size(
 
     Raises InputError, UsageError, MemoryExhaustedError.
     """
-    check_exemplar_size(width, height, item)
+    check_exemplar_size(width, height, str(item))
     if task.resizes:
         height, width = output_size(settings, height, width)
-    check_output_size(width, height, run.max_pixels, item)
+    check_output_size(width, height, run.max_pixels, str(item))
     siblings = len(task.siblings)
     check_memory(item, width, height, method=settings.method, siblings=siblings, cure=task.cure)
 
