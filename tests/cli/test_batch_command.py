@@ -256,6 +256,7 @@ def test_resume_keeps_off_what_differs(
     assert "4 skipped" in batch(model, "--resume", *flags).stderr
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle(place: Path, model: Path) -> None:
     for number in range(20):
         make_picture(place / "photos" / f"{number}.png", seed=number, height=150, width=160)

@@ -335,6 +335,7 @@ def test_flat_pictures_stay_finite(place: Path, model: Path) -> None:
             assert run_cli("stylize", f"{content}.png", f"{style}.png", *flags).exit_code == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_half_file(place: Path, model: Path) -> None:
     """Also a polite kill: both end with 130 and keep what is finished."""
     for index in range(40):

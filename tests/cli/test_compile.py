@@ -25,6 +25,7 @@ def picture(path: Path) -> torch.Tensor:
     return to_image(images.read(path))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
 def test_compiled_networks_make_the_same_picture(
     asked: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -40,6 +41,7 @@ def test_compiled_networks_make_the_same_picture(
     assert any((tmp_path / "cache" / "compiled").rglob("*.cpp"))
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_cure_is_named(
     asked: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -202,6 +202,7 @@ def test_a_filled_picture_stays_transparent_around_the_hole(place: Path, quick: 
     assert np.array_equal(found, np.where(hole > 0, 255, alpha))
 
 
+@pytest.mark.slow
 def test_exemplars_are_mixed_by_weight(place: Path, quick: list[object]) -> None:
     red = texture(seed=1)[..., ::-1].copy()
     red[..., 0] = np.minimum(red[..., 0] + 130, 255)

@@ -84,6 +84,7 @@ def test_replay_refuses_misplaced_inputs(full: Path) -> None:
         assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
 
 
+@pytest.mark.slow
 def test_replay_of_a_filled_and_a_mixed_result(place: Path, quick: list[object]) -> None:
     save(place / "hole.png", square(32, 40, 4, 26, 8))
     save(place / "other.png", texture(30, 30, seed=2))

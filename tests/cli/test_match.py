@@ -228,6 +228,7 @@ def test_a_killed_build_goes_on(place: Path) -> None:
     assert counts() == f"{8 - kept} pictures described, {kept} known, 0 gone or changed, 0 unreadable"
 
 
+@pytest.mark.slow
 def test_two_builds_at_once(place: Path) -> None:
     INDEX.unlink()
     command = [sys.executable, "-m", "texsynth", "match", "dots.png", "lib"]

@@ -227,6 +227,7 @@ def test_a_password_in_the_address_is_not_shown_or_kept(site: Site, cache: Path)
     )
 
 
+@pytest.mark.slow
 def test_two_at_once_download_once(site: Site, cache: Path) -> None:
     site.gate = threading.Event()
     command = [sys.executable, "-m", "texsynth", "models", "fetch", "tiny", "--url", site.url]

@@ -63,6 +63,7 @@ def test_what_is_there_stays_and_what_is_missing_is_made(
     assert "exists already (made with run.seed 0, not 5)" in other.stderr
 
 
+@pytest.mark.slow
 def test_siblings_of_a_stopped_run_are_kept(place: Path) -> None:
     run = ("expand", "wave.png", "--with", "bump.png", "--method", "patch", "-o", "out/")
     assert run_cli(*run).exit_code == 0

@@ -64,6 +64,7 @@ def test_the_file_is_what_write_makes(
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_what_is_written_can_be_streamed(tmp_path: Path, suffix: str, dtype: type) -> None:
@@ -253,6 +254,7 @@ with open_strips(folder / f"large_again{suffix}") as strips:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_memory_does_not_grow_with_the_picture(tmp_path: Path, suffix: str) -> None:
     pytest.importorskip("resource")

@@ -92,7 +92,9 @@ def test_other_kinds_are_read_as_a_whole() -> None:
     check(saved(pixels, "JPEG", keep_rgb=True))
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "size", [pytest.param(size, marks=pytest.mark.slow) if size[0] > 1000 else size for size in SIZES]
+)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_tiff_layouts(size: tuple[int, int], dtype: type, channels: int) -> None:

@@ -103,6 +103,7 @@ def test_a_guide_says_where_bright_parts_go() -> None:
     assert float(result[:, :, 38:].mean()) < 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("weights", "dark"), [((1, 1), 0.5), ((3, 1), 0.75), ((1, 0), 1.0)])
 def test_exemplars_are_mixed_in_their_shares(weights: tuple[float, float], dark: float) -> None:
     noise = 0.1 * torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -117,6 +118,7 @@ def gradient_ratio(image: Tensor, dim: int) -> float:
     return float(steps[-1] / steps[:-1].mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["patch", "patch+optimize"])
 def test_a_tileable_texture_has_no_border(method: str) -> None:
     grain = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))

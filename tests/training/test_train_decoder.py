@@ -166,6 +166,7 @@ def tiny_decoder() -> dict[str, torch.Tensor]:
     return {key: value for key, value in tiny_tensors().items() if key.startswith("decoder1.")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["muon+adam", "adam"])
 def test_a_stopped_run_goes_on_bit_for_bit_with_any_workers(
     model: Path, pictures: Path, tmp_path: Path, optimizer: str
@@ -201,6 +202,7 @@ def test_a_checkpoint_of_the_version_before_is_read(model: Path, pictures: Path,
     assert same_weights(whole.out, broken.out)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_bit_for_bit(model: Path, pictures: Path, tmp_path: Path) -> None:
     whole = run_of(model, pictures, tmp_path / "whole", 1, steps=120)
     train(whole)
@@ -220,6 +222,7 @@ def test_a_killed_run_goes_on_bit_for_bit(model: Path, pictures: Path, tmp_path:
         assert [row["step"] for row in csv.DictReader(file)] == [str(k) for k in range(120)]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_workers_without_a_word_from_them(
     model: Path, pictures: Path, tmp_path: Path
 ) -> None:

@@ -214,6 +214,7 @@ def same_weights(one: Path, two: Path) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
+@pytest.mark.slow
 def test_train_resume_and_pack_from_the_command_line(pictures: Path, teacher: Path, tmp_path: Path) -> None:
     common = ("--data", pictures, "--threads", 1, "-q", "--device", "cpu")
     shape = ("--teacher", teacher, "--widths", "4,4,6,6,6", "--crops", 32, "--batch", 2)

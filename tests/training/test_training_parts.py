@@ -38,6 +38,7 @@ def batches(crops: Crops, workers: int, count: int, said: list[str]) -> list[Ten
         return [loader.next() for _ in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resize_px", [None, 40])
 def test_crops_are_the_same_with_and_without_workers_and_memory(
     files: list[Path], resize_px: int | None
