@@ -42,6 +42,7 @@ def test_every_stage_has_a_name() -> None:
     assert len(bench_names.NAMES) == len(set(bench_names.NAMES))
 
 
+@pytest.mark.slow
 def test_the_file_is_complete(whole: dict[str, Any], model: Path) -> None:
     found = {(m["dtype"], m["stage"], m["size"]): m for m in whole["measurements"]}
     wanted = {

@@ -272,6 +272,7 @@ def test_bad_input(place: Path, model: Path, arguments: list[str], code: int, me
     assert (place / "taken.png").read_text().startswith("I am text")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits")
 def test_a_write_that_fails_leaves_nothing(place: Path, model: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 65535, (64, 64, 4), np.uint16)
@@ -297,6 +298,7 @@ def test_a_write_that_fails_leaves_nothing(place: Path, model: Path) -> None:
     assert names(place) == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
 def test_file_names_need_not_be_text(place: Path, model: Path) -> None:
     (place / "cat.png").rename(place / os.fsdecode(b"caf\xe9.png"))

@@ -238,6 +238,7 @@ def test_no_figure_is_judged(place: Path) -> None:
 # The command
 
 
+@pytest.mark.slow
 def test_table_and_page(place: Path, model: Path) -> None:
     done = run_cli(
         "evaluate", "expand", "moss.png", "sand.png", "--crop", 24, "-o", "out", "--model", model,

@@ -77,6 +77,7 @@ def test_baselines_are_unit_vectors_of_the_levels_they_name() -> None:
         assert float(vector.norm()) == pytest.approx(1, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_command_finds_crops_of_the_same_texture(tmp_path: Path) -> None:
     library = make_library(tmp_path / "library")
     result = run_cli("evaluate", "match", library, "--json", "--threads", 1)
@@ -90,6 +91,7 @@ def test_the_command_finds_crops_of_the_same_texture(tmp_path: Path) -> None:
     assert "of the errors of the best baseline" in result.stderr
 
 
+@pytest.mark.slow
 def test_unusable_pictures_are_left_out(tmp_path: Path) -> None:
     library = make_library(tmp_path / "library", 2)
     (library / "broken.png").write_bytes(b"no picture")

@@ -70,6 +70,7 @@ def test_the_defaults_are_those_of_balanced(place: Path, model: Path) -> None:
     assert (place / "a.png").read_bytes() == (place / "b.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_variations_do_not_depend_on_their_number(place: Path, quick: list[object]) -> None:
     assert ok("expand", "wall.png", *quick, "--seed", 5).stdout == "wall.expand.png\n"
     two = ok("expand", "wall.png", "--count", 2, "-o", "two/", *quick, "--seed", 5)
@@ -223,6 +224,7 @@ def test_tileable_reaches_the_pipeline(place: Path, quick: list[object]) -> None
     assert record(place / "wall.expand.png").expand.tileable
 
 
+@pytest.mark.slow
 def test_preview_shows_exemplar_and_results(place: Path, quick: list[object]) -> None:
     save(place / "moss.png", texture(300, 400, seed=3))
     result = ok("expand", "wall.png", "--count", 7, "--preview", "sheet.png", "--size", "24x24", *quick)
@@ -237,6 +239,7 @@ def test_preview_shows_exemplar_and_results(place: Path, quick: list[object]) ->
     assert read(place / "sheet.png").width == 3 * 12 + 2 * 320, "reduced to small pictures"
 
 
+@pytest.mark.slow
 def test_pipes(place: Path, quick: list[object]) -> None:
     data = (place / "wall.png").read_bytes()
     done = run_program("expand", "-", "-o", "-", *quick, cwd=place, data=data)

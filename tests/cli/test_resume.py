@@ -36,6 +36,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_what_is_there_stays_and_what_is_missing_is_made(

@@ -46,6 +46,7 @@ def outcomes_of(name: str, operation: Deadly, jobs: list[Job], notes: list[str])
     return list(PooledExecutor(pool_of(name, operation), 2).outcomes(jobs, events))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", POOLS)
 def test_jobs_of_lost_workers_get_a_second_chance(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -70,6 +71,7 @@ def test_jobs_of_lost_workers_get_a_second_chance(
     assert notes == ["a remark"], "every worker says it, once is enough"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", POOLS)
 def test_workers_that_cannot_begin(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
@@ -125,6 +127,7 @@ def workers(parent: int) -> list[int]:
     return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", POOLS)
 def test_the_same_files_from_all(name: str, place: Path, model: Path) -> None:
     flags = ("batch", "jobs.yaml", "--model", model, "--threads", 1)
@@ -143,6 +146,7 @@ def test_the_same_files_from_all(name: str, place: Path, model: Path) -> None:
 linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
 
 
+@pytest.mark.slow
 @linux
 def test_a_worker_killed_at_a_random_time(place: Path, model: Path) -> None:
     with started(place, model, "-o", "whole") as process:
@@ -160,6 +164,7 @@ def test_a_worker_killed_at_a_random_time(place: Path, model: Path) -> None:
     assert hashes(place / "out") == hashes(place / "whole")
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_keeps_what_is_finished(place: Path, model: Path, kind: signal.Signals) -> None:
@@ -181,6 +186,7 @@ def test_ctrl_c_keeps_what_is_finished(place: Path, model: Path, kind: signal.Si
     assert not any(Path(f"/proc/{number}").exists() for number in hired)
 
 
+@pytest.mark.slow
 @linux
 def test_workers_do_not_outlive_a_killed_run(place: Path, model: Path) -> None:
     with started(place, model, "-o", "whole") as process:
@@ -201,6 +207,7 @@ def test_workers_do_not_outlive_a_killed_run(place: Path, model: Path) -> None:
     assert hashes(place / "out") == hashes(place / "whole")
 
 
+@pytest.mark.slow
 def test_bad_executors(place: Path, model: Path) -> None:
     flags = ("batch", "jobs.yaml", "--model", model)
     wrong = run_program(*flags, "--executor", "procesess", cwd=place)

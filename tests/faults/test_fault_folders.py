@@ -53,6 +53,7 @@ def completed(place: Path, model: Path, whole: dict[str, str], *flags: object) -
     assert hashes(place / "out") == whole
 
 
+@pytest.mark.slow
 @linux
 @mounts
 def test_a_full_disk(place: Path, model: Path, whole: dict[str, str]) -> None:
@@ -148,6 +149,7 @@ def test_a_folder_that_cannot_be_written(place: Path, model: Path) -> None:
     assert done.stderr == "texsynth: the folder out is not writable\n"
 
 
+@pytest.mark.slow
 @linux
 @mounts
 def test_a_folder_that_cannot_be_written_any_more(place: Path, model: Path) -> None:
@@ -219,6 +221,7 @@ def test_a_folder_that_goes_away(
     completed(place, model, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "others"),
     [([], []), (["--resume"], ["--resume"]), (["--resume"], ["--executor", "processes", "--workers", "2"])],

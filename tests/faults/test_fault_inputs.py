@@ -95,6 +95,7 @@ def check_zoo(errors: str, place: Path) -> int:
     return len(bad)
 
 
+@pytest.mark.slow
 @linux
 def test_a_zoo_of_inputs(zoo: Path, model: Path) -> None:
     flags = ("jobs.yaml", "--model", model, "--threads", 1)

@@ -47,6 +47,7 @@ def disturb(process: subprocess.Popen[str], rng: random.Random, kind: signal.Sig
     return read
 
 
+@pytest.mark.slow
 @linux
 def test_killed_again_and_again(place: Path, model: Path, whole: dict[str, str]) -> None:
     rng = random.Random(7)
@@ -64,6 +65,7 @@ def test_killed_again_and_again(place: Path, model: Path, whole: dict[str, str])
     assert left_over(place / "out") == stale, "nobody can know whether their run is still at work"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_at_a_random_time(
     place: Path, model: Path, whole: dict[str, str], kind: signal.Signals
@@ -124,6 +126,7 @@ LISTENERS = {
 """What becomes of the standard streams: a line for bash, which prints the exit code."""
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize(
     ("listener", "flags", "code", "complete"),

@@ -139,6 +139,7 @@ def test_one_large_segment_is_read_as_a_whole(monkeypatch: pytest.MonkeyPatch) -
     check(tiff(smooth(60, 47, 3), rows=60))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", ["linear", "grey", "damaged", "srgb"])
 def test_profiles(profile: str) -> None:
     icc = {

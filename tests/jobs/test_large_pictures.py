@@ -61,6 +61,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_files_give_what_memory_gives(
@@ -81,6 +82,7 @@ def test_files_give_what_memory_gives(
     assert not [name for name in names(place) if "tmp" in name]
 
 
+@pytest.mark.slow
 def test_a_replay_from_files_has_the_same_bytes(
     place: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -303,6 +303,7 @@ def test_pipes_are_listed_without_pictures(place: Path, model: Path) -> None:
     assert Page(place / "run.html").all("img", "alt") == ["output out.png"]
 
 
+@pytest.mark.slow
 def test_the_other_commands(place: Path, model: Path) -> None:
     for arguments in (
         ["blend", "photos/cat.png", "--style", "wave.png", "--style", "photos/cat.png", "--sweep", 2],

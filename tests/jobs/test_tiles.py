@@ -36,6 +36,7 @@ MODES = {
 SIDES = [16, 64, 100]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("level", [1, 3, 5])
 @pytest.mark.parametrize("side", [1, 16, 50, 10000, None])
@@ -125,6 +126,7 @@ def test_tiles_with_halos_give_what_the_whole_gives_and_with_less_they_do_not() 
     assert errors[reach] < 1e-5 < 1e-4 < errors[reach // 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("settings", MODES.values(), ids=MODES)
 def test_tiles_do_not_show(settings: StylizeSettings, side: int) -> None:
@@ -299,6 +301,7 @@ COMMANDS = [("stylize", "cat.png", "oil.png"), ("blend", "cat.png", "--style", "
 FLAGS = ("--model", "tiny.safetensors", "--dtype", "float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c[0])
 def test_a_memory_limit_makes_tiles_that_a_replay_repeats(
     place: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
