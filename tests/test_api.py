@@ -19,7 +19,14 @@ from PIL import Image
 import texsynth
 from texsynth.pipelines.progress import Step
 
-EXPAND: dict[str, Any] = {"method": "patch", "changes": {"patch.iterations": [1]}, "seed": 3}
+EXPAND: dict[str, Any] = {
+    "method": "patch",
+    "changes": {"patch.iterations": [1], "patch.layouts": 1, "patch.refine": 0.1},
+    "seed": 3,
+}
+
+
+QUICK = ("--set", "patch.iterations=[1]", "--set", "patch.layouts=1", "--set", "patch.refine=0.1")
 
 
 @pytest.fixture
@@ -45,11 +52,11 @@ untyped: Any = texsynth
 
 COMMANDS: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
     "expand": (
-        ("expand", "wall.png", "--method", "patch", "--set", "patch.iterations=[1]", "--tileable"),
+        ("expand", "wall.png", "--method", "patch", *QUICK, "--tileable"),
         lambda **more: texsynth.expand("wall.png", tileable=True, **{**EXPAND, **more}),
     ),
     "expand size": (
-        ("expand", "wall.png", "--method", "patch", "--set", "patch.iterations=[1]", "--size", "60x50"),
+        ("expand", "wall.png", "--method", "patch", *QUICK, "--size", "60x50"),
         lambda **more: texsynth.expand("wall.png", size=(60, 50), **{**EXPAND, **more}),
     ),
     "tile": (("tile", "wall.png"), lambda **more: texsynth.tile("wall.png", **more)),
@@ -149,6 +156,7 @@ def test_siblings_come_back_in_their_kinds(place: Path, model: Path) -> None:
     assert untyped.tile("wall.png", siblings=["rough.png"], model=str(model))[1].size == (48, 40)
 
 
+@pytest.mark.slow
 def test_a_stylizer_in_threads(place: Path, model: Path) -> None:
     loaded = texsynth.load_model(str(model), dtype="float32")
     frames = np.random.default_rng(0).random((6, 40, 56, 3)).astype(np.float32)

@@ -50,6 +50,7 @@ def test_replay_gives_the_same_bytes(full: Path) -> None:
     assert names(full / "again") == ["bump.expand.1.replay.png", "normal.expand.1.replay.png", "x.png"]
 
 
+@pytest.mark.slow
 def test_replay_of_a_sibling_makes_it_alone(full: Path) -> None:
     assert record(full / "out/normal.expand.2.png").part == 2
     assert ok("replay", "out/normal.expand.2.png").stdout == "out/normal.expand.2.replay.png\n"
@@ -57,6 +58,7 @@ def test_replay_of_a_sibling_makes_it_alone(full: Path) -> None:
     assert again == (full / "out/normal.expand.2.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_replay_finds_what_has_moved_and_refuses_what_has_changed(full: Path) -> None:
     out = full / "out/wall.expand.1.png"
     (full / "src/wall.png").rename(full / "moved.png")

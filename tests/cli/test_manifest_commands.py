@@ -56,6 +56,7 @@ RESULTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_all_commands_in_one_manifest(place: Path, model: Path) -> None:
     (place / "jobs.yaml").write_text(MIXED.replace("presets: [fast, balanced], ", "presets: fast, "))
     done = batch(model, "--report", "run.html")

@@ -119,6 +119,7 @@ def test_maps_and_masks_are_turned_along() -> None:
     assert turn_exemplar(given, 0.0) is given
 
 
+@pytest.mark.slow
 def test_expand_lays_slanting_bricks_level(place: Path, quick: list[object]) -> None:
     save(place / "wall.png", bricks(96, 96, 10) * 255)
     ok("expand", "wall.png", *quick)

@@ -59,6 +59,7 @@ def test_scale_and_size_name_the_output() -> None:
     assert output_size(ExpandSettings(size=(70, 20), scale=1.5), 40, 30) == (20, 70)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_texture_and_another_another() -> None:
     one, same, other = (run(Exemplar(texture()), seed=s).image for s in (3, 3, 4))
     assert torch.equal(one, same)

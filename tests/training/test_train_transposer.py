@@ -224,6 +224,7 @@ def test_a_loss_that_is_never_finite_gives_up(
         train(run_of(textures, features, tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_training_improves_its_loss(textures: Path, features: Path, tmp_path: Path) -> None:
     """From a bad start, a copy head that mixes all copies; measured on the same crops before and after."""
     only_style = {"perceptual": 0.0, "critic": 0.0, "procedural": 0.0}
