@@ -51,9 +51,8 @@ def batch(
     texsynth batch jobs.yaml --resume
     """
     from texsynth.jobs.checks import check_outputs
-    from texsynth.jobs.expand_inputs import check_mixed
     from texsynth.jobs.inputs import Input, grouped
-    from texsynth.jobs.manifest import read_manifest
+    from texsynth.jobs.manifest import check_mixed, read_manifest
 
     # The shard is taken here, so nothing is left to take of it.
     unsharded = options.StylizeRunOptions(**vars(common) | {"shard": None})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,6 @@ from texsynth.config.expand_rules import (
 from texsynth.config.records import Source
 from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.errors import InputError, TexsynthError, UsageError
-from texsynth.jobs.checks import check_headers
 from texsynth.jobs.files import probe_input, read_input, refuse_transparent
 from texsynth.jobs.inputs import PIPE, Input, Job, destinations, file_seed
 from texsynth.jobs.memory import check_memory
@@ -32,7 +31,6 @@ from texsynth.jobs.outcomes import Failed
 Command = Literal["expand", "tile"]
 
 MAX_COUNT = 9999
-
 LOSSLESS = (".png", ".tif", ".tiff")
 """Formats for sibling maps, whose values are data."""
 
@@ -311,23 +309,10 @@ def check_batch(jobs: Sequence[ExpandJob], run: RunSettings) -> tuple[list[Expan
     return good, failed
 
 
-def check_mixed(jobs: Sequence[Job], run: RunSettings) -> tuple[list[Job], list[Failed]]:
-    """Return the jobs whose inputs have sound headers, in their order, and the others."""
-    textures = [job for job in jobs if isinstance(job, ExpandJob)]
-    others = [job for job in jobs if not isinstance(job, ExpandJob)]
-    sound, bad = check_headers(others, (), run)
-    more, worse = check_batch(textures, run)
-    good = {id(job) for job in (*sound, *more)}
-    return [job for job in jobs if id(job) in good], [*bad, *worse]
-
-
 def check_size(
     item: Input, width: int, height: int, task: Task, settings: ExpandSettings, run: RunSettings
 ) -> None:
-    """Refuse an exemplar that is too small, and an output that is too small or too large.
-
-    Raises InputError, UsageError, MemoryExhaustedError.
-    """
+    """Refuse a size that is too small or large. Raises InputError, UsageError, MemoryExhaustedError."""
     check_exemplar_size(width, height, str(item))
     if task.resizes:
         height, width = output_size(settings, height, width)
@@ -362,7 +347,9 @@ def _allowed(
 ) -> Mask | None:
     """Return (H, W), true where the exemplar may be sampled: under the mask and where it is opaque."""
     allowed = mask
-    if exemplar.alpha is not None and not (opaque := _opaque(exemplar.alpha)).all():
+    alpha = exemplar.alpha
+    opaque = None if alpha is None else np.asarray(alpha > np.iinfo(alpha.dtype).max / 2)
+    if opaque is not None and not opaque.all():
         if task.command == "tile":
             raise InputError(
                 f"{item} has transparent parts, but a tile must be opaque; fill them first with "
@@ -384,10 +371,6 @@ def _allowed(
             f"{where} no whole {MIN_SIDE} x {MIN_SIDE} pixels of {item} to sample; it must leave more"
         )
     return allowed
-
-
-def _opaque(alpha: NDArray[Any]) -> Mask:
-    return np.asarray(alpha > np.iinfo(alpha.dtype).max / 2)
 
 
 def _check_hole(task: Task, allowed: Mask | None, hole: Mask | None) -> None:

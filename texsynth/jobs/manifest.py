@@ -15,10 +15,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from texsynth.config.presets import Tree, is_file_name
-from texsynth.config.settings import Settings, StylizeSettings
+from texsynth.config.settings import RunSettings, Settings, StylizeSettings
 from texsynth.config.validation import MAX_BYTES, nearest, parse, validate
 from texsynth.errors import UsageError
 from texsynth.images import output_format, read_bytes
+from texsynth.jobs.checks import check_headers
+from texsynth.jobs.expand_inputs import ExpandJob, check_batch
 from texsynth.jobs.inputs import Job
 from texsynth.jobs.manifest_entries import (
     Entry,
@@ -31,6 +33,7 @@ from texsynth.jobs.manifest_entries import (
     mapping_in,
     preset_in,
 )
+from texsynth.jobs.outcomes import Failed
 
 NO_PRESET = "default"
 """Value of the field {preset} where none is named."""
@@ -66,6 +69,16 @@ def read_manifest(path: Path, root: str | None, resolve: ResolveSettings) -> lis
     return [
         job for number, entry in enumerate(entries, 1) for job in _jobs(number, entry, folder, resolve, known)
     ]
+
+
+def check_mixed(jobs: Sequence[Job], run: RunSettings) -> tuple[list[Job], list[Failed]]:
+    """Return the jobs whose inputs have sound headers, in their order, and the others."""
+    textures = [job for job in jobs if isinstance(job, ExpandJob)]
+    others = [job for job in jobs if not isinstance(job, ExpandJob)]
+    sound, bad = check_headers(others, (), run)
+    more, worse = check_batch(textures, run)
+    good = {id(job) for job in (*sound, *more)}
+    return [job for job in jobs if id(job) in good], [*bad, *worse]
 
 
 def _jobs(
