@@ -72,6 +72,12 @@ def test_every_page_belongs_to_the_list() -> None:
         assert f"texsynth/docs/{page.name}" in index, f"README.md does not link {page.name}"
 
 
+def test_the_program_has_all_pages() -> None:
+    assert {page.name: page.read_text() for page in PAGES} == {
+        page.name: page.read_text() for page in folder().glob("*.md")
+    }
+
+
 def test_presets_are_described() -> None:
     for text in (text_of("presets"), (ROOT / "presets" / "README.md").read_text()):
         for name in presets.names():

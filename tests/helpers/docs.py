@@ -13,13 +13,12 @@ from typing import Any
 from typer.main import get_command
 
 from texsynth.cli import app
-from texsynth.cli.docs import folder
 
 ROOT = Path(__file__).parents[2]
 
 README, CONTRIBUTING = ROOT / "README.md", ROOT / ".github" / "CONTRIBUTING.md"
 
-PAGES = sorted(folder().glob("*.md"))
+PAGES = sorted((ROOT / "texsynth" / "docs").glob("*.md"))
 
 ALL_PAGES = [README, CONTRIBUTING, ROOT / "CHANGELOG.md", ROOT / "presets" / "README.md", *PAGES]
 
