@@ -265,6 +265,9 @@ class TransposerSettings(Settings):
 MAX_PIXELS = 1 << 28
 """16384 x 16384."""
 
+QUALITY = 95
+"""Quality of JPEG and WebP where none is asked for."""
+
 
 MEMORY_LIMIT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(%|B|KiB|MiB|GiB|TiB)?")
 """Bytes with or without a unit, or a share of what is free."""
@@ -299,7 +302,7 @@ class RunSettings(Settings):
     """Larger contents are reduced to this many pixels on the longer side."""
     bit_depth: Literal[8, 16] | None = None
     """Bits per channel written; None keeps those of the content."""
-    quality: Annotated[int, Field(ge=1, le=100)] = 95
+    quality: Annotated[int, Field(ge=1, le=100)] = QUALITY
     """Of JPEG and WebP."""
     memory_limit: str | None = None
     """Memory that a stylization may take, like 4GiB or 80%; None is half of what is free."""

@@ -15,7 +15,7 @@ from typing import BinaryIO, Self
 import numpy as np
 from PIL import Image
 
-from texsynth.config.settings import MAX_PIXELS
+from texsynth.config.settings import MAX_PIXELS, QUALITY
 from texsynth.config.validation import as_ascii
 from texsynth.errors import OutputError
 from texsynth.images import vips
@@ -243,7 +243,7 @@ class StripWriter:
         alpha: bool = False,
         bit_depth: int = 8,
         settings: str = "",
-        quality: int = 95,
+        quality: int = QUALITY,
         force: bool = False,
     ) -> None:
         """Plan the file that `images.write` makes with `settings`, `quality` and `force`.

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from texsynth.config.settings import QUALITY
 from texsynth.config.validation import as_ascii
 from texsynth.errors import InputError, OutputError
 from texsynth.images import vips
@@ -36,7 +37,7 @@ def sidecar(path: Path) -> Path | None:
 
 
 def write(
-    picture: Picture, path: Path, *, settings: str = "", quality: int = 95, force: bool = False
+    picture: Picture, path: Path, *, settings: str = "", quality: int = QUALITY, force: bool = False
 ) -> tuple[str, ...]:
     """Write `picture` in the format of the name, with `settings` inside (PNG) or beside it (`.yaml`).
 
@@ -75,7 +76,7 @@ def settings_beside(path: Path, settings: str, *, force: bool) -> Iterator[None]
 
 
 def encode(
-    picture: Picture, name: str, *, settings: str = "", quality: int = 95
+    picture: Picture, name: str, *, settings: str = "", quality: int = QUALITY
 ) -> tuple[bytes, tuple[str, ...]]:
     """The bytes of a file of format `name` and warnings about what the format could not keep."""
     warnings: tuple[str, ...] = ()

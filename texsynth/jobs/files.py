@@ -13,7 +13,7 @@ from typing import Any
 from texsynth import images
 from texsynth.config.presets import as_tree
 from texsynth.config.records import Embedded, Record, Source
-from texsynth.config.settings import RunSettings
+from texsynth.config.settings import QUALITY, RunSettings
 from texsynth.config.validation import parse, validate
 from texsynth.errors import InputError, MemoryExhaustedError, OutputError, OutputExistsError, TexsynthError
 from texsynth.images.files import as_text
@@ -63,7 +63,7 @@ class OutputPolicy:
     resume: bool = False
     suffix: str = ".png"
     """Format of standard output."""
-    quality: int = 95
+    quality: int = QUALITY
     """Quality of JPEG and WebP, 1 to 100."""
 
 
@@ -124,7 +124,7 @@ def make_folder(folder: Path) -> None:
 
 
 def write_files(
-    files: Sequence[OutputFile], *, quality: int = 95, force: bool, suffix: str = ".png"
+    files: Sequence[OutputFile], *, quality: int = QUALITY, force: bool, suffix: str = ".png"
 ) -> tuple[str, ...]:
     """Write all files or none of the new ones. suffix: format of standard output. Returns warnings."""
     warnings: tuple[str, ...] = ()
