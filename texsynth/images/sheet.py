@@ -63,7 +63,7 @@ def captioned(picture: Picture, text: str) -> Pixels:
     return cell
 
 
-QUALITY = 85
+THUMBNAIL_QUALITY = 85
 
 
 def reduced(picture: Picture, scale: float) -> Pixels:
@@ -76,5 +76,5 @@ def reduced(picture: Picture, scale: float) -> Pixels:
 def jpeg_thumbnail(picture: Picture, scale: float) -> tuple[bytes, int, int]:
     """`picture` over white at `scale`, at most 1, as JPEG, with its width and height in pixels."""
     small = Picture(reduced(picture, scale))
-    data, _ = encode(small, "JPEG", quality=QUALITY)
+    data, _ = encode(small, "JPEG", quality=THUMBNAIL_QUALITY)
     return data, small.width, small.height
