@@ -280,7 +280,7 @@ def match(
     Returns `count` or fewer matches, best first, each with path, key, rank and similarity (cosine, -1 to 1).
     Raises InputError, UsageError, OutputError, ModelError.
     """
-    run = resolve_run(RunSettings(device=device, threads=threads, dtype="float32"))[0]
+    run = RunSettings(device=device, threads=threads)
     folder = open_library(os.fspath(library), None if index is None else os.fspath(index))
 
     def run_operation(
@@ -290,9 +290,9 @@ def match(
         return collect(outcomes, len(jobs), on_outcome=on_outcome)
 
     opened = open_index(folder, run, run_operation, rebuild=rebuild)
-    if opened.report.interrupted:
+    if opened.update.report.interrupted:
         raise KeyboardInterrupt
-    operation = FindMatches(run, SearchQuery(count, compare, include_self), opened.library, opened.describer)
+    operation = FindMatches(SearchQuery(count, compare, include_self), opened)
     matches: list[Match] = _do(operation, InputJob(_Image.of(query, "query").input), None).value
     return matches
 

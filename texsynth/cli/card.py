@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -23,27 +23,20 @@ app = typer.Typer(no_args_is_help=True, help="Style cards: what styles look like
 @app.command()
 @options.grouped
 def make(
-    styles: Annotated[
-        list[str],
-        typer.Argument(metavar="STYLE...", help="Pictures, folders or quoted patterns; - is standard input."),
-    ],
+    styles: list[str] = options.argument(
+        ..., metavar="STYLE...", help="Pictures, folders or quoted patterns; - is standard input."
+    ),
     *,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            help="The card, a name that ends with .card. Default for one style: STYLE.card here.",
-            rich_help_panel=options.FILES,
-        ),
-    ] = None,
-    style_scale: Annotated[
-        float | None,
-        typer.Option(
-            help="Resize the styles first: above 1 for larger strokes.", rich_help_panel=options.LOOK
-        ),
-    ] = None,
+    output: str | None = options.file_option(
+        None,
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="The card, a name that ends with .card. Default for one style: STYLE.card here.",
+    ),
+    style_scale: float | None = options.look_option(
+        None, help="Resize the styles first: above 1 for larger strokes."
+    ),
     model: options.Model = None,
     computing: options.DeviceOptions,
     dtype: options.Dtype = None,
@@ -81,8 +74,9 @@ def make(
 
 
 @app.command("show")
+@options.grouped
 def show_card(
-    card: Annotated[Path, typer.Argument(metavar="FILE", help="A card that `texsynth card make` wrote.")],
+    card: Path = options.argument(..., metavar="FILE", help="A card that `texsynth card make` wrote."),
     as_json: options.Json = False,
 ) -> None:
     """Show what is in a card: the pictures, the model, and the size of the statistics at every level."""

@@ -6,21 +6,21 @@ import re
 import sys
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from texsynth.cli.options import argument, grouped, option
 from texsynth.errors import UsageError
 
 TITLE = re.compile(r"# (.+)")
 
 
+@grouped
 def docs(
-    topic: Annotated[
-        str | None,
-        typer.Argument(metavar="[TOPIC]", help="A page, like expand or presets. Default: list them."),
-    ] = None,
-    path: Annotated[bool, typer.Option("--path", help="Print where the page or the folder lies.")] = False,
+    topic: str | None = argument(
+        None, metavar="[TOPIC]", help="A page, like expand or presets. Default: list them."
+    ),
+    path: bool = option(False, "--path", help="Print where the page or the folder lies."),
 ) -> None:
     """Read the documentation in the terminal: a list of pages, or one of them.
 

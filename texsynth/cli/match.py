@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from texsynth.jobs.describe import Kind
     from texsynth.jobs.inputs import Job
     from texsynth.jobs.library import Library
-    from texsynth.jobs.library_index import Pending, Survey
-    from texsynth.jobs.match import Match, OpenedIndex
+    from texsynth.jobs.library_index import Pending
+    from texsynth.jobs.match import IndexedLibrary, Match
     from texsynth.jobs.operation import Operation
     from texsynth.jobs.outcomes import Outcome, Report
 
@@ -78,14 +78,13 @@ class SearchOptions:
 
 @options.grouped
 def match(
-    pictures: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="QUERY... LIBRARY",
-            help="Pictures, folders or quoted patterns, - for standard input; then the folder to search, "
-            "folders inside it too.",
-        ),
-    ],
+    pictures: list[str] = options.argument(
+        ...,
+        metavar="QUERY... LIBRARY",
+        help="Pictures, folders or quoted patterns, - for standard input; then the folder to search, "
+        "folders inside it too.",
+    ),
+    *,
     search: SearchOptions,
     common: options.AnalysisOptions,
 ) -> None:
@@ -244,11 +243,11 @@ def find_matches(
     from texsynth.jobs.match import FindMatches, SearchQuery
 
     opened = _open_index(library, run, screen, rebuild=rebuild)
-    operation = FindMatches(run, SearchQuery(**query), opened.library, opened.describer)
+    operation = FindMatches(SearchQuery(**query), opened)
     return do_jobs(lambda _: operation, good, screen, on_outcome, failed=failed)
 
 
-def _open_index(library: Library, run: RunSettings, screen: Screen, *, rebuild: bool) -> OpenedIndex:
+def _open_index(library: Library, run: RunSettings, screen: Screen, *, rebuild: bool) -> IndexedLibrary:
     """Bring the index of `library` up to date, with a bar. Raises TexsynthError, and Exit on Ctrl-C."""
     from texsynth.jobs import match
     from texsynth.jobs.outcomes import Failed
@@ -267,27 +266,19 @@ def _open_index(library: Library, run: RunSettings, screen: Screen, *, rebuild: 
         return do_jobs(lambda _: operation, jobs, screen, ended)
 
     opened = match.open_index(library, run, run_operation, rebuild=rebuild)
-    index, known, report = opened.library.index, opened.known, opened.report
-    left_out = len(index.unreadable)
+    update = opened.update
+    unreadable, left_out = len(update.index.unreadable), len(update.left_out)
     screen.detail(
-        f"{library.index}: {len(report.done)} pictures described, {len(known.rows)} known, "
-        f"{known.gone} gone or changed, {left_out} unreadable"
+        f"{library.index}: {len(update.report.done)} pictures described, {update.known} known, "
+        f"{update.gone} gone or changed, {unreadable} unreadable"
     )
-    if report.interrupted:
-        rest = len(library.files) - len(index.entries) - left_out
+    if update.report.interrupted:
+        rest = len(library.files) - len(update.index.entries) - unreadable
         print_error(f"interrupted; {rest} pictures of {library.folder} are left for the next time")
         raise typer.Exit(INTERRUPTED)
-    _say_what_is_left_out(known, screen)
-    return opened
-
-
-def _say_what_is_left_out(known: Survey, screen: Screen) -> None:
-    """Name the files that were not tried again."""
-    count = len(known.unreadable)
-    if count:
-        what = "1 picture" if count == 1 else f"{count} pictures"
-        screen.note(
-            f"left out: {what} of {known.library.folder} that could not be read before; -v names them"
-        )
-    for one in known.unreadable:
+    if left_out:
+        what = "1 picture" if left_out == 1 else f"{left_out} pictures"
+        screen.note(f"left out: {what} of {library.folder} that could not be read before; -v names them")
+    for one in update.left_out:
         screen.detail(one.reason)
+    return opened

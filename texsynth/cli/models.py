@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from texsynth.cli import options
+from texsynth.cli.options import argument, grouped, option
 from texsynth.cli.run import make_screen
 from texsynth.cli.show import Screen
 from texsynth.errors import ModelError, UsageError
@@ -48,7 +49,7 @@ def _fetchable(incomplete: str) -> list[str]:
 
 
 @app.command("list")
-@options.grouped
+@grouped
 def list_models(*, brief: BriefOptions) -> None:
     """List the models: embedded ones, those in the cache, and those that can be fetched."""
     from texsynth.models.hub.cache import expected_hashes
@@ -80,14 +81,11 @@ def list_models(*, brief: BriefOptions) -> None:
 
 
 @app.command("show")
-@options.grouped
+@grouped
 def show_model(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|FILE", help="A model or a .safetensors file.", autocompletion=options.model_names
-        ),
-    ],
+    model: str = argument(
+        ..., metavar="NAME|FILE", help="A model or a .safetensors file.", autocompletion=options.model_names
+    ),
     *,
     brief: BriefOptions,
 ) -> None:
@@ -126,25 +124,16 @@ def show_model(
 
 
 @app.command("fetch")
-@options.grouped
+@grouped
 def fetch_model(
-    name: Annotated[
-        str,
-        typer.Argument(
-            help="A model that `list` calls available, or any name with --url.", autocompletion=_fetchable
-        ),
-    ],
+    name: str = argument(
+        ..., help="A model that `list` calls available, or any name with --url.", autocompletion=_fetchable
+    ),
     *,
-    url: Annotated[str | None, typer.Option("--url", help="Another address of the same checkpoint.")] = None,
-    force: Annotated[
-        bool, typer.Option("-f", "--force", help="Fetch it again, and replace what is there.")
-    ] = False,
-    offline: Annotated[
-        bool, typer.Option("--offline", envvar="TEXSYNTH_OFFLINE", help="Never use the network.")
-    ] = False,
-    timeout: Annotated[
-        float, typer.Option(min=0.1, max=86400, metavar="SECONDS", help="Give up when nothing comes.")
-    ] = 30,
+    url: str | None = option(None, help="Another address of the same checkpoint."),
+    force: bool = option(False, "-f", "--force", help="Fetch it again, and replace what is there."),
+    offline: bool = option(False, "--offline", envvar="TEXSYNTH_OFFLINE", help="Never use the network."),
+    timeout: float = option(30, min=0.1, max=86400, metavar="SECONDS", help="Give up when nothing comes."),
     screen: options.ScreenOptions,
 ) -> None:
     """Download a published checkpoint, and keep it in the cache as a model.
@@ -169,16 +158,12 @@ def fetch_model(
 
 
 @app.command("import")
-@options.grouped
+@grouped
 def import_model(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="All files of one published checkpoint.")
-    ],
+    files: list[Path] = argument(..., metavar="FILE...", help="All files of one published checkpoint."),
     *,
-    name: Annotated[str | None, typer.Option("--name", help="Default: that of the checkpoint.")] = None,
-    force: Annotated[
-        bool, typer.Option("-f", "--force", help="Replace a model of this name in the cache.")
-    ] = False,
+    name: str | None = option(None, help="Default: that of the checkpoint."),
+    force: bool = option(False, "-f", "--force", help="Replace a model of this name in the cache."),
     screen: options.ScreenOptions,
 ) -> None:
     """Keep a published checkpoint from files in the cache as a model.
@@ -196,12 +181,11 @@ def import_model(
 
 
 @app.command("verify")
-@options.grouped
+@grouped
 def verify_models(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME...]", help="Default: all.", autocompletion=options.model_names),
-    ] = None,
+    names: list[str] | None = argument(
+        None, metavar="[NAME...]", help="Default: all.", autocompletion=options.model_names
+    ),
     *,
     brief: BriefOptions,
 ) -> None:
@@ -231,11 +215,9 @@ def verify_models(
 
 
 @app.command("remove")
-@options.grouped
+@grouped
 def remove_models(
-    names: Annotated[
-        list[str], typer.Argument(metavar="NAME...", help="Models in the cache.", autocompletion=_cached)
-    ],
+    names: list[str] = argument(..., metavar="NAME...", help="Models in the cache.", autocompletion=_cached),
     *,
     brief: BriefOptions,
 ) -> None:

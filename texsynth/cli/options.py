@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from collections.abc import Callable
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -47,28 +47,35 @@ def _typed(ctx: typer.Context, value: ReportFile | None) -> ReportFile | None:
 
 FILES, LOOK, MACHINE, SCREEN = "Files", "Look", "Machine", "Output on screen"
 
+
+def option(default: Any, *names: str, panel: str | None = None, **more: Any) -> Any:  # noqa: ANN401 (as Typer)
+    """Declare a parameter, or a field of a group, to be an option; `...` makes it a required one."""
+    return _declared(default, typer.Option(*names, rich_help_panel=panel, **more))
+
+
+def argument(default: Any, **more: Any) -> Any:  # noqa: ANN401 (as Typer)
+    """Declare a parameter to be an argument; `...` makes it a required one."""
+    return _declared(default, typer.Argument(**more))
+
+
+def _declared(default: Any, for_typer: Any) -> Any:  # noqa: ANN401 (as Typer)
+    required = default is ...
+    return field(default=MISSING if required else default, kw_only=required, metadata={"typer": for_typer})
+
+
+file_option, look_option, machine_option, screen_option = (
+    partial(option, panel=panel) for panel in (FILES, LOOK, MACHINE, SCREEN)
+)
 _file, _look, _machine, _screen = (
     partial(typer.Option, rich_help_panel=panel) for panel in (FILES, LOOK, MACHINE, SCREEN)
 )
 
 
-def option(default: Any, *names: str, panel: str | None = None, **more: Any) -> Any:  # noqa: ANN401 (as Typer)
-    """Declare a field of a group to be an option, as `typer.Option` does; `...` makes it a required one."""
-    return field(
-        default=MISSING if default is ... else default,
-        kw_only=default is ...,
-        metadata={"option": typer.Option(*names, rich_help_panel=panel, **more)},
-    )
-
-
-file_option, look_option, machine_option = (partial(option, panel=panel) for panel in (FILES, LOOK, MACHINE))
-
-
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Give `command` one option for each field of its parameters that are dataclasses.
+    """Let Typer read the parameters of `command`, and each field of those that are dataclasses as one.
 
-    The command itself gets the dataclasses, filled. Their fields are declared with `option`, or annotated and
-    defaulted like the parameters of any Typer command; a group may extend others.
+    The command itself gets the dataclasses, filled. Parameters and fields are declared with `option` and
+    `argument`, or annotated and defaulted as in any Typer command; a group may extend others.
     """
     parameters: list[inspect.Parameter] = []
     groups: dict[str, Any] = {}
@@ -76,9 +83,13 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     for name, parameter in inspect.signature(command).parameters.items():
         if is_dataclass(kind := hints[name]):
             groups[name] = kind
-            parameters += _field_parameters(kind)
+            types = get_type_hints(kind, include_extras=True)
+            parameters += [_for_typer(each.name, types[each.name], each) for each in fields(kind)]
         else:
-            parameters.append(parameter.replace(annotation=kind))
+            declared = parameter.default
+            if not isinstance(declared, Field):
+                declared = field(default=MISSING if declared is parameter.empty else declared)
+            parameters.append(_for_typer(name, kind, declared))
 
     @wraps(command)
     def flat(**values: Any) -> None:  # noqa: ANN401 (whatever the options are)
@@ -94,15 +105,13 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     return flat
 
 
-def _field_parameters(group: Any) -> Iterator[inspect.Parameter]:  # noqa: ANN401 (any dataclass)
-    types = get_type_hints(group, include_extras=True)
-    for each in fields(group):
-        default = inspect.Parameter.empty if each.default is MISSING else each.default
-        declared = each.metadata.get("option")
-        annotation = Annotated[types[each.name], declared] if declared else types[each.name]
-        yield inspect.Parameter(
-            each.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-        )
+def _for_typer(name: str, kind: Any, declared: Field[Any]) -> inspect.Parameter:  # noqa: ANN401 (any type)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if declared.default is MISSING else declared.default,
+        annotation=Annotated[kind, declared.metadata["typer"]] if declared.metadata else kind,
+    )
 
 
 def pictures_argument(metavar: str) -> Any:  # noqa: ANN401 (what Typer reads)
@@ -121,11 +130,6 @@ def output_option(default: str) -> Any:  # noqa: ANN401 (what Typer reads)
     )
 
 
-Recursive = Annotated[bool, _file("-r", "--recursive", help="Search folders inside folders.")]
-MaxPixels = Annotated[
-    int | None, _file(help="Refuse larger pictures, before decoding, and larger results. Default: 2^28.")
-]
-Frame = Annotated[int | None, _file(help="Frame of animated pictures or page of TIFF, from 0.")]
 Report = Annotated[
     ReportFile | None,
     _file(
@@ -159,7 +163,6 @@ Dtype = Annotated[
 Threads = Annotated[int | None, _machine(help="CPU threads. Default: torch's choice.")]
 Seed = Annotated[int | None, _machine(help="Seed of all random numbers, mixed with each file's path.")]
 Quiet = Annotated[bool, _screen("-q", "--quiet", help="Only errors.")]
-Verbose = Annotated[bool, _screen("-v", "--verbose", callback=_remember, help="More detail, tracebacks too.")]
 Json = Annotated[bool, _screen("--json", help="Results as JSON, one object per line.")]
 
 
@@ -168,7 +171,9 @@ class ScreenOptions:
     """The amount and the form of what is shown."""
 
     quiet: Quiet = False
-    verbose: Verbose = False
+    verbose: bool = screen_option(
+        False, "-v", "--verbose", callback=_remember, help="More detail, tracebacks too."
+    )
     as_json: Json = False
 
 
@@ -209,15 +214,17 @@ class TiledNetworkOptions(NetworkOptions):
 class DecodeOptions:
     """The limits and the part of a picture that is read."""
 
-    max_pixels: MaxPixels = None
-    frame: Frame = None
+    max_pixels: int | None = file_option(
+        None, help="Refuse larger pictures, before decoding, and larger results. Default: 2^28."
+    )
+    frame: int | None = file_option(None, help="Frame of animated pictures or page of TIFF, from 0.")
 
 
 @dataclass(frozen=True)
 class InputOptions(DecodeOptions):
     """The pictures that are read."""
 
-    recursive: Recursive = False
+    recursive: bool = file_option(False, "-r", "--recursive", help="Search folders inside folders.")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
 
 import typer
 
@@ -29,8 +28,9 @@ def list_presets(as_json: options.Json = False) -> None:
 
 
 @app.command("show")
+@options.grouped
 def show_preset(
-    preset: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Name of a preset, or a YAML file.")],
+    preset: str = options.argument(..., metavar="NAME|FILE", help="Name of a preset, or a YAML file."),
 ) -> None:
     """Show all settings of a preset, defaults included, as YAML that can be edited and used."""
     from texsynth.config.presets import SECTIONS, as_tree, load, resolve
@@ -42,8 +42,9 @@ def show_preset(
 
 
 @app.command("validate")
+@options.grouped
 def validate_presets(
-    presets: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help="Presets to check.")],
+    presets: list[str] = options.argument(..., metavar="NAME|FILE...", help="Presets to check."),
 ) -> None:
     """Check presets: keys, values, and what they extend."""
     from texsynth.config.presets import load

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from texsynth.cli import options
 from texsynth.cli.options import option
@@ -62,7 +60,7 @@ class MovedOptions:
 
 @options.grouped
 def replay(
-    result: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A picture that texsynth made.")],
+    result: Path = options.argument(..., metavar="OUTPUT", help="A picture that texsynth made."),
     *,
     moved: MovedOptions,
     machine: options.DeviceOptions,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from typer import Argument, Option, Typer
 
 from texsynth.cli import options
-from texsynth.cli.options import LookOptions, grouped, option
+from texsynth.cli.options import LookOptions, argument, grouped, option
 from texsynth.cli.run import given, look_settings
 from texsynth.cli.show import Screen
 from texsynth.errors import InputError, UsageError
@@ -126,23 +126,20 @@ def encoder(folder: Folder, *, training: TrainOptions, own: EncoderOptions) -> N
 
 @_command
 def decoder(
-    folder: Annotated[
-        Path | None, Argument(metavar="RUN", help="Folder of the run. Default with --model: MODEL-decoders.")
-    ] = None,
+    folder: Path | None = argument(
+        None, metavar="RUN", help="Folder of the run. Default with --model: MODEL-decoders."
+    ),
     *,
     training: TrainOptions,
-    model: Annotated[
-        str | None, Option(metavar="NAME|FILE", help="Begin a run with the encoder of this model.")
-    ] = None,
-    level: Annotated[
-        list[int] | None,
-        Option(min=1, max=5, help="Level to decode from. Repeatable. Default: 1 to 4 in turn."),
-    ] = None,
-    photo: Annotated[bool, Option("--photo", help="Train the photo decoder instead.")] = False,
+    model: str | None = option(None, metavar="NAME|FILE", help="Begin a run with the encoder of this model."),
+    level: list[int] | None = option(
+        None, min=1, max=5, help="Level to decode from. Repeatable. Default: 1 to 4 in turn."
+    ),
+    photo: bool = option(False, "--photo", help="Train the photo decoder instead."),
     look: LookOptions,
-    epochs: Annotated[float | None, Option(min=0.001, help="Length in passes over the pictures.")] = None,
+    epochs: float | None = option(None, min=0.001, help="Length in passes over the pictures."),
     terms: AutoencoderOptions,
-    workers: Annotated[int | None, Option(min=0, max=64, help="Processes that read pictures.")] = None,
+    workers: int | None = option(None, min=0, max=64, help="Processes that read pictures."),
 ) -> None:
     """Train decoders for the encoder of a run, or of any model.
 
@@ -190,16 +187,12 @@ def decoder(
 def pack(
     folder: Folder,
     *,
-    measure: Annotated[
-        bool, Option("--measure", help="Also measure the model on held-out pictures.")
-    ] = False,
-    teacher: Annotated[Path | None, Option(help="Measure, and compare features with this VGG-19's.")] = None,
-    keep_encoder: Annotated[
-        bool, Option("--keep-encoder", help="Leave the unit of the features as it is.")
-    ] = False,
-    decoders_only: Annotated[
-        bool, Option("--decoders-only", help="Leave the encoder out, and its features as they are.")
-    ] = False,
+    measure: bool = option(False, "--measure", help="Also measure the model on held-out pictures."),
+    teacher: Path | None = option(None, help="Measure, and compare features with this VGG-19's."),
+    keep_encoder: bool = option(False, "--keep-encoder", help="Leave the unit of the features as it is."),
+    decoders_only: bool = option(
+        False, "--decoders-only", help="Leave the encoder out, and its features as they are."
+    ),
     common: PackOptions,
 ) -> None:
     """Join encoder and decoders of a run into one model file, and print held-out figures.
@@ -226,8 +219,8 @@ def transposer(
     training: TrainOptions,
     look: LookOptions,
     kernels: KernelOptions,
-    init: Annotated[Path | None, Option(help="Network of an earlier run to go on from.")] = None,
-    model: Annotated[str, Option(help="Model whose features the losses see.")] = "lite",
+    init: Path | None = option(None, help="Network of an earlier run to go on from."),
+    model: str = option("lite", help="Model whose features the losses see."),
 ) -> None:
     """Train a Transposer on random crops of textures and on procedural ones.
 
@@ -246,10 +239,10 @@ def transposer(
 
 @_command
 def compare(
-    networks: Annotated[list[Path], Argument(metavar="RUN...", help="Run folders or files of Transposers.")],
+    networks: list[Path] = argument(..., metavar="RUN...", help="Run folders or files of Transposers."),
     *,
-    side: Annotated[int, Option(min=16, help="Side of the exemplars in pixels.")] = 128,
-    output: Annotated[Path | None, Option("-o", "--output", help="Also write the table as JSON.")] = None,
+    side: int = option(128, min=16, help="Side of the exemplars in pixels."),
+    output: Path | None = option(None, "-o", "--output", help="Also write the table as JSON."),
     seed: Seed = 0,
     common: MeasureOptions,
     quiet: options.Quiet = False,
@@ -281,7 +274,8 @@ def compare(
 
 @_command
 def pack_transposer(
-    folder: Annotated[Path, Argument(metavar="RUN", help="Folder of the run, or its network.")],
+    folder: Path = argument(..., metavar="RUN", help="Folder of the run, or its network."),
+    *,
     common: PackOptions,
 ) -> None:
     """Write a trained Transposer as float16 with its provenance, and print held-out figures.
@@ -301,12 +295,12 @@ def descriptor(
     *,
     training: TrainOptions,
     look: LookOptions,
-    batch: Annotated[int | None, Option(min=2, help="Textures per step.")] = None,
-    rate: Annotated[float | None, Option(min=0, help="Learning rate.")] = None,
-    rotate: Annotated[
-        bool | None, Option("--turn/--no-turn", help="Also turn crops by multiples of 90 degrees.")
-    ] = None,
-    model: Annotated[str, Option(help="Model whose features are read.")] = "lite",
+    batch: int | None = option(None, min=2, help="Textures per step."),
+    rate: float | None = option(None, min=0, help="Learning rate."),
+    rotate: bool | None = option(
+        None, "--turn/--no-turn", help="Also turn crops by multiples of 90 degrees."
+    ),
+    model: str = option("lite", help="Model whose features are read."),
     note: Notes = None,
 ) -> None:
     """Train the descriptor of textures that `match` and `describe` use.

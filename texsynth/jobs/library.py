@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from texsynth.errors import InputError, OutputError, UsageError
+from texsynth.errors import InputError, UsageError
 from texsynth.images import SUFFIXES
-from texsynth.jobs.checks import check_folder
 
 INDEX_NAME = ".texsynth-index.safetensors"
 INDEX_SUFFIX = ".safetensors"
-ELSEWHERE = "name another place for the index with --index FILE"
 
 
 class LibraryFile(NamedTuple):
@@ -43,13 +41,6 @@ class Library:
     def path(self, key: str) -> Path:
         """Return the path of the file with this key."""
         return self.folder / key
-
-    def check_writable(self) -> None:
-        """OutputError when the index cannot be written."""
-        try:
-            check_folder(self.index.parent)
-        except OutputError as error:
-            raise OutputError(f"{error}; {ELSEWHERE}") from None
 
 
 def open_library(folder: str, index: str | None) -> Library:

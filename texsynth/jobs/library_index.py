@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -19,15 +19,15 @@ import texsynth
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, OutputError
 from texsynth.images import read_bytes, store
+from texsynth.jobs.checks import check_folder
 from texsynth.jobs.describe import KINDS, DescribeForIndex, Kind
 from texsynth.jobs.files import make_folder
 from texsynth.jobs.inputs import Input, Job
-from texsynth.jobs.library import ELSEWHERE, Library, LibraryFile
+from texsynth.jobs.library import Library, LibraryFile
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Done, Failed, Outcome, Report
-from texsynth.models.descriptor import Descriptor
 from texsynth.models.weights import header_of, in_order
-from texsynth.pipelines.describe import LONGEST, Describer
+from texsynth.pipelines.describe import Describer
 
 FAMILY = "texsynth-index-"
 FORMAT = f"{FAMILY}1"
@@ -58,11 +58,6 @@ class Origin(NamedTuple):
     model: str
     model_sha256: str
     longest: int
-
-    @classmethod
-    def of(cls, descriptor: Descriptor) -> Origin:
-        """Return the origin of what `descriptor` makes today."""
-        return cls(descriptor.sha256, descriptor.model, descriptor.model_sha256, LONGEST)
 
 
 @dataclass(frozen=True)
@@ -122,17 +117,25 @@ def read_index(path: Path, origin: Origin) -> Index:
 
     Raises InputError for what is no index, is damaged, or was made by other weights or another version.
     """
-    header, tensors = _parsed(path)
-    if header.get("format") != FORMAT:
+    data = read_bytes(path)
+    try:
+        tensors, header = load(data), _header(data)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{path} is no index of texsynth or is damaged; {CURE}") from error
+    _check_kind(header, path)
+    if header["format"] != FORMAT:
         raise InputError(f"{path} was made by another version of texsynth; {CURE}")
     try:
         recorded = Origin(
             header["descriptor_sha256"], header["model"], header["model_sha256"], int(header["longest"])
         )
-        entries = tuple(Entry(*_typed(row, (str, int, int))) for row in json.loads(header["files"]))
-        rows = json.loads(header["unreadable"])
-        unreadable = tuple(Unreadable(*_typed(row, (str, int, int, str))) for row in rows)
-        index = Index(recorded, entries, tensors["descriptors"], unreadable, int(header["max_pixels"]))
+        index = Index(
+            recorded,
+            tuple(Entry(*row) for row in _rows(header["files"], (str, int, int))),
+            tensors["descriptors"],
+            tuple(Unreadable(*row) for row in _rows(header["unreadable"], (str, int, int, str))),
+            int(header["max_pixels"]),
+        )
         _check(index)
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"the index {path} is damaged ({error}); {CURE}") from error
@@ -144,28 +147,9 @@ def read_index(path: Path, origin: Origin) -> Index:
     return index
 
 
-def check_replaceable(path: Path) -> None:
-    """InputError when `path` is a folder, or a sound file of another kind, which no index shall replace."""
-    _check_no_folder(path)
-    with suppress(SafetensorError, KeyError, ValueError):
-        _check_kind(header_of(read_bytes(path)).get("__metadata__", {}), path)
-
-
-def _parsed(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    _check_no_folder(path)
-    data = read_bytes(path)
-    try:
-        tensors = load(data)
-        header = header_of(data).get("__metadata__", {})
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise InputError(f"{path} is no index of texsynth or is damaged; {CURE}") from error
-    _check_kind(header, path)
-    return header, tensors
-
-
-def _check_no_folder(path: Path) -> None:
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, no index; name a file with --index")
+def _header(data: bytes) -> dict[str, Any]:
+    header: dict[str, Any] = header_of(data).get("__metadata__", {})
+    return header
 
 
 def _check_kind(header: dict[str, Any], path: Path) -> None:
@@ -173,10 +157,13 @@ def _check_kind(header: dict[str, Any], path: Path) -> None:
         raise InputError(f"{path} is no index of texsynth; name another file with --index")
 
 
-def _typed(row: object, kinds: tuple[type, ...]) -> list[Any]:
-    if not (isinstance(row, list) and tuple(map(type, row)) == kinds):
-        raise ValueError(f"{row!r:.40} is no entry")
-    return row
+def _rows(text: str, kinds: tuple[type, ...]) -> list[list[Any]]:
+    """Read a list of rows, each with values of these `kinds`. Raises ValueError and TypeError."""
+    rows: list[list[Any]] = json.loads(text)
+    for row in rows:
+        if not (isinstance(row, list) and tuple(map(type, row)) == kinds):
+            raise ValueError(f"{row!r:.40} is no entry")
+    return rows
 
 
 def _check(index: Index) -> None:
@@ -207,63 +194,94 @@ class Pending(Job):
 
 
 @dataclass(frozen=True)
-class Survey:
-    """The part of an index that still holds. index: as it was, maybe empty; rows: those to keep."""
+class IndexUpdate:
+    """An index that is up to date, and what it took."""
 
-    library: Library
     index: Index
-    rows: tuple[int, ...]
-    unreadable: tuple[Unreadable, ...]
-    """Files that need not be tried again."""
-    todo: tuple[Pending, ...]
-    max_pixels: int
-
-    @property
-    def is_new(self) -> bool:
-        """True when the index has to be written."""
-        return bool(self.todo) or self.gone > 0 or self.unreadable != self.index.unreadable
-
-    @property
-    def gone(self) -> int:
-        """The number of described files that are no longer there, or no longer the same."""
-        return len(self.index.entries) - len(self.rows)
+    report: Report
+    """How the new pictures went; interrupted when some are left."""
+    known: int
+    """The number of files whose descriptors still held."""
+    gone: int
+    """The number of described files that are no longer there, or no longer the same."""
+    left_out: tuple[Unreadable, ...]
+    """Files that were not tried again."""
 
 
-def survey(library: Library, origin: Origin, max_pixels: int, *, rebuild: bool) -> Survey:
-    """Compare the library with its index. rebuild: take nothing over.
+def update_index(
+    library: Library,
+    origin: Origin,
+    describer: Callable[[], Describer],
+    run: RunSettings,
+    run_operation: RunOperation,
+    *,
+    rebuild: bool,
+) -> IndexUpdate:
+    """Describe new pictures and write the index, on Ctrl-C with what there is by then.
 
-    Raises InputError for an index that is damaged, foreign, or of other weights.
+    describer: called when there is something to describe. rebuild: take nothing over. Raises InputError for
+    an index that is damaged, foreign, or of other weights, OutputError, ModelError.
     """
-    index = _known(library, origin, rebuild=rebuild)
+    old = _known(library, origin, rebuild=rebuild)
     now = {file.key: file for file in library.files}
-    rows = tuple(
-        row
-        for row, entry in enumerate(index.entries)
-        if (file := now.get(entry.key)) and entry == Entry(file.key, file.bytes, file.mtime_ns)
-    )
-    unreadable = tuple(
+    rows = [row for row, entry in enumerate(old.entries) if entry == now.get(entry.key, ())[:3]]
+    left_out = tuple(
         known
-        for known in index.unreadable
+        for known in old.unreadable
         if (file := now.get(known.key))
         and known[:3] == (file.key, file.bytes, file.ctime_ns)
         # Another limit might let it in.
-        and index.max_pixels == max_pixels
+        and old.max_pixels == run.max_pixels
     )
-    settled = {index.entries[row].key for row in rows} | {known.key for known in unreadable}
-    todo = tuple(
+    settled = {old.entries[row].key for row in rows} | {known.key for known in left_out}
+    jobs = [
         Pending(Input(library.path(file.key), file.key), library.index, file)
         for file in library.files
         if file.key not in settled
-    )
-    return Survey(library, index, rows, unreadable, todo, max_pixels)
+    ]
+    gone = len(old.entries) - len(rows)
+    if not jobs and not gone and left_out == old.unreadable:
+        return IndexUpdate(old, Report(0), len(rows), gone, left_out)
+    with _suggesting_elsewhere():
+        check_folder(library.index.parent)
+    if jobs:
+        # Without networks every picture would fail for a reason that is not its own.
+        describer()
+    fresh: list[tuple[Entry, Tensor]] = []
+    unreadable = list(left_out)
+    numbers = count(1)
+
+    def write() -> Index:
+        index = old.updated(rows, fresh, unreadable, run.max_pixels)
+        with _suggesting_elsewhere():
+            write_index(index, library.index)
+        return index
+
+    def ended(outcome: Outcome) -> None:
+        assert isinstance(outcome.job, Pending)
+        file = outcome.job.file
+        if isinstance(outcome, Done):
+            fresh.append((Entry(*file[:3]), outcome.written.value))
+        # Other reasons, like too little memory, are not the file's own.
+        elif isinstance(outcome, Failed) and isinstance(outcome.error, InputError):
+            unreadable.append(Unreadable(file.key, file.bytes, file.ctime_ns, str(outcome.error)))
+        if next(numbers) % SAVE_EVERY == 0:
+            write()
+
+    operation = DescribeForIndex[Pending](run.model_copy(update=FIRST_FRAME), describer)
+    report = run_operation(operation, jobs, ended)
+    return IndexUpdate(write(), report, len(rows), gone, left_out)
 
 
 def _known(library: Library, origin: Origin, *, rebuild: bool) -> Index:
+    """The index as it was, empty when there is none or `rebuild` says so; only an index is ever replaced."""
     path = library.index
-    if not path.exists():
-        return Index(origin)
-    if rebuild:
-        check_replaceable(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, no index; name a file with --index")
+    if rebuild and path.exists():
+        with suppress(KeyError, ValueError):
+            _check_kind(_header(read_bytes(path)), path)
+    if rebuild or not path.exists():
         return Index(origin)
     index = read_index(path, origin)
     keys = {file.key for file in library.files}
@@ -275,47 +293,10 @@ def _known(library: Library, origin: Origin, *, rebuild: bool) -> Index:
     return index
 
 
-def update_index(
-    known: Survey, describer: Callable[[], Describer], run: RunSettings, run_operation: RunOperation
-) -> tuple[Index, Report]:
-    """Describe new pictures and write the index, on Ctrl-C with what there is by then.
-
-    describer: called when there is something to describe. Raises OutputError, ModelError.
-    """
-    fresh: list[tuple[Entry, Tensor]] = []
-    unreadable = list(known.unreadable)
-
-    def current() -> Index:
-        return known.index.updated(known.rows, list(fresh), unreadable, known.max_pixels)
-
-    numbers = count(1)
-
-    def ended(outcome: Outcome) -> None:
-        assert isinstance(outcome.job, Pending)
-        file = outcome.job.file
-        if isinstance(outcome, Done):
-            fresh.append((Entry(file.key, file.bytes, file.mtime_ns), outcome.written.value))
-        # Other reasons, like too little memory, are not the file's own.
-        elif isinstance(outcome, Failed) and isinstance(outcome.error, InputError):
-            unreadable.append(Unreadable(file.key, file.bytes, file.ctime_ns, str(outcome.error)))
-        if next(numbers) % SAVE_EVERY == 0:
-            _write(current(), known.library)
-
-    if not known.is_new:
-        return known.index, Report(0)
-    known.library.check_writable()
-    if known.todo:
-        # Without networks every picture would fail for a reason that is not its own.
-        describer()
-    operation = DescribeForIndex[Pending](run.model_copy(update=FIRST_FRAME), describer)
-    report = run_operation(operation, known.todo, ended)
-    index = current()
-    _write(index, known.library)
-    return index, report
-
-
-def _write(index: Index, library: Library) -> None:
+@contextmanager
+def _suggesting_elsewhere() -> Iterator[None]:
+    """Let an OutputError end with the option that names another place."""
     try:
-        write_index(index, library.index)
+        yield
     except OutputError as error:
-        raise OutputError(f"{error}; {ELSEWHERE}") from error
+        raise OutputError(f"{error}; name another place for the index with --index FILE") from error
