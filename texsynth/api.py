@@ -252,7 +252,7 @@ def describe(image: ImageLike, *, device: str = "auto", threads: int | None = No
     >>> texsynth.describe(stripes).width
     96
     """
-    operation = Describe(RunSettings(device=device, threads=threads, dtype="float32"))
+    operation = Describe(RunSettings(device=device, threads=threads))
     operation.prepare(log.warning)
     result = _do(operation, InputJob(_Image.of(image, "image").input), None)
     assert isinstance(result.value, TextureDescription)

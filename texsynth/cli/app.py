@@ -17,7 +17,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from texsynth.cli.show import ARGUMENTS, VERBOSE, discard_stream, print_error
+from texsynth.cli.show import ARGUMENTS, VERBOSE, discard_stream, print_error, reason
 from texsynth.errors import TexsynthError
 
 BUG, USAGE, INTERRUPTED = 1, 2, 130
@@ -103,7 +103,7 @@ class App(TyperGroup):
         except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except Exception as error:
-            print_error(f"this is a bug in texsynth: {type(error).__name__}: {error}")
+            print_error(reason(error))
             if ctx.meta.get(VERBOSE):
                 traceback.print_exc()
             else:

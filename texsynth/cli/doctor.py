@@ -33,7 +33,7 @@ PASSED, OUT_OF_BOUNDS, SKIPPED = "ok", "OUT OF BOUNDS", "skipped"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. exit_code: that of the command if this is the worst finding; 0 if all is well."""
+    """One line of the report. exit_code: that of the command if this is the worst; 0 if all is well."""
 
     check: str
     text: str

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
 from texsynth.cli import options
 from texsynth.cli.expand import size_settings
-from texsynth.cli.options import file_option, grouped, look_option, option
-from texsynth.cli.run import check_model, given, make_screen, reason, run_settings
-from texsynth.cli.show import Bar, Screen, print_error
-from texsynth.errors import TexsynthError, UsageError
+from texsynth.cli.options import argument, file_option, grouped, look_option, option
+from texsynth.cli.run import check_model, given, make_screen, run_settings
+from texsynth.cli.show import Bar, Screen
+from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
     from texsynth.evaluation.results import Estimate, Evaluation, Summary, Table
-    from texsynth.evaluation.subjects import Pair
     from texsynth.jobs.inputs import Input
 
 MIN_WIDTH = 6
@@ -33,10 +31,6 @@ app = typer.Typer(
 comparison_option = partial(option, panel="Comparison")
 
 Names = list[str] | None
-
-Textures = Annotated[
-    list[str], typer.Argument(metavar="TEXTURE...", help="Textures, folders or quoted patterns.")
-]
 
 
 @dataclass(frozen=True)
@@ -63,69 +57,31 @@ class FolderOptions:
     force: options.Force = False
 
 
-@dataclass(frozen=True)
-class ExpandOptions(FolderOptions):
-    """Methods and sizes of expansions."""
-
-    method: Names = comparison_option(
-        None,
-        metavar="NAME",
-        help="tile, mirror, quilting, a method of expand, or preset:NAME. Repeatable. Default: all.",
-    )
-    crop: int | None = comparison_option(
-        None, min=16, help="Side of a centre crop to expand; the picture around it is the truth."
-    )
-    scale: float | None = look_option(None, help="Output over exemplar. Default: 2.")
-    size: str | None = look_option(None, metavar="WxH", help="Size of outputs in pixels.")
-    tileable: bool = look_option(False, "--tileable", help="Make outputs periodic.")
-    assignments: options.Set = None
-    model: options.Model = None
-
-
-@dataclass(frozen=True)
-class StylizeOptions(FolderOptions):
-    """Pairs, methods, and what measures them."""
-
-    content: Names = file_option(
-        None, metavar="PATH", help="Contents: files, folders, quoted patterns; repeatable."
-    )
-    style: Names = file_option(None, metavar="PATH", help="Styles, likewise. Every content gets every style.")
-    one_to_one: bool = file_option(False, "--zip", help="The first content gets the first style, and so on.")
-    pairs: Path | None = file_option(
-        None, metavar="FILE", help="Pairs: a .csv or .jsonl with columns content and style."
-    )
-    method: Names = comparison_option(
-        None,
-        metavar="NAME",
-        help="content, colour, preset:NAME, or a transform like ift or photo:ift; with a model of its "
-        "own like photo:ift@lite. Repeatable. Default: content, colour and all presets.",
-    )
-    model: Names = comparison_option(
-        None, metavar="NAME|FILE", help="Network that stylizes: each with every method. Default: lite."
-    )
-    features: str = comparison_option("lite", metavar="NAME|FILE", help="Network that measures.")
-    frechet_level: int = comparison_option(3, min=1, max=5, help="Level of the Frechet distance.")
-    baseline: Path | None = comparison_option(
-        None, metavar="table.json", help="Compare with an earlier table pair by pair."
-    )
-    seeds: int = comparison_option(1, min=1, help="Do each pair so often, and take the mean.")
-    max_side: int = comparison_option(512, min=1, help="Reduce larger pictures to this side in pixels.")
-    assignments: options.Set = None
-
-
-@dataclass(frozen=True)
-class MatchOptions:
-    """The descriptor, and how it is measured."""
-
-    weights: Path | None = comparison_option(
-        None, "--descriptor", metavar="FILE", help="Descriptor to use, not the embedded one."
-    )
-    k: int = comparison_option(5, "-k", min=1, help="How many neighbours count.")
+def _textures_argument() -> Any:  # noqa: ANN401 (as Typer)
+    return argument(..., metavar="TEXTURE...", help="Textures, folders or quoted patterns.")
 
 
 @app.command()
 @grouped
-def expand(exemplars: Textures, flags: ExpandOptions, common: CommonOptions) -> None:
+def expand(
+    exemplars: list[str] = _textures_argument(),
+    *,
+    folder: FolderOptions,
+    method: Names = comparison_option(
+        None,
+        metavar="NAME",
+        help="tile, mirror, quilting, a method of expand, or preset:NAME. Repeatable. Default: all.",
+    ),
+    crop: int | None = comparison_option(
+        None, min=16, help="Side of a centre crop to expand; the picture around it is the truth."
+    ),
+    scale: float | None = look_option(None, help="Output over exemplar. Default: 2."),
+    size: str | None = look_option(None, metavar="WxH", help="Size of outputs in pixels."),
+    tileable: bool = look_option(False, "--tileable", help="Make outputs periodic."),
+    assignments: options.Set = None,
+    model: options.Model = None,
+    common: CommonOptions,
+) -> None:
     """Expand textures with several methods and measure the results.
 
     texsynth evaluate expand textures/ --crop 128 -o comparison
@@ -135,47 +91,92 @@ def expand(exemplars: Textures, flags: ExpandOptions, common: CommonOptions) -> 
     from texsynth.evaluation.expand import Plan, evaluate
     from texsynth.evaluation.methods import expand_methods
 
-    run, sets = run_settings(common, model=flags.model), flags.assignments or ()
-    extents = {**size_settings(flags.size, flags.scale), **given({"tileable": flags.tileable or None})}
-    size = resolve(ExpandSettings, None, sets, extents)
-    methods = expand_methods(flags.method or (), sets, size)
+    run, sets = run_settings(common, model=model), assignments or ()
+    extents = {**size_settings(size, scale), **given({"tileable": tileable or None})}
+    settings = resolve(ExpandSettings, None, sets, extents)
+    methods = expand_methods(method or (), sets, settings)
     inputs = _textures(exemplars, common)
-    plan = Plan(inputs, methods, size, run, flags.crop)
-    _carry_out(partial(evaluate, plan), len(inputs) * len(methods), flags, make_screen(common))
+    plan = Plan(inputs, methods, settings, run, crop)
+    _carry_out(partial(evaluate, plan), len(inputs) * len(methods), folder, make_screen(common))
 
 
 @app.command()
 @grouped
-def stylize(flags: StylizeOptions, common: CommonOptions) -> None:
+def stylize(
+    *,
+    folder: FolderOptions,
+    content: Names = file_option(
+        None, metavar="PATH", help="Contents: files, folders, quoted patterns; repeatable."
+    ),
+    style: Names = file_option(
+        None, metavar="PATH", help="Styles, likewise. Every content gets every style."
+    ),
+    one_to_one: bool = file_option(False, "--zip", help="The first content gets the first style, and so on."),
+    pairs: Path | None = file_option(
+        None, metavar="FILE", help="Pairs: a .csv or .jsonl with columns content and style."
+    ),
+    method: Names = comparison_option(
+        None,
+        metavar="NAME",
+        help="content, colour, preset:NAME, or a transform like ift or photo:ift; with a model of its "
+        "own like photo:ift@lite. Repeatable. Default: content, colour and all presets.",
+    ),
+    model: Names = comparison_option(
+        None, metavar="NAME|FILE", help="Network that stylizes: each with every method. Default: lite."
+    ),
+    features: str = comparison_option("lite", metavar="NAME|FILE", help="Network that measures."),
+    frechet_level: int = comparison_option(3, min=1, max=5, help="Level of the Frechet distance."),
+    baseline: Path | None = comparison_option(
+        None, metavar="table.json", help="Compare with an earlier table pair by pair."
+    ),
+    seeds: int = comparison_option(1, min=1, help="Do each pair so often, and take the mean."),
+    max_side: int = comparison_option(512, min=1, help="Reduce larger pictures to this side in pixels."),
+    assignments: options.Set = None,
+    common: CommonOptions,
+) -> None:
     """Stylize pictures with several methods and measure the results.
 
     texsynth evaluate stylize --content photos/ --style paintings/ -o comparison
     """
+    from texsynth.evaluation import subjects
     from texsynth.evaluation.methods import stylize_methods
-    from texsynth.evaluation.subjects import check_files, choose_pairs
+    from texsynth.jobs.inputs import find_inputs
 
-    run = run_settings(common, max_side=flags.max_side)
-    methods = stylize_methods(flags.method or (), flags.assignments or (), flags.model or [run.model])
-    for name in (flags.features, *(method.model for method in methods if method.model)):
+    run = run_settings(common, max_side=max_side)
+    methods = stylize_methods(method or (), assignments or (), model or [run.model])
+    for name in (features, *(each.model for each in methods if each.model)):
         check_model(name)
-    pairs = choose_pairs(
-        _pairs(flags, recursive=common.recursive), held_out=common.held_out, limit=common.limit
-    )
-    check_files(pairs)
+    if pairs is not None:
+        if content or style or one_to_one:
+            raise UsageError("--pairs names contents and styles; leave out --content, --style and --zip")
+        named = subjects.listed(pairs)
+    elif content and style:
+        combine = subjects.zipped if one_to_one else subjects.crossed
+        named = combine(*(find_inputs(names, recursive=common.recursive) for names in (content, style)))
+    else:
+        raise UsageError("contents and styles are needed; give --content and --style, or --pairs FILE")
+    chosen = subjects.choose_pairs(named, held_out=common.held_out, limit=common.limit)
+    subjects.check_files(chosen)
 
     from texsynth.evaluation.baseline import read_baseline
     from texsynth.evaluation.stylize import Plan, evaluate
 
-    baseline = read_baseline(flags.baseline) if flags.baseline else None
-    plan = Plan(
-        pairs, methods, run, flags.features, flags.frechet_level, flags.seeds, common.held_out, baseline
-    )
-    _carry_out(partial(evaluate, plan), len(pairs) * len(methods), flags, make_screen(common))
+    earlier = read_baseline(baseline) if baseline else None
+    plan = Plan(chosen, methods, run, features, frechet_level, seeds, common.held_out, earlier)
+    _carry_out(partial(evaluate, plan), len(chosen) * len(methods), folder, make_screen(common))
 
 
 @app.command()
 @grouped
-def match(textures: Textures, flags: MatchOptions, common: CommonOptions) -> None:
+def match(
+    textures: list[str] = _textures_argument(),
+    *,
+    weights: Path | None = comparison_option(
+        None, "--descriptor", metavar="FILE", help="Descriptor to use, not the embedded one."
+    ),
+    k: int = comparison_option(5, "-k", min=1, help="How many neighbours count."),
+    common: CommonOptions,
+) -> None:
     """Measure how well crops of textures find others of the same texture.
 
     Each texture is cut into nine squares that do not overlap. Each square is looked for among all others, as
@@ -189,7 +190,7 @@ def match(textures: Textures, flags: MatchOptions, common: CommonOptions) -> Non
     run, screen = run_settings(common), make_screen(common)
     inputs = _textures(textures, common)
     with screen.progress(len(inputs)) as bar:
-        evaluation = evaluate(inputs, run, flags.weights, flags.k, bar, partial(_failed, screen))
+        evaluation = evaluate(inputs, run, weights, k, bar, screen.failure)
     _show(evaluation.tables[0], [_match_fields(summary) for summary in evaluation.summaries()], screen)
     for sentence in sentences(evaluation):
         screen.note(sentence)
@@ -212,48 +213,26 @@ def _textures(arguments: Sequence[str], common: CommonOptions) -> list[Input]:
     return choose_pictures(inputs, held_out=common.held_out, limit=common.limit)
 
 
-def _pairs(flags: StylizeOptions, *, recursive: bool) -> list[Pair]:
-    from texsynth.evaluation import subjects
-    from texsynth.jobs.inputs import find_inputs
-
-    if flags.pairs is not None:
-        if flags.content or flags.style or flags.one_to_one:
-            raise UsageError("--pairs names contents and styles; leave out --content, --style and --zip")
-        return subjects.listed(flags.pairs)
-    if not flags.content or not flags.style:
-        raise UsageError("contents and styles are needed; give --content and --style, or --pairs FILE")
-    combine = subjects.zipped if flags.one_to_one else subjects.crossed
-    return combine(*(find_inputs(names, recursive=recursive) for names in (flags.content, flags.style)))
-
-
-def _failed(screen: Screen, what: str, error: Exception) -> None:
-    """Say in one line, as soon as it is known, why something failed."""
-    expected = isinstance(error, TexsynthError)
-    print_error(reason(error) if expected else f"{what}: {reason(error)}")
-    if screen.verbose and not expected:
-        traceback.print_exception(error)
-
-
 def _carry_out(
     evaluate: Callable[[Bar, Callable[[str, Exception], None]], Evaluation],
     total: int,
-    flags: FolderOptions,
+    folder: FolderOptions,
     screen: Screen,
 ) -> NoReturn:
     """Evaluate `total` pictures, write the files, show the summary, and leave with the exit code."""
     from texsynth.evaluation.runner import PAGE, check_target, exit_code, write
 
-    check_target(flags.output, force=flags.force)
+    check_target(folder.output, force=folder.force)
     with screen.progress(total) as bar:
-        evaluation = evaluate(bar, partial(_failed, screen))
-        write(evaluation, flags.output, force=flags.force)
+        evaluation = evaluate(bar, screen.failure)
+        write(evaluation, folder.output, force=folder.force)
     if evaluation.interrupted:
         screen.note("interrupted; the page shows what is finished")
     _show(evaluation.tables[0], [summary.as_dict() for summary in evaluation.summaries()], screen)
     if comparison := evaluation.comparison:
         _show(evaluation.tables[-1], [asdict(difference) for difference in comparison.differences], screen)
         screen.note(str(comparison))
-    screen.result(str(flags.output / PAGE), page=str(flags.output / PAGE))
+    screen.result(str(folder.output / PAGE), page=str(folder.output / PAGE))
     raise typer.Exit(exit_code(evaluation))
 
 

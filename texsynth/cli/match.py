@@ -14,8 +14,8 @@ import typer
 from texsynth.cli import options
 from texsynth.cli.app import INTERRUPTED
 from texsynth.cli.options import FILES, file_option, option
-from texsynth.cli.run import do_jobs, make_screen, piped, reason, run_settings, shard_of, write_sheet
-from texsynth.cli.show import Screen, print_error
+from texsynth.cli.run import do_jobs, make_screen, piped, run_settings, shard_of, write_sheet
+from texsynth.cli.show import Screen, print_error, reason
 from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from texsynth.jobs.inputs import Job
     from texsynth.jobs.library import Library
     from texsynth.jobs.library_index import Pending
-    from texsynth.jobs.match import IndexedLibrary, Match
+    from texsynth.jobs.match import IndexedLibrary
     from texsynth.jobs.operation import Operation
     from texsynth.jobs.outcomes import Outcome, Report
 
@@ -34,9 +34,6 @@ search_option = partial(option, panel="Search")
 
 MOST_ROWS = 100
 """Queries that a sheet shows at most; more would be a picture that nothing opens."""
-
-DTYPE = "float32"
-"""Number type of descriptors: bfloat16 moves similarities by up to 0.04, and an index must be comparable."""
 
 IndexFile = Annotated[
     str | None,
@@ -50,32 +47,6 @@ IndexFile = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class SearchOptions:
-    """The pictures that match, and the places where the answer goes."""
-
-    count: int = search_option(5, "-k", "--count", min=1, help="List this many matches.")
-    rotation_invariant: bool = search_option(
-        False, "--rotation-invariant", help="Pictures may be turned by 90, 180 or 270 degrees."
-    )
-    upright: bool = search_option(
-        False,
-        "--upright",
-        help="First turn pictures so that their lines are level and upright: any angle then matches.",
-    )
-    include_self: bool = search_option(
-        False,
-        "--include-self/--exclude-self",
-        help="Whether a query that is in the library itself, or as a copy, is among its own matches.",
-    )
-    sheet: Path | None = file_option(
-        None, metavar="FILE", help="Also write a contact sheet: every query and its matches, small."
-    )
-    index: IndexFile = None
-    rebuild: bool = file_option(False, "--rebuild", help="Describe all pictures of the library again.")
-    force: options.Force = False
-
-
 @options.grouped
 def match(
     pictures: list[str] = options.argument(
@@ -85,7 +56,26 @@ def match(
         "folders inside it too.",
     ),
     *,
-    search: SearchOptions,
+    count: int = search_option(5, "-k", "--count", min=1, help="List this many matches."),
+    rotation_invariant: bool = search_option(
+        False, "--rotation-invariant", help="Pictures may be turned by 90, 180 or 270 degrees."
+    ),
+    upright: bool = search_option(
+        False,
+        "--upright",
+        help="First turn pictures so that their lines are level and upright: any angle then matches.",
+    ),
+    include_self: bool = search_option(
+        False,
+        "--include-self/--exclude-self",
+        help="Whether a query that is in the library itself, or as a copy, is among its own matches.",
+    ),
+    sheet: Path | None = file_option(
+        None, metavar="FILE", help="Also write a contact sheet: every query and its matches, small."
+    ),
+    index: IndexFile = None,
+    rebuild: bool = file_option(False, "--rebuild", help="Describe all pictures of the library again."),
+    force: options.Force = False,
     common: options.AnalysisOptions,
 ) -> None:
     """Find the textures or styles in a folder that look most like a picture.
@@ -100,58 +90,45 @@ def match(
     from texsynth.jobs.library import open_library
     from texsynth.jobs.outcomes import Done
 
-    kind: Kind = "upright" if search.upright else "any-turn" if search.rotation_invariant else "as-is"
+    kind: Kind = "upright" if upright else "any-turn" if rotation_invariant else "as-is"
     *queries, folder = pictures
     if not queries:
         raise UsageError(f"only {folder!r} is given; a query and the folder of a library are needed")
-    run = run_settings(common, dtype=DTYPE)
-    library = open_library(folder, search.index)
+    run = run_settings(common)
+    library = open_library(folder, index)
     inputs = find_inputs(queries, recursive=common.recursive, piped=piped(pictures))
-    sheet = search.sheet
     if sheet is not None:
         output_format(sheet)
         if len(inputs) > MOST_ROWS:
             raise UsageError(f"a sheet shows at most {MOST_ROWS} queries, not {len(inputs)}; leave it out")
-        check_outputs([], inputs, force=search.force, also=[sheet])
+        check_outputs([], inputs, force=force, also=[sheet])
     screen = make_screen(common)
 
     def ended(outcome: Outcome) -> None:
-        if isinstance(outcome, Done):
-            for hit in outcome.written.value:
-                _show_match(hit, outcome.job, screen, several=len(inputs) > 1, kind=kind)
-        else:
+        if not isinstance(outcome, Done):
             screen.outcome(outcome)
+            return
+        query = str(outcome.job.picture.path)
+        for hit in outcome.written.value:
+            line = f"{hit.rank}\t{hit.similarity:.3f}\t{hit.path}"
+            screen.result(
+                f"{query}\t{line}" if len(inputs) > 1 else line,
+                query=query,
+                rank=hit.rank,
+                similarity=round(hit.similarity, 4),
+                path=str(hit.path),
+                compared=kind,
+            )
 
-    report = find_matches(
-        [QueryJob(item) for item in inputs],
-        library,
-        run,
-        screen,
-        ended,
-        rebuild=search.rebuild,
-        count=search.count,
-        kind=kind,
-        itself=search.include_self,
-    )
+    jobs = [QueryJob(item) for item in inputs]
+    query = {"count": count, "kind": kind, "itself": include_self}
+    report = find_matches(jobs, library, run, screen, ended, rebuild=rebuild, **query)
     if report.interrupted:
         print_error(f"interrupted; {len(report.done)} of {report.total} queries are answered")
     elif sheet is not None and report.done:
-        write_sheet(_draw_sheet(report, run), sheet, force=search.force)
+        write_sheet(_draw_sheet(report, run), sheet, force=force)
         screen.note(f"sheet: {sheet}")
     raise typer.Exit(report.exit_code)
-
-
-def _show_match(hit: Match, job: Job, screen: Screen, *, several: bool, kind: Kind) -> None:
-    query = str(job.picture.path)
-    line = f"{hit.rank}\t{hit.similarity:.3f}\t{hit.path}"
-    screen.result(
-        f"{query}\t{line}" if several else line,
-        query=query,
-        rank=hit.rank,
-        similarity=round(hit.similarity, 4),
-        path=str(hit.path),
-        compared=kind,
-    )
 
 
 def _draw_sheet(report: Report, run: RunSettings) -> Picture:
@@ -192,7 +169,7 @@ def describe(
     from texsynth.jobs.inputs import InputJob, find_inputs
     from texsynth.jobs.outcomes import Done
 
-    run = run_settings(common, dtype=DTYPE)
+    run = run_settings(common)
     inputs = find_inputs(pictures, recursive=common.recursive, piped=piped(pictures))
     screen = make_screen(common)
     jobs = shard_of([InputJob(item) for item in inputs], common.shard)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from texsynth.cli import options
-from texsynth.cli.options import option
+from texsynth.cli.options import argument, option
 from texsynth.cli.run import Setup, check_model, given, make_screen, output_suffix, run_operation
 from texsynth.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from texsynth.config.records import BlendRecord, ExpandRecord, Record, Source, StylizeRecord
+    from texsynth.config.records import BlendRecord, ExpandRecord, Source, StylizeRecord
     from texsynth.config.settings import RunSettings
     from texsynth.jobs.inputs import Input
 
@@ -24,45 +24,19 @@ Replayed = tuple[Sequence[Any], Callable[..., Any], Callable[[Sequence[Any]], An
 """The only job, its check, and what makes its operation, as `run_operation` takes them."""
 
 
-@dataclass(frozen=True)
-class MovedOptions:
-    """The new result, and the places of inputs that have moved."""
-
-    output: str | None = option(
-        None, "-o", "--output", metavar="FILE|-", help="Default: NAME.replay.SUFFIX beside OUTPUT."
-    )
-    content: str | None = option(None, help="Where the content is now, if it moved.")
-    style: str | None = option(None, help="Where the style is now, if it moved.")
-    exemplar: str | None = option(None, help="Where the only exemplar is now, if it moved.")
-    moved: list[str] | None = option(
-        None, "--input", metavar="OLD=NEW", help="Where any other input is now, if it moved. Repeatable."
-    )
-
-    @property
-    def named(self) -> dict[str, str]:
-        """Return the inputs that have options of their own, by the name of the option."""
-        named = {"--content": self.content, "--style": self.style, "--exemplar": self.exemplar}
-        return {name: path for name, path in named.items() if path}
-
-    @property
-    def pairs(self) -> dict[str, str]:
-        """Return each `OLD=NEW` as OLD to NEW. Raises UsageError."""
-        pairs = {}
-        for text in self.moved or ():
-            old, sign, new = text.partition("=")
-            if not (old and sign and new):
-                raise UsageError(
-                    f"--input {text!r} is not of the form OLD=NEW, like walls/brick.png=brick.png"
-                )
-            pairs[old] = new
-        return pairs
-
-
 @options.grouped
 def replay(
-    result: Path = options.argument(..., metavar="OUTPUT", help="A picture that texsynth made."),
+    result: Path = argument(..., metavar="OUTPUT", help="A picture that texsynth made."),
     *,
-    moved: MovedOptions,
+    output: str | None = option(
+        None, "-o", "--output", metavar="FILE|-", help="Default: NAME.replay.SUFFIX beside OUTPUT."
+    ),
+    content: str | None = option(None, help="Where the content is now, if it moved."),
+    style: str | None = option(None, help="Where the style is now, if it moved."),
+    exemplar: str | None = option(None, help="Where the only exemplar is now, if it moved."),
+    moved: list[str] | None = option(
+        None, "--input", metavar="OLD=NEW", help="Where any other input is now, if it moved. Repeatable."
+    ),
     machine: options.DeviceOptions,
     report: options.Report = None,
     force: options.Force = False,
@@ -74,22 +48,17 @@ def replay(
     again with their texture, or alone when OUTPUT is one of them.
     """
     from texsynth import images
-    from texsynth.config.records import BlendRecord, ExpandRecord, StylizeRecord
     from texsynth.config.settings import RunSettings
     from texsynth.config.validation import validate
     from texsynth.jobs.files import record_in
 
     record = record_in(images.embedded_settings(result), str(result))
-    output = moved.output or str(result.with_name(f"{result.stem}.replay{result.suffix}"))
+    output = output or str(result.with_name(f"{result.stem}.replay{result.suffix}"))
     run = validate(RunSettings, record.run.model_dump() | given(vars(machine)), "")
     check_model(run.model)
-    inputs = _Inputs(result, moved.pairs, moved.named)
-    kinds: dict[type[Record], tuple[Callable[..., Replayed], Sequence[str]]] = {
-        StylizeRecord: (_stylize, ("--content", "--style")),
-        BlendRecord: (_blend, ("--content",)),
-        ExpandRecord: (_expand, ("--exemplar",)),
-    }
-    prepare, applicable = kinds[type(record)]
+    named = {"--content": content, "--style": style, "--exemplar": exemplar}
+    inputs = _Inputs(result, _pairs(moved or ()), {name: path for name, path in named.items() if path})
+    prepare, applicable = KINDS[record.command]
     for name in inputs.named:
         if name not in applicable:
             raise UsageError(f"{name} does not apply, {record.command} made this file; use --input OLD=NEW")
@@ -141,13 +110,7 @@ def _blend(record: BlendRecord, inputs: _Inputs, run: RunSettings, output: str) 
 
 
 def _expand(record: ExpandRecord, inputs: _Inputs, run: RunSettings, output: str) -> Replayed:
-    from texsynth.jobs.expand_inputs import (
-        ExpandJob,
-        LoadedInputs,
-        Task,
-        check_textures,
-        settled_settings,
-    )
+    from texsynth.jobs.expand_inputs import ExpandJob, LoadedInputs, Task, check_textures, settled_settings
     from texsynth.jobs.inputs import PIPE, destinations
 
     if inputs.named and len(record.exemplars) > 1:
@@ -169,7 +132,7 @@ def _expand(record: ExpandRecord, inputs: _Inputs, run: RunSettings, output: str
     (path,) = destinations(exemplars[:1], [Path(output).name], output)
     names = tuple(source.output for source in record.siblings)
     folder = Path() if path == PIPE else path.parent
-    again = [Path(name) for name in names if record.part == 0]
+    again = map(Path, names if record.part == 0 else ())
     beside = tuple(folder / f"{name.stem}.replay{name.suffix}" for name in again)
     settings = settled_settings(task, record.expand)
     job = ExpandJob(exemplars[0], path, task, settings, record.index, beside, names, record.part)
@@ -179,6 +142,26 @@ def _expand(record: ExpandRecord, inputs: _Inputs, run: RunSettings, output: str
         partial(check_textures, run=run, loaded=loaded),
         lambda _: import_module("texsynth.jobs.expand").Expand(run, loaded, record),
     )
+
+
+KINDS: dict[str, tuple[Callable[..., Replayed], Sequence[str]]] = {
+    "stylize": (_stylize, ("--content", "--style")),
+    "blend": (_blend, ("--content",)),
+    "expand": (_expand, ("--exemplar",)),
+    "tile": (_expand, ("--exemplar",)),
+}
+"""How a command's results are made again, and the options that may say where an input is now."""
+
+
+def _pairs(texts: Sequence[str]) -> dict[str, str]:
+    """Return each `OLD=NEW` as OLD to NEW. Raises UsageError."""
+    pairs = {}
+    for text in texts:
+        old, sign, new = text.partition("=")
+        if not (old and sign and new):
+            raise UsageError(f"--input {text!r} is not of the form OLD=NEW, like walls/brick.png=brick.png")
+        pairs[old] = new
+    return pairs
 
 
 def _in_its_tiles(run: RunSettings) -> RunSettings:

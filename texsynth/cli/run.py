@@ -21,7 +21,7 @@ from texsynth.cli.options import (
     StylizeLookOptions,
 )
 from texsynth.cli.show import Screen
-from texsynth.errors import InputError, TexsynthError, UsageError
+from texsynth.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from texsynth.config.settings import RunSettings, Settings
@@ -89,7 +89,7 @@ def run_operation(
     failed = [*failed, *bad]
     if options.dry_run:
         forecast = operation(good).forecaster() if good else None
-        report = collect(planned(good, forecast), len(good), failed=failed, on_outcome=screen.planned)
+        report = collect(planned(good, forecast), len(good), failed=failed, on_outcome=screen.outcome)
         screen.outlook(report)
         raise typer.Exit(report.exit_code)
     report = do_jobs(operation, good, screen, screen.outcome, policy=policy, failed=failed, executor=options)
@@ -237,12 +237,6 @@ def piped(arguments: Sequence[str | None]) -> bytes | None:
     if not data:
         raise InputError("standard input is empty; pipe a picture into it")
     return data
-
-
-def reason(error: Exception) -> str:
-    """Say what went wrong: the sentence of an expected error, or that it is a bug."""
-    expected = isinstance(error, TexsynthError)
-    return str(error) if expected else f"this is a bug in texsynth: {type(error).__name__}: {error}"
 
 
 def given(values: Mapping[str, object]) -> dict[str, object]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from texsynth.errors import OutputError
+from texsynth.errors import OutputError, TexsynthError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from texsynth.jobs.inputs import Job
-    from texsynth.jobs.outcomes import Done, Failed, Outcome, Report
+    from texsynth.jobs.outcomes import Outcome, Report
     from texsynth.pipelines.progress import Step
 
 SPEED_SECONDS = 900
@@ -37,6 +38,12 @@ def print_error(message: str, *, prefix: str = "texsynth: ") -> None:
         sys.stderr.flush()
     except OSError:  # nobody listens any more, which is no reason to end the work
         discard_stream(sys.stderr)
+
+
+def reason(error: Exception) -> str:
+    """Say what went wrong: the sentence of an expected error, or that it is a bug."""
+    expected = isinstance(error, TexsynthError)
+    return str(error) if expected else f"this is a bug in texsynth: {type(error).__name__}: {error}"
 
 
 def discard_stream(stream: TextIO) -> None:
@@ -76,108 +83,78 @@ class Screen:
             except BrokenPipeError:
                 raise
             except OSError as error:
-                reason = (error.strerror or str(error)).lower()
-                raise OutputError(f"standard output cannot be written: {reason}") from error
+                why = (error.strerror or str(error)).lower()
+                raise OutputError(f"standard output cannot be written: {why}") from error
+
+    def failure(self, what: str, error: Exception) -> None:
+        """Say in one line why something failed, and for a bug, which --verbose traces, `what` failed."""
+        is_bug = not isinstance(error, TexsynthError)
+        print_error(f"{what}: {reason(error)}" if is_bug and what else reason(error))
+        if is_bug and self.verbose:
+            traceback.print_exception(error)
 
     def outcome(self, outcome: Outcome) -> None:
-        """Print a finished, failed or skipped job."""
-        from texsynth.jobs.outcomes import Done, Failed, Skipped
+        """Print a job that is finished, failed or skipped, or that a real run would do."""
+        from texsynth.jobs.outcomes import Done, Failed, Planned, Skipped
 
-        if isinstance(outcome, Failed):
-            self._failed(outcome)
-        elif isinstance(outcome, Skipped):
-            self._skipped(outcome.job)
-        elif isinstance(outcome, Done):
-            self._done(outcome)
-
-    def planned(self, outcome: Outcome) -> None:
-        """Print a job that a real run would do, or one that is known to fail."""
-        from texsynth.jobs.outcomes import Failed, Planned
-
-        if isinstance(outcome, Failed):
-            self._failed(outcome)
-        elif isinstance(outcome, Planned):
-            estimate = outcome.estimate
-            memory = {"memory_bytes": estimate.bytes, "tile": estimate.tiles.tile} if estimate else {}
-            self._files(outcome.job, **memory)
-            if estimate:
-                self.detail(f"{outcome.job.output}: {estimate}")
-
-    def outlook(self, report: Report) -> None:
-        """Print the most memory that a picture of a dry run takes."""
-        from texsynth.jobs.outcomes import Planned
-
-        plans = [o for o in report.outcomes if isinstance(o, Planned) and o.estimate]
-        most = max(plans, key=lambda o: o.estimate.bytes if o.estimate else 0, default=None)
-        if most:
-            self.note(f"memory: up to {most.estimate}, for {most.job.picture}")
-
-    def _done(self, done: Done) -> None:
-        for warning in done.written.warnings:
-            self.note(f"{done.job.picture}: {warning}")
-        self._files(
-            done.job,
-            width=done.written.width,
-            height=done.written.height,
-            **done.written.facts,
-            seconds=round(done.seconds, 3),
-        )
-        facts = "".join(f", {name} {value}" for name, value in done.written.facts.items())
-        self.detail(f"{done.job.output}: {done.seconds:.2f} s{facts}")
-
-    def _skipped(self, job: Job) -> None:
-        """Print nothing but a detail; JSON has an object for every job."""
-        if self.as_json:
-            self._files(job, skipped=True)
-        self.detail(f"{job.output}: skipped, it is there already")
+        job = outcome.job
+        match outcome:
+            case Failed(error=error):
+                self.failure("", error)
+                if self.as_json:
+                    fields = {job.role: str(job.picture.path), **job.facts}
+                    self.result("", **fields, error=reason(error), exit_code=outcome.exit_code)
+            case Skipped():
+                # JSON has an object for every job.
+                if self.as_json:
+                    self._files(job, skipped=True)
+                self.detail(f"{job.output}: skipped, it is there already")
+            case Planned(estimate=None):
+                self._files(job)
+            case Planned(estimate=estimate):
+                self._files(job, memory_bytes=estimate.bytes, tile=estimate.tiles.tile)
+                self.detail(f"{job.output}: {estimate}")
+            case Done(written=written, seconds=seconds):
+                for warning in written.warnings:
+                    self.note(f"{job.picture}: {warning}")
+                size = {"width": written.width, "height": written.height}
+                self._files(job, **size, **written.facts, seconds=round(seconds, 3))
+                facts = "".join(f", {name} {value}" for name, value in written.facts.items())
+                self.detail(f"{job.output}: {seconds:.2f} s{facts}")
 
     def _files(self, job: Job, **fields: object) -> None:
         """Print the files of a job: a line each, or one JSON object, where siblings come after the output."""
         names = [str(job.output), *(str(path) for path in job.outputs if path != job.output)]
         beside = {"siblings": names[1:]} if names[1:] else {}
-        self.result(
-            "\n".join(names),
-            output=names[0],
-            **beside,
-            **{job.role: str(job.picture.path)},
-            **job.facts,
-            **fields,
-        )
+        about = {**beside, job.role: str(job.picture.path), **job.facts}
+        self.result("\n".join(names), output=names[0], **about, **fields)
 
-    def _failed(self, failure: Failed) -> None:
-        bug = "" if failure.exit_code != 1 else f"this is a bug in texsynth: {type(failure.error).__name__}: "
-        message = f"{bug}{failure.error}"
-        print_error(message)
-        if self.as_json:
-            job = failure.job
-            fields = {job.role: str(job.picture.path), **job.facts}
-            self.result("", **fields, error=message, exit_code=failure.exit_code)
-        if bug and self.verbose:
-            import traceback
+    def outlook(self, report: Report) -> None:
+        """Print the most memory that a picture of a dry run takes."""
+        from texsynth.jobs.outcomes import Planned
 
-            traceback.print_exception(failure.error)
+        plans = [(o.estimate, o.job) for o in report.outcomes if isinstance(o, Planned) and o.estimate]
+        if plans:
+            most, job = max(plans, key=lambda plan: plan[0].bytes)
+            self.note(f"memory: up to {most}, for {job.picture}")
 
     def summary(self, report: Report) -> None:
         """Print counts of a run of several pictures, or of an interrupted one."""
-        if self.totals:
-            self._totals(report)
-        elif report.interrupted:
-            print_error(f"interrupted; {len(report.done)} of {report.total} pictures are finished")
-        elif report.total > 1:
-            failed = f", {len(report.failed)} failed" if report.failed else ""
-            self.note(f"{len(report.done)} of {report.total} pictures done{failed}")
-
-    def _totals(self, report: Report) -> None:
         done, skipped, failed = len(report.done), len(report.skipped), len(report.failed)
-        rate = done / report.seconds if report.seconds else 0.0
-        line = (
-            f"{done} done, {skipped} skipped, {failed} failed in {report.seconds:.1f} s, "
-            f"{rate:.2f} pictures per second"
-        )
-        if report.interrupted:
-            print_error(f"interrupted; {line}; continue with --resume")
-        else:
-            self.note(line)
+        if self.totals:
+            rate = done / report.seconds if report.seconds else 0.0
+            line = (
+                f"{done} done, {skipped} skipped, {failed} failed in {report.seconds:.1f} s, "
+                f"{rate:.2f} pictures per second"
+            )
+            if report.interrupted:
+                print_error(f"interrupted; {line}; continue with --resume")
+            else:
+                self.note(line)
+        elif report.interrupted:
+            print_error(f"interrupted; {done} of {report.total} pictures are finished")
+        elif report.total > 1:
+            self.note(f"{done} of {report.total} pictures done{f', {failed} failed' if failed else ''}")
 
     @contextmanager
     def progress(self, total: int, unit: str = "pictures") -> Iterator[Bar]:

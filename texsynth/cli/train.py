@@ -36,6 +36,12 @@ class DataOptions:
 
     data: Path = option(..., "--data", help="Folder with training pictures; 10% by name are held out.")
 
+    def check_inputs(self, *others: Path | None) -> None:
+        """Raise InputError for a path that does not exist."""
+        for path in (self.data, *others):
+            if path and not path.exists():
+                raise InputError(f"{path} does not exist")
+
 
 @dataclass(frozen=True)
 class TrainOptions(DataOptions, options.DeviceOptions):
@@ -46,19 +52,20 @@ class TrainOptions(DataOptions, options.DeviceOptions):
     resume: bool = option(False, "--resume", help="Go on from the last checkpoint, exactly.")
     quiet: options.Quiet = False
 
+    def pick_device(self) -> torch.device:
+        """Set the threads and pick the device."""
+        from texsynth.device import pick_device, set_threads
+
+        set_threads(self.threads)
+        return pick_device(self.device or "auto")
+
 
 @dataclass(frozen=True)
-class KernelOptions:
-    """Settings of the kernels of a network, by the names that they have in a preset."""
+class AutoencoderOptions:
+    """Settings of the kernels and of the loss of an autoencoder, by the names that they have in a preset."""
 
     batch: int | None = option(None, min=1, help="Crops per step.")
     kernel_rate: float | None = option(None, "--rate", min=0, help="Learning rate of the kernels.")
-
-
-@dataclass(frozen=True)
-class AutoencoderOptions(KernelOptions):
-    """Settings of the kernels and of the loss of an autoencoder."""
-
     cycle: float | None = option(None, min=0, help="Weight of the feature error.")
     reconstruction: float | None = option(None, min=0, help="Weight of the image error.")
 
@@ -87,12 +94,13 @@ class MeasureOptions(DataOptions):
 
     def begin(self, output: Path | None, *inputs: Path | None) -> None:
         """Check the files and set the threads. Raises InputError and OutputExistsError."""
+        from texsynth.device import set_threads
         from texsynth.images.files import taken
 
-        _check_inputs(self.data, *inputs)
+        self.check_inputs(*inputs)
         if output and output.exists() and not self.force:
             raise taken(output)
-        _device(options.DeviceOptions("cpu", self.threads))
+        set_threads(self.threads)
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,7 @@ def encoder(folder: Folder, *, training: TrainOptions, own: EncoderOptions) -> N
     """
     from texsynth.training.encoder import EncoderRun, train_encoder
 
-    _check_inputs(training.data, own.teacher, own.init)
+    training.check_inputs(own.teacher, own.init)
     flags: dict[str, Any] = given({**vars(own), "steps": training.steps, "seed": training.seed})
     for name, kind in {"widths": int, "level_weights": float, "level_odds": float}.items():
         if name in flags:
@@ -162,7 +170,7 @@ def decoder(
             raise UsageError("give the folder of a run, or --model to begin one")
         folder = Path(f"{Path(model).name.removesuffix('.safetensors')}-decoders")
         screen.note(f"the run is in {folder}")
-    _check_inputs(training.data)
+    training.check_inputs()
     if not (model or (folder / "encoder.safetensors").exists()):
         raise InputError(f"there is no encoder in {folder}; give --model to begin with that of a model")
     from texsynth.training.checkpoint import begin_from_model
@@ -170,7 +178,7 @@ def decoder(
     from texsynth.training.optimizer import autocast_for, check_muon
 
     check_muon(settings.optimizer)
-    autocast_for(_device(training), settings.precision)
+    autocast_for(training.pick_device(), settings.precision)
     if model:
         begin_from_model(folder, model)
     runs = plan(folder, training.data, [PHOTO] if photo else level or [], settings, training.seed)
@@ -218,7 +226,8 @@ def transposer(
     *,
     training: TrainOptions,
     look: LookOptions,
-    kernels: KernelOptions,
+    batch: int | None = option(None, min=1, help="Crops per step."),
+    rate: float | None = option(None, min=0, help="Learning rate of the kernels."),
     init: Path | None = option(None, help="Network of an earlier run to go on from."),
     model: str = option("lite", help="Model whose features the losses see."),
 ) -> None:
@@ -228,12 +237,14 @@ def transposer(
     """
     from texsynth.config.settings import TransposerSettings
 
-    settings = look_settings(TransposerSettings, look, given(vars(kernels)))
-    _check_inputs(training.data, init)
+    settings = look_settings(TransposerSettings, look, given({"batch": batch, "kernel_rate": rate}))
+    training.check_inputs(init)
     from texsynth.training.transposer import TransposerRun, train_transposer
 
-    run = TransposerRun(training.data, folder, settings, seed=training.seed, init=init, features=model)
-    run = replace(run, steps=training.steps or run.steps)
+    more = given({"steps": training.steps})
+    run = TransposerRun(
+        training.data, folder, settings, seed=training.seed, init=init, features=model, **more
+    )
     _train(train_transposer, run, run.steps, training)
 
 
@@ -261,11 +272,13 @@ def compare(
     screen = Screen(quiet, as_json=common.as_json)
     with screen.progress(1) as bar:
         bar.picture("expanding")
-
-        def on_picture(done: int, total: int) -> None:
-            bar.step(Step("expanding", done, total))
-
-        scores = compare_networks(networks, common.data, side=side, seed=seed, on_picture=on_picture)
+        scores = compare_networks(
+            networks,
+            common.data,
+            side=side,
+            seed=seed,
+            on_picture=lambda done, total: bar.step(Step("expanding", done, total)),
+        )
     if output:
         table = json.dumps([asdict(score) for score in scores], indent=1)
         store(f"{table}\n".encode(), output, force=common.force)
@@ -313,7 +326,7 @@ def descriptor(
 
     flags = given({"steps": training.steps, "batch": batch, "rate": rate, "rotate": rotate})
     settings = look_settings(DescriptorSettings, look, flags)
-    _check_inputs(training.data)
+    training.check_inputs()
     from texsynth.training.descriptor import DescriptorRun, train_descriptor
 
     run = DescriptorRun(training.data, folder, settings, training.seed, model, _header(note))
@@ -337,16 +350,8 @@ def _train(train: Callable[[R, Session], Path], run: R, steps: int, training: Tr
             if done % 50 == 0 or done == steps:
                 screen.note(f"{done}/{steps}  {text}")
 
-        result = train(run, Session(_device(training), training.resume, screen.note, on_step))
+        result = train(run, Session(training.pick_device(), training.resume, screen.note, on_step))
     screen.result(str(result))
-
-
-def _device(machine: options.DeviceOptions) -> torch.device:
-    """Set the threads and pick the device."""
-    from texsynth.device import pick_device, set_threads
-
-    set_threads(machine.threads)
-    return pick_device(machine.device or "auto")
 
 
 def _header(notes: list[str] | None) -> dict[str, str]:
@@ -360,13 +365,6 @@ def _numbers(text: str, option: str, kind: type[int] | type[float]) -> tuple[flo
     if len(words) != 5 or not all(word.replace(".", "", 1).isdecimal() for word in words):
         raise UsageError(f"{option} {text!r} must be 5 numbers with commas between them")
     return tuple(kind(float(word)) for word in words)
-
-
-def _check_inputs(*paths: Path | None) -> None:
-    """Raise InputError for a path that does not exist."""
-    for path in paths:
-        if path and not path.exists():
-            raise InputError(f"{path} does not exist")
 
 
 def _show(screen: Screen, scores: Sequence[Score]) -> None:

@@ -162,7 +162,7 @@ class Describe(Operation[InputJob]):
 
     def __init__(self, run: RunSettings) -> None:
         """run: with `auto` still open; only the device counts, and how large pictures may be."""
-        self.run = run
+        self.run = run.model_copy(update={"dtype": DTYPE})
 
     def prepare(self, note: Callable[[str], None]) -> None:
         """Load the networks."""
