@@ -11,14 +11,14 @@ from html import unescape
 import pytest
 from jinja2 import UndefinedError
 
-from texsynth.html.page import generate, render
+from texsynth.html.page import render
 from texsynth.jobs.outcomes import Report
 
 EMPTY = {"totals": {}, "states": (), "blocks": {}, "uses": {}, "report": Report(0)}
 
 
 def page(heading: str) -> str:
-    return render("run", title="a run", heading=heading, command="", items=(), **EMPTY)
+    return "".join(render("run", title="a run", heading=heading, command="", items=(), **EMPTY))
 
 
 def test_the_one_script_is_the_one_that_may_run() -> None:
@@ -43,11 +43,11 @@ def test_names_that_are_no_text_can_be_written() -> None:
 
 def test_a_value_that_is_missing_is_an_error() -> None:
     with pytest.raises(UndefinedError, match="heading"):
-        render("run", title="a run", command="", items=(), **EMPTY)
+        list(render("run", title="a run", command="", items=(), **EMPTY))
 
 
 def test_a_page_grows_as_its_items_come() -> None:
     asked: list[int] = []
-    pieces = generate("run", title="a run", heading="", command="", items=map(asked.append, [1, 2]), **EMPTY)
+    pieces = render("run", title="a run", heading="", command="", items=map(asked.append, [1, 2]), **EMPTY)
     next(pieces)
     assert asked == []

@@ -269,7 +269,7 @@ def test_a_page_that_cannot_be_written_costs_no_result(
         yield "<!doctype html>"
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(run_report, "generate", full)
+    monkeypatch.setattr(run_report, "render", full)
     result = stylize(model, "-o", "out/")
     assert result.exit_code == 5
     assert "run.html cannot be written: no space left on device" in result.stderr

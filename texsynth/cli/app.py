@@ -63,9 +63,12 @@ class App(TyperGroup):
         standalone = extra.get("standalone_mode", True)
         extra["standalone_mode"] = False
         # A polite kill cleans up like Ctrl-C: no temporary file stays behind.
-        _on_terminate(signal.default_int_handler)
+        with suppress(ValueError):  # outside the main thread signals are the caller's business
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         _replace_closed_streams()
-        _allow_any_file_name()
+        # Results may name any file, and names of files need not be text.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="surrogateescape")
         # What libraries log about damaged files is reported in one sentence instead.
         logging.basicConfig(handlers=[logging.NullHandler()])
         try:
@@ -75,7 +78,10 @@ class App(TyperGroup):
         except (KeyboardInterrupt, typer.Abort):
             print_error("interrupted")
             code = INTERRUPTED
-        _discard_unwritable_output()
+        try:
+            sys.stdout.flush()
+        except OSError:  # the reader of a pipe has gone, or the disk is full
+            discard_stream(sys.stdout)
         if standalone:
             sys.exit(code or 0)
         return code
@@ -92,11 +98,6 @@ class App(TyperGroup):
                 # Libraries warn about our input in words meant for programmers; what matters is reported.
                 warnings.simplefilter("ignore")
                 return super().invoke(ctx)
-        except TexsynthError as error:
-            print_error(str(error))
-            if ctx.meta.get(VERBOSE):
-                traceback.print_exc()
-            raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             print_error("interrupted")
             raise typer.Exit(INTERRUPTED) from None
@@ -106,9 +107,9 @@ class App(TyperGroup):
             print_error(reason(error))
             if ctx.meta.get(VERBOSE):
                 traceback.print_exc()
-            else:
+            elif not isinstance(error, TexsynthError):
                 print_error("run again with -v for the details", prefix="")
-            raise typer.Exit(BUG) from error
+            raise typer.Exit(error.exit_code if isinstance(error, TexsynthError) else BUG) from error
 
 
 def _load_command(name: str) -> Any:  # noqa: ANN401 (a command or a group of typer's)
@@ -140,22 +141,3 @@ def _replace_closed_streams() -> None:
         if getattr(sys, name) is None:
             nowhere = Path(os.devnull).open("r" if name == "stdin" else "w")  # noqa: SIM115 (for good)
             setattr(sys, name, nowhere)
-
-
-def _allow_any_file_name() -> None:
-    """Let results name any file, as names of files need not be text."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")
-
-
-def _discard_unwritable_output() -> None:
-    """Discard output that nobody reads: the reader of a pipe has gone, or the disk is full."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        discard_stream(sys.stdout)
-
-
-def _on_terminate(handler: Any) -> None:  # noqa: ANN401 (the signal module's own type)
-    with suppress(ValueError):  # outside the main thread signals are the caller's business
-        signal.signal(signal.SIGTERM, handler)

@@ -18,12 +18,6 @@ REPEAT, QUICK_REPEAT = 5, 3
 measured_option = partial(option, panel="What is measured")
 
 
-def _stage_names(incomplete: str) -> list[str]:
-    from texsynth.benchmark.names import NAMES
-
-    return [name for name in NAMES if name.startswith(incomplete)]
-
-
 @options.grouped
 def bench(
     *,
@@ -41,7 +35,7 @@ def bench(
         help="encode, moments, fit, decode, photo-decode, edge-aware, artistic, photo, paper, transform, "
         "reference or published, or one of their parts, such as fit-ift-4. Repeatable. "
         "Default: all but published.",
-        autocompletion=_stage_names,
+        autocompletion=options.completion("texsynth.benchmark.names", "NAMES"),
     ),
     full_width: bool = measured_option(
         False,

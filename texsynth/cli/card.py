@@ -14,7 +14,6 @@ from texsynth.cli.show import Screen
 from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
-    from texsynth.jobs.cards import Card
     from texsynth.jobs.inputs import Input
 
 app = typer.Typer(no_args_is_help=True, help="Style cards: what styles look like, measured once and kept.")
@@ -85,33 +84,26 @@ def show_card(
 
     content = read_card(read_bytes(card), str(card))
     height, width = content.thumbnail.shape[:2]
-    levels = [
-        {"level": level, "channels": len(moments.sum), "pixels": moments.n}
-        for level, moments in content.moments.items()
+    moments = content.moments.items()
+    lines = [
+        *(f"style: {source.path} ({source.sha256[:8]}…)" for source in content.sources),
+        f"style scale: {content.style_scale:g}",
+        f"model: {content.model} ({content.model_sha256[:8]}…)",
+        *(f"level {level}: {len(m.sum)} channels, {m.n:.10g} pixels" for level, m in moments),
+        f"thumbnail: {width} x {height}",
+        f"made by: texsynth {content.version}",
     ]
     Screen(as_json=as_json).result(
-        "\n".join(_lines(content)),
+        "\n".join(lines),
         card=str(card),
         texsynth=content.version,
         model=content.model,
         model_sha256=content.model_sha256,
         style_scale=content.style_scale,
         sources=[source.model_dump() for source in content.sources],
-        levels=levels,
+        levels=[{"level": level, "channels": len(m.sum), "pixels": m.n} for level, m in moments],
         thumbnail={"width": width, "height": height},
     )
-
-
-def _lines(card: Card) -> list[str]:
-    height, width = card.thumbnail.shape[:2]
-    return [
-        *(f"style: {source.path} ({source.sha256[:8]}…)" for source in card.sources),
-        f"style scale: {card.style_scale:g}",
-        f"model: {card.model} ({card.model_sha256[:8]}…)",
-        *(f"level {level}: {len(m.sum)} channels, {m.n:.10g} pixels" for level, m in card.moments.items()),
-        f"thumbnail: {width} x {height}",
-        f"made by: texsynth {card.version}",
-    ]
 
 
 def _target(output: str | None, inputs: Sequence[Input]) -> Path:

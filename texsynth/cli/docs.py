@@ -30,23 +30,20 @@ def docs(
     if path:
         typer.echo(page)
     elif topic is None:
-        _list_topics()
+        width = max(map(len, topics()))
+        for name in topics():
+            with _page(name).open(encoding="utf-8") as file:
+                title = TITLE.match(file.readline())
+            typer.echo(f"{name:{width}}  {title[1] if title else ''}".rstrip())
+    elif not sys.stdout.isatty():
+        typer.echo(page.read_text(encoding="utf-8"), nl=False)
     else:
-        _show(page)
+        from rich.console import Console
+        from rich.markdown import Markdown
 
-
-def _show(page: Path) -> None:
-    """Show a page rendered in a terminal, and as it is elsewhere."""
-    text = page.read_text(encoding="utf-8")
-    if not sys.stdout.isatty():
-        typer.echo(text, nl=False)
-        return
-    from rich.console import Console
-    from rich.markdown import Markdown
-
-    console = Console()
-    with console.pager(styles=True):
-        console.print(Markdown(text, hyperlinks=False))
+        console = Console()
+        with console.pager(styles=True):
+            console.print(Markdown(page.read_text(encoding="utf-8"), hyperlinks=False))
 
 
 def folder() -> Path:
@@ -67,11 +64,3 @@ def _page(topic: str) -> Path:
 
         raise UsageError(f"unknown topic {topic!r}{nearest(topic, known)}")
     return folder() / f"{topic}.md"
-
-
-def _list_topics() -> None:
-    width = max(map(len, topics()))
-    for topic in topics():
-        with _page(topic).open(encoding="utf-8") as page:
-            title = TITLE.match(page.readline())
-        typer.echo(f"{topic:{width}}  {title[1] if title else ''}".rstrip())

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.options import argument, grouped, option
+from texsynth.cli.options import argument, complete_model, completion, grouped, option
 from texsynth.cli.run import make_screen
 from texsynth.cli.show import Screen
 from texsynth.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from texsynth.models.weights import Facts
+
+
+CATALOG = "texsynth.models.hub.catalog"
 
 
 @dataclass(frozen=True)
@@ -36,18 +39,6 @@ app = typer.Typer(
 )
 
 
-def _cached(incomplete: str) -> list[str]:
-    from texsynth.models.hub.catalog import cached_names
-
-    return [name for name in cached_names() if name.startswith(incomplete)]
-
-
-def _fetchable(incomplete: str) -> list[str]:
-    from texsynth.models.hub.catalog import SOURCES
-
-    return [name for name in SOURCES if name.startswith(incomplete)]
-
-
 @app.command("list")
 @grouped
 def list_models(*, brief: BriefOptions) -> None:
@@ -60,31 +51,23 @@ def list_models(*, brief: BriefOptions) -> None:
     width = max(map(len, names))
     for name in names:
         source = "available" if name not in here else "embedded" if name in EMBEDDED else "cached"
-        row = f"{name:{width}}  {source:9}"
-        if source == "available":
-            screen.result(f"{row}  fetch it", name=name, source=source)
-            continue
-        path = locate(name)
-        try:
-            facts = facts_of(path)
-        except ModelError as error:
-            screen.result(f"{row}  damaged", name=name, source=source, error=str(error))
-            continue
-        digest = expected_hashes(path.parent).get(path.name, "")
-        screen.result(
-            f"{row}  {_decoders(facts):26}  {facts.bytes / 1e6:6.1f} MB  {digest[:8] or 'no hash'}",
-            name=name,
-            source=source,
-            **_fields(facts),
-            sha256=digest,
-        )
+        text, fields = "fetch it", dict[str, object]()
+        if name in here:
+            path = locate(name)
+            try:
+                facts, digest = facts_of(path), expected_hashes(path.parent).get(path.name, "")
+                size, start = f"{facts.bytes / 1e6:6.1f} MB", digest[:8] or "no hash"
+                text, fields = f"{_decoders(facts):26}  {size}  {start}", {**_fields(facts), "sha256": digest}
+            except ModelError as error:
+                text, fields = "damaged", {"error": str(error)}
+        screen.result(f"{name:{width}}  {source:9}  {text}", name=name, source=source, **fields)
 
 
 @app.command("show")
 @grouped
 def show_model(
     model: str = argument(
-        ..., metavar="NAME|FILE", help="A model or a .safetensors file.", autocompletion=options.model_names
+        ..., metavar="NAME|FILE", help="A model or a .safetensors file.", autocompletion=complete_model
     ),
     *,
     brief: BriefOptions,
@@ -127,7 +110,9 @@ def show_model(
 @grouped
 def fetch_model(
     name: str = argument(
-        ..., help="A model that `list` calls available, or any name with --url.", autocompletion=_fetchable
+        ...,
+        help="A model that `list` calls available, or any name with --url.",
+        autocompletion=completion(CATALOG, "SOURCES"),
     ),
     *,
     url: str | None = option(None, help="Another address of the same checkpoint."),
@@ -184,7 +169,7 @@ def import_model(
 @grouped
 def verify_models(
     names: list[str] | None = argument(
-        None, metavar="[NAME...]", help="Default: all.", autocompletion=options.model_names
+        None, metavar="[NAME...]", help="Default: all.", autocompletion=complete_model
     ),
     *,
     brief: BriefOptions,
@@ -202,22 +187,27 @@ def verify_models(
     for name in names or ():
         if name not in results:
             raise UsageError(f"no model {name!r} is here{nearest(name, results)}")
-    bad = []
+    cures = {"cached": "fetch or import it again", "embedded": "reinstall texsynth"}
+    faults = []
     for name in names or sorted(results):
         source, sound = results[name]
         status = "ok" if sound else "damaged"
         brief.screen.result(f"{name}: {status} ({source})", name=name, source=source, status=status)
-        bad += [] if sound else [name]
-    if bad:
-        cures = {"cached": "fetch or import it again", "embedded": "reinstall texsynth"}
-        each = [f"{name} is missing or not as it was stored, {cures[results[name][0]]}" for name in bad]
-        raise ModelError("; ".join(each))
+        if not sound:
+            faults.append(f"{name} is missing or not as it was stored, {cures[source]}")
+    if faults:
+        raise ModelError("; ".join(faults))
 
 
 @app.command("remove")
 @grouped
 def remove_models(
-    names: list[str] = argument(..., metavar="NAME...", help="Models in the cache.", autocompletion=_cached),
+    names: list[str] = argument(
+        ...,
+        metavar="NAME...",
+        help="Models in the cache.",
+        autocompletion=completion(CATALOG, "cached_names"),
+    ),
     *,
     brief: BriefOptions,
 ) -> None:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from functools import partial, wraps
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -14,17 +15,17 @@ import typer
 from texsynth.cli.show import ARGUMENTS, VERBOSE
 
 
-def _preset_names(incomplete: str) -> list[str]:
-    from texsynth.config.presets import names
+def completion(module: str, attribute: str) -> Callable[[str], list[str]]:
+    """Return what completes a word by the names in `attribute` of a module, which is loaded only then."""
 
-    return [name for name in names() if name.startswith(incomplete)]
+    def complete(incomplete: str) -> list[str]:
+        names = getattr(import_module(module), attribute)
+        return [name for name in (names() if callable(names) else names) if name.startswith(incomplete)]
+
+    return complete
 
 
-def model_names(incomplete: str) -> list[str]:
-    """Complete the name of a model."""
-    from texsynth.models.hub import catalog as names
-
-    return [name for name in names.model_names() if name.startswith(incomplete)]
+complete_model = completion("texsynth.models.hub.catalog", "model_names")
 
 
 def _remember(ctx: typer.Context, value: bool) -> bool:
@@ -153,7 +154,7 @@ Model = Annotated[
     _machine(
         metavar="NAME|FILE",
         help="Network: a name that `texsynth models list` shows, or a .safetensors file. Default: lite.",
-        autocompletion=model_names,
+        autocompletion=complete_model,
     ),
 ]
 Device = Annotated[str | None, _machine(help="auto, cpu, mps, cuda or cuda:N. Default: auto.")]
@@ -304,7 +305,7 @@ class LookOptions:
         "--preset",
         metavar="NAME|FILE",
         help="Named settings; `texsynth presets list` shows them.",
-        autocompletion=_preset_names,
+        autocompletion=completion("texsynth.config.presets", "names"),
     )
     assignments: Set = None
 

@@ -160,7 +160,7 @@ def checked(output: Tensor, shape: Sequence[int]) -> images.Picture:
 def page(evaluation: Evaluation) -> str:
     """Return the whole page."""
     processor = gpu_name(evaluation.run.device) or cpu_name()
-    return render(
+    pieces = render(
         "evaluation",
         title=f"texsynth {evaluation.command}",
         evaluation=evaluation,
@@ -168,6 +168,7 @@ def page(evaluation: Evaluation) -> str:
         machine={"processor": processor, "texsynth": texsynth.__version__, "torch": torch.__version__},
         number=number,
     )
+    return "".join(pieces)
 
 
 def number(value: float) -> str:

@@ -15,31 +15,24 @@ import texsynth
 from texsynth.images.files import as_text
 
 
-def render(kind: str, *, title: str, **context: object) -> str:
-    """Return the page of the template `templates/KIND.html.j2`, which has the style and script of its name.
+def render(kind: str, *, title: str, **context: object) -> Iterator[str]:
+    """The page of `templates/KIND.html.j2`, with the style and script of that name, in pieces.
 
-    All values are escaped, and need not be text that UTF-8 can hold: names of files are welcome.
+    Iterators in `context` are consumed as the page grows. All values are escaped, and need not be text that
+    UTF-8 can hold: names of files are welcome.
     """
-    return "".join(generate(kind, title=title, **context))
-
-
-def generate(kind: str, *, title: str, **context: object) -> Iterator[str]:
-    """The page as `render` returns it, in pieces: iterators in `context` are consumed as the page grows."""
     script = f"\n{_asset(f'{kind}.js')}"
     # The browser runs this one script and no other, should markup ever get in with a name.
     digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        _environment()
-        .get_template(f"{kind}.html.j2")
-        .generate(
-            kind=kind,
-            title=title,
-            version=texsynth.__version__,
-            style=Markup(_asset("page.css") + _asset(f"{kind}.css")),
-            script=Markup(script),
-            script_hash=f"sha256-{digest}",
-            **context,
-        )
+    template = _environment().get_template(f"{kind}.html.j2")
+    return template.generate(
+        kind=kind,
+        title=title,
+        version=texsynth.__version__,
+        style=Markup(_asset("page.css") + _asset(f"{kind}.css")),
+        script=Markup(script),
+        script_hash=f"sha256-{digest}",
+        **context,
     )
 
 

@@ -9,20 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 import texsynth
-from texsynth.config.records import Source
+from texsynth.config.records import Source, Sources
 from texsynth.config.settings import RunSettings
-from texsynth.errors import InputError, OutputError, UsageError
-from texsynth.images import Picture, store
+from texsynth.errors import InputError, UsageError
+from texsynth.images import store
 from texsynth.images.files import as_text
 from texsynth.images.picture import Pixels, as_depth
 from texsynth.images.tensors import fit_within, to_image, to_weight
 from texsynth.images.writer import flattened
-from texsynth.jobs.files import memory_guard, read_input, refuse_transparent
+from texsynth.jobs.files import make_folder, memory_guard, read_input, refuse_transparent
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.memory import style_tile
 from texsynth.jobs.operation import resolve_run_and_model
@@ -76,7 +77,8 @@ def make_card(inputs: Sequence[Input], run: RunSettings, style_scale: float) -> 
                 weight=to_weight(picture),
                 tile=style_tile(picture.height, picture.width, style_scale),
             ).moments
-            thumbnail = _thumbnail(picture) if thumbnail is None else thumbnail
+            if thumbnail is None:
+                thumbnail = as_depth(flattened(fit_within(picture, THUMBNAIL_PX)).rgb, 8)
         if not all(level_moments.is_finite for level_moments in moments.values()):
             raise UsageError(f"the features of {item} have overflowed; use --dtype float32")
         total = {level: total[level] + moments[level] for level in total}
@@ -103,10 +105,7 @@ def write_card(card: Card, path: Path, *, force: bool) -> None:
         "style_scale": repr(card.style_scale),
         "sources": json.dumps([source.model_dump() for source in card.sources]),
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"the folder {path.parent} cannot be made: {error.strerror}") from error
+    make_folder(path.parent)
     store(in_order(save(tensors, header)), path, force=force)
 
 
@@ -122,12 +121,16 @@ def read_card(data: bytes, name: str) -> Card:
         raise InputError(f"{name} is no style card or is damaged ({error}); {MAKE}") from error
     if header.get("format") != FORMAT:
         raise InputError(f"{name} is no style card, or one of another version of texsynth; {MAKE}")
+    deepest = max(1, sum(key.endswith(".sum") for key in tensors))
     try:
+        scale = float(header["style_scale"])
+        if not 0 < scale < math.inf:
+            raise ValueError(f"its style scale is {scale}")
         return Card(
-            moments=_all_moments(tensors),
+            moments={level: _read_moments(tensors, level) for level in range(1, deepest + 1)},
             model=header["model"],
             model_sha256=header["model_sha256"],
-            style_scale=_checked_scale(float(header["style_scale"])),
+            style_scale=scale,
             sources=_sources(header["sources"]),
             thumbnail=_checked_thumbnail(tensors["thumbnail"]),
             version=header["texsynth"],
@@ -147,24 +150,12 @@ def check_model(card: Card, model: Model, name: str) -> None:
         )
 
 
-def _thumbnail(picture: Picture) -> Pixels:
-    return as_depth(flattened(fit_within(picture, THUMBNAIL_PX)).rgb, 8)
-
-
-def _all_moments(tensors: Mapping[str, Tensor]) -> dict[int, Moments]:
-    """Read the moments of levels 1 to the deepest. Raises KeyError or ValueError."""
-    deepest = max(1, sum(key.endswith(".sum") for key in tensors))
-    return {
-        level: _unpacked(level, *(tensors[f"level{level}.{part}"] for part in ("n", "sum", "outer")))
-        for level in range(1, deepest + 1)
-    }
-
-
-def _unpacked(level: int, n: Tensor, total: Tensor, triangle: Tensor) -> Moments:
-    """n: (1,), total: (C,), triangle: (C (C + 1) / 2,), all float64 and finite, or ValueError."""
-    channels, parts = total.numel(), (n, total, triangle)
-    shapes = ((1,), (channels,), (channels * (channels + 1) // 2,))
-    if channels == 0 or tuple(part.shape for part in parts) != shapes:
+def _read_moments(tensors: Mapping[str, Tensor], level: int) -> Moments:
+    """Read n (1,), sum (C,) and the upper triangle of outer (C (C + 1) / 2,). Raises KeyError, ValueError."""
+    n, total, triangle = parts = [tensors[f"level{level}.{name}"] for name in ("n", "sum", "outer")]
+    channels = total.numel()
+    shapes = [(1,), (channels,), (channels * (channels + 1) // 2,)]
+    if channels == 0 or [part.shape for part in parts] != shapes:
         raise ValueError(f"the shapes of level {level} do not agree")
     if any(part.dtype != torch.float64 for part in parts):
         raise ValueError(f"level {level} is not in float64")
@@ -174,12 +165,6 @@ def _unpacked(level: int, n: Tensor, total: Tensor, triangle: Tensor) -> Moments
     outer = torch.empty(channels, channels, dtype=torch.float64)
     outer[rows, columns] = outer[columns, rows] = triangle
     return Moments(n.item(), total, outer)
-
-
-def _checked_scale(scale: float) -> float:
-    if not (math.isfinite(scale) and scale > 0):
-        raise ValueError(f"its style scale is {scale}")
-    return scale
 
 
 def _checked_thumbnail(pixels: Tensor) -> Pixels:
@@ -192,9 +177,6 @@ def _checked_thumbnail(pixels: Tensor) -> Pixels:
 
 def _sources(text: str) -> tuple[Source, ...]:
     try:
-        sources = tuple(Source.model_validate(source) for source in json.loads(text))
-    except (ValueError, TypeError, RecursionError):
-        sources = ()
-    if not sources:
-        raise ValueError("its list of sources is unreadable")
-    return sources
+        return TypeAdapter(Sources).validate_python(json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError("its list of sources is unreadable") from error

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from texsynth import images
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, OutputError, UsageError
-from texsynth.html.page import generate
+from texsynth.html.page import render
 from texsynth.jobs.files import make_folder
 from texsynth.jobs.inputs import PIPE, Job
 from texsynth.jobs.outcomes import BUG, Done, Failed, Outcome, Report
@@ -68,7 +68,7 @@ def write_report(
             on_item()
 
     heading = " ".join(["texsynth", *arguments[:1]])
-    page = generate(
+    page = render(
         KIND,
         title=f"{heading}, run report",
         heading=heading,
@@ -113,14 +113,19 @@ def _item(outcome: Outcome, pictures: Pictures, folder: Path) -> dict[str, objec
     has_file = not failed and not job.to_pipe
     own, shared = divided(settings_of(job.output)) if has_file else ("", "")
     pair = pictures.of(job) if has_file else None
-    name, picture, problems = _name(job.output), str(job.picture), _problems(outcome)
+    name, picture = _name(job.output), str(job.picture)
     paths = [job.output] if failed else [job.output, *(p for p in job.outputs if p != job.output)]
     facts = {job.role: picture, **job.facts}
+    problems: list[str] = []
+    if pair:
+        facts["size"] = f"{pair.width} × {pair.height} px"
     if isinstance(outcome, Done):
-        written, time = outcome.written, f"{outcome.seconds:.2f} s"
-        facts |= {"size": f"{written.width} × {written.height} px", "time": time}
-    elif pair:
-        facts |= {"size": f"{pair.width} × {pair.height} px"}
+        written = outcome.written
+        problems = [f"Warning: {warning}" for warning in written.warnings]
+        facts |= {"size": f"{written.width} × {written.height} px", "time": f"{outcome.seconds:.2f} s"}
+    elif isinstance(outcome, Failed):
+        error, is_bug = outcome.error, outcome.exit_code == BUG
+        problems = [f"This is a bug in texsynth: {type(error).__name__}: {error}" if is_bug else str(error)]
     return {
         "state": _state(outcome),
         "outcome": outcome,
@@ -134,16 +139,6 @@ def _item(outcome: Outcome, pictures: Pictures, folder: Path) -> dict[str, objec
         "settings": shared,
         "pair": pair,
     }
-
-
-def _problems(outcome: Outcome) -> list[str]:
-    """Sentences about what went wrong, or nearly so."""
-    if isinstance(outcome, Done):
-        return [f"Warning: {warning}" for warning in outcome.written.warnings]
-    if not isinstance(outcome, Failed):
-        return []
-    error, is_bug = outcome.error, outcome.exit_code == BUG
-    return [f"This is a bug in texsynth: {type(error).__name__}: {error}" if is_bug else str(error)]
 
 
 def _name(path: Path) -> str:
