@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
+from typing import Any, Literal, Unpack, cast, overload
 
 from texsynth.api_options import (
     ImageLike,
@@ -48,17 +48,14 @@ from texsynth.jobs.expand_inputs import Command, expand_job, plan_tasks
 from texsynth.jobs.files import JobResult, OutputFile, OutputPolicy
 from texsynth.jobs.inputs import PIPE, Input, InputJob, Job, StylizeJob
 from texsynth.jobs.library import open_library
-from texsynth.jobs.match import FindMatches, Match, SearchQuery, open_index
+from texsynth.jobs.match import FindMatches, IndexedLibrary, Match, SearchQuery
 from texsynth.jobs.operation import Operation, resolve_run
-from texsynth.jobs.outcomes import Events, Outcome, Report, collect
+from texsynth.jobs.outcomes import Events, collect
 from texsynth.jobs.runner import SerialExecutor
 from texsynth.jobs.stylize import Stylize
 from texsynth.models import registry
 from texsynth.models.registry import Model
 from texsynth.pipelines.progress import OnStep
-
-if TYPE_CHECKING:
-    from texsynth.jobs.library_index import Pending
 
 log = logging.getLogger("texsynth")
 """Warnings about pictures go here; nothing is printed."""
@@ -283,16 +280,15 @@ def match(
     run = RunSettings(device=device, threads=threads)
     folder = open_library(os.fspath(library), None if index is None else os.fspath(index))
 
-    def run_operation(
-        operation: Operation[Pending], jobs: Sequence[Pending], on_outcome: Callable[[Outcome], None]
-    ) -> Report:
-        outcomes = SerialExecutor(operation, OutputPolicy()).outcomes(jobs, Events(note=log.warning))
-        return collect(outcomes, len(jobs), on_outcome=on_outcome)
-
-    opened = open_index(folder, run, run_operation, rebuild=rebuild)
-    if opened.update.report.interrupted:
+    indexed = IndexedLibrary(folder, run, rebuild=rebuild)
+    outcomes = SerialExecutor(indexed.operation, OutputPolicy()).outcomes(
+        indexed.jobs, Events(note=log.warning)
+    )
+    report = collect(outcomes, len(indexed.jobs), on_outcome=indexed.add)
+    indexed.finish(interrupted=report.interrupted)
+    if report.interrupted:
         raise KeyboardInterrupt
-    operation = FindMatches(SearchQuery(count, compare, include_self), opened)
+    operation = FindMatches(SearchQuery(count, compare, include_self), indexed)
     matches: list[Match] = _do(operation, InputJob(_Image.of(query, "query").input), None).value
     return matches
 

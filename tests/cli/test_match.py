@@ -24,7 +24,7 @@ from torch import Tensor
 from texsynth.errors import ModelError
 from texsynth.images import Picture, read, write
 from texsynth.jobs import describe as describing
-from texsynth.jobs import library_index as indexing
+from texsynth.jobs import match as indexing
 from texsynth.jobs.library import INDEX_NAME
 from texsynth.jobs.library_index import Index, write_index
 from texsynth.models.weights import header_of
@@ -210,7 +210,7 @@ def test_ctrl_c_keeps_what_is_described(place: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_killed_build_goes_on(place: Path) -> None:
     code = (
-        "import os, signal\nfrom texsynth.jobs import describe as describing, library_index as indexing\n"
+        "import os, signal\nfrom texsynth.jobs import describe as describing, match as indexing\n"
         "real, done = describing.describe, []\n"
         "def slow(*a, **k):\n"
         "    done.append(1)\n"

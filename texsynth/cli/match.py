@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from texsynth.jobs.describe import Kind
     from texsynth.jobs.inputs import Job
     from texsynth.jobs.library import Library
-    from texsynth.jobs.library_index import Pending
-    from texsynth.jobs.match import IndexedLibrary
-    from texsynth.jobs.operation import Operation
     from texsynth.jobs.outcomes import Outcome, Report
 
 search_option = partial(option, panel="Search")
@@ -217,45 +214,33 @@ def find_matches(
     good, failed = check_headers(jobs, [], run)
     if not good:
         return collect((), 0, failed=failed, on_outcome=on_outcome)
-    from texsynth.jobs.match import FindMatches, SearchQuery
-
-    opened = _open_index(library, run, screen, rebuild=rebuild)
-    operation = FindMatches(SearchQuery(**query), opened)
-    return do_jobs(lambda _: operation, good, screen, on_outcome, failed=failed)
-
-
-def _open_index(library: Library, run: RunSettings, screen: Screen, *, rebuild: bool) -> IndexedLibrary:
-    """Bring the index of `library` up to date, with a bar. Raises TexsynthError, and Exit on Ctrl-C."""
-    from texsynth.jobs import match
+    from texsynth.jobs.match import FindMatches, IndexedLibrary, SearchQuery
     from texsynth.jobs.outcomes import Failed
 
     for sentence in library.closed:
         screen.note(sentence)
+    indexed = IndexedLibrary(library, run, rebuild=rebuild)
 
-    def run_operation(
-        operation: Operation[Pending], jobs: Sequence[Pending], on_outcome: Callable[[Outcome], None]
-    ) -> Report:
-        def ended(outcome: Outcome) -> None:
-            on_outcome(outcome)
-            if isinstance(outcome, Failed):
-                screen.note(f"left out: {reason(outcome.error)}")
+    def ended(outcome: Outcome) -> None:
+        indexed.add(outcome)
+        if isinstance(outcome, Failed):
+            screen.note(f"left out: {reason(outcome.error)}")
 
-        return do_jobs(lambda _: operation, jobs, screen, ended)
-
-    opened = match.open_index(library, run, run_operation, rebuild=rebuild)
-    update = opened.update
-    unreadable, left_out = len(update.index.unreadable), len(update.left_out)
+    update = do_jobs(lambda _: indexed.operation, indexed.jobs, screen, ended)
+    indexed.finish(interrupted=update.interrupted)
+    unreadable, left_out = len(indexed.index.unreadable), len(indexed.left_out)
     screen.detail(
-        f"{library.index}: {len(update.report.done)} pictures described, {update.known} known, "
-        f"{update.gone} gone or changed, {unreadable} unreadable"
+        f"{library.index}: {len(update.done)} pictures described, {len(indexed.known)} known, "
+        f"{indexed.gone} gone or changed, {unreadable} unreadable"
     )
-    if update.report.interrupted:
-        rest = len(library.files) - len(update.index.entries) - unreadable
+    if update.interrupted:
+        rest = len(library.files) - len(indexed.index.entries) - unreadable
         print_error(f"interrupted; {rest} pictures of {library.folder} are left for the next time")
         raise typer.Exit(INTERRUPTED)
     if left_out:
         what = "1 picture" if left_out == 1 else f"{left_out} pictures"
         screen.note(f"left out: {what} of {library.folder} that could not be read before; -v names them")
-    for one in update.left_out:
+    for one in indexed.left_out:
         screen.detail(one.reason)
-    return opened
+    operation = FindMatches(SearchQuery(**query), indexed)
+    return do_jobs(lambda _: operation, good, screen, on_outcome, failed=failed)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.show import print_error
+from texsynth.cli.show import Screen, print_error
 from texsynth.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Named settings: see them, read them, check your own.")
@@ -18,13 +16,12 @@ def list_presets(as_json: options.Json = False) -> None:
     """List the presets that come with texsynth."""
     from texsynth.config.presets import load, names
 
-    width = max(map(len, names()))
+    screen, width = Screen(as_json=as_json), max(map(len, names()))
     for name in names():
         preset = load(name)
-        commands = list(preset.sections)
-        fields = {"name": name, "commands": commands, "description": preset.description}
-        text = f"{name:{width}}  {', '.join(commands)}: {preset.description}"
-        typer.echo(json.dumps(fields, ensure_ascii=False) if as_json else text)
+        commands, description = list(preset.sections), preset.description
+        line = f"{name:{width}}  {', '.join(commands)}: {description}"
+        screen.result(line, name=name, commands=commands, description=description)
 
 
 @app.command("show")

@@ -162,29 +162,22 @@ class Screen:
 
         Only on a terminal and unless --quiet.
         """
+        from rich import progress as bars
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
 
         console = Console(stderr=True)
         columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            bars.TextColumn("{task.description}", markup=False),
+            bars.BarColumn(),
+            bars.MofNCompleteColumn(),
+            bars.TimeElapsedColumn(),
+            bars.TextColumn("left"),
+            bars.TimeRemainingColumn(),
         )
         shown = console.is_terminal and not self.quiet
         # Results in a pipe must not be caught by the bar, which draws on standard error.
         to_terminal = sys.stdout.isatty()
-        with Progress(
+        with bars.Progress(
             *columns,
             console=console,
             transient=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -30,12 +30,10 @@ AS_IS, ANY_TURN, UPRIGHT = KINDS = get_args(Kind)
 
 @dataclass(frozen=True)
 class ReducedImage:
-    """A picture as `describe` takes it. width, height: those of the file, in pixels."""
+    """A picture as `describe` takes it."""
 
     image: Tensor
     mask: Tensor | None
-    width: int
-    height: int
 
 
 class DescribeForIndex(Operation[J]):
@@ -53,7 +51,7 @@ class DescribeForIndex(Operation[J]):
         """Describe one picture."""
         del on_step
         with memory_guard(job.picture, "use a smaller picture"):
-            return JobResult(value=all_kinds(loaded, self._describer()), size=(loaded.width, loaded.height))
+            return JobResult(value=all_kinds(loaded, self._describer()))
 
 
 def read_reduced(item: Input, run: RunSettings) -> ReducedImage:
@@ -61,7 +59,7 @@ def read_reduced(item: Input, run: RunSettings) -> ReducedImage:
     picture, _ = read_input(item, run)
     refuse_transparent(item, picture)
     with memory_guard(item, "use a smaller picture"):
-        return ReducedImage(*limit_size(to_image(picture), to_weight(picture)), picture.width, picture.height)
+        return ReducedImage(*limit_size(to_image(picture), to_weight(picture)))
 
 
 def all_kinds(image: ReducedImage, describer: Describer) -> Tensor:
@@ -87,7 +85,7 @@ def _upright(image: ReducedImage) -> tuple[ReducedImage, float]:
     if not angle:
         return image, 0.0
     mask = None if image.mask is None else rotate(image.mask, angle).clamp(0, 1)
-    return replace(image, image=rotate(image.image, angle).clamp(0, 1), mask=mask), angle
+    return ReducedImage(rotate(image.image, angle).clamp(0, 1), mask), angle
 
 
 DTYPE: Literal["float32"] = "float32"
@@ -118,8 +116,8 @@ class TextureDescription:
             "lattice": looks.lattice and [[round(dx, 2), round(dy, 2)] for dy, dx in looks.lattice],
             "periods": [round(period, 2) for period in looks.periods],
             "orientations": [
-                {"degrees": round(orientation.angle, 1), "weight": round(orientation.weight, 2)}
-                for orientation in looks.orientations
+                {"degrees": round(turn.angle, 1), "weight": round(turn.weight, 2)}
+                for turn in looks.orientations
             ],
             "contrast": round(looks.contrast, DIGITS),
             "lightness": round(looks.lightness, DIGITS),
@@ -139,9 +137,7 @@ class TextureDescription:
             vectors = " and ".join(f"({dx:.1f}, {dy:.1f})" for dy, dx in looks.lattice)
             periods = " and ".join(f"{period:.1f}" for period in looks.periods)
             lines += [f"repeats: every {periods} px, along {vectors}"]
-        turned = ", ".join(
-            f"{orientation.angle:.0f}° ({orientation.weight:.1f})" for orientation in looks.orientations
-        )
+        turned = ", ".join(f"{turn.angle:.0f}° ({turn.weight:.1f})" for turn in looks.orientations)
         colours = ", ".join(f"{hexadecimal(color.rgb)} {color.share:.0%}" for color in looks.palette)
         return [
             *lines,
@@ -182,8 +178,6 @@ class Describe(Operation[InputJob]):
         size = loaded.width, loaded.height
         with memory_guard(job.picture, "use a smaller picture"):
             image, mask = to_image(loaded), to_weight(loaded)
-            descriptor = describe(image, self._describer, mask=mask, turns=(0,))[0]
-            description = TextureDescription(
-                *size, measure_appearance(image, mask), tuple(descriptor.tolist())
-            )
-        return JobResult(value=description, size=size)
+            descriptor = describe(image, self._describer, mask=mask, turns=(0,))[0].tolist()
+            looks = measure_appearance(image, mask)
+        return JobResult(value=TextureDescription(*size, looks, tuple(descriptor)), size=size)

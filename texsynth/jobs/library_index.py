@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,18 +15,12 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 import texsynth
-from texsynth.config.settings import RunSettings
-from texsynth.errors import InputError, OutputError
+from texsynth.errors import InputError
 from texsynth.images import read_bytes, store
-from texsynth.jobs.checks import check_folder
-from texsynth.jobs.describe import KINDS, DescribeForIndex, Kind
+from texsynth.jobs.describe import KINDS, Kind
 from texsynth.jobs.files import make_folder
-from texsynth.jobs.inputs import Input, Job
-from texsynth.jobs.library import Library, LibraryFile
-from texsynth.jobs.operation import Operation
-from texsynth.jobs.outcomes import Done, Failed, Outcome, Report
+from texsynth.jobs.library import Library
 from texsynth.models.weights import header_of, in_order
-from texsynth.pipelines.describe import Describer
 
 FAMILY = "texsynth-index-"
 FORMAT = f"{FAMILY}1"
@@ -84,14 +77,12 @@ class Index:
         max_pixels: int,
     ) -> Index:
         """These `rows` of it and `more` (3, size) descriptors, in the order of the keys."""
-        entries = [*(self.entries[row] for row in rows), *(entry for entry, _ in more)]
-        parts = [self.descriptors[list(rows)]] if rows else []
-        parts += [torch.stack([descriptors for _, descriptors in more]).half()] if more else []
-        order = sorted(range(len(entries)), key=lambda number: entries[number].key)
+        parts = [*((self.entries[row], self.descriptors[row]) for row in rows), *more]
+        parts.sort(key=lambda part: part[0].key)
         return Index(
             self.origin,
-            tuple(entries[number] for number in order),
-            torch.cat(parts)[order] if parts else self.descriptors[:0],
+            tuple(entry for entry, _ in parts),
+            torch.stack([part.half() for _, part in parts]) if parts else self.descriptors[:0],
             tuple(sorted(unreadable)),
             max_pixels,
         )
@@ -176,105 +167,11 @@ def _check(index: Index) -> None:
         raise ValueError("a file is listed twice")
 
 
-SAVE_EVERY = 200
-"""Pictures after which an unfinished index is written, so that a killed run goes on near where it was."""
+def known_index(library: Library, origin: Origin, *, rebuild: bool) -> Index:
+    """The index as it was, empty when there is none or `rebuild` says so.
 
-RunOperation = Callable[[Operation["Pending"], Sequence["Pending"], Callable[[Outcome], None]], Report]
-"""Does the jobs of an operation, and calls back with every outcome."""
-
-FIRST_FRAME = {"frame": 0}
-"""Animated pictures of a library are known by their first frame."""
-
-
-@dataclass(frozen=True)
-class Pending(Job):
-    """A file to describe; its output is the index."""
-
-    file: LibraryFile
-
-
-@dataclass(frozen=True)
-class IndexUpdate:
-    """An index that is up to date, and what it took."""
-
-    index: Index
-    report: Report
-    """How the new pictures went; interrupted when some are left."""
-    known: int
-    """The number of files whose descriptors still held."""
-    gone: int
-    """The number of described files that are no longer there, or no longer the same."""
-    left_out: tuple[Unreadable, ...]
-    """Files that were not tried again."""
-
-
-def update_index(
-    library: Library,
-    origin: Origin,
-    describer: Callable[[], Describer],
-    run: RunSettings,
-    run_operation: RunOperation,
-    *,
-    rebuild: bool,
-) -> IndexUpdate:
-    """Describe new pictures and write the index, on Ctrl-C with what there is by then.
-
-    describer: called when there is something to describe. rebuild: take nothing over. Raises InputError for
-    an index that is damaged, foreign, or of other weights, OutputError, ModelError.
+    Raises InputError for a file that is no index, is damaged, or is of another library or of other weights.
     """
-    old = _known(library, origin, rebuild=rebuild)
-    now = {file.key: file for file in library.files}
-    rows = [row for row, entry in enumerate(old.entries) if entry == now.get(entry.key, ())[:3]]
-    left_out = tuple(
-        known
-        for known in old.unreadable
-        if (file := now.get(known.key))
-        and known[:3] == (file.key, file.bytes, file.ctime_ns)
-        # Another limit might let it in.
-        and old.max_pixels == run.max_pixels
-    )
-    settled = {old.entries[row].key for row in rows} | {known.key for known in left_out}
-    jobs = [
-        Pending(Input(library.path(file.key), file.key), library.index, file)
-        for file in library.files
-        if file.key not in settled
-    ]
-    gone = len(old.entries) - len(rows)
-    if not jobs and not gone and left_out == old.unreadable:
-        return IndexUpdate(old, Report(0), len(rows), gone, left_out)
-    with _suggesting_elsewhere():
-        check_folder(library.index.parent)
-    if jobs:
-        # Without networks every picture would fail for a reason that is not its own.
-        describer()
-    fresh: list[tuple[Entry, Tensor]] = []
-    unreadable = list(left_out)
-    numbers = count(1)
-
-    def write() -> Index:
-        index = old.updated(rows, fresh, unreadable, run.max_pixels)
-        with _suggesting_elsewhere():
-            write_index(index, library.index)
-        return index
-
-    def ended(outcome: Outcome) -> None:
-        assert isinstance(outcome.job, Pending)
-        file = outcome.job.file
-        if isinstance(outcome, Done):
-            fresh.append((Entry(*file[:3]), outcome.written.value))
-        # Other reasons, like too little memory, are not the file's own.
-        elif isinstance(outcome, Failed) and isinstance(outcome.error, InputError):
-            unreadable.append(Unreadable(file.key, file.bytes, file.ctime_ns, str(outcome.error)))
-        if next(numbers) % SAVE_EVERY == 0:
-            write()
-
-    operation = DescribeForIndex[Pending](run.model_copy(update=FIRST_FRAME), describer)
-    report = run_operation(operation, jobs, ended)
-    return IndexUpdate(write(), report, len(rows), gone, left_out)
-
-
-def _known(library: Library, origin: Origin, *, rebuild: bool) -> Index:
-    """The index as it was, empty when there is none or `rebuild` says so; only an index is ever replaced."""
     path = library.index
     if path.is_dir():
         raise InputError(f"{path} is a folder, no index; name a file with --index")
@@ -291,12 +188,3 @@ def _known(library: Library, origin: Origin, *, rebuild: bool) -> Index:
             f"or {CURE}"
         )
     return index
-
-
-@contextmanager
-def _suggesting_elsewhere() -> Iterator[None]:
-    """Let an OutputError end with the option that names another place."""
-    try:
-        yield
-    except OutputError as error:
-        raise OutputError(f"{error}; name another place for the index with --index FILE") from error

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 from torch import Tensor
 
 from texsynth.config.settings import RunSettings
-from texsynth.errors import InputError
+from texsynth.errors import InputError, OutputError
 from texsynth.images import file_sha256
-from texsynth.jobs.describe import AS_IS, DTYPE, Kind, ReducedImage, of_kind, read_reduced
+from texsynth.jobs.checks import check_folder
+from texsynth.jobs.describe import AS_IS, DTYPE, DescribeForIndex, Kind, ReducedImage, of_kind, read_reduced
 from texsynth.jobs.files import JobResult, memory_guard
 from texsynth.jobs.inputs import Input, Job
-from texsynth.jobs.library import Library
-from texsynth.jobs.library_index import IndexUpdate, Origin, RunOperation, update_index
+from texsynth.jobs.library import Library, LibraryFile
+from texsynth.jobs.library_index import Entry, Origin, Unreadable, known_index, write_index
 from texsynth.jobs.operation import Operation, resolve_run
+from texsynth.jobs.outcomes import Done, Failed, Outcome
 from texsynth.models.descriptor import load_descriptor
-from texsynth.pipelines.describe import LONGEST, Describer, load_describer, nearest
+from texsynth.pipelines.describe import LONGEST, load_describer, nearest
 from texsynth.pipelines.progress import OnStep
 
 
@@ -45,15 +48,98 @@ class SearchQuery:
     itself: bool = False
 
 
-@dataclass(frozen=True)
-class IndexedLibrary:
-    """A library and its index, brought up to date for the settings `run`."""
+SAVE_EVERY = 200
+"""Pictures after which an unfinished index is written, so that a killed run goes on near where it was."""
 
-    library: Library
-    update: IndexUpdate
-    run: RunSettings
-    describer: Callable[[], Describer]
-    """Describes further pictures; networks are loaded when that is needed."""
+
+@dataclass(frozen=True)
+class Pending(Job):
+    """A file to describe; its output is the index."""
+
+    file: LibraryFile
+
+
+class IndexedLibrary:
+    """A library and its index, which is brought up to date: `operation` does the `jobs` that this takes.
+
+    `add` takes each outcome, and `finish` comes after all of them.
+    """
+
+    def __init__(self, library: Library, run: RunSettings, *, rebuild: bool = False) -> None:
+        """Compare a library with its index.
+
+        run: says on what to compute, and how large pictures may be. rebuild: describe all pictures again.
+        Raises InputError as `known_index` does, OutputError, ModelError.
+        """
+        self.library = library
+        self.run, device, dtype = resolve_run(run.model_copy(update={"dtype": DTYPE}))
+        descriptor = load_descriptor(device=device)
+        # Networks are loaded when they are needed.
+        self.describer = cache(lambda: load_describer(device, dtype, descriptor))
+        origin = Origin(descriptor.sha256, descriptor.model, descriptor.model_sha256, LONGEST)
+        self.index = self._old = old = known_index(library, origin, rebuild=rebuild)
+        now = {file.key: file for file in library.files}
+        self.known = [row for row, entry in enumerate(old.entries) if entry == now.get(entry.key, ())[:3]]
+        """Rows of the old index that still hold."""
+        self.gone = len(old.entries) - len(self.known)
+        """The number of described files that are no longer there, or no longer the same."""
+        self.left_out = tuple(
+            one
+            for one in old.unreadable
+            if (file := now.get(one.key))
+            and one[:3] == (file.key, file.bytes, file.ctime_ns)
+            # Another limit might let it in.
+            and old.max_pixels == run.max_pixels
+        )
+        """Files that could not be read before, and are not tried again."""
+        settled = {old.entries[row].key for row in self.known} | {one.key for one in self.left_out}
+        self.jobs = [
+            Pending(Input(library.path(file.key), file.key), library.index, file)
+            for file in library.files
+            if file.key not in settled
+        ]
+        # Animated pictures of a library are known by their first frame.
+        self.operation = DescribeForIndex[Pending](run.model_copy(update={"frame": 0}), self.describer)
+        self._fresh: list[tuple[Entry, Tensor]] = []
+        self._unreadable = list(self.left_out)
+        self._counts = count(1)
+        self._is_new = bool(self.jobs or self.gone or self.left_out != old.unreadable)
+        if self._is_new:
+            with _suggesting_elsewhere():
+                check_folder(library.index.parent)
+        if self.jobs:
+            # Without networks every picture would fail for a reason that is not its own.
+            self.describer()
+
+    def add(self, outcome: Outcome) -> None:
+        """Take the outcome of a job, and write the index now and then. Raises OutputError."""
+        assert isinstance(outcome.job, Pending)
+        file = outcome.job.file
+        if isinstance(outcome, Done):
+            self._fresh.append((Entry(*file[:3]), outcome.written.value))
+        # Other reasons, like too little memory, are not the file's own.
+        elif isinstance(outcome, Failed) and isinstance(outcome.error, InputError):
+            self._unreadable.append(Unreadable(file.key, file.bytes, file.ctime_ns, str(outcome.error)))
+        if next(self._counts) % SAVE_EVERY == 0:
+            self._write()
+
+    def finish(self, *, interrupted: bool) -> None:
+        """Write the index if anything has changed.
+
+        Raises OutputError, and InputError when no picture can be read, unless the jobs were `interrupted`.
+        """
+        if self._is_new:
+            self._write()
+        if not self.index.entries and not interrupted:
+            raise InputError(
+                f"none of the pictures in the library {self.library.folder} can be read, "
+                f"{len(self.library.files)} in all"
+            )
+
+    def _write(self) -> None:
+        self.index = self._old.updated(self.known, self._fresh, self._unreadable, self.run.max_pixels)
+        with _suggesting_elsewhere():
+            write_index(self.index, self.library.index)
 
     def copies(self, item: Input) -> list[int]:
         """Rows of `item` itself and of files with the same bytes. Raises InputError."""
@@ -65,12 +151,12 @@ class IndexedLibrary:
             except OSError:
                 item.read()  # says what is wrong
                 raise
-        rows = [row for row, entry in enumerate(self.update.index.entries) if entry.bytes == size]
+        rows = [row for row, entry in enumerate(self.index.entries) if entry.bytes == size]
         digest = file_sha256(item.source) if rows else ""
         return [row for row in rows if self._is(row, item, digest)]
 
     def _is(self, row: int, item: Input, digest: str) -> bool:
-        path = self.library.path(self.update.index.entries[row].key)
+        path = self.library.path(self.index.entries[row].key)
         # A file that was removed a moment ago is no copy.
         with suppress(OSError, InputError):
             return (item.is_file and os.path.samefile(path, item.path)) or file_sha256(path) == digest
@@ -82,7 +168,7 @@ class IndexedLibrary:
         descriptor: (size,), that of `item`, of the kind of the query. copies: its rows. Raises InputError
         when there is no other picture.
         """
-        index = self.update.index
+        index = self.index
         without = () if query.itself else copies
         similar = nearest(descriptor, index.of(query.kind), query.count, without=without)
         if not similar:
@@ -93,23 +179,13 @@ class IndexedLibrary:
         ]
 
 
-def open_index(
-    library: Library, run: RunSettings, run_operation: RunOperation, *, rebuild: bool = False
-) -> IndexedLibrary:
-    """Bring the index of `library` up to date.
-
-    run: says on what to compute, and how large pictures may be. rebuild: describe all pictures again. Raises
-    InputError when none of them can be read, also OutputError, ModelError.
-    """
-    run, device, dtype = resolve_run(run.model_copy(update={"dtype": DTYPE}))
-    descriptor = load_descriptor(device=device)
-    origin = Origin(descriptor.sha256, descriptor.model, descriptor.model_sha256, LONGEST)
-    describer = cache(lambda: load_describer(device, dtype, descriptor))
-    update = update_index(library, origin, describer, run, run_operation, rebuild=rebuild)
-    if not update.index.entries and not update.report.interrupted:
-        count = len(library.files)
-        raise InputError(f"none of the pictures in the library {library.folder} can be read, {count} in all")
-    return IndexedLibrary(library, update, run, describer)
+@contextmanager
+def _suggesting_elsewhere() -> Iterator[None]:
+    """Let an OutputError end with the option that names another place."""
+    try:
+        yield
+    except OutputError as error:
+        raise OutputError(f"{error}; name another place for the index with --index FILE") from error
 
 
 class FindMatches(Operation[Job]):
@@ -124,7 +200,7 @@ class FindMatches(Operation[Job]):
         copies = self._library.copies(job.picture)
         # The library knows the first frame of animated pictures.
         if copies and not self.run.frame:
-            return copies, self._library.update.index.of(self._query.kind)[copies[0]]
+            return copies, self._library.index.of(self._query.kind)[copies[0]]
         return copies, read_reduced(job.picture, self.run)
 
     def compute(
