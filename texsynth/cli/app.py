@@ -10,6 +10,7 @@ import sys
 import traceback
 import warnings
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,8 @@ class App(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 (typer's signature)
         """Import the module of a command; of all of them for a name that is none, to suggest another."""
-        for name in [cmd_name] if cmd_name in COMMANDS else COMMANDS:
-            if name not in self.commands:
-                self.commands[name] = _load_command(name)
+        names = [cmd_name] if cmd_name in COMMANDS else COMMANDS
+        self.commands |= {name: _load_command(name) for name in names}
         return super().get_command(ctx, cmd_name)
 
     def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 (typer's signature)
@@ -88,7 +88,7 @@ class App(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (typer's signature)
         """Keep what was typed for those who want to show it."""
-        ctx.meta[ARGUMENTS] = tuple(args)
+        ARGUMENTS.set(tuple(args))
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 (typer's signature)
@@ -112,15 +112,21 @@ class App(TyperGroup):
             raise typer.Exit(error.exit_code if isinstance(error, TexsynthError) else BUG) from error
 
 
+@cache
 def _load_command(name: str) -> Any:  # noqa: ANN401 (a command or a group of typer's)
+    from texsynth.cli.options import grouped
+
     module = import_module(f"texsynth.cli.{COMMANDS[name]}")
     alone = typer.Typer(rich_markup_mode="rich", add_completion=False)
     if isinstance(group := getattr(module, "app", None), typer.Typer):
+        for command in group.registered_commands:
+            assert command.callback
+            command.callback = grouped(command.callback)
         alone.add_typer(group, name=name)
         # Without it, Typer would make the only group the program itself.
         alone.callback()(lambda: None)
         return typer.main.get_group(alone).commands[name]
-    alone.command(name)(getattr(module, name))
+    alone.command(name)(grouped(getattr(module, name)))
     return typer.main.get_command(alone)
 
 

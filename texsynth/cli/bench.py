@@ -18,7 +18,6 @@ REPEAT, QUICK_REPEAT = 5, 3
 measured_option = partial(option, panel="What is measured")
 
 
-@options.grouped
 def bench(
     *,
     sizes: list[int] | None = measured_option(

@@ -20,7 +20,6 @@ app = typer.Typer(no_args_is_help=True, help="Style cards: what styles look like
 
 
 @app.command()
-@options.grouped
 def make(
     styles: list[str] = options.argument(
         ..., metavar="STYLE...", help="Pictures, folders or quoted patterns; - is standard input."
@@ -73,7 +72,6 @@ def make(
 
 
 @app.command("show")
-@options.grouped
 def show_card(
     card: Path = options.argument(..., metavar="FILE", help="A card that `texsynth card make` wrote."),
     as_json: options.Json = False,

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import typer
 
-from texsynth.cli.options import argument, grouped, option
+from texsynth.cli.options import argument, option
 from texsynth.errors import UsageError
 
 TITLE = re.compile(r"# (.+)")
 
 
-@grouped
 def docs(
     topic: str | None = argument(
         None, metavar="[TOPIC]", help="A page, like expand or presets. Default: list them."

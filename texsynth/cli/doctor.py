@@ -40,7 +40,6 @@ class Finding:
     exit_code: int = 0
 
 
-@options.grouped
 def doctor(
     *,
     gradients: bool = options.machine_option(

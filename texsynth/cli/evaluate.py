@@ -12,7 +12,7 @@ import typer
 
 from texsynth.cli import options
 from texsynth.cli.expand import size_settings
-from texsynth.cli.options import argument, file_option, grouped, look_option, option
+from texsynth.cli.options import argument, file_option, look_option, option
 from texsynth.cli.run import check_model, given, make_screen, run_settings
 from texsynth.cli.show import Bar, Screen
 from texsynth.errors import UsageError
@@ -62,7 +62,6 @@ def _textures_argument() -> Any:  # noqa: ANN401 (as Typer)
 
 
 @app.command()
-@grouped
 def expand(
     exemplars: list[str] = _textures_argument(),
     *,
@@ -101,7 +100,6 @@ def expand(
 
 
 @app.command()
-@grouped
 def stylize(
     *,
     folder: FolderOptions,
@@ -167,7 +165,6 @@ def stylize(
 
 
 @app.command()
-@grouped
 def match(
     textures: list[str] = _textures_argument(),
     *,

@@ -44,7 +44,6 @@ IndexFile = Annotated[
 ]
 
 
-@options.grouped
 def match(
     pictures: list[str] = options.argument(
         ...,
@@ -154,7 +153,6 @@ class DescribeOptions(options.AnalysisOptions, options.ExecutorOptions):
     """The pictures to describe, and the workers."""
 
 
-@options.grouped
 def describe(
     pictures: Annotated[list[str], options.pictures_argument("IMAGE...")], common: DescribeOptions
 ) -> None:

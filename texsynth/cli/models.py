@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.options import argument, complete_model, completion, grouped, option
+from texsynth.cli.options import argument, complete_model, completion, option
 from texsynth.cli.run import make_screen
 from texsynth.cli.show import Screen
 from texsynth.errors import ModelError, UsageError
@@ -40,7 +40,6 @@ app = typer.Typer(
 
 
 @app.command("list")
-@grouped
 def list_models(*, brief: BriefOptions) -> None:
     """List the models: embedded ones, those in the cache, and those that can be fetched."""
     from texsynth.models.hub.cache import expected_hashes
@@ -64,7 +63,6 @@ def list_models(*, brief: BriefOptions) -> None:
 
 
 @app.command("show")
-@grouped
 def show_model(
     model: str = argument(
         ..., metavar="NAME|FILE", help="A model or a .safetensors file.", autocompletion=complete_model
@@ -107,7 +105,6 @@ def show_model(
 
 
 @app.command("fetch")
-@grouped
 def fetch_model(
     name: str = argument(
         ...,
@@ -143,7 +140,6 @@ def fetch_model(
 
 
 @app.command("import")
-@grouped
 def import_model(
     files: list[Path] = argument(..., metavar="FILE...", help="All files of one published checkpoint."),
     *,
@@ -166,7 +162,6 @@ def import_model(
 
 
 @app.command("verify")
-@grouped
 def verify_models(
     names: list[str] | None = argument(
         None, metavar="[NAME...]", help="Default: all.", autocompletion=complete_model
@@ -200,7 +195,6 @@ def verify_models(
 
 
 @app.command("remove")
-@grouped
 def remove_models(
     names: list[str] = argument(
         ...,

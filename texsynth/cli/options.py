@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from functools import partial, wraps
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from texsynth.cli.show import ARGUMENTS, VERBOSE
+from texsynth.cli.show import VERBOSE
 
 
 def completion(module: str, attribute: str) -> Callable[[str], list[str]]:
@@ -32,18 +32,6 @@ def _remember(ctx: typer.Context, value: bool) -> bool:
     """Let the error handler around all commands know."""
     ctx.meta[VERBOSE] = value
     return value
-
-
-@dataclass(frozen=True)
-class ReportFile:
-    """The page of a run. arguments: what was typed after the program's name, to be shown there."""
-
-    path: Path
-    arguments: tuple[str, ...] = ()
-
-
-def _typed(ctx: typer.Context, value: ReportFile | None) -> ReportFile | None:
-    return value and replace(value, arguments=ctx.meta.get(ARGUMENTS, ()))
 
 
 FILES, LOOK, MACHINE, SCREEN = "Files", "Look", "Machine", "Output on screen"
@@ -75,8 +63,9 @@ _file, _look, _machine, _screen = (
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """Let Typer read the parameters of `command`, and each field of those that are dataclasses as one.
 
-    The command itself gets the dataclasses, filled. Parameters and fields are declared with `option` and
-    `argument`, or annotated and defaulted as in any Typer command; a group may extend others.
+    All commands are treated so when they are loaded. They get the dataclasses, filled. Parameters and fields
+    are declared with `option` and `argument`, or annotated and defaulted as in any Typer command; a group may
+    extend others.
     """
     parameters: list[inspect.Parameter] = []
     groups: dict[str, Any] = {}
@@ -132,13 +121,8 @@ def output_option(default: str) -> Any:  # noqa: ANN401 (what Typer reads)
 
 
 Report = Annotated[
-    ReportFile | None,
-    _file(
-        parser=lambda name: ReportFile(Path(name)),
-        callback=_typed,
-        metavar="FILE.html",
-        help="Also write a page that shows every result beside its input.",
-    ),
+    Path | None,
+    _file(metavar="FILE.html", help="Also write a page that shows every result beside its input."),
 ]
 Force = Annotated[bool, _file("-f", "--force", help="Replace existing results.")]
 Set = Annotated[

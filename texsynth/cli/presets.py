@@ -25,7 +25,6 @@ def list_presets(as_json: options.Json = False) -> None:
 
 
 @app.command("show")
-@options.grouped
 def show_preset(
     preset: str = options.argument(..., metavar="NAME|FILE", help="Name of a preset, or a YAML file."),
 ) -> None:
@@ -39,7 +38,6 @@ def show_preset(
 
 
 @app.command("validate")
-@options.grouped
 def validate_presets(
     presets: list[str] = options.argument(..., metavar="NAME|FILE...", help="Presets to check."),
 ) -> None:

@@ -24,7 +24,6 @@ Replayed = tuple[Sequence[Any], Callable[..., Any], Callable[[Sequence[Any]], An
 """The only job, its check, and what makes its operation, as `run_operation` takes them."""
 
 
-@options.grouped
 def replay(
     result: Path = argument(..., metavar="OUTPUT", help="A picture that texsynth made."),
     *,

@@ -20,7 +20,7 @@ from texsynth.cli.options import (
     ScreenOptions,
     StylizeLookOptions,
 )
-from texsynth.cli.show import Screen
+from texsynth.cli.show import ARGUMENTS, Screen
 from texsynth.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -290,8 +290,8 @@ def _checked_report(jobs: Sequence[Job], out: OutputOptions) -> list[Path]:
         return []
     from texsynth.jobs.report import check_report
 
-    check_report(out.report.path, jobs, force=out.force, resume=out.resume)
-    return [out.report.path]
+    check_report(out.report, jobs, force=out.force, resume=out.resume)
+    return [out.report]
 
 
 def _write_report(report: Report, out: OutputOptions, run: RunSettings, screen: Screen) -> None:
@@ -299,8 +299,8 @@ def _write_report(report: Report, out: OutputOptions, run: RunSettings, screen: 
         return
     from texsynth.jobs.report import write_report
 
-    page, force = out.report, out.force or out.resume
+    page, arguments, force = out.report, ARGUMENTS.get(), out.force or out.resume
     with screen.progress(len(report.outcomes)) as bar:
-        bar.picture(page.path.name)
-        write_report(report, page.path, arguments=page.arguments, run=run, force=force, on_item=bar.advance)
-    screen.note(f"report: {page.path}")
+        bar.picture(page.name)
+        write_report(report, page, arguments=arguments, run=run, force=force, on_item=bar.advance)
+    screen.note(f"report: {page}")

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
@@ -26,8 +27,8 @@ SPEED_SECONDS = 900
 VERBOSE = "texsynth.verbose"
 """Key of the context's meta that says whether -v was given."""
 
-ARGUMENTS = "texsynth.arguments"
-"""Key of the context's meta with all that was typed after the program's name."""
+ARGUMENTS: ContextVar[tuple[str, ...]] = ContextVar("arguments")
+"""All that was typed after the program's name."""
 
 
 def print_error(message: str, *, prefix: str = "texsynth: ") -> None:
@@ -109,11 +110,12 @@ class Screen:
                 if self.as_json:
                     self._files(job, skipped=True)
                 self.detail(f"{job.output}: skipped, it is there already")
-            case Planned(estimate=None):
-                self._files(job)
-            case Planned(estimate=estimate):
-                self._files(job, memory_bytes=estimate.bytes, tile=estimate.tiles.tile)
-                self.detail(f"{job.output}: {estimate}")
+            case Planned():
+                estimate = outcome.estimate
+                memory = {"memory_bytes": estimate.bytes, "tile": estimate.tiles.tile} if estimate else {}
+                self._files(job, **memory)
+                if estimate:
+                    self.detail(f"{job.output}: {estimate}")
             case Done(written=written, seconds=seconds):
                 for warning in written.warnings:
                     self.note(f"{job.picture}: {warning}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from typer import Argument, Option, Typer
 
 from texsynth.cli import options
-from texsynth.cli.options import LookOptions, argument, grouped, option
+from texsynth.cli.options import LookOptions, argument, option
 from texsynth.cli.run import given, look_settings
 from texsynth.cli.show import Screen
 from texsynth.errors import InputError, UsageError
@@ -111,11 +111,7 @@ class PackOptions(MeasureOptions):
     note: Notes = None
 
 
-def _command(function: Callable[..., None]) -> Callable[..., None]:
-    return app.command()(grouped(function))
-
-
-@_command
+@app.command()
 def encoder(folder: Folder, *, training: TrainOptions, own: EncoderOptions) -> None:
     """Distil a narrow encoder from a full VGG-19, with decoders that keep it invertible.
 
@@ -132,7 +128,7 @@ def encoder(folder: Folder, *, training: TrainOptions, own: EncoderOptions) -> N
     _train(train_encoder, run, run.steps, training)
 
 
-@_command
+@app.command()
 def decoder(
     folder: Path | None = argument(
         None, metavar="RUN", help="Folder of the run. Default with --model: MODEL-decoders."
@@ -191,7 +187,7 @@ def decoder(
             screen.note(f"{run.name} is finished already")
 
 
-@_command
+@app.command()
 def pack(
     folder: Folder,
     *,
@@ -220,7 +216,7 @@ def pack(
         screen.result(f"{name:24} {line}", measure=name, **values)
 
 
-@_command
+@app.command()
 def transposer(
     folder: Folder,
     *,
@@ -241,14 +237,14 @@ def transposer(
     training.check_inputs(init)
     from texsynth.training.transposer import TransposerRun, train_transposer
 
-    more = given({"steps": training.steps})
+    more: dict[str, Any] = given({"steps": training.steps})
     run = TransposerRun(
         training.data, folder, settings, seed=training.seed, init=init, features=model, **more
     )
     _train(train_transposer, run, run.steps, training)
 
 
-@_command
+@app.command()
 def compare(
     networks: list[Path] = argument(..., metavar="RUN...", help="Run folders or files of Transposers."),
     *,
@@ -285,7 +281,7 @@ def compare(
     _show(screen, scores)
 
 
-@_command
+@app.command()
 def pack_transposer(
     folder: Path = argument(..., metavar="RUN", help="Folder of the run, or its network."),
     *,
@@ -302,7 +298,7 @@ def pack_transposer(
     _show(Screen(as_json=common.as_json), scores)
 
 
-@_command
+@app.command()
 def descriptor(
     folder: Folder,
     *,

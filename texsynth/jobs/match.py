@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -143,16 +144,9 @@ class IndexedLibrary:
 
     def copies(self, item: Input) -> list[int]:
         """Rows of `item` itself and of files with the same bytes. Raises InputError."""
-        if not item.is_file:
-            size = len(item.read())
-        else:
-            try:
-                size = item.path.stat().st_size
-            except OSError:
-                item.read()  # says what is wrong
-                raise
-        rows = [row for row, entry in enumerate(self.index.entries) if entry.bytes == size]
-        digest = file_sha256(item.source) if rows else ""
+        data = item.read()
+        rows = [row for row, entry in enumerate(self.index.entries) if entry.bytes == len(data)]
+        digest = hashlib.sha256(data).hexdigest() if rows else ""
         return [row for row in rows if self._is(row, item, digest)]
 
     def _is(self, row: int, item: Input, digest: str) -> bool:
