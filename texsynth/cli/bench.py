@@ -8,9 +8,13 @@ from pathlib import Path
 
 import typer
 
+from texsynth.benchmark.names import choose_stages
 from texsynth.cli import options
 from texsynth.cli.app import INTERRUPTED
 from texsynth.cli.options import file_option, machine_option, option
+from texsynth.cli.run import check_model, make_screen
+from texsynth.images import store
+from texsynth.jobs.checks import check_outputs
 
 SIZES, QUICK_SIZES = (256, 512, 768, 1024), (256, 512)
 REPEAT, QUICK_REPEAT = 5, 3
@@ -72,10 +76,6 @@ def bench(
 
     The pictures are made here, so nothing else is needed. texsynth bench --quick
     """
-    from texsynth.benchmark.names import choose_stages
-    from texsynth.cli.run import check_model, make_screen
-    from texsynth.jobs.checks import check_outputs
-
     chosen = choose_stages(stages or ())
     for name in models or ():
         check_model(name)
@@ -83,7 +83,6 @@ def bench(
 
     from texsynth.benchmark.run import Plan, measure, prepare
     from texsynth.benchmark.tables import Report, document, plain, ratios, tables
-    from texsynth.images import store
 
     plan = Plan(
         sizes=tuple(sorted(set(sizes or (QUICK_SIZES if quick else SIZES)))),

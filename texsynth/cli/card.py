@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
+from texsynth import images
 from texsynth.cli import options
-from texsynth.cli.run import given, look_settings, make_screen, run_settings
+from texsynth.cli.run import given, look_settings, make_screen, piped, run_settings
 from texsynth.cli.show import Screen
+from texsynth.config.settings import StylizeSettings
 from texsynth.errors import UsageError
-
-if TYPE_CHECKING:
-    from texsynth.jobs.inputs import Input
+from texsynth.jobs.checks import check_outputs
+from texsynth.jobs.inputs import CARD_SUFFIX, Input, find_inputs
 
 app = typer.Typer(no_args_is_help=True, help="Style cards: what styles look like, measured once and kept.")
 
@@ -46,12 +46,6 @@ def make(
 
     texsynth card make paintings/ -o painter.card
     """
-    from texsynth import images
-    from texsynth.cli.run import piped
-    from texsynth.config.settings import StylizeSettings
-    from texsynth.jobs.checks import check_outputs
-    from texsynth.jobs.inputs import find_inputs
-
     settings = look_settings(StylizeSettings, options.LookOptions(), given({"style_scale": style_scale}))
     run = run_settings(computing, reading, model=model, dtype=dtype)
     inputs = find_inputs(styles, recursive=reading.recursive, piped=piped(styles))
@@ -77,10 +71,9 @@ def show_card(
     as_json: options.Json = False,
 ) -> None:
     """Show what is in a card: the pictures, the model, and the size of the statistics at every level."""
-    from texsynth.images import read_bytes
     from texsynth.jobs.cards import read_card
 
-    content = read_card(read_bytes(card), str(card))
+    content = read_card(images.read_bytes(card), str(card))
     height, width = content.thumbnail.shape[:2]
     moments = content.moments.items()
     lines = [
@@ -106,8 +99,6 @@ def show_card(
 
 def _target(output: str | None, inputs: Sequence[Input]) -> Path:
     """Return the path of the card. Raises UsageError for another suffix, or several styles and no name."""
-    from texsynth.jobs.inputs import CARD_SUFFIX
-
     if output is None:
         if len(inputs) > 1:
             raise UsageError(f"a card of {len(inputs)} styles needs a name; give -o NAME{CARD_SUFFIX}")

@@ -15,11 +15,16 @@ from texsynth.cli.expand import size_settings
 from texsynth.cli.options import argument, file_option, look_option, option
 from texsynth.cli.run import check_model, given, make_screen, run_settings
 from texsynth.cli.show import Bar, Screen
+from texsynth.config.presets import resolve
+from texsynth.config.settings import ExpandSettings
 from texsynth.errors import UsageError
+from texsynth.evaluation import subjects
+from texsynth.evaluation.methods import expand_methods, stylize_methods
+from texsynth.jobs.inputs import Input, find_inputs
+from texsynth.jobs.outcomes import PARTLY_FAILED
 
 if TYPE_CHECKING:
     from texsynth.evaluation.results import Estimate, Evaluation, Summary, Table
-    from texsynth.jobs.inputs import Input
 
 MIN_WIDTH = 6
 """Least width of a column in letters."""
@@ -85,10 +90,7 @@ def expand(
 
     texsynth evaluate expand textures/ --crop 128 -o comparison
     """
-    from texsynth.config.presets import resolve
-    from texsynth.config.settings import ExpandSettings
     from texsynth.evaluation.expand import Plan, evaluate
-    from texsynth.evaluation.methods import expand_methods
 
     run, sets = run_settings(common, model=model), assignments or ()
     extents = {**size_settings(size, scale), **given({"tileable": tileable or None})}
@@ -136,10 +138,6 @@ def stylize(
 
     texsynth evaluate stylize --content photos/ --style paintings/ -o comparison
     """
-    from texsynth.evaluation import subjects
-    from texsynth.evaluation.methods import stylize_methods
-    from texsynth.jobs.inputs import find_inputs
-
     run = run_settings(common, max_side=max_side)
     methods = stylize_methods(method or (), assignments or (), model or [run.model])
     for name in (features, *(each.model for each in methods if each.model)):
@@ -182,7 +180,6 @@ def match(
     texsynth evaluate match textures/ --held-out
     """
     from texsynth.evaluation.match import evaluate, sentences
-    from texsynth.jobs.outcomes import PARTLY_FAILED
 
     run, screen = run_settings(common), make_screen(common)
     inputs = _textures(textures, common)
@@ -203,11 +200,8 @@ def _match_fields(summary: Summary) -> dict[str, object]:
 
 def _textures(arguments: Sequence[str], common: CommonOptions) -> list[Input]:
     """Return the textures to evaluate. Raises InputError."""
-    from texsynth.evaluation.subjects import choose_pictures
-    from texsynth.jobs.inputs import find_inputs
-
     inputs = find_inputs(arguments, recursive=common.recursive)
-    return choose_pictures(inputs, held_out=common.held_out, limit=common.limit)
+    return subjects.choose_pictures(inputs, held_out=common.held_out, limit=common.limit)
 
 
 def _carry_out(

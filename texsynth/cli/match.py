@@ -11,21 +11,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from texsynth import images
 from texsynth.cli import options
 from texsynth.cli.app import INTERRUPTED
 from texsynth.cli.options import FILES, file_option, option
 from texsynth.cli.run import do_jobs, make_screen, piped, run_settings, shard_of, write_sheet
 from texsynth.cli.show import Screen, print_error, reason
+from texsynth.config.settings import RunSettings
 from texsynth.errors import UsageError
+from texsynth.images.files import as_text
+from texsynth.images.picture import Pixels
+from texsynth.jobs.checks import check_headers, check_outputs
+from texsynth.jobs.files import read_input
+from texsynth.jobs.inputs import Input, InputJob, Job, QueryJob, find_inputs
+from texsynth.jobs.library import Library, open_library
+from texsynth.jobs.outcomes import Done, Failed, Outcome, Report, collect
 
 if TYPE_CHECKING:
-    from texsynth.config.settings import RunSettings
-    from texsynth.images import Picture
-    from texsynth.images.picture import Pixels
     from texsynth.jobs.describe import Kind
-    from texsynth.jobs.inputs import Job
-    from texsynth.jobs.library import Library
-    from texsynth.jobs.outcomes import Outcome, Report
 
 search_option = partial(option, panel="Search")
 
@@ -80,12 +83,6 @@ def match(
 
     The folder is indexed once; after that only new and changed pictures are looked at.
     """
-    from texsynth.images import output_format
-    from texsynth.jobs.checks import check_outputs
-    from texsynth.jobs.inputs import QueryJob, find_inputs
-    from texsynth.jobs.library import open_library
-    from texsynth.jobs.outcomes import Done
-
     kind: Kind = "upright" if upright else "any-turn" if rotation_invariant else "as-is"
     *queries, folder = pictures
     if not queries:
@@ -94,7 +91,7 @@ def match(
     library = open_library(folder, index)
     inputs = find_inputs(queries, recursive=common.recursive, piped=piped(pictures))
     if sheet is not None:
-        output_format(sheet)
+        images.output_format(sheet)
         if len(inputs) > MOST_ROWS:
             raise UsageError(f"a sheet shows at most {MOST_ROWS} queries, not {len(inputs)}; leave it out")
         check_outputs([], inputs, force=force, also=[sheet])
@@ -127,12 +124,8 @@ def match(
     raise typer.Exit(report.exit_code)
 
 
-def _draw_sheet(report: Report, run: RunSettings) -> Picture:
+def _draw_sheet(report: Report, run: RunSettings) -> images.Picture:
     """Draw a row for every query: the query itself and its matches."""
-    from texsynth import images
-    from texsynth.images.files import as_text
-    from texsynth.jobs.files import read_input
-    from texsynth.jobs.inputs import Input
 
     def cell(item: Input, frame: int | None, caption: str) -> Pixels:
         picture, _ = read_input(item, run.model_copy(update={"frame": frame}))
@@ -160,10 +153,6 @@ def describe(
 
     texsynth describe bricks.jpg --json
     """
-    from texsynth.jobs.checks import check_headers
-    from texsynth.jobs.inputs import InputJob, find_inputs
-    from texsynth.jobs.outcomes import Done
-
     run = run_settings(common)
     inputs = find_inputs(pictures, recursive=common.recursive, piped=piped(pictures))
     screen = make_screen(common)
@@ -206,14 +195,10 @@ def find_matches(
     The index of the library is brought up to date first, unless no job can be done. query: fields of
     SearchQuery. Raises TexsynthError, and Exit on Ctrl-C before the index is complete.
     """
-    from texsynth.jobs.checks import check_headers
-    from texsynth.jobs.outcomes import collect
-
     good, failed = check_headers(jobs, [], run)
     if not good:
         return collect((), 0, failed=failed, on_outcome=on_outcome)
     from texsynth.jobs.match import FindMatches, IndexedLibrary, SearchQuery
-    from texsynth.jobs.outcomes import Failed
 
     for sentence in library.closed:
         screen.note(sentence)

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import typer
 
 from texsynth.cli import options
 from texsynth.cli.options import argument, complete_model, completion, option
-from texsynth.cli.run import make_screen
+from texsynth.cli.run import check_model, make_screen
 from texsynth.cli.show import Screen
+from texsynth.config.validation import nearest
 from texsynth.errors import ModelError, UsageError
-
-if TYPE_CHECKING:
-    from texsynth.models.weights import Facts
-
-
-CATALOG = "texsynth.models.hub.catalog"
+from texsynth.models.hub import cache, catalog
+from texsynth.models.weights import Facts, facts_of
 
 
 @dataclass(frozen=True)
@@ -42,19 +39,15 @@ app = typer.Typer(
 @app.command("list")
 def list_models(*, brief: BriefOptions) -> None:
     """List the models: embedded ones, those in the cache, and those that can be fetched."""
-    from texsynth.models.hub.cache import expected_hashes
-    from texsynth.models.hub.catalog import EMBEDDED, known_names, locate, model_names
-    from texsynth.models.weights import facts_of
-
-    screen, here, names = brief.screen, model_names(), known_names()
+    screen, here, names = brief.screen, catalog.model_names(), catalog.known_names()
     width = max(map(len, names))
     for name in names:
-        source = "available" if name not in here else "embedded" if name in EMBEDDED else "cached"
+        source = "available" if name not in here else "embedded" if name in catalog.EMBEDDED else "cached"
         text, fields = "fetch it", dict[str, object]()
         if name in here:
-            path = locate(name)
+            path = catalog.locate(name)
             try:
-                facts, digest = facts_of(path), expected_hashes(path.parent).get(path.name, "")
+                facts, digest = facts_of(path), cache.expected_hashes(path.parent).get(path.name, "")
                 size, start = f"{facts.bytes / 1e6:6.1f} MB", digest[:8] or "no hash"
                 text, fields = f"{_decoders(facts):26}  {size}  {start}", {**_fields(facts), "sha256": digest}
             except ModelError as error:
@@ -71,17 +64,12 @@ def show_model(
     brief: BriefOptions,
 ) -> None:
     """Show a model: its widths, its decoders, what it was made from, its licence and its hash."""
-    from texsynth.cli.run import check_model
-    from texsynth.models.hub.cache import downloads, expected_hashes, file_hash
-    from texsynth.models.hub.catalog import locate
-    from texsynth.models.weights import facts_of
-
     check_model(model)
-    path = locate(model)
-    fetched = downloads(path.parent).get(model)
+    path = catalog.locate(model)
+    fetched = cache.downloads(path.parent).get(model)
     facts, screen = facts_of(path), brief.screen
-    digest = file_hash(path)
-    if expected_hashes(path.parent).get(path.name, digest) != digest:
+    digest = cache.file_hash(path)
+    if cache.expected_hashes(path.parent).get(path.name, digest) != digest:
         screen.note(f"{path} is not as it was stored; fetch or import it again")
     lines = {
         "file": str(path),
@@ -109,7 +97,7 @@ def fetch_model(
     name: str = argument(
         ...,
         help="A model that `list` calls available, or any name with --url.",
-        autocompletion=completion(CATALOG, "SOURCES"),
+        autocompletion=completion("texsynth.models.hub.catalog", "SOURCES"),
     ),
     *,
     url: str | None = option(None, help="Another address of the same checkpoint."),
@@ -134,8 +122,8 @@ def fetch_model(
         def on_bytes(done: int, total: int | None) -> None:
             bar.step(Step("MB", done // 10**6, max(done, total or 0) // 10**6))
 
-        cache = user_cache(show.note, on_bytes)
-        path = fetch(name, address, cache, force=force, offline=offline, timeout=timeout)
+        stored = user_cache(show.note, on_bytes)
+        path = fetch(name, address, stored, force=force, offline=offline, timeout=timeout)
     _show_stored(path, show)
 
 
@@ -151,10 +139,8 @@ def import_model(
 
     texsynth models import vgg_normalised.pth
     """
-    from texsynth.models.hub.catalog import check_name
-
     if name is not None:
-        check_name(name)
+        catalog.check_name(name)
     from texsynth.models.hub.fetch import import_files, user_cache
 
     show = make_screen(screen)
@@ -170,13 +156,12 @@ def verify_models(
     brief: BriefOptions,
 ) -> None:
     """Check that the embedded weights and the models in the cache are as they were stored."""
-    from texsynth.config.validation import nearest
-    from texsynth.models.hub.cache import verified
-    from texsynth.models.hub.catalog import SUFFIX, cache_folder
-
     results = {
-        file.removesuffix(SUFFIX): (source, sound)
-        for source, files in (("cached", verified(cache_folder())), ("embedded", verified()))
+        file.removesuffix(catalog.SUFFIX): (source, sound)
+        for source, files in (
+            ("cached", cache.verified(catalog.cache_folder())),
+            ("embedded", cache.verified()),
+        )
         for file, sound in files
     }
     for name in names or ():
@@ -200,45 +185,41 @@ def remove_models(
         ...,
         metavar="NAME...",
         help="Models in the cache.",
-        autocompletion=completion(CATALOG, "cached_names"),
+        autocompletion=completion("texsynth.models.hub.catalog", "cached_names"),
     ),
     *,
     brief: BriefOptions,
 ) -> None:
     """Remove models from the cache, and what is left there of downloads that were cut off."""
-    from texsynth.config.validation import nearest
-    from texsynth.models.hub.cache import expected_hashes, locked, parts, remove, writing
-    from texsynth.models.hub.catalog import EMBEDDED, SUFFIX, cache_folder, cached_names
-
-    folder, screen = cache_folder(), brief.screen
-    listed = {file.removesuffix(SUFFIX) for file in expected_hashes(folder)}
-    removable = {*cached_names(), *parts(folder), *listed}
+    folder, screen = catalog.cache_folder(), brief.screen
+    listed = {file.removesuffix(catalog.SUFFIX) for file in cache.expected_hashes(folder)}
+    removable = {*catalog.cached_names(), *cache.parts(folder), *listed}
     for name in names:
-        if name in EMBEDDED:
+        if name in catalog.EMBEDDED:
             raise UsageError(f"model {name} is inside the package and cannot be removed")
         if name not in removable:
             hint = nearest(name, removable) if removable else ""
             raise UsageError(f"no model {name!r} is in the cache {folder}{hint}")
     for name in dict.fromkeys(names):
-        with writing(folder), locked(folder, name, lambda: screen.note("another texsynth is at it; waiting")):
-            remove(name, folder)
+        with (
+            cache.writing(folder),
+            cache.locked(folder, name, lambda: screen.note("another texsynth is at it; waiting")),
+        ):
+            cache.remove(name, folder)
         screen.result(f"{name}: removed", name=name, removed=True)
 
 
 def _address(name: str, url: str | None) -> str:
     """Return the address of the model `name`. Raises UsageError for unknown names and bad addresses."""
-    from urllib.parse import urlsplit
-
-    from texsynth.config.validation import nearest
-    from texsynth.models.hub.catalog import EMBEDDED, SOURCES, check_name
-
-    if name in EMBEDDED:
+    if name in catalog.EMBEDDED:
         raise UsageError(f"model {name} is inside the package; there is nothing to fetch")
-    check_name(name)
+    catalog.check_name(name)
     if url is None:
-        if name not in SOURCES:
-            raise UsageError(f"no address is known of model {name!r}{nearest(name, SOURCES)}, or give --url")
-        return SOURCES[name].url
+        if name not in catalog.SOURCES:
+            raise UsageError(
+                f"no address is known of model {name!r}{nearest(name, catalog.SOURCES)}, or give --url"
+            )
+        return catalog.SOURCES[name].url
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -252,11 +233,7 @@ def _address(name: str, url: str | None) -> str:
 
 
 def _show_stored(path: Path, screen: Screen) -> None:
-    from texsynth.models.hub.cache import file_hash
-    from texsynth.models.hub.catalog import SUFFIX
-    from texsynth.models.weights import facts_of
-
-    facts, name = facts_of(path), path.name.removesuffix(SUFFIX)
+    facts, name = facts_of(path), path.name.removesuffix(catalog.SUFFIX)
     layout = facts.provenance.get("layout", "texsynth")
     screen.result(
         f"{name}: layout {layout}, {_decoders(facts)}",
@@ -264,7 +241,7 @@ def _show_stored(path: Path, screen: Screen) -> None:
         file=str(path),
         layout=layout,
         **_fields(facts),
-        sha256=file_hash(path),
+        sha256=cache.file_hash(path),
     )
 
 

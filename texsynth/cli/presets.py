@@ -6,6 +6,8 @@ import typer
 
 from texsynth.cli import options
 from texsynth.cli.show import Screen, print_error
+from texsynth.config.presets import SECTIONS, as_tree, load, names, resolve
+from texsynth.config.validation import dump
 from texsynth.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Named settings: see them, read them, check your own.")
@@ -14,8 +16,6 @@ app = typer.Typer(no_args_is_help=True, help="Named settings: see them, read the
 @app.command("list")
 def list_presets(as_json: options.Json = False) -> None:
     """List the presets that come with texsynth."""
-    from texsynth.config.presets import load, names
-
     screen, width = Screen(as_json=as_json), max(map(len, names()))
     for name in names():
         preset = load(name)
@@ -29,9 +29,6 @@ def show_preset(
     preset: str = options.argument(..., metavar="NAME|FILE", help="Name of a preset, or a YAML file."),
 ) -> None:
     """Show all settings of a preset, defaults included, as YAML that can be edited and used."""
-    from texsynth.config.presets import SECTIONS, as_tree, load, resolve
-    from texsynth.config.validation import dump
-
     loaded = load(preset)
     sections = {name: as_tree(resolve(kind, loaded, [], {})) for name, kind in SECTIONS.items()}
     typer.echo(dump({"description": loaded.description, **sections}), nl=False)
@@ -42,8 +39,6 @@ def validate_presets(
     presets: list[str] = options.argument(..., metavar="NAME|FILE...", help="Presets to check."),
 ) -> None:
     """Check presets: keys, values, and what they extend."""
-    from texsynth.config.presets import load
-
     failed = False
     for preset in presets:
         try:

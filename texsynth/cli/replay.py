@@ -8,17 +8,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from texsynth import images
 from texsynth.cli import options
 from texsynth.cli.options import argument, option
 from texsynth.cli.run import Setup, check_model, given, make_screen, output_suffix, run_operation
+from texsynth.config.records import BlendRecord, ExpandRecord, Source, StylizeRecord
+from texsynth.config.settings import RunSettings
+from texsynth.config.validation import validate
 from texsynth.errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    from texsynth.config.records import BlendRecord, ExpandRecord, Source, StylizeRecord
-    from texsynth.config.settings import RunSettings
-    from texsynth.jobs.inputs import Input
+from texsynth.jobs.blend_inputs import BlendSpec, StyleSource, blend_jobs
+from texsynth.jobs.checks import check_headers
+from texsynth.jobs.expand_inputs import ExpandJob, LoadedInputs, Task, check_textures, settled_settings
+from texsynth.jobs.files import record_in
+from texsynth.jobs.inputs import PIPE, Input, destinations, stylize_jobs
 
 Replayed = tuple[Sequence[Any], Callable[..., Any], Callable[[Sequence[Any]], Any]]
 """The only job, its check, and what makes its operation, as `run_operation` takes them."""
@@ -46,11 +50,6 @@ def replay(
     On the same version, device and thread count the file is the same, byte for byte. Sibling maps are made
     again with their texture, or alone when OUTPUT is one of them.
     """
-    from texsynth import images
-    from texsynth.config.settings import RunSettings
-    from texsynth.config.validation import validate
-    from texsynth.jobs.files import record_in
-
     record = record_in(images.embedded_settings(result), str(result))
     output = output or str(result.with_name(f"{result.stem}.replay{result.suffix}"))
     run = validate(RunSettings, record.run.model_dump() | given(vars(machine)), "")
@@ -69,8 +68,6 @@ def replay(
 
 
 def _stylize(record: StylizeRecord, inputs: _Inputs, run: RunSettings, output: str) -> Replayed:
-    from texsynth.jobs.checks import check_headers
-    from texsynth.jobs.inputs import stylize_jobs
 
     content = inputs.find(record.content, record.key, "--content")
     style = inputs.find(record.style, option="--style")
@@ -84,8 +81,6 @@ def _stylize(record: StylizeRecord, inputs: _Inputs, run: RunSettings, output: s
 
 
 def _blend(record: BlendRecord, inputs: _Inputs, run: RunSettings, output: str) -> Replayed:
-    from texsynth.jobs.blend_inputs import BlendSpec, StyleSource, blend_jobs
-    from texsynth.jobs.checks import check_headers
 
     content = inputs.find(record.content, record.key, "--content")
     styles = tuple(
@@ -109,8 +104,6 @@ def _blend(record: BlendRecord, inputs: _Inputs, run: RunSettings, output: str) 
 
 
 def _expand(record: ExpandRecord, inputs: _Inputs, run: RunSettings, output: str) -> Replayed:
-    from texsynth.jobs.expand_inputs import ExpandJob, LoadedInputs, Task, check_textures, settled_settings
-    from texsynth.jobs.inputs import PIPE, destinations
 
     if inputs.named and len(record.exemplars) > 1:
         raise UsageError(
@@ -183,8 +176,6 @@ class _Inputs:
 
         option: may say where it is. Raises InputError.
         """
-        from texsynth.images import read_bytes
-        from texsynth.jobs.inputs import Input
 
         self.seen.append(source.path)
         moved = self.named.get(option)
@@ -200,7 +191,7 @@ class _Inputs:
         path = Path(moved or source.path)
         if not moved and not path.exists():
             path = self.result.parent / source.path
-        if hashlib.sha256(read_bytes(path)).hexdigest() != source.sha256:
+        if hashlib.sha256(images.read_bytes(path)).hexdigest() != source.sha256:
             raise InputError(f"{path} has changed since {self.result} was made from it")
         return Input(path, key or path.name, recorded=source.path)
 

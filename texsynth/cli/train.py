@@ -13,7 +13,11 @@ from texsynth.cli import options
 from texsynth.cli.options import LookOptions, argument, option
 from texsynth.cli.run import given, look_settings
 from texsynth.cli.show import Screen
+from texsynth.config.settings import TransposerSettings
+from texsynth.config.training import DecoderSettings, DescriptorSettings
 from texsynth.errors import InputError, UsageError
+from texsynth.images.files import store, taken
+from texsynth.pipelines.progress import Step
 
 if TYPE_CHECKING:
     import torch
@@ -95,7 +99,6 @@ class MeasureOptions(DataOptions):
     def begin(self, output: Path | None, *inputs: Path | None) -> None:
         """Check the files and set the threads. Raises InputError and OutputExistsError."""
         from texsynth.device import set_threads
-        from texsynth.images.files import taken
 
         self.check_inputs(*inputs)
         if output and output.exists() and not self.force:
@@ -150,8 +153,6 @@ def decoder(
     texsynth train decoder --model vgg19 --data pictures -p decoder-paper
     texsynth train decoder runs/lite --data pictures --level 4
     """
-    from texsynth.config.training import DecoderSettings
-
     if photo and level:
         raise UsageError("give either --level or --photo")
     if training.steps and epochs:
@@ -231,8 +232,6 @@ def transposer(
 
     texsynth train transposer runs/tr --data textures -p transposer-lite-wasserstein
     """
-    from texsynth.config.settings import TransposerSettings
-
     settings = look_settings(TransposerSettings, look, given({"batch": batch, "kernel_rate": rate}))
     training.check_inputs(init)
     from texsynth.training.transposer import TransposerRun, train_transposer
@@ -260,8 +259,6 @@ def compare(
     """
     import json
 
-    from texsynth.images.files import store
-    from texsynth.pipelines.progress import Step
     from texsynth.training.transposer_compare import compare as compare_networks
 
     common.begin(output)
@@ -318,8 +315,6 @@ def descriptor(
 
     texsynth train descriptor runs/descriptor --data textures
     """
-    from texsynth.config.training import DescriptorSettings
-
     flags = given({"steps": training.steps, "batch": batch, "rate": rate, "rotate": rotate})
     settings = look_settings(DescriptorSettings, look, flags)
     training.check_inputs()
@@ -331,7 +326,6 @@ def descriptor(
 
 def _train(train: Callable[[R, Session], Path], run: R, steps: int, training: TrainOptions) -> None:
     """Train with a bar and smoothed losses, or a line now and then; print the file that was written."""
-    from texsynth.pipelines.progress import Step
     from texsynth.training.loop import Session
 
     screen, smooth = Screen(training.quiet), dict[str, float]()
