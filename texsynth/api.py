@@ -42,13 +42,13 @@ from texsynth.images.tensors import from_memory, to_pil
 from texsynth.jobs.blend import Blend
 from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyleSource, check_spec
 from texsynth.jobs.describe import Describe, TextureDescription
-from texsynth.jobs.describe import Kind as Comparison
 from texsynth.jobs.expand import Expand
 from texsynth.jobs.expand_inputs import Command, expand_job, plan_tasks
 from texsynth.jobs.files import JobResult, OutputFile, OutputPolicy
 from texsynth.jobs.inputs import PIPE, Input, InputJob, Job, StylizeJob
-from texsynth.jobs.library import open_library
-from texsynth.jobs.match import FindMatches, IndexedLibrary, Match, SearchQuery
+from texsynth.jobs.library import Kind as Comparison
+from texsynth.jobs.library import SearchQuery, open_library
+from texsynth.jobs.match import FindMatches, IndexedLibrary, Match
 from texsynth.jobs.operation import Operation, resolve_run
 from texsynth.jobs.outcomes import Events, collect
 from texsynth.jobs.runner import SerialExecutor

@@ -55,7 +55,7 @@ class App(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 (typer's signature)
         """Import the module of a command; of all of them for a name that is none, to suggest another."""
         names = [cmd_name] if cmd_name in COMMANDS else COMMANDS
-        self.commands |= {name: _load_command(name) for name in names}
+        self.commands.update({name: _load_command(name) for name in names})
         return super().get_command(ctx, cmd_name)
 
     def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 (typer's signature)

@@ -41,12 +41,10 @@ def bench(
         autocompletion=options.completion("texsynth.benchmark.names", "NAMES"),
     ),
     full_width: bool = measured_option(
-        False,
-        "--full-width",
-        help="Also a cascade as wide as VGG-19, with random weights: as published, and our way.",
+        False, help="Also a cascade as wide as VGG-19, with random weights: as published, and our way."
     ),
     repeat: int | None = measured_option(None, min=1, help="Times that every stage runs. Default: 5."),
-    quick: bool = measured_option(False, "--quick", help="Only 256 and 512 pixels, 3 times each."),
+    quick: bool = measured_option(False, help="Only 256 and 512 pixels, 3 times each."),
     models: list[str] | None = machine_option(
         None,
         "--model",

@@ -19,7 +19,7 @@ def docs(
     topic: str | None = argument(
         None, metavar="[TOPIC]", help="A page, like expand or presets. Default: list them."
     ),
-    path: bool = option(False, "--path", help="Print where the page or the folder lies."),
+    path: bool = option(False, help="Print where the page or the folder lies."),
 ) -> None:
     """Read the documentation in the terminal: a list of pages, or one of them.
 

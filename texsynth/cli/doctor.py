@@ -44,7 +44,6 @@ def doctor(
     *,
     gradients: bool = options.machine_option(
         False,
-        "--gradients",
         help="Check the mathematics alone: every layer, loss and gradient, in two ways, on this device.",
     ),
     device: options.Device = None,

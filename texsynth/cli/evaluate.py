@@ -44,7 +44,7 @@ class CommonOptions(options.AnalysisOptions):
 
     dtype: options.Dtype = None
     seed: options.Seed = None
-    held_out: bool = comparison_option(False, "--held-out", help="Only the 10% of files no training saw.")
+    held_out: bool = comparison_option(False, help="Only the 10% of files no training saw.")
     limit: int | None = comparison_option(None, min=1, help="Use at most so many textures, or pairs.")
 
 
@@ -81,7 +81,7 @@ def expand(
     ),
     scale: float | None = look_option(None, help="Output over exemplar. Default: 2."),
     size: str | None = look_option(None, metavar="WxH", help="Size of outputs in pixels."),
-    tileable: bool = look_option(False, "--tileable", help="Make outputs periodic."),
+    tileable: bool = look_option(False, help="Make outputs periodic."),
     assignments: options.Set = None,
     model: options.Model = None,
     common: CommonOptions,

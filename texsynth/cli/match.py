@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -24,11 +24,8 @@ from texsynth.images.picture import Pixels
 from texsynth.jobs.checks import check_headers, check_outputs
 from texsynth.jobs.files import read_input
 from texsynth.jobs.inputs import Input, InputJob, Job, QueryJob, find_inputs
-from texsynth.jobs.library import Library, open_library
+from texsynth.jobs.library import Kind, Library, SearchQuery, open_library
 from texsynth.jobs.outcomes import Done, Failed, Outcome, Report, collect
-
-if TYPE_CHECKING:
-    from texsynth.jobs.describe import Kind
 
 search_option = partial(option, panel="Search")
 
@@ -56,13 +53,9 @@ def match(
     ),
     *,
     count: int = search_option(5, "-k", "--count", min=1, help="List this many matches."),
-    rotation_invariant: bool = search_option(
-        False, "--rotation-invariant", help="Pictures may be turned by 90, 180 or 270 degrees."
-    ),
+    rotation_invariant: bool = search_option(False, help="Pictures may be turned by 90, 180 or 270 degrees."),
     upright: bool = search_option(
-        False,
-        "--upright",
-        help="First turn pictures so that their lines are level and upright: any angle then matches.",
+        False, help="First turn pictures so that their lines are level and upright: any angle then matches."
     ),
     include_self: bool = search_option(
         False,
@@ -73,7 +66,7 @@ def match(
         None, metavar="FILE", help="Also write a contact sheet: every query and its matches, small."
     ),
     index: IndexFile = None,
-    rebuild: bool = file_option(False, "--rebuild", help="Describe all pictures of the library again."),
+    rebuild: bool = file_option(False, help="Describe all pictures of the library again."),
     force: options.Force = False,
     common: options.AnalysisOptions,
 ) -> None:
@@ -114,8 +107,8 @@ def match(
             )
 
     jobs = [QueryJob(item) for item in inputs]
-    query = {"count": count, "kind": kind, "itself": include_self}
-    report = find_matches(jobs, library, run, screen, ended, rebuild=rebuild, **query)
+    query = SearchQuery(count, kind, include_self)
+    report = find_matches(jobs, library, query, run, screen, ended, rebuild=rebuild)
     if report.interrupted:
         print_error(f"interrupted; {len(report.done)} of {report.total} queries are answered")
     elif sheet is not None and report.done:
@@ -183,22 +176,22 @@ def describe(
 def find_matches(
     jobs: Sequence[Job],
     library: Library,
+    query: SearchQuery,
     run: RunSettings,
     screen: Screen,
     on_outcome: Callable[[Outcome], None],
     *,
     rebuild: bool = False,
-    **query: Any,  # noqa: ANN401 (fields of SearchQuery)
 ) -> Report:
     """Find what looks most like the pictures of `jobs`; the value of an outcome is its list of matches.
 
-    The index of the library is brought up to date first, unless no job can be done. query: fields of
-    SearchQuery. Raises TexsynthError, and Exit on Ctrl-C before the index is complete.
+    The index of the library is brought up to date first, unless no job can be done. Raises TexsynthError, and
+    Exit on Ctrl-C before the index is complete.
     """
     good, failed = check_headers(jobs, [], run)
     if not good:
         return collect((), 0, failed=failed, on_outcome=on_outcome)
-    from texsynth.jobs.match import FindMatches, IndexedLibrary, SearchQuery
+    from texsynth.jobs.match import FindMatches, IndexedLibrary
 
     for sentence in library.closed:
         screen.note(sentence)
@@ -225,5 +218,5 @@ def find_matches(
         screen.note(f"left out: {what} of {library.folder} that could not be read before; -v names them")
     for one in indexed.left_out:
         screen.detail(one.reason)
-    operation = FindMatches(SearchQuery(**query), indexed)
+    operation = FindMatches(query, indexed)
     return do_jobs(lambda _: operation, good, screen, on_outcome, failed=failed)

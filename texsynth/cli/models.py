@@ -102,7 +102,7 @@ def fetch_model(
     *,
     url: str | None = option(None, help="Another address of the same checkpoint."),
     force: bool = option(False, "-f", "--force", help="Fetch it again, and replace what is there."),
-    offline: bool = option(False, "--offline", envvar="TEXSYNTH_OFFLINE", help="Never use the network."),
+    offline: bool = option(False, envvar="TEXSYNTH_OFFLINE", help="Never use the network."),
     timeout: float = option(30, min=0.1, max=86400, metavar="SECONDS", help="Give up when nothing comes."),
     screen: options.ScreenOptions,
 ) -> None:

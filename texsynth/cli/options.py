@@ -38,18 +38,22 @@ FILES, LOOK, MACHINE, SCREEN = "Files", "Look", "Machine", "Output on screen"
 
 
 def option(default: Any, *names: str, panel: str | None = None, **more: Any) -> Any:  # noqa: ANN401 (as Typer)
-    """Declare a parameter, or a field of a group, to be an option; `...` makes it a required one."""
-    return _declared(default, typer.Option(*names, rich_help_panel=panel, **more))
+    """Declare a parameter, or a field of a group, to be an option; `...` makes it a required one.
+
+    names: by default that of the parameter; only flags that name it have an opposite, like --no-quick.
+    """
+    return _declared(default, partial(typer.Option, rich_help_panel=panel, **more), names)
 
 
 def argument(default: Any, **more: Any) -> Any:  # noqa: ANN401 (as Typer)
     """Declare a parameter to be an argument; `...` makes it a required one."""
-    return _declared(default, typer.Argument(**more))
+    return _declared(default, partial(typer.Argument, **more), ())
 
 
-def _declared(default: Any, for_typer: Any) -> Any:  # noqa: ANN401 (as Typer)
+def _declared(default: Any, declare: Callable[..., Any], names: tuple[str, ...]) -> Any:  # noqa: ANN401 (as above)
     required = default is ...
-    return field(default=MISSING if required else default, kw_only=required, metadata={"typer": for_typer})
+    metadata = {"declare": declare, "names": names}
+    return field(default=MISSING if required else default, kw_only=required, metadata=metadata)
 
 
 file_option, look_option, machine_option, screen_option = (
@@ -96,12 +100,11 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _for_typer(name: str, kind: Any, declared: Field[Any]) -> inspect.Parameter:  # noqa: ANN401 (any type)
-    return inspect.Parameter(
-        name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=inspect.Parameter.empty if declared.default is MISSING else declared.default,
-        annotation=Annotated[kind, declared.metadata["typer"]] if declared.metadata else kind,
-    )
+    if declared.metadata:
+        names = declared.metadata["names"] or ([f"--{name.replace('_', '-')}"] if kind is bool else [])
+        kind = Annotated[kind, declared.metadata["declare"](*names)]
+    default = inspect.Parameter.empty if declared.default is MISSING else declared.default
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
 def pictures_argument(metavar: str) -> Any:  # noqa: ANN401 (what Typer reads)
@@ -229,7 +232,7 @@ class WriteOptions:
     quality: int | None = file_option(None, help="Of JPEG and WebP, 1 to 100. Default: 95.")
     report: Report = None
     force: Force = False
-    resume: bool = file_option(False, "--resume", help="Skip results that an earlier run has finished.")
+    resume: bool = file_option(False, help="Skip results that an earlier run has finished.")
     dry_run: bool = file_option(
         False, "-n", "--dry-run", help="Check everything and list the results, but make none."
     )

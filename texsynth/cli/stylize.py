@@ -137,7 +137,7 @@ def _suggest(
     Raises TexsynthError, and Exit when no content can be used.
     """
     from texsynth.jobs.inputs import PIPE, Job, destinations, find_inputs
-    from texsynth.jobs.library import open_library
+    from texsynth.jobs.library import SearchQuery, open_library
     from texsynth.jobs.outcomes import Done
 
     pictures, count = open_library(library, suggest.index), suggest.suggestions or 3
@@ -151,7 +151,7 @@ def _suggest(
             setup.screen.note(f"{outcome.job.picture}: style {hit.path}, similarity {hit.similarity:.3f}")
 
     jobs = [Job(item, PIPE) for item in inputs]
-    report = find_matches(jobs, pictures, setup.run, setup.screen, answered, count=count)
+    report = find_matches(jobs, pictures, SearchQuery(count), setup.run, setup.screen, answered)
     if report.interrupted:
         print_error("interrupted; no picture is made")
         raise typer.Exit(INTERRUPTED)

@@ -53,7 +53,7 @@ class TrainOptions(DataOptions, options.DeviceOptions):
 
     steps: int | None = option(None, min=1, help="Length of the training.")
     seed: Seed = 0
-    resume: bool = option(False, "--resume", help="Go on from the last checkpoint, exactly.")
+    resume: bool = option(False, help="Go on from the last checkpoint, exactly.")
     quiet: options.Quiet = False
 
     def pick_device(self) -> torch.device:
@@ -142,7 +142,7 @@ def decoder(
     level: list[int] | None = option(
         None, min=1, max=5, help="Level to decode from. Repeatable. Default: 1 to 4 in turn."
     ),
-    photo: bool = option(False, "--photo", help="Train the photo decoder instead."),
+    photo: bool = option(False, help="Train the photo decoder instead."),
     look: LookOptions,
     epochs: float | None = option(None, min=0.001, help="Length in passes over the pictures."),
     terms: AutoencoderOptions,
@@ -192,12 +192,10 @@ def decoder(
 def pack(
     folder: Folder,
     *,
-    measure: bool = option(False, "--measure", help="Also measure the model on held-out pictures."),
+    measure: bool = option(False, help="Also measure the model on held-out pictures."),
     teacher: Path | None = option(None, help="Measure, and compare features with this VGG-19's."),
-    keep_encoder: bool = option(False, "--keep-encoder", help="Leave the unit of the features as it is."),
-    decoders_only: bool = option(
-        False, "--decoders-only", help="Leave the encoder out, and its features as they are."
-    ),
+    keep_encoder: bool = option(False, help="Leave the unit of the features as it is."),
+    decoders_only: bool = option(False, help="Leave the encoder out, and its features as they are."),
     common: PackOptions,
 ) -> None:
     """Join encoder and decoders of a run into one model file, and print held-out figures.

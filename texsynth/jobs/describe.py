@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,17 +15,11 @@ from texsynth.images import Picture
 from texsynth.images.tensors import to_image, to_weight
 from texsynth.jobs.files import JobResult, memory_guard, read_input, refuse_transparent
 from texsynth.jobs.inputs import Input, InputJob, J
+from texsynth.jobs.library import AS_IS, UPRIGHT, Kind
 from texsynth.jobs.operation import Operation, resolve_run
 from texsynth.pipelines.describe import Describer, any_turn, describe, limit_size, load_describer
 from texsynth.pipelines.progress import OnStep
 from texsynth.synthesis.warp import rotate, upright_angle
-
-Kind = Literal["as-is", "any-turn", "upright"]
-"""How pictures are compared: as they are, whichever way they are turned by quarters, or the latter once their
-lines are level and upright, so whichever way they are turned at all."""
-
-AS_IS, ANY_TURN, UPRIGHT = KINDS = get_args(Kind)
-"""In the order of an index."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A folder of textures or styles to search."""
+"""A folder of textures or styles to search, and what is searched for."""
 
 from __future__ import annotations
 
@@ -7,13 +7,30 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from texsynth.errors import InputError, UsageError
 from texsynth.images import SUFFIXES
 
 INDEX_NAME = ".texsynth-index.safetensors"
 INDEX_SUFFIX = ".safetensors"
+
+
+Kind = Literal["as-is", "any-turn", "upright"]
+"""How pictures are compared: as they are, whichever way they are turned by quarters, or the latter once their
+lines are level and upright, so whichever way they are turned at all."""
+
+AS_IS, ANY_TURN, UPRIGHT = KINDS = get_args(Kind)
+"""In the order of an index."""
+
+
+@dataclass(frozen=True)
+class SearchQuery:
+    """A search for similar pictures. itself: also the picture itself and its copies."""
+
+    count: int
+    kind: Kind = AS_IS
+    itself: bool = False
 
 
 class LibraryFile(NamedTuple):

@@ -17,9 +17,8 @@ from torch import Tensor
 import texsynth
 from texsynth.errors import InputError
 from texsynth.images import read_bytes, store
-from texsynth.jobs.describe import KINDS, Kind
 from texsynth.jobs.files import make_folder
-from texsynth.jobs.library import Library
+from texsynth.jobs.library import KINDS, Kind, Library
 from texsynth.models.weights import header_of, in_order
 
 FAMILY = "texsynth-index-"

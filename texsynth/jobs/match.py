@@ -17,10 +17,10 @@ from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, OutputError
 from texsynth.images import file_sha256
 from texsynth.jobs.checks import check_folder
-from texsynth.jobs.describe import AS_IS, DTYPE, DescribeForIndex, Kind, ReducedImage, of_kind, read_reduced
+from texsynth.jobs.describe import DTYPE, DescribeForIndex, ReducedImage, of_kind, read_reduced
 from texsynth.jobs.files import JobResult, memory_guard
 from texsynth.jobs.inputs import Input, Job
-from texsynth.jobs.library import Library, LibraryFile
+from texsynth.jobs.library import Library, LibraryFile, SearchQuery
 from texsynth.jobs.library_index import Entry, Origin, Unreadable, known_index, write_index
 from texsynth.jobs.operation import Operation, resolve_run
 from texsynth.jobs.outcomes import Done, Failed, Outcome
@@ -38,15 +38,6 @@ class Match:
     """Its path relative to the library."""
     rank: int
     similarity: float
-
-
-@dataclass(frozen=True)
-class SearchQuery:
-    """A search for similar pictures. itself: also the picture itself and its copies."""
-
-    count: int
-    kind: Kind = AS_IS
-    itself: bool = False
 
 
 SAVE_EVERY = 200

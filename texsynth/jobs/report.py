@@ -111,7 +111,10 @@ def _item(outcome: Outcome, pictures: Pictures, folder: Path) -> dict[str, objec
     """Return what the template shows of a job. folder: of the page, where links start."""
     job, failed = outcome.job, isinstance(outcome, Failed)
     has_file = not failed and not job.to_pipe
-    own, shared = divided(settings_of(job.output)) if has_file else ("", "")
+    own = shared = ""
+    if has_file:
+        with suppress(InputError, OSError):
+            own, shared = divided(images.embedded_settings(job.output))
     pair = pictures.of(job) if has_file else None
     name, picture = _name(job.output), str(job.picture)
     paths = [job.output] if failed else [job.output, *(p for p in job.outputs if p != job.output)]
@@ -244,11 +247,3 @@ def divided(text: str) -> tuple[str, str]:
     entries = _ENTRY.split(text)
     own = [entry for entry in entries if entry.partition(":")[0] in OWN]
     return "".join(own), "".join(entry for entry in entries if entry.partition(":")[0] not in OWN)
-
-
-def settings_of(path: Path) -> str:
-    """The settings that a file carries, empty where it has none that can be read."""
-    try:
-        return images.embedded_settings(path)
-    except (InputError, OSError):
-        return ""
