@@ -12,6 +12,9 @@ import typer
 
 from texsynth.cli import options
 from texsynth.cli.run import look_settings, make_setup, run_operation, shard_of
+from texsynth.jobs.checks import check_outputs
+from texsynth.jobs.inputs import Input, grouped
+from texsynth.jobs.manifest import check_mixed, read_manifest
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,6 @@ class BatchOptions(
     """The options of other commands that go with a manifest, which names the files."""
 
 
-@options.grouped
 def batch(
     manifest: Annotated[
         Path,
@@ -50,10 +52,6 @@ def batch(
 
     texsynth batch jobs.yaml --resume
     """
-    from texsynth.jobs.checks import check_outputs
-    from texsynth.jobs.inputs import Input, grouped
-    from texsynth.jobs.manifest import check_mixed, read_manifest
-
     # The shard is taken here, so nothing is left to take of it.
     unsharded = options.StylizeRunOptions(**vars(common) | {"shard": None})
     setup = make_setup(unsharded, totals=True)

@@ -12,7 +12,7 @@ from texsynth.benchmark.names import choose_stages
 from texsynth.cli import options
 from texsynth.cli.app import INTERRUPTED
 from texsynth.cli.options import file_option, machine_option, option
-from texsynth.cli.run import check_model, make_screen
+from texsynth.cli.run import check_model
 from texsynth.images import store
 from texsynth.jobs.checks import check_outputs
 
@@ -93,7 +93,7 @@ def bench(
         threads=threads,
     )
     cases = prepare(plan)
-    report, show = Report.of(plan, [model for model, _ in cases]), make_screen(screen)
+    report, show = Report.of(plan, [model for model, _ in cases]), screen.screen()
     with show.progress(len(plan.sizes) * sum(len(names) for _, names in cases), "stages") as bar:
         try:
             for result in measure(cases, plan, bar.picture):

@@ -52,7 +52,6 @@ class MixtureOptions(options.StylizeLookOptions):
     )
 
 
-@options.grouped
 def blend(
     pictures: Annotated[list[str], options.pictures_argument("CONTENT...")],
     *,

@@ -9,7 +9,7 @@ import typer
 
 from texsynth import images
 from texsynth.cli import options
-from texsynth.cli.run import given, look_settings, make_screen, piped, run_settings
+from texsynth.cli.run import given, look_settings, piped, run_settings
 from texsynth.cli.show import Screen
 from texsynth.config.settings import StylizeSettings
 from texsynth.errors import UsageError
@@ -56,7 +56,7 @@ def make(
 
     from texsynth.jobs.cards import make_card, write_card
 
-    show = make_screen(screen)
+    show = screen.screen()
     card, warnings = make_card(inputs, run, settings.style_scale)
     write_card(card, path, force=force)
     for warning in warnings:

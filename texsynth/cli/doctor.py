@@ -13,7 +13,6 @@ import typer
 
 import texsynth
 from texsynth.cli import options
-from texsynth.cli.run import make_screen
 from texsynth.cli.show import Screen
 from texsynth.errors import ModelError, TexsynthError, UsageError
 
@@ -53,7 +52,7 @@ def doctor(
     screen: options.ScreenOptions,
 ) -> None:
     """Check the installation: versions, devices, weights, and a small picture from end to end."""
-    show = make_screen(screen)
+    show = screen.screen()
     if gradients:
         raise typer.Exit(check_gradients(show, device or "auto", dtype or "auto"))
     for option, value in (("--device", device), ("--dtype", dtype)):

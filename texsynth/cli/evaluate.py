@@ -13,7 +13,7 @@ import typer
 from texsynth.cli import options
 from texsynth.cli.expand import size_settings
 from texsynth.cli.options import argument, file_option, look_option, option
-from texsynth.cli.run import check_model, given, make_screen, run_settings
+from texsynth.cli.run import check_model, given, run_settings
 from texsynth.cli.show import Bar, Screen
 from texsynth.config.presets import resolve
 from texsynth.config.settings import ExpandSettings
@@ -98,7 +98,7 @@ def expand(
     methods = expand_methods(method or (), sets, settings)
     inputs = _textures(exemplars, common)
     plan = Plan(inputs, methods, settings, run, crop)
-    _carry_out(partial(evaluate, plan), len(inputs) * len(methods), folder, make_screen(common))
+    _carry_out(partial(evaluate, plan), len(inputs) * len(methods), folder, common.screen())
 
 
 @app.command()
@@ -159,7 +159,7 @@ def stylize(
 
     earlier = read_baseline(baseline) if baseline else None
     plan = Plan(chosen, methods, run, features, frechet_level, seeds, common.held_out, earlier)
-    _carry_out(partial(evaluate, plan), len(chosen) * len(methods), folder, make_screen(common))
+    _carry_out(partial(evaluate, plan), len(chosen) * len(methods), folder, common.screen())
 
 
 @app.command()
@@ -181,7 +181,7 @@ def match(
     """
     from texsynth.evaluation.match import evaluate, sentences
 
-    run, screen = run_settings(common), make_screen(common)
+    run, screen = run_settings(common), common.screen()
     inputs = _textures(textures, common)
     with screen.progress(len(inputs)) as bar:
         evaluation = evaluate(inputs, run, weights, k, bar, screen.failure)

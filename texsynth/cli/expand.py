@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from texsynth.cli import options
 from texsynth.cli.options import file_option, look_option, option
 from texsynth.cli.run import Sheet, given, look_settings, make_setup, piped, run_operation
+from texsynth.config.settings import ExpandSettings, Method
+from texsynth.config.validation import nearest
 from texsynth.errors import UsageError
-
-if TYPE_CHECKING:
-    from texsynth.jobs.expand_inputs import Command, LoadedInputs
+from texsynth.images import output_format
+from texsynth.jobs.expand_inputs import Command, LoadedInputs, check_textures, expand_jobs, plan_tasks
+from texsynth.jobs.inputs import find_input, find_inputs
 
 layout_option, map_option = (partial(option, panel=panel) for panel in ("Size and layout", "Maps"))
 
@@ -80,7 +82,6 @@ class LayoutOptions:
     )
 
 
-@options.grouped
 def expand(
     pictures: Annotated[
         list[str],
@@ -104,7 +105,6 @@ def expand(
     _carry_out("expand", pictures, output, layout, texture, common)
 
 
-@options.grouped
 def tile(
     pictures: Annotated[list[str], options.pictures_argument("PICTURE...")],
     *,
@@ -128,11 +128,6 @@ def _carry_out(
     common: options.RunOptions,
 ) -> NoReturn:
     """Expand `pictures` or make them seamless, and leave with the exit code."""
-    from texsynth.config.settings import ExpandSettings
-    from texsynth.images import output_format
-    from texsynth.jobs.expand_inputs import check_textures, expand_jobs, plan_tasks
-    from texsynth.jobs.inputs import find_input, find_inputs
-
     flags = given({"tileable": layout.tileable, "upright": layout.upright, "variation": layout.variation})
     flags |= _method(texture.method) | size_settings(layout.size, layout.scale)
     settings = look_settings(ExpandSettings, texture, flags)
@@ -170,9 +165,6 @@ def _carry_out(
 def _method(method: str | None) -> dict[str, object]:
     """Return the setting `method` from its flag. Raises UsageError with the nearest name."""
     from typing import get_args
-
-    from texsynth.config.settings import Method
-    from texsynth.config.validation import nearest
 
     if method is not None and method not in get_args(Method):
         raise UsageError(f"unknown method {method!r}{nearest(method, get_args(Method))}")

@@ -15,7 +15,7 @@ from texsynth import images
 from texsynth.cli import options
 from texsynth.cli.app import INTERRUPTED
 from texsynth.cli.options import FILES, file_option, option
-from texsynth.cli.run import do_jobs, make_screen, piped, run_settings, shard_of, write_sheet
+from texsynth.cli.run import do_jobs, piped, run_settings, shard_of, write_sheet
 from texsynth.cli.show import Screen, print_error, reason
 from texsynth.config.settings import RunSettings
 from texsynth.errors import UsageError
@@ -88,7 +88,7 @@ def match(
         if len(inputs) > MOST_ROWS:
             raise UsageError(f"a sheet shows at most {MOST_ROWS} queries, not {len(inputs)}; leave it out")
         check_outputs([], inputs, force=force, also=[sheet])
-    screen = make_screen(common)
+    screen = common.screen()
 
     def ended(outcome: Outcome) -> None:
         if not isinstance(outcome, Done):
@@ -148,7 +148,7 @@ def describe(
     """
     run = run_settings(common)
     inputs = find_inputs(pictures, recursive=common.recursive, piped=piped(pictures))
-    screen = make_screen(common)
+    screen = common.screen()
     jobs = shard_of([InputJob(item) for item in inputs], common.shard)
     good, failed = check_headers(jobs, [], run)
 

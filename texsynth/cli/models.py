@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,26 +9,12 @@ import typer
 
 from texsynth.cli import options
 from texsynth.cli.options import argument, complete_model, completion, option
-from texsynth.cli.run import check_model, make_screen
+from texsynth.cli.run import check_model
 from texsynth.cli.show import Screen
 from texsynth.config.validation import nearest
 from texsynth.errors import ModelError, UsageError
 from texsynth.models.hub import cache, catalog
 from texsynth.models.weights import Facts, facts_of
-
-
-@dataclass(frozen=True)
-class BriefOptions:
-    """Form of what is shown, for commands that have no more to tell."""
-
-    quiet: options.Quiet = False
-    as_json: options.Json = False
-
-    @property
-    def screen(self) -> Screen:
-        """The screen that the options ask for."""
-        return Screen(self.quiet, as_json=self.as_json)
-
 
 app = typer.Typer(
     no_args_is_help=True, help="Networks for --model: see them, fetch or import others, check them."
@@ -37,9 +22,9 @@ app = typer.Typer(
 
 
 @app.command("list")
-def list_models(*, brief: BriefOptions) -> None:
+def list_models(*, brief: options.BriefOptions) -> None:
     """List the models: embedded ones, those in the cache, and those that can be fetched."""
-    screen, here, names = brief.screen, catalog.model_names(), catalog.known_names()
+    screen, here, names = brief.screen(), catalog.model_names(), catalog.known_names()
     width = max(map(len, names))
     for name in names:
         source = "available" if name not in here else "embedded" if name in catalog.EMBEDDED else "cached"
@@ -61,13 +46,13 @@ def show_model(
         ..., metavar="NAME|FILE", help="A model or a .safetensors file.", autocompletion=complete_model
     ),
     *,
-    brief: BriefOptions,
+    brief: options.BriefOptions,
 ) -> None:
     """Show a model: its widths, its decoders, what it was made from, its licence and its hash."""
     check_model(model)
     path = catalog.locate(model)
     fetched = cache.downloads(path.parent).get(model)
-    facts, screen = facts_of(path), brief.screen
+    facts, screen = facts_of(path), brief.screen()
     digest = cache.file_hash(path)
     if cache.expected_hashes(path.parent).get(path.name, digest) != digest:
         screen.note(f"{path} is not as it was stored; fetch or import it again")
@@ -113,7 +98,7 @@ def fetch_model(
     texsynth models fetch vgg19
     """
     address = _address(name, url)
-    show = make_screen(screen)
+    show = screen.screen()
     with show.progress(1) as bar:
         bar.picture(name)
         from texsynth.models.hub.fetch import fetch, user_cache
@@ -143,7 +128,7 @@ def import_model(
         catalog.check_name(name)
     from texsynth.models.hub.fetch import import_files, user_cache
 
-    show = make_screen(screen)
+    show = screen.screen()
     _show_stored(import_files(files, user_cache(show.note), name=name, force=force), show)
 
 
@@ -153,7 +138,7 @@ def verify_models(
         None, metavar="[NAME...]", help="Default: all.", autocompletion=complete_model
     ),
     *,
-    brief: BriefOptions,
+    brief: options.BriefOptions,
 ) -> None:
     """Check that the embedded weights and the models in the cache are as they were stored."""
     results = {
@@ -168,11 +153,11 @@ def verify_models(
         if name not in results:
             raise UsageError(f"no model {name!r} is here{nearest(name, results)}")
     cures = {"cached": "fetch or import it again", "embedded": "reinstall texsynth"}
-    faults = []
+    screen, faults = brief.screen(), []
     for name in names or sorted(results):
         source, sound = results[name]
         status = "ok" if sound else "damaged"
-        brief.screen.result(f"{name}: {status} ({source})", name=name, source=source, status=status)
+        screen.result(f"{name}: {status} ({source})", name=name, source=source, status=status)
         if not sound:
             faults.append(f"{name} is missing or not as it was stored, {cures[source]}")
     if faults:
@@ -188,10 +173,10 @@ def remove_models(
         autocompletion=completion("texsynth.models.hub.catalog", "cached_names"),
     ),
     *,
-    brief: BriefOptions,
+    brief: options.BriefOptions,
 ) -> None:
     """Remove models from the cache, and what is left there of downloads that were cut off."""
-    folder, screen = catalog.cache_folder(), brief.screen
+    folder, screen = catalog.cache_folder(), brief.screen()
     listed = {file.removesuffix(catalog.SUFFIX) for file in cache.expected_hashes(folder)}
     removable = {*catalog.cached_names(), *cache.parts(folder), *listed}
     for name in names:

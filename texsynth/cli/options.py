@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from texsynth.cli.show import VERBOSE
+from texsynth.cli.show import VERBOSE, Screen
 
 
 def completion(module: str, attribute: str) -> Callable[[str], list[str]]:
@@ -155,14 +155,25 @@ Json = Annotated[bool, _screen("--json", help="Results as JSON, one object per l
 
 
 @dataclass(frozen=True)
-class ScreenOptions:
-    """The amount and the form of what is shown."""
+class BriefOptions:
+    """The form of what is shown, for commands that have no more to tell."""
 
     quiet: Quiet = False
+    as_json: Json = False
+
+    def screen(self, output: str | None = None, *, totals: bool = False) -> Screen:
+        """Return the screen that is asked for. output: `-` leaves standard output to the picture."""
+        verbose = isinstance(self, ScreenOptions) and self.verbose
+        return Screen(self.quiet, verbose, self.as_json, results=output != "-", totals=totals)
+
+
+@dataclass(frozen=True)
+class ScreenOptions(BriefOptions):
+    """The amount and the form of what is shown."""
+
     verbose: bool = screen_option(
         False, "-v", "--verbose", callback=_remember, help="More detail, tracebacks too."
     )
-    as_json: Json = False
 
 
 @dataclass(frozen=True)

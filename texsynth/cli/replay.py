@@ -13,7 +13,7 @@ from typing import Any
 from texsynth import images
 from texsynth.cli import options
 from texsynth.cli.options import argument, option
-from texsynth.cli.run import Setup, check_model, given, make_screen, output_suffix, run_operation
+from texsynth.cli.run import Setup, check_model, given, output_suffix, run_operation
 from texsynth.config.records import BlendRecord, ExpandRecord, Source, StylizeRecord
 from texsynth.config.settings import RunSettings
 from texsynth.config.validation import validate
@@ -63,7 +63,7 @@ def replay(
     job, check, operation = prepare(record, inputs, run, output)
     inputs.check_all_used()
     out = options.RunOptions(suffix=result.suffix, force=force, report=report)
-    setup = Setup(out, run, make_screen(screen, output), output_suffix(out))
+    setup = Setup(out, run, screen.screen(output), output_suffix(out))
     run_operation(job, check, operation, setup)
 
 

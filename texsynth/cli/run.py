@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import typer
 
@@ -17,19 +17,23 @@ from texsynth.cli.options import (
     LookOptions,
     OutputOptions,
     RunOptions,
-    ScreenOptions,
     StylizeLookOptions,
 )
 from texsynth.cli.show import ARGUMENTS, Screen
+from texsynth.config.presets import SECTIONS, load, names, resolve
+from texsynth.config.settings import EXECUTORS, RunSettings, Settings
+from texsynth.config.validation import nearest, validate
 from texsynth.errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    from texsynth.config.settings import RunSettings, Settings
-    from texsynth.images import Picture
-    from texsynth.jobs.files import OutputPolicy
-    from texsynth.jobs.inputs import Job
-    from texsynth.jobs.operation import Operation
-    from texsynth.jobs.outcomes import Failed, Outcome, Report
+from texsynth.images import OUTPUT_SUFFIXES, Picture
+from texsynth.jobs.checks import check_depth, check_outputs
+from texsynth.jobs.executors import worker_executor
+from texsynth.jobs.files import OutputFile, OutputPolicy, write_files
+from texsynth.jobs.inputs import Job
+from texsynth.jobs.operation import Operation
+from texsynth.jobs.outcomes import Events, Failed, Outcome, Report, collect, planned
+from texsynth.jobs.runner import Interrupts, SerialExecutor
+from texsynth.jobs.workers import PooledExecutor
+from texsynth.models.hub.catalog import SUFFIX, known_names, locate
 
 J = TypeVar("J", bound="Job")
 S = TypeVar("S", bound="Settings")
@@ -69,10 +73,6 @@ def run_operation(
     makes the operation for those; the module that it imports for that needs torch, which takes seconds to
     load. failed: jobs that are known to be bad.
     """
-    from texsynth.jobs.checks import check_depth, check_outputs
-    from texsynth.jobs.files import OutputPolicy
-    from texsynth.jobs.outcomes import collect, planned
-
     options, run, screen = setup.options, setup.run, setup.screen
     policy = OutputPolicy(options.force, options.resume, setup.suffix, run.quality)
     also = [*([sheet.path] if sheet else []), *_checked_report(jobs, options)]
@@ -112,15 +112,8 @@ def do_jobs(
     executor: ExecutorOptions | None = None,
 ) -> Report:
     """Prepare the operation and do its jobs with a bar. Ctrl-C ends it, as the report says."""
-    from texsynth.jobs.outcomes import Events, collect
-
     if not jobs:
         return collect((), 0, failed=failed, on_outcome=on_outcome)
-    from texsynth.jobs.executors import worker_executor
-    from texsynth.jobs.files import OutputPolicy
-    from texsynth.jobs.runner import Interrupts, SerialExecutor
-    from texsynth.jobs.workers import PooledExecutor
-
     policy = policy or OutputPolicy()
     executor = executor or ExecutorOptions()
     name = _executor_name(executor)
@@ -150,19 +143,12 @@ def do_jobs(
 
 def make_setup(options: RunOptions, output: str | None = None, *, totals: bool = False) -> Setup:
     """Return the settings and the screen that the options ask for. Raises UsageError, ModelError."""
-    screen = make_screen(options, output, totals=totals)
+    screen = options.screen(output, totals=totals)
     return Setup(options, run_settings(options), screen, output_suffix(options))
-
-
-def make_screen(options: ScreenOptions, output: str | None = None, *, totals: bool = False) -> Screen:
-    """Return the screen that the options ask for. output: `-` leaves standard output to the picture."""
-    return Screen(options.quiet, options.verbose, options.as_json, results=output != "-", totals=totals)
 
 
 def output_suffix(out: OutputOptions) -> str:
     """Return `--format` as a file name ends, like `.png`; UsageError when it cannot be written."""
-    from texsynth.images import OUTPUT_SUFFIXES
-
     name = out.suffix.lower().lstrip(".")
     if f".{name}" not in OUTPUT_SUFFIXES:
         raise UsageError(f"--format is {name!r} but must be png, jpg, webp or tif")
@@ -192,8 +178,6 @@ def look_settings(
     kind: type[S], look: LookOptions, flags: Mapping[Any, object], sets: Sequence[str] = ()
 ) -> S:
     """Return the settings of a command: defaults < preset < --set < flags. Raises UsageError."""
-    from texsynth.config.presets import SECTIONS, load, names, resolve
-
     loaded = load(look.preset) if look.preset else None
     section = next(name for name, other in SECTIONS.items() if other is kind)
     if loaded and section not in loaded.sections:
@@ -204,9 +188,6 @@ def look_settings(
 
 def run_settings(*groups: object, **values: object) -> RunSettings:
     """Return what a run needs besides the look, from groups of options and `values`. Raises UsageError."""
-    from texsynth.config.settings import RunSettings
-    from texsynth.config.validation import validate
-
     for group in groups:
         values |= vars(group)
     known = {name: value for name, value in values.items() if name in RunSettings.model_fields}
@@ -217,9 +198,6 @@ def run_settings(*groups: object, **values: object) -> RunSettings:
 
 def check_model(name: str) -> None:
     """Raise UsageError for a name that is no known model or weight file, ModelError for one to be fetched."""
-    from texsynth.config.validation import nearest
-    from texsynth.models.hub.catalog import SUFFIX, known_names, locate
-
     if name not in known_names() and not name.endswith(SUFFIX):
         raise UsageError(f"unknown model {name!r}{nearest(name, known_names())}, or give a {SUFFIX} file")
     locate(name)
@@ -246,15 +224,10 @@ def given(values: Mapping[str, object]) -> dict[str, object]:
 
 def write_sheet(picture: Picture, path: Path, *, force: bool) -> None:
     """Write a picture of all results. Raises OutputExistsError, OutputError."""
-    from texsynth.jobs.files import OutputFile, write_files
-
     write_files([OutputFile(picture, path, "")], force=force)
 
 
-def _executor_name(options: ExecutorOptions) -> Any:  # noqa: ANN401 (a literal that is loaded later)
-    from texsynth.config.settings import EXECUTORS
-    from texsynth.config.validation import nearest
-
+def _executor_name(options: ExecutorOptions) -> Any:  # noqa: ANN401 (a literal)
     if options.executor not in EXECUTORS:
         raise UsageError(f"unknown executor {options.executor!r}{nearest(options.executor, EXECUTORS)}")
     if options.workers is not None and options.executor == "serial":

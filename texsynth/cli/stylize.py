@@ -56,7 +56,6 @@ class SuggestOptions:
     index: IndexFile = None
 
 
-@options.grouped
 def stylize(
     pictures: Annotated[
         list[str],
