@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from texsynth.cli import options
 from texsynth.cli.run import look_settings, make_setup, run_operation, shard_of
@@ -29,23 +26,17 @@ class BatchOptions(
 
 
 def batch(
-    manifest: Annotated[
-        Path,
-        typer.Argument(
-            metavar="MANIFEST", help="A .yaml file with `jobs:`, or .jsonl or .csv with a row per picture."
-        ),
-    ],
+    manifest: Path = options.argument(
+        ..., metavar="MANIFEST", help="A .yaml file with `jobs:`, or .jsonl or .csv with a row per picture."
+    ),
     *,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FOLDER",
-            help="Folder of the results. Default: `output:` of a .yaml manifest.",
-            rich_help_panel=options.FILES,
-        ),
-    ] = None,
+    output: str | None = options.file_option(
+        None,
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        help="Folder of the results. Default: `output:` of a .yaml manifest.",
+    ),
     common: BatchOptions,
 ) -> None:
     """Do the jobs of a manifest, of one command or several; a killed run goes on with --resume.

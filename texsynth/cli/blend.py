@@ -34,9 +34,7 @@ class MixtureOptions(options.StylizeLookOptions):
         None, metavar="FILE", help="Label map of a style, one for each --style."
     )
     feather: int = look_option(4, min=0, help="Pixels over which the borders of labels fade.")
-    sequential: bool = look_option(
-        False, "--sequential", help="One style after the other, instead of all at once."
-    )
+    sequential: bool = look_option(False, help="One style after the other, instead of all at once.")
     sweep: int | None = look_option(
         None,
         metavar="N",

@@ -10,10 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import typer
-
 from texsynth.cli import options
-from texsynth.cli.options import file_option, look_option, option
+from texsynth.cli.options import argument, file_option, look_option, option
 from texsynth.cli.run import Sheet, given, look_settings, make_setup, piped, run_operation
 from texsynth.config.settings import ExpandSettings, Method
 from texsynth.config.validation import nearest
@@ -64,7 +62,7 @@ class LayoutOptions:
         help="First turn the exemplar so that its strongest lines are level or upright.",
     )
     count: int = layout_option(1, help="Make this many variations, numbered from 1.")
-    mix: bool = layout_option(False, "--mix", help="Mix all exemplars into one output.")
+    mix: bool = layout_option(False, help="Mix all exemplars into one output.")
     weights: str | None = layout_option(
         None, metavar="A,B,...", help="Mix, with these shares of the exemplars."
     )
@@ -83,13 +81,11 @@ class LayoutOptions:
 
 
 def expand(
-    pictures: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="EXEMPLAR...",
-            help="Pictures of a texture, folders or quoted patterns; - is standard input.",
-        ),
-    ],
+    pictures: list[str] = argument(
+        ...,
+        metavar="EXEMPLAR...",
+        help="Pictures of a texture, folders or quoted patterns; - is standard input.",
+    ),
     *,
     output: Annotated[str | None, options.output_option("NAME.expand.png")] = None,
     layout: LayoutOptions,

@@ -15,7 +15,7 @@ import typer
 from texsynth.cli import options
 from texsynth.cli.app import INTERRUPTED
 from texsynth.cli.match import IndexFile, find_matches
-from texsynth.cli.options import look_option, option
+from texsynth.cli.options import argument, look_option, option
 from texsynth.cli.run import Setup, look_settings, make_setup, piped, run_operation, stylize_changes
 from texsynth.cli.show import print_error
 from texsynth.errors import UsageError
@@ -57,14 +57,12 @@ class SuggestOptions:
 
 
 def stylize(
-    pictures: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="CONTENT... STYLE",
-            help="Pictures, folders or quoted patterns, then one style picture, unless --suggest finds some; "
-            "- is standard input.",
-        ),
-    ],
+    pictures: list[str] = argument(
+        ...,
+        metavar="CONTENT... STYLE",
+        help="Pictures, folders or quoted patterns, then one style picture, unless --suggest finds some; "
+        "- is standard input.",
+    ),
     *,
     output: Annotated[str | None, options.output_option("CONTENT.STYLE.png")] = None,
     look: StrokeOptions,
