@@ -436,3 +436,21 @@ def test_device_choice(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_, c=capability: c)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
         assert pick_dtype("auto", torch.device("cuda")) == dtype
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [("models show li", "lite"), ("expand -p bala", "balanced"), ("bench --stage fit-wct", "fit-wct-1")],
+)
+def test_names_are_completed(typed: str, name: str) -> None:
+    code = "import sys; sys.argv = ['texsynth']\nfrom texsynth.cli import main; main()"
+    words = f"texsynth {typed}"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "_TEXSYNTH_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
+    assert name in done.stdout.decode().split(), done.stderr

@@ -88,7 +88,7 @@ class Screen:
                 raise OutputError(f"standard output cannot be written: {why}") from error
 
     def failure(self, what: str, error: Exception) -> None:
-        """Say in one line why something failed, and for a bug, which --verbose traces, `what` failed."""
+        """Say in one line why something failed; for a bug also `what` did, and where with --verbose."""
         is_bug = not isinstance(error, TexsynthError)
         print_error(f"{what}: {reason(error)}" if is_bug and what else reason(error))
         if is_bug and self.verbose:
