@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, TexsynthError
-from texsynth.evaluation.results import Evaluation, Row, Subject
+from texsynth.evaluation.results import Evaluation, Row, Subject, present
 from texsynth.evaluation.runner import OnFailure, Progress
 from texsynth.images.tensors import to_image
 from texsynth.jobs.files import read_input
@@ -90,8 +91,9 @@ def sentences(evaluation: Evaluation) -> Iterator[str]:
     """The errors of the descriptor beside those of the best pooled features, for each condition."""
     yield f"precision at {evaluation.settings['k']} of crops of {len(evaluation.subjects)} textures"
     for condition in evaluation.measures:
-        estimates = {s.method: s.estimates[condition] for s in evaluation.summaries()}
-        errors = {method: 1 - estimate.mean for method, estimate in estimates.items() if estimate}
+        errors = {
+            method: 1 - fmean(present(evaluation.good_rows(method), condition)) for method in evaluation.names
+        }
         ours = errors.pop(DESCRIPTOR)
         best = min(errors, key=errors.__getitem__)
         share = ours / max(errors[best], 1e-9)
