@@ -25,7 +25,7 @@ from texsynth.ops.bilateral_grid import local_affine
 from texsynth.ops.noise import soft_noise
 from texsynth.pipelines.stylize import fit_style, stylize
 from texsynth.reference import ift as ift_reference
-from texsynth.reference.cascade import Transform, cascade, decoder_kernels, encoder_kernels, svd_wct
+from texsynth.reference.cascade import Transform, cascade, plain_decoder, plain_encoder, svd_wct
 from texsynth.transforms import Moments, fit_map
 from texsynth.transforms.ift import style_weight
 
@@ -145,9 +145,9 @@ def _published_ift(content: Tensor, style: Tensor) -> Tensor:
 
 
 def _published(pair: Pair, transform: Transform) -> Work:
-    levels, device = LEVELS[::-1], pair.model.device
-    kernels = {n: (encoder_kernels(pair.model, n), decoder_kernels(pair.model, n)) for n in levels}
-    return lambda: cascade(pair.content.to(device), pair.style.to(device), kernels, levels, transform).cpu()
+    device = pair.model.device
+    networks = [(plain_encoder(pair.model, n), plain_decoder(pair.model, n)) for n in LEVELS[::-1]]
+    return lambda: cascade(pair.content.to(device), pair.style.to(device), networks, transform).cpu()
 
 
 BY_LEVEL: Mapping[str, Callable[..., Work]] = {
