@@ -20,7 +20,7 @@ from texsynth.evaluation.methods import Method
 from texsynth.evaluation.results import Evaluation, Row, Subject, csv_table, json_table
 from texsynth.html.page import render
 from texsynth.images.tensors import to_picture, to_weight
-from texsynth.jobs.checks import check_folder
+from texsynth.jobs.checks import check_outputs
 from texsynth.jobs.files import make_folder, read_input, refuse_transparent
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.outcomes import ALL_FAILED, BUG, INTERRUPTED, PARTLY_FAILED
@@ -124,10 +124,7 @@ def check_target(folder: Path, *, force: bool) -> None:
     """OutputError when `folder` already holds an evaluation, without `force`, or cannot be written."""
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; choose another name with -o")
-    for name in (TABLE, SHEET, PAGE):
-        if (folder / name).exists() and not force:
-            raise OutputError(f"{folder / name} exists already; use --force to replace it")
-    check_folder(folder)
+    check_outputs((), force=force, also=[folder / name for name in (TABLE, SHEET, PAGE)])
 
 
 def write(evaluation: Evaluation, folder: Path, *, force: bool) -> None:

@@ -20,10 +20,14 @@ from texsynth.models.wavelets import BANDS, pool, unpool
 from texsynth.reference import convolution, encoding, ift, layers, self_similarity
 from texsynth.reference import ift as style
 from texsynth.reference.comparison import ALL, Check, Comparison, Problem, comparisons, gradients
-from texsynth.reference.formula_checks import CHECKS as FORMULA_CHECKS
-from texsynth.reference.formula_checks import UPDATES, encoding_problem, style_problem
-from texsynth.reference.layer_checks import CHECKS as LAYER_CHECKS
-from texsynth.reference.layer_checks import first, last
+from texsynth.reference.formula_checks import (
+    FORMULA_CHECKS,
+    UPDATES,
+    encoding_problem,
+    first,
+    last,
+    style_problem,
+)
 from texsynth.transforms.ift import fit, style_weight
 from texsynth.transforms.moments import Moments
 
@@ -145,5 +149,5 @@ PROGRAM_CHECKS = (
 """In the order of the papers. All but the layers of networks compute in float32 or float64."""
 
 
-CHECKS = (*LAYER_CHECKS, *FORMULA_CHECKS, *PROGRAM_CHECKS)
+CHECKS = (*FORMULA_CHECKS, *PROGRAM_CHECKS)
 """The formulas of the papers against torch, then the program's own parts against the formulas."""
