@@ -28,10 +28,7 @@ SECONDS = "seconds"
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A picture as the page shows it: a PNG or JPEG of width x height pixels.
-
-    size: width and height of the full picture. label: its caption.
-    """
+    """A PNG or JPEG of width x height pixels for the page, of a picture of `size`, and its caption."""
 
     data: bytes
     width: int
@@ -53,8 +50,7 @@ class Thumbnail:
 class Subject:
     """A picture, or a pair of pictures, that every method is tried on.
 
-    facts: its part of the JSON table besides name, error and results. originals: what methods start from.
-    error: why it could not be used.
+    facts: more about it for the JSON table. originals: what methods start from. error: why none was tried.
     """
 
     name: str
@@ -92,10 +88,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the page with a row for each method.
-
-    head: names of all columns but the method's. rows: method and values.
-    """
+    """A table of the page. head: names of all columns but the method's. rows: method and values."""
 
     name: str
     head: Sequence[str]
@@ -104,10 +97,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure of a method now minus then, over the subjects that both tables have.
-
-    better: share of the subjects where it is better now.
-    """
+    """A figure of a method now minus then; better: share of the common subjects where it is better now."""
 
     method: str
     measure: str

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from texsynth.analysis.self_similarity import self_difference, transposed_convolution
 from texsynth.config.settings import IFTSettings
-from texsynth.metrics.losses import gram_l1, sliced_wasserstein
+from texsynth.metrics.losses import gram, sliced_wasserstein
 from texsynth.models import vgg
 from texsynth.models.encoding import encode
 from texsynth.models.wavelets import BANDS, pool, unpool
@@ -100,7 +100,12 @@ def _ift(problem: Problem) -> Iterator[Comparison]:
 
 def _gram(problem: Problem) -> Iterator[Comparison]:
     output, target, _ = style_problem(problem)
-    got = gradients(lambda f: gram_l1(f.T[None, :, None], target.T[None, :, None]), (output,), torch.ones(()))
+
+    def by_program(features: Tensor) -> Tensor:
+        own, goal = (gram(f.T[None, :, None]) for f in (features, target))
+        return (own - goal).abs().mean()
+
+    got = gradients(by_program, (output,), torch.ones(()))
     same = exact(output, target)
     yield from comparisons("loss dF", got, (style.gram_loss(*same), style.gram_loss_gradient(*same)))
 
