@@ -90,10 +90,7 @@ class Measurement:
 
 
 def prepare(plan: Plan) -> list[tuple[Model, tuple[str, ...]]]:
-    """Load every model on every device in every number type; return each with its stages.
-
-    Raises UsageError and ModelError.
-    """
+    """Load all models on all devices in all types, each with its stages. Raises UsageError, ModelError."""
     set_threads(plan.threads)
     names = dict.fromkeys([*plan.models, *([full_width.NAME] if plan.full_width else [])])
     cases = []

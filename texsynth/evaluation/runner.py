@@ -130,16 +130,13 @@ def check_target(folder: Path, *, force: bool) -> None:
 def write(evaluation: Evaluation, folder: Path, *, force: bool) -> None:
     """Write tables and page to `folder`, which is made when missing. Raises OutputError."""
     make_folder(folder)
-    for name, text in (
-        (TABLE, json_table(evaluation)),
-        (SHEET, csv_table(evaluation)),
-        (PAGE, page(evaluation)),
-    ):
+    texts = {TABLE: json_table(evaluation), SHEET: csv_table(evaluation), PAGE: page(evaluation)}
+    for name, text in texts.items():
         images.store(text.encode(), folder / name, force=force)
 
 
 def read_opaque(item: Input, run: RunSettings, what: str) -> tuple[images.Picture, Source]:
-    """Read a picture, and note where it is from. what: how messages call its like. Raises InputError."""
+    """Read a picture, with its source. what: how messages call its like. Raises InputError."""
     picture, source = read_input(item, run)
     refuse_transparent(item, picture)
     if to_weight(picture) is not None:

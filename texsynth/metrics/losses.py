@@ -11,10 +11,7 @@ from torch import Tensor
 
 
 def random_directions(count: int, channels: int, rng: torch.Generator, like: Tensor) -> Tensor:
-    """Draw directions evenly over the unit sphere.
-
-    rng: on the CPU. like: its device is the result's. Returns (count, channels) float32 rows of length 1.
-    """
+    """Draw directions evenly over the unit sphere, (count, channels) float32. like: on the device wanted."""
     rows = torch.randn(count, channels, generator=rng)
     unit: Tensor = rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
     return unit.to(like.device)

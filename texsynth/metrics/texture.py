@@ -38,7 +38,12 @@ def coherence(output: Tensor, exemplar: Tensor, rng: torch.Generator, queries: i
     Rewards whatever looks like the exemplar close up. It lies by rewarding copies: naive tiling scores near
     0, and so does one copied patch everywhere. Blur lowers it too where the exemplar has smooth places.
     """
-    return _patch_distance(output, exemplar, rng, queries)
+    # Every second pixel at every position, not a reduced picture: a copy moved by an odd number of pixels
+    # must stay a copy.
+    pairs = [(output, exemplar, 1)]
+    if min(*output.shape[2:], *exemplar.shape[2:]) >= 2 * PATCH_PX + 3:
+        pairs.append((blurred(output), blurred(exemplar), 2))
+    return sum(_mean_nearest(a, b, step, rng, queries) for a, b, step in pairs) / len(pairs)
 
 
 def completeness(output: Tensor, exemplar: Tensor, rng: torch.Generator, queries: int = 256) -> float:
@@ -47,7 +52,7 @@ def completeness(output: Tensor, exemplar: Tensor, rng: torch.Generator, queries
     Measured like `coherence`. Rewards keeping everything the exemplar shows. It lies by being content with
     one good copy of the exemplar anywhere, whatever the rest looks like.
     """
-    return _patch_distance(exemplar, output, rng, queries)
+    return coherence(exemplar, output, rng, queries)
 
 
 def sharpness(output: Tensor, exemplar: Tensor) -> float:
@@ -137,15 +142,6 @@ def blurred(image: Tensor) -> Tensor:
     taps = image.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
     kernel = torch.outer(taps, taps).expand(image.shape[1], 1, 5, 5)
     return F.conv2d(image, kernel, groups=image.shape[1])
-
-
-def _patch_distance(source: Tensor, target: Tensor, rng: torch.Generator, queries: int) -> float:
-    # Every second pixel at every position, not a reduced picture: a copy moved by an odd number of pixels
-    # must stay a copy.
-    pairs = [(source, target, 1)]
-    if min(*source.shape[2:], *target.shape[2:]) >= 2 * PATCH_PX + 3:
-        pairs.append((blurred(source), blurred(target), 2))
-    return sum(_mean_nearest(a, b, step, rng, queries) for a, b, step in pairs) / len(pairs)
 
 
 def _mean_nearest(source: Tensor, target: Tensor, step: int, rng: torch.Generator, queries: int) -> float:

@@ -74,16 +74,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Check:
-    """A named comparison, and where its formula is printed."""
+    """A named comparison, where its formula is printed, and the types that it is meant for.
+
+    power: of the epsilon in the bound: 2/3 for central differences, whose best step leaves that error.
+    """
 
     name: str
     source: str
     parts: Callable[[Problem], Iterable[Comparison]]
     dtypes: Sequence[torch.dtype] = FULL
-    """Types that it is meant for."""
     roundings: float = 64
     power: float = 1
-    """Power of the epsilon in the bound: 2/3 for central differences, whose best step leaves that error."""
 
     def bound(self, got: Tensor, dtype: torch.dtype) -> float:
         """Return the largest relative error allowed for `got`, a part computed from inputs of `dtype`."""
