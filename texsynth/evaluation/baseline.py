@@ -40,10 +40,7 @@ class _Pair(BaseModel):
 
 
 class Baseline(BaseModel):
-    """The parts of a table.json that are compared.
-
-    version: of texsynth. features: hash of the network that measured.
-    """
+    """What is compared of a table.json. version: of texsynth. features: hash of the network that measured."""
 
     command: Literal["evaluate stylize"]
     version: str = Field(validation_alias=AliasPath("versions", "texsynth"))

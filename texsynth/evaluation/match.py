@@ -101,10 +101,7 @@ def sentences(evaluation: Evaluation) -> Iterator[str]:
 
 
 def precision(vectors: Tensor, labels: Tensor, k: int) -> Tensor:
-    """Share of each row's `k` nearest other rows by cosine that have its label.
-
-    vectors: (n, d) of unit length; labels: (n,). Returns (n,) float32.
-    """
+    """Share of a row's `k` nearest others by cosine with its label. vectors: (n, d), unit. Returns (n,)."""
     similarity = vectors @ vectors.T
     similarity.fill_diagonal_(-2)
     nearest = similarity.topk(min(k, len(vectors) - 1), 1).indices

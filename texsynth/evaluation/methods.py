@@ -37,11 +37,7 @@ TRANSFORMS = ("ift", "wct", "ot", "adain")
 
 @dataclass(frozen=True)
 class Method:
-    """A method by name: a baseline, or a command with settings.
-
-    description: for the page. settings: None for a baseline. model: name or weight file of the network where
-    methods may have different ones.
-    """
+    """A baseline, or a command with settings; its network where methods may have different ones."""
 
     name: str
     description: str

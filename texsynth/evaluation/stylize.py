@@ -250,10 +250,7 @@ BASELINES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"content": content, 
 
 @dataclass(frozen=True)
 class Features:
-    """Statistics and samples of a picture's features.
-
-    moments: by level, of all positions. samples: by level, (1, C, n) with n at most SAMPLES.
-    """
+    """Features of a picture by level: moments of all positions, and at most SAMPLES of them, (1, C, n)."""
 
     moments: Mapping[int, Moments]
     samples: Mapping[int, Tensor]

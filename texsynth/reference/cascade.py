@@ -40,10 +40,7 @@ def plain_encoder(model: Model, level: int) -> nn.Sequential:
 
 
 def plain_decoder(model: Model, level: int) -> nn.Sequential:
-    """Return the decoder from reluLEVEL_1 likewise, to a picture about [0, 1] but not clamped.
-
-    Raises ModelError without it, or for another kind.
-    """
+    """Return the decoder of `level` likewise. Raises ModelError without it, or for another kind."""
     decoder = model.decoder(level)
     if decoder.upsampling != "bilinear":
         raise ModelError(
