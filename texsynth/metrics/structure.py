@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texsynth.analysis.self_similarity import masked_overlap, quadratic_vertex
+from texsynth.analysis.self_similarity import good_size, quadratic_vertex
 from texsynth.ops.color import luma
 from texsynth.ops.resample import box_mean, box_sum
 
@@ -191,8 +191,12 @@ def _autocorrelation(x: Tensor) -> Tensor:
     Returns (2 * (H // 2) + 1, 2 * (W // 2) + 1), shift 0 in the middle.
     """
     half = x.shape[0] // 2, x.shape[1] // 2
-    pairs = ((x, x), (x * x, torch.ones_like(x)))
-    product, energy = (masked_overlap(a[None], b[None], half)[0] for a, b in pairs)
+    padded = good_size(x.shape[0] + half[0]), good_size(x.shape[1] + half[1])
+    spectrum, square, place = (torch.fft.rfft2(m, s=padded) for m in (x, x * x, torch.ones_like(x)))
+    product = torch.fft.irfft2(spectrum.abs().square(), s=padded)
+    energy = torch.fft.irfft2(square * place.conj(), s=padded)
+    rows, cols = (torch.arange(-n, n + 1, device=x.device) for n in half)
+    product, energy = product[rows][:, cols], energy[rows][:, cols]
     # The energies of the two parts that overlap; turned about the middle, one is the other's.
     table: Tensor = product / (energy * energy.flip(0, 1)).clamp_min(1e-12).sqrt()
     return table
