@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -196,7 +195,5 @@ def synchronize(device: torch.device) -> None:
 
 def _status(name: str) -> int:
     """Return the bytes in a line of the process's status. Raises LookupError when there is none."""
-    match = re.search(rf"^{name}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
-    if match is None:
-        raise LookupError(name)
-    return int(match[1]) * 1024
+    fields = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+    return int(fields[name].split()[0]) * 1024

@@ -23,7 +23,7 @@ from texsynth.images.tensors import to_picture, to_weight
 from texsynth.jobs.checks import check_outputs
 from texsynth.jobs.files import make_folder, read_input, refuse_transparent
 from texsynth.jobs.inputs import Input
-from texsynth.jobs.outcomes import ALL_FAILED, BUG, INTERRUPTED, PARTLY_FAILED
+from texsynth.jobs.outcomes import BUG, joint_exit_code
 from texsynth.pipelines.progress import OnStep, Step
 
 TABLE, SHEET, PAGE = "table.json", "table.csv", "index.html"
@@ -107,17 +107,11 @@ def _compare_on(
 
 
 def exit_code(evaluation: Evaluation) -> int:
-    """The exit code as of a batch: 3 when something failed, the reason's own code when everything did."""
-    if evaluation.interrupted:
-        return INTERRUPTED
+    """The exit code as of a batch, by the results of methods and the subjects that could not be used."""
     tried = {method.name for method in evaluation.methods}
     codes = [row.exit_code for row in evaluation.rows if row.method in tried]
     codes += [subject.exit_code for subject in evaluation.subjects if subject.error]
-    if not any(codes):
-        return 0
-    if not all(codes):
-        return PARTLY_FAILED
-    return codes[0] if len(set(codes)) == 1 else ALL_FAILED
+    return joint_exit_code(codes, interrupted=evaluation.interrupted)
 
 
 def check_target(folder: Path, *, force: bool) -> None:

@@ -57,7 +57,9 @@ def plain_decoder(model: Model, level: int) -> nn.Sequential:
 
 def _plain(layers: Sequence[nn.Module]) -> nn.Sequential:
     network = deepcopy(nn.Sequential(*layers)).requires_grad_(False)
-    return network.to(dtype=torch.float32, memory_format=torch.contiguous_format)
+    for parameter in network.parameters():
+        parameter.data = parameter.data.float().contiguous()
+    return network
 
 
 def cascade(
