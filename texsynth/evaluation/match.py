@@ -122,10 +122,8 @@ def _vectors(crop: Tensor, condition: Condition, describer: Describer) -> dict[s
     """The descriptor and all pooled features of a crop; of its four turns, if the condition turns crops."""
     model, turns = describer.model, 4 if condition.turned else 1
     vectors = {DESCRIPTOR: any_turn(describe(crop, describer, turns=range(turns)))}
-    by_turn = []
-    for turn in range(turns):
-        x = crop.rot90(turn, (2, 3)).to(model.device, model.dtype)
-        by_turn.append(pooled(model.encoder(x.contiguous(memory_format=torch.channels_last))))
+    turned = (crop.rot90(turn, (2, 3)).to(model.device, model.dtype) for turn in range(turns))
+    by_turn = [pooled(model.encoder(x.contiguous(memory_format=torch.channels_last))) for x in turned]
     for name in by_turn[0]:
         vectors[name] = F.normalize(torch.stack([each[name] for each in by_turn]).mean(0), dim=0).cpu()
     return vectors

@@ -105,14 +105,14 @@ def _gram(problem: Problem) -> Iterator[Comparison]:
         own, goal = (gram(f.T[None, :, None]) for f in (features, target))
         return (own - goal).abs().mean()
 
-    got = gradients(by_program, (output,), torch.ones(()))
+    got = gradients(by_program, (output,))
     same = exact(output, target)
     yield from comparisons("loss dF", got, (style.gram_loss(*same), style.gram_loss_gradient(*same)))
 
 
 def _wasserstein(problem: Problem) -> Iterator[Comparison]:
     output, target, rows = style_problem(problem)
-    got = gradients(lambda f: sliced_wasserstein(f.T[None], target.T[None], rows), (output,), torch.ones(()))
+    got = gradients(lambda f: sliced_wasserstein(f.T[None], target.T[None], rows), (output,))
     same = exact(output, target, rows)
     expected = style.sliced_wasserstein(*same), style.sliced_wasserstein_gradient(*same)
     yield from comparisons("loss dF", got, expected)
