@@ -42,5 +42,5 @@ def test_full_width_vgg19_to_relu4_1_float32(benchmark: BenchmarkFixture) -> Non
 @pytest.mark.parametrize("level", LEVELS)
 @torch.inference_mode()
 def test_application(benchmark: BenchmarkFixture, pair: Pair, level: int) -> None:
-    affine, (features, _) = fit_map(FIT_SETTINGS["wct"], *pair.moments(level)), pair.level(level)
+    affine, (features, _) = fit_map(FIT_SETTINGS["wct"], *pair.moments(level)), pair.features[level]
     assert benchmark(affine, features).shape == features.shape

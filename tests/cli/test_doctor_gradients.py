@@ -14,10 +14,10 @@ from helpers.cli import run_cli
 from torch import Tensor
 from typer.testing import Result
 
-from texsynth.reference import encoding, layer_checks, layers
+from texsynth.reference import encoding, layers
 from texsynth.reference import ift as style
 from texsynth.reference.comparison import FULL, Check, Comparison, Problem, relative_error, run
-from texsynth.reference.formula_checks import encoding_problem
+from texsynth.reference.formula_checks import LAYER_CHECKS, encoding_problem
 from texsynth.reference.program_checks import CHECKS
 
 CPU = torch.device("cpu")
@@ -166,7 +166,7 @@ def test_every_part_of_every_check_can_fail(check: Check) -> None:
 
 def test_what_a_device_cannot_do_is_skipped_with_the_reason() -> None:
     """The meta device has shapes and no numbers, so nothing can be compared there."""
-    for check in layer_checks.CHECKS:
+    for check in LAYER_CHECKS:
         outcome = run(check, torch.device("meta"), torch.float32)
         assert "meta cannot" in outcome.skipped
         assert not outcome.is_ok

@@ -18,13 +18,14 @@ from helpers.cli import make_picture, run_cli, run_program
 from helpers.nets import tiny_tensors
 from torch import Tensor
 
-from texsynth.config.settings import StylizeSettings
+from texsynth.config.settings import RunSettings, StylizeSettings
 from texsynth.errors import UsageError
-from texsynth.evaluation.baseline import LESS_IS_BETTER, differences
+from texsynth.evaluation.baseline import LESS_IS_BETTER, compared
 from texsynth.evaluation.baseline import Baseline as Earlier
 from texsynth.evaluation.methods import BASELINES as NAMED
 from texsynth.evaluation.methods import default_names, stylize_methods
-from texsynth.evaluation.stylize import BASELINES
+from texsynth.evaluation.results import Evaluation, Row, Subject
+from texsynth.evaluation.stylize import BASELINES, MEASURES
 from texsynth.evaluation.subjects import Pair, choose_pairs, crossed
 from texsynth.images import Picture, read, write
 from texsynth.jobs.inputs import Input
@@ -402,8 +403,20 @@ def test_an_earlier_table_is_compared_pair_by_pair(place: Path, model: Path) -> 
 
 
 def test_tables_without_a_common_method_have_no_differences() -> None:
-    earlier = Earlier(Path("old"), "1", "", 512, {("c", "s", "wct"): {"gram": 2.0}})
-    comparison = differences({("c", "s", "ift"): {"gram": 1.0}}, earlier, 0)
+    result = {"method": "wct", "seconds": 1.0, "measures": {"gram": 2.0}}
+    pair: dict[str, Any] = {"content": {"sha256": "c"}, "style": {"sha256": "s"}}
+    earlier = Earlier.model_validate(
+        {
+            "command": "evaluate stylize",
+            "versions": {"texsynth": "1"},
+            "features": {"sha256": ""},
+            "max_side": 512,
+            "pairs": [{**pair, "results": [result]}],
+        }
+    )
+    now = Evaluation("evaluate stylize", "pair", MEASURES, [], RunSettings(), {})
+    now.rows = [Row(Subject("c + s", pair), "ift", {"gram": 1.0}, 1.0)]
+    comparison = compared(now, earlier)
     assert comparison.differences == ()
     assert (comparison.matched, comparison.only_here, comparison.only_there) == (0, 1, 1)
 

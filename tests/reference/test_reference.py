@@ -71,9 +71,9 @@ def test_svd_wct_leaves_out_what_the_content_lacks() -> None:
 def test_plain_layers_equal_those_of_the_models(level: int) -> None:
     model = random_model(TINY)
     image = waves(48, 64)
-    encoded = published.encode(image, published.encoder_kernels(model, level), level)
+    encoded = published.plain_encoder(model, level)(image)
     torch.testing.assert_close(encoded, model.encoder.segment(image, 0, level), rtol=1e-4, atol=1e-5)
-    decoded = published.decode(encoded, published.decoder_kernels(model, level), level)
+    decoded = published.plain_decoder(model, level)(encoded)
     torch.testing.assert_close(decoded, model.decoder(level)(encoded), rtol=1e-4, atol=1e-4)
 
 
@@ -88,8 +88,8 @@ def test_the_published_cascade_equals_the_pipeline() -> None:
         weight = style_weight(second_moment(own), second, IFT.pull)
         return direct(own, second, weight=weight, rate=IFT.rate, n_upd=IFT.n_upd)
 
-    kernels = {n: (published.encoder_kernels(model, n), published.decoder_kernels(model, n)) for n in levels}
-    theirs = published.cascade(content, style, kernels, levels, transform)
+    networks = [(published.plain_encoder(model, n), published.plain_decoder(model, n)) for n in levels]
+    theirs = published.cascade(content, style, networks, transform)
     assert ours.std() > 0.05, "not all black or white"
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-3)
 
@@ -106,5 +106,7 @@ def test_random_weights_keep_features_alive() -> None:
 
 
 def test_published_networks_are_plain_float32() -> None:
-    kernels = published.encoder_kernels(tiny_model(torch.bfloat16), 3)
-    assert all(w.dtype == torch.float32 and w.is_contiguous() for w, _ in kernels.values())
+    for network in (published.plain_encoder, published.plain_decoder):
+        values = list(network(tiny_model(torch.bfloat16), 3).parameters())
+        assert values
+        assert all(w.dtype == torch.float32 and w.is_contiguous() for w in values)

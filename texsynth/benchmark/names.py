@@ -60,10 +60,7 @@ NAMES = (*DEFAULT, *PUBLISHED)
 
 
 def choose_stages(choices: Sequence[str]) -> tuple[str, ...]:
-    """Return stages by name, in the order of NAMES.
-
-    A beginning of names, like `fit` or `fit-ift`, stands for all of these. Raises UsageError for others.
-    """
+    """Return the stages that are called or begin so, like `fit`, in the order of NAMES. Raises UsageError."""
     stages: set[str] = set()
     for choice in choices:
         matches = {choice} & set(NAMES) or {name for name in NAMES if name.startswith(f"{choice}-")}

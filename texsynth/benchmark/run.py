@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -90,10 +89,7 @@ class Measurement:
 
 
 def prepare(plan: Plan) -> list[tuple[Model, tuple[str, ...]]]:
-    """Load every model on every device in every number type; return each with its stages.
-
-    Raises UsageError and ModelError.
-    """
+    """Load all models on all devices in all types, each with its stages. Raises UsageError, ModelError."""
     set_threads(plan.threads)
     names = dict.fromkeys([*plan.models, *([full_width.NAME] if plan.full_width else [])])
     cases = []
@@ -199,7 +195,5 @@ def synchronize(device: torch.device) -> None:
 
 def _status(name: str) -> int:
     """Return the bytes in a line of the process's status. Raises LookupError when there is none."""
-    match = re.search(rf"^{name}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
-    if match is None:
-        raise LookupError(name)
-    return int(match[1]) * 1024
+    fields = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+    return int(fields[name].split()[0]) * 1024

@@ -25,7 +25,7 @@ from texsynth.ops.bilateral_grid import local_affine
 from texsynth.ops.noise import soft_noise
 from texsynth.pipelines.stylize import fit_style, stylize
 from texsynth.reference import ift as ift_reference
-from texsynth.reference.cascade import Transform, cascade, decoder_kernels, encoder_kernels, svd_wct
+from texsynth.reference.cascade import Transform, cascade, plain_decoder, plain_encoder, svd_wct
 from texsynth.transforms import Moments, fit_map
 from texsynth.transforms.ift import style_weight
 
@@ -71,28 +71,23 @@ class Pair:
         return picture(self.size, 2)
 
     @cached_property
-    def features(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Features of levels 1 to 4, (1, C, h, w) each, of content and style."""
-        encoder = self.model.encoder
-        return encoder(self.placed(self.content), LEVELS[-1]), encoder(self.placed(self.style), LEVELS[-1])
+    def features(self) -> dict[int, tuple[Tensor, Tensor]]:
+        """Features (1, C, h, w) of content and style by level, 1 to 4."""
+        both = (self.model.encoder(self.placed(x), LEVELS[-1]) for x in (self.content, self.style))
+        return dict(zip(LEVELS, zip(*both, strict=True), strict=True))
 
     def placed(self, image: Tensor) -> Tensor:
         """Return `image` on the model's device, in its number type, channels last."""
         return image.to(self.model.device, self.model.dtype).contiguous(memory_format=torch.channels_last)
 
-    def level(self, level: int) -> tuple[Tensor, Tensor]:
-        """Return features (1, C, h, w) of content and style."""
-        content, style = self.features
-        return content[level - 1], style[level - 1]
-
     def rows(self, level: int) -> tuple[Tensor, Tensor]:
         """Return features (C, n) of content and style, float32 and contiguous."""
-        content, style = (f[0].float().flatten(1).contiguous() for f in self.level(level))
+        content, style = (f[0].float().flatten(1).contiguous() for f in self.features[level])
         return content, style
 
     def moments(self, level: int) -> tuple[Moments, Moments]:
         """Return the moments of the features of content and style."""
-        content, style = self.level(level)
+        content, style = self.features[level]
         return Moments.of(content), Moments.of(style)
 
 
@@ -115,7 +110,7 @@ def _fit(pair: Pair, level: int, settings: TransformSettings) -> Work:
 
 def _photo_decode(pair: Pair) -> Work:
     decoder = pair.model.photo_decoder()
-    return partial(decoder, pair.features[0][: len(decoder.widths)])
+    return partial(decoder, [content for content, _ in pair.features.values()][: len(decoder.widths)])
 
 
 def _stylize(pair: Pair, name: str, *, with_style: bool) -> Work:
@@ -128,7 +123,7 @@ def _stylize(pair: Pair, name: str, *, with_style: bool) -> Work:
 
 
 def _transform(pair: Pair, level: int, settings: TransformSettings) -> Work:
-    (features, _), (_, style) = pair.level(level), pair.moments(level)
+    (features, _), (_, style) = pair.features[level], pair.moments(level)
     return lambda: fit_map(settings, Moments.of(features), style)(features)
 
 
@@ -139,21 +134,16 @@ def _paper_ift(form: Callable[..., Tensor], content: Tensor, style: Tensor) -> W
     return partial(form, content, second, weight=weight, rate=PAPER_IFT.rate, n_upd=PAPER_IFT.n_upd)
 
 
-def _published_ift(content: Tensor, style: Tensor) -> Tensor:
-    features: Tensor = _paper_ift(ift_reference.direct, content, style)()
-    return features
-
-
 def _published(pair: Pair, transform: Transform) -> Work:
-    levels, device = LEVELS[::-1], pair.model.device
-    kernels = {n: (encoder_kernels(pair.model, n), decoder_kernels(pair.model, n)) for n in levels}
-    return lambda: cascade(pair.content.to(device), pair.style.to(device), kernels, levels, transform).cpu()
+    device = pair.model.device
+    networks = [(plain_encoder(pair.model, n), plain_decoder(pair.model, n)) for n in LEVELS[::-1]]
+    return lambda: cascade(pair.content.to(device), pair.style.to(device), networks, transform).cpu()
 
 
 BY_LEVEL: Mapping[str, Callable[..., Work]] = {
-    "moments": lambda pair, level: partial(Moments.of, pair.level(level)[0]),
+    "moments": lambda pair, level: partial(Moments.of, pair.features[level][0]),
     **{f"fit-{name}": partial(_fit, settings=settings) for name, settings in FIT_SETTINGS.items()},
-    "decode": lambda pair, level: partial(pair.model.decoder(level), pair.level(level)[0]),
+    "decode": lambda pair, level: partial(pair.model.decoder(level), pair.features[level][0]),
     "transform-ift": partial(_transform, settings=PAPER_IFT),
     "transform-wct": partial(_transform, settings=FIT_SETTINGS["wct"]),
     "reference-ift-direct": lambda pair, level: _paper_ift(ift_reference.direct, *pair.rows(level)),
@@ -170,6 +160,8 @@ STAGES: Mapping[str, Callable[[Pair], Work]] = {
     **{f"{mode}-with-style": partial(_stylize, name=mode, with_style=True) for mode in ("artistic", "photo")},
     **{name: partial(_stylize, name=name, with_style=True) for name in PAPER},
     "published-wct": partial(_published, transform=svd_wct),
-    "published-ift": partial(_published, transform=_published_ift),
+    "published-ift": partial(
+        _published, transform=lambda *features: _paper_ift(ift_reference.direct, *features)()
+    ),
 }
 """Preparations of all stages, which are not timed; each returns the call that is."""

@@ -24,7 +24,7 @@ from texsynth.jobs.inputs import Input, find_inputs
 from texsynth.jobs.outcomes import PARTLY_FAILED
 
 if TYPE_CHECKING:
-    from texsynth.evaluation.results import Estimate, Evaluation, Summary, Table
+    from texsynth.evaluation.results import Evaluation, Table, Value
 
 MIN_WIDTH = 6
 """Least width of a column in letters."""
@@ -185,17 +185,17 @@ def match(
     inputs = _textures(textures, common)
     with screen.progress(len(inputs)) as bar:
         evaluation = evaluate(inputs, run, weights, k, bar, screen.failure)
-    _show(evaluation.tables[0], [_match_fields(summary) for summary in evaluation.summaries()], screen)
+    _show(evaluation.tables[0], [_match_fields(evaluation, name) for name in evaluation.names], screen)
     for sentence in sentences(evaluation):
         screen.note(sentence)
     raise typer.Exit(PARTLY_FAILED if len(evaluation.subjects) < len(inputs) else 0)
 
 
-def _match_fields(summary: Summary) -> dict[str, object]:
-    about = {"method": summary.method, "numbers": summary.pooled["numbers"]}
-    precisions = {name: asdict(e) for name, e in summary.estimates.items() if e}
+def _match_fields(evaluation: Evaluation, method: str) -> dict[str, object]:
+    about = {"method": method, "numbers": evaluation.pooled[method]["numbers"]}
+    precisions = {name: asdict(e) for name, e in evaluation.estimates(method).items() if e}
     conditions = [{**about, "condition": name, "precision": p} for name, p in precisions.items()]
-    return {"method": summary.method, "conditions": conditions}
+    return {"method": method, "conditions": conditions}
 
 
 def _textures(arguments: Sequence[str], common: CommonOptions) -> list[Input]:
@@ -219,7 +219,7 @@ def _carry_out(
         write(evaluation, folder.output, force=folder.force)
     if evaluation.interrupted:
         screen.note("interrupted; the page shows what is finished")
-    _show(evaluation.tables[0], [summary.as_dict() for summary in evaluation.summaries()], screen)
+    _show(evaluation.tables[0], evaluation.summaries(), screen)
     if comparison := evaluation.comparison:
         _show(evaluation.tables[-1], [asdict(difference) for difference in comparison.differences], screen)
         screen.note(str(comparison))
@@ -241,7 +241,7 @@ def _show(table: Table, fields: Sequence[Mapping[str, object]], screen: Screen) 
         screen.result(line, **json_values(each))
 
 
-def _figure(value: str | float | Estimate | None) -> str:
+def _figure(value: Value) -> str:
     """Write a text as it is, and a number or the mean of an interval with three digits that count."""
     if value is None or isinstance(value, str):
         return value or "-"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
+from statistics import fmean, median
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from texsynth.analysis.lattice import Lattice, find_lattice
 from texsynth.config.expand_rules import output_size
 from texsynth.config.settings import ExpandSettings, Method, RunSettings
 from texsynth.evaluation import methods
-from texsynth.evaluation.results import SECONDS, Evaluation, Row, Subject, Thumbnail
+from texsynth.evaluation.results import SECONDS, Evaluation, Row, Subject, Thumbnail, present
 from texsynth.evaluation.runner import OnFailure, Progress, checked, compare, read_opaque
 from texsynth.evaluation.subjects import distinct_name
 from texsynth.images import Picture
@@ -103,7 +103,7 @@ def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluatio
         "tileable": size.tileable,
     }
     evaluation = Evaluation("evaluate expand", "exemplar", MEASURES, plan.methods, run, settings)
-    compare(evaluation, (_Trial(plan, networks, item) for item in plan.inputs), progress, on_failure)
+    compare(evaluation, _Experiment(plan, networks), plan.inputs, progress, on_failure)
     quilted = evaluation.good_rows(QUILTING)
     for name in evaluation.names:
         figures = pooled_figures(evaluation.good_rows(name), quilted)
@@ -115,57 +115,57 @@ def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluatio
     return evaluation
 
 
-class _Trial:
-    """An exemplar on which methods are tried."""
+class _Experiment:
+    """Expansions of one exemplar after the other."""
 
-    def __init__(self, plan: Plan, networks: Mapping[Method, Networks], item: Input) -> None:
-        self._plan, self._networks, self._item = plan, networks, item
-        self.label = str(item)
+    def __init__(self, plan: Plan, networks: Mapping[Method, Networks]) -> None:
+        self._plan, self._networks = plan, networks
+
+    def begin(self, item: Input) -> Subject:
+        """Turn to another exemplar."""
+        self._item = item
         facts: dict[str, object] = {"sha256": None, "size": None, "lattice": None}
-        self.subject = Subject(distinct_name(item, plan.inputs), facts)
+        self._subject = Subject(distinct_name(item, self._plan.inputs), facts)
+        return self._subject
 
     def prepare(self) -> list[Row]:
         """Read the exemplar; the truth gets a row where it is known."""
         exemplar, truth = self._read()
         with memory_guard(self._item, CURE):
             self._reference = refer(exemplar, truth)
-        thumbnail = Thumbnail.whole(to_picture(exemplar, None, 8))
+        thumbnail = Thumbnail.of(to_picture(exemplar, None, 8), label="exemplar")
         if lattice := self._reference.lattice:
             facts = {"vectors": lattice.vectors.tolist(), "confidence": lattice.confidence}
-            self.subject.facts["lattice"] = facts
-        self.subject.facts["size"] = thumbnail.size
-        self.subject.originals.append(replace(thumbnail, label="exemplar"))
+            self._subject.facts["lattice"] = facts
+        self._subject.facts["size"] = thumbnail.size
+        self._subject.originals.append(thumbnail)
         return [] if truth is None else [self._row(TRUTH, to_picture(truth, None, 8))]
 
     def attempt(self, method: methods.Method, on_step: OnStep) -> Row:
         """Expand the exemplar."""
-        plan = self._plan
-        size = output_size(plan.size, *self._reference.exemplar.shape[2:])
+        plan, exemplar = self._plan, self._reference.exemplar
+        size = output_size(plan.size, *exemplar.shape[2:])
         rng = torch.Generator().manual_seed(file_seed(plan.run.seed, self._item.key))
         with memory_guard(f"{method.name} on {self._item}", CURE):
             start = time.perf_counter()
-            output = self._expanded(method, size, rng, on_step).cpu()
+            if isinstance(method.settings, ExpandSettings):
+                networks = self._networks[method.settings.method]
+                exemplars = [Exemplar(exemplar)]
+                output = expand(exemplars, method.settings, networks, rng=rng, on_step=on_step).image.cpu()
+            else:
+                output = BASELINES[method.name](exemplar, size, rng)
             seconds = time.perf_counter() - start
             return self._row(method.name, checked(output, (1, 3, *size)), seconds)
 
     def _row(self, method: str, picture: Picture, seconds: float | None = None) -> Row:
         measures = measure(to_image(picture), self._reference)
-        return Row(self.subject, method, measures, seconds, Thumbnail.whole(picture))
-
-    def _expanded(
-        self, method: methods.Method, size: tuple[int, int], rng: torch.Generator, on_step: OnStep
-    ) -> Tensor:
-        settings, exemplar = method.settings, self._reference.exemplar
-        if not isinstance(settings, ExpandSettings):
-            return BASELINES[method.name](exemplar, size, rng)
-        networks = self._networks[settings.method]
-        return expand([Exemplar(exemplar)], settings, networks, rng=rng, on_step=on_step).image
+        return Row(self._subject, method, measures, seconds, Thumbnail.of(picture))
 
     def _read(self) -> tuple[Tensor, Tensor | None]:
         """The exemplar, and the truth where there is one."""
         item, run, crop, size = self._item, self._plan.run, self._plan.crop, self._plan.size
         picture, source = read_opaque(item, run, "textures")
-        self.subject.facts["sha256"] = source.sha256
+        self._subject.facts["sha256"] = source.sha256
         image = to_image(picture)
         exemplar = image if crop is None else _centre(image, crop, crop)
         check_size(item, exemplar.shape[3], exemplar.shape[2], Task("expand", (item,)), size, run)
@@ -193,9 +193,7 @@ def tile(exemplar: Tensor, size: tuple[int, int], rng: torch.Generator) -> Tenso
 
 def mirror(exemplar: Tensor, size: tuple[int, int], rng: torch.Generator) -> Tensor:  # noqa: ARG001
     """Repeat the exemplar and its mirror image in turn."""
-    rows, cols = (
-        reflected_index(side, length) for length, side in zip(size, exemplar.shape[2:], strict=True)
-    )
+    rows, cols = map(reflected_index, exemplar.shape[2:], size)
     return exemplar[:, :, rows][:, :, :, cols]
 
 
@@ -285,38 +283,30 @@ def _rng() -> torch.Generator:
 def pooled_figures(rows: Sequence[Row], quilted: Sequence[Row]) -> dict[str, float | None]:
     """Figures of all results of a method from its rows. quilted: the rows of quilting.
 
-    Ratios to quilting are taken on the exemplars that both could do; None without any.
+    Ratios to quilting are of medians on the exemplars that both could do; None without any, or where
+    quilting's is 0.
     """
     shared = {row.subject.name for row in rows} & {row.subject.name for row in quilted}
-    ours, theirs = ([row for row in side if row.subject.name in shared] for side in (rows, quilted))
+    both = [[row for row in side if row.subject.name in shared] for side in (rows, quilted)]
+    regular = [row for row in rows if row.value("lattice") is not None]
     irregular = [row for row in rows if row.value("lattice") is None]
+
+    def ratio(name: str) -> float | None:
+        ours, theirs = (_of(median, present(side, name)) for side in both)
+        return None if ours is None or not theirs else ours / theirs
+
     return {
-        "coherence_ratio": _ratio(ours, theirs, "coherence"),
-        "sharp_share": _share([0.85 <= value <= 1.15 for value in _values(rows, "sharpness")]),
-        "wasserstein_ratio": _ratio(ours, theirs, "wasserstein"),
-        "excess_irregular": _median(irregular, "excess"),
-        "lattices_kept": _share([_keeps_lattice(row) for row in rows if row.value("lattice") is not None]),
-        "unimposed": _share([value <= IMPOSED for value in _values(irregular, "imposed")]),
+        "coherence_ratio": ratio("coherence"),
+        "sharp_share": _of(fmean, [0.85 <= value <= 1.15 for value in present(rows, "sharpness")]),
+        "wasserstein_ratio": ratio("wasserstein"),
+        "excess_irregular": _of(median, present(irregular, "excess")),
+        "lattices_kept": _of(fmean, [_keeps_lattice(row) for row in regular]),
+        "unimposed": _of(fmean, [value <= IMPOSED for value in present(irregular, "imposed")]),
     }
 
 
-def _values(rows: Sequence[Row], name: str) -> list[float]:
-    return [value for row in rows if (value := row.value(name)) is not None]
-
-
-def _median(rows: Sequence[Row], name: str) -> float | None:
-    values = _values(rows, name)
-    return median(values) if values else None
-
-
-def _ratio(ours: Sequence[Row], theirs: Sequence[Row], name: str) -> float | None:
-    """The ratio of medians; None where quilting's is 0."""
-    a, b = _median(ours, name), _median(theirs, name)
-    return None if a is None or not b else a / b
-
-
-def _share(votes: Sequence[bool]) -> float | None:
-    return sum(votes) / len(votes) if votes else None
+def _of(statistic: Callable[[Sequence[float]], float], values: Sequence[float]) -> float | None:
+    return statistic(values) if values else None
 
 
 def _keeps_lattice(row: Row) -> bool:

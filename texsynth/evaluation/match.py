@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, TexsynthError
-from texsynth.evaluation.results import Evaluation, Row, Subject
+from texsynth.evaluation.results import Evaluation, Row, Subject, present
 from texsynth.evaluation.runner import OnFailure, Progress
 from texsynth.images.tensors import to_image
 from texsynth.jobs.files import read_input
@@ -90,8 +91,9 @@ def sentences(evaluation: Evaluation) -> Iterator[str]:
     """The errors of the descriptor beside those of the best pooled features, for each condition."""
     yield f"precision at {evaluation.settings['k']} of crops of {len(evaluation.subjects)} textures"
     for condition in evaluation.measures:
-        estimates = {s.method: s.estimates[condition] for s in evaluation.summaries()}
-        errors = {method: 1 - estimate.mean for method, estimate in estimates.items() if estimate}
+        errors = {
+            method: 1 - fmean(present(evaluation.good_rows(method), condition)) for method in evaluation.names
+        }
         ours = errors.pop(DESCRIPTOR)
         best = min(errors, key=errors.__getitem__)
         share = ours / max(errors[best], 1e-9)
@@ -99,10 +101,7 @@ def sentences(evaluation: Evaluation) -> Iterator[str]:
 
 
 def precision(vectors: Tensor, labels: Tensor, k: int) -> Tensor:
-    """Share of each row's `k` nearest other rows by cosine that have its label.
-
-    vectors: (n, d) of unit length; labels: (n,). Returns (n,) float32.
-    """
+    """Share of a row's `k` nearest others by cosine with its label. vectors: (n, d), unit. Returns (n,)."""
     similarity = vectors @ vectors.T
     similarity.fill_diagonal_(-2)
     nearest = similarity.topk(min(k, len(vectors) - 1), 1).indices
@@ -123,10 +122,8 @@ def _vectors(crop: Tensor, condition: Condition, describer: Describer) -> dict[s
     """The descriptor and all pooled features of a crop; of its four turns, if the condition turns crops."""
     model, turns = describer.model, 4 if condition.turned else 1
     vectors = {DESCRIPTOR: any_turn(describe(crop, describer, turns=range(turns)))}
-    by_turn = []
-    for turn in range(turns):
-        x = crop.rot90(turn, (2, 3)).to(model.device, model.dtype)
-        by_turn.append(pooled(model.encoder(x.contiguous(memory_format=torch.channels_last))))
+    turned = (crop.rot90(turn, (2, 3)).to(model.device, model.dtype) for turn in range(turns))
+    by_turn = [pooled(model.encoder(x.contiguous(memory_format=torch.channels_last))) for x in turned]
     for name in by_turn[0]:
         vectors[name] = F.normalize(torch.stack([each[name] for each in by_turn]).mean(0), dim=0).cpu()
     return vectors

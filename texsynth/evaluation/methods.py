@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -37,11 +37,7 @@ TRANSFORMS = ("ift", "wct", "ot", "adain")
 
 @dataclass(frozen=True)
 class Method:
-    """A method by name: a baseline, or a command with settings.
-
-    description: for the page. settings: None for a baseline. model: name or weight file of the network where
-    methods may have different ones.
-    """
+    """A baseline, or a command with settings; its network where methods may have different ones."""
 
     name: str
     description: str
@@ -73,13 +69,14 @@ def expand_methods(names: Sequence[str], sets: Sequence[str], size: ExpandSettin
 def _expand_method(name: str, sets: Sequence[str], flags: Mapping[Any, Any]) -> Method:
     if name in BASELINES["expand"]:
         return Method(name, BASELINES["expand"][name])
+    preset = None
     if name.startswith(PRESET):
         preset = presets.load(name.removeprefix(PRESET))
-        settings = presets.resolve(ExpandSettings, preset, sets, flags)
     elif name in EXPAND_METHODS:
-        settings = presets.resolve(ExpandSettings, None, sets, {**flags, "method": name})
+        flags = {**flags, "method": name}
     else:
         raise UsageError(f"unknown method {name!r}{nearest(name, default_names('expand'))}")
+    settings = presets.resolve(ExpandSettings, preset, sets, flags)
     return Method(name, f"texsynth expand, method {settings.method}", settings)
 
 
@@ -90,32 +87,24 @@ def stylize_methods(names: Sequence[str], sets: Sequence[str], models: Sequence[
     when there are several. sets: settings of all but the baselines, as in `presets.resolve`. Raises
     UsageError.
     """
-    names = names or default_names("stylize")
-    used = [*models, *(model for name in names for _, sign, model in [name.partition(AT)] if sign)]
+    parts = [name.partition(AT) for name in names or default_names("stylize")]
+    used = [*models, *(model for _, sign, model in parts if sign)]
     methods: dict[str, Method] = {}
-    for name in names:
-        for method in _stylize_methods(name, sets, models, used):
-            methods.setdefault(method.name, method)
+    for base, sign, model in parts:
+        name = f"{base}{sign}{model}"
+        if sign and not model:
+            raise UsageError(f"method {name!r} names no model after {AT}; write it like {base}{AT}lite")
+        if base in BASELINES["stylize"]:
+            if sign:
+                raise UsageError(f"method {name!r}: {base} uses no model; leave out {AT}{model}")
+            methods.setdefault(base, Method(base, BASELINES["stylize"][base]))
+            continue
+        settings = _stylize_settings(base, sets)
+        for each in [model] if sign else models:
+            full = f"{base}{AT}{_label(each, used)}" if sign or len(models) > 1 else base
+            sentence = f"texsynth stylize, {settings.mode}, {settings.transform.name}, model {each}"
+            methods.setdefault(full, Method(full, sentence, settings, each))
     return list(methods.values())
-
-
-def _stylize_methods(
-    name: str, sets: Sequence[str], models: Sequence[str], used: Sequence[str]
-) -> Iterator[Method]:
-    """The methods of one name. used: all models of the evaluation."""
-    base, sign, model = name.partition(AT)
-    if sign and not model:
-        raise UsageError(f"method {name!r} names no model after {AT}; write it like {base}{AT}lite")
-    if base in BASELINES["stylize"]:
-        if sign:
-            raise UsageError(f"method {name!r}: {base} uses no model; leave out {AT}{model}")
-        yield Method(name, BASELINES["stylize"][base])
-        return
-    settings = _stylize_settings(base, sets)
-    for each in [model] if sign else models:
-        full = f"{base}{AT}{_label(each, used)}" if sign or len(models) > 1 else base
-        sentence = f"texsynth stylize, {settings.mode}, {settings.transform.name}, model {each}"
-        yield Method(full, sentence, settings, each)
 
 
 def _stylize_settings(name: str, sets: Sequence[str]) -> StylizeSettings:

@@ -28,10 +28,7 @@ SECONDS = "seconds"
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A picture as the page shows it: a PNG or JPEG of width x height pixels.
-
-    size: width and height of the full picture. label: its caption.
-    """
+    """A PNG or JPEG of width x height pixels for the page, of a picture of `size`, and its caption."""
 
     data: bytes
     width: int
@@ -41,28 +38,23 @@ class Thumbnail:
     label: str = ""
 
     @classmethod
-    def whole(cls, picture: images.Picture) -> Thumbnail:
-        """Encode `picture` without loss, in its own size."""
+    def of(cls, picture: images.Picture, side: int | None = None, label: str = "") -> Thumbnail:
+        """Encode `picture` without loss, or as JPEG with a longer side of at most `side` pixels."""
         size = picture.width, picture.height
-        return cls(images.encode(picture, "PNG")[0], *size, size, "png")
-
-    @classmethod
-    def reduced(cls, picture: images.Picture, side: int) -> Thumbnail:
-        """Encode `picture` as JPEG with a longer side of at most `side` pixels."""
-        size = picture.width, picture.height
-        return cls(*images.jpeg_thumbnail(picture, min(1.0, side / max(size))), size, "jpeg")
+        if side is None:
+            return cls(images.encode(picture, "PNG")[0], *size, size, "png", label)
+        return cls(*images.jpeg_thumbnail(picture, min(1.0, side / max(size))), size, "jpeg", label)
 
 
 @dataclass
 class Subject:
     """A picture, or a pair of pictures, that every method is tried on.
 
-    facts: its part of the JSON table besides name, error and results. originals: what methods start from.
-    error: why it could not be used.
+    facts: more about it for the JSON table. originals: what methods start from. error: why none was tried.
     """
 
     name: str
-    facts: dict[str, object] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
     originals: list[Thumbnail] = field(default_factory=list)
     error: str = ""
     exit_code: int = 0
@@ -95,59 +87,17 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """Statistics of all rows of a method.
-
-    estimates: of every measure and of the seconds. pooled: figures of all results together, named as in Row.
-    """
-
-    method: str
-    done: int
-    failed: int
-    estimates: Mapping[str, Estimate | None]
-    pooled: Mapping[str, float | None]
-
-    def value(self, column: str, statistic: str) -> float | Estimate | None:
-        """A count, a pooled figure, or a statistic of a measure: mean, median, or its whole estimate."""
-        if column in ("done", "pairs", "failed"):
-            return self.failed if column == "failed" else self.done
-        if column not in self.estimates:
-            return self.pooled.get(column)
-        estimate = self.estimates[column]
-        return estimate if estimate is None or statistic == "estimate" else getattr(estimate, statistic)
-
-    def as_dict(self) -> dict[str, object]:
-        """The summary as JSON holds it."""
-        whole = [name for name in self.estimates if "." not in name]
-        return {
-            "method": self.method,
-            "done": self.done,
-            "failed": self.failed,
-            "medians": {name: self.value(name, "median") for name in whole},
-            "estimates": {name: e and asdict(e) for name in whole for e in [self.estimates[name]]},
-            **nested({name: self.value(name, "mean") for name in self.estimates if "." in name}),
-            **nested(self.pooled),
-        }
-
-
-@dataclass(frozen=True)
 class Table:
-    """A table of the page with a row for each method.
-
-    head: names of all columns but the method's. rows: method and values.
-    """
+    """A table of the page. head: names of all columns but the method's. rows: method and values."""
 
     name: str
     head: Sequence[str]
-    rows: Sequence[tuple[str, Values]]
+    rows: Sequence[tuple[str, Sequence[Value]]]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure of a method now minus then, over the subjects that both tables have.
-
-    better: share of the subjects where it is better now.
-    """
+    """A figure of a method now minus then; better: share of the common subjects where it is better now."""
 
     method: str
     measure: str
@@ -178,12 +128,12 @@ class Comparison:
 
     def table(self) -> Table:
         """The differences as a table of the page."""
-        rows: list[tuple[str, Values]] = [
-            (d.method, [d.measure, e.count, e.mean, e.low, e.high, d.better])
+        head = ["figure", "pairs", "change", "low", "high", "better"]
+        rows = [
+            (d.method, (d.measure, e.count, e.mean, e.low, e.high, d.better))
             for d in self.differences
             for e in [d.estimate]
         ]
-        head = ["figure", "pairs", "change", "low", "high", "better"]
         return Table("differences", head, rows)
 
 
@@ -193,8 +143,8 @@ class Evaluation:
 
     command: as it is typed after the program's name. word: what a subject is called; its plural ends with s.
     measures: names of the plain measures, which are columns. run: with every `auto` resolved. settings: for
-    the JSON table. weights: hash of the network of each method. pooled: figures of all results of a method.
-    tables: of the page, the first one of the screen too.
+    the JSON table. networks: facts about that of a method. pooled: figures of all results of a method,
+    named as in Row. tables: of the page, the first one of the screen too.
     """
 
     command: str
@@ -203,7 +153,7 @@ class Evaluation:
     methods: Sequence[Method]
     run: RunSettings
     settings: Mapping[str, object]
-    weights: Mapping[str, str | None] = field(default_factory=dict)
+    networks: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     subjects: list[Subject] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     interrupted: bool = False
@@ -222,6 +172,12 @@ class Evaluation:
         """The rows of `method` without an error."""
         return [row for row in self.rows if row.method == method and not row.error]
 
+    @property
+    def columns(self) -> list[str]:
+        """Names of all figures of a row: the plain ones, then those that are nested, whoever has any."""
+        parts = dict.fromkeys(name for row in self.rows for name in row.measures if "." in name)
+        return [*self.measures, SECONDS, *parts]
+
     def by_subject(self) -> list[tuple[Subject, list[Row]]]:
         """Every subject with its rows."""
         rows: dict[int, list[Row]] = {id(subject): [] for subject in self.subjects}
@@ -229,25 +185,50 @@ class Evaluation:
             rows[id(row.subject)].append(row)
         return [(subject, rows[id(subject)]) for subject in self.subjects]
 
-    def summaries(self) -> list[Summary]:
-        """Statistics of every method."""
-        return [self._summary(name) for name in self.names]
+    def estimates(self, method: str) -> dict[str, Estimate | None]:
+        """Statistics of every column, over the rows of `method`."""
+        rows = self.good_rows(method)
+        return {name: Estimate.of(present(rows, name), self.run.seed) for name in self.columns}
+
+    def counts(self, method: str) -> dict[str, int]:
+        """Numbers of results of `method`."""
+        done = len(self.good_rows(method))
+        return {"done": done, "failed": sum(row.method == method for row in self.rows) - done}
 
     def table(self, name: str, columns: Mapping[str, str], statistic: str) -> Table:
-        """A table of a statistic of every method. columns: headings by what Summary.value takes."""
-        rows = [(s.method, [s.value(column, statistic) for column in columns]) for s in self.summaries()]
+        """A table of all methods: counts, pooled figures, and mean, median or estimate of the others.
+
+        columns: headings by the name of the figure.
+        """
+        rows = []
+        for method in self.names:
+            cells: dict[str, Value] = {**self.counts(method), **self.pooled.get(method, {})}
+            for column, estimate in self.estimates(method).items():
+                whole = estimate is None or statistic == "estimate"
+                cells[column] = estimate if whole else getattr(estimate, statistic)
+            rows.append((method, [cells.get(column) for column in columns]))
         return Table(name, list(columns.values()), rows)
 
-    def _summary(self, method: str) -> Summary:
-        rows = self.good_rows(method)
-        failed = sum(row.method == method and bool(row.error) for row in self.rows)
-        # The nested measures stand after the plain ones, whoever has any.
-        parts = dict.fromkeys(name for row in self.rows for name in row.measures if "." in name)
-        estimates = {
-            name: Estimate.of([v for row in rows if (v := row.value(name)) is not None], self.run.seed)
-            for name in (*self.measures, SECONDS, *parts)
+    def summaries(self) -> list[dict[str, object]]:
+        """Statistics of every method as JSON holds them."""
+        return [self._summary(name) for name in self.names]
+
+    def _summary(self, method: str) -> dict[str, object]:
+        estimates = self.estimates(method)
+        whole = {name: e for name, e in estimates.items() if "." not in name}
+        return {
+            "method": method,
+            **self.counts(method),
+            "medians": {name: e and e.median for name, e in whole.items()},
+            "estimates": {name: e and asdict(e) for name, e in whole.items()},
+            **nested({name: e and e.mean for name, e in estimates.items() if "." in name}),
+            **nested(self.pooled.get(method, {})),
         }
-        return Summary(method, len(rows), failed, estimates, self.pooled.get(method, {}))
+
+
+def present(rows: Iterable[Row], name: str) -> list[float]:
+    """The figures called `name` of the rows that have it."""
+    return [value for row in rows if (value := row.value(name)) is not None]
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -284,8 +265,15 @@ def json_table(evaluation: Evaluation) -> str:
         "seed": run.seed,
         **evaluation.settings,
         "interrupted": evaluation.interrupted,
-        "methods": {method.name: _method(method, evaluation.weights) for method in evaluation.methods},
-        "summary": [summary.as_dict() for summary in evaluation.summaries()],
+        "methods": {
+            method.name: {
+                "description": method.description,
+                "settings": method.settings and presets.as_tree(method.settings),
+                **evaluation.networks.get(method.name, {}),
+            }
+            for method in evaluation.methods
+        },
+        "summary": evaluation.summaries(),
         **({"baseline": asdict(evaluation.comparison)} if evaluation.comparison else {}),
         f"{evaluation.word}s": [_subject(*each) for each in evaluation.by_subject()],
     }
@@ -294,15 +282,13 @@ def json_table(evaluation: Evaluation) -> str:
 
 def csv_table(evaluation: Evaluation) -> str:
     """The rows as CSV with a header; what is unknown is empty, what has no limit is inf."""
-    plain = [*evaluation.measures, SECONDS]
-    parts = dict.fromkeys(name for row in evaluation.rows for name in row.measures if "." in name)
-    text = io.StringIO()
+    columns, text = evaluation.columns, io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([evaluation.word, "method", *plain, *parts, "error"])
+    writer.writerow([evaluation.word, "method", *columns, "error"])
     for subject, rows in evaluation.by_subject():
         for row in rows or [Row(subject, "", error=subject.problem)]:
-            values = [row.value(name) for name in (*plain, *parts)]
-            writer.writerow([as_text(subject.name), as_text(row.method), *values, as_text(row.error)])
+            names = as_text(subject.name), as_text(row.method)
+            writer.writerow([*names, *map(row.value, columns), as_text(row.error)])
     return text.getvalue()
 
 
@@ -315,16 +301,6 @@ def json_values(value: Any) -> Any:  # noqa: ANN401 (JSON of any kind)
     if isinstance(value, str):
         return as_text(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _method(method: Method, weights: Mapping[str, str | None]) -> dict[str, object]:
-    facts: dict[str, object] = {
-        "description": method.description,
-        "settings": presets.as_tree(method.settings) if method.settings else None,
-    }
-    if method.name not in weights:
-        return facts
-    return {**facts, "model": method.model, "sha256": weights[method.name]}
 
 
 def _subject(subject: Subject, rows: Iterable[Row]) -> dict[str, object]:
@@ -364,8 +340,8 @@ class Estimate:
         return cls(len(values), fmean(values), low, high, median(values))
 
 
-Values = Sequence[str | float | Estimate | None]
-"""The cells of a row of a table; None is unknown."""
+Value = str | float | Estimate | None
+"""A cell of a table; None is unknown."""
 
 
 def bootstrap(values: Sequence[float], seed: int, resamples: int = RESAMPLES) -> tuple[float, float]:

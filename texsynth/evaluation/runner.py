@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,10 +20,10 @@ from texsynth.evaluation.methods import Method
 from texsynth.evaluation.results import Evaluation, Row, Subject, csv_table, json_table
 from texsynth.html.page import render
 from texsynth.images.tensors import to_picture, to_weight
-from texsynth.jobs.checks import check_folder
+from texsynth.jobs.checks import check_outputs
 from texsynth.jobs.files import make_folder, read_input, refuse_transparent
 from texsynth.jobs.inputs import Input
-from texsynth.jobs.outcomes import ALL_FAILED, BUG, INTERRUPTED, PARTLY_FAILED
+from texsynth.jobs.outcomes import BUG, joint_exit_code
 from texsynth.pipelines.progress import OnStep, Step
 
 TABLE, SHEET, PAGE = "table.json", "table.csv", "index.html"
@@ -31,6 +31,8 @@ TABLE, SHEET, PAGE = "table.json", "table.csv", "index.html"
 
 OnFailure = Callable[[str, Exception], None]
 """Called with what failed and why."""
+
+Item = TypeVar("Item", contravariant=True)
 
 
 class Progress(Protocol):
@@ -46,100 +48,89 @@ class Progress(Protocol):
         """Report that a picture is finished."""
 
 
-class Trial(Protocol):
-    """A subject, and how methods are tried on it. label: what messages call it."""
+class Experiment(Protocol[Item]):
+    """How methods are tried on one subject after the other."""
 
-    subject: Subject
-    label: str
+    def begin(self, item: Item) -> Subject:
+        """Turn to another subject, of which only names are known."""
 
     def prepare(self) -> Sequence[Row]:
-        """Read the pictures and measure what no method changes. Raises TexsynthError.
-
-        Fills the subject, and returns rows of what nobody made.
-        """
+        """Read the pictures, fill the subject, and return rows of what nobody made. Raises TexsynthError."""
 
     def attempt(self, method: Method, on_step: OnStep) -> Row:
         """Compute and measure the result of a method. May raise anything."""
 
 
 def compare(
-    evaluation: Evaluation, trials: Iterable[Trial], progress: Progress, on_failure: OnFailure
+    evaluation: Evaluation,
+    experiment: Experiment[Item],
+    items: Iterable[Item],
+    progress: Progress,
+    on_failure: OnFailure,
 ) -> None:
-    """Fill the table. A bad subject, or a method that fails on one, is noted and does not stop the rest.
-
-    Ctrl-C ends the run with what is finished.
-    """
+    """Fill the table. A bad subject, or a method that fails on one, is noted and does not stop the rest."""
     # Ctrl-C is an outcome, not an error: the page says what is finished.
     try:
-        for trial in trials:
-            _compare_on(trial, evaluation, progress, on_failure)
+        for item in items:
+            _compare_on(item, evaluation, experiment, progress, on_failure)
     except KeyboardInterrupt:
         evaluation.interrupted = True
 
 
-def _compare_on(trial: Trial, evaluation: Evaluation, progress: Progress, on_failure: OnFailure) -> None:
-    subject = trial.subject
+def _compare_on(
+    item: Item,
+    evaluation: Evaluation,
+    experiment: Experiment[Item],
+    progress: Progress,
+    on_failure: OnFailure,
+) -> None:
+    subject = experiment.begin(item)
     evaluation.subjects.append(subject)
     progress.picture(subject.name)
     try:
-        evaluation.rows += trial.prepare()
+        evaluation.rows += experiment.prepare()
     except TexsynthError as error:
         subject.error, subject.exit_code = str(error), error.exit_code
-        on_failure(trial.label, error)
-        for _ in evaluation.methods:
-            progress.advance()
-        return
+        on_failure(str(item), error)
     for method in evaluation.methods:
-        progress.picture(f"{subject.name}, {method.name}")
-        try:
-            row = trial.attempt(method, progress.step)
-        except Exception as error:  # one method must not cost the others' results
-            on_failure(f"{trial.label}, {method.name}", error)
-            text, code = f"{type(error).__name__}: {error}", BUG
-            if isinstance(error, TexsynthError):
-                text, code = str(error), error.exit_code
-            row = Row(subject, method.name, error=text, exit_code=code)
-        evaluation.rows.append(row)
+        if not subject.error:
+            progress.picture(f"{subject.name}, {method.name}")
+            try:
+                row = experiment.attempt(method, progress.step)
+            except Exception as error:  # one method must not cost the others' results
+                on_failure(f"{item}, {method.name}", error)
+                known = isinstance(error, TexsynthError)
+                text = str(error) if known else f"{type(error).__name__}: {error}"
+                row = Row(subject, method.name, error=text, exit_code=getattr(error, "exit_code", BUG))
+            evaluation.rows.append(row)
         progress.advance()
 
 
 def exit_code(evaluation: Evaluation) -> int:
-    """The exit code as of a batch: 3 when something failed, the reason's own code when everything did."""
-    if evaluation.interrupted:
-        return INTERRUPTED
+    """The exit code as of a batch, by the results of methods and the subjects that could not be used."""
     tried = {method.name for method in evaluation.methods}
     codes = [row.exit_code for row in evaluation.rows if row.method in tried]
     codes += [subject.exit_code for subject in evaluation.subjects if subject.error]
-    if not any(codes):
-        return 0
-    if not all(codes):
-        return PARTLY_FAILED
-    return codes[0] if len(set(codes)) == 1 else ALL_FAILED
+    return joint_exit_code(codes, interrupted=evaluation.interrupted)
 
 
 def check_target(folder: Path, *, force: bool) -> None:
     """OutputError when `folder` already holds an evaluation, without `force`, or cannot be written."""
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; choose another name with -o")
-    for name in (TABLE, SHEET, PAGE):
-        if (folder / name).exists() and not force:
-            raise OutputError(f"{folder / name} exists already; use --force to replace it")
-    check_folder(folder)
+    check_outputs((), force=force, also=[folder / name for name in (TABLE, SHEET, PAGE)])
 
 
 def write(evaluation: Evaluation, folder: Path, *, force: bool) -> None:
     """Write tables and page to `folder`, which is made when missing. Raises OutputError."""
     make_folder(folder)
-    for name, text in (
-        (TABLE, json_table(evaluation)),
-        (SHEET, csv_table(evaluation)),
-        (PAGE, page(evaluation)),
-    ):
+    texts = {TABLE: json_table(evaluation), SHEET: csv_table(evaluation), PAGE: page(evaluation)}
+    for name, text in texts.items():
         images.store(text.encode(), folder / name, force=force)
 
 
 def read_opaque(item: Input, run: RunSettings, what: str) -> tuple[images.Picture, Source]:
-    """Read a picture, and note where it is from. what: how messages call its like. Raises InputError."""
+    """Read a picture, with its source. what: how messages call its like. Raises InputError."""
     picture, source = read_input(item, run)
     refuse_transparent(item, picture)
     if to_weight(picture) is not None:
@@ -164,7 +155,7 @@ def page(evaluation: Evaluation) -> str:
         "evaluation",
         title=f"texsynth {evaluation.command}",
         evaluation=evaluation,
-        summaries=[summary.as_dict() for summary in evaluation.summaries()],
+        summaries=evaluation.summaries(),
         machine={"processor": processor, "texsynth": texsynth.__version__, "torch": torch.__version__},
         number=number,
     )

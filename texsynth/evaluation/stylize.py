@@ -80,14 +80,14 @@ def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluatio
     run, device, dtype = resolve_run(plan.run)
     plan = replace(plan, run=run)
     models: dict[str, Model] = {}
-    weights: dict[str, str | None] = {}
+    networks: dict[str, dict[str, str | None]] = {}
     for method in plan.methods:
-        weights[method.name] = None
+        networks[method.name] = {"model": method.model, "sha256": None}
         if isinstance(method.settings, StylizeSettings) and method.model is not None:
             if method.model not in models:
                 models[method.model] = load_model(method.model, device, dtype)
             check_levels(models[method.model], method.settings)
-            weights[method.name] = models[method.model].sha256
+            networks[method.name]["sha256"] = models[method.model].sha256
     # Whatever computes the results, rounding must not be what tells them apart.
     network = Network(load_model(plan.features, device, torch.float32), plan.frechet_level)
     network.check()
@@ -105,13 +105,13 @@ def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluatio
             "frechet_level": level_name(plan.frechet_level),
         },
     }
-    evaluation = Evaluation("evaluate stylize", "pair", MEASURES, plan.methods, run, settings, weights)
-    resources = _Resources(plan, models, network)
-    compare(evaluation, (_Trial(resources, pair) for pair in plan.pairs), progress, on_failure)
+    evaluation = Evaluation("evaluate stylize", "pair", MEASURES, plan.methods, run, settings, networks)
+    experiment = _Experiment(plan, models, network)
+    compare(evaluation, experiment, plan.pairs, progress, on_failure)
     for method in plan.methods:
-        cloud = resources.clouds.get(method.name)
-        evaluation.pooled[method.name] = cloud.figures() if cloud else {"frechet": None}
-    means = {name: name for name in ("pairs", "failed", *MEASURES)}
+        cloud = experiment.clouds.get(method.name)
+        evaluation.pooled[method.name] = frechet_figures(*cloud) if cloud else {"frechet": None}
+    means = {"done": "pairs", **{name: name for name in ("failed", *MEASURES)}}
     means |= {"frechet.distance": "frechet", SECONDS: SECONDS}
     levels = {part(name, k): f"{name}, level {k}" for name in ("gram", "wasserstein") for k in LEVELS}
     evaluation.tables = [
@@ -134,114 +134,101 @@ class _Loaded:
     thumbnail: Thumbnail
 
 
-class _Resources:
-    """Networks, caches and sums that all trials share."""
+class _Experiment:
+    """Stylizations of one pair after the other."""
 
     def __init__(self, plan: Plan, models: Mapping[str, Model], network: Network) -> None:
-        self.plan, self.network, self.models = plan, network, models
-        self.clouds: dict[str, Cloud] = {}
-        self.identities: dict[tuple[Input, str], float] = {}
+        self._plan, self._models, self._network = plan, models, network
+        self.clouds: dict[str, tuple[Moments, Moments]] = {}
+        """By method, features of all results and of their styles, at the level of the Frechet distance."""
+        self._identities: dict[tuple[Input, str], float] = {}
         # The pairs of a content come one after the other.
-        self.content = lru_cache(maxsize=1)(self._read)
-        self.style = lru_cache(maxsize=STYLES)(self._read_style)
-
-    @property
-    def side_px(self) -> int:
-        """Longer side of pictures on the page, smaller the more there are."""
-        pictures = len(self.plan.pairs) * (len(self.plan.methods) + 2)
+        self._read_content = lru_cache(maxsize=1)(self._read)
+        self._read_style = lru_cache(maxsize=STYLES)(self._measured)
+        # Smaller pictures on the page, the more there are.
         low, high = SIDES_PX
-        return max(low, min(high, math.isqrt(PAGE_PIXELS // pictures)))
+        pictures = len(plan.pairs) * (len(plan.methods) + 2)
+        self._side_px = max(low, min(high, math.isqrt(PAGE_PIXELS // pictures)))
 
-    def stylized(
-        self, method: Method, item: Input, content: Tensor, style: Tensor, turn: int, on_step: OnStep
-    ) -> Tensor:
-        """The result (1, 3, H, W), on the CPU, so that all of the work is done."""
-        settings = method.settings
-        if isinstance(settings, StylizeSettings) and method.model is not None:
-            tile = style_tile(style.shape[2], style.shape[3], settings.style_scale)
-            model = self.models[method.model]
-            fitted = fit_style(style, model, settings, tile=tile)
-            seed = file_seed(self.plan.run.seed + turn, item.key)
-            return stylize(content, fitted, model, settings, seed=seed, on_step=on_step).cpu()
-        return BASELINES[method.name](content, style)
-
-    def identity(self, method: Method, item: Input, content: Tensor, on_step: OnStep) -> float:
-        """PSNR of the content stylized by itself, in 8 bits; once for a content and a method."""
-        key = (item, method.name)
-        if key not in self.identities:
-            output = self.stylized(method, item, content, content, 0, on_step)
-            self.identities[key] = psnr(to_image(checked(output, content.shape)), content)
-        return self.identities[key]
-
-    def _read(self, item: Input) -> _Loaded:
-        picture, source = read_opaque(item, self.plan.run, "pictures")
-        with memory_guard(item, CURE):
-            small = fit_within(picture, self.plan.run.max_side)
-            # What is measured is what can be seen, on both sides.
-            small = to_picture(to_image(small), None, 8)
-            return _Loaded(to_image(small), source.sha256, Thumbnail.reduced(small, self.side_px))
-
-    def _read_style(self, item: Input) -> tuple[_Loaded, Features]:
-        loaded = self._read(item)
-        with memory_guard(item, CURE):
-            return loaded, self.network.of(loaded.image)
-
-
-class _Trial:
-    """A pair on which methods are tried."""
-
-    def __init__(self, resources: _Resources, pair: Pair) -> None:
-        self._resources, self._pair = resources, pair
-        self.label = str(pair)
-        pairs = resources.plan.pairs
-        self._names = {
-            "content": distinct_name(pair.content, [other.content for other in pairs]),
-            "style": distinct_name(pair.style, [other.style for other in pairs]),
+    def begin(self, item: Pair) -> Subject:
+        """Turn to another pair."""
+        self._pair, pairs = item, self._plan.pairs
+        names = {
+            "content": distinct_name(item.content, [other.content for other in pairs]),
+            "style": distinct_name(item.style, [other.style for other in pairs]),
         }
-        self.subject = Subject(" + ".join(self._names.values()))
-        for side, name in self._names.items():
-            self.subject.facts[side] = {"name": name, "sha256": None, "size": None}
+        facts = {side: {"name": name, "sha256": None, "size": None} for side, name in names.items()}
+        self._subject = Subject(" + ".join(names.values()), dict(facts))
+        return self._subject
 
     def prepare(self) -> Sequence[Row]:
         """Read content and style."""
-        self._content = self._resources.content(self._pair.content)
-        self._note("content", self._content)
-        self._style, self._features = self._resources.style(self._pair.style)
-        self._note("style", self._style)
-        self.subject.originals += [
-            replace(self._content.thumbnail, label="content picture"),
-            replace(self._style.thumbnail, label="style picture"),
-        ]
+        self._content = self._loaded("content", self._read_content(self._pair.content))
+        style, self._features = self._read_style(self._pair.style)
+        self._style = self._loaded("style", style)
         return ()
 
-    def _note(self, side: str, loaded: _Loaded) -> None:
-        facts = {"name": self._names[side], "sha256": loaded.sha256, "size": loaded.thumbnail.size}
-        self.subject.facts[side] = facts
+    def _loaded(self, side: str, loaded: _Loaded) -> Tensor:
+        """The picture, after a note of it as content or style."""
+        facts = self._subject.facts[side]
+        facts |= {"sha256": loaded.sha256, "size": loaded.thumbnail.size}
+        self._subject.originals.append(replace(loaded.thumbnail, label=f"{side} picture"))
+        return loaded.image
 
     def attempt(self, method: Method, on_step: OnStep) -> Row:
         """Stylize the content, once for each seed; measures are means over seeds."""
-        resources, item = self._resources, self._pair.content
-        content, style, level = self._content.image, self._style.image, resources.plan.frechet_level
+        content, level = self._content, self._network.frechet_level
         measures, seconds, moments = [], [], []
         thumbnail = None
         with memory_guard(f"{method.name} on {self._pair}", CURE):
             # First, so that what a device does once is not in the time of the result.
-            identity = resources.identity(method, item, content, on_step)
-            for turn in range(resources.plan.seeds):
+            identity = self._identity(method, on_step)
+            for turn in range(self._plan.seeds):
                 start = time.perf_counter()
-                output = resources.stylized(method, item, content, style, turn, on_step)
+                output = self._stylized(method, self._style, turn, on_step)
                 seconds.append(time.perf_counter() - start)
                 picture = checked(output, content.shape)
                 image = to_image(picture)
-                features = resources.network.of(image)
+                features = self._network.of(image)
                 moments.append(features.moments[level])
                 measures.append(measure(image, features, content, self._features))
-                thumbnail = thumbnail or Thumbnail.reduced(picture, resources.side_px)
-        cloud = Cloud(sum(moments[1:], moments[0]), self._features.moments[level])
-        earlier = resources.clouds.get(method.name)
-        resources.clouds[method.name] = earlier + cloud if earlier else cloud
+                thumbnail = thumbnail or Thumbnail.of(picture, self._side_px)
+        cloud = sum(moments[1:], moments[0]), self._features.moments[level]
+        earlier = self.clouds.get(method.name)
+        self.clouds[method.name] = (earlier[0] + cloud[0], earlier[1] + cloud[1]) if earlier else cloud
         means = {name: fmean(each[name] for each in measures) for name in measures[0]}
-        return Row(self.subject, method.name, {**means, "identity": identity}, fmean(seconds), thumbnail)
+        return Row(self._subject, method.name, {**means, "identity": identity}, fmean(seconds), thumbnail)
+
+    def _identity(self, method: Method, on_step: OnStep) -> float:
+        """PSNR of the content stylized by itself, in 8 bits; once for a content and a method."""
+        key, content = (self._pair.content, method.name), self._content
+        if key not in self._identities:
+            output = self._stylized(method, content, 0, on_step)
+            self._identities[key] = psnr(to_image(checked(output, content.shape)), content)
+        return self._identities[key]
+
+    def _stylized(self, method: Method, style: Tensor, turn: int, on_step: OnStep) -> Tensor:
+        """The content in a style, (1, 3, H, W), on the CPU, so that all of the work is done."""
+        settings, content = method.settings, self._content
+        if not isinstance(settings, StylizeSettings) or method.model is None:
+            return BASELINES[method.name](content, style)
+        model = self._models[method.model]
+        tile = style_tile(style.shape[2], style.shape[3], settings.style_scale)
+        fitted = fit_style(style, model, settings, tile=tile)
+        seed = file_seed(self._plan.run.seed + turn, self._pair.content.key)
+        return stylize(content, fitted, model, settings, seed=seed, on_step=on_step).cpu()
+
+    def _read(self, item: Input) -> _Loaded:
+        picture, source = read_opaque(item, self._plan.run, "pictures")
+        with memory_guard(item, CURE):
+            # What is measured is what can be seen, on both sides.
+            small = to_picture(to_image(fit_within(picture, self._plan.run.max_side)), None, 8)
+            return _Loaded(to_image(small), source.sha256, Thumbnail.of(small, self._side_px))
+
+    def _measured(self, item: Input) -> tuple[_Loaded, Features]:
+        loaded = self._read(item)
+        with memory_guard(item, CURE):
+            return loaded, self._network.of(loaded.image)
 
 
 def content(content: Tensor, style: Tensor) -> Tensor:  # noqa: ARG001
@@ -263,10 +250,7 @@ BASELINES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"content": content, 
 
 @dataclass(frozen=True)
 class Features:
-    """Statistics and samples of a picture's features.
-
-    moments: by level, of all positions. samples: by level, (1, C, n) with n at most SAMPLES.
-    """
+    """Features of a picture by level: moments of all positions, and at most SAMPLES of them, (1, C, n)."""
 
     moments: Mapping[int, Moments]
     samples: Mapping[int, Tensor]
@@ -340,19 +324,11 @@ def part(name: str, level: int) -> str:
     return f"levels.{level_name(level)}.{name}"
 
 
-@dataclass(frozen=True)
-class Cloud:
-    """Features of the results of one method, and of their styles, at the level of the Frechet distance."""
-
-    results: Moments
-    styles: Moments
-
-    def __add__(self, other: Cloud) -> Cloud:
-        """Both together."""
-        return Cloud(self.results + other.results, self.styles + other.styles)
-
-    def figures(self) -> dict[str, float | None]:
-        """The distance between the Gaussians of both, and the numbers of positions."""
-        a, b = self.results, self.styles
-        distance = frechet(a, b)
-        return {"frechet.distance": distance, "frechet.results": round(a.n), "frechet.styles": round(b.n)}
+def frechet_figures(results: Moments, styles: Moments) -> dict[str, float | None]:
+    """The distance between the Gaussians of the features of both, and the numbers of positions."""
+    distance = frechet(results, styles)
+    return {
+        "frechet.distance": distance,
+        "frechet.results": round(results.n),
+        "frechet.styles": round(styles.n),
+    }

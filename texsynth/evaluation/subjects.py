@@ -71,10 +71,7 @@ def _pair(entry: Entry) -> Pair:
 
 
 def choose_pictures(inputs: Sequence[Input], *, held_out: bool, limit: int | None) -> list[Input]:
-    """At most `limit` pictures, and only those that no training has seen when `held_out`.
-
-    Raises InputError when none is left.
-    """
+    """At most `limit` pictures, held out from training if `held_out`. Raises InputError for none."""
     return _chosen(inputs, lambda item: [item.path], "pictures", held_out=held_out, limit=limit)
 
 

@@ -101,15 +101,20 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """The exit code of the whole run: when all jobs fail for one reason, that reason's code."""
-        if self.interrupted:
-            return INTERRUPTED
-        if not self.failed:
-            return 0
-        if len(self.failed) < len(self.outcomes):
-            return PARTLY_FAILED
-        codes = {failure.exit_code for failure in self.failed}
-        return codes.pop() if len(codes) == 1 else ALL_FAILED
+        """The exit code of the whole run."""
+        codes = [outcome.exit_code if isinstance(outcome, Failed) else 0 for outcome in self.outcomes]
+        return joint_exit_code(codes, interrupted=self.interrupted)
+
+
+def joint_exit_code(codes: Sequence[int], *, interrupted: bool) -> int:
+    """The exit code of a run by those of its jobs: when all fail for one reason, that reason's code."""
+    if interrupted:
+        return INTERRUPTED
+    if not any(codes):
+        return 0
+    if not all(codes):
+        return PARTLY_FAILED
+    return codes[0] if len(set(codes)) == 1 else ALL_FAILED
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,14 @@ RECURS = 0.8
 
 
 class Displacement(NamedTuple):
-    """The peak that stands for a lattice vector of the exemplar in the output."""
+    """The peak that stands for a lattice vector of the exemplar in the output.
+
+    relative: distance from the vector to the nearest peak, over its length; bars say at most 0.02. height:
+    correlation of the output with itself at that peak, -1 to 1; a low one means no lattice is left.
+    """
 
     relative: float
-    """Distance from the vector to the nearest peak, over its length; bars say at most 0.02."""
     height: float
-    """Correlation of the output with itself at that peak, -1 to 1; a low one means no lattice is left."""
 
 
 def repetition(image: Tensor, most: int = 256) -> float:
@@ -45,7 +47,10 @@ def repetition(image: Tensor, most: int = 256) -> float:
     height, width = grey.shape
     if min(height, width) < BLOCK_PX:
         return 0.0
-    mean, deviation = _windows(grey)
+    # Float64: the difference of two means of squares is all that is left of a faint texture.
+    both = torch.stack([grey.double(), grey.double().square()])
+    mean, square = box_sum(both, BLOCK_PX) / BLOCK_PX**2
+    deviation = (square - mean.square()).clamp_min(0).sqrt().float()
     corners = [(y, x) for y in range(0, height - BLOCK_PX + 1, BLOCK_PX)
                for x in range(0, width - BLOCK_PX + 1, BLOCK_PX)]  # fmt: skip
     corners = corners[:: math.ceil(len(corners) / most)]
@@ -54,7 +59,7 @@ def repetition(image: Tensor, most: int = 256) -> float:
     for start in range(0, len(corners), 32):
         chunk = [(y, x) for y, x in corners[start : start + 32] if deviation[y, x] > FLAT]
         if chunk:
-            recurring += _count_recurring(spectrum, grey, chunk, mean, deviation)
+            recurring += _count_recurring(spectrum, grey, chunk, mean.float(), deviation)
     return recurring / len(corners)
 
 
@@ -102,14 +107,6 @@ def _detail(image: Tensor) -> Tensor:
     """Take from the lightness (H, W) its mean over a quarter of the picture, whose changes drown peaks."""
     grey = luma(image.double())[0, 0]
     return grey - box_mean(grey, max(1, min(grey.shape) // 8))
-
-
-def _windows(grey: Tensor) -> tuple[Tensor, Tensor]:
-    """Measure mean and deviation of every 31x31 window, each (H - 30, W - 30)."""
-    # Float64: the difference of two means of squares is all that is left of a faint texture.
-    both = torch.stack([grey.double(), grey.double().square()])
-    mean, square = box_sum(both, BLOCK_PX) / BLOCK_PX**2
-    return mean.float(), (square - mean.square()).clamp_min(0).sqrt().float()
 
 
 def _count_recurring(

@@ -23,12 +23,10 @@ LEVEL = 1 / 255
 
 
 class Seams(NamedTuple):
-    """A figure for each of the two borders that meet when a picture is repeated."""
+    """Figures of the borders that meet when a picture is repeated: right against left, bottom against top."""
 
     vertical: float
-    """Right border against left border."""
     horizontal: float
-    """Bottom border against top border."""
 
 
 def coherence(output: Tensor, exemplar: Tensor, rng: torch.Generator, queries: int = 768) -> float:
@@ -40,7 +38,12 @@ def coherence(output: Tensor, exemplar: Tensor, rng: torch.Generator, queries: i
     Rewards whatever looks like the exemplar close up. It lies by rewarding copies: naive tiling scores near
     0, and so does one copied patch everywhere. Blur lowers it too where the exemplar has smooth places.
     """
-    return _patch_distance(output, exemplar, rng, queries)
+    # Every second pixel at every position, not a reduced picture: a copy moved by an odd number of pixels
+    # must stay a copy.
+    pairs = [(output, exemplar, 1)]
+    if min(*output.shape[2:], *exemplar.shape[2:]) >= 2 * PATCH_PX + 3:
+        pairs.append((blurred(output), blurred(exemplar), 2))
+    return sum(_mean_nearest(a, b, step, rng, queries) for a, b, step in pairs) / len(pairs)
 
 
 def completeness(output: Tensor, exemplar: Tensor, rng: torch.Generator, queries: int = 256) -> float:
@@ -49,7 +52,7 @@ def completeness(output: Tensor, exemplar: Tensor, rng: torch.Generator, queries
     Measured like `coherence`. Rewards keeping everything the exemplar shows. It lies by being content with
     one good copy of the exemplar anywhere, whatever the rest looks like.
     """
-    return _patch_distance(exemplar, output, rng, queries)
+    return coherence(exemplar, output, rng, queries)
 
 
 def sharpness(output: Tensor, exemplar: Tensor) -> float:
@@ -66,13 +69,11 @@ def seams(image: Tensor) -> Seams:
     1 is best on average. It lies where the border happens to run along a line of the texture, such as mortar,
     which differs from the average inside; and blur along the border looks like a missing seam.
     """
-    ratios = []
-    for dim in (3, 2):
-        inside, across = _line_steps(image, dim)
-        # A thousandth of a step: pictures without any gradient have no seam either.
-        floor = LEVEL / 1000
-        ratios.append(float((across + floor) / (inside.mean() + floor)))
-    return Seams(*ratios)
+    # A thousandth of a step: pictures without any gradient have no seam either.
+    floor = LEVEL / 1000
+    return Seams(
+        *(float((across + floor) / (inside.mean() + floor)) for inside, across in _line_steps(image))
+    )
 
 
 def seam_ranks(image: Tensor) -> Seams:
@@ -81,11 +82,9 @@ def seam_ranks(image: Tensor) -> Seams:
     Near 0 for a seam that stands out; anything else is as if the border were a line like others, which
     `seams` cannot tell on textures with strong lines.
     """
-    shares = []
-    for dim in (3, 2):
-        inside, across = _line_steps(image, dim)
-        shares.append(float((inside >= across - LEVEL / 1000).float().mean()))
-    return Seams(*shares)
+    return Seams(
+        *(float((inside >= across - LEVEL / 1000).float().mean()) for inside, across in _line_steps(image))
+    )
 
 
 def pyramid_wasserstein(
@@ -100,8 +99,10 @@ def pyramid_wasserstein(
     Rewards the right mixture of patches. It lies by rewarding even coverage: naive tiling is hard to beat,
     and what is where does not count.
     """
+    shortest = min(*output.shape[2:], *truth.shape[2:])
+    depth = next((d for d in range(4, 1, -1) if shortest >> (d - 1) >= 2 * PATCH_PX), 1)
     distances = []
-    for ours, theirs in zip(*_pyramids(output, truth), strict=True):
+    for ours, theirs in zip(_pyramid(output, depth), _pyramid(truth, depth), strict=True):
         count = min(samples, _places(ours), _places(theirs))
         picked = torch.randperm(_places(theirs), generator=rng)[:count]
         own = picked if ours.shape == theirs.shape else torch.randperm(_places(ours), generator=rng)[:count]
@@ -143,15 +144,6 @@ def blurred(image: Tensor) -> Tensor:
     return F.conv2d(image, kernel, groups=image.shape[1])
 
 
-def _patch_distance(source: Tensor, target: Tensor, rng: torch.Generator, queries: int) -> float:
-    # Every second pixel at every position, not a reduced picture: a copy moved by an odd number of pixels
-    # must stay a copy.
-    pairs = [(source, target, 1)]
-    if min(*source.shape[2:], *target.shape[2:]) >= 2 * PATCH_PX + 3:
-        pairs.append((blurred(source), blurred(target), 2))
-    return sum(_mean_nearest(a, b, step, rng, queries) for a, b, step in pairs) / len(pairs)
-
-
 def _mean_nearest(source: Tensor, target: Tensor, step: int, rng: torch.Generator, queries: int) -> float:
     picked = torch.randperm(_places(source, step), generator=rng)[:queries]
     patches = _patches_at(source, picked, step)
@@ -191,14 +183,8 @@ def _places(image: Tensor, step: int = 1) -> int:
     return (image.shape[2] - reach) * (image.shape[3] - reach)
 
 
-def _pyramids(a: Tensor, b: Tensor, most: int = 4) -> tuple[list[Tensor], list[Tensor]]:
-    """Build Laplacian pyramids of equal depth, coarse rest last."""
-    shortest = min(*a.shape[2:], *b.shape[2:])
-    depth = next((d for d in range(most, 1, -1) if shortest >> (d - 1) >= 2 * PATCH_PX), 1)
-    return _pyramid(a, depth), _pyramid(b, depth)
-
-
 def _pyramid(image: Tensor, depth: int) -> list[Tensor]:
+    """Build a Laplacian pyramid, coarse rest last."""
     bands = []
     for _ in range(depth - 1):
         low = blurred(F.pad(image, (2, 2, 2, 2), mode="reflect"))
@@ -210,18 +196,13 @@ def _pyramid(image: Tensor, depth: int) -> list[Tensor]:
 
 
 def _gradient_energy(image: Tensor) -> float:
-    energy = _steps(image, 2).square().mean() + _steps(image, 3).square().mean()
+    energy = image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean()
     # What rounding to 8 bits alone would hide: pictures of one colour are as sharp as each other.
     return float(energy) + (LEVEL / 100) ** 2
 
 
-def _line_steps(image: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Average absolute steps along `dim` from line to line, (size - 1,), and from the last to the first."""
-    rest = tuple(d for d in range(4) if d != dim)
-    steps = (image.roll(-1, dim) - image).abs().mean(rest)
-    return steps[:-1], steps[-1]
-
-
-def _steps(image: Tensor, dim: int) -> Tensor:
-    size = image.shape[dim]
-    return image.narrow(dim, 1, size - 1) - image.narrow(dim, 0, size - 1)
+def _line_steps(image: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Average absolute steps from line to line, (size - 1,), and from last to first: across, then down."""
+    for dim, rest in ((3, (0, 1, 2)), (2, (0, 1, 3))):
+        steps = (image.roll(-1, dim) - image).abs().mean(rest)
+        yield steps[:-1], steps[-1]

@@ -8,20 +8,16 @@ maps; this is to check it against, and to compare its speed with.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from texsynth.errors import ModelError
 from texsynth.models.autoencoder import Decoder
 from texsynth.models.registry import Model, build_model
 from texsynth.models.vgg import Encoder, conv_names
-
-Kernels = Mapping[str, tuple[Tensor, Tensor]]
-"""Weight (O, C, 3, 3) and bias (O,) by the name of the convolution."""
 
 Transform = Callable[[Tensor, Tensor], Tensor]
 """Features (C, n) of the content and (C, m) of the style to the content's new ones, (C, n)."""
@@ -30,60 +26,57 @@ SMALLEST = 1e-5
 """Singular values up to here are left out, whatever the scale of the features."""
 
 
-def encoder_kernels(model: Model, level: int) -> Kernels:
-    """Return the kernels of the encoder up to `level`, float32 and contiguous: channels before pixels."""
-    convs = {f"conv{b}_{i}": model.vgg().conv(b, i) for b, i in conv_names(level)}
-    return {name: _plain(conv) for name, conv in convs.items()}
+def plain_encoder(model: Model, level: int) -> nn.Sequential:
+    """Return the encoder to reluLEVEL_1 in float32, layer by layer, channels before pixels.
+
+    It takes (1, 3, H, W) in [0, 1], sides multiples of 2 ** (level - 1).
+    """
+    layers: list[nn.Module] = []
+    for block, index in conv_names(level):
+        if index == 1 and block > 1:
+            layers.append(nn.MaxPool2d(2))
+        layers += [nn.ReflectionPad2d(1), model.vgg().conv(block, index), nn.ReLU(inplace=True)]
+    return _plain(layers)
 
 
-def decoder_kernels(model: Model, level: int) -> Kernels:
-    """Return the kernels of the decoder of `level`. Raises ModelError without it, or for another kind."""
+def plain_decoder(model: Model, level: int) -> nn.Sequential:
+    """Return the decoder of `level` likewise. Raises ModelError without it, or for another kind."""
     decoder = model.decoder(level)
     if decoder.upsampling != "bilinear":
         raise ModelError(
             f"the reference samples up bilinearly and the decoders of {model.name} do not; use another model"
         )
-    return {f"inv{b}_{i}": _plain(decoder.conv(b, i)) for b, i in decoder.names}
-
-
-def encode(image: Tensor, kernels: Kernels, level: int) -> Tensor:
-    """Encode to reluLEVEL_1. image: (1, 3, H, W) in [0, 1], sides multiples of 2 ** (level - 1)."""
-    x = image
-    for block, index in conv_names(level):
-        if index == 1 and block > 1:
-            x = F.max_pool2d(x, 2)
-        x = F.relu_(_conv(x, kernels[f"conv{block}_{index}"]))
-    return x
-
-
-def decode(features: Tensor, kernels: Kernels, level: int) -> Tensor:
-    """Decode `features` (1, C, h, w) at reluLEVEL_1 to a picture, about [0, 1] but not clamped."""
-    x = features
-    for block, index in reversed(conv_names(level)):
-        x = _conv(x, kernels[f"inv{block}_{index}"])
+    layers: list[nn.Module] = []
+    for block, index in decoder.names:
+        layers += [nn.ReflectionPad2d(1), decoder.conv(block, index)]
         if (block, index) != (1, 1):
-            x = F.relu_(x)
-            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False) if index == 1 else x
-    return x
+            layers.append(nn.ReLU(inplace=True))
+            layers += [nn.Upsample(scale_factor=2, mode="bilinear")] if index == 1 else []
+    return _plain(layers)
+
+
+def _plain(layers: Sequence[nn.Module]) -> nn.Sequential:
+    network = deepcopy(nn.Sequential(*layers)).requires_grad_(False)
+    for parameter in network.parameters():
+        parameter.data = parameter.data.float().contiguous()
+    return network
 
 
 def cascade(
     content: Tensor,
     style: Tensor,
-    networks: Mapping[int, tuple[Kernels, Kernels]],
-    levels: Sequence[int],
+    networks: Sequence[tuple[nn.Module, nn.Module]],
     transform: Transform,
 ) -> Tensor:
-    """Stylize level by level, coarse to fine.
+    """Stylize level by level.
 
-    content: (1, 3, H, W) in [0, 1], sides multiples of the coarsest stride; style likewise. networks: encoder
-    and decoder by level. Returns (1, 3, H, W) in [0, 1].
+    content: (1, 3, H, W) in [0, 1], sides multiples of the coarsest stride; style likewise. networks: pairs
+    of an encoder and a decoder, coarse to fine. Returns (1, 3, H, W) in [0, 1].
     """
-    for level in levels:
-        encoder, decoder = networks[level]
-        features, style_features = encode(content, encoder, level), encode(style, encoder, level)
+    for encoder, decoder in networks:
+        features, style_features = encoder(content), encoder(style)
         moved = transform(features[0].flatten(1), style_features[0].flatten(1))
-        content = decode(moved.reshape(features.shape), decoder, level).clamp_(0, 1)
+        content = decoder(moved.reshape(features.shape)).clamp_(0, 1)
     return content
 
 
@@ -99,15 +92,6 @@ def svd_wct(content: Tensor, style: Tensor) -> Tensor:
     style_centred, style_mean = _centred(style)
     vectors, values = _principal(style_centred)
     return (vectors * values**0.5) @ vectors.T @ whitened + style_mean
-
-
-def _conv(x: Tensor, kernel: tuple[Tensor, Tensor]) -> Tensor:
-    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), *kernel)
-
-
-def _plain(conv: torch.nn.Conv2d) -> tuple[Tensor, Tensor]:
-    assert conv.bias is not None
-    return conv.weight.detach().float().contiguous(), conv.bias.detach().float()
 
 
 def _centred(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,14 +129,10 @@ def random_model(
         parts = {"encoder": Encoder(widths), **{f"decoder{n}": Decoder(widths, n) for n in (1, 2, 3, 4)}}
     rng = torch.Generator().manual_seed(seed)
     tensors = {
-        f"{name}.{key}": _drawn(like.shape, rng)
+        f"{name}.{key}": torch.zeros(like.shape)
+        if like.dim() == 1
+        else nn.init.kaiming_normal_(torch.empty(like.shape), generator=rng)
         for name, part in parts.items()
         for key, like in part.state_dict().items()
     }
     return build_model(NAME, tensors, device=device, dtype=dtype)
-
-
-def _drawn(shape: torch.Size, rng: torch.Generator) -> Tensor:
-    if len(shape) == 1:
-        return torch.zeros(shape)
-    return torch.randn(shape, generator=rng) * math.sqrt(2 / math.prod(shape[1:]))

@@ -19,6 +19,8 @@ from torch import Tensor
 
 SEED = 0
 
+Tensors = Sequence[Tensor]
+
 FULL = (torch.float64, torch.float32)
 """Types that formulas are compared in."""
 
@@ -74,16 +76,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Check:
-    """A named comparison, and where its formula is printed."""
+    """A named comparison, where its formula is printed, and the types that it is meant for.
+
+    power: of the epsilon in the bound: 2/3 for central differences, whose best step leaves that error.
+    """
 
     name: str
     source: str
     parts: Callable[[Problem], Iterable[Comparison]]
     dtypes: Sequence[torch.dtype] = FULL
-    """Types that it is meant for."""
     roundings: float = 64
     power: float = 1
-    """Power of the epsilon in the bound: 2/3 for central differences, whose best step leaves that error."""
 
     def bound(self, got: Tensor, dtype: torch.dtype) -> float:
         """Return the largest relative error allowed for `got`, a part computed from inputs of `dtype`."""
@@ -141,27 +144,23 @@ def relative_error(got: Tensor, expected: Tensor) -> float:
     return off / scale if scale else (math.inf if off else 0.0)
 
 
-def gradients(f: Callable[..., Tensor], inputs: Sequence[Tensor], grad: Tensor) -> tuple[Tensor, ...]:
-    """Return the value of f(*inputs) and, by autograd, its gradients for the upstream `grad` of its shape."""
+def gradients(f: Callable[..., Tensor], inputs: Tensors, grad: Tensor | None = None) -> Tensors:
+    """Return the value of f(*inputs) and, by autograd, its gradients; without `grad` f is a loss."""
     leaves = [x.detach().requires_grad_() for x in inputs]
     value = f(*leaves)
-    return value.detach(), *torch.autograd.grad(value, leaves, grad.to(value))
+    return value.detach(), *torch.autograd.grad(value, leaves, None if grad is None else grad.to(value))
 
 
-def comparisons(names: str, got: Sequence[Tensor], expected: Sequence[Tensor]) -> Iterator[Comparison]:
+def comparisons(names: str, got: Tensors, expected: Tensors) -> Iterator[Comparison]:
     """Return a comparison for each of the `names`, which blanks separate."""
     return (Comparison(*p) for p in zip(names.split(), got, expected, strict=True))
 
 
 def by_autograd(
-    names: str,
-    got: Sequence[Tensor],
-    f: Callable[..., Tensor],
-    inputs: Sequence[Tensor],
-    grad: Tensor | None = None,
+    names: str, got: Tensors, f: Callable[..., Tensor], inputs: Tensors, grad: Tensor | None = None
 ) -> Iterator[Comparison]:
-    """Compare `got`, a value and its gradients, with those of f; without `grad` f is a loss."""
-    return comparisons(names, got, gradients(f, inputs, torch.ones(()) if grad is None else grad))
+    """Compare `got`, a value and its gradients, with those of f."""
+    return comparisons(names, got, gradients(f, inputs, grad))
 
 
 def by_differences(name: str, source: str, parts: Callable[[Problem], Iterable[Comparison]]) -> Check:

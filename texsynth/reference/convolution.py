@@ -37,10 +37,7 @@ def output_size(size: Pair, window: Pair, *, stride: int = 1, padding: int = 0) 
 
 
 def im2row(x: Tensor, window: Pair, *, stride: int = 1, padding: int = 0, fill: float = 0.0) -> Tensor:
-    """phi(X): one row for each window, in it the pixels row by row with their channels.
-
-    x: (H, W, C); fill: the value of the padding. Returns (h' w', h_f w_f C).
-    """
+    """phi(X) of (H, W, C): a row of pixels for each window, (h' w', h_f w_f C). fill: of the padding."""
     h, w = output_size((x.shape[0], x.shape[1]), window, stride=stride, padding=padding)
     padded = F.pad(x, (0, 0, padding, padding, padding, padding), value=fill)
     columns = [padded[part] for part in _moved(window, (h, w), stride)]
@@ -48,10 +45,7 @@ def im2row(x: Tensor, window: Pair, *, stride: int = 1, padding: int = 0, fill: 
 
 
 def row2im(rows: Tensor, shape: torch.Size, window: Pair, *, stride: int = 1, padding: int = 0) -> Tensor:
-    """phi*(Y), the adjoint of im2row: every entry is added to the pixel it was read from.
-
-    rows: (h' w', h_f w_f C); shape: (H, W, C) of the map. Returns that map.
-    """
+    """phi*(Y), the adjoint of im2row: entries are added to the pixels, (H, W, C), they were read from."""
     height, width, channels = shape
     h, w = output_size((height, width), window, stride=stride, padding=padding)
     entries = rows.reshape(h, w, -1, channels)

@@ -49,10 +49,7 @@ def direct(anchor: Tensor, second: Tensor, *, weight: float, rate: float, n_upd:
 
 
 def fused(anchor: Tensor, second: Tensor, *, weight: float, rate: float, n_upd: int) -> Tensor:
-    """Do `direct` with one product per step, F <- B F + 2 rate F0: the fastest form on features known.
-
-    Arguments and result as for `direct`.
-    """
+    """Do `direct` with one product per step, F <- B F + 2 rate F0: the fastest form on features known."""
     features, n = anchor, anchor.shape[1]
     eye = torch.eye(len(anchor), dtype=anchor.dtype, device=anchor.device)
     for _ in range(n_upd):

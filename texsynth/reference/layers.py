@@ -28,19 +28,13 @@ def _windows(x: Tensor, window: Pair, stride: int, padding: int) -> Tensor:
 
 
 def max_pool(x: Tensor, window: Pair, *, stride: int, padding: int = 0) -> Tensor:
-    """y = max over the window (paper 001, problem 5). x: (H, W, C), padding at most half a window.
-
-    Returns (h', w', C).
-    """
+    """y = max over the window (paper 001, problem 5). x: (H, W, C), padded by half of it at most."""
     size = output_size((x.shape[0], x.shape[1]), window, stride=stride, padding=padding)
     return _windows(x, window, stride, padding).amax(1).reshape(*size, -1)
 
 
 def max_pool_backward(grad: Tensor, x: Tensor, window: Pair, *, stride: int, padding: int = 0) -> Tensor:
-    """dX = phi*(G S) with one winner per window and channel, so that no gradient is lost or doubled.
-
-    grad: (h', w', C); the others as for `max_pool`. Returns (H, W, C).
-    """
+    """dX = phi*(G S), (H, W, C), with one winner per window and channel. grad: (h', w', C)."""
     windows = _windows(x, window, stride, padding)
     chosen = torch.zeros_like(windows).scatter_(1, windows.argmax(1, keepdim=True), 1)
     passed = chosen * grad.flatten(0, 1)[:, None]
@@ -48,10 +42,7 @@ def max_pool_backward(grad: Tensor, x: Tensor, window: Pair, *, stride: int, pad
 
 
 def haar_pool(x: Tensor) -> Tensor:
-    """Compute the low band of the Haar wavelets, half the sum of 2 x 2 pixels (Yoo et al. 2019).
-
-    x: (H, W, C) with even sides. Returns (H / 2, W / 2, C).
-    """
+    """Half the sums of 2 x 2 pixels, the low band of Haar wavelets (Yoo et al. 2019). x: even sides."""
     size = output_size((x.shape[0], x.shape[1]), (2, 2), stride=2)
     return im2row(x, (2, 2), stride=2).reshape(size[0] * size[1], 4, -1).sum(1).reshape(*size, -1) / 2
 
@@ -63,10 +54,7 @@ def haar_pool_backward(grad: Tensor, shape: torch.Size) -> Tensor:
 
 
 def window_groups(channels: int, width: int, like: Tensor) -> Tensor:
-    """Group `width` neighbouring channels around each, as torch has them; it divides alpha by `width`.
-
-    like: gives device and type. Returns M (C, C) with M_kt = 1 where t is in G(k), else 0.
-    """
+    """Group `width` channels around each as torch does: M (C, C) with M_kt = 1 where t is in G(k), else 0."""
     index = torch.arange(channels, device=like.device)
     away = index - index[:, None]
     return ((away >= -(width // 2)) & (away <= (width - 1) // 2)).to(like)
@@ -144,10 +132,7 @@ def log_loss_backward(p: Tensor, label: Tensor) -> Tensor:
 
 
 def cross_entropy(x: Tensor, label: Tensor) -> Tensor:
-    """Log-loss of the softmax, mean of log sum_t e^{x_t} - x_c: finite where p_c would round to 0.
-
-    x: (B, D) logits; label: (B,).
-    """
+    """Log-loss of the softmax of logits (B, D), mean of log sum_t e^{x_t} - x_c: no p_c rounds to 0."""
     top = x.amax(1, keepdim=True)
     total = top[:, 0] + (x - top).exp().sum(1).log()
     return (total - x.gather(1, label[:, None])[:, 0]).mean()

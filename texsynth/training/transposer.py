@@ -223,7 +223,7 @@ def wasserstein_term(
         directions = random_directions(settings.directions, f.shape[1], rng, f)
         a, b = ((x / scale).flatten(2).index_select(2, picked) for x in (f, g))
         # Directions of unit length see 1 / C of the summed variance each.
-        terms.append(sliced_wasserstein(a, b, directions, tags, tags))
+        terms.append(sliced_wasserstein(a, b, directions, tags))
     return _mean(terms)
 
 
