@@ -11,16 +11,15 @@ from typing import Any, Protocol
 from zipfile import BadZipFile
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim.swa_utils import AveragedModel
 
 from texsynth.config.training import RENAMED
 from texsynth.errors import InputError, UsageError
-from texsynth.images.files import placed, store, writing
+from texsynth.images.files import placed
 from texsynth.models.registry import load_model
-from texsynth.models.weights import PARTS, part, read_weights
+from texsynth.models.weights import PARTS, part, prefixed, read_weights, write_exact
 from texsynth.training.log import Log
 from texsynth.training.optimizer import Optimizer
 
@@ -195,8 +194,7 @@ def begin_from_model(folder: Path, name: str) -> None:
     model, path = load_model(name), folder / ENCODER
     encoder = model.vgg().state_dict()
     if not path.exists():
-        tensors = {f"encoder.{key}": value for key, value in encoder.items()}
-        write_exact(path, tensors, {"model": short_name(name), "sha256": model.sha256})
+        write_exact(path, prefixed("encoder", encoder), {"model": short_name(name), "sha256": model.sha256})
         return
     stored = part(read_weights(path)[0], "encoder")
     if stored.keys() != encoder.keys() or not all(
@@ -224,14 +222,6 @@ def headers(folder: Path) -> dict[str, dict[str, str]]:
     paths = {name: folder / f"{name}.safetensors" for name in PARTS}
     stored = {name: read_weights(path)[1] for name, path in paths.items() if path.exists()}
     return {name: header for name, header in stored.items() if header}
-
-
-def write_exact(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
-    """Save without rounding, whole or not at all. Raises OutputError."""
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    stored = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    store(save(stored, dict(header)), path, force=True)
 
 
 def as_header(values: Mapping[str, object]) -> dict[str, str]:

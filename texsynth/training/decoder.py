@@ -19,7 +19,7 @@ from texsynth.metrics.style import psnr
 from texsynth.models.autoencoder import Decoder, PhotoDecoder, upsampling_of
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.vgg import Encoder, channels_last
-from texsynth.models.weights import collect, part
+from texsynth.models.weights import collect, part, write_exact
 from texsynth.training.checkpoint import (
     ENCODER,
     Learner,
@@ -28,7 +28,6 @@ from texsynth.training.checkpoint import (
     check_origin,
     running_average,
     steps_done,
-    write_exact,
 )
 from texsynth.training.closed_form import begin_decoder, start_photo_decoder
 from texsynth.training.data import (

@@ -21,8 +21,8 @@ from texsynth.errors import UsageError
 from texsynth.models.autoencoder import Decoder
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.vgg import LEVELS, Encoder, channels_last, conv_names
-from texsynth.models.weights import collect, part
-from texsynth.training.checkpoint import ENCODER, Learner, check_fresh, write_exact
+from texsynth.models.weights import collect, part, write_exact
+from texsynth.training.checkpoint import ENCODER, Learner, check_fresh
 from texsynth.training.closed_form import Report, begin_decoder, cut_encoder, ridge
 from texsynth.training.data import Picture, find_pictures, load_pictures, random_crops, to_image
 from texsynth.training.decoder import cycle_terms

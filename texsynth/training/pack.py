@@ -88,7 +88,6 @@ def pack(
         half = {key: value.half().float() for key, value in written.items()}
         table = evaluate(build_model(output.stem, {**tensors, **half}), data, teacher)
         header["held_out"] = json.dumps(table)
-    output.parent.mkdir(parents=True, exist_ok=True)
     write_weights(output, written, header)
     record_hash(output)
     return table

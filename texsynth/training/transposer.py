@@ -21,7 +21,8 @@ from texsynth.models.registry import load_model
 from texsynth.models.transposer import OWN_WIDTHS, Transposer, lay_out, load_transposer
 from texsynth.models.transposer_parts import OwnEncoder
 from texsynth.models.vgg import Encoder, channels_last
-from texsynth.training.checkpoint import Learner, check_fresh, write_exact
+from texsynth.models.weights import write_exact
+from texsynth.training.checkpoint import Learner, check_fresh
 from texsynth.training.data import Picture, cut, find_pictures, load_pictures, random_index
 from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer, check_muon

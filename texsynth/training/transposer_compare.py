@@ -109,7 +109,6 @@ def pack_transposer(run: Path, data: Path, output: Path, notes: Mapping[str, str
     tensors, header = read_weights(_file(run))
     if "settings" not in header:
         raise ModelError(f"{_file(run)} does not say how it was trained; give the folder of a training run")
-    output.parent.mkdir(parents=True, exist_ok=True)
     header = {"model": output.stem, "layout": "Transposer", **header, **notes}
     write_weights(output, tensors, header)
     scores = compare([output], data, side=SIDE)

@@ -156,7 +156,7 @@ def keep(name: str, data: bytes, folder: Path, fetched: Mapping[str, str] | None
     store(data, path, force=True)
     with locked(folder, ""):
         record_hash(path)
-        _write_downloads(folder, downloads(folder), name, fetched)
+        _note_download(folder, name, fetched)
     return path
 
 
@@ -167,10 +167,10 @@ def remove(name: str, folder: Path) -> None:
     """
     path = folder / f"{name}{SUFFIX}"
     with locked(folder, ""):
-        hashes = expected_hashes(folder)
-        if hashes.pop(path.name, None):
-            _write_hashes(folder, hashes)
-        _write_downloads(folder, downloads(folder), name, None)
+        _write_hashes(
+            folder, {key: value for key, value in expected_hashes(folder).items() if key != path.name}
+        )
+        _note_download(folder, name, None)
     path.unlink(missing_ok=True)
     drop_part(folder, name)
 
@@ -180,8 +180,8 @@ def _write_hashes(folder: Path, hashes: Mapping[str, str]) -> None:
     store("".join(lines).encode(), folder / SUMS, force=True)
 
 
-def _write_downloads(
-    folder: Path, entries: Mapping[str, Mapping[str, str]], name: str, entry: Mapping[str, str] | None
-) -> None:
-    kept = {key: dict(value) for key, value in sorted({**entries, name: entry or {}}.items()) if value}
-    store((json.dumps(kept, indent=1) + "\n").encode(), folder / FETCHED, force=True)
+def _note_download(folder: Path, name: str, fetched: Mapping[str, str] | None) -> None:
+    """Set the address and the hash of the download of a model, or forget them."""
+    entries = {**downloads(folder), name: fetched}
+    noted = {key: dict(entry) for key, entry in sorted(entries.items()) if entry}
+    store((json.dumps(noted, indent=1) + "\n").encode(), folder / FETCHED, force=True)

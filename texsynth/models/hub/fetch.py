@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -32,19 +32,17 @@ DECODERS: Mapping[str, str] = {"vgg_normalised": f"vgg19-decoders{SUFFIX}"}
 
 OWN_LAYOUT = "texsynth"
 
-OnNote = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Cache:
-    """Folder for models, and callbacks for what happens on the way.
+    """Folder for models, by default the user's, and callbacks for what happens on the way.
 
-    folder: the cache. assets: folder of embedded decoders. on_note: called with remarks for the user.
+    assets: folder of embedded decoders. on_note: called with remarks for the user.
     """
 
-    folder: Path
+    folder: Path = field(default_factory=cache_folder)
     assets: Path = ASSETS
-    on_note: OnNote = silent
+    on_note: Callable[[str], None] = silent
     on_bytes: OnBytes = silent
 
     @contextmanager
@@ -53,11 +51,6 @@ class Cache:
         wait = partial(self.on_note, f"another texsynth is at model {name}; waiting for it")
         with writing(self.folder), locked(self.folder, name, wait):
             yield
-
-
-def user_cache(on_note: OnNote, on_bytes: OnBytes = silent) -> Cache:
-    """Return the user's cache."""
-    return Cache(cache_folder(), on_note=on_note, on_bytes=on_bytes)
 
 
 def fetch(
