@@ -127,16 +127,13 @@ def facts_of(path: Path) -> Facts:
         with safe_open(path, "np") as file:  # opens files of whole length alone
             shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
             provenance = dict(file.metadata() or {})
-        blocks = {
-            int(match[1]): shape[0] for key, shape in shapes.items() if (match := _WIDTH.fullmatch(key))
-        }
+        widths = {m[1]: shape[0] for key, shape in sorted(shapes.items()) if (m := _WIDTH.fullmatch(key))}
     except FileNotFoundError:
         raise ModelError(f"model file {path} does not exist; give another one") from None
     except (SafetensorError, OSError, IndexError) as error:
         raise ModelError(f"model file {path} is damaged or no safetensors file ({error})") from error
-    if not blocks:
+    if not widths:
         raise ModelError(f"{path} is not a texsynth model; it has no encoder")
     parts = {key.partition(".")[0] for key in shapes}
     levels = tuple(level for level in range(1, 6) if f"decoder{level}" in parts)
-    widths = tuple(width for _, width in sorted(blocks.items()))
-    return Facts(widths, levels, "photo" in parts, path.stat().st_size, provenance)
+    return Facts(tuple(widths.values()), levels, "photo" in parts, path.stat().st_size, provenance)

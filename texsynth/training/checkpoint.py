@@ -62,21 +62,19 @@ class Learner:
 
     def state(self) -> dict[str, Any]:
         """Return the states of all parts by name."""
-        loader = {"loader": self.loader.state_dict()} if self.loader else {}
         states = {name: part.state_dict() for name, part in self._parts().items()}
-        return {**states, "rng": self.rng.get_state(), **loader}
+        return {**states, "rng": self.rng.get_state()}
 
     def restore(self, state: Mapping[str, Any], *, random_numbers: bool) -> None:
         """Go back to `state`. random_numbers: restore these, too, and the place in the data."""
         for name, owner in self._parts().items():
-            owner.load_state_dict(state[name])
+            if random_numbers or name != "loader":
+                owner.load_state_dict(state[name])
         if random_numbers:
             self.rng.set_state(state["rng"])
-            if self.loader:
-                self.loader.load_state_dict(state["loader"])
 
     def _parts(self) -> dict[str, Any]:
-        names = ("module", "optimizer", "critic_state", "average", "scaler")
+        names = ("module", "optimizer", "critic_state", "loader", "average", "scaler")
         return {name: part for name in names if (part := getattr(self, name)) is not None}
 
 
@@ -117,7 +115,7 @@ class Checkpoint:
             check_fresh(self.path, resume)
             check_origin(self.path, self.origin)
             return self.load()
-        self.log.clear()
+        self.log.path.unlink(missing_ok=True)
         self.save(0)
         return 0
 

@@ -69,13 +69,17 @@ def random_index(count: int, rng: torch.Generator) -> int:
     return int(torch.randint(count, (), generator=rng))
 
 
+def random_square(picture: Picture, side: int, rng: torch.Generator) -> Tensor:
+    """Cut a square out of a picture at random. Returns (3, side, side) uint8."""
+    top, left = (random_index(length - side + 1, rng) for length in picture.shape[:2])
+    return torch.from_numpy(cut(picture, top, left, side))
+
+
 def random_crops(pictures: Sequence[Picture], count: int, size: int, rng: torch.Generator) -> Tensor:
     """Cut random squares, half of them mirrored. Returns (count, 3, size, size) uint8."""
     out = torch.empty(count, 3, size, size, dtype=torch.uint8)
     for k in range(count):
-        picture = pictures[random_index(len(pictures), rng)]
-        top, left = (random_index(side - size + 1, rng) for side in picture.shape[:2])
-        crop = torch.from_numpy(cut(picture, top, left, size))
+        crop = random_square(pictures[random_index(len(pictures), rng)], size, rng)
         out[k] = crop.flip(2) if random_index(2, rng) else crop
     return out
 
@@ -198,14 +202,6 @@ class BatchLoader:
         self._next, self._reported = 0, False
         self._loaded: Iterator[Any] | None = None
         _stack([crops[0]])  # fails here rather than in a worker
-
-    def __enter__(self) -> BatchLoader:
-        """Start nothing before the first batch."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Stop the workers."""
-        self.close()
 
     def close(self) -> None:
         """Stop the workers. The next batch starts others."""

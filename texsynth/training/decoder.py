@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,7 @@ from texsynth.metrics.style import psnr
 from texsynth.models.autoencoder import Decoder, PhotoDecoder, upsampling_of
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.vgg import Encoder, channels_last
-from texsynth.models.weights import collect, part, write_exact
+from texsynth.models.weights import collect, part, prefixed, write_exact
 from texsynth.training.checkpoint import (
     ENCODER,
     Learner,
@@ -171,7 +172,7 @@ def train_decoder(plan: DecoderRun, session: Session) -> Path:
     crops = Crops(pictures, settings.crop_px, (plan.seed, plan.level, _TRAINING), mirror=settings.mirror)
     tensors = collect(plan.folder)
     encoder = Encoder.from_state(part(tensors, "encoder")).requires_grad_(False)
-    with BatchLoader(crops, settings.batch, settings.workers, session.report) as loader:
+    with closing(BatchLoader(crops, settings.batch, settings.workers, session.report)) as loader:
         if session.resume or settings.start == "random":
             decoder = _random_decoder(plan, encoder, tensors)
         else:
@@ -199,8 +200,7 @@ def train_decoder(plan: DecoderRun, session: Session) -> Path:
         loop = LoopSettings.of(settings, steps=plan.steps)
         run(learner, draw_losses, loop, plan.checkpoint, session, validate=validate, origin=plan.origin)
     measured = {"psnr": f"{validate():.2f} dB at {settings.crop_px} px"} if validate else {}
-    state = {f"{plan.name}.{key}": value for key, value in learner.result.state_dict().items()}
-    write_exact(plan.out, state, {**plan.origin, **measured})
+    write_exact(plan.out, prefixed(plan.name, learner.result.state_dict()), {**plan.origin, **measured})
     return plan.out
 
 

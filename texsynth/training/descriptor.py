@@ -15,10 +15,10 @@ from texsynth.errors import InputError, UsageError
 from texsynth.models.descriptor import DescriptorHead
 from texsynth.models.registry import load_model
 from texsynth.models.vgg import Encoder
-from texsynth.models.weights import write_weights
+from texsynth.models.weights import prefixed, write_weights
 from texsynth.ops.resample import resize
 from texsynth.training.checkpoint import Learner, as_header, check_fresh, running_average, short_name
-from texsynth.training.data import Picture, cut, find_pictures, load_pictures, random_index
+from texsynth.training.data import Picture, find_pictures, load_pictures, random_index, random_square
 from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer, autocast_for
 
@@ -83,8 +83,7 @@ def train_descriptor(plan: DescriptorRun, session: Session) -> Path:
     loop = LoopSettings.of(settings, batch=2 * settings.batch)
     run(learner, loss, loop, plan.folder / "descriptor.checkpoint", session, origin=origin)
     out = plan.folder / NETWORK
-    state = {f"descriptor.{key}": value for key, value in learner.result.state_dict().items()}
-    write_weights(out, state, {**origin, **plan.notes})
+    write_weights(out, prefixed("descriptor", learner.result.state_dict()), {**origin, **plan.notes})
     return out
 
 
@@ -168,20 +167,14 @@ class View:
         def within(reach: float) -> float:
             return reach * (2 * float(torch.rand((), generator=rng)) - 1)
 
-        scale, gain, gamma = (
-            2 ** within(reach) for reach in (settings.scale, settings.light, settings.light)
-        )
-        return cls(
-            scale, gain, gamma, torch.tensor([1 + within(settings.tint) for _ in range(3)])[:, None, None]
-        )
+        factors = [2 ** within(reach) for reach in (settings.scale, settings.light, settings.light)]
+        return cls(*factors, torch.tensor([1 + within(settings.tint) for _ in range(3)])[:, None, None])
 
     def crop(self, picture: Picture, settings: DescriptorSettings, rng: torch.Generator) -> Tensor:
         """Cut a random square, seen in this view. Returns (3, c, c) in [0, 1]."""
         side = settings.crop_px
         span = min(min(picture.shape[:2]), max(round(side / self.scale), side // 4))
-        top, left = (random_index(length - span + 1, rng) for length in picture.shape[:2])
-        square = torch.from_numpy(cut(picture, top, left, span).copy(order="K"))
-        crop = resize(square[None] / 255, side, side)[0]
+        crop = resize(random_square(picture, span, rng)[None] / 255, side, side)[0]
         if random_index(2, rng):
             crop = crop.flip(2)
         if settings.rotate:

@@ -21,7 +21,7 @@ from texsynth.errors import UsageError
 from texsynth.models.autoencoder import Decoder
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.vgg import LEVELS, Encoder, channels_last, conv_names
-from texsynth.models.weights import collect, part, write_exact
+from texsynth.models.weights import collect, part, prefixed, write_exact
 from texsynth.training.checkpoint import ENCODER, Learner, check_fresh
 from texsynth.training.closed_form import Report, begin_decoder, cut_encoder, ridge
 from texsynth.training.data import Picture, find_pictures, load_pictures, random_crops, to_image
@@ -100,9 +100,9 @@ def train_encoder(plan: EncoderRun, session: Session) -> Path:
         plan.folder / "encoder.checkpoint",
         session,
     )
-    tensors = start | {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
+    tensors = start | prefixed("encoder", encoder.state_dict())
     for level, decoder in decoders.items():
-        tensors |= {f"decoder{level}.{key}": value for key, value in decoder.state_dict().items()}
+        tensors |= prefixed(f"decoder{level}", decoder.state_dict())
     write_exact(plan.folder / ENCODER, tensors, origin)
     return plan.folder / ENCODER
 
@@ -139,7 +139,7 @@ def _cut(
         crops = random_crops(pictures, min(CUT_CROPS, plan.crops), plan.crop_px, rng)
         student = cut_encoder(teacher, plan.widths, crops, rng, report)
         write_exact(file, student.state_dict(), origin)
-    return {f"encoder.{key}": value for key, value in load_file(file).items()}
+    return prefixed("encoder", load_file(file))
 
 
 class Distillation(nn.Module):

@@ -35,10 +35,6 @@ class Log:
             rows = self.path.read_bytes().splitlines(keepends=True)
             store(b"".join(rows[: count + 1]), self.path, force=True)
 
-    def clear(self) -> None:
-        """Begin anew."""
-        self.path.unlink(missing_ok=True)
-
     def draw(self) -> None:
         """Write the plot."""
         if self.path.exists():

@@ -23,7 +23,7 @@ from texsynth.models.transposer_parts import OwnEncoder
 from texsynth.models.vgg import Encoder, channels_last
 from texsynth.models.weights import write_exact
 from texsynth.training.checkpoint import Learner, check_fresh
-from texsynth.training.data import Picture, cut, find_pictures, load_pictures, random_index
+from texsynth.training.data import Picture, find_pictures, load_pictures, random_index, random_square
 from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer, check_muon
 from texsynth.training.procedural import texture
@@ -149,8 +149,7 @@ def _distant_square(picture: Picture, side: int, rng: torch.Generator) -> Tensor
     longest = min(picture.shape[:2])
     distance = 1 + float(torch.rand((), generator=rng)) * (min(FARTHEST, longest / side) - 1)
     span = min(longest, round(side * distance))
-    top, left = (random_index(length - span + 1, rng) for length in picture.shape[:2])
-    square = torch.from_numpy(cut(picture, top, left, span)).float() / 255
+    square = random_square(picture, span, rng).float() / 255
     if span == side:
         return square
     return F.interpolate(square[None], (side, side), mode="bilinear", antialias=True)[0]

@@ -167,9 +167,9 @@ def remove(name: str, folder: Path) -> None:
     """
     path = folder / f"{name}{SUFFIX}"
     with locked(folder, ""):
-        _write_hashes(
-            folder, {key: value for key, value in expected_hashes(folder).items() if key != path.name}
-        )
+        hashes = expected_hashes(folder)
+        hashes.pop(path.name, None)
+        _write_hashes(folder, hashes)
         _note_download(folder, name, None)
     path.unlink(missing_ok=True)
     drop_part(folder, name)
