@@ -42,6 +42,7 @@ from texsynth.training.data import (
 )
 from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer, scaler_for
+from texsynth.training.teacher import CHUNK
 
 PHOTO = 0
 """The photo decoder, in place of a level."""
@@ -54,9 +55,6 @@ START_CROPS, START_PX, HELD_OUT = 320, 128, 16
 
 IMAGE_VARIANCE = 0.07
 """Mean variance of training pictures; errors are measured against it."""
-
-CHUNK = 8
-"""Pictures that are measured at once."""
 
 Errors = Literal["relative", "sum"]
 Weights = Mapping[str, Tensor]

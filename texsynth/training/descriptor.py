@@ -167,8 +167,9 @@ class View:
         def within(reach: float) -> float:
             return reach * (2 * float(torch.rand((), generator=rng)) - 1)
 
-        factors = [2 ** within(reach) for reach in (settings.scale, settings.light, settings.light)]
-        return cls(*factors, torch.tensor([1 + within(settings.tint) for _ in range(3)])[:, None, None])
+        scale, gain, gamma = (2 ** within(r) for r in (settings.scale, settings.light, settings.light))
+        tint = torch.tensor([1 + within(settings.tint) for _ in range(3)])
+        return cls(scale, gain, gamma, tint[:, None, None])
 
     def crop(self, picture: Picture, settings: DescriptorSettings, rng: torch.Generator) -> Tensor:
         """Cut a random square, seen in this view. Returns (3, c, c) in [0, 1]."""

@@ -23,7 +23,7 @@ from texsynth.models.hub.cache import file_hash
 from texsynth.models.vgg import LEVELS, Encoder, channels_last, conv_names
 from texsynth.models.weights import collect, part, prefixed, write_exact
 from texsynth.training.checkpoint import ENCODER, Learner, check_fresh
-from texsynth.training.closed_form import Report, begin_decoder, cut_encoder, ridge
+from texsynth.training.closed_form import Report, begin_decoder, cut_encoder, regress
 from texsynth.training.data import Picture, find_pictures, load_pictures, random_crops, to_image
 from texsynth.training.decoder import cycle_terms
 from texsynth.training.loop import LoopSettings, Session, run
@@ -166,10 +166,9 @@ class Distillation(nn.Module):
         for k, head in enumerate(self.heads):
             assert isinstance(head, nn.Linear)
             x, y = torch.cat(pooled[k]), cache.targets[k][:count].flatten(0, 1).float()
-            mean = x.mean(0)
-            weight = ridge((x - mean).T @ (x - mean), (x - mean).T @ (y - y.mean(0)), 1e-5)
+            weight, bias = regress(x, y, 1e-5)
             head.weight.copy_(weight.T)
-            head.bias.copy_(y.mean(0) - mean @ weight)
+            head.bias.copy_(bias)
 
     def losses(
         self, cache: Cache, plan: EncoderRun, device: torch.device, rng: torch.Generator

@@ -18,8 +18,8 @@ from texsynth.models.vgg import Encoder
 from texsynth.models.weights import collect, write_weights
 from texsynth.training.checkpoint import headers, origin_of
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, random_crops, to_image
-from texsynth.training.decoder import CHUNK, PHOTO, rebuild, reconstruction
-from texsynth.training.teacher import load_teacher
+from texsynth.training.decoder import PHOTO, rebuild, reconstruction
+from texsynth.training.teacher import CHUNK, feature_moments, load_teacher
 from texsynth.transforms.moments import Moments
 
 
@@ -105,8 +105,12 @@ def explained_variance(student: Encoder, teacher: Encoder, fit: Tensor, held_out
     fit, held_out: (N, 3, S, S) uint8 crops. The map is a ridge regression on `fit`; its share of explained
     variance is measured on every position of `held_out`.
     """
+
+    def stacked(image: Tensor) -> list[Tensor]:
+        return [torch.cat(both, 1) for both in zip(student(image), teacher(image), strict=True)]
+
     scores = {}
-    fitted, test = (_joint_moments(student, teacher, crops) for crops in (fit, held_out))
+    fitted, test = (feature_moments(crops, stacked) for crops in (fit, held_out))
     for level, (k, train, truth) in enumerate(zip(student.widths, fitted, test, strict=True), 1):
         mean, cov, test_mean, test_cov = train.mean, train.covariance, truth.mean, truth.covariance
         damping = 1e-6 * cov[:k, :k].diagonal().mean() * torch.eye(k, dtype=torch.float64)
@@ -115,20 +119,6 @@ def explained_variance(student: Encoder, teacher: Encoder, fit: Tensor, held_out
         explained = 2 * (weight * test_cov[:k, k:]).sum() - (weight * (test_cov[:k, :k] @ weight)).sum()
         scores[level] = float((explained - bias.square().sum()) / test_cov[k:, k:].trace())
     return scores
-
-
-def _joint_moments(student: Encoder, teacher: Encoder, crops: Tensor) -> list[Moments]:
-    """Collect the moments of student and teacher features stacked, by level."""
-    widths = zip(student.widths, teacher.widths, strict=True)
-    moments = [Moments.empty(small + wide) for small, wide in widths]
-    for chunk in crops.split(CHUNK):
-        image = to_image(chunk)
-        stacked = [torch.cat(both, 1) for both in zip(student(image), teacher(image), strict=True)]
-        moments = [
-            total + Moments.of(both).to(torch.device("cpu"))
-            for total, both in zip(moments, stacked, strict=True)
-        ]
-    return moments
 
 
 @torch.no_grad()
@@ -144,6 +134,6 @@ def cycle_error(
         f = encoder.segment(to_image(chunk), 0, level)
         g = encoder.segment(decode(f).clamp(0, 1), 0, level)
         error += float(F.mse_loss(g, f, reduction="sum").double())
-        moments = moments + Moments.of(f).to(torch.device("cpu"))
+        moments = moments + Moments.of(f)
     variance, mean = float(moments.covariance.trace()), moments.mean
     return error / moments.n / variance, error / moments.n / (variance + float(mean.square().sum()))
