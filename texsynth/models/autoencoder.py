@@ -41,18 +41,12 @@ class Decoder(BlockNetwork):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], level: int) -> Decoder:
-        """Build from a state dict with keys `invB_I.weight|bias`; its shapes decide the widths.
-
-        A key `nearest` says that it samples up by the nearest neighbour.
-        """
+        """Build from keys `invB_I.weight|bias`; shapes decide the widths, a key `nearest` the upsampling."""
         widths = tuple(state[f"inv{b}_1.weight"].shape[1] for b in range(1, level + 1))
         return cls(widths, level, upsampling_of(state)).filled(state)
 
     def step(self, x: Tensor, block: int, index: int, before: AffineMap | None = None) -> Tensor:
-        """Undo `convB_I`, and the pooling before it. The last step is linear: it gives the image.
-
-        before: a map of x, folded into the convolution.
-        """
+        """Undo `convB_I` and the pooling before it; the last step is linear. before: a map of x, folded in."""
         x = convolve(self.conv(block, index), x, before)
         if (block, index) == (1, 1):
             return x

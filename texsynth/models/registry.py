@@ -72,9 +72,7 @@ def build_model(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Model:
-    """Assemble a model from tensors `encoder.*` or `encoderL.*`, `decoderL.*`, `photo.*`.
-
-    Names and shapes decide the kinds of networks and their widths.
+    """Assemble a model by names and shapes from `encoder.*` or `encoderL.*`, `decoderL.*`, `photo.*`.
 
     Raises ModelError for another layout.
     """
@@ -110,10 +108,7 @@ def _photo(state: Mapping[str, Tensor]) -> PhotoDecoder | WaveDecoder:
 
 
 def load_model(name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Model:
-    """Load an embedded or cached model by name, or a safetensors file by path.
-
-    Raises ModelError when it is unknown, missing, damaged or does not match its recorded hash.
-    """
+    """Load a model by name or by file. Raises ModelError when it is unknown, missing, damaged or changed."""
     tensors, header, digest = read_checked(locate(name))
     return build_model(name, tensors, sha256=digest, provenance=header, device=device, dtype=dtype)
 

@@ -88,10 +88,7 @@ class Transposer(Network):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Transposer:
-        """Build from a state dict; its shapes decide the encoder's kind and all widths.
-
-        Raises KeyError or RuntimeError for another layout.
-        """
+        """Build from a state dict, by its shapes. Raises KeyError or RuntimeError for another layout."""
         inside = part(state, "encoder")
         encoder: OwnEncoder | Encoder
         if "conv0.weight" in inside:

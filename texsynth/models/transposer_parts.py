@@ -133,10 +133,7 @@ class TransposedScale(nn.Module):
         return (share * ratio + share - 1).clamp(-2, 0)[:, None]
 
     def forward(self, features: Tensor, layouts: Sequence[Layout], size: Sequence[int]) -> Tensor:
-        """Extend the map of (N, C, h, w) features along one layout each; lay filters on the canvas at `size`.
-
-        Returns (N, width, H, W).
-        """
+        """Extend the map of (N, C, h, w) features, a layout each; lay filters, (N, width, H, W) of `size`."""
         circular = layouts[0].circular
         margin = (0, 0) if circular else (features.shape[2] // 2, features.shape[3] // 2)
         peaks = torch.cat([_peaks(layout, size, features.shape[2:], margin) for layout in layouts])

@@ -39,10 +39,7 @@ def pad_reflect(x: Tensor) -> Tensor:
 
 
 def conv_reflect(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """3x3 convolution with reflection padding.
-
-    x: (N, C, h, w) with h, w >= 2; weight: (O, C, 3, 3); bias: (O,). Returns (N, O, h, w).
-    """
+    """Convolve (N, C, h, w), h, w >= 2, with (O, C, 3, 3) and reflection padding to (N, O, h, w)."""
     if len(weight) <= 3 and x.shape[2] % 2 == x.shape[3] % 2 == 0:
         return _conv_blocks(pad_reflect(x), weight, bias)
     return F.conv2d(pad_reflect(x), weight, bias)

@@ -19,10 +19,7 @@ BANDS = len(_SIGNS)
 
 
 def pool(x: Tensor, band: int) -> Tensor:
-    """Return one band, 0..3, of every 2x2 block; all are an orthogonal transform.
-
-    x: (N, C, 2h, 2w). Returns (N, C, h, w).
-    """
+    """Return one band, 0..3, of 2x2 blocks, (N, C, 2h, 2w) to (N, C, h, w); all are orthogonal."""
     out = x[..., ::2, ::2] * (_SIGNS[band][0] / 2)
     for sign, (row, column) in zip(_SIGNS[band][1:], _PIXELS[1:], strict=True):
         out.add_(x[..., row::2, column::2], alpha=sign / 2)

@@ -27,10 +27,7 @@ PARTS = (
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return tensors and header of a safetensors file.
-
-    Raises ModelError when the file is missing or damaged.
-    """
+    """Return tensors and header of a safetensors file. Raises ModelError when it is missing or damaged."""
     if not path.is_file():
         raise ModelError(f"model file {path} does not exist; reinstall texsynth or give another --model")
     try:

@@ -185,10 +185,7 @@ ENCODER = "encoder.safetensors"
 
 
 def begin_from_model(folder: Path, name: str) -> None:
-    """Put the encoder of model `name` into `folder`, unless it is there.
-
-    Raises ModelError for a model that cannot be loaded, UsageError when there is another encoder.
-    """
+    """Put the encoder of a model into `folder`. Raises ModelError; UsageError when another is there."""
     model, path = load_model(name), folder / ENCODER
     encoder = model.vgg().state_dict()
     if not path.exists():

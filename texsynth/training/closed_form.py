@@ -87,10 +87,7 @@ def select_units(covariance: Tensor, cross: Tensor, count: int) -> list[int]:
 def cut_encoder(
     teacher: Encoder, widths: tuple[int, ...], crops: Tensor, rng: torch.Generator, report: Report
 ) -> Encoder:
-    """Cut a narrow encoder out of a wide one.
-
-    crops: (N, 3, S, S) uint8, S a multiple of 32. Channels come out with unit root mean square.
-    """
+    """Cut a narrow encoder of unit root mean square out of a wide one; crops (N, 3, 32 k, 32 k) uint8."""
     images = [to_image(chunk) for chunk in crops.split(CROPS_AT_ONCE)]
     student = Encoder(widths)
     narrow, wide = images, images

@@ -37,10 +37,7 @@ def is_held_out(path: Path) -> bool:
 
 
 def find_pictures(folder: Path, *, held_out: bool) -> list[Path]:
-    """List the pictures below `folder` in name order, either the training 90% or the held-out 10%.
-
-    Raises InputError when there are none.
-    """
+    """List the training 90% or the held-out 10% below `folder` by name. Raises InputError for none."""
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     chosen = [p for p in paths if is_held_out(p) == held_out]
     if not chosen:
@@ -99,10 +96,7 @@ def to_image(crops: Tensor, device: torch.device | str = "cpu") -> Tensor:
 
 
 def intensify(image: Tensor, rng: torch.Generator) -> Tensor:
-    """Raise the contrast of every colour channel on its own, up to twice, as styles have it.
-
-    image: (N, 3, H, W) in [0, 1]. Returns the same shape and range.
-    """
+    """Raise the contrast of every colour channel of (N, 3, H, W) in [0, 1] up to twice, as styles have it."""
     gain = 1 + torch.rand(len(image), 3, 1, 1, generator=rng).to(image)
     middle = image.mean((2, 3), keepdim=True)
     return (middle + gain * (image - middle)).clamp(0, 1)
@@ -135,10 +129,7 @@ class Pictures:
         return picture
 
     def held_out_crops(self, size: int, count: int) -> Tensor:
-        """Cut out the middles of up to `count` usable pictures from all over the list.
-
-        Returns (n, 3, size, size) uint8.
-        """
+        """Cut the middles out of up to `count` usable pictures all over the list, (n, 3, s, s) uint8."""
         usable: list[Picture] = []
         for number in range(0, len(self), max(1, len(self) // count)):
             try:

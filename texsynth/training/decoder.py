@@ -144,11 +144,7 @@ def steps_of(settings: DecoderSettings, level: int, pictures: int) -> int:
 
 
 def unfinished(runs: Sequence[DecoderRun], resume: bool) -> list[DecoderRun]:
-    """List the trainings that are left to do.
-
-    Raises UsageError for one that was begun when not resuming, or that was begun with other settings, and
-    InputError when there is nothing to resume.
-    """
+    """List the trainings that are left. Raises as `check_fresh` and `check_origin` do."""
     begun = [run for run in runs if run.checkpoint.exists()]
     left = [run for run in runs if not (resume and run.is_finished())]
     if begun or left == list(runs):
@@ -240,10 +236,7 @@ def _error(result: Tensor, target: Tensor, variance: Tensor | float, errors: Err
 
 
 def rebuild(encoder: Encoder, decoder: nn.Module, level: int) -> Callable[[Tensor], Tensor]:
-    """Join encoder and decoder to a map of images (N, 3, H, W) in [0, 1].
-
-    level: of the features between them; the photo decoder takes those of levels 1 to 4.
-    """
+    """Join encoder and decoder of `level` to a map of images (N, 3, H, W) in [0, 1]."""
 
     @torch.no_grad()
     def encode(image: Tensor) -> Tensor | list[Tensor]:

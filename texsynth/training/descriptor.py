@@ -137,9 +137,9 @@ def _begin(plan: DescriptorRun, features: Sequence[Tensor]) -> DescriptorHead:
 
 
 def draw_pairs(pictures: Sequence[Picture], settings: DescriptorSettings, rng: torch.Generator) -> Tensor:
-    """Cut two crops of each of `settings.batch` different pictures, or of all when there are fewer.
+    """Cut two crops of each of `settings.batch` different pictures; crop B + k shows the texture of crop k.
 
-    Returns (2 B, 3, c, c) in [0, 1]; crop B + k shows the same texture as crop k.
+    Returns (2 B, 3, c, c) in [0, 1]; B is smaller when there are fewer pictures.
     """
     pairs = []
     for number in torch.randperm(len(pictures), generator=rng)[: settings.batch].tolist():

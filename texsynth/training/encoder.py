@@ -173,10 +173,7 @@ class Distillation(nn.Module):
     def losses(
         self, cache: Cache, plan: EncoderRun, device: torch.device, rng: torch.Generator
     ) -> dict[str, Tensor]:
-        """Draw a batch and a level. Returns the terms `distillation`, `reconstruction` and `cycle`.
-
-        Without decoders, `distillation` alone.
-        """
+        """Draw a batch and a level. Returns `distillation`; with decoders `reconstruction` and `cycle`."""
         index = torch.randint(len(cache.crops), (plan.batch,), generator=rng)
         odds = torch.tensor([plan.level_odds[int(level) - 1] for level in self.decoders])
         chosen = int(torch.multinomial(odds, 1, generator=rng)) if len(odds) else -1

@@ -102,10 +102,7 @@ def _matrix(kernel: Tensor) -> Tensor:
 
 
 def autocast_for(device: torch.device, name: str = "auto") -> Callable[[], AbstractContextManager[Any]]:
-    """Mixed precision with the number type called `name`; `auto` is bfloat16 where it is native, else none.
-
-    Raises UsageError for float16 without CUDA.
-    """
+    """Mixed precision; `auto` is native bfloat16 or none. Raises UsageError for float16 without CUDA."""
     dtype = pick_dtype(name, device)
     if dtype == torch.float32:
         return nullcontext

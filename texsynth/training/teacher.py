@@ -52,10 +52,7 @@ class Cache:
 
 
 def load_teacher(path: Path) -> Encoder:
-    """Load a full-width encoder from safetensors with keys `convB_I.weight|bias`.
-
-    Raises ModelError for another layout or a damaged file.
-    """
+    """Load a full-width encoder, keys `convB_I.weight|bias`. Raises ModelError for any other file."""
     tensors, _ = read_weights(path)
     try:
         teacher = Encoder.from_state(tensors)

@@ -58,10 +58,7 @@ class TransposerRun:
 
 
 def train_transposer(plan: TransposerRun, session: Session) -> Path:
-    """Train in `plan.folder`. Returns the file of the finished network.
-
-    Raises InputError without training pictures, ModelError for an `init` that is no Transposer.
-    """
+    """Train; return the network. Raises InputError without pictures, ModelError for a wrong `init`."""
     check_muon()
     check_fresh(plan.folder / "transposer.checkpoint", session.resume)
     settings, device = plan.settings, session.device

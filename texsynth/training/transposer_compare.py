@@ -102,10 +102,7 @@ def compare(
 
 
 def pack_transposer(run: Path, data: Path, output: Path, notes: Mapping[str, str]) -> list[Score]:
-    """Write the network of a run as float16, with provenance and its held-out figures in the header.
-
-    Returns the figures, those of the written file. Raises as `compare` does.
-    """
+    """Write the network of a run as float16 with held-out figures. Raises as `compare` does."""
     tensors, header = read_weights(_file(run))
     if "settings" not in header:
         raise ModelError(f"{_file(run)} does not say how it was trained; give the folder of a training run")

@@ -191,10 +191,7 @@ def folded(piece: Piece, first: AffineMap | None = None) -> tuple[dict[str, Tens
 
 
 def decoder_state(piece: Piece, encoder: Piece, widths: tuple[int, ...]) -> dict[str, Tensor]:
-    """Return the state dict of a decoder, which samples up by the nearest neighbour.
-
-    widths: of `encoder`, whose features it is to take. Raises ModelError when it does not.
-    """
+    """Return the state dict of a decoder. Raises ModelError unless `encoder`, of `widths`, fits."""
     level = piece.form.level
     if level > len(widths):
         raise ModelError(

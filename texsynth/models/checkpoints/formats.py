@@ -142,10 +142,7 @@ class Piece:
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Return the state dict in a file of torch or safetensors.
-
-    Raises ModelError when it is missing, damaged, or holds anything that is no tensor of finite numbers.
-    """
+    """Return the state dict in a file. Raises ModelError: missing, damaged, or not of finite tensors."""
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "does not exist"
         raise ModelError(f"{path} {kind}; give the checkpoint files of one model")

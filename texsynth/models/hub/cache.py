@@ -108,10 +108,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(folder: Path, name: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Keep other processes from changing the model `name`, or the lists of all when it is empty.
-
-    on_wait: called when another process is at it now.
-    """
+    """Keep others from changing the model `name`, or the lists if empty. on_wait: when one is at it."""
     lock = FileLock(folder / (f".{name}.lock" if name else ".lock"))
     try:
         lock.acquire(blocking=False)
@@ -161,10 +158,7 @@ def keep(name: str, data: bytes, folder: Path, fetched: Mapping[str, str] | None
 
 
 def remove(name: str, folder: Path) -> None:
-    """Remove a model, its entries in the lists, and its unfinished download.
-
-    The caller holds its lock, inside `writing`. Raises OSError, OutputError.
-    """
+    """Remove a model, its entries in the lists and its unfinished download; otherwise as `keep`."""
     path = folder / f"{name}{SUFFIX}"
     with locked(folder, ""):
         hashes = expected_hashes(folder)

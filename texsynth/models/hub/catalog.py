@@ -26,10 +26,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNOREC
 
 @dataclass(frozen=True)
 class Source:
-    """Address of a published checkpoint of a `layout`.
-
-    sha256: how its hash begins; empty where none is published.
-    """
+    """Address of a published checkpoint of a `layout`. sha256: how its hash begins, where it is published."""
 
     layout: str
     url: str
