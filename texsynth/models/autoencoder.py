@@ -46,7 +46,7 @@ class Decoder(BlockNetwork):
         return cls(widths, level, upsampling_of(state)).filled(state)
 
     def step(self, x: Tensor, block: int, index: int, before: AffineMap | None = None) -> Tensor:
-        """Undo `convB_I` and the pooling before it; the last step is linear. before: a map of x, folded in."""
+        """Undo `convB_I` and the pooling before it; the last step is linear. before: of x, folded in."""
         x = convolve(self.conv(block, index), x, before)
         if (block, index) == (1, 1):
             return x

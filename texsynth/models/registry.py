@@ -127,7 +127,7 @@ def compile_networks(model: Model, cache: Path) -> None:
     # Torch gives up after 8 forms, silently, and the pairs of levels alone are more.
     torch._dynamo.config.recompile_limit = VARIANTS
     try:
-        torch.compile(_twice)(torch.zeros(8, device=model.device))
+        torch.compile(lambda x: x + x)(torch.zeros(8, device=model.device))
     except Exception as error:  # the compiler's errors have no common base
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UsageError(f"--compile does not work on this machine ({reason}); leave it out") from error
@@ -137,7 +137,3 @@ def compile_networks(model: Model, cache: Path) -> None:
     for decoder in model.decoders.values():
         # Not its first step: the map that is folded in there differs from picture to picture.
         decoder.rest = torch.compile(decoder.rest, dynamic=True)  # type: ignore[method-assign]
-
-
-def _twice(x: torch.Tensor) -> torch.Tensor:
-    return x + x

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 from texsynth.config.training import NEUTRAL, DecoderSettings
 from texsynth.errors import InputError, UsageError
@@ -41,7 +42,7 @@ from texsynth.training.data import (
     to_image,
 )
 from texsynth.training.loop import LoopSettings, Session, run
-from texsynth.training.optimizer import Optimizer, scaler_for
+from texsynth.training.optimizer import Optimizer
 from texsynth.training.teacher import CHUNK
 
 PHOTO = 0
@@ -57,7 +58,6 @@ IMAGE_VARIANCE = 0.07
 """Mean variance of training pictures; errors are measured against it."""
 
 Errors = Literal["relative", "sum"]
-Weights = Mapping[str, Tensor]
 
 _TRAINING, _START = 0, 1
 
@@ -167,10 +167,9 @@ def train_decoder(plan: DecoderRun, session: Session) -> Path:
     tensors = collect(plan.folder)
     encoder = Encoder.from_state(part(tensors, "encoder")).requires_grad_(False)
     with closing(BatchLoader(crops, settings.batch, settings.workers, session.report)) as loader:
-        if session.resume or settings.start == "random":
-            decoder = _random_decoder(plan, encoder, tensors)
-        else:
-            decoder = _fitted_decoder(plan, encoder, tensors, pictures)
+        # What is resumed gets its weights from the checkpoint.
+        random = session.resume or settings.start == "random"
+        decoder = _begin(plan, encoder, tensors, None if random else pictures)
         session.report(f"{plan.name}: {plan.steps} steps on {len(pictures)} training pictures")
         for net in (encoder, decoder):
             channels_last(net, device)
@@ -180,7 +179,8 @@ def train_decoder(plan: DecoderRun, session: Session) -> Path:
             torch.Generator().manual_seed(plan.seed + 100 * plan.level),
             loader=loader,
             average=running_average(decoder, settings.ema) if settings.ema else None,
-            scaler=scaler_for(device, settings.precision),
+            # It keeps gradients inside the range of float16; other number types need none.
+            scaler=GradScaler(device.type) if settings.precision == "float16" else None,
         )
 
         def draw_losses(rng: torch.Generator) -> dict[str, Tensor]:
@@ -252,27 +252,27 @@ def reconstruction(rebuild: Callable[[Tensor], Tensor], held_out: Tensor) -> flo
     return sum(sum(map(psnr, rebuild(image).clamp(0, 1), image)) for image in images) / len(held_out)
 
 
-def _random_decoder(plan: DecoderRun, encoder: Encoder, tensors: Weights) -> Decoder | PhotoDecoder:
-    """Build the decoder with random weights that follow from the seed; it samples up like a fitted one."""
-    before = part(tensors, plan.name) or part(tensors, f"decoder{plan.level - 1}")
-    with torch.random.fork_rng():
-        torch.manual_seed(plan.seed + 100 * plan.level)
-        if plan.level == PHOTO:
-            return PhotoDecoder(encoder.widths[:4])
-        return Decoder(encoder.widths, plan.level, upsampling_of(before))
-
-
-def _fitted_decoder(
-    plan: DecoderRun, encoder: Encoder, tensors: Weights, pictures: Pictures
+def _begin(
+    plan: DecoderRun, encoder: Encoder, tensors: Mapping[str, Tensor], pictures: Pictures | None
 ) -> Decoder | PhotoDecoder:
-    """Build the decoder as an earlier training left it in the folder, else in closed form."""
-    if stored := part(tensors, plan.name):
-        photo = plan.level == PHOTO
+    """Build the decoder as an earlier training left it in the folder, else in closed form on `pictures`.
+
+    Without pictures its weights are random and follow from the seed; it samples up like a fitted one.
+    """
+    stored, photo = part(tensors, plan.name), plan.level == PHOTO
+    if not pictures:
+        before = stored or part(tensors, f"decoder{plan.level - 1}")
+        with torch.random.fork_rng():
+            torch.manual_seed(plan.seed + 100 * plan.level)
+            if photo:
+                return PhotoDecoder(encoder.widths[:4])
+            return Decoder(encoder.widths, plan.level, upsampling_of(before))
+    if stored:
         return PhotoDecoder.from_state(stored) if photo else Decoder.from_state(stored, plan.level)
     rng = torch.Generator().manual_seed(plan.seed)
     source = Crops(pictures, min(START_PX, plan.settings.crop_px), (plan.seed, plan.level, _START))
     crops = torch.stack([torch.from_numpy(source[k][0]) for k in range(START_CROPS)])
-    if plan.level != PHOTO:
+    if not photo:
         return begin_decoder(plan.level, encoder, tensors, crops, rng)
     decoder = PhotoDecoder(encoder.widths[:4])
     start_photo_decoder(decoder, encoder, crops, rng)

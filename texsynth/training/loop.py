@@ -59,13 +59,9 @@ class LoopSettings:
         return cls(**{**settings.model_dump(include={field.name for field in fields(cls)}), **changes})
 
 
-LossFunction = Callable[[torch.Generator], dict[str, Tensor]]
-"""Draws a batch and returns named loss terms; their sum is minimised."""
-
-
 def run(
     learner: Learner,
-    loss: LossFunction,
+    loss: Callable[[torch.Generator], dict[str, Tensor]],
     settings: LoopSettings,
     checkpoint: Path,
     session: Session,
@@ -75,6 +71,7 @@ def run(
 ) -> None:
     """Train `learner.module` in place. A killed run goes on from its checkpoint, bit for bit.
 
+    loss: draws a batch and returns named terms, whose sum is minimised.
     A loss, gradient or weight that is not finite takes everything but the random numbers and the data back to
     the last checkpoint, which is reported. Gradients that float16 cannot hold only cost their step, as
     the loss is scaled down then. validate: PSNR in dB on held-out pictures. origin: all that the result

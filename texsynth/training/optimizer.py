@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.amp.grad_scaler import GradScaler
 
 from texsynth.device import pick_dtype
 from texsynth.errors import UsageError
@@ -44,18 +43,15 @@ class Optimizer:
         elif kind == "adam":
             self.parts = [torch.optim.Adam(kernels, lr=kernel_rate), torch.optim.Adam(rest, lr=rate)]
         else:
+            check_muon()
+            self.kernels = [(p, nn.Parameter(_matrix(p.data))) for p in kernels]
+            if any(m.data_ptr() != p.data_ptr() for p, m in self.kernels):
+                raise ValueError("kernels must be stored channels last, so that their matrices share memory")
+            matrices = [m for _, m in self.kernels]
             self.parts = [
-                self._muon(kernels, kernel_rate),
+                torch.optim.Muon(matrices, kernel_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
                 torch.optim.Adam(rest, lr=rate, betas=(0.9, 0.98)),
             ]
-
-    def _muon(self, kernels: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
-        check_muon()
-        self.kernels = [(p, nn.Parameter(_matrix(p.data))) for p in kernels]
-        if any(m.data_ptr() != p.data_ptr() for p, m in self.kernels):
-            raise ValueError("kernels must be stored channels last, so that their matrices share memory")
-        matrices = [m for _, m in self.kernels]
-        return torch.optim.Muon(matrices, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
 
     def scale_rates(self, factor: float) -> None:
         """Set both learning rates to `factor` times their base."""
@@ -109,8 +105,3 @@ def autocast_for(device: torch.device, name: str = "auto") -> Callable[[], Abstr
     if dtype == torch.float16 and device.type != "cuda":
         raise UsageError(f"precision float16 needs a CUDA device, not {device.type}; use auto or bfloat16")
     return lambda: torch.autocast(device.type, dtype)
-
-
-def scaler_for(device: torch.device, name: str) -> GradScaler | None:
-    """Scaler of the loss that keeps gradients inside the range of float16; other number types need none."""
-    return GradScaler(device.type) if name == "float16" else None

@@ -234,10 +234,7 @@ def perceptual_term(features: Sequence[Tensor], goals: Sequence[Tensor]) -> Tens
 
 
 def _mean(terms: Sequence[Tensor]) -> Tensor:
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total / len(terms)
+    return sum(terms[1:], terms[0]) / len(terms)
 
 
 class PatchCritic(nn.Module):

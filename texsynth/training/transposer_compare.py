@@ -125,6 +125,7 @@ def _figures(
     similar, outside, single = 0.0, 0.0, 0.0
     side, pictures = truths.shape[2] // 2, len(truths)
     middle = slice(side // 2, side // 2 + side)
+    windows, within = (2 * side - 10) ** 2, (side - 10) ** 2
     for index, crop in enumerate(truths):
         truth = to_image(crop[None])
         exemplar = truth[..., middle, middle]
@@ -132,7 +133,8 @@ def _figures(
         image, _ = net.expand(exemplar, (2 * side, 2 * side), circular=False, rng=rng)
         whole, inside = ssim(image, truth), ssim(image[..., middle, middle], exemplar)
         similar += whole
-        outside += _outside(whole, inside, side)
+        # Over the 11 x 11 windows of the output that are not within the exemplar.
+        outside += (whole * windows - inside * within) / (windows - within)
         for x, moments in ((image, outputs), (truth, expected)):
             moments.append(Moments.of(judge.segment(x, 0, LEVEL)).to(torch.device("cpu")))
         single += frechet(outputs[-1], expected[-1])
@@ -141,12 +143,6 @@ def _figures(
     distance = frechet(total, reduce(add, expected))
     means = similar / pictures, outside / pictures, distance, single / pictures
     return *means, pictures, round(total.n)
-
-
-def _outside(whole: float, inside: float, side: int) -> float:
-    """Mean over the 11 x 11 windows of the output that are not within the exemplar."""
-    all_windows, within = (2 * side - 10) ** 2, (side - 10) ** 2
-    return (whole * all_windows - inside * within) / (all_windows - within)
 
 
 def _file(path: Path) -> Path:

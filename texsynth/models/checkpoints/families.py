@@ -70,7 +70,9 @@ def sequential(pieces: list[Piece]) -> Converted:
     tensors = prefixed("encoder", whole)
     for level, piece in decoders.items():
         tensors |= prefixed(f"decoder{level}", decoder_state(piece, deepest, widths))
-    layout = _sequential_layout(whole=deepest.whole, levels=set(decoders))
+    layout = "pytorch-wct"
+    if deepest.whole and set(decoders) <= {4}:  # the encoder goes on to relu5_4, as in pytorch-AdaIN
+        layout = "pytorch-adain" if decoders else "vgg_normalised"
     notes = {"upsampling": "nearest"} if decoders else {}
     if is_normalised(whole):
         name = "vgg19" if layout == "vgg_normalised" else layout
@@ -128,13 +130,6 @@ def wavelets(pieces: list[Piece]) -> Converted:
     tensors = prefixed("encoder", {**state, "haar": torch.ones(1)}) | prefixed("photo", decoder.tensors)
     name = "wct2-cat5" if photo.concatenated else "wct2-sum"
     return Converted(name, name, tensors, {"unpooling": name[5:], "licence": "WCT2 (NAVER Corp.): MIT"})
-
-
-def _sequential_layout(*, whole: bool, levels: set[int]) -> str:
-    """whole: the encoder goes on to relu5_4, as in pytorch-AdaIN. levels: those with decoders."""
-    if whole and levels <= {4}:
-        return "pytorch-adain" if levels else "vgg_normalised"
-    return "pytorch-wct"
 
 
 def is_normalised(state: Mapping[str, Tensor]) -> bool:
@@ -223,10 +218,7 @@ FAMILIES: dict[str, Callable[[list[Piece]], Converted]] = {
 
 
 def convert(paths: Sequence[Path]) -> Converted:
-    """Recognise the checkpoint files of one model and bring them into our layout.
-
-    Raises ModelError for files that are missing, damaged, of no known layout, or not of one model.
-    """
+    """Bring the files of one model into our layout. Raises ModelError where they are not that."""
     if not paths:
         raise ModelError("no checkpoint is given; give the files of one model")
     files = {path: read_checkpoint(path) for path in paths}

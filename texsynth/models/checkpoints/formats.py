@@ -146,8 +146,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "does not exist"
         raise ModelError(f"{path} {kind}; give the checkpoint files of one model")
-    own = path.suffix == SUFFIX
-    state = read_weights(path)[0] if own else _state_dict(_unpickled(path), path)
+    state = read_weights(path)[0] if path.suffix == SUFFIX else _state_dict(path)
     for key, value in state.items():
         if not value.is_floating_point() or not bool(value.isfinite().all()):
             raise ModelError(f"{path}: {key} has values that are no finite numbers; download the file again")
@@ -167,18 +166,15 @@ def identify(path: Path, tensors: dict[str, Tensor]) -> Piece:
     return Piece(path, form, form.renamed(tensors), len(tensors) > 2 * len(form.names))
 
 
-def _unpickled(path: Path) -> object:
+def _state_dict(path: Path) -> dict[str, Tensor]:
     try:
         # Tensors alone: a pickle may otherwise run any code.
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content: object = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes make an unpickler fail in any way
         raise ModelError(
             f"{path} is damaged or holds more than tensors, and is not read; "
             "download it again, or save its state dict with torch.save"
         ) from error
-
-
-def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
     if isinstance(content, dict):
         content = next((content[key] for key in WRAPPERS if isinstance(content.get(key), dict)), content)
     if isinstance(content, dict) and all(isinstance(v, Tensor) for v in content.values()):
