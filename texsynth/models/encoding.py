@@ -140,9 +140,6 @@ def _weighted(share: Tensor, weight: Tensor | None, part: slice) -> Tensor:
 class Encoding(nn.Module):
     """The layer with its codewords and smoothing factors."""
 
-    codewords: nn.Parameter
-    smoothing: nn.Parameter
-
     def __init__(self, codewords: int, channels: int) -> None:
         """codewords: K; channels: D. Drawn uniformly: codewords +-1 / sqrt(K D), smoothing 0 to 1."""
         super().__init__()

@@ -27,10 +27,10 @@ def conv_names(level: int = 5) -> list[tuple[int, int]]:
     return [name for name in names if name <= (level, 1)]
 
 
-def input_widths(widths: tuple[int, ...], image_channels: int = 3) -> dict[tuple[int, int], int]:
+def input_widths(widths: tuple[int, ...]) -> dict[tuple[int, int], int]:
     """Return the input channels of every convolution of a network whose blocks have `widths` channels."""
     outputs = [widths[b - 1] for b, _ in conv_names(len(widths))]
-    return dict(zip(conv_names(len(widths)), [image_channels, *outputs], strict=False))
+    return dict(zip(conv_names(len(widths)), [3, *outputs], strict=False))
 
 
 def pad_reflect(x: Tensor) -> Tensor:

@@ -39,10 +39,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_checked(path: Path) -> tuple[dict[str, Tensor], dict[str, str], str]:
-    """Return tensors, header and SHA-256 of a weight file.
-
-    Raises ModelError when it is missing, damaged, or, among the embedded or cached ones, not as recorded.
-    """
+    """Return tensors, header and SHA-256. Raises ModelError: missing, damaged, or not as it was stored."""
     digest = file_hash(path) if path.is_file() else ""
     if digest and path.parent in (ASSETS, cache_folder()):
         check_hash(path, digest)
@@ -81,8 +78,7 @@ def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def collect(folder: Path) -> dict[str, Tensor]:
     """Return the weights of a run: the encoder, and every finished part. Raises ModelError without one."""
     tensors: dict[str, Tensor] = {}
-    for name in PARTS:
-        path = folder / f"{name}{SUFFIX}"
+    for path in (folder / f"{name}{SUFFIX}" for name in PARTS):
         if path.exists():
             tensors |= read_weights(path)[0]
     if not part(tensors, "encoder"):

@@ -20,7 +20,7 @@ from texsynth.errors import InputError, UsageError
 from texsynth.images.files import placed
 from texsynth.models.registry import load_model
 from texsynth.models.weights import PARTS, part, prefixed, read_weights, write_exact
-from texsynth.training.log import Log
+from texsynth.training import log
 from texsynth.training.optimizer import Optimizer
 
 
@@ -105,9 +105,9 @@ class Checkpoint:
     """All that the result follows from; a checkpoint of another origin is not resumed."""
 
     @property
-    def log(self) -> Log:
+    def log(self) -> Path:
         """The log beside the file."""
-        return Log(self.path.with_suffix(".csv"))
+        return self.path.with_suffix(".csv")
 
     def start(self, resume: bool) -> int:
         """Step to begin with; a fresh run is saved first, so that there always is a good state."""
@@ -115,7 +115,7 @@ class Checkpoint:
             check_fresh(self.path, resume)
             check_origin(self.path, self.origin)
             return self.load()
-        self.log.path.unlink(missing_ok=True)
+        self.log.unlink(missing_ok=True)
         self.save(0)
         return 0
 
@@ -123,14 +123,14 @@ class Checkpoint:
         """Write the state after `step` steps, and draw the log."""
         with placed(self.path, force=True) as file:
             torch.save({**self.learner.state(), "step": step, "origin": dict(self.origin)}, file)
-        self.log.draw()
+        log.draw(self.log)
 
     def load(self, *, random_numbers: bool = True) -> int:
         """Go back to the file; keep the present random numbers if False. Returns the step."""
         state = _read(self.path, mmap=False)
         self.learner.restore(state, random_numbers=random_numbers)
         step = int(state["step"])
-        self.log.keep(step)
+        log.keep(self.log, step)
         return step
 
 

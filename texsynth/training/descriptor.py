@@ -104,10 +104,7 @@ def contrastive(descriptors: Tensor, temperature: float) -> Tensor:
 def random_features(
     encoder: Encoder, crops: Tensor, settings: DescriptorSettings, rng: torch.Generator
 ) -> list[Tensor]:
-    """Compute features of crops at random positions, the frozen part of the network.
-
-    crops: (N, 3, c, c). Returns levels 1 to the deepest, each (N, C_l, 1, n) float32.
-    """
+    """Sample features of crops (N, 3, c, c): levels 1 to the deepest, each (N, C_l, 1, n) float32."""
     with autocast_for(crops.device)():
         maps = encoder(crops.contiguous(memory_format=torch.channels_last), settings.levels[-1])
     sampled = []

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from texsynth.config.settings import Settings
 from texsynth.errors import InputError
+from texsynth.training import log
 from texsynth.training.checkpoint import Checkpoint, Learner
 from texsynth.training.optimizer import autocast_for
 
@@ -74,10 +75,8 @@ def run(
     loss: draws a batch and returns named terms, whose sum is minimised.
     A loss, gradient or weight that is not finite takes everything but the random numbers and the data back to
     the last checkpoint, which is reported. Gradients that float16 cannot hold only cost their step, as
-    the loss is scaled down then. validate: PSNR in dB on held-out pictures. origin: all that the result
-    follows from; a checkpoint of another one is not resumed.
-    Raises InputError when there is nothing to resume, or when too much was not finite, UsageError for a
-    checkpoint from another origin.
+    the loss is scaled down then. validate: PSNR in dB on held-out pictures. Raises InputError when there is
+    nothing to resume, or too much was not finite, UsageError for a checkpoint from another `origin`.
     """
     autocast = autocast_for(session.device, settings.precision)
     state = Checkpoint(checkpoint, learner, origin or {})
@@ -121,7 +120,7 @@ def run(
         if validate:
             due = step % settings.validate_every == 0 or step == settings.steps
             row["psnr"] = validate() if due else None
-        state.log.append(row)
+        log.append(state.log, row)
         session.on_step(step, values)
         if saves:
             state.save(step)

@@ -28,9 +28,8 @@ def evaluate(
 ) -> dict[str, dict[str, float]]:
     """Measure a model on held-out pictures. Returns figures by measure and level.
 
-    Held-out pictures below `data`/photos, or `data` where there is no such folder, with both sides of at
-    least `side`, centre crops. The explained variance is of the teacher's features; its linear map is
-    fitted on 768 random training crops of 128 pixels.
+    Centre crops of held-out pictures below `data`/photos, or `data` where there is no such folder. The linear
+    map to the teacher's features is fitted on 768 random training crops of 128 pixels.
     """
     photos = data / "photos"
     folder = photos if photos.is_dir() else data
@@ -64,10 +63,9 @@ def pack(
 ) -> dict[str, dict[str, float]]:
     """Write the model of a run as float16. Returns its held-out figures, if `measure` or with a teacher.
 
-    Mean activations become one, unless `keep_encoder`, or the run was begun with the encoder of a model,
-    whose unit is known to others. decoders_only: without the encoder, which is kept as well.
-    The figures are those of the written weights, and go into the header beside `notes`, with what every part
-    says of its training. Raises ModelError when there is nothing to write.
+    Mean activations become one, unless the encoder is kept (`keep_encoder`), left out (`decoders_only`) or
+    that of a model, whose unit is known to others. The figures are those of the written weights, and go into
+    the header with `notes` and what every part says of its training. Raises ModelError for nothing to write.
     """
     origin = origin_of(folder)
     rescale = not (keep_encoder or decoders_only or origin)

@@ -74,9 +74,8 @@ def compare(
 ) -> list[Score]:
     """Expand the centre crops (side x side) of held-out textures to twice the size; compare with the truth.
 
-    networks: run folders or weight files. A row of an untrained network comes first. on_picture: takes the
-    expansions done and their number. Raises InputError without held-out textures of twice the side,
-    ModelError for a missing or damaged network.
+    networks: run folders or weight files, after an untrained one. on_picture: takes the expansions done and
+    their number. Raises InputError without large enough textures, ModelError for a damaged network.
     """
     for path in networks:
         if not path.exists():

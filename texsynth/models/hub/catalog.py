@@ -80,10 +80,7 @@ def check_name(name: str) -> None:
 
 
 def locate(name: str) -> Path:
-    """Return the file of a model: an embedded one, one in the cache, or the path of a .safetensors file.
-
-    Raises ModelError, which names the cure, for a name that is neither embedded nor in the cache.
-    """
+    """Return the file of a model, embedded, in the cache or a path. Raises ModelError for an unknown name."""
     if name in EMBEDDED:
         return ASSETS / f"{name}{SUFFIX}"
     if name in cached_names():

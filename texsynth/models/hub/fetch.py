@@ -35,10 +35,7 @@ OWN_LAYOUT = "texsynth"
 
 @dataclass(frozen=True)
 class Cache:
-    """Folder for models, by default the user's, and callbacks for what happens on the way.
-
-    assets: folder of embedded decoders. on_note: called with remarks for the user.
-    """
+    """Folder for models, by default the user's; embedded decoders; callbacks for remarks and bytes."""
 
     folder: Path = field(default_factory=cache_folder)
     assets: Path = ASSETS
