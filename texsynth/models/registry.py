@@ -120,8 +120,8 @@ VARIANTS = 64
 def compile_networks(model: Model, cache: Path) -> None:
     """Have the encoders and decoders of `model` compiled, for pictures of any size, when they are first used.
 
-    cache: folder for what the compiler makes, unless TORCHINDUCTOR_CACHE_DIR names one. Raises UsageError
-    where nothing can be compiled, for want of a C++ compiler say. Decoders with skips stay as they are.
+    cache: folder for what the compiler makes, unless TORCHINDUCTOR_CACHE_DIR names one. Decoders with skips
+    stay as they are. Raises UsageError where nothing can be compiled, for want of a C++ compiler say.
     """
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
     # Torch gives up after 8 forms, silently, and the pairs of levels alone are more.

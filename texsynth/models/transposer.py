@@ -201,9 +201,8 @@ def lay_out(
 def load_transposer(
     name: str = "transposer", device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Transposer:
-    """Load the embedded network `transposer`, or a safetensors file by path.
+    """Load the embedded network `transposer`, or a file by path. dtype: of convolutions alone.
 
-    dtype is that of the convolutions; maps, transposed convolutions and copies stay in float32.
     Raises ModelError when the file is missing, damaged, of another layout or not the published one.
     """
     path = ASSETS / f"{name}.safetensors" if name == "transposer" else Path(name)

@@ -81,9 +81,8 @@ class Learner:
 def running_average(module: nn.Module, decay: float) -> AveragedModel:
     """Start an exponential average of the weights of `module` (Polyak averaging).
 
-    decay: in [0, 1), reached in the end. After update t = 0, 1, ... the average is d * average +
-    (1 - d) * weights with d = min(decay, (1 + t) / (10 + t)): early on it looks back over a tenth of the
-    steps, so that the start is soon forgotten.
+    After update t = 0, 1, ... it is d * average + (1 - d) * weights with d = min(decay, (1 + t) / (10 + t)):
+    early on it looks back over a tenth of the steps, so that the start is soon forgotten.
     """
 
     def follow(average: Tensor, weight: Tensor, count: Tensor | int) -> Tensor:

@@ -223,10 +223,7 @@ def start_decoder(decoder: Decoder, encoder: Encoder, crops: Tensor, rng: torch.
 
 @torch.no_grad()
 def start_photo_decoder(decoder: PhotoDecoder, encoder: Encoder, crops: Tensor, rng: torch.Generator) -> None:
-    """Set `decoder` so that every step gives back the encoder's features of the next finer level.
-
-    The convolutions up regress those features at half their size, and the skips pass on the rest.
-    """
+    """Set every step to give back the next finer features: convolutions up at half size, skips the rest."""
     deepest = len(decoder.widths)
     images = [to_image(chunk) for chunk in crops.split(CROPS_AT_ONCE)]
     pyramids = [[image, *encoder(image, deepest)] for image in images]

@@ -144,8 +144,7 @@ class Pictures:
 class Crops(Dataset[Sample]):
     """Random crops; number k follows from the files, the seeds and k alone.
 
-    Every epoch sees every picture once, in an order of its own. A picture that cannot be read, or that is
-    smaller than the crop, gives way to another.
+    Every epoch sees every picture once; one that cannot be read, or is too small, gives way to another.
     """
 
     def __init__(self, pictures: Pictures, size: int, seeds: Sequence[int], *, mirror: bool = True) -> None:

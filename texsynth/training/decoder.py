@@ -105,8 +105,7 @@ def plan(
 ) -> list[DecoderRun]:
     """Plan the trainings of the decoders of `levels`, one after the other; no levels are the usual four.
 
-    Raises UsageError for a level that the encoder does not reach, ModelError without an encoder, InputError
-    without pictures.
+    Raises UsageError for a level beyond the encoder's, ModelError without one, InputError without pictures.
     """
     depth = sum(key.endswith("_1.weight") for key in part(collect(folder), "encoder"))
     levels = sorted(set(levels)) or [level for level in DEFAULT_LEVELS if level <= depth]
@@ -157,8 +156,7 @@ def unfinished(runs: Sequence[DecoderRun], resume: bool) -> list[DecoderRun]:
 def train_decoder(plan: DecoderRun, session: Session) -> Path:
     """Train against (002, eq. 28): image and feature reconstruction. Returns the decoder's file.
 
-    Raises InputError when no picture can be used, UsageError for a number type that the device lacks or a
-    checkpoint of other settings.
+    Raises InputError without usable pictures, UsageError for other settings than those of the checkpoint.
     """
     settings, device = plan.settings, session.device
     # Every worker would keep pictures of its own.

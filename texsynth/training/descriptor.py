@@ -44,10 +44,9 @@ class DescriptorRun:
 
 
 def train_descriptor(plan: DescriptorRun, session: Session) -> Path:
-    """Train in `plan.folder` so that crops of one texture are nearer to each other than to others.
+    """Train so that crops of one texture are nearer to each other than to others. Returns the file.
 
-    Returns the file of the finished head. Raises InputError without two usable training pictures, UsageError
-    for levels that the encoder lacks or a checkpoint of other settings.
+    Raises InputError without two usable pictures, UsageError for levels or settings that do not fit.
     """
     check_fresh(plan.folder / "descriptor.checkpoint", session.resume)
     settings, device = plan.settings, session.device

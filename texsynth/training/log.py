@@ -41,8 +41,7 @@ def draw(path: Path) -> None:
 def plot(rows: Sequence[Mapping[str, str]], title: str) -> str:
     """Draw every column of a log over its column `step`, each in a panel of its own. Returns SVG.
 
-    rows: as `csv.DictReader` gives them. PSNR has a linear axis, all others a logarithmic one; a field that
-    is empty, not finite or not on the axis is left out.
+    PSNR has a linear axis, all others a logarithmic one; fields that are not on it are left out.
     """
     columns = [name for name in (rows[0] if rows else ()) if name != "step"]
     parts = [

@@ -25,10 +25,7 @@ class Optimizer:
     def __init__(
         self, parameters: Iterable[nn.Parameter], kernel_rate: float, rate: float, kind: Kind = "muon+adam"
     ) -> None:
-        """kernel_rate, rate: learning rates of the two; Muon's updates are scaled to the size of Adam's.
-
-        Without 4-D parameters there is one part, plain Adam with `rate`.
-        """
+        """kernel_rate, rate: of the two; without 4-D parameters there is one part, plain Adam with `rate`."""
         parameters = list(parameters)
         kernels = [p for p in parameters if p.ndim == 4]
         rest = [p for p in parameters if p.ndim != 4]

@@ -100,8 +100,7 @@ def _training_crops(data: Path, count: int, seed: int) -> Tensor:
 def explained_variance(student: Encoder, teacher: Encoder, fit: Tensor, held_out: Tensor) -> dict[int, float]:
     """R2 of the teacher's features under the best linear map (with offset) from the student's, by level.
 
-    fit, held_out: (N, 3, S, S) uint8 crops. The map is a ridge regression on `fit`; its share of explained
-    variance is measured on every position of `held_out`.
+    The map is a ridge regression on `fit`, measured at every position of `held_out`, (N, 3, S, S) uint8 both.
     """
 
     def stacked(image: Tensor) -> list[Tensor]:

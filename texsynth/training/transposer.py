@@ -225,10 +225,7 @@ def wasserstein_term(
 
 
 def perceptual_term(features: Sequence[Tensor], goals: Sequence[Tensor]) -> Tensor:
-    """Mean absolute difference place by place of the two deepest levels, relative to the goal's mean.
-
-    The exemplar lies in the output where it was cut from the target, so places correspond.
-    """
+    """Mean absolute difference, place by place, of the two deepest levels, relative to the goal's mean."""
     pairs = zip(features[-2:], goals[-2:], strict=True)
     return _mean([(f - g).abs().mean() / g.abs().mean().clamp_min(1e-6) for f, g in pairs])
 

@@ -91,8 +91,7 @@ def import_files(
 ) -> Path:
     """Keep the checkpoint that the files `paths` are as the model `name`. Returns its file.
 
-    Raises ModelError; OutputExistsError for a name that is taken, without `force`; UsageError for one that
-    cannot be that of a file.
+    Raises ModelError, OutputExistsError for a name that is taken, UsageError for one that no file can have.
     """
     if name:
         check_name(name)
