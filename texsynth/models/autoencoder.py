@@ -17,9 +17,7 @@ Upsampling = Literal["bilinear", "nearest"]
 
 def upsample(x: Tensor, how: Upsampling = "bilinear") -> Tensor:
     """Double the size, bilinear as the paper on iterative feature transformation (002, section 2) does it."""
-    if how == "nearest":
-        return F.interpolate(x, scale_factor=2, mode="nearest")
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    return F.interpolate(x, scale_factor=2, mode=how)
 
 
 class Decoder(BlockNetwork):

@@ -11,7 +11,7 @@ features and the query are learned.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -165,7 +165,7 @@ class CopyHead(nn.Module):
         slots = Slots(layouts, torch.arange(size[0]), torch.arange(size[1]), image)
         logits = [resize(k, canvas, circular)[..., : size[0], : size[1]].where(v, k.new_tensor(NEVER))
                   for k, v in zip(coarse, slots.valid, strict=True)]  # fmt: skip
-        target = _mix(logits, lambda k: slots.take(k, image), image)
+        target = _mix(logits, slots, image)
         spread = image.var((2, 3), keepdim=True).sum(1, keepdim=True) + 1e-4
         sharpness, gain = self.fine[0].exp() / spread, self.fine[1].exp()
         for k, valid in enumerate(slots.valid):
@@ -173,7 +173,7 @@ class CopyHead(nn.Module):
             logits[k] = (gain * logits[k] - sharpness * blur(cost, 1, circular)).where(
                 valid, cost.new_tensor(NEVER)
             )
-        return _mix(logits, lambda k: slots.take(k, sources), sources)
+        return _mix(logits, slots, sources)
 
 
 def blur(x: Tensor, radius: int, circular: bool) -> Tensor:
@@ -211,13 +211,13 @@ def _box(x: Tensor, radius: int, dim: int) -> Tensor:
     return (table.narrow(dim, 2 * radius + 1, length) - table.narrow(dim, 0, length)) / (2 * radius + 1)
 
 
-def _mix(logits: Sequence[Tensor], take: Callable[[int], Tensor], like: Tensor) -> Tensor:
-    """Sum over slots of softmax(logits) times what the slot has, one slot at a time."""
+def _mix(logits: Sequence[Tensor], slots: Slots, source: Tensor) -> Tensor:
+    """Sum over slots of softmax(logits) times their copies of `source`, one slot at a time."""
     top = torch.stack([k.detach() for k in logits]).amax(0)
     total = torch.zeros_like(top)
-    mixed = like.new_zeros(len(like), like.shape[1], *top.shape[2:])
+    mixed = source.new_zeros(len(source), source.shape[1], *top.shape[2:])
     for k, logit in enumerate(logits):
         weight = (logit - top).exp()
         total = total + weight
-        mixed = mixed + weight * take(k)
+        mixed = mixed + weight * slots.take(k, source)
     return mixed / total

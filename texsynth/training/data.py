@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,6 @@ class Crops(Dataset[Sample]):
     def __init__(self, pictures: Pictures, size: int, seeds: Sequence[int], *, mirror: bool = True) -> None:
         """size: side of the crops. seeds: non-negative. mirror: mirror half of them."""
         self.pictures, self.size, self.seeds, self.mirror = pictures, size, tuple(seeds), mirror
-        self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def __getitem__(self, k: int) -> Sample:
         """Cut crop k = 0, 1, 2, ... without end. Raises InputError when no picture can be used."""
@@ -176,11 +176,13 @@ class Crops(Dataset[Sample]):
     def _candidates(self, k: int, rng: np.random.Generator) -> Iterator[int]:
         """Yield the picture whose turn it is, then all others at random."""
         epoch, place = divmod(k, len(self.pictures))
-        if epoch != self._epoch:
-            order = np.random.default_rng((*self.seeds, _ORDER, epoch)).permutation(len(self.pictures))
-            self._epoch, self._order = epoch, order
-        yield int(self._order[place])
+        yield int(_permutation((*self.seeds, _ORDER, epoch), len(self.pictures))[place])
         yield from map(int, rng.permutation(len(self.pictures)))
+
+
+@lru_cache(1)
+def _permutation(seeds: tuple[int, ...], count: int) -> np.ndarray:
+    return np.random.default_rng(seeds).permutation(count)
 
 
 class BatchLoader:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -139,41 +139,30 @@ def draw_pairs(pictures: Sequence[Picture], settings: DescriptorSettings, rng: t
     """
     pairs = []
     for number in torch.randperm(len(pictures), generator=rng)[: settings.batch].tolist():
-        first, second = View.draw(settings, rng), View.draw(settings, rng)
+        first, second = _draw_view(settings, rng), _draw_view(settings, rng)
         if float(torch.rand((), generator=rng)) < settings.same_view:
             second = first
-        pairs.append([view.crop(pictures[number], settings, rng) for view in (first, second)])
+        pairs.append([view(pictures[number]) for view in (first, second)])
     return torch.stack([first for first, _ in pairs] + [second for _, second in pairs])
 
 
-@dataclass(frozen=True)
-class View:
-    """The distance and the light that a texture is seen in."""
+def _draw_view(settings: DescriptorSettings, rng: torch.Generator) -> Callable[[Picture], Tensor]:
+    """Draw a distance and a light; return what cuts a random square seen that way, (3, c, c) in [0, 1]."""
 
-    scale: float
-    gain: float
-    gamma: float
-    tint: Tensor
-    """(3, 1, 1) factors of the colour channels."""
+    def within(reach: float) -> float:
+        return reach * (2 * float(torch.rand((), generator=rng)) - 1)
 
-    @classmethod
-    def draw(cls, settings: DescriptorSettings, rng: torch.Generator) -> View:
-        """Draw a view within the changes that `settings` allow."""
+    scale, gain, gamma = (2 ** within(r) for r in (settings.scale, settings.light, settings.light))
+    tint = torch.tensor([1 + within(settings.tint) for _ in range(3)])[:, None, None]
+    side = settings.crop_px
 
-        def within(reach: float) -> float:
-            return reach * (2 * float(torch.rand((), generator=rng)) - 1)
-
-        scale, gain, gamma = (2 ** within(r) for r in (settings.scale, settings.light, settings.light))
-        tint = torch.tensor([1 + within(settings.tint) for _ in range(3)])
-        return cls(scale, gain, gamma, tint[:, None, None])
-
-    def crop(self, picture: Picture, settings: DescriptorSettings, rng: torch.Generator) -> Tensor:
-        """Cut a random square, seen in this view. Returns (3, c, c) in [0, 1]."""
-        side = settings.crop_px
-        span = min(min(picture.shape[:2]), max(round(side / self.scale), side // 4))
-        crop = resize(random_square(picture, span, rng)[None] / 255, side, side)[0]
+    def crop(picture: Picture) -> Tensor:
+        span = min(min(picture.shape[:2]), max(round(side / scale), side // 4))
+        image = resize(random_square(picture, span, rng)[None] / 255, side, side)[0]
         if random_index(2, rng):
-            crop = crop.flip(2)
+            image = image.flip(2)
         if settings.rotate:
-            crop = crop.rot90(random_index(4, rng), (1, 2))
-        return (crop**self.gamma * self.gain * self.tint).clamp(0, 1)
+            image = image.rot90(random_index(4, rng), (1, 2))
+        return (image**gamma * gain * tint).clamp(0, 1)
+
+    return crop

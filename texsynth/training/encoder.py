@@ -176,7 +176,7 @@ class Distillation(nn.Module):
         """Draw a batch and a level. Returns `distillation`; with decoders `reconstruction` and `cycle`."""
         index = torch.randint(len(cache.crops), (plan.batch,), generator=rng)
         odds = torch.tensor([plan.level_odds[int(level) - 1] for level in self.decoders])
-        chosen = int(torch.multinomial(odds, 1, generator=rng)) if len(odds) else -1
+        level = list(self.decoders)[int(torch.multinomial(odds, 1, generator=rng))] if len(odds) else None
         image = to_image(cache.crops[index], device)
         features = self.encoder(image)
         total = image.new_zeros(())
@@ -185,8 +185,7 @@ class Distillation(nn.Module):
             error = guess.float() - cache.targets[k][index].to(device).float()
             total = total + plan.level_weights[k] * error.square().sum(2).mean() / cache.variance[k]
         terms = {"distillation": total}
-        if chosen >= 0:
-            level = list(self.decoders)[chosen]
+        if level:
             x, f = image[: plan.decoded], features[int(level) - 1][: plan.decoded]
             rebuilt, cycle = cycle_terms(self.encoder, self.decoders[level], f, int(level), x, "relative")
             terms |= {"reconstruction": plan.reconstruction * rebuilt, "cycle": plan.cycle * cycle}
