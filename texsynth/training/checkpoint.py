@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import torch
@@ -23,15 +23,8 @@ from texsynth.models.weights import PARTS, part, prefixed, read_weights, write_e
 from texsynth.training import log
 from texsynth.training.optimizer import Optimizer
 
-
-class Stateful(Protocol):
-    """Anything that is saved with a training."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return all that is needed to go on exactly."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+if TYPE_CHECKING:
+    from torch.distributed.checkpoint.stateful import Stateful
 
 
 @dataclass(frozen=True)
