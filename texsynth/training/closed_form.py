@@ -34,13 +34,11 @@ def patches(x: Tensor, positions: Tensor) -> Tensor:
     return torch.stack(shifted, 3).flatten(2).flatten(0, 1)
 
 
-def _samples(
-    inputs: Sequence[Tensor], goals: Sequence[Tensor], positions: Sequence[Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Take neighbourhoods of `inputs` and features of `goals`, chunk by chunk. Returns (M, 9 C), (M, C')."""
-    x = [patches(x, p) for x, p in zip(inputs, positions, strict=True)]
-    y = [gather(y, p).flatten(0, 1) for y, p in zip(goals, positions, strict=True)]
-    return torch.cat(x), torch.cat(y)
+def _sampled(
+    take: Callable[[Tensor, Tensor], Tensor], maps: Sequence[Tensor], positions: Sequence[Tensor]
+) -> Tensor:
+    """Take `patches` of all chunks at their positions, or `gather` their features. Returns (M, C)."""
+    return torch.cat([take(x, p).flatten(0, -2) for x, p in zip(maps, positions, strict=True)])
 
 
 def _positions(maps: Sequence[Tensor], count: int, rng: torch.Generator) -> list[Tensor]:
@@ -100,9 +98,8 @@ def cut_encoder(
         # The image at the resolution of the block: pixels of a cell as channels, at block 5 in half detail.
         fine = [F.avg_pool2d(x, 2) for x in images] if block == 5 else images
         folded = [F.pixel_unshuffle(x, 2 ** (min(block, 4) - 1)) for x in fine]
-        inputs, targets = _samples(narrow, wide, positions)
-        _, image = _samples(narrow, folded, positions)
-        explained = _cut_layer(conv, inputs, targets, image)
+        inputs, targets = _sampled(patches, narrow, positions), _sampled(gather, wide, positions)
+        explained = _cut_layer(conv, inputs, targets, _sampled(gather, folded, positions))
         report(f"conv{block}_{index}: {explained:.3f} of the teacher's features")
         wide = [F.relu(z) for z in wide]
         narrow = [F.relu(conv(pad_reflect(x))) for x in narrow]
@@ -245,5 +242,6 @@ def start_photo_decoder(decoder: PhotoDecoder, encoder: Encoder, crops: Tensor, 
 
 def _fit(conv: nn.Conv2d, inputs: list[Tensor], goals: list[Tensor], rng: torch.Generator) -> None:
     """Fit `conv` from `inputs` to `goals`, chunks of (N, C, h, w), by least squares at sampled positions."""
-    x, y = _samples(inputs, goals, _positions(inputs, 192, rng))
+    positions = _positions(inputs, 192, rng)
+    x, y = _sampled(patches, inputs, positions), _sampled(gather, goals, positions)
     _set(conv, *regress(x, y, 1e-3))

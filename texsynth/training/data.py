@@ -96,13 +96,6 @@ def to_image(crops: Tensor, device: torch.device | str = "cpu") -> Tensor:
     return crops.to(device).float().div_(255).contiguous(memory_format=torch.channels_last)
 
 
-def intensify(image: Tensor, rng: torch.Generator) -> Tensor:
-    """Raise the contrast of every colour channel of (N, 3, H, W) in [0, 1] up to twice, as styles have it."""
-    gain = 1 + torch.rand(len(image), 3, 1, 1, generator=rng).to(image)
-    middle = image.mean((2, 3), keepdim=True)
-    return (middle + gain * (image - middle)).clamp(0, 1)
-
-
 class Pictures:
     """Files as arrays, resized to squares if asked; as many as fit are kept decoded."""
 

@@ -1,4 +1,4 @@
-"""Join the files of one published model, family by family."""
+"""Published style-transfer checkpoints as models of texsynth: the files of one model joined by family."""
 
 from __future__ import annotations
 

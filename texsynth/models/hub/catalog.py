@@ -51,10 +51,9 @@ def cache_folder() -> Path:
     return Path(named) if named else user_cache_path("texsynth") / "models"
 
 
-def cached_names(folder: Path | None = None) -> list[str]:
+def cached_names() -> list[str]:
     """Return the models in the cache, sorted."""
-    files = (folder or cache_folder()).glob(f"[!.]*{SUFFIX}")
-    return sorted(path.name.removesuffix(SUFFIX) for path in files)
+    return sorted(path.name.removesuffix(SUFFIX) for path in cache_folder().glob(f"[!.]*{SUFFIX}"))
 
 
 def model_names() -> list[str]:

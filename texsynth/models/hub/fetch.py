@@ -11,7 +11,7 @@ from pathlib import Path
 from safetensors.torch import save
 
 from texsynth.errors import ModelError
-from texsynth.models.checkpoints import Converted, convert
+from texsynth.models.checkpoints.families import Converted, convert
 from texsynth.models.hub.cache import (
     check_download,
     check_free,
