@@ -39,9 +39,7 @@ class Learner:
     loader: Stateful | None = None
     """Source of the batches. Like the random numbers it is not taken back after a failure."""
     average: AveragedModel | None = None
-    """Running average of the module's weights."""
     scaler: GradScaler | None = None
-    """Scaler of the loss, for float16."""
 
     @property
     def result(self) -> nn.Module:

@@ -77,7 +77,7 @@ def sample_positions(count: int, cells: int, most: int, rng: torch.Generator) ->
 @torch.no_grad()
 def feature_moments(crops: Tensor, features: Callable[[Tensor], Sequence[Tensor]]) -> list[Moments]:
     """Collect the moments of the `features` of images, by level, over `crops` (N, 3, S, S) uint8."""
-    chunks = [map(Moments.of, features(to_image(chunk))) for chunk in crops.split(CHUNK)]
+    chunks = [[Moments.of(f) for f in features(to_image(chunk))] for chunk in crops.split(CHUNK)]
     return [reduce(add, moments) for moments in zip(*chunks, strict=True)]
 
 

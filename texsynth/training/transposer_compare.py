@@ -69,7 +69,6 @@ def compare(
     *,
     side: int = SIDE,
     seed: int = 0,
-    features: str = "lite",
     on_picture: Callable[[int, int], None] = lambda *_: None,
 ) -> list[Score]:
     """Expand the centre crops (side x side) of held-out textures to twice the size; compare with the truth.
@@ -86,7 +85,7 @@ def compare(
     for path in networks:
         name = path.name if path.is_dir() else path.stem
         rows.append((name, load_transposer(str(_file(path))), read_weights(_file(path))[1]))
-    judge, layer = load_model(features).vgg(), f"relu{LEVEL}_1 of {features}"
+    judge, layer = load_model("lite").vgg(), f"relu{LEVEL}_1 of lite"
     truths = centre_crops(load_pictures(find_pictures(data, held_out=True), 2 * side), 2 * side)
     scores = []
     done = count(1)
