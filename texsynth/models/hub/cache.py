@@ -111,14 +111,12 @@ def locked(folder: Path, name: str, on_wait: Callable[[], None] = lambda: None) 
     """Keep others from changing the model `name`, or the lists if empty. on_wait: when one is at it."""
     lock = FileLock(folder / (f".{name}.lock" if name else ".lock"))
     try:
-        lock.acquire(blocking=False)
+        held = lock.acquire(blocking=False)
     except Timeout:
         on_wait()
-        lock.acquire()
-    try:
+        held = lock.acquire()
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 def part_of(folder: Path, name: str) -> Path:
