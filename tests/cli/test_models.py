@@ -22,7 +22,7 @@ from helpers.published import sequential_encoder
 from safetensors.torch import save, save_file
 
 from texsynth.errors import ModelError
-from texsynth.models.checkpoints import Converted
+from texsynth.models.checkpoints.families import Converted
 from texsynth.models.hub import download
 from texsynth.models.hub.cache import file_hash, is_sound, record_hash
 from texsynth.models.hub.fetch import Cache, fetch, joined, model_file

@@ -28,7 +28,7 @@ from texsynth.config.settings import DescentSettings, OptimizeSettings, StylizeS
 from texsynth.errors import ModelError
 from texsynth.images import read_rgb8
 from texsynth.models.calibration import DEAD, SAMPLES, mean_activations, sample_pictures
-from texsynth.models.checkpoints import Converted, convert
+from texsynth.models.checkpoints.families import Converted, convert
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.registry import Model, build_model
 from texsynth.models.vgg import Encoder

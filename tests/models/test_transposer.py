@@ -243,8 +243,8 @@ def test_the_transposed_convolution_of_a_single_peak_lays_the_filters() -> None:
     peak[0, 0, 2, 3] = 0
     with torch.no_grad():
         block.sharpness.fill_(100.0)
-        laid = block(features, peak, (16, 16), (0, 0), False)
-        moved = block(features, peak.roll((1, 2), (2, 3)), (16, 16), (0, 0), False)
+        laid = block.lay(features, peak, (16, 16), (0, 0), False)
+        moved = block.lay(features, peak.roll((1, 2), (2, 3)), (16, 16), (0, 0), False)
     torch.testing.assert_close(moved[..., 3:11, 5:13], laid[..., 2:10, 3:11], atol=0.05, rtol=0.05)
 
 

@@ -23,8 +23,7 @@ from texsynth.errors import UsageError
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.registry import load_model
 from texsynth.models.vgg import Encoder
-from texsynth.models.weights import read_weights, write_weights
-from texsynth.training.checkpoint import write_exact
+from texsynth.models.weights import read_weights, write_exact, write_weights
 from texsynth.training.data import find_pictures
 from texsynth.training.decoder import losses, plan, steps_of
 

@@ -15,8 +15,7 @@ from safetensors.torch import load_file
 from texsynth.images import read_rgb8
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.registry import load_model
-from texsynth.models.weights import read_weights
-from texsynth.training.checkpoint import write_exact
+from texsynth.models.weights import read_weights, write_exact
 from texsynth.training.data import find_pictures
 
 

@@ -27,8 +27,8 @@ from texsynth.training.closed_form import (
     start_decoder,
     start_photo_decoder,
 )
-from texsynth.training.data import centre_crops, find_pictures, intensify, is_held_out, random_crops, to_image
-from texsynth.training.decoder import reconstruction
+from texsynth.training.data import centre_crops, find_pictures, is_held_out, random_crops, to_image
+from texsynth.training.decoder import intensify, reconstruction
 from texsynth.training.loop import LoopSettings, Session, rate_factor
 from texsynth.training.pack import cycle_error, explained_variance
 from texsynth.training.teacher import gather, sample_positions

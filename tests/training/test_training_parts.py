@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -34,7 +35,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def batches(crops: Crops, workers: int, count: int, said: list[str]) -> list[Tensor]:
-    with BatchLoader(crops, 3, workers, said.append) as loader:
+    with closing(BatchLoader(crops, 3, workers, said.append)) as loader:
         return [loader.next() for _ in range(count)]
 
 
@@ -57,11 +58,11 @@ def test_crops_are_the_same_with_and_without_workers_and_memory(
 
 def test_a_loader_goes_on_where_another_stopped(files: list[Path]) -> None:
     crops = Crops(Pictures(files), 32, (0,))
-    with BatchLoader(crops, 2, 0, lambda _: None) as loader:
+    with closing(BatchLoader(crops, 2, 0, lambda _: None)) as loader:
         for _ in range(3):
             loader.next()
         state, after = loader.state_dict(), loader.next()
-    with BatchLoader(crops, 2, 0, lambda _: None) as loader:
+    with closing(BatchLoader(crops, 2, 0, lambda _: None)) as loader:
         loader.load_state_dict(state)
         assert torch.equal(loader.next(), after)
 
@@ -92,7 +93,7 @@ def test_pictures_that_are_too_small_are_left_out(files: list[Path], tmp_path: P
 
 
 def test_a_killed_worker_is_one_sentence_and_no_worker_stays(files: list[Path]) -> None:
-    with BatchLoader(Crops(Pictures(files), 32, (0,)), 2, 2, lambda _: None) as loader:
+    with closing(BatchLoader(Crops(Pictures(files), 32, (0,)), 2, 2, lambda _: None)) as loader:
         loader.next()
         victims = multiprocessing.active_children()
         assert len(victims) == 2

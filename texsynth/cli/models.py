@@ -101,14 +101,14 @@ def fetch_model(
     show = screen.screen()
     with show.progress(1) as bar:
         bar.picture(name)
-        from texsynth.models.hub.fetch import fetch, user_cache
+        from texsynth.models.hub.fetch import Cache, fetch
         from texsynth.pipelines.progress import Step
 
         def on_bytes(done: int, total: int | None) -> None:
             bar.step(Step("MB", done // 10**6, max(done, total or 0) // 10**6))
 
-        stored = user_cache(show.note, on_bytes)
-        path = fetch(name, address, stored, force=force, offline=offline, timeout=timeout)
+        cache = Cache(on_note=show.note, on_bytes=on_bytes)
+        path = fetch(name, address, cache, force=force, offline=offline, timeout=timeout)
     _show_stored(path, show)
 
 
@@ -126,10 +126,10 @@ def import_model(
     """
     if name is not None:
         catalog.check_name(name)
-    from texsynth.models.hub.fetch import import_files, user_cache
+    from texsynth.models.hub.fetch import Cache, import_files
 
     show = screen.screen()
-    _show_stored(import_files(files, user_cache(show.note), name=name, force=force), show)
+    _show_stored(import_files(files, Cache(on_note=show.note), name=name, force=force), show)
 
 
 @app.command("verify")

@@ -17,9 +17,7 @@ Upsampling = Literal["bilinear", "nearest"]
 
 def upsample(x: Tensor, how: Upsampling = "bilinear") -> Tensor:
     """Double the size, bilinear as the paper on iterative feature transformation (002, section 2) does it."""
-    if how == "nearest":
-        return F.interpolate(x, scale_factor=2, mode="nearest")
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    return F.interpolate(x, scale_factor=2, mode=how)
 
 
 class Decoder(BlockNetwork):
@@ -41,18 +39,12 @@ class Decoder(BlockNetwork):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], level: int) -> Decoder:
-        """Build from a state dict with keys `invB_I.weight|bias`; its shapes decide the widths.
-
-        A key `nearest` says that it samples up by the nearest neighbour.
-        """
+        """Build from keys `invB_I.weight|bias`; shapes decide the widths, a key `nearest` the upsampling."""
         widths = tuple(state[f"inv{b}_1.weight"].shape[1] for b in range(1, level + 1))
         return cls(widths, level, upsampling_of(state)).filled(state)
 
     def step(self, x: Tensor, block: int, index: int, before: AffineMap | None = None) -> Tensor:
-        """Undo `convB_I`, and the pooling before it. The last step is linear: it gives the image.
-
-        before: a map of x, folded into the convolution.
-        """
+        """Undo `convB_I` and the pooling before it; the last step is linear. before: of x, folded in."""
         x = convolve(self.conv(block, index), x, before)
         if (block, index) == (1, 1):
             return x
@@ -81,9 +73,9 @@ def upsampling_of(state: Mapping[str, Tensor]) -> Upsampling:
 class PhotoDecoder(Network):
     """Whole features of the coarse levels plus the high frequencies of the fine ones to an image.
 
-    The skips carry the edges, so lines stay where they are; light and colour come up from levels 4 and 3.
-    Level 4 alone has lost too much of saturated colours. The high frequencies are what average pooling and
-    up-sampling lose: linear and free of constants, so the map of a level may be applied before or after.
+    The skips carry the edges, and light and colour come up from levels 4 and 3: level 4 alone has lost too
+    much of saturated colours. The high frequencies are what average pooling and up-sampling lose: linear and
+    free of constants, so the map of a level may be applied before or after.
     """
 
     def __init__(self, widths: tuple[int, ...]) -> None:
@@ -110,8 +102,7 @@ class PhotoDecoder(Network):
     def forward(self, features: Sequence[Tensor], maps: Mapping[int, AffineMap] | None = None) -> Tensor:
         """Decode features of levels 1..len(widths), (N, C_l, h_l, w_l) with sides twice those of level l + 1.
 
-        maps: applied to the features of a level first, folded into the convolution that reads them.
-        Returns (N, 3, h_1, w_1), about [0, 1] but not clamped.
+        maps: of the features, folded into the convolutions. Returns (N, 3, h_1, w_1), not clamped to [0, 1].
         """
         deepest, maps = len(self.widths), maps or {}
         x, before = features[-1], maps.get(deepest)
@@ -128,10 +119,7 @@ class PhotoDecoder(Network):
         before: AffineMap | None = None,
         before_finer: AffineMap | None = None,
     ) -> Tensor:
-        """Go one level up: `x` at twice its size plus the skip from the features `finer` of the level below.
-
-        before, before_finer: maps of the two, folded into their convolutions. Not yet rectified.
-        """
+        """Go one level up: `x`, mapped by `before`, at twice its size plus the skip from `finer`; no ReLU."""
         skip = convolve(self.conv(f"skip{level - 1}"), finer, before_finer)
         up = convolve(self.conv(f"up{level}"), x, before)
         # What the fine levels pass on are the high frequencies, skip - upsample(pooled skip).

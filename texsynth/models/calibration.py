@@ -23,10 +23,8 @@ DEAD = 1e-2
 
 @torch.no_grad()
 def to_unit_mean(tensors: Mapping[str, Tensor], pictures: Iterable[Tensor]) -> dict[str, Tensor]:
-    """Rescale the channels of every convolution to a mean activation of one, as in `vgg_normalised`.
+    """Rescale every convolution to a mean activation of one, as in `vgg_normalised`, and its readers back.
 
-    A ReLU network computes the same after it: what leaves a layer scaled enters the next ones scaled back,
-    those of the decoders too.
     tensors: `encoder.*` with max pooling, `decoderL.*`, `photo.*`. pictures: (N, 3, H, W) in [0, 1] each.
     """
     out = {key: value.float().clone() for key, value in tensors.items()}

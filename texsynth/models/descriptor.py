@@ -37,10 +37,7 @@ class DescriptorHead(Network):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> DescriptorHead:
-        """Build from a state dict, whose shapes decide everything.
-
-        Raises KeyError, IndexError or RuntimeError for another layout.
-        """
+        """Build from the shapes in a state dict. Raises KeyError, IndexError or RuntimeError for others."""
         widths = {n: state[f"reduce{n}.weight"].shape[1] for n in LEVELS if f"reduce{n}.weight" in state}
         codewords, channels = state[f"encode{min(widths, default=0)}.codewords"].shape
         return cls(widths, codewords, channels, len(state["project.bias"])).filled(state)

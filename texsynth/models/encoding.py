@@ -42,8 +42,8 @@ def assign(
     """Soft assignment in the stable form of equation 6, whose largest exponent is 0.
 
     x: (..., N, D); codewords: (K, D); smoothing: (K,), of any sign; products: x C^T where it is known.
-    Returns the assignment and the squared distances, both (..., N, K); rows of the first sum to 1. Distances
-    lose digits far from the origin, so callers move it to the codewords.
+    Returns assignment, whose rows sum to 1, and squared distances, (..., N, K). These lose digits far from
+    the origin, so callers move it to the codewords.
     """
     products = x @ codewords.T if products is None else products
     squared = torch.add(x.square().sum(-1, keepdim=True) + codewords.square().sum(1), products, alpha=-2)
@@ -55,10 +55,8 @@ def encode(x: Tensor, codewords: Tensor, smoothing: Tensor, weight: Tensor | Non
     """Residual codes: e_k = sum over i of w_i a_ik (x_i - c_k), differentiable in the first three.
 
     x: (B, N, D) of any floating dtype; codewords: (K, D) and smoothing: (K,) in float32 or float64;
-    weight: (B, N), 1 everywhere when left out, and never differentiated.
-    Returns (B, K, D) in the dtype of the codewords. Codes of a picture are the sums of those of its parts,
-    so N may be streamed. The L2 normalisation of the paper lies outside of the layer.
-    Raises ValueError when the shapes do not fit.
+    weight: (B, N), 1 everywhere when left out, never differentiated. Returns (B, K, D) in the codewords'
+    dtype, not normalised; codes of parts of a picture add up. Raises ValueError for other shapes.
     """
     if x.shape[-1:] != codewords.shape[1:] or smoothing.shape != codewords.shape[:1]:
         raise ValueError(
@@ -139,9 +137,6 @@ def _weighted(share: Tensor, weight: Tensor | None, part: slice) -> Tensor:
 
 class Encoding(nn.Module):
     """The layer with its codewords and smoothing factors."""
-
-    codewords: nn.Parameter
-    smoothing: nn.Parameter
 
     def __init__(self, codewords: int, channels: int) -> None:
         """codewords: K; channels: D. Drawn uniformly: codewords +-1 / sqrt(K D), smoothing 0 to 1."""

@@ -72,9 +72,7 @@ def build_model(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Model:
-    """Assemble a model from tensors `encoder.*` or `encoderL.*`, `decoderL.*`, `photo.*`.
-
-    Names and shapes decide the kinds of networks and their widths.
+    """Assemble a model by names and shapes from `encoder.*` or `encoderL.*`, `decoderL.*`, `photo.*`.
 
     Raises ModelError for another layout.
     """
@@ -110,10 +108,7 @@ def _photo(state: Mapping[str, Tensor]) -> PhotoDecoder | WaveDecoder:
 
 
 def load_model(name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Model:
-    """Load an embedded or cached model by name, or a safetensors file by path.
-
-    Raises ModelError when it is unknown, missing, damaged or does not match its recorded hash.
-    """
+    """Load a model by name or by file. Raises ModelError when it is unknown, missing, damaged or changed."""
     tensors, header, digest = read_checked(locate(name))
     return build_model(name, tensors, sha256=digest, provenance=header, device=device, dtype=dtype)
 
@@ -125,14 +120,14 @@ VARIANTS = 64
 def compile_networks(model: Model, cache: Path) -> None:
     """Have the encoders and decoders of `model` compiled, for pictures of any size, when they are first used.
 
-    cache: folder for what the compiler makes, unless TORCHINDUCTOR_CACHE_DIR names one. Raises UsageError
-    where nothing can be compiled, for want of a C++ compiler say. Decoders with skips stay as they are.
+    cache: folder for what the compiler makes, unless TORCHINDUCTOR_CACHE_DIR names one. Decoders with skips
+    stay as they are. Raises UsageError where nothing can be compiled, for want of a C++ compiler say.
     """
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
     # Torch gives up after 8 forms, silently, and the pairs of levels alone are more.
     torch._dynamo.config.recompile_limit = VARIANTS
     try:
-        torch.compile(_twice)(torch.zeros(8, device=model.device))
+        torch.compile(lambda x: x + x)(torch.zeros(8, device=model.device))
     except Exception as error:  # the compiler's errors have no common base
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UsageError(f"--compile does not work on this machine ({reason}); leave it out") from error
@@ -142,7 +137,3 @@ def compile_networks(model: Model, cache: Path) -> None:
     for decoder in model.decoders.values():
         # Not its first step: the map that is folded in there differs from picture to picture.
         decoder.rest = torch.compile(decoder.rest, dynamic=True)  # type: ignore[method-assign]
-
-
-def _twice(x: torch.Tensor) -> torch.Tensor:
-    return x + x

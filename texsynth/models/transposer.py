@@ -1,7 +1,12 @@
 """The Transposer: texture synthesis in one pass, any exemplar to any size (Liu et al. 2020; paper 004).
 
-Encoder, self-similarity map at three scales, transposed convolution of the map with filters made from the
-features, decoder. Deviations from paper 004, each for a reason:
+1. The encoder gives features of the exemplar at three scales (`features`).
+2. At each scale the self-similarity map is extended to the output's size, and the transposed convolution lays
+   filters, made from the features, where it says so (`transposer_parts.TransposedScale`).
+3. The decoder joins the scales from coarse to fine, up to half the output's size (`_decode`).
+4. Pixels are copied from the exemplar along the layout (`transposer_copy.CopyHead`), and a residual is added.
+
+Deviations from paper 004, each for a reason:
 - The map is extended along its own peaks to the size of the output (`texture.placement`), so that any size
   takes one pass, and on a torus the output is periodic.
 - The transposed convolution is divided by the sum of its weights, biases come from global means, and features
@@ -28,6 +33,7 @@ from texsynth.models.transposer_parts import (
     SCALES,
     OwnEncoder,
     TransposedScale,
+    canvas_of,
     convolve,
     exact,
     resize,
@@ -82,10 +88,7 @@ class Transposer(Network):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Transposer:
-        """Build from a state dict; its shapes decide the encoder's kind and all widths.
-
-        Raises KeyError or RuntimeError for another layout.
-        """
+        """Build from a state dict, by its shapes. Raises KeyError or RuntimeError for another layout."""
         inside = part(state, "encoder")
         encoder: OwnEncoder | Encoder
         if "conv0.weight" in inside:
@@ -113,8 +116,7 @@ class Transposer(Network):
     ) -> tuple[Tensor, Tensor]:
         """Synthesize along given layouts, one for each exemplar.
 
-        exemplar: (N, 3, h, w) in [0, 1], h and w at least 16; extras: (N, k, h, w), which go where the pixels
-        go.
+        exemplar: (N, 3, h, w) in [0, 1], h, w >= 16; extras: (N, k, h, w), which go where the pixels go.
         Returns (image (N, 3, H, W), not clamped; the copied channels (N, 3 + k, H, W)).
         """
         size, circular = layouts[0].size, layouts[0].circular
@@ -123,7 +125,7 @@ class Transposer(Network):
         sources = exemplar if extras is None else torch.cat([exemplar, extras], 1)
         copied: Tensor = self.copy(exemplar, features[0], decoded, layouts, sources)
         inner = F.relu(convolve(self.residual1, decoded, circular))
-        inner = resize(inner, _canvas(size, circular), circular)[..., : size[0], : size[1]]
+        inner = resize(inner, canvas_of(layouts[0]), circular)[..., : size[0], : size[1]]
         fine = F.relu(convolve(self.residual2, torch.cat([inner, copied[:, :3]], 1), circular))
         fine = convolve(self.residual3, fine, circular)
         # In units of the exemplar's contrast, so that a plain exemplar stays plain.
@@ -131,21 +133,14 @@ class Transposer(Network):
         return copied[:, :3] + contrast * exact(fine), copied
 
     def _decode(self, features: Sequence[Tensor], layouts: Sequence[Layout]) -> Tensor:
-        """Do three scales of transposed convolutions, decoded up to half size: (N, DECODED, H / 2, W / 2)."""
-        first = layouts[0]
-        canvas = _canvas(first.size, first.circular)
+        """Lay all scales and decode them up to half the canvas, (N, DECODED, H / 2, W / 2)."""
+        canvas, circular = canvas_of(layouts[0]), layouts[0].circular
         x: Tensor | None = None
         for scale in range(SCALES, 0, -1):
-            own = features[scale - 1]
             size = scale_size(canvas, scale)
-            margin = (0, 0) if first.circular else (own.shape[2] // 2, own.shape[3] // 2)
-            peaks = torch.cat([_peaks(k, canvas, size, own.shape[2:], margin) for k in layouts])
-            peaks = peaks.to(own.device)
-            block = child(self, f"scale{scale}", TransposedScale)
-            similarity = block.extended_map(own, peaks, first.circular)
-            laid = block(own, similarity, size, margin, first.circular)
-            joined = laid if x is None else torch.cat([laid, resize(x, size, first.circular)], 1)
-            x = F.relu(convolve(child(self, f"decode{scale}", nn.Conv2d), joined, first.circular))
+            laid = child(self, f"scale{scale}", TransposedScale)(features[scale - 1], layouts, size)
+            joined = laid if x is None else torch.cat([laid, resize(x, size, circular)], 1)
+            x = F.relu(convolve(child(self, f"decode{scale}", nn.Conv2d), joined, circular))
         assert x is not None
         return x
 
@@ -162,11 +157,10 @@ class Transposer(Network):
     ) -> tuple[Tensor, Tensor | None]:
         """Make more of a texture, in one pass.
 
-        exemplar: (1, 3, h, w) in [0, 1], sides of at least 16. size: (H, W) of the output. circular: make it
-        periodic. variation: 0..1, share of seeded noise in the map that places the copies. extras:
-        (1, k, h, w), further maps of the same surface, copied from where the pixels come from.
-        Returns (image (1, 3, H, W) in [0, 1], extras (1, k, H, W) or None). Raises InputError for a smaller
-        exemplar.
+        exemplar: (1, 3, h, w) in [0, 1], sides of at least 16. size: (H, W) of the output. variation: 0..1,
+        share of seeded noise in the map that places the copies. extras: (1, k, h, w), further maps of the
+        same surface, copied alike. Returns (image (1, 3, H, W) in [0, 1], extras (1, k, H, W) or None).
+        Raises InputError for a smaller exemplar.
         """
         if min(exemplar.shape[2:]) < MIN_SIDE:
             height, width = exemplar.shape[2:]
@@ -207,9 +201,8 @@ def lay_out(
 def load_transposer(
     name: str = "transposer", device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Transposer:
-    """Load the embedded network `transposer`, or a safetensors file by path.
+    """Load the embedded network `transposer`, or a file by path. dtype: of convolutions alone.
 
-    dtype is that of the convolutions; maps, transposed convolutions and copies stay in float32.
     Raises ModelError when the file is missing, damaged, of another layout or not the published one.
     """
     path = ASSETS / f"{name}.safetensors" if name == "transposer" else Path(name)
@@ -222,30 +215,3 @@ def load_transposer(
         ) from error
     net.dtype = dtype
     return inference(net, device)
-
-
-def _canvas(size: tuple[int, int], circular: bool) -> tuple[int, int]:
-    """Return the size of the features' picture: the output's on a torus, else multiples of 8 above it."""
-    if circular:
-        return size
-    unit = 2**SCALES
-    return -(-size[0] // unit) * unit, -(-size[1] // unit) * unit
-
-
-def _peaks(
-    layout: Layout, canvas: Sequence[int], size: Sequence[int], features: Sequence[int], margin: Sequence[int]
-) -> Tensor:
-    """Return ones where the copies of a layout lie at one scale, (1, 1, a, b)."""
-    shape = list(size)
-    if not layout.circular:
-        shape = [n - f + 2 * m + 1 for n, f, m in zip(size, features, margin, strict=True)]
-    corners = torch.tensor([copy[:2] for copy in layout.placements], dtype=torch.float64)
-    if layout.circular:
-        corners = corners.remainder(torch.tensor(layout.size))
-    ratio = torch.tensor([n / c for n, c in zip(size, canvas, strict=True)])
-    at = (corners * ratio + 0.5).floor().long() + torch.tensor(margin)
-    limit = torch.tensor(shape)
-    at = at.remainder(limit) if layout.circular else at.clamp_min(0).minimum(limit - 1)
-    peaks = torch.zeros(1, 1, *shape)
-    peaks[0, 0, at[:, 0], at[:, 1]] = 1
-    return peaks

@@ -11,13 +11,13 @@ features and the query are learned.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from texsynth.models.transposer_parts import convolve, exact, resize
+from texsynth.models.transposer_parts import canvas_of, convolve, exact, resize
 from texsynth.synthesis.placement import Layout, slot_sources
 
 ROUNDS = (8, 8, 4, 4, 2, 2)
@@ -88,11 +88,9 @@ class CopyHead(nn.Module):
         self.rounds = nn.Parameter(torch.tensor([math.log(s) for s in SHARPNESS]))
         self.coherence = nn.Parameter(torch.tensor([1.0]))
         self.fine = nn.Parameter(torch.tensor([math.log(32.0), 0.0]))
-        for conv in (self.query2, self.cue2):
-            nn.init.zeros_(conv.weight)
-        for conv in (self.query2, self.cue2, self.key):
-            assert conv.bias is not None
-            nn.init.zeros_(conv.bias)
+        for p in (self.query2.weight, self.cue2.weight, self.query2.bias, self.cue2.bias, self.key.bias):
+            assert p is not None
+            nn.init.zeros_(p)
 
     def forward(
         self, image: Tensor, finest: Tensor, decoded: Tensor, layouts: Sequence[Layout], sources: Tensor
@@ -100,20 +98,17 @@ class CopyHead(nn.Module):
         """Copy `sources` along the layouts.
 
         image: (N, 3, h, w) exemplars; finest: (N, channels, h', w') their features; decoded: (N, c, H', W')
-        at about half the output's size; sources: (N, k, h, w), what is copied, pixel by pixel with the image.
-        Returns (N, k, H, W).
+        at half the canvas; sources: (N, k, h, w), what is copied. Returns (N, k, H, W).
         """
         plain = torch.cat([image - 0.5, 1.5 * high_pass(image)], 1)
         learned = convolve(self.key, torch.cat([plain, resize(finest, image.shape[2:])], 1))
         keys = torch.cat([plain, exact(learned)], 1)
         logits = self._choose(keys, decoded, layouts)
-        canvas = _canvas(layouts[0], decoded)
-        return self._lay(list(logits.split(1, 1)), image, sources, layouts, canvas)
+        return self._lay(list(logits.split(1, 1)), image, sources, layouts)
 
     def _choose(self, keys: Tensor, decoded: Tensor, layouts: Sequence[Layout]) -> Tensor:
         """Logits of every slot at the decoder's size, (N, slots, H', W')."""
-        size, circular = layouts[0].size, layouts[0].circular
-        canvas = _canvas(layouts[0], decoded)
+        size, circular, canvas = layouts[0].size, layouts[0].circular, canvas_of(layouts[0])
         spread = keys.var((2, 3), keepdim=True).sum(1, keepdim=True) + 1e-4
         logits: Tensor | None = None
         for start in range(0, len(ROUNDS), 2):
@@ -141,13 +136,7 @@ class CopyHead(nn.Module):
         return logits
 
     def _cost(
-        self,
-        kept: Sequence[Tensor],
-        logits: Tensor,
-        valid: Tensor,
-        hints: Tensor,
-        radius: int,
-        circular: bool,
+        self, kept: list[Tensor], logits: Tensor, valid: Tensor, hints: Tensor, radius: int, circular: bool
     ) -> tuple[Tensor, Tensor]:
         """One round: how far every copy is from the target of its neighbourhood, and the smoothed choice.
 
@@ -170,20 +159,13 @@ class CopyHead(nn.Module):
         known = (self.prior.view(1, 3, 1, 1) * torch.cat([border, cues[:, 1:]], 1)).sum(1, keepdim=True)
         return known + exact(self.cue2(F.relu(self.cue1(cues))))
 
-    def _lay(
-        self,
-        coarse: list[Tensor],
-        image: Tensor,
-        sources: Tensor,
-        layouts: Sequence[Layout],
-        canvas: tuple[int, int],
-    ) -> Tensor:
+    def _lay(self, coarse: list[Tensor], image: Tensor, sources: Tensor, layouts: Sequence[Layout]) -> Tensor:
         """The last round at full size, on colours alone, one slot at a time to save memory."""
-        size, circular = layouts[0].size, layouts[0].circular
+        size, circular, canvas = layouts[0].size, layouts[0].circular, canvas_of(layouts[0])
         slots = Slots(layouts, torch.arange(size[0]), torch.arange(size[1]), image)
         logits = [resize(k, canvas, circular)[..., : size[0], : size[1]].where(v, k.new_tensor(NEVER))
                   for k, v in zip(coarse, slots.valid, strict=True)]  # fmt: skip
-        target = _mix(logits, lambda k: slots.take(k, image), image)
+        target = _mix(logits, slots, image)
         spread = image.var((2, 3), keepdim=True).sum(1, keepdim=True) + 1e-4
         sharpness, gain = self.fine[0].exp() / spread, self.fine[1].exp()
         for k, valid in enumerate(slots.valid):
@@ -191,7 +173,7 @@ class CopyHead(nn.Module):
             logits[k] = (gain * logits[k] - sharpness * blur(cost, 1, circular)).where(
                 valid, cost.new_tensor(NEVER)
             )
-        return _mix(logits, lambda k: slots.take(k, sources), sources)
+        return _mix(logits, slots, sources)
 
 
 def blur(x: Tensor, radius: int, circular: bool) -> Tensor:
@@ -216,11 +198,6 @@ def high_pass(image: Tensor) -> Tensor:
     return fine - 0.8 * mean
 
 
-def _canvas(layout: Layout, decoded: Tensor) -> tuple[int, int]:
-    """Return the size that `decoded` (N, c, H', W') covers: the output, or the multiple of 8 above it."""
-    return layout.size if layout.circular else (2 * decoded.shape[2], 2 * decoded.shape[3])
-
-
 def centres(size: int, count: int) -> Tensor:
     """The output pixels nearest to the centres of `count` equal parts of `size` pixels, (count,) long."""
     return ((torch.arange(count, dtype=torch.float64) + 0.5) * size / count - 0.5).floor().long().clamp_min(0)
@@ -234,13 +211,13 @@ def _box(x: Tensor, radius: int, dim: int) -> Tensor:
     return (table.narrow(dim, 2 * radius + 1, length) - table.narrow(dim, 0, length)) / (2 * radius + 1)
 
 
-def _mix(logits: Sequence[Tensor], take: Callable[[int], Tensor], like: Tensor) -> Tensor:
-    """Sum over slots of softmax(logits) times what the slot has, one slot at a time."""
+def _mix(logits: Sequence[Tensor], slots: Slots, source: Tensor) -> Tensor:
+    """Sum over slots of softmax(logits) times their copies of `source`, one slot at a time."""
     top = torch.stack([k.detach() for k in logits]).amax(0)
     total = torch.zeros_like(top)
-    mixed = like.new_zeros(len(like), like.shape[1], *top.shape[2:])
+    mixed = source.new_zeros(len(source), source.shape[1], *top.shape[2:])
     for k, logit in enumerate(logits):
         weight = (logit - top).exp()
         total = total + weight
-        mixed = mixed + weight * take(k)
+        mixed = mixed + weight * slots.take(k, source)
     return mixed / total

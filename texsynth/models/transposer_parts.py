@@ -1,4 +1,4 @@
-"""Parts of the Transposer: its own encoder, the branches to both sides of the transposed convolution, scales.
+"""Parts of the Transposer: its own encoder; similarity map, filters and transposed convolution of one scale.
 
 Nothing here looks at a whole batch or at a fixed size: features are normalised per pixel, pooling is global.
 """
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from texsynth.analysis.self_similarity import self_difference, transposed_convolution
 from texsynth.models.vgg import child
+from texsynth.synthesis.placement import Layout
 
 SCALES = 3
 """Features at 1/2, 1/4 and 1/8 of the picture's size."""
@@ -22,10 +23,7 @@ REACH = 0.75
 
 
 def convolve(conv: nn.Conv2d, x: Tensor, circular: bool = False) -> Tensor:
-    """A convolution that keeps the size (halves it at stride 2), padded by reflection or around a torus.
-
-    x: (N, C, h, w). Sides of one pixel are repeated.
-    """
+    """Convolve (N, C, h, w) with padding by reflection or around a torus; sides of one pixel are repeated."""
     pad = conv.kernel_size[0] // 2
     if pad:
         mode = "circular" if circular else "reflect" if min(x.shape[2:]) > pad else "replicate"
@@ -48,6 +46,14 @@ def resize(x: Tensor, size: Sequence[int], circular: bool = False) -> Tensor:
         near = x.index_select(dim, first)
         x = near + share * (x.index_select(dim, (first + 1) % old) - near)
     return x
+
+
+def canvas_of(layout: Layout) -> tuple[int, int]:
+    """Size of the features' picture: the output's on a torus, else multiples of 8 above it."""
+    if layout.circular:
+        return layout.size
+    height, width = scale_size(layout.size, SCALES)
+    return height * 2**SCALES, width * 2**SCALES
 
 
 def scale_size(size: Sequence[int], scale: int) -> tuple[int, int]:
@@ -126,14 +132,21 @@ class TransposedScale(nn.Module):
         ratio = -difference.clamp_min(0) / energy.clamp_min(1e-3)
         return (share * ratio + share - 1).clamp(-2, 0)[:, None]
 
-    def forward(
+    def forward(self, features: Tensor, layouts: Sequence[Layout], size: Sequence[int]) -> Tensor:
+        """Extend the map of (N, C, h, w) features, a layout each; lay filters, (N, width, H, W) of `size`."""
+        circular = layouts[0].circular
+        margin = (0, 0) if circular else (features.shape[2] // 2, features.shape[3] // 2)
+        peaks = torch.cat([_peaks(layout, size, features.shape[2:], margin) for layout in layouts])
+        similarity = self.extended_map(features, peaks.to(features.device), circular)
+        return self.lay(features, similarity, size, margin, circular)
+
+    def lay(
         self, features: Tensor, similarity: Tensor, size: Sequence[int], margin: Sequence[int], circular: bool
     ) -> Tensor:
-        """Lay the filters made of `features` (N, C, h, w) where `similarity` (N, 1, a, b) says so.
+        """Lay filters made of `features` where `similarity` (N, 1, a, b) says so.
 
         The map's branch gives log weights, and the sum of copies is divided by the sum of weights, so that
         its scale depends neither on the output's size nor on how many copies overlap.
-        Returns (N, width, H, W) of `size`.
         """
         filters = convolve(self.filter, F.relu(convolve(self.reduce, features)))
         branch = convolve(self.map2, F.relu(convolve(self.map1, similarity, circular)), circular)
@@ -145,3 +158,20 @@ class TransposedScale(nn.Module):
             laid = laid[..., margin[0] : margin[0] + size[0], margin[1] : margin[1] + size[1]]
         bias: Tensor = self.bias(features.mean((2, 3)))
         return laid[:, :-1] / laid[:, -1:].clamp_min(1e-4) + bias[:, :, None, None]
+
+
+def _peaks(layout: Layout, size: Sequence[int], features: Sequence[int], margin: Sequence[int]) -> Tensor:
+    """Ones where the copies of a layout lie on the canvas at `size`, (1, 1, a, b)."""
+    shape = list(size)
+    if not layout.circular:
+        shape = [n - f + 2 * m + 1 for n, f, m in zip(size, features, margin, strict=True)]
+    corners = torch.tensor([copy[:2] for copy in layout.placements], dtype=torch.float64)
+    if layout.circular:
+        corners = corners.remainder(torch.tensor(layout.size))
+    ratio = torch.tensor([n / c for n, c in zip(size, canvas_of(layout), strict=True)])
+    at = (corners * ratio + 0.5).floor().long() + torch.tensor(margin)
+    limit = torch.tensor(shape)
+    at = at.remainder(limit) if layout.circular else at.clamp_min(0).minimum(limit - 1)
+    peaks = torch.zeros(1, 1, *shape)
+    peaks[0, 0, at[:, 0], at[:, 1]] = 1
+    return peaks

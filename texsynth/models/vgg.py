@@ -27,10 +27,10 @@ def conv_names(level: int = 5) -> list[tuple[int, int]]:
     return [name for name in names if name <= (level, 1)]
 
 
-def input_widths(widths: tuple[int, ...], image_channels: int = 3) -> dict[tuple[int, int], int]:
+def input_widths(widths: tuple[int, ...]) -> dict[tuple[int, int], int]:
     """Return the input channels of every convolution of a network whose blocks have `widths` channels."""
     outputs = [widths[b - 1] for b, _ in conv_names(len(widths))]
-    return dict(zip(conv_names(len(widths)), [image_channels, *outputs], strict=False))
+    return dict(zip(conv_names(len(widths)), [3, *outputs], strict=False))
 
 
 def pad_reflect(x: Tensor) -> Tensor:
@@ -39,10 +39,7 @@ def pad_reflect(x: Tensor) -> Tensor:
 
 
 def conv_reflect(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """3x3 convolution with reflection padding.
-
-    x: (N, C, h, w) with h, w >= 2; weight: (O, C, 3, 3); bias: (O,). Returns (N, O, h, w).
-    """
+    """Convolve (N, C, h, w), h, w >= 2, with (O, C, 3, 3) and reflection padding to (N, O, h, w)."""
     if len(weight) <= 3 and x.shape[2] % 2 == x.shape[3] % 2 == 0:
         return _conv_blocks(pad_reflect(x), weight, bias)
     return F.conv2d(pad_reflect(x), weight, bias)
@@ -58,10 +55,9 @@ def max_pool(x: Tensor) -> Tensor:
 
 
 def _conv_blocks(padded: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Do `conv_reflect` with the pixels of a 2 x 2 block as channels, for convolutions that give an image.
+    """Do `conv_reflect` with 2 x 2 pixels as channels, on (N, C, h + 2, w + 2) with h, w even.
 
-    Processors fill their vectors with output channels, and three leave most of a vector empty.
-    padded: (N, C, h + 2, w + 2) with h, w even. Returns (N, O, h, w).
+    Processors fill their vectors with output channels, and the three of an image leave most of one empty.
     """
     block = weight.new_zeros(len(weight), 2, 2, weight.shape[1], 4, 4)
     for row in (0, 1):
@@ -127,10 +123,7 @@ class Encoder(BlockNetwork):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Encoder:
-        """Build from a state dict with keys `convB_I.weight|bias`; its shapes decide the widths.
-
-        A key `haar` says that it pools by wavelets. Raises KeyError or RuntimeError for another layout.
-        """
+        """Build from keys `convB_I.weight|bias` and, for wavelets, `haar`. Raises KeyError, RuntimeError."""
         blocks = [b for b in LEVELS if f"conv{b}_1.weight" in state]
         if not blocks:
             raise KeyError("conv1_1.weight")
@@ -161,10 +154,9 @@ class Encoder(BlockNetwork):
         return F.relu_(conv_reflect(x, conv.weight, conv.bias))
 
     def forward(self, image: Tensor, level: int = 5) -> list[Tensor]:
-        """Return the features of levels 1..`level`.
+        """Return features of levels l <= `level`, (N, C_l, ceil(H / 2 ** (l - 1)), ...), non-negative.
 
         image: (N, 3, H, W) sRGB values in [0, 1], H and W at least 2 * 2 ** (level - 1).
-        Returns tensors (N, C_l, ceil(H / 2 ** (l - 1)), ceil(W / 2 ** (l - 1))), non-negative.
         """
         features = [self.segment(image, 0, 1)]
         for stop in range(2, level + 1):

@@ -19,10 +19,7 @@ BANDS = len(_SIGNS)
 
 
 def pool(x: Tensor, band: int) -> Tensor:
-    """Return one band, 0..3, of every 2x2 block; all are an orthogonal transform.
-
-    x: (N, C, 2h, 2w). Returns (N, C, h, w).
-    """
+    """Return one band, 0..3, of 2x2 blocks, (N, C, 2h, 2w) to (N, C, h, w); all are orthogonal."""
     out = x[..., ::2, ::2] * (_SIGNS[band][0] / 2)
     for sign, (row, column) in zip(_SIGNS[band][1:], _PIXELS[1:], strict=True):
         out.add_(x[..., row::2, column::2], alpha=sign / 2)
@@ -40,9 +37,9 @@ def unpool(pooled: Tensor, band: int) -> Tensor:
 class WaveDecoder(BlockNetwork):
     """The coarsest features to an image, with the high bands of the finer ones where the encoder pooled.
 
-    It stands where a `PhotoDecoder` does: maps move the light and colour of the coarsest features and the
-    contrasts of the others. WCT2 maps features inside the encoder and the decoder too, one after the other;
-    here all moments are measured in one pass, and all maps applied in another, so that tiles stay exact.
+    Maps move light and colour of the coarsest features and the contrasts of the others. WCT2 maps features
+    inside the encoder and the decoder, one after the other; here all are measured in one pass and mapped in
+    another, so that tiles stay exact.
     """
 
     prefix = "inv"
@@ -69,10 +66,7 @@ class WaveDecoder(BlockNetwork):
         return cls(widths, concatenated=concatenated).filled(state)
 
     def forward(self, features: Sequence[Tensor], maps: Mapping[int, AffineMap] | None = None) -> Tensor:
-        """Decode features of levels 1..len(widths), (N, C_l, h_l, w_l) with sides twice those of level l + 1.
-
-        maps: applied to the features of a level first. Returns (N, 3, h_1, w_1), about [0, 1].
-        """
+        """Decode features, mapped by `maps`, as a `PhotoDecoder` does. Returns (N, 3, h_1, w_1)."""
         maps = maps or {}
         x, before = features[-1], maps.get(len(self.widths))
         for block, index in self.names:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from texsynth.errors import ModelError
+from texsynth.images.files import store, writing
 from texsynth.models.hub.cache import check_hash, file_hash
 from texsynth.models.hub.catalog import ASSETS, SUFFIX, cache_folder
 
@@ -26,10 +27,7 @@ PARTS = (
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return tensors and header of a safetensors file.
-
-    Raises ModelError when the file is missing or damaged.
-    """
+    """Return tensors and header of a safetensors file. Raises ModelError when it is missing or damaged."""
     if not path.is_file():
         raise ModelError(f"model file {path} does not exist; reinstall texsynth or give another --model")
     try:
@@ -41,10 +39,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_checked(path: Path) -> tuple[dict[str, Tensor], dict[str, str], str]:
-    """Return tensors, header and SHA-256 of a weight file.
-
-    Raises ModelError when it is missing, damaged, or, among the embedded or cached ones, not as recorded.
-    """
+    """Return tensors, header and SHA-256. Raises ModelError: missing, damaged, or not as it was stored."""
     digest = file_hash(path) if path.is_file() else ""
     if digest and path.parent in (ASSETS, cache_folder()):
         check_hash(path, digest)
@@ -52,15 +47,22 @@ def read_checked(path: Path) -> tuple[dict[str, Tensor], dict[str, str], str]:
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
-    """Save as float16. Raises ModelError for a value that float16 cannot hold."""
-    from safetensors.torch import save_file
-
-    half = {key: value.detach().cpu().half().contiguous() for key, value in tensors.items()}
+    """Save as float16, as `write_exact` does. Raises ModelError for a value that float16 cannot hold."""
+    half = {key: value.half() for key, value in tensors.items()}
     bad = [key for key, value in half.items() if not value.isfinite().all()]
     if bad:
         raise ModelError(f"weights {bad[0]} do not fit in float16; train again with a lower rate")
-    save_file(half, path, metadata=dict(header))
-    path.chmod(0o644)  # safetensors writes for the owner alone
+    write_exact(path, half, header)
+
+
+def write_exact(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+    """Save without rounding, whole or not at all, in a folder that is made. Raises OutputError."""
+    from safetensors.torch import save
+
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    stored = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    store(save(stored, dict(header)), path, force=True)
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -68,11 +70,15 @@ def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key[len(prefix) + 1 :]: v for key, v in tensors.items() if key.startswith(prefix + ".")}
 
 
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the entries with `prefix.` before their names; `part` undoes it."""
+    return {f"{prefix}.{key}": value for key, value in tensors.items()}
+
+
 def collect(folder: Path) -> dict[str, Tensor]:
     """Return the weights of a run: the encoder, and every finished part. Raises ModelError without one."""
     tensors: dict[str, Tensor] = {}
-    for name in PARTS:
-        path = folder / f"{name}{SUFFIX}"
+    for path in (folder / f"{name}{SUFFIX}" for name in PARTS):
         if path.exists():
             tensors |= read_weights(path)[0]
     if not part(tensors, "encoder"):
@@ -82,9 +88,6 @@ def collect(folder: Path) -> dict[str, Tensor]:
 
 _WIDTH = re.compile(r"encoder[1-5]?\.conv([1-5])_1\.weight")
 """Tensors whose shapes give the widths; encoders of their own for every level have its number."""
-
-LONGEST = 100_000_000
-"""Bytes of a header; safetensors itself refuses more."""
 
 
 @dataclass(frozen=True)
@@ -114,29 +117,16 @@ def in_order(data: bytes) -> bytes:
 def facts_of(path: Path) -> Facts:
     """Return facts about the model file `path`. Raises ModelError when it is missing, damaged or no model."""
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(0)
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= min(size - 8, LONGEST):
-                raise ValueError("it has no header")
-            header = json.loads(file.read(length))
-        shapes = {key: tuple(value["shape"]) for key, value in header.items() if key != "__metadata__"}
-        provenance = {str(key): str(text) for key, text in header.get("__metadata__", {}).items()}
-        # Whoever cuts a file short leaves its header whole.
-        end = max((value["data_offsets"][1] for key, value in header.items() if key in shapes), default=0)
-        if size != 8 + length + end:
-            raise ValueError(f"it has {size} bytes and should have {8 + length + end}")
-        blocks = {
-            int(match[1]): int(shape[0]) for key, shape in shapes.items() if (match := _WIDTH.fullmatch(key))
-        }
+        with safe_open(path, "np") as file:  # opens files of whole length alone
+            shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
+            provenance = dict(file.metadata() or {})
+        widths = {m[1]: shape[0] for key, shape in sorted(shapes.items()) if (m := _WIDTH.fullmatch(key))}
     except FileNotFoundError:
         raise ModelError(f"model file {path} does not exist; give another one") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+    except (SafetensorError, OSError, IndexError) as error:
         raise ModelError(f"model file {path} is damaged or no safetensors file ({error})") from error
-    if not blocks:
+    if not widths:
         raise ModelError(f"{path} is not a texsynth model; it has no encoder")
     parts = {key.partition(".")[0] for key in shapes}
     levels = tuple(level for level in range(1, 6) if f"decoder{level}" in parts)
-    widths = tuple(width for _, width in sorted(blocks.items()))
-    return Facts(widths, levels, "photo" in parts, size, provenance)
+    return Facts(tuple(widths.values()), levels, "photo" in parts, path.stat().st_size, provenance)

@@ -7,32 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim.swa_utils import AveragedModel
 
 from texsynth.config.training import RENAMED
 from texsynth.errors import InputError, UsageError
-from texsynth.images.files import placed, store, writing
+from texsynth.images.files import placed
 from texsynth.models.registry import load_model
-from texsynth.models.weights import PARTS, part, read_weights
-from texsynth.training.log import Log
+from texsynth.models.weights import PARTS, part, prefixed, read_weights, write_exact
+from texsynth.training import log
 from texsynth.training.optimizer import Optimizer
 
-
-class Stateful(Protocol):
-    """Anything that is saved with a training."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return all that is needed to go on exactly."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+if TYPE_CHECKING:
+    from torch.distributed.checkpoint.stateful import Stateful
 
 
 @dataclass(frozen=True)
@@ -47,9 +39,7 @@ class Learner:
     loader: Stateful | None = None
     """Source of the batches. Like the random numbers it is not taken back after a failure."""
     average: AveragedModel | None = None
-    """Running average of the module's weights."""
     scaler: GradScaler | None = None
-    """Scaler of the loss, for float16."""
 
     @property
     def result(self) -> nn.Module:
@@ -63,30 +53,27 @@ class Learner:
 
     def state(self) -> dict[str, Any]:
         """Return the states of all parts by name."""
-        loader = {"loader": self.loader.state_dict()} if self.loader else {}
         states = {name: part.state_dict() for name, part in self._parts().items()}
-        return {**states, "rng": self.rng.get_state(), **loader}
+        return {**states, "rng": self.rng.get_state()}
 
     def restore(self, state: Mapping[str, Any], *, random_numbers: bool) -> None:
         """Go back to `state`. random_numbers: restore these, too, and the place in the data."""
         for name, owner in self._parts().items():
-            owner.load_state_dict(state[name])
+            if random_numbers or name != "loader":
+                owner.load_state_dict(state[name])
         if random_numbers:
             self.rng.set_state(state["rng"])
-            if self.loader:
-                self.loader.load_state_dict(state["loader"])
 
     def _parts(self) -> dict[str, Any]:
-        names = ("module", "optimizer", "critic_state", "average", "scaler")
+        names = ("module", "optimizer", "critic_state", "loader", "average", "scaler")
         return {name: part for name in names if (part := getattr(self, name)) is not None}
 
 
 def running_average(module: nn.Module, decay: float) -> AveragedModel:
     """Start an exponential average of the weights of `module` (Polyak averaging).
 
-    decay: in [0, 1), reached in the end. After update t = 0, 1, ... the average is d * average +
-    (1 - d) * weights with d = min(decay, (1 + t) / (10 + t)): early on it looks back over a tenth of the
-    steps, so that the start is soon forgotten.
+    After update t = 0, 1, ... it is d * average + (1 - d) * weights with d = min(decay, (1 + t) / (10 + t)):
+    early on it looks back over a tenth of the steps, so that the start is soon forgotten.
     """
 
     def follow(average: Tensor, weight: Tensor, count: Tensor | int) -> Tensor:
@@ -108,9 +95,9 @@ class Checkpoint:
     """All that the result follows from; a checkpoint of another origin is not resumed."""
 
     @property
-    def log(self) -> Log:
+    def log(self) -> Path:
         """The log beside the file."""
-        return Log(self.path.with_suffix(".csv"))
+        return self.path.with_suffix(".csv")
 
     def start(self, resume: bool) -> int:
         """Step to begin with; a fresh run is saved first, so that there always is a good state."""
@@ -118,7 +105,7 @@ class Checkpoint:
             check_fresh(self.path, resume)
             check_origin(self.path, self.origin)
             return self.load()
-        self.log.clear()
+        self.log.unlink(missing_ok=True)
         self.save(0)
         return 0
 
@@ -126,14 +113,14 @@ class Checkpoint:
         """Write the state after `step` steps, and draw the log."""
         with placed(self.path, force=True) as file:
             torch.save({**self.learner.state(), "step": step, "origin": dict(self.origin)}, file)
-        self.log.draw()
+        log.draw(self.log)
 
     def load(self, *, random_numbers: bool = True) -> int:
         """Go back to the file; keep the present random numbers if False. Returns the step."""
         state = _read(self.path, mmap=False)
         self.learner.restore(state, random_numbers=random_numbers)
         step = int(state["step"])
-        self.log.keep(step)
+        log.keep(self.log, step)
         return step
 
 
@@ -188,15 +175,11 @@ ENCODER = "encoder.safetensors"
 
 
 def begin_from_model(folder: Path, name: str) -> None:
-    """Put the encoder of model `name` into `folder`, unless it is there.
-
-    Raises ModelError for a model that cannot be loaded, UsageError when there is another encoder.
-    """
+    """Put the encoder of a model into `folder`. Raises ModelError; UsageError when another is there."""
     model, path = load_model(name), folder / ENCODER
     encoder = model.vgg().state_dict()
     if not path.exists():
-        tensors = {f"encoder.{key}": value for key, value in encoder.items()}
-        write_exact(path, tensors, {"model": short_name(name), "sha256": model.sha256})
+        write_exact(path, prefixed("encoder", encoder), {"model": short_name(name), "sha256": model.sha256})
         return
     stored = part(read_weights(path)[0], "encoder")
     if stored.keys() != encoder.keys() or not all(
@@ -224,14 +207,6 @@ def headers(folder: Path) -> dict[str, dict[str, str]]:
     paths = {name: folder / f"{name}.safetensors" for name in PARTS}
     stored = {name: read_weights(path)[1] for name, path in paths.items() if path.exists()}
     return {name: header for name, header in stored.items() if header}
-
-
-def write_exact(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
-    """Save without rounding, whole or not at all. Raises OutputError."""
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    stored = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    store(save(stored, dict(header)), path, force=True)
 
 
 def as_header(values: Mapping[str, object]) -> dict[str, str]:

@@ -17,14 +17,13 @@ from texsynth.models.autoencoder import Decoder, PhotoDecoder, upsampling_of
 from texsynth.models.vgg import Encoder, conv_names, pad_reflect
 from texsynth.models.weights import part
 from texsynth.training.data import to_image
-from texsynth.training.teacher import gather, sample_positions
+from texsynth.training.teacher import CROPS_AT_ONCE, gather, sample_positions
 
 Report = Callable[[str], None]
-_CHUNK = 16
 
 
 def patches(x: Tensor, positions: Tensor) -> Tensor:
-    """Take 3x3 neighbourhoods, reflected at the border. x: (N, C, h, w); positions: (N, n) flat indices.
+    """Take 3x3 neighbourhoods of (N, C, h, w), reflected at the border, at (N, n) flat indices.
 
     Returns (N * n, 9 C) in the order of a flattened convolution weight.
     """
@@ -35,14 +34,11 @@ def patches(x: Tensor, positions: Tensor) -> Tensor:
     return torch.stack(shifted, 3).flatten(2).flatten(0, 1)
 
 
-def _gathered(maps: Sequence[Tensor], positions: Sequence[Tensor]) -> Tensor:
-    """Take the features of all chunks at their positions. Returns (M, C)."""
-    return torch.cat([gather(x, p).flatten(0, 1) for x, p in zip(maps, positions, strict=True)])
-
-
-def _patches_of(maps: Sequence[Tensor], positions: Sequence[Tensor]) -> Tensor:
-    """Take the neighbourhoods of all chunks at their positions. Returns (M, 9 C)."""
-    return torch.cat([patches(x, p) for x, p in zip(maps, positions, strict=True)])
+def _sampled(
+    take: Callable[[Tensor, Tensor], Tensor], maps: Sequence[Tensor], positions: Sequence[Tensor]
+) -> Tensor:
+    """Take `patches` of all chunks at their positions, or `gather` their features. Returns (M, C)."""
+    return torch.cat([take(x, p).flatten(0, -2) for x, p in zip(maps, positions, strict=True)])
 
 
 def _positions(maps: Sequence[Tensor], count: int, rng: torch.Generator) -> list[Tensor]:
@@ -57,11 +53,18 @@ def ridge(gram: Tensor, cross: Tensor, share: float) -> Tensor:
     return solution.float()
 
 
-def select_units(covariance: Tensor, cross: Tensor, count: int) -> list[int]:
-    """Select units by greedy orthogonal matching pursuit on second moments.
+def regress(x: Tensor, y: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Fit y (M, k) from x (M, d) by `ridge`, with offset. Returns weight (d, k) and bias (k,)."""
+    centre, mean = x.mean(0), y.mean(0)
+    x = x - centre
+    weight = ridge(x.T @ x / len(x), x.T @ (y - mean) / len(x), share)
+    return weight, mean - centre @ weight
 
-    covariance: (m, m) of the candidates; cross: (m, k) of candidates and targets.
-    Returns `count` indices, each the best addition to those before it.
+
+def select_units(covariance: Tensor, cross: Tensor, count: int) -> list[int]:
+    """Select `count` units by greedy orthogonal matching pursuit, each the best addition to those before it.
+
+    covariance: (m, m) of the candidates; cross: (m, k), second moments of candidates and targets.
     """
     covariance, cross = covariance.double(), cross.double()
     floor = 1e-6 * covariance.diagonal().mean()
@@ -82,11 +85,8 @@ def select_units(covariance: Tensor, cross: Tensor, count: int) -> list[int]:
 def cut_encoder(
     teacher: Encoder, widths: tuple[int, ...], crops: Tensor, rng: torch.Generator, report: Report
 ) -> Encoder:
-    """Cut a narrow encoder out of a wide one.
-
-    crops: (N, 3, S, S) uint8, S a multiple of 32. Channels come out with unit root mean square.
-    """
-    images = [to_image(chunk) for chunk in crops.split(_CHUNK)]
+    """Cut a narrow encoder of unit root mean square out of a wide one; crops (N, 3, 32 k, 32 k) uint8."""
+    images = [to_image(chunk) for chunk in crops.split(CROPS_AT_ONCE)]
     student = Encoder(widths)
     narrow, wide = images, images
     for block, index in conv_names(len(widths)):
@@ -98,8 +98,8 @@ def cut_encoder(
         # The image at the resolution of the block: pixels of a cell as channels, at block 5 in half detail.
         fine = [F.avg_pool2d(x, 2) for x in images] if block == 5 else images
         folded = [F.pixel_unshuffle(x, 2 ** (min(block, 4) - 1)) for x in fine]
-        inputs, targets = _patches_of(narrow, positions), _gathered(wide, positions)
-        explained = _cut_layer(conv, inputs, targets, _gathered(folded, positions))
+        inputs, targets = _sampled(patches, narrow, positions), _sampled(gather, wide, positions)
+        explained = _cut_layer(conv, inputs, targets, _sampled(gather, folded, positions))
         report(f"conv{block}_{index}: {explained:.3f} of the teacher's features")
         wide = [F.relu(z) for z in wide]
         narrow = [F.relu(conv(pad_reflect(x))) for x in narrow]
@@ -110,8 +110,7 @@ def _cut_layer(conv: nn.Conv2d, inputs: Tensor, targets: Tensor, image: Tensor) 
     """Set `conv` from samples: inputs (M, 9 C_in), teacher's pre-activations (M, C_t), image (M, c).
 
     Candidates are the teacher's units as seen from the student, and linear pass-throughs of the image lifted
-    above the ReLU: without the image among the targets no decoder could rebuild it. Returns the share of the
-    teacher's features that is explained.
+    above the ReLU: without the image no decoder could rebuild it. Returns the explained share of targets.
     """
     samples = len(inputs)
     centre = inputs.mean(0)
@@ -140,7 +139,7 @@ def _cut_layer(conv: nn.Conv2d, inputs: Tensor, targets: Tensor, image: Tensor) 
 
 
 def _set(conv: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
-    """Give `conv` the weights of a map from patches. weight: (9 C_in, C_out); bias: (C_out,)."""
+    """Give `conv` the weight (9 C_in, C_out) and bias (C_out,) of a map from patches."""
     conv.weight.data = weight.T.reshape(conv.weight.shape).contiguous()
     if conv.bias is not None:
         conv.bias.data = bias
@@ -149,11 +148,11 @@ def _set(conv: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
 def refine_units(
     weight: Tensor, bias: Tensor, inputs: Tensor, goal: Tensor, rounds: int = 40
 ) -> tuple[Tensor, Tensor]:
-    """Move ReLU units until the best linear map from them explains most of `goal`.
+    """Move ReLU units until the best linear map from them explains most of `goal`. Returns weight and bias.
 
-    Variable projection: the map is solved for at every evaluation, so L-BFGS sees the units alone. One layer
-    by itself is a small problem, and joint training would take hours over what this does to the first one.
-    weight: (d, k), bias: (k,), inputs: (M, d), goal: (M, c). Returns weight and bias.
+    Variable projection: the map is solved for at every evaluation, so L-BFGS sees the units alone. Joint
+    training would take hours over what this does to the first layer.
+    weight: (d, k), bias: (k,), inputs: (M, d), goal: (M, c).
     """
     weight, bias = (x.detach().clone().requires_grad_() for x in (weight, bias))
     search = torch.optim.LBFGS([weight, bias], max_iter=rounds, line_search_fn="strong_wolfe")
@@ -200,7 +199,7 @@ def start_decoder(decoder: Decoder, encoder: Encoder, crops: Tensor, rng: torch.
     """Set every convolution of `decoder` by regressing the input of the encoder's convolution."""
     goals: dict[tuple[int, int], list[Tensor]] = {}
     features = []
-    for chunk in crops.split(_CHUNK):
+    for chunk in crops.split(CROPS_AT_ONCE):
         x = consumed = to_image(chunk)
         for block, index in conv_names(decoder.level):
             if index == 1 and block > 1:
@@ -215,27 +214,24 @@ def start_decoder(decoder: Decoder, encoder: Encoder, crops: Tensor, rng: torch.
             # The ReLU hides how negative a value was, so it is not worth explaining.
             floor = -0.5 * torch.cat([F.relu(z).transpose(0, 1).flatten(1) for z in goal[:4]], 1).std(1)
             goal = [torch.maximum(z, floor[:, None, None]) for z in goal]
-        _regress(decoder.conv(block, index), features, goal, rng)
+        _fit(decoder.conv(block, index), features, goal, rng)
         features = [decoder.step(x, block, index) for x in features]
 
 
 @torch.no_grad()
 def start_photo_decoder(decoder: PhotoDecoder, encoder: Encoder, crops: Tensor, rng: torch.Generator) -> None:
-    """Set `decoder` so that every step gives back the encoder's features of the next finer level.
-
-    The convolutions up regress those features at half their size, and the skips pass on the rest.
-    """
+    """Set every step to give back the next finer features: convolutions up at half size, skips the rest."""
     deepest = len(decoder.widths)
-    images = [to_image(chunk) for chunk in crops.split(_CHUNK)]
+    images = [to_image(chunk) for chunk in crops.split(CROPS_AT_ONCE)]
     pyramids = [[image, *encoder(image, deepest)] for image in images]
     inputs = [pyramid[deepest] for pyramid in pyramids]
     for level in range(deepest, 1, -1):
         target = level - 1 if level > 2 else 0
         halves = [F.avg_pool2d(pyramid[target], 2) for pyramid in pyramids]
-        _regress(decoder.conv(f"up{level}"), inputs, halves, rng)
+        _fit(decoder.conv(f"up{level}"), inputs, halves, rng)
         skip = decoder.conv(f"skip{level - 1}")
         if target == 0:
-            _regress(skip, [pyramid[1] for pyramid in pyramids], images, rng)
+            _fit(skip, [pyramid[1] for pyramid in pyramids], images, rng)
             continue
         skip.weight.copy_(torch.eye(len(skip.weight))[:, :, None, None])
         if level == deepest:  # its step has the whole features of the next level, so both give half
@@ -244,11 +240,8 @@ def start_photo_decoder(decoder: PhotoDecoder, encoder: Encoder, crops: Tensor, 
         inputs = [F.relu(decoder.step(x, p[target], level)) for x, p in zip(inputs, pyramids, strict=True)]
 
 
-def _regress(conv: nn.Conv2d, inputs: list[Tensor], goals: list[Tensor], rng: torch.Generator) -> None:
+def _fit(conv: nn.Conv2d, inputs: list[Tensor], goals: list[Tensor], rng: torch.Generator) -> None:
     """Fit `conv` from `inputs` to `goals`, chunks of (N, C, h, w), by least squares at sampled positions."""
     positions = _positions(inputs, 192, rng)
-    x, y = _patches_of(inputs, positions), _gathered(goals, positions)
-    centre, mean = x.mean(0), y.mean(0)
-    x = x - centre
-    weight = ridge(x.T @ x / len(x), x.T @ (y - mean) / len(x), 1e-3)
-    _set(conv, weight, mean - centre @ weight)
+    x, y = _sampled(patches, inputs, positions), _sampled(gather, goals, positions)
+    _set(conv, *regress(x, y, 1e-3))

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,7 @@ def is_held_out(path: Path) -> bool:
 
 
 def find_pictures(folder: Path, *, held_out: bool) -> list[Path]:
-    """List the pictures below `folder` in name order, either the training 90% or the held-out 10%.
-
-    Raises InputError when there are none.
-    """
+    """List the training 90% or the held-out 10% below `folder` by name. Raises InputError for none."""
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     chosen = [p for p in paths if is_held_out(p) == held_out]
     if not chosen:
@@ -69,13 +67,17 @@ def random_index(count: int, rng: torch.Generator) -> int:
     return int(torch.randint(count, (), generator=rng))
 
 
+def random_square(picture: Picture, side: int, rng: torch.Generator) -> Tensor:
+    """Cut a square out of a picture at random. Returns (3, side, side) uint8."""
+    top, left = (random_index(length - side + 1, rng) for length in picture.shape[:2])
+    return torch.from_numpy(cut(picture, top, left, side))
+
+
 def random_crops(pictures: Sequence[Picture], count: int, size: int, rng: torch.Generator) -> Tensor:
     """Cut random squares, half of them mirrored. Returns (count, 3, size, size) uint8."""
     out = torch.empty(count, 3, size, size, dtype=torch.uint8)
     for k in range(count):
-        picture = pictures[random_index(len(pictures), rng)]
-        top, left = (random_index(side - size + 1, rng) for side in picture.shape[:2])
-        crop = torch.from_numpy(cut(picture, top, left, size))
+        crop = random_square(pictures[random_index(len(pictures), rng)], size, rng)
         out[k] = crop.flip(2) if random_index(2, rng) else crop
     return out
 
@@ -92,16 +94,6 @@ def centre_crops(pictures: Sequence[Picture], size: int) -> Tensor:
 def to_image(crops: Tensor, device: torch.device | str = "cpu") -> Tensor:
     """Turn (N, 3, H, W) uint8 crops into an image batch in [0, 1], channels last."""
     return crops.to(device).float().div_(255).contiguous(memory_format=torch.channels_last)
-
-
-def intensify(image: Tensor, rng: torch.Generator) -> Tensor:
-    """Raise the contrast of every colour channel on its own, up to twice, as styles have it.
-
-    image: (N, 3, H, W) in [0, 1]. Returns the same shape and range.
-    """
-    gain = 1 + torch.rand(len(image), 3, 1, 1, generator=rng).to(image)
-    middle = image.mean((2, 3), keepdim=True)
-    return (middle + gain * (image - middle)).clamp(0, 1)
 
 
 class Pictures:
@@ -131,10 +123,7 @@ class Pictures:
         return picture
 
     def held_out_crops(self, size: int, count: int) -> Tensor:
-        """Cut out the middles of up to `count` usable pictures from all over the list.
-
-        Returns (n, 3, size, size) uint8.
-        """
+        """Cut the middles out of up to `count` usable pictures all over the list, (n, 3, s, s) uint8."""
         usable: list[Picture] = []
         for number in range(0, len(self), max(1, len(self) // count)):
             try:
@@ -149,14 +138,12 @@ class Pictures:
 class Crops(Dataset[Sample]):
     """Random crops; number k follows from the files, the seeds and k alone.
 
-    Every epoch sees every picture once, in an order of its own. A picture that cannot be read, or that is
-    smaller than the crop, gives way to another.
+    Every epoch sees every picture once; one that cannot be read, or is too small, gives way to another.
     """
 
     def __init__(self, pictures: Pictures, size: int, seeds: Sequence[int], *, mirror: bool = True) -> None:
         """size: side of the crops. seeds: non-negative. mirror: mirror half of them."""
         self.pictures, self.size, self.seeds, self.mirror = pictures, size, tuple(seeds), mirror
-        self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def __getitem__(self, k: int) -> Sample:
         """Cut crop k = 0, 1, 2, ... without end. Raises InputError when no picture can be used."""
@@ -182,11 +169,13 @@ class Crops(Dataset[Sample]):
     def _candidates(self, k: int, rng: np.random.Generator) -> Iterator[int]:
         """Yield the picture whose turn it is, then all others at random."""
         epoch, place = divmod(k, len(self.pictures))
-        if epoch != self._epoch:
-            order = np.random.default_rng((*self.seeds, _ORDER, epoch)).permutation(len(self.pictures))
-            self._epoch, self._order = epoch, order
-        yield int(self._order[place])
+        yield int(_permutation((*self.seeds, _ORDER, epoch), len(self.pictures))[place])
         yield from map(int, rng.permutation(len(self.pictures)))
+
+
+@lru_cache(1)
+def _permutation(seeds: tuple[int, ...], count: int) -> np.ndarray:
+    return np.random.default_rng(seeds).permutation(count)
 
 
 class BatchLoader:
@@ -198,14 +187,6 @@ class BatchLoader:
         self._next, self._reported = 0, False
         self._loaded: Iterator[Any] | None = None
         _stack([crops[0]])  # fails here rather than in a worker
-
-    def __enter__(self) -> BatchLoader:
-        """Start nothing before the first batch."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Stop the workers."""
-        self.close()
 
     def close(self) -> None:
         """Stop the workers. The next batch starts others."""

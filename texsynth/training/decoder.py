@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 from texsynth.config.training import NEUTRAL, DecoderSettings
 from texsynth.errors import InputError, UsageError
@@ -19,7 +21,7 @@ from texsynth.metrics.style import psnr
 from texsynth.models.autoencoder import Decoder, PhotoDecoder, upsampling_of
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.vgg import Encoder, channels_last
-from texsynth.models.weights import collect, part
+from texsynth.models.weights import collect, part, prefixed, write_exact
 from texsynth.training.checkpoint import (
     ENCODER,
     Learner,
@@ -28,20 +30,12 @@ from texsynth.training.checkpoint import (
     check_origin,
     running_average,
     steps_done,
-    write_exact,
 )
 from texsynth.training.closed_form import begin_decoder, start_photo_decoder
-from texsynth.training.data import (
-    CACHE_BYTES,
-    BatchLoader,
-    Crops,
-    Pictures,
-    find_pictures,
-    intensify,
-    to_image,
-)
+from texsynth.training.data import CACHE_BYTES, BatchLoader, Crops, Pictures, find_pictures, to_image
 from texsynth.training.loop import LoopSettings, Session, run
-from texsynth.training.optimizer import Optimizer, scaler_for
+from texsynth.training.optimizer import Optimizer
+from texsynth.training.teacher import CHUNK
 
 PHOTO = 0
 """The photo decoder, in place of a level."""
@@ -55,11 +49,7 @@ START_CROPS, START_PX, HELD_OUT = 320, 128, 16
 IMAGE_VARIANCE = 0.07
 """Mean variance of training pictures; errors are measured against it."""
 
-CHUNK = 8
-"""Pictures that are measured at once."""
-
 Errors = Literal["relative", "sum"]
-Weights = Mapping[str, Tensor]
 
 _TRAINING, _START = 0, 1
 
@@ -107,8 +97,7 @@ def plan(
 ) -> list[DecoderRun]:
     """Plan the trainings of the decoders of `levels`, one after the other; no levels are the usual four.
 
-    Raises UsageError for a level that the encoder does not reach, ModelError without an encoder, InputError
-    without pictures.
+    Raises UsageError for a level beyond the encoder's, ModelError without one, InputError without pictures.
     """
     depth = sum(key.endswith("_1.weight") for key in part(collect(folder), "encoder"))
     levels = sorted(set(levels)) or [level for level in DEFAULT_LEVELS if level <= depth]
@@ -146,11 +135,7 @@ def steps_of(settings: DecoderSettings, level: int, pictures: int) -> int:
 
 
 def unfinished(runs: Sequence[DecoderRun], resume: bool) -> list[DecoderRun]:
-    """List the trainings that are left to do.
-
-    Raises UsageError for one that was begun when not resuming, or that was begun with other settings, and
-    InputError when there is nothing to resume.
-    """
+    """List the trainings that are left. Raises as `check_fresh` and `check_origin` do."""
     begun = [run for run in runs if run.checkpoint.exists()]
     left = [run for run in runs if not (resume and run.is_finished())]
     if begun or left == list(runs):
@@ -163,8 +148,7 @@ def unfinished(runs: Sequence[DecoderRun], resume: bool) -> list[DecoderRun]:
 def train_decoder(plan: DecoderRun, session: Session) -> Path:
     """Train against (002, eq. 28): image and feature reconstruction. Returns the decoder's file.
 
-    Raises InputError when no picture can be used, UsageError for a number type that the device lacks or a
-    checkpoint of other settings.
+    Raises InputError without usable pictures, UsageError for other settings than those of the checkpoint.
     """
     settings, device = plan.settings, session.device
     # Every worker would keep pictures of its own.
@@ -172,11 +156,10 @@ def train_decoder(plan: DecoderRun, session: Session) -> Path:
     crops = Crops(pictures, settings.crop_px, (plan.seed, plan.level, _TRAINING), mirror=settings.mirror)
     tensors = collect(plan.folder)
     encoder = Encoder.from_state(part(tensors, "encoder")).requires_grad_(False)
-    with BatchLoader(crops, settings.batch, settings.workers, session.report) as loader:
-        if session.resume or settings.start == "random":
-            decoder = _random_decoder(plan, encoder, tensors)
-        else:
-            decoder = _fitted_decoder(plan, encoder, tensors, pictures)
+    with closing(BatchLoader(crops, settings.batch, settings.workers, session.report)) as loader:
+        # What is resumed gets its weights from the checkpoint.
+        random = session.resume or settings.start == "random"
+        decoder = _begin(plan, encoder, tensors, None if random else pictures)
         session.report(f"{plan.name}: {plan.steps} steps on {len(pictures)} training pictures")
         for net in (encoder, decoder):
             channels_last(net, device)
@@ -186,7 +169,8 @@ def train_decoder(plan: DecoderRun, session: Session) -> Path:
             torch.Generator().manual_seed(plan.seed + 100 * plan.level),
             loader=loader,
             average=running_average(decoder, settings.ema) if settings.ema else None,
-            scaler=scaler_for(device, settings.precision),
+            # It keeps gradients inside the range of float16; other number types need none.
+            scaler=GradScaler(device.type) if settings.precision == "float16" else None,
         )
 
         def draw_losses(rng: torch.Generator) -> dict[str, Tensor]:
@@ -200,9 +184,15 @@ def train_decoder(plan: DecoderRun, session: Session) -> Path:
         loop = LoopSettings.of(settings, steps=plan.steps)
         run(learner, draw_losses, loop, plan.checkpoint, session, validate=validate, origin=plan.origin)
     measured = {"psnr": f"{validate():.2f} dB at {settings.crop_px} px"} if validate else {}
-    state = {f"{plan.name}.{key}": value for key, value in learner.result.state_dict().items()}
-    write_exact(plan.out, state, {**plan.origin, **measured})
+    write_exact(plan.out, prefixed(plan.name, learner.result.state_dict()), {**plan.origin, **measured})
     return plan.out
+
+
+def intensify(image: Tensor, rng: torch.Generator) -> Tensor:
+    """Raise the contrast of every colour channel of (N, 3, H, W) in [0, 1] up to twice, as styles have it."""
+    gain = 1 + torch.rand(len(image), 3, 1, 1, generator=rng).to(image)
+    middle = image.mean((2, 3), keepdim=True)
+    return (middle + gain * (image - middle)).clamp(0, 1)
 
 
 def losses(
@@ -243,10 +233,7 @@ def _error(result: Tensor, target: Tensor, variance: Tensor | float, errors: Err
 
 
 def rebuild(encoder: Encoder, decoder: nn.Module, level: int) -> Callable[[Tensor], Tensor]:
-    """Join encoder and decoder to a map of images (N, 3, H, W) in [0, 1].
-
-    level: of the features between them; the photo decoder takes those of levels 1 to 4.
-    """
+    """Join encoder and decoder of `level` to a map of images (N, 3, H, W) in [0, 1]."""
 
     @torch.no_grad()
     def encode(image: Tensor) -> Tensor | list[Tensor]:
@@ -262,27 +249,27 @@ def reconstruction(rebuild: Callable[[Tensor], Tensor], held_out: Tensor) -> flo
     return sum(sum(map(psnr, rebuild(image).clamp(0, 1), image)) for image in images) / len(held_out)
 
 
-def _random_decoder(plan: DecoderRun, encoder: Encoder, tensors: Weights) -> Decoder | PhotoDecoder:
-    """Build the decoder with random weights that follow from the seed; it samples up like a fitted one."""
-    before = part(tensors, plan.name) or part(tensors, f"decoder{plan.level - 1}")
-    with torch.random.fork_rng():
-        torch.manual_seed(plan.seed + 100 * plan.level)
-        if plan.level == PHOTO:
-            return PhotoDecoder(encoder.widths[:4])
-        return Decoder(encoder.widths, plan.level, upsampling_of(before))
-
-
-def _fitted_decoder(
-    plan: DecoderRun, encoder: Encoder, tensors: Weights, pictures: Pictures
+def _begin(
+    plan: DecoderRun, encoder: Encoder, tensors: Mapping[str, Tensor], pictures: Pictures | None
 ) -> Decoder | PhotoDecoder:
-    """Build the decoder as an earlier training left it in the folder, else in closed form."""
-    if stored := part(tensors, plan.name):
-        photo = plan.level == PHOTO
+    """Build the decoder as an earlier training left it in the folder, else in closed form on `pictures`.
+
+    Without pictures its weights are random and follow from the seed; it samples up like a fitted one.
+    """
+    stored, photo = part(tensors, plan.name), plan.level == PHOTO
+    if not pictures:
+        before = stored or part(tensors, f"decoder{plan.level - 1}")
+        with torch.random.fork_rng():
+            torch.manual_seed(plan.seed + 100 * plan.level)
+            if photo:
+                return PhotoDecoder(encoder.widths[:4])
+            return Decoder(encoder.widths, plan.level, upsampling_of(before))
+    if stored:
         return PhotoDecoder.from_state(stored) if photo else Decoder.from_state(stored, plan.level)
     rng = torch.Generator().manual_seed(plan.seed)
     source = Crops(pictures, min(START_PX, plan.settings.crop_px), (plan.seed, plan.level, _START))
     crops = torch.stack([torch.from_numpy(source[k][0]) for k in range(START_CROPS)])
-    if plan.level != PHOTO:
+    if not photo:
         return begin_decoder(plan.level, encoder, tensors, crops, rng)
     decoder = PhotoDecoder(encoder.widths[:4])
     start_photo_decoder(decoder, encoder, crops, rng)

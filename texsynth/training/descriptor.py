@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from texsynth.errors import InputError, UsageError
 from texsynth.models.descriptor import DescriptorHead
 from texsynth.models.registry import load_model
 from texsynth.models.vgg import Encoder
-from texsynth.models.weights import write_weights
+from texsynth.models.weights import prefixed, write_weights
 from texsynth.ops.resample import resize
 from texsynth.training.checkpoint import Learner, as_header, check_fresh, running_average, short_name
-from texsynth.training.data import Picture, cut, find_pictures, load_pictures, random_index
+from texsynth.training.data import Picture, find_pictures, load_pictures, random_index, random_square
 from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer, autocast_for
 
@@ -44,10 +44,9 @@ class DescriptorRun:
 
 
 def train_descriptor(plan: DescriptorRun, session: Session) -> Path:
-    """Train in `plan.folder` so that crops of one texture are nearer to each other than to others.
+    """Train so that crops of one texture are nearer to each other than to others. Returns the file.
 
-    Returns the file of the finished head. Raises InputError without two usable training pictures, UsageError
-    for levels that the encoder lacks or a checkpoint of other settings.
+    Raises InputError without two usable pictures, UsageError for levels or settings that do not fit.
     """
     check_fresh(plan.folder / "descriptor.checkpoint", session.resume)
     settings, device = plan.settings, session.device
@@ -83,8 +82,7 @@ def train_descriptor(plan: DescriptorRun, session: Session) -> Path:
     loop = LoopSettings.of(settings, batch=2 * settings.batch)
     run(learner, loss, loop, plan.folder / "descriptor.checkpoint", session, origin=origin)
     out = plan.folder / NETWORK
-    state = {f"descriptor.{key}": value for key, value in learner.result.state_dict().items()}
-    write_weights(out, state, {**origin, **plan.notes})
+    write_weights(out, prefixed("descriptor", learner.result.state_dict()), {**origin, **plan.notes})
     return out
 
 
@@ -105,10 +103,7 @@ def contrastive(descriptors: Tensor, temperature: float) -> Tensor:
 def random_features(
     encoder: Encoder, crops: Tensor, settings: DescriptorSettings, rng: torch.Generator
 ) -> list[Tensor]:
-    """Compute features of crops at random positions, the frozen part of the network.
-
-    crops: (N, 3, c, c). Returns levels 1 to the deepest, each (N, C_l, 1, n) float32.
-    """
+    """Sample features of crops (N, 3, c, c): levels 1 to the deepest, each (N, C_l, 1, n) float32."""
     with autocast_for(crops.device)():
         maps = encoder(crops.contiguous(memory_format=torch.channels_last), settings.levels[-1])
     sampled = []
@@ -138,52 +133,36 @@ def _begin(plan: DescriptorRun, features: Sequence[Tensor]) -> DescriptorHead:
 
 
 def draw_pairs(pictures: Sequence[Picture], settings: DescriptorSettings, rng: torch.Generator) -> Tensor:
-    """Cut two crops of each of `settings.batch` different pictures, or of all when there are fewer.
+    """Cut two crops of each of `settings.batch` different pictures; crop B + k shows the texture of crop k.
 
-    Returns (2 B, 3, c, c) in [0, 1]; crop B + k shows the same texture as crop k.
+    Returns (2 B, 3, c, c) in [0, 1]; B is smaller when there are fewer pictures.
     """
     pairs = []
     for number in torch.randperm(len(pictures), generator=rng)[: settings.batch].tolist():
-        first, second = View.draw(settings, rng), View.draw(settings, rng)
+        first, second = _draw_view(settings, rng), _draw_view(settings, rng)
         if float(torch.rand((), generator=rng)) < settings.same_view:
             second = first
-        pairs.append([view.crop(pictures[number], settings, rng) for view in (first, second)])
+        pairs.append([view(pictures[number]) for view in (first, second)])
     return torch.stack([first for first, _ in pairs] + [second for _, second in pairs])
 
 
-@dataclass(frozen=True)
-class View:
-    """The distance and the light that a texture is seen in."""
+def _draw_view(settings: DescriptorSettings, rng: torch.Generator) -> Callable[[Picture], Tensor]:
+    """Draw a distance and a light; return what cuts a random square seen that way, (3, c, c) in [0, 1]."""
 
-    scale: float
-    gain: float
-    gamma: float
-    tint: Tensor
-    """(3, 1, 1) factors of the colour channels."""
+    def within(reach: float) -> float:
+        return reach * (2 * float(torch.rand((), generator=rng)) - 1)
 
-    @classmethod
-    def draw(cls, settings: DescriptorSettings, rng: torch.Generator) -> View:
-        """Draw a view within the changes that `settings` allow."""
+    scale, gain, gamma = (2 ** within(r) for r in (settings.scale, settings.light, settings.light))
+    tint = torch.tensor([1 + within(settings.tint) for _ in range(3)])[:, None, None]
+    side = settings.crop_px
 
-        def within(reach: float) -> float:
-            return reach * (2 * float(torch.rand((), generator=rng)) - 1)
-
-        scale, gain, gamma = (
-            2 ** within(reach) for reach in (settings.scale, settings.light, settings.light)
-        )
-        return cls(
-            scale, gain, gamma, torch.tensor([1 + within(settings.tint) for _ in range(3)])[:, None, None]
-        )
-
-    def crop(self, picture: Picture, settings: DescriptorSettings, rng: torch.Generator) -> Tensor:
-        """Cut a random square, seen in this view. Returns (3, c, c) in [0, 1]."""
-        side = settings.crop_px
-        span = min(min(picture.shape[:2]), max(round(side / self.scale), side // 4))
-        top, left = (random_index(length - span + 1, rng) for length in picture.shape[:2])
-        square = torch.from_numpy(cut(picture, top, left, span).copy(order="K"))
-        crop = resize(square[None] / 255, side, side)[0]
+    def crop(picture: Picture) -> Tensor:
+        span = min(min(picture.shape[:2]), max(round(side / scale), side // 4))
+        image = resize(random_square(picture, span, rng)[None] / 255, side, side)[0]
         if random_index(2, rng):
-            crop = crop.flip(2)
+            image = image.flip(2)
         if settings.rotate:
-            crop = crop.rot90(random_index(4, rng), (1, 2))
-        return (crop**self.gamma * self.gain * self.tint).clamp(0, 1)
+            image = image.rot90(random_index(4, rng), (1, 2))
+        return (image**gamma * gain * tint).clamp(0, 1)
+
+    return crop

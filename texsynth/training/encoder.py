@@ -21,9 +21,9 @@ from texsynth.errors import UsageError
 from texsynth.models.autoencoder import Decoder
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.vgg import LEVELS, Encoder, channels_last, conv_names
-from texsynth.models.weights import collect, part
-from texsynth.training.checkpoint import ENCODER, Learner, check_fresh, write_exact
-from texsynth.training.closed_form import Report, begin_decoder, cut_encoder, ridge
+from texsynth.models.weights import collect, part, prefixed, write_exact
+from texsynth.training.checkpoint import ENCODER, Learner, check_fresh
+from texsynth.training.closed_form import Report, begin_decoder, cut_encoder, regress
 from texsynth.training.data import Picture, find_pictures, load_pictures, random_crops, to_image
 from texsynth.training.decoder import cycle_terms
 from texsynth.training.loop import LoopSettings, Session, run
@@ -100,9 +100,9 @@ def train_encoder(plan: EncoderRun, session: Session) -> Path:
         plan.folder / "encoder.checkpoint",
         session,
     )
-    tensors = start | {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
+    tensors = start | prefixed("encoder", encoder.state_dict())
     for level, decoder in decoders.items():
-        tensors |= {f"decoder{level}.{key}": value for key, value in decoder.state_dict().items()}
+        tensors |= prefixed(f"decoder{level}", decoder.state_dict())
     write_exact(plan.folder / ENCODER, tensors, origin)
     return plan.folder / ENCODER
 
@@ -139,7 +139,7 @@ def _cut(
         crops = random_crops(pictures, min(CUT_CROPS, plan.crops), plan.crop_px, rng)
         student = cut_encoder(teacher, plan.widths, crops, rng, report)
         write_exact(file, student.state_dict(), origin)
-    return {f"encoder.{key}": value for key, value in load_file(file).items()}
+    return prefixed("encoder", load_file(file))
 
 
 class Distillation(nn.Module):
@@ -166,21 +166,17 @@ class Distillation(nn.Module):
         for k, head in enumerate(self.heads):
             assert isinstance(head, nn.Linear)
             x, y = torch.cat(pooled[k]), cache.targets[k][:count].flatten(0, 1).float()
-            mean = x.mean(0)
-            weight = ridge((x - mean).T @ (x - mean), (x - mean).T @ (y - y.mean(0)), 1e-5)
+            weight, bias = regress(x, y, 1e-5)
             head.weight.copy_(weight.T)
-            head.bias.copy_(y.mean(0) - mean @ weight)
+            head.bias.copy_(bias)
 
     def losses(
         self, cache: Cache, plan: EncoderRun, device: torch.device, rng: torch.Generator
     ) -> dict[str, Tensor]:
-        """Draw a batch and a level. Returns the terms `distillation`, `reconstruction` and `cycle`.
-
-        Without decoders, `distillation` alone.
-        """
+        """Draw a batch and a level. Returns `distillation`; with decoders `reconstruction` and `cycle`."""
         index = torch.randint(len(cache.crops), (plan.batch,), generator=rng)
         odds = torch.tensor([plan.level_odds[int(level) - 1] for level in self.decoders])
-        chosen = int(torch.multinomial(odds, 1, generator=rng)) if len(odds) else -1
+        level = list(self.decoders)[int(torch.multinomial(odds, 1, generator=rng))] if len(odds) else None
         image = to_image(cache.crops[index], device)
         features = self.encoder(image)
         total = image.new_zeros(())
@@ -189,8 +185,7 @@ class Distillation(nn.Module):
             error = guess.float() - cache.targets[k][index].to(device).float()
             total = total + plan.level_weights[k] * error.square().sum(2).mean() / cache.variance[k]
         terms = {"distillation": total}
-        if chosen >= 0:
-            level = list(self.decoders)[chosen]
+        if level:
             x, f = image[: plan.decoded], features[int(level) - 1][: plan.decoded]
             rebuilt, cycle = cycle_terms(self.encoder, self.decoders[level], f, int(level), x, "relative")
             terms |= {"reconstruction": plan.reconstruction * rebuilt, "cycle": plan.cycle * cycle}

@@ -5,53 +5,43 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 from texsynth.images.files import store
 
 
-@dataclass(frozen=True)
-class Log:
-    """Rows as CSV in `path`, curves as SVG beside it."""
+def append(path: Path, row: Mapping[str, float | None]) -> None:
+    """Add a row. The first one decides the columns; None leaves a field empty."""
+    with path.open("a+", newline="") as file:
+        file.seek(0)
+        columns, writer = next(csv.reader(file), None), csv.writer(file)
+        if columns is None:
+            columns = list(row)
+            writer.writerow(columns)
+        values = (row.get(name) for name in columns)
+        writer.writerow("" if value is None else f"{value:.6g}" for value in values)
 
-    path: Path
 
-    def append(self, row: Mapping[str, float | None]) -> None:
-        """Add a row. The first one decides the columns; None leaves a field empty."""
-        with self.path.open("a+", newline="") as file:
-            file.seek(0)
-            columns, writer = next(csv.reader(file), None), csv.writer(file)
-            if columns is None:
-                columns = list(row)
-                writer.writerow(columns)
-            values = (row.get(name) for name in columns)
-            writer.writerow("" if value is None else f"{value:.6g}" for value in values)
+def keep(path: Path, count: int) -> None:
+    """Drop all but the first `count` rows; later ones will be written again."""
+    if path.exists():
+        rows = path.read_bytes().splitlines(keepends=True)
+        store(b"".join(rows[: count + 1]), path, force=True)
 
-    def keep(self, count: int) -> None:
-        """Drop all but the first `count` rows; later ones will be written again."""
-        if self.path.exists():
-            rows = self.path.read_bytes().splitlines(keepends=True)
-            store(b"".join(rows[: count + 1]), self.path, force=True)
 
-    def clear(self) -> None:
-        """Begin anew."""
-        self.path.unlink(missing_ok=True)
-
-    def draw(self) -> None:
-        """Write the plot."""
-        if self.path.exists():
-            with self.path.open(newline="") as file:
-                rows = list(csv.DictReader(file))
-            store(plot(rows, self.path.stem).encode(), self.path.with_suffix(".svg"), force=True)
+def draw(path: Path) -> None:
+    """Write the plot beside the log."""
+    if path.exists():
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        store(plot(rows, path.stem).encode(), path.with_suffix(".svg"), force=True)
 
 
 def plot(rows: Sequence[Mapping[str, str]], title: str) -> str:
     """Draw every column of a log over its column `step`, each in a panel of its own. Returns SVG.
 
-    rows: as `csv.DictReader` gives them. PSNR has a linear axis, all others a logarithmic one; a field that
-    is empty, not finite or not on the axis is left out.
+    PSNR has a linear axis, all others a logarithmic one; fields that are not on it are left out.
     """
     columns = [name for name in (rows[0] if rows else ()) if name != "step"]
     parts = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from texsynth.config.settings import Settings
 from texsynth.errors import InputError
+from texsynth.training import log
 from texsynth.training.checkpoint import Checkpoint, Learner
 from texsynth.training.optimizer import autocast_for
 
@@ -59,13 +60,9 @@ class LoopSettings:
         return cls(**{**settings.model_dump(include={field.name for field in fields(cls)}), **changes})
 
 
-LossFunction = Callable[[torch.Generator], dict[str, Tensor]]
-"""Draws a batch and returns named loss terms; their sum is minimised."""
-
-
 def run(
     learner: Learner,
-    loss: LossFunction,
+    loss: Callable[[torch.Generator], dict[str, Tensor]],
     settings: LoopSettings,
     checkpoint: Path,
     session: Session,
@@ -75,17 +72,15 @@ def run(
 ) -> None:
     """Train `learner.module` in place. A killed run goes on from its checkpoint, bit for bit.
 
+    loss: draws a batch and returns named terms, whose sum is minimised.
     A loss, gradient or weight that is not finite takes everything but the random numbers and the data back to
     the last checkpoint, which is reported. Gradients that float16 cannot hold only cost their step, as
-    the loss is scaled down then. validate: PSNR in dB on held-out pictures. origin: all that the result
-    follows from; a checkpoint of another one is not resumed.
-    Raises InputError when there is nothing to resume, or when too much was not finite, UsageError for a
-    checkpoint from another origin.
+    the loss is scaled down then. validate: PSNR in dB on held-out pictures. Raises InputError when there is
+    nothing to resume, or too much was not finite, UsageError for a checkpoint from another `origin`.
     """
     autocast = autocast_for(session.device, settings.precision)
     state = Checkpoint(checkpoint, learner, origin or {})
-    step = state.start(session.resume)
-    rescue = _Rescue(state, settings.rescues, session.report)
+    step, rescues = state.start(session.resume), 0
     learner.module.train()
     while step < settings.steps:
         begun = time.perf_counter()
@@ -95,16 +90,26 @@ def run(
             terms = loss(learner.rng)
         total = torch.stack([t.float() for t in terms.values()]).sum()
         norm = _gradients(learner, total, settings)
+        failure = ""
         if math.isfinite(float(total.detach()) + norm):
             learner.optimizer.step()
             if learner.average:
                 learner.average.update_parameters(learner.module)
         elif not _overflowed(learner, total):
-            step = rescue("the loss", step)
-            continue
+            failure = "the loss"
         saves = (step + 1) % settings.save_every == 0 or step + 1 == settings.steps
-        if saves and not learner.is_finite():
-            step = rescue("a weight", step)
+        if saves and not failure and not learner.is_finite():
+            failure = "a weight"
+        if failure:
+            rescues += 1
+            if rescues > settings.rescues:
+                raise InputError(
+                    f"{failure} was not finite {rescues} times, last at step {step}; "
+                    "lower the learning rate and resume"
+                )
+            back = state.load(random_numbers=False)
+            session.report(f"{failure} was not finite at step {step}; back to the state after step {back}")
+            step = back
             continue
         values = {name: float(t.detach()) for name, t in terms.items()}
         rate = factor * learner.optimizer.rates[0]
@@ -115,7 +120,7 @@ def run(
         if validate:
             due = step % settings.validate_every == 0 or step == settings.steps
             row["psnr"] = validate() if due else None
-        state.log.append(row)
+        log.append(state.log, row)
         session.on_step(step, values)
         if saves:
             state.save(step)
@@ -145,25 +150,3 @@ def _overflowed(learner: Learner, total: Tensor) -> bool:
     """Tell whether the scale of the loss cost the gradients, as it may in float16; it mends itself."""
     scaler = learner.scaler
     return scaler is not None and math.isfinite(float(total.detach())) and scaler.get_scale() >= 1
-
-
-@dataclass
-class _Rescue:
-    """Goes back to the last good state, a few times."""
-
-    state: Checkpoint
-    most: int
-    report: Callable[[str], None]
-    count: int = field(default=0, init=False)
-
-    def __call__(self, what: str, step: int) -> int:
-        """Undo what led to `step`. Returns the step to go on with."""
-        self.count += 1
-        if self.count > self.most:
-            raise InputError(
-                f"{what} was not finite {self.count} times, last at step {step}; "
-                "lower the learning rate and resume"
-            )
-        back = self.state.load(random_numbers=False)
-        self.report(f"{what} was not finite at step {step}; back to the state after step {back}")
-        return back

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.amp.grad_scaler import GradScaler
 
 from texsynth.device import pick_dtype
 from texsynth.errors import UsageError
@@ -26,10 +25,7 @@ class Optimizer:
     def __init__(
         self, parameters: Iterable[nn.Parameter], kernel_rate: float, rate: float, kind: Kind = "muon+adam"
     ) -> None:
-        """kernel_rate, rate: learning rates of the two; Muon's updates are scaled to the size of Adam's.
-
-        Without 4-D parameters there is one part, plain Adam with `rate`.
-        """
+        """kernel_rate, rate: of the two; without 4-D parameters there is one part, plain Adam with `rate`."""
         parameters = list(parameters)
         kernels = [p for p in parameters if p.ndim == 4]
         rest = [p for p in parameters if p.ndim != 4]
@@ -44,18 +40,15 @@ class Optimizer:
         elif kind == "adam":
             self.parts = [torch.optim.Adam(kernels, lr=kernel_rate), torch.optim.Adam(rest, lr=rate)]
         else:
+            check_muon()
+            self.kernels = [(p, nn.Parameter(_matrix(p.data))) for p in kernels]
+            if any(m.data_ptr() != p.data_ptr() for p, m in self.kernels):
+                raise ValueError("kernels must be stored channels last, so that their matrices share memory")
+            matrices = [m for _, m in self.kernels]
             self.parts = [
-                self._muon(kernels, kernel_rate),
+                torch.optim.Muon(matrices, kernel_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
                 torch.optim.Adam(rest, lr=rate, betas=(0.9, 0.98)),
             ]
-
-    def _muon(self, kernels: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
-        check_muon()
-        self.kernels = [(p, nn.Parameter(_matrix(p.data))) for p in kernels]
-        if any(m.data_ptr() != p.data_ptr() for p, m in self.kernels):
-            raise ValueError("kernels must be stored channels last, so that their matrices share memory")
-        matrices = [m for _, m in self.kernels]
-        return torch.optim.Muon(matrices, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
 
     def scale_rates(self, factor: float) -> None:
         """Set both learning rates to `factor` times their base."""
@@ -102,18 +95,10 @@ def _matrix(kernel: Tensor) -> Tensor:
 
 
 def autocast_for(device: torch.device, name: str = "auto") -> Callable[[], AbstractContextManager[Any]]:
-    """Mixed precision with the number type called `name`; `auto` is bfloat16 where it is native, else none.
-
-    Raises UsageError for float16 without CUDA.
-    """
+    """Mixed precision; `auto` is native bfloat16 or none. Raises UsageError for float16 without CUDA."""
     dtype = pick_dtype(name, device)
     if dtype == torch.float32:
         return nullcontext
     if dtype == torch.float16 and device.type != "cuda":
         raise UsageError(f"precision float16 needs a CUDA device, not {device.type}; use auto or bfloat16")
     return lambda: torch.autocast(device.type, dtype)
-
-
-def scaler_for(device: torch.device, name: str) -> GradScaler | None:
-    """Scaler of the loss that keeps gradients inside the range of float16; other number types need none."""
-    return GradScaler(device.type) if name == "float16" else None

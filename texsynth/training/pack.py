@@ -18,8 +18,8 @@ from texsynth.models.vgg import Encoder
 from texsynth.models.weights import collect, write_weights
 from texsynth.training.checkpoint import headers, origin_of
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, random_crops, to_image
-from texsynth.training.decoder import CHUNK, PHOTO, rebuild, reconstruction
-from texsynth.training.teacher import load_teacher
+from texsynth.training.decoder import PHOTO, rebuild, reconstruction
+from texsynth.training.teacher import CHUNK, feature_moments, load_teacher
 from texsynth.transforms.moments import Moments
 
 
@@ -28,9 +28,8 @@ def evaluate(
 ) -> dict[str, dict[str, float]]:
     """Measure a model on held-out pictures. Returns figures by measure and level.
 
-    Held-out pictures below `data`/photos, or `data` where there is no such folder, with both sides of at
-    least `side`, centre crops. The explained variance is of the teacher's features; its linear map is
-    fitted on 768 random training crops of 128 pixels.
+    Centre crops of held-out pictures below `data`/photos, or `data` where there is no such folder. The linear
+    map to the teacher's features is fitted on 768 random training crops of 128 pixels.
     """
     photos = data / "photos"
     folder = photos if photos.is_dir() else data
@@ -64,10 +63,9 @@ def pack(
 ) -> dict[str, dict[str, float]]:
     """Write the model of a run as float16. Returns its held-out figures, if `measure` or with a teacher.
 
-    Mean activations become one, unless `keep_encoder`, or the run was begun with the encoder of a model,
-    whose unit is known to others. decoders_only: without the encoder, which is kept as well.
-    The figures are those of the written weights, and go into the header beside `notes`, with what every part
-    says of its training. Raises ModelError when there is nothing to write.
+    Mean activations become one, unless the encoder is kept (`keep_encoder`), left out (`decoders_only`) or
+    that of a model, whose unit is known to others. The figures are those of the written weights, and go into
+    the header with `notes` and what every part says of its training. Raises ModelError for nothing to write.
     """
     origin = origin_of(folder)
     rescale = not (keep_encoder or decoders_only or origin)
@@ -88,7 +86,6 @@ def pack(
         half = {key: value.half().float() for key, value in written.items()}
         table = evaluate(build_model(output.stem, {**tensors, **half}), data, teacher)
         header["held_out"] = json.dumps(table)
-    output.parent.mkdir(parents=True, exist_ok=True)
     write_weights(output, written, header)
     record_hash(output)
     return table
@@ -103,11 +100,14 @@ def _training_crops(data: Path, count: int, seed: int) -> Tensor:
 def explained_variance(student: Encoder, teacher: Encoder, fit: Tensor, held_out: Tensor) -> dict[int, float]:
     """R2 of the teacher's features under the best linear map (with offset) from the student's, by level.
 
-    fit, held_out: (N, 3, S, S) uint8 crops. The map is a ridge regression on `fit`; its share of explained
-    variance is measured on every position of `held_out`.
+    The map is a ridge regression on `fit`, measured at every position of `held_out`, (N, 3, S, S) uint8 both.
     """
+
+    def stacked(image: Tensor) -> list[Tensor]:
+        return [torch.cat(both, 1) for both in zip(student(image), teacher(image), strict=True)]
+
     scores = {}
-    fitted, test = (_joint_moments(student, teacher, crops) for crops in (fit, held_out))
+    fitted, test = (feature_moments(crops, stacked) for crops in (fit, held_out))
     for level, (k, train, truth) in enumerate(zip(student.widths, fitted, test, strict=True), 1):
         mean, cov, test_mean, test_cov = train.mean, train.covariance, truth.mean, truth.covariance
         damping = 1e-6 * cov[:k, :k].diagonal().mean() * torch.eye(k, dtype=torch.float64)
@@ -116,20 +116,6 @@ def explained_variance(student: Encoder, teacher: Encoder, fit: Tensor, held_out
         explained = 2 * (weight * test_cov[:k, k:]).sum() - (weight * (test_cov[:k, :k] @ weight)).sum()
         scores[level] = float((explained - bias.square().sum()) / test_cov[k:, k:].trace())
     return scores
-
-
-def _joint_moments(student: Encoder, teacher: Encoder, crops: Tensor) -> list[Moments]:
-    """Collect the moments of student and teacher features stacked, by level."""
-    widths = zip(student.widths, teacher.widths, strict=True)
-    moments = [Moments.empty(small + wide) for small, wide in widths]
-    for chunk in crops.split(CHUNK):
-        image = to_image(chunk)
-        stacked = [torch.cat(both, 1) for both in zip(student(image), teacher(image), strict=True)]
-        moments = [
-            total + Moments.of(both).to(torch.device("cpu"))
-            for total, both in zip(moments, stacked, strict=True)
-        ]
-    return moments
 
 
 @torch.no_grad()
@@ -145,6 +131,6 @@ def cycle_error(
         f = encoder.segment(to_image(chunk), 0, level)
         g = encoder.segment(decode(f).clamp(0, 1), 0, level)
         error += float(F.mse_loss(g, f, reduction="sum").double())
-        moments = moments + Moments.of(f).to(torch.device("cpu"))
+        moments = moments + Moments.of(f)
     variance, mean = float(moments.covariance.trace()), moments.mean
     return error / moments.n / variance, error / moments.n / (variance + float(mean.square().sum()))

@@ -212,9 +212,8 @@ def reaction_diffusion(
 ) -> Tensor:
     """Grow the pattern of an activator u whose inhibitor spreads so fast that it is always in balance.
 
-    du/dt = u + bias u^2 - u^3 - damping * u, where inhibitor and diffusion damp all but waves of `wavelength`
-    pixels (Swift and Hohenberg 1977, the form near the onset of such patterns); semi-implicit steps in
-    frequency space. Returns (size, size) in [0, 1].
+    du/dt = u + bias u^2 - u^3 - damping * u, which damps all but waves of `wavelength` pixels (Swift and
+    Hohenberg 1977), by semi-implicit steps in frequency space. Returns (size, size) in [0, 1].
     """
     fy, fx = _frequencies(size)
     ratio = (torch.hypot(fy, fx) * wavelength).square()

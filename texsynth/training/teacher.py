@@ -6,8 +6,10 @@ Features are kept at sampled positions, projected on their leading principal com
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import torch
@@ -20,9 +22,16 @@ from texsynth.models.vgg import LEVELS, Encoder, inference
 from texsynth.models.weights import read_weights
 from texsynth.training.data import to_image
 from texsynth.training.optimizer import autocast_for
+from texsynth.transforms.moments import Moments
 
 COMPONENTS = (32, 64, 128, 256, 256)
 """Principal components kept per level; they hold 90% and more of the variance."""
+
+CHUNK = 8
+"""Pictures that networks are measured on at once."""
+
+CROPS_AT_ONCE = 16
+"""Crops that starts in closed form and the cache are made from at once; another number draws other ones."""
 
 POSITIONS = (192, 192, 192, 192, 64)
 """Positions sampled per crop and level."""
@@ -30,23 +39,20 @@ POSITIONS = (192, 192, 192, 192, 64)
 
 @dataclass(frozen=True)
 class Cache:
-    """Crops and the teacher's features of them, one list entry per level.
-
-    crops: (N, 3, S, S) uint8. positions[l]: (N, n_l) flat indices. targets[l]: (N, n_l, k_l) float16,
-    centred, projected on the principal components. variance[l]: total feature variance per position.
-    """
+    """Crops and the teacher's features of them, one list entry per level l."""
 
     crops: Tensor
+    """(N, 3, S, S) uint8."""
     positions: list[Tensor]
+    """(N, n_l) flat indices."""
     targets: list[Tensor]
+    """(N, n_l, k_l) float16, centred, projected on the principal components."""
     variance: list[float]
+    """Total feature variance per position."""
 
 
 def load_teacher(path: Path) -> Encoder:
-    """Load a full-width encoder from safetensors with keys `convB_I.weight|bias`.
-
-    Raises ModelError for another layout or a damaged file.
-    """
+    """Load a full-width encoder, keys `convB_I.weight|bias`. Raises ModelError for any other file."""
     tensors, _ = read_weights(path)
     try:
         teacher = Encoder.from_state(tensors)
@@ -69,24 +75,10 @@ def sample_positions(count: int, cells: int, most: int, rng: torch.Generator) ->
 
 
 @torch.no_grad()
-def principal_components(teacher: Encoder, crops: Tensor) -> tuple[list[Tensor], list[Tensor], list[float]]:
-    """Return by level the mean (C,), leading eigenvectors (C, k) and total variance of the features."""
-    device = next(teacher.parameters()).device
-    moments: list[list[Tensor]] = [[] for _ in LEVELS]
-    for chunk in crops.split(16):
-        for k, f in enumerate(teacher(to_image(chunk, device))):
-            x = f.transpose(0, 1).flatten(1).double()
-            moments[k].append(torch.cat([x.sum(1)[:, None], x @ x.T], 1) / x.shape[1])
-    means, bases, variance = [], [], []
-    for k, keep in enumerate(COMPONENTS):
-        moment = torch.stack(moments[k]).mean(0)
-        mean = moment[:, 0]
-        covariance = moment[:, 1:] - torch.outer(mean, mean)
-        _, vectors = torch.linalg.eigh(covariance)
-        means.append(mean.float())
-        bases.append(vectors[:, -keep:].flip(1).float())
-        variance.append(float(covariance.trace()))
-    return means, bases, variance
+def feature_moments(crops: Tensor, features: Callable[[Tensor], Sequence[Tensor]]) -> list[Moments]:
+    """Collect the moments of the `features` of images, by level, over `crops` (N, 3, S, S) uint8."""
+    chunks = [[Moments.of(f) for f in features(to_image(chunk))] for chunk in crops.split(CHUNK)]
+    return [reduce(add, moments) for moments in zip(*chunks, strict=True)]
 
 
 @torch.no_grad()
@@ -94,22 +86,25 @@ def build_cache(
     teacher: Encoder, crops: Tensor, rng: torch.Generator, on_step: Callable[[int, int], None]
 ) -> Cache:
     """Run the teacher once over `crops` (N, 3, S, S) uint8. on_step: takes how many are done, and all."""
-    device = next(teacher.parameters()).device
-    means, bases, variance = principal_components(teacher, crops[:256])
+    moments = feature_moments(crops[:256], teacher)
+    # The leading eigenvectors first, (C, k).
+    bases = [
+        torch.linalg.eigh(m.covariance)[1][:, -count:].flip(1).float()
+        for m, count in zip(moments, COMPONENTS, strict=True)
+    ]
     positions: list[list[Tensor]] = [[] for _ in LEVELS]
     targets: list[list[Tensor]] = [[] for _ in LEVELS]
-    done = 0
-    autocast = autocast_for(device)
-    for chunk in crops.split(16):
+    autocast = autocast_for(crops.device)
+    for start in range(0, len(crops), CROPS_AT_ONCE):
+        chunk = crops[start : start + CROPS_AT_ONCE]
         with autocast():
-            features = teacher(to_image(chunk, device))
+            features = teacher(to_image(chunk))
         for k, f in enumerate(features):
             where = sample_positions(len(chunk), f.shape[2] * f.shape[3], POSITIONS[k], rng)
-            values = (gather(f, where.to(device)).float() - means[k].to(device)) @ bases[k].to(device)
             positions[k].append(where)
-            targets[k].append(values.half().cpu())
-        done += len(chunk)
-        on_step(done, len(crops))
+            targets[k].append(((gather(f, where).float() - moments[k].mean.float()) @ bases[k]).half())
+        on_step(start + len(chunk), len(crops))
+    variance = [float(m.covariance.trace()) for m in moments]
     return Cache(crops, [torch.cat(p) for p in positions], [torch.cat(t) for t in targets], variance)
 
 

@@ -21,8 +21,9 @@ from texsynth.models.registry import load_model
 from texsynth.models.transposer import OWN_WIDTHS, Transposer, lay_out, load_transposer
 from texsynth.models.transposer_parts import OwnEncoder
 from texsynth.models.vgg import Encoder, channels_last
-from texsynth.training.checkpoint import Learner, check_fresh, write_exact
-from texsynth.training.data import Picture, cut, find_pictures, load_pictures, random_index
+from texsynth.models.weights import write_exact
+from texsynth.training.checkpoint import Learner, check_fresh
+from texsynth.training.data import Picture, find_pictures, load_pictures, random_index, random_square
 from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer, check_muon
 from texsynth.training.procedural import texture
@@ -57,10 +58,7 @@ class TransposerRun:
 
 
 def train_transposer(plan: TransposerRun, session: Session) -> Path:
-    """Train in `plan.folder`. Returns the file of the finished network.
-
-    Raises InputError without training pictures, ModelError for an `init` that is no Transposer.
-    """
+    """Train; return the network. Raises InputError without pictures, ModelError for a wrong `init`."""
     check_muon()
     check_fresh(plan.folder / "transposer.checkpoint", session.resume)
     settings, device = plan.settings, session.device
@@ -148,8 +146,7 @@ def _distant_square(picture: Picture, side: int, rng: torch.Generator) -> Tensor
     longest = min(picture.shape[:2])
     distance = 1 + float(torch.rand((), generator=rng)) * (min(FARTHEST, longest / side) - 1)
     span = min(longest, round(side * distance))
-    top, left = (random_index(length - span + 1, rng) for length in picture.shape[:2])
-    square = torch.from_numpy(cut(picture, top, left, span)).float() / 255
+    square = random_square(picture, span, rng).float() / 255
     if span == side:
         return square
     return F.interpolate(square[None], (side, side), mode="bilinear", antialias=True)[0]
@@ -228,19 +225,13 @@ def wasserstein_term(
 
 
 def perceptual_term(features: Sequence[Tensor], goals: Sequence[Tensor]) -> Tensor:
-    """Mean absolute difference place by place of the two deepest levels, relative to the goal's mean.
-
-    The exemplar lies in the output where it was cut from the target, so places correspond.
-    """
+    """Mean absolute difference, place by place, of the two deepest levels, relative to the goal's mean."""
     pairs = zip(features[-2:], goals[-2:], strict=True)
     return _mean([(f - g).abs().mean() / g.abs().mean().clamp_min(1e-6) for f, g in pairs])
 
 
 def _mean(terms: Sequence[Tensor]) -> Tensor:
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total / len(terms)
+    return sum(terms[1:], terms[0]) / len(terms)
 
 
 class PatchCritic(nn.Module):

@@ -69,14 +69,12 @@ def compare(
     *,
     side: int = SIDE,
     seed: int = 0,
-    features: str = "lite",
     on_picture: Callable[[int, int], None] = lambda *_: None,
 ) -> list[Score]:
     """Expand the centre crops (side x side) of held-out textures to twice the size; compare with the truth.
 
-    networks: run folders or weight files. A row of an untrained network comes first. on_picture: takes the
-    expansions done and their number. Raises InputError without held-out textures of twice the side,
-    ModelError for a missing or damaged network.
+    networks: run folders or weight files, after an untrained one. on_picture: takes the expansions done and
+    their number. Raises InputError without large enough textures, ModelError for a damaged network.
     """
     for path in networks:
         if not path.exists():
@@ -87,7 +85,7 @@ def compare(
     for path in networks:
         name = path.name if path.is_dir() else path.stem
         rows.append((name, load_transposer(str(_file(path))), read_weights(_file(path))[1]))
-    judge, layer = load_model(features).vgg(), f"relu{LEVEL}_1 of {features}"
+    judge, layer = load_model("lite").vgg(), f"relu{LEVEL}_1 of lite"
     truths = centre_crops(load_pictures(find_pictures(data, held_out=True), 2 * side), 2 * side)
     scores = []
     done = count(1)
@@ -102,14 +100,10 @@ def compare(
 
 
 def pack_transposer(run: Path, data: Path, output: Path, notes: Mapping[str, str]) -> list[Score]:
-    """Write the network of a run as float16, with provenance and its held-out figures in the header.
-
-    Returns the figures, those of the written file. Raises as `compare` does.
-    """
+    """Write the network of a run as float16 with held-out figures. Raises as `compare` does."""
     tensors, header = read_weights(_file(run))
     if "settings" not in header:
         raise ModelError(f"{_file(run)} does not say how it was trained; give the folder of a training run")
-    output.parent.mkdir(parents=True, exist_ok=True)
     header = {"model": output.stem, "layout": "Transposer", **header, **notes}
     write_weights(output, tensors, header)
     scores = compare([output], data, side=SIDE)
@@ -129,6 +123,7 @@ def _figures(
     similar, outside, single = 0.0, 0.0, 0.0
     side, pictures = truths.shape[2] // 2, len(truths)
     middle = slice(side // 2, side // 2 + side)
+    windows, within = (2 * side - 10) ** 2, (side - 10) ** 2
     for index, crop in enumerate(truths):
         truth = to_image(crop[None])
         exemplar = truth[..., middle, middle]
@@ -136,7 +131,8 @@ def _figures(
         image, _ = net.expand(exemplar, (2 * side, 2 * side), circular=False, rng=rng)
         whole, inside = ssim(image, truth), ssim(image[..., middle, middle], exemplar)
         similar += whole
-        outside += _outside(whole, inside, side)
+        # Over the 11 x 11 windows of the output that are not within the exemplar.
+        outside += (whole * windows - inside * within) / (windows - within)
         for x, moments in ((image, outputs), (truth, expected)):
             moments.append(Moments.of(judge.segment(x, 0, LEVEL)).to(torch.device("cpu")))
         single += frechet(outputs[-1], expected[-1])
@@ -145,12 +141,6 @@ def _figures(
     distance = frechet(total, reduce(add, expected))
     means = similar / pictures, outside / pictures, distance, single / pictures
     return *means, pictures, round(total.n)
-
-
-def _outside(whole: float, inside: float, side: int) -> float:
-    """Mean over the 11 x 11 windows of the output that are not within the exemplar."""
-    all_windows, within = (2 * side - 10) ** 2, (side - 10) ** 2
-    return (whole * all_windows - inside * within) / (all_windows - within)
 
 
 def _file(path: Path) -> Path:

@@ -1,11 +1,11 @@
-"""Join the files of one published model, family by family."""
+"""Published style-transfer checkpoints as models of texsynth: the files of one model joined by family."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,12 +14,12 @@ from torch import Tensor
 from texsynth.errors import ModelError
 from texsynth.models.autoencoder import Decoder
 from texsynth.models.calibration import sample_pictures, to_unit_mean
-from texsynth.models.checkpoints.formats import PREPROCESSING
-from texsynth.models.checkpoints.read import Piece, identify, read_checkpoint, source
+from texsynth.models.checkpoints.formats import PREPROCESSING, Piece, identify, read_checkpoint
+from texsynth.models.hub.cache import file_hash
 from texsynth.models.registry import build_model
 from texsynth.models.vgg import Encoder, conv_names
 from texsynth.models.wavelets import WaveDecoder
-from texsynth.models.weights import PARTS, read_weights
+from texsynth.models.weights import PARTS, prefixed, read_weights
 from texsynth.transforms.affine import AffineMap
 
 NORMS = (
@@ -41,43 +41,48 @@ VGG_LICENCE = "VGG-19 (Simonyan and Zisserman): CC BY 4.0"
 
 
 @dataclass(frozen=True)
-class Assembled:
-    """Tensors in our layout, and what is to be said of them."""
+class Converted:
+    """A published model in our layout."""
 
     layout: str
+    """Layout of the files, such as `pytorch-wct`."""
     name: str
+    """Name of the model when the user gives none."""
     tensors: dict[str, Tensor]
-    notes: dict[str, str] = field(default_factory=dict)
+    """`encoder.*` or `encoderL.*`, `decoderL.*`, `photo.*`, float32 on the CPU."""
+    header: dict[str, str]
+    """Origin: layout, sources with their SHA-256, licence where it is known."""
 
 
-def sequential(pieces: list[Piece]) -> Assembled:
+def sequential(pieces: list[Piece]) -> Converted:
     """`vgg_normalised` alone, or with decoders as PytorchWCT and pytorch-AdaIN have them."""
-    encoders, decoders = by_level(pieces, "encoder"), by_level(pieces, "decoder")
+    encoders, decoders = by_level(pieces)
     if not encoders:
         raise ModelError(f"{pieces[0].path} is a decoder without its encoder; give vgg_normalised*.pth too")
     deepest = encoders[max(encoders)]
-    whole = folded(deepest)
+    whole, widths = folded(deepest)
     for piece in encoders.values():
-        for key, value in folded(piece).items():
+        for key, value in folded(piece)[0].items():
             if value.shape != whole[key].shape or not torch.allclose(value, whole[key], rtol=1e-4, atol=1e-5):
                 raise ModelError(
                     f"{piece.path} and {deepest.path} are of different networks; give the files of one model"
                 )
-    tensors = {f"encoder.{key}": value for key, value in whole.items()}
-    widths = encoder_of(deepest, whole).widths
+    tensors = prefixed("encoder", whole)
     for level, piece in decoders.items():
-        tensors |= {f"decoder{level}.{key}": v for key, v in decoder_state(piece, deepest, widths).items()}
-    layout = _sequential_layout(whole=deepest.whole, levels=set(decoders))
+        tensors |= prefixed(f"decoder{level}", decoder_state(piece, deepest, widths))
+    layout = "pytorch-wct"
+    if deepest.whole and set(decoders) <= {4}:  # the encoder goes on to relu5_4, as in pytorch-AdaIN
+        layout = "pytorch-adain" if decoders else "vgg_normalised"
     notes = {"upsampling": "nearest"} if decoders else {}
     if is_normalised(whole):
         name = "vgg19" if layout == "vgg_normalised" else layout
-        return Assembled(layout, name, tensors, {**notes, "licence": VGG_LICENCE})
+        return Converted(layout, name, tensors, {**notes, "licence": VGG_LICENCE})
     # Another network of this layout works too, once features mean what the settings expect.
     layout = layout if decoders else "vgg-sequential"
-    return Assembled(layout, layout, to_unit_mean(tensors, sample_pictures()), {**notes, **CALIBRATED})
+    return Converted(layout, layout, to_unit_mean(tensors, sample_pictures()), {**notes, **CALIBRATED})
 
 
-def torchvision(pieces: list[Piece]) -> Assembled:
+def torchvision(pieces: list[Piece]) -> Converted:
     """torchvision's VGG-19, rescaled as the literature does it.
 
     It was trained with zero padding; here it reflects, as all encoders of style transfer do, so that borders
@@ -86,56 +91,45 @@ def torchvision(pieces: list[Piece]) -> Assembled:
     if len(pieces) > 1:
         raise ModelError(f"{pieces[1].path} is a second encoder; give one file of torchvision's vgg19")
     mean, deviation = (torch.tensor(values, dtype=torch.float64) for values in IMAGENET)
-    normalise = AffineMap(torch.diag(1 / deviation), -mean / deviation)
-    state = dict(pieces[0].tensors)
-    encoder_of(pieces[0], state)
-    state |= before_first(state, normalise)
-    tensors = to_unit_mean({f"encoder.{key}": value for key, value in state.items()}, sample_pictures())
-    return Assembled("torchvision-vgg19", "vgg19-torchvision", tensors, CALIBRATED)
+    state, _ = folded(pieces[0], AffineMap(torch.diag(1 / deviation), -mean / deviation))
+    tensors = to_unit_mean(prefixed("encoder", state), sample_pictures())
+    return Converted("torchvision-vgg19", "vgg19-torchvision", tensors, CALIBRATED)
 
 
-def distilled(pieces: list[Piece]) -> Assembled:
+def distilled(pieces: list[Piece]) -> Converted:
     """Small networks of Collaborative-Distillation: every level has an encoder and a decoder of its own.
 
     Published decoders end in a ReLU; here pictures are clamped to [0, 1] in any case.
     """
-    encoders, decoders = by_level(pieces, "encoder"), by_level(pieces, "decoder")
-    tensors: dict[str, Tensor] = {}
-    for level, piece in encoders.items():
-        tensors |= {f"encoder{level}.{key}": value for key, value in folded(piece).items()}
+    encoders, decoders = by_level(pieces)
     for level, piece in decoders.items():
         if level not in encoders:
             raise ModelError(f"{piece.path} is a decoder without its encoder; give that of level {level} too")
-        widths = encoder_of(encoders[level], folded(encoders[level])).widths
-        state = decoder_state(piece, encoders[level], widths)
-        tensors |= {f"decoder{level}.{key}": value for key, value in state.items()}
+    tensors: dict[str, Tensor] = {}
+    for level, piece in encoders.items():
+        state, widths = folded(piece)
+        tensors |= prefixed(f"encoder{level}", state)
+        if level in decoders:
+            tensors |= prefixed(f"decoder{level}", decoder_state(decoders[level], piece, widths))
     notes = {"upsampling": "nearest", "licence": "Collaborative-Distillation (Huan Wang): MIT"}
-    return Assembled("collaborative-distillation", "ckd", tensors, notes)
+    return Converted("collaborative-distillation", "ckd", tensors, notes)
 
 
-def wavelets(pieces: list[Piece]) -> Assembled:
+def wavelets(pieces: list[Piece]) -> Converted:
     """WCT2: an encoder that pools by wavelets and the decoder that unpools, for photographs."""
-    encoders, decoders = by_level(pieces, "encoder"), by_level(pieces, "decoder")
+    encoders, decoders = by_level(pieces)
     if not encoders or not decoders:
         role = "encoder" if decoders else "decoder"
         raise ModelError(f"{pieces[0].path} is of WCT2 and lacks its {role}; give wave_{role}_*_l4.pth too")
     (encoder,), (decoder,) = encoders.values(), decoders.values()
-    state = folded(encoder)
+    state, widths = folded(encoder)
     with fitting(decoder):
         photo = WaveDecoder.from_state(decoder.tensors)
-    if photo.widths != encoder_of(encoder, state).widths:
+    if photo.widths != widths:
         raise ModelError(f"{encoder.path} and {decoder.path} have other widths; give the files of one model")
-    tensors = {f"encoder.{key}": value for key, value in {**state, "haar": torch.ones(1)}.items()}
-    tensors |= {f"photo.{key}": value for key, value in decoder.tensors.items()}
+    tensors = prefixed("encoder", {**state, "haar": torch.ones(1)}) | prefixed("photo", decoder.tensors)
     name = "wct2-cat5" if photo.concatenated else "wct2-sum"
-    return Assembled(name, name, tensors, {"unpooling": name[5:], "licence": "WCT2 (NAVER Corp.): MIT"})
-
-
-def _sequential_layout(*, whole: bool, levels: set[int]) -> str:
-    """whole: the encoder goes on to relu5_4, as in pytorch-AdaIN. levels: those with decoders."""
-    if whole and levels <= {4}:
-        return "pytorch-adain" if levels else "vgg_normalised"
-    return "pytorch-wct"
+    return Converted(name, name, tensors, {"unpooling": name[5:], "licence": "WCT2 (NAVER Corp.): MIT"})
 
 
 def is_normalised(state: Mapping[str, Tensor]) -> bool:
@@ -148,17 +142,17 @@ def is_normalised(state: Mapping[str, Tensor]) -> bool:
     )
 
 
-def by_level(pieces: Sequence[Piece], role: str) -> dict[int, Piece]:
-    """Return the encoders or decoders by level. Raises ModelError for two of one level."""
-    levels: dict[int, Piece] = {}
-    for piece in (piece for piece in pieces if piece.form.role == role):
-        other = levels.setdefault(piece.form.level, piece)
-        if other is not piece:
-            level = piece.form.level
+def by_level(pieces: Sequence[Piece]) -> tuple[dict[int, Piece], dict[int, Piece]]:
+    """Return encoders and decoders by level. Raises ModelError for two of one level."""
+    roles: dict[str, dict[int, Piece]] = {"encoder": {}, "decoder": {}}
+    for piece in sorted(pieces, key=lambda piece: piece.form.level):
+        role, level = piece.form.role, piece.form.level
+        if other := roles[role].get(level):
             raise ModelError(
                 f"{other.path} and {piece.path} are both the {role} of level {level}; give one of them"
             )
-    return dict(sorted(levels.items()))
+        roles[role][level] = piece
+    return roles["encoder"], roles["decoder"]
 
 
 @contextmanager
@@ -167,33 +161,32 @@ def fitting(piece: Piece) -> Iterator[None]:
     try:
         yield
     except (KeyError, RuntimeError, IndexError) as error:
-        raise ModelError(misfit(piece)) from error
+        reason = "has convolutions whose shapes do not fit each other"
+        raise ModelError(f"{piece.path} {reason}; download the published file again") from error
 
 
-def folded(piece: Piece) -> dict[str, Tensor]:
-    """Return the state dict of an encoder with its preprocessing in the first convolution.
+def folded(piece: Piece, first: AffineMap | None = None) -> tuple[dict[str, Tensor], tuple[int, ...]]:
+    """Return the state dict of an encoder with its preprocessing in the first convolution, and its widths.
 
-    Raises ModelError when its shapes do not fit each other.
+    That is exact, as reflection padding copies pixels. first: the preprocessing, where the file has none.
+    Raises ModelError when shapes do not fit each other.
     """
     state = dict(piece.tensors)
-    matrix, offset = state.pop(f"{PREPROCESSING}.weight"), state.pop(f"{PREPROCESSING}.bias")
-    encoder_of(piece, state)
-    if matrix.shape != (3, 3, 1, 1) or offset.shape != (3,):
-        raise ModelError(misfit(piece))
-    return state | before_first(state, AffineMap(matrix[:, :, 0, 0].double(), offset.double()))
-
-
-def encoder_of(piece: Piece, state: Mapping[str, Tensor]) -> Encoder:
-    """Return the encoder with this state dict. Raises ModelError when its shapes do not fit each other."""
     with fitting(piece):
-        return Encoder.from_state(state)
+        if first is None:
+            matrix, offset = state.pop(f"{PREPROCESSING}.weight"), state.pop(f"{PREPROCESSING}.bias")
+            if (matrix.shape, offset.shape) != ((3, 3, 1, 1), (3,)):
+                raise RuntimeError(f"{PREPROCESSING} does not map RGB")
+            first = AffineMap(matrix[:, :, 0, 0].double(), offset.double())
+        widths = Encoder.from_state(state).widths
+    state["conv1_1.weight"], state["conv1_1.bias"] = first.fold(
+        state["conv1_1.weight"], state["conv1_1.bias"]
+    )
+    return state, widths
 
 
 def decoder_state(piece: Piece, encoder: Piece, widths: tuple[int, ...]) -> dict[str, Tensor]:
-    """Return the state dict of a decoder, which samples up by the nearest neighbour.
-
-    widths: of `encoder`, whose features it is to take. Raises ModelError when it does not.
-    """
+    """Return the state dict of a decoder. Raises ModelError unless `encoder`, of `widths`, fits."""
     level = piece.form.level
     if level > len(widths):
         raise ModelError(
@@ -215,19 +208,7 @@ def _listed(widths: tuple[int, ...]) -> str:
     return ", ".join(map(str, widths))
 
 
-def misfit(piece: Piece) -> str:
-    """Return the message about a file whose convolutions cannot follow each other."""
-    reason = "has convolutions whose shapes do not fit each other"
-    return f"{piece.path} {reason}; download the published file again"
-
-
-def before_first(state: Mapping[str, Tensor], first: AffineMap) -> dict[str, Tensor]:
-    """Return the first convolution with a map of pixels in it; exact, as reflection padding copies pixels."""
-    weight, bias = first.fold(state["conv1_1.weight"], state["conv1_1.bias"])
-    return {"conv1_1.weight": weight, "conv1_1.bias": bias}
-
-
-FAMILIES: dict[str, Callable[[list[Piece]], Assembled]] = {
+FAMILIES: dict[str, Callable[[list[Piece]], Converted]] = {
     "sequential": sequential,
     "torchvision": torchvision,
     "distilled": distilled,
@@ -236,31 +217,14 @@ FAMILIES: dict[str, Callable[[list[Piece]], Assembled]] = {
 """Assemblers of models by the family of their files."""
 
 
-@dataclass(frozen=True)
-class Converted:
-    """A published model in our layout."""
-
-    layout: str
-    """Layout of the files, such as `pytorch-wct`."""
-    name: str
-    """Name of the model when the user gives none."""
-    tensors: dict[str, Tensor]
-    """`encoder.*` or `encoderL.*`, `decoderL.*`, `photo.*`, float32 on the CPU."""
-    header: dict[str, str]
-    """Origin: layout, sources with their SHA-256, licence where it is known."""
-
-
 def convert(paths: Sequence[Path]) -> Converted:
-    """Recognise the checkpoint files of one model and bring them into our layout.
-
-    Raises ModelError for files that are missing, damaged, of no known layout, or not of one model.
-    """
+    """Bring the files of one model into our layout. Raises ModelError where they are not that."""
     if not paths:
         raise ModelError("no checkpoint is given; give the files of one model")
     files = {path: read_checkpoint(path) for path in paths}
     for path, tensors in files.items():
         if any(key.split(".")[0] in PARTS for key in tensors):
-            return _own(path, tensors, list(files))
+            return _own(path, tensors, len(files))
     pieces = [identify(path, tensors) for path, tensors in files.items()]
     others = [piece for piece in pieces if piece.form.family != pieces[0].form.family]
     if others:
@@ -268,16 +232,20 @@ def convert(paths: Sequence[Path]) -> Converted:
             f"{pieces[0].path} and {others[0].path} are of different layouts; give the files of one model"
         )
     model = FAMILIES[pieces[0].form.family](pieces)
-    header = {"layout": model.layout, "sources": json.dumps([source(path) for path in files]), **model.notes}
     build_model(model.name, model.tensors)
-    return Converted(model.layout, model.name, model.tensors, header)
+    return replace(model, header={"layout": model.layout, "sources": _sources(files), **model.header})
 
 
-def _own(path: Path, tensors: dict[str, Tensor], paths: list[Path]) -> Converted:
+def _own(path: Path, tensors: dict[str, Tensor], files: int) -> Converted:
     """Return a model that is in our layout already."""
-    if len(paths) > 1:
+    if files > 1:
         raise ModelError(f"{path} is a whole model of texsynth; give it alone")
     header = read_weights(path)[1] if path.suffix == ".safetensors" else {}
     build_model(str(path), tensors)
     whole = {key: value.float() for key, value in tensors.items()}
-    return Converted("texsynth", path.stem, whole, {**header, "sources": json.dumps([source(path)])})
+    return Converted("texsynth", path.stem, whole, {**header, "sources": _sources([path])})
+
+
+def _sources(paths: Iterable[Path]) -> str:
+    """Return names and hashes of files, for the header of a model made from them."""
+    return json.dumps([{"file": path.name, "sha256": file_hash(path)} for path in paths])

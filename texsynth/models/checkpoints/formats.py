@@ -1,4 +1,4 @@
-"""Checkpoint files of the literature, known by the names of the modules in them.
+"""Checkpoint files that strangers made: tensors and nothing else, known by the names of the modules in them.
 
 A form is one kind of file: which module holds which of our convolutions. Widths are not part of it; the
 tensors have them. Sources: the network definitions of the repositories named below.
@@ -9,14 +9,25 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor
 
+from texsynth.errors import ModelError
+from texsynth.models.hub.catalog import SUFFIX
 from texsynth.models.vgg import BLOCKS, LEVELS, conv_names
+from texsynth.models.weights import read_weights
 
 PREPROCESSING = "preprocessing"
 """Our name for the 1x1 convolution that brings RGB in [0, 1] to what a network was trained on."""
+
+WRAPPERS = ("model", "state_dict")
+"""Keys under which training scripts keep the state dict beside other things."""
+
+SHOWN = 3
+"""Tensors that a message names."""
 
 
 @dataclass(frozen=True)
@@ -116,3 +127,56 @@ FORMS = (
     *(form for level in LEVELS for form in _distilled(level)),
     *_wavelets(),
 )
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A file whose form is known."""
+
+    path: Path
+    form: Form
+    tensors: dict[str, Tensor]
+    """In our names."""
+    whole: bool
+    """True if the file goes on beyond what is read."""
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """Return the state dict in a file. Raises ModelError: missing, damaged, or not of finite tensors."""
+    if not path.is_file():
+        kind = "is a folder" if path.is_dir() else "does not exist"
+        raise ModelError(f"{path} {kind}; give the checkpoint files of one model")
+    state = read_weights(path)[0] if path.suffix == SUFFIX else _state_dict(path)
+    for key, value in state.items():
+        if not value.is_floating_point() or not bool(value.isfinite().all()):
+            raise ModelError(f"{path}: {key} has values that are no finite numbers; download the file again")
+    return state
+
+
+def identify(path: Path, tensors: dict[str, Tensor]) -> Piece:
+    """Return the tensors of the file `path` with its form. Raises ModelError for none that is known."""
+    form = next((form for form in FORMS if form.fits(tensors)), None)
+    if form is None:
+        keys = sorted(tensors)
+        shown = ", ".join(keys[:SHOWN]) + (", …" if len(keys) > SHOWN else "")
+        raise ModelError(
+            f"{path} is of no layout that texsynth reads (it holds {shown or 'no tensors'}); give files of "
+            "vgg_normalised, torchvision, PytorchWCT, pytorch-AdaIN, WCT2 or Collaborative-Distillation"
+        )
+    return Piece(path, form, form.renamed(tensors), len(tensors) > 2 * len(form.names))
+
+
+def _state_dict(path: Path) -> dict[str, Tensor]:
+    try:
+        # Tensors alone: a pickle may otherwise run any code.
+        content: object = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged bytes make an unpickler fail in any way
+        raise ModelError(
+            f"{path} is damaged or holds more than tensors, and is not read; "
+            "download it again, or save its state dict with torch.save"
+        ) from error
+    if isinstance(content, dict):
+        content = next((content[key] for key in WRAPPERS if isinstance(content.get(key), dict)), content)
+    if isinstance(content, dict) and all(isinstance(v, Tensor) for v in content.values()):
+        return {str(key): value.detach() for key, value in content.items()}
+    raise ModelError(f"{path} holds no state dict; save one with torch.save(network.state_dict(), ...)")

@@ -108,20 +108,15 @@ def writing(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(folder: Path, name: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Keep other processes from changing the model `name`, or the lists of all when it is empty.
-
-    on_wait: called when another process is at it now.
-    """
+    """Keep others from changing the model `name`, or the lists if empty. on_wait: when one is at it."""
     lock = FileLock(folder / (f".{name}.lock" if name else ".lock"))
     try:
-        lock.acquire(blocking=False)
+        held = lock.acquire(blocking=False)
     except Timeout:
         on_wait()
-        lock.acquire()
-    try:
+        held = lock.acquire()
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 def part_of(folder: Path, name: str) -> Path:
@@ -156,21 +151,18 @@ def keep(name: str, data: bytes, folder: Path, fetched: Mapping[str, str] | None
     store(data, path, force=True)
     with locked(folder, ""):
         record_hash(path)
-        _write_downloads(folder, downloads(folder), name, fetched)
+        _note_download(folder, name, fetched)
     return path
 
 
 def remove(name: str, folder: Path) -> None:
-    """Remove a model, its entries in the lists, and its unfinished download.
-
-    The caller holds its lock, inside `writing`. Raises OSError, OutputError.
-    """
+    """Remove a model, its entries in the lists and its unfinished download; otherwise as `keep`."""
     path = folder / f"{name}{SUFFIX}"
     with locked(folder, ""):
         hashes = expected_hashes(folder)
-        if hashes.pop(path.name, None):
-            _write_hashes(folder, hashes)
-        _write_downloads(folder, downloads(folder), name, None)
+        hashes.pop(path.name, None)
+        _write_hashes(folder, hashes)
+        _note_download(folder, name, None)
     path.unlink(missing_ok=True)
     drop_part(folder, name)
 
@@ -180,8 +172,8 @@ def _write_hashes(folder: Path, hashes: Mapping[str, str]) -> None:
     store("".join(lines).encode(), folder / SUMS, force=True)
 
 
-def _write_downloads(
-    folder: Path, entries: Mapping[str, Mapping[str, str]], name: str, entry: Mapping[str, str] | None
-) -> None:
-    kept = {key: dict(value) for key, value in sorted({**entries, name: entry or {}}.items()) if value}
-    store((json.dumps(kept, indent=1) + "\n").encode(), folder / FETCHED, force=True)
+def _note_download(folder: Path, name: str, fetched: Mapping[str, str] | None) -> None:
+    """Set the address and the hash of the download of a model, or forget them."""
+    entries = {**downloads(folder), name: fetched}
+    noted = {key: dict(entry) for key, entry in sorted(entries.items()) if entry}
+    store((json.dumps(noted, indent=1) + "\n").encode(), folder / FETCHED, force=True)

@@ -26,10 +26,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNOREC
 
 @dataclass(frozen=True)
 class Source:
-    """Address of a published checkpoint of a `layout`.
-
-    sha256: how its hash begins; empty where none is published.
-    """
+    """Address of a published checkpoint of a `layout`. sha256: how its hash begins, where it is published."""
 
     layout: str
     url: str
@@ -54,10 +51,9 @@ def cache_folder() -> Path:
     return Path(named) if named else user_cache_path("texsynth") / "models"
 
 
-def cached_names(folder: Path | None = None) -> list[str]:
+def cached_names() -> list[str]:
     """Return the models in the cache, sorted."""
-    files = (folder or cache_folder()).glob(f"[!.]*{SUFFIX}")
-    return sorted(path.name.removesuffix(SUFFIX) for path in files)
+    return sorted(path.name.removesuffix(SUFFIX) for path in cache_folder().glob(f"[!.]*{SUFFIX}"))
 
 
 def model_names() -> list[str]:
@@ -83,10 +79,7 @@ def check_name(name: str) -> None:
 
 
 def locate(name: str) -> Path:
-    """Return the file of a model: an embedded one, one in the cache, or the path of a .safetensors file.
-
-    Raises ModelError, which names the cure, for a name that is neither embedded nor in the cache.
-    """
+    """Return the file of a model, embedded, in the cache or a path. Raises ModelError for an unknown name."""
     if name in EMBEDDED:
         return ASSETS / f"{name}{SUFFIX}"
     if name in cached_names():

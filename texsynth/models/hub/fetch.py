@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from safetensors.torch import save
 
 from texsynth.errors import ModelError
-from texsynth.models.checkpoints import Converted, convert
+from texsynth.models.checkpoints.families import Converted, convert
 from texsynth.models.hub.cache import (
     check_download,
     check_free,
@@ -32,19 +32,14 @@ DECODERS: Mapping[str, str] = {"vgg_normalised": f"vgg19-decoders{SUFFIX}"}
 
 OWN_LAYOUT = "texsynth"
 
-OnNote = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Cache:
-    """Folder for models, and callbacks for what happens on the way.
+    """Folder for models, by default the user's; embedded decoders; callbacks for remarks and bytes."""
 
-    folder: the cache. assets: folder of embedded decoders. on_note: called with remarks for the user.
-    """
-
-    folder: Path
+    folder: Path = field(default_factory=cache_folder)
     assets: Path = ASSETS
-    on_note: OnNote = silent
+    on_note: Callable[[str], None] = silent
     on_bytes: OnBytes = silent
 
     @contextmanager
@@ -53,11 +48,6 @@ class Cache:
         wait = partial(self.on_note, f"another texsynth is at model {name}; waiting for it")
         with writing(self.folder), locked(self.folder, name, wait):
             yield
-
-
-def user_cache(on_note: OnNote, on_bytes: OnBytes = silent) -> Cache:
-    """Return the user's cache."""
-    return Cache(cache_folder(), on_note=on_note, on_bytes=on_bytes)
 
 
 def fetch(
@@ -101,8 +91,7 @@ def import_files(
 ) -> Path:
     """Keep the checkpoint that the files `paths` are as the model `name`. Returns its file.
 
-    Raises ModelError; OutputExistsError for a name that is taken, without `force`; UsageError for one that
-    cannot be that of a file.
+    Raises ModelError, OutputExistsError for a name that is taken, UsageError for one that no file can have.
     """
     if name:
         check_name(name)
