@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,10 @@ class Picture:
     def rows(self, which: slice) -> Picture:
         """A strip of it."""
         return replace(self, rgb=self.rgb[which], alpha=None if self.alpha is None else self.alpha[which])
+
+    def strips(self, count: int) -> Iterator[Picture]:
+        """Strips of `count` rows from the top down, the last one shorter."""
+        return (self.rows(slice(top, top + count)) for top in range(0, self.height, count))
 
     @property
     def bit_depth(self) -> int:
