@@ -327,14 +327,14 @@ def load_preset(
     >>> texsynth.load_preset("photo").mode
     'photo'
     """
-    sections = [section for section in ("stylize", "expand") if section in presets.load(name).sections]
-    chosen = command or (sections[0] if len(sections) == 1 else None)
+    preset = presets.load(name)
+    kinds: dict[str, type[StylizeSettings | ExpandSettings]]
+    kinds = {"stylize": StylizeSettings, "expand": ExpandSettings}
+    sections = [section for section in kinds if section in preset.sections]
+    chosen = command or (sections[0] if len(sections) == 1 else "")
     if chosen not in sections:
         raise UsageError(f"preset {name!r} has settings for {' and '.join(sections)}; ask for one of them")
-    preset = presets.load(name)
-    if chosen == "stylize":
-        return presets.resolve(StylizeSettings, preset, (), {})
-    return presets.resolve(ExpandSettings, preset, (), {})
+    return presets.resolve(kinds[chosen], preset, (), {})
 
 
 @dataclass(frozen=True)
