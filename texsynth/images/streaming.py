@@ -101,8 +101,13 @@ def _stored(image: Image.Image, source: Path | bytes, name: str, page: int) -> S
     rows = partial(vips.read_rows, source, source_format, page=page)
     channels = len(image.getbands())
     icc = image.info.get("icc_profile")
-    shallow = partial(_from_8_bits, icc=icc, name=name, source_format=source_format)
     deep = partial(from_deep, icc=icc, source_format=source_format)
+
+    def shallow(stored: Pixels) -> Picture:
+        part = Image.fromarray(stored[..., 0] if stored.shape[2] == 1 else stored)
+        part.info["icc_profile"] = icc
+        return from_pil(part, name, source_format)
+
     # The method of Image itself: that of PNG decodes the picture to see what follows the pixels.
     if Image.Image.getexif(image).get(ORIENTATION_TAG, 1) != 1:
         return None
@@ -154,13 +159,6 @@ def has_late_meaning(file: BinaryIO) -> bool:
             return True
         position += 12 + length
     return False
-
-
-def _from_8_bits(stored: Pixels, *, icc: bytes | None, name: str, source_format: str) -> Picture:
-    image = Image.fromarray(stored[..., 0] if stored.shape[2] == 1 else stored)
-    if icc:
-        image.info["icc_profile"] = icc
-    return from_pil(image, name, source_format)
 
 
 LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383}
