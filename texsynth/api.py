@@ -55,7 +55,7 @@ from texsynth.jobs.runner import SerialExecutor
 from texsynth.jobs.stylize import Stylize
 from texsynth.models import registry
 from texsynth.models.registry import Model
-from texsynth.pipelines.progress import OnStep
+from texsynth.pipelines.progress import OnStep, silent
 
 if TYPE_CHECKING:
     from texsynth.jobs.library_index import Pending
@@ -384,7 +384,7 @@ def _texture(
 
 
 def _do(operation: Operation[Any], job: Job, progress: OnStep | None) -> JobResult:
-    result = operation.compute(job, operation.load(job), progress or (lambda _: None))
+    result = operation.compute(job, operation.load(job), progress or silent)
     for warning in result.warnings:
         log.warning("%s: %s", job.picture, warning)
     return result

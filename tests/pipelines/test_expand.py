@@ -22,9 +22,14 @@ from texsynth.metrics.losses import random_directions, sliced_wasserstein
 from texsynth.models.registry import build_model
 from texsynth.pipelines.expand import Expanded, Networks, expand, fill, tile
 from texsynth.pipelines.feature_optimization import optimize
+from texsynth.pipelines.method import plan_expand
 from texsynth.synthesis.exemplar import Exemplar
 
-QUICK = {"patch": {"refine": 1.0, "iterations": [1]}, "optimize": {"iterations": 2, "noise_iterations": 2}}
+QUICK = {
+    "method": "patch",
+    "patch": {"refine": 1.0, "iterations": [1]},
+    "optimize": {"iterations": 2, "noise_iterations": 2},
+}
 
 
 def settings(**changes: object) -> ExpandSettings:
@@ -33,7 +38,8 @@ def settings(**changes: object) -> ExpandSettings:
 
 def run(*exemplars: Exemplar, seed: int = 0, guide: Tensor | None = None, **changes: object) -> Expanded:
     rng = torch.Generator().manual_seed(seed)
-    return expand(exemplars, settings(**changes), Networks(tiny_model()), guide=guide, rng=rng)
+    plan = plan_expand(exemplars, settings(**changes), guided=guide is not None)
+    return expand(plan, Networks(tiny_model()), guide=guide, rng=rng)
 
 
 def texture(height: int = 40, width: int = 48, seed: int = 0) -> Tensor:

@@ -35,6 +35,7 @@ from texsynth.metrics.texture import (
 )
 from texsynth.ops.resample import reflected_index
 from texsynth.pipelines.expand import Networks, expand, load_networks
+from texsynth.pipelines.method import plan_expand
 from texsynth.pipelines.progress import OnStep
 from texsynth.synthesis.exemplar import Exemplar
 from texsynth.synthesis.quilting import image_quilting
@@ -158,8 +159,8 @@ class _Trial:
         settings, exemplar = method.settings, self._reference.exemplar
         if not isinstance(settings, ExpandSettings):
             return BASELINES[method.name](exemplar, size, rng)
-        networks = self._networks[settings.method]
-        return expand([Exemplar(exemplar)], settings, networks, rng=rng, on_step=on_step).image
+        plan = plan_expand([Exemplar(exemplar)], settings)
+        return expand(plan, self._networks[settings.method], rng=rng, on_step=on_step).image
 
     def _read(self) -> tuple[Tensor, Tensor | None]:
         """The exemplar, and the truth where there is one."""

@@ -47,7 +47,7 @@ from texsynth.jobs.memory import (
 from texsynth.jobs.operation import Operation, other_weights, resolve_run_and_model
 from texsynth.jobs.scratch import FileRaster
 from texsynth.models.registry import Model
-from texsynth.pipelines.progress import OnStep, sub_progress
+from texsynth.pipelines.progress import OnStep, silent, sub_progress
 from texsynth.pipelines.rasters import (
     EVERYTHING,
     MakeCanvas,
@@ -314,7 +314,7 @@ def transfer(
     run: RunSettings,
     *,
     masks: int = 0,
-    on_step: OnStep | None = None,
+    on_step: OnStep = silent,
 ) -> Stylized:
     """Give `content` its styles. run: with every `auto` decided. masks: number of parts that have one."""
     with memory_guard(job.picture):

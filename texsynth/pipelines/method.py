@@ -42,12 +42,12 @@ class ExpandPlan:
 
 @torch.no_grad()
 def plan_expand(
-    exemplars: Sequence[Exemplar], settings: ExpandSettings, *, guided: bool = False, network: bool = True
+    exemplars: Sequence[Exemplar], settings: ExpandSettings, *, guided: bool = False
 ) -> ExpandPlan:
     """Turn exemplars upright if `settings` say so, find their lattice, and choose the method if it is open.
 
-    guided: a guide says what goes where. network: the transposer is at hand. Raises InputError for too little
-    to take from, UsageError for what a method cannot do.
+    guided: a guide says what goes where. Raises InputError for too little to take from, UsageError for what a
+    method cannot do.
     """
     check_combination(
         settings,
@@ -67,7 +67,7 @@ def plan_expand(
     if whole and (settings.method == "auto" or by_lattice):
         lattice = most_likely_lattice(exemplars[0].image)
     if settings.method == "auto":
-        method = choose_method(exemplars[0], lattice, settings) if whole and network else "patch"
+        method = choose_method(exemplars[0], lattice, settings) if whole else "patch"
         settings = settings.model_copy(update={"method": method})
     regular = lattice and lattice.confidence >= MIN_CONFIDENCE and settings.patch.lattice == "auto"
     return ExpandPlan(tuple(exemplars), settings, size, lattice if regular else None, notes)

@@ -16,7 +16,7 @@ from texsynth.ops.bilateral_grid import fit_field, fit_size
 from texsynth.ops.color import with_chroma_of
 from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.gatys import descend_image
-from texsynth.pipelines.progress import OnStep, Step, sub_progress
+from texsynth.pipelines.progress import OnStep, Step, silent, sub_progress
 from texsynth.pipelines.rasters import (
     EVERYTHING,
     MakeCanvas,
@@ -129,7 +129,7 @@ def stylize(
     weight: Tensor | None = None,
     seed: int = 0,
     tile: int | None = None,
-    on_step: OnStep | None = None,
+    on_step: OnStep = silent,
 ) -> Tensor:
     """Run `stylize_raster` on a picture in memory, (1, 3, H, W) in [0, 1]. Returns the same."""
     raster = TensorRaster(content)
@@ -149,7 +149,7 @@ def stylize_raster(
     seed: int = 0,
     tile: int | None = None,
     make_canvas: MakeCanvas = memory_canvas,
-    on_step: OnStep | None = None,
+    on_step: OnStep = silent,
 ) -> Raster:
     """Give `content` the style, or each region of it its own.
 

@@ -83,7 +83,8 @@ class TiledAutoencoder(TiledEncoder):
         result = make_canvas(size)
         if len(tiles) == 1:
             features = self.encode_tile(tiles[0], image)
-            maps = _fit_maps([(tiles[0], features)], size, weights, fit)
+            own = _moments([(tiles[0], features)], size, weights)
+            maps = {level: fit(level, moments) for level, moments in own.items()}
             self._write_tile(result, tiles[0], features, maps)
             on_step(Step("level", 1, 1))
             return result
@@ -95,7 +96,8 @@ class TiledAutoencoder(TiledEncoder):
                 yield t, self.encode_tile(t, image)
                 on_step(Step("tile", done, 2 * len(tiles)))
 
-        maps = _fit_maps(encoded(), size, weights, fit) if weights else {}
+        own = _moments(encoded(), size, weights) if weights else {}
+        maps = {level: fit(level, moments) for level, moments in own.items()}
         for done, t in enumerate(tiles, len(tiles) + 1):
             self._write_tile(result, t, self.encode_tile(t, image), maps)
             on_step(Step("tile", done, 2 * len(tiles)))
@@ -152,18 +154,16 @@ def _features(model: Model, image: Tensor, deepest: int) -> Features:
     return dict(enumerate(model.encoder(image, deepest), 1))
 
 
-def _fit_maps(
-    encoded: Iterable[tuple[Tile, Features]], size: tuple[int, int], weights: Weights, fit: Fit
-) -> dict[int, AffineMap]:
-    """Fit a map for every level of `weights`."""
-    return {level: fit(level, own) for level, own in _moments(encoded, size, weights).items()}
-
-
 def _moments(
     encoded: Iterable[tuple[Tile, Features]], size: tuple[int, int], weights: Weights
 ) -> dict[int, Moments]:
     """Sum moments over the cells that a picture of `size` covers; padding does not count."""
-    pooled = {level: None if w is None else _pool_mask(w, level) for level, w in weights.items()}
+    pooled = dict(weights)
+    for level, mask in weights.items():
+        if mask is not None:
+            stride = 2 ** (level - 1)
+            padded = pad_to_multiple(mask.float(), stride, at_least=2 * stride)
+            pooled[level] = F.avg_pool2d(padded, stride)
     total: dict[int, Moments] = {}
     for tile, features in encoded:
         for level, weight in pooled.items():
@@ -174,9 +174,3 @@ def _moments(
         # The next tile is encoded before the name is given to it.
         del features
     return total
-
-
-def _pool_mask(mask: Tensor, level: int) -> Tensor:
-    """Reduce a mask of the image to the size of its features, padding included."""
-    stride = 2 ** (level - 1)
-    return F.avg_pool2d(pad_to_multiple(mask.float(), stride, at_least=2 * stride), stride)
