@@ -7,7 +7,6 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,19 +37,6 @@ from texsynth.images.writer import FLATTENED, flattened, samples, settings_besid
 
 
 @dataclass(frozen=True)
-class Stored:
-    """Samples as they stand in a file, and how they become a picture.
-
-    rows: yields (count, W, channels) arrays of `dtype` from the top down. picture: takes such an array.
-    """
-
-    channels: int
-    dtype: type
-    rows: Callable[[int], Iterator[Pixels]]
-    picture: Callable[[Pixels], Picture]
-
-
-@dataclass(frozen=True)
 class Strips:
     """A picture whose rows are decoded when they are asked for."""
 
@@ -58,7 +44,7 @@ class Strips:
     """In pixels, upright, as the height."""
     height: int
     kind: Picture
-    """A picture with the depth, alpha and warnings of every strip: of a single pixel, or all of it."""
+    """A picture with the depth, alpha and warnings of every strip: the first row, or all of it."""
     whole: bool
     """The file cannot be read by strips, and all of it is in memory."""
     rows: Callable[[int], Iterator[Picture]]
@@ -80,30 +66,26 @@ def open_strips(
         if header.frames > 1:
             image.seek(frame or 0)
             header = checked(image, name, max_pixels, frame)  # pages differ in size
-        stored = _stored(image, source, name, frame or 0)
-    if stored is None:
+        to_picture = _converter(image, source, name)
+    if to_picture is None:
         picture = read(source, name=name, max_pixels=max_pixels, frame=frame)
         return Strips(picture.width, picture.height, picture, True, picture.strips)
 
     def rows(count: int) -> Iterator[Picture]:
         with decoding(name):
-            for samples in stored.rows(count):
-                yield stored.picture(samples)
+            yield from map(to_picture, vips.read_rows(source, header.format, count, frame or 0))
 
-    with decoding(name):
-        kind = stored.picture(np.zeros((1, 1, stored.channels), stored.dtype))
-    return Strips(header.width, header.height, kind, False, rows)
+    return Strips(header.width, header.height, next(rows(1)), False, rows)
 
 
-def _stored(image: Image.Image, source: Path | bytes, name: str, page: int) -> Stored | None:
-    """Find out how to read an opened picture by rows; None when it cannot be."""
-    source_format = str(image.format)
-    rows = partial(vips.read_rows, source, source_format, page=page)
-    channels = len(image.getbands())
-    icc = image.info.get("icc_profile")
-    deep = partial(from_deep, icc=icc, source_format=source_format)
+def _converter(image: Image.Image, source: Path | bytes, name: str) -> Callable[[Pixels], Picture] | None:
+    """Make the function from rows of an opened picture, as libvips reads them, to a picture of them.
 
-    def shallow(stored: Pixels) -> Picture:
+    None where libvips cannot read it by rows.
+    """
+    source_format, icc = str(image.format), image.info.get("icc_profile")
+
+    def from_8_bits(stored: Pixels) -> Picture:
         part = Image.fromarray(stored[..., 0] if stored.shape[2] == 1 else stored)
         part.info["icc_profile"] = icc
         return from_pil(part, name, source_format)
@@ -113,33 +95,28 @@ def _stored(image: Image.Image, source: Path | bytes, name: str, page: int) -> S
         return None
     if source_format == "TIFF":
         tags = image.tag_v2  # type: ignore[attr-defined]
-        channels, extra = tags.get(277, 1), tuple(tags.get(338, ()))
+        extra = tuple(tags.get(338, ()))
         if not (vips.reads_tiff(tags) and vips.has_small_segments(tags) and set(tags.get(339, (1,))) == {1}):
             return None
         if is_deep(image, b""):
-            return Stored(channels, np.uint16, rows, lambda stored: deep(*split_tiff(stored, extra)))
+            return lambda stored: from_deep(*split_tiff(stored, extra), icc, source_format)
         bits = set(tags.get(258, (1,)))
-        streamed = bits == {8} and extra in ((), (2,)) and image.mode in ("L", "LA", "RGB", "RGBA")
-        return Stored(channels, np.uint8, rows, shallow) if streamed else None
+        is_usual = bits == {8} and extra in ((), (2,)) and image.mode in ("L", "LA", "RGB", "RGBA")
+        return from_8_bits if is_usual else None
     if source_format == "PNG":
-        keyed = "transparency" in image.info
+        keyed = "transparency" in image.info and image.mode != "P"
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
             head = file.read(33)
-            if image.info.get("interlace") or (keyed and image.mode != "P") or has_late_meaning(file):
+            if keyed or image.info.get("interlace") or has_late_meaning(file):
                 return None
         if getattr(image, "n_frames", 1) > 1:
             return None
-        channels = PNG_CHANNELS.get(head[25], 4 if keyed else 3)
         if is_deep(image, head):
-            return Stored(channels, np.uint16, rows, lambda stored: deep(*split_alpha(stored)))
-        return Stored(channels, np.uint8, rows, shallow)
-    if source_format == "JPEG" and image.mode in ("L", "RGB") and "progressive" not in image.info:
-        return Stored(channels, np.uint8, rows, shallow)
-    return None
+            return lambda stored: from_deep(*split_alpha(stored), icc, source_format)
+        return from_8_bits
+    is_baseline = source_format == "JPEG" and "progressive" not in image.info
+    return from_8_bits if is_baseline and image.mode in ("L", "RGB") else None
 
-
-PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
-"""Colour type in the header -> number of channels; type 3 has a palette."""
 
 PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
 PNG_MEANING = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")

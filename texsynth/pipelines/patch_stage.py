@@ -69,7 +69,9 @@ def patch_stage(
         settings.layouts, lambda name: _quilt_blocks(atlas, spec, settings, rng, name, on_step)
     )
     if settings.refine:
-        rounds = round(settings.refine * _block_count(spec, quilt.settings))
+        free = quilt.known.numel() if spec.fixed is None else int((~spec.fixed).sum())
+        blocks = max(free / (quilt.settings.block - quilt.settings.overlap) ** 2, 1)
+        rounds = round(settings.refine * blocks)
         quilt.refine(rounds, _reporter(on_step, "seams", rounds))
     seam = seam_cost(atlas, quilt.image, quilt.at) > 0
     grow = settings.patch_px // 2
@@ -144,12 +146,6 @@ def _quilt_blocks(
         quilt.place_block(*place)
         on_block(done)
     return quilt
-
-
-def _block_count(spec: PatchSpec, quilt: QuiltSettings) -> float:
-    """Count the blocks that the part of the output that may change is worth."""
-    free = spec.size[0] * spec.size[1] if spec.fixed is None else int((~spec.fixed).sum())
-    return max(free / (quilt.block - quilt.overlap) ** 2, 1)
 
 
 def _reporter(on_step: OnStep, name: str, total: int) -> Callable[[int], None]:
