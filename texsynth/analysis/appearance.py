@@ -46,11 +46,7 @@ class Appearance:
 
 @torch.no_grad()
 def measure_appearance(image: Tensor, mask: Tensor | None = None) -> Appearance:
-    """Describe a texture.
-
-    image: (1, 3, H, W) in [0, 1]. mask: (1, 1, H, W), above 0.5 where the texture is opaque; None for
-    everywhere.
-    """
+    """Describe a texture. image: (1, 3, H, W) in [0, 1]. mask: (1, 1, H, W), above 0.5 where it is opaque."""
     lightness, contrast = tone(image, mask)
     size = (image.shape[2], image.shape[3])
     factor = min(1.0, SIDE / max(size))

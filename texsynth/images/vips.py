@@ -102,10 +102,7 @@ def to_srgb(pixels: Pixels, profile: bytes, srgb: Path) -> Pixels:
 
 
 def encode(pixels: Pixels, name: str, text: str, profile: bytes | None) -> bytes:
-    """Encode (H, W, 1 to 4) uint8 or uint16 samples as PNG or TIFF.
-
-    text: ASCII, kept by PNG alone. profile: ICC profile or None. Raises OSError.
-    """
+    """Encode (H, W, 1 to 4) uint8 or uint16 as PNG or TIFF. text: ASCII, kept by PNG. Raises OSError."""
     operation, options = _saver(name, pixels.nbytes)
     with _failures():
         image = _described(_from_array(pixels), pixels.dtype, text, profile)

@@ -292,7 +292,7 @@ def to_output(job: Job, result: Raster, prepared: PreparedContent) -> images.Pic
         return whole
     return LargePicture(
         width, height, prepared.bit_depth, prepared.alpha is not None,
-        lambda: (whole.rows(rows) for rows in strips(result.size)),
+        lambda: whole.strips(strip_rows(result.size)),
     )  # fmt: skip
 
 

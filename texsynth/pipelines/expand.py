@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from texsynth.analysis.lattice import find_lattice, relative_change, snap_to_torus
-from texsynth.config.expand_rules import check_combination, uses_transposer
+from texsynth.config.expand_rules import check_combination
 from texsynth.config.settings import ExpandSettings
 from texsynth.models.registry import Model, load_model
 from texsynth.models.transposer import Transposer, load_transposer
@@ -57,11 +57,8 @@ class Expanded:
 def load_networks(
     settings: ExpandSettings, model: str | Model, device: torch.device | str, dtype: torch.dtype
 ) -> Networks:
-    """Load what the method of `settings` needs, or may need when it is open. Raises ModelError.
-
-    model: its name or file, or one that is loaded already.
-    """
-    needed = settings.method == "auto" or uses_transposer(settings)
+    """Load what the method of `settings` needs, or may need when it is open. Raises ModelError."""
+    needed = settings.method == "auto" or "transposer" in settings.method
     transposer = load_transposer("transposer", device, dtype) if needed else None
     loaded = load_model(model, device, dtype) if isinstance(model, str) else model
     return Networks(loaded, transposer)

@@ -67,10 +67,7 @@ class Atlas:
 
 
 def build_atlas(exemplars: Sequence[Exemplar], *, guided: bool = False) -> Atlas:
-    """Put exemplars into one row.
-
-    guided: keep what each exemplar says about a guide map, or its blurred lightness if it says nothing.
-    """
+    """Put exemplars into one row. guided: keep what each says about a guide map, see `guide_planes`."""
     height = max(e.image.shape[2] for e in exemplars)
     columns: list[tuple[Tensor, ...]] = []
     total = sum(e.weight for e in exemplars)

@@ -55,11 +55,7 @@ def canvas_grid(size: tuple[int, int], patch: int, *, wrap: bool) -> tuple[Tenso
 
 
 def field_of_layout(layout: Tensor, allowed: Tensor, patch: int, *, wrap: bool) -> PatchField:
-    """Make the field that copies a layout.
-
-    layout: (2, H, W) source positions of every output pixel. allowed: (rows, columns) bool, top left corners
-    that a patch may have.
-    """
+    """Make the field that copies a layout (2, H, W). allowed: (rows, columns) bool, corners of patches."""
     size = (int(layout.shape[1]), int(layout.shape[2]))
     rows, columns = canvas_grid(size, patch, wrap=wrap)
     middle = patch // 2

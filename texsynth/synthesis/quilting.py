@@ -285,10 +285,7 @@ def _starts(length: int, block: int, overlap: int, *, wrap: bool) -> list[int]:
 def image_quilting(
     exemplar: Tensor, size: tuple[int, int], block: int, overlap: int, tolerance: float, rng: torch.Generator
 ) -> Tensor:
-    """Run Efros and Freeman's algorithm as it was published, the classical baseline.
-
-    exemplar: (1, 3, h, w) in [0, 1]. size: rows and columns. Returns (1, 3, *size).
-    """
+    """Run Efros and Freeman's algorithm as published: (1, 3, h, w) in [0, 1] to (1, 3, rows, columns)."""
     settings = QuiltSettings(block, overlap, tolerance, occurrence=0.0, tries=1)
     least = max(size[0], block), max(size[1], block)
     quilt = Quilt(build_atlas([Exemplar(exemplar)]), least, settings, rng)
