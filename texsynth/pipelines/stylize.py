@@ -117,7 +117,7 @@ def measure_style(
     style = resize(style, size[0], size[1])
     weight = None if weight is None else resize(weight, size[0], size[1])
     encoder = tiled_encoder(model, max(levels))
-    return FittedStyle(encoder.moments(TensorRaster(style), dict.fromkeys(levels, weight), tile))
+    return FittedStyle(encoder.moments(TensorRaster(style), levels, weight, tile))
 
 
 def stylize(
@@ -267,12 +267,12 @@ class _RegionStylizer:
         on_step: OnStep,
     ) -> Raster:
         """Give `image` the moments of `region` at all `levels`."""
-        weights = dict.fromkeys(levels, region.statistics_weight(self.weight))
+        weight = region.statistics_weight(self.weight)
 
         def fit(level: int, own: Moments) -> AffineMap:
             return region.map(own, self.settings, level, self.model.device)
 
-        return autoencoder.transfer(image, weights, fit, self.tile, self.make_canvas, on_step)
+        return autoencoder.transfer(image, levels, weight, fit, self.tile, self.make_canvas, on_step)
 
 
 def _strength(settings: StylizeSettings, level: int) -> float:
