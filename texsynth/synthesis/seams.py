@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -59,11 +61,7 @@ def keep_old(errors: Tensor, known: Tensor, overlap: int) -> Tensor:
     """
     squares = errors * known
     # Each side in turn at the left: mirrored, transposed, or both.
-    turns = [
-        turn
-        for turn in ((False, False), (True, False), (False, True), (True, True))
-        if bool(_turn(known, *turn)[:, :overlap].any())
-    ]
+    turns = [t for t in product((False, True), repeat=2) if bool(_turn(known, *t)[:, :overlap].any())]
     keep = torch.zeros_like(errors, dtype=torch.bool)
     if turns:
         strips = torch.cat([_turn(squares, *turn)[:, :, :overlap] for turn in turns])
