@@ -160,13 +160,9 @@ def test_tile_keeps_the_inside() -> None:
     assert not torch.equal(result[:, :, :4], image[:, :, :4])
 
 
-def test_what_a_method_cannot_do_is_refused() -> None:
+def test_a_small_exemplar_is_refused() -> None:
     with pytest.raises(InputError, match="15 x 20"):
         run(Exemplar(texture(20, 15)))
-    with pytest.raises(UsageError, match="transposer"):
-        run(Exemplar(texture()), Exemplar(texture()), method="transposer")
-    with pytest.raises(UsageError, match="sibling maps"):
-        run(Exemplar(texture(), siblings=(texture(),)), method="optimize")
 
 
 @pytest.mark.parametrize("loss", ["wasserstein", "gram"])

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from texsynth.analysis.lattice import find_lattice, relative_change, snap_to_torus
-from texsynth.config.expand_rules import check_combination
 from texsynth.config.settings import ExpandSettings
 from texsynth.models.registry import Model, load_model
 from texsynth.models.transposer import Transposer, load_transposer
@@ -115,10 +114,9 @@ def fill(
 ) -> Expanded:
     """Fill a hole: the texture goes on over it, everything else stays.
 
-    hole: (1, 1, h, w), above 0.5 what is to be filled. Raises InputError when too little is left, UsageError
-    for what `check_combination` refuses.
+    hole: (1, 1, h, w), above 0.5 what is to be filled. settings: as `check_combination` allows them. Raises
+    InputError when too little is left.
     """
-    check_combination(settings, completes="a hole", siblings=bool(picture.siblings))
     fixed = hole[0, 0] <= 0.5
     mask = fixed if picture.mask is None else fixed & (picture.mask[0, 0] > 0.5)
     source = Exemplar(picture.image, picture.siblings, mask[None, None].float())
@@ -134,11 +132,7 @@ def tile(
     rng: torch.Generator,
     on_step: OnStep = silent,
 ) -> Expanded:
-    """Make a picture seamless: a band along its borders is laid anew on the torus, the inside stays.
-
-    Raises UsageError for what `check_combination` refuses.
-    """
-    check_combination(settings, completes="`texsynth tile`", siblings=bool(picture.siblings))
+    """Make a picture seamless: a band along its borders is laid anew on the torus, the inside stays."""
     height, width = picture.image.shape[2:]
     band = max(4, round(TILE_BAND * min(height, width)))
     inside = torch.zeros(height, width, dtype=torch.bool)
