@@ -57,24 +57,18 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    from importlib import import_module, metadata
+
     if name == "__version__":
-        return _version()
+        try:
+            return metadata.version("texsynth")
+        except metadata.PackageNotFoundError:  # a source checkout that was never installed
+            return "0+source"
     if name not in __all__:
         raise AttributeError(f"module 'texsynth' has no attribute {name!r}")
-    from importlib import import_module
-
     home = "errors" if name.endswith("Error") else "config.settings" if name.endswith("Settings") else "api"
     return getattr(import_module(f"texsynth.{home}"), name)
 
 
 def __dir__() -> list[str]:
     return __all__
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("texsynth")
-    except PackageNotFoundError:  # a source checkout that was never installed
-        return "0+source"

@@ -55,7 +55,7 @@ from texsynth.jobs.runner import SerialExecutor
 from texsynth.jobs.stylize import Stylize
 from texsynth.models import registry
 from texsynth.models.registry import Model
-from texsynth.pipelines.progress import OnStep
+from texsynth.pipelines.progress import OnStep, silent
 
 log = logging.getLogger("texsynth")
 """Warnings about pictures go here; nothing is printed."""
@@ -323,14 +323,14 @@ def load_preset(
     >>> texsynth.load_preset("photo").mode
     'photo'
     """
-    sections = [section for section in ("stylize", "expand") if section in presets.load(name).sections]
-    chosen = command or (sections[0] if len(sections) == 1 else None)
+    preset = presets.load(name)
+    kinds: dict[str, type[StylizeSettings | ExpandSettings]]
+    kinds = {"stylize": StylizeSettings, "expand": ExpandSettings}
+    sections = [section for section in kinds if section in preset.sections]
+    chosen = command or (sections[0] if len(sections) == 1 else "")
     if chosen not in sections:
         raise UsageError(f"preset {name!r} has settings for {' and '.join(sections)}; ask for one of them")
-    preset = presets.load(name)
-    if chosen == "stylize":
-        return presets.resolve(StylizeSettings, preset, (), {})
-    return presets.resolve(ExpandSettings, preset, (), {})
+    return presets.resolve(kinds[chosen], preset, (), {})
 
 
 @dataclass(frozen=True)
@@ -380,7 +380,7 @@ def _texture(
 
 
 def _do(operation: Operation[Any], job: Job, progress: OnStep | None) -> JobResult:
-    result = operation.compute(job, operation.load(job), progress or (lambda _: None))
+    result = operation.compute(job, operation.load(job), progress or silent)
     for warning in result.warnings:
         log.warning("%s: %s", job.picture, warning)
     return result

@@ -103,10 +103,7 @@ def resolve_settings(
     base = start or presets.resolve(kind, presets.load(preset) if preset else None, (), {})
     tree = presets.as_tree(base)
     for path, value in options.get("changes", {}).items():
-        change: Any = value
-        for key in reversed(path.split(".")):
-            change = {int(key) if key.isdecimal() else key: change}
-        tree = presets.merge(tree, change)
+        tree = presets.merge(tree, presets.nested(path, value))
     return validate(kind, presets.merge(tree, dict(flags)), "")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ import texsynth
 from texsynth.errors import UsageError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-DTYPE_NAMES = ("auto", *DTYPES)
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -42,7 +39,7 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         return torch.bfloat16 if has_bfloat16(device) else torch.float32
     if name not in DTYPES:
-        raise UsageError(f"unknown dtype {name!r}; use one of {', '.join(DTYPE_NAMES)}")
+        raise UsageError(f"unknown dtype {name!r}; use one of {', '.join(('auto', *DTYPES))}")
     return DTYPES[name]
 
 
@@ -79,12 +76,7 @@ def devices() -> dict[str, str]:
 
 
 def _available(kind: str) -> bool:
-    checks: dict[str, Callable[[], object]] = {
-        "cpu": lambda: True,
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-    }
-    return bool(checks[kind]())
+    return kind == "cpu" or (torch.cuda if kind == "cuda" else torch.backends.mps).is_available()
 
 
 def hardware(devices: list[torch.device]) -> dict[str, Any]:
@@ -103,17 +95,6 @@ def hardware(devices: list[torch.device]) -> dict[str, Any]:
     }
 
 
-def device_name(device: torch.device) -> str:
-    """Return the name of `device` for tables."""
-    gpu = gpu_name(device)
-    if gpu:
-        return gpu
-    if device.type == "mps":
-        return f"GPU of {cpu_name()}"
-    count = torch.get_num_threads()
-    return f"{cpu_name()}, {count} thread{'s' if count > 1 else ''}"
-
-
 def gpu_name(device: torch.device | str) -> str | None:
     """Return the name of a CUDA device; None for any other."""
     device = torch.device(device)
@@ -130,8 +111,11 @@ def cpu_name() -> str:
 
 
 def _device(device: torch.device) -> dict[str, Any]:
+    if device.type == "mps":
+        return {"name": f"GPU of {cpu_name()}"}
     if device.type != "cuda":
-        return {"name": device_name(device)}
+        count = torch.get_num_threads()
+        return {"name": f"{cpu_name()}, {count} thread{'s' if count > 1 else ''}"}
     properties = torch.cuda.get_device_properties(device)
     return {
         "name": properties.name,

@@ -15,6 +15,7 @@ from texsynth.config.settings import ExpandSettings
 from texsynth.images import read
 from texsynth.images.tensors import to_image
 from texsynth.pipelines.expand import expand, load_networks
+from texsynth.pipelines.method import plan_expand
 from texsynth.synthesis.exemplar import Exemplar
 
 BRICKS = Path(__file__).parents[2] / "samples/bricks.png"
@@ -22,7 +23,8 @@ BRICKS = Path(__file__).parents[2] / "samples/bricks.png"
 
 def expansion(settings: ExpandSettings, image: Tensor) -> Callable[[], object]:
     networks = load_networks(settings, "lite", "cpu", torch.float32)
-    return lambda: expand([Exemplar(image)], settings, networks, rng=torch.Generator().manual_seed(0))
+    exemplars = [Exemplar(image)]
+    return lambda: expand(plan_expand(exemplars, settings), networks, rng=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.benchmark(group="samples/bricks.png, 256 to 512, after start-up")

@@ -146,7 +146,7 @@ def test_memory_that_ends_during_the_work(
     def greedy(*args: object, **options: object) -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB")
 
-    monkeypatch.setattr("texsynth.pipelines.expand.expand_planned", greedy)
+    monkeypatch.setattr("texsynth.pipelines.expand.expand", greedy)
     result = run_cli("expand", "wall.png", *quick)
     assert result.exit_code == 7
     assert result.stderr == "texsynth: wall.png does not fit in memory; choose a smaller --size or --scale\n"

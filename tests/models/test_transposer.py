@@ -10,7 +10,7 @@ import torch
 from helpers.nets import waves
 from torch import Tensor
 
-from texsynth.analysis.self_similarity import self_similarity
+from texsynth.analysis.self_similarity import self_difference
 from texsynth.errors import InputError, ModelError
 from texsynth.models.hub.cache import expected_hashes, file_hash
 from texsynth.models.hub.catalog import ASSETS
@@ -227,7 +227,8 @@ def test_one_copy_gives_the_map_of_equation_1() -> None:
     peaks = torch.zeros(1, 1, 13, 13)
     peaks[0, 0, 6, 6] = 1
     extended = TransposedScale.extended_map(features, peaks, circular=False)
-    similarity = self_similarity(features, (6, 6))
+    difference, energy = self_difference(features, (6, 6))
+    similarity = -difference / energy
     # Both sides' energy, so that a shift and its opposite agree.
     assert extended.shape == (1, 1, 13, 13)
     assert extended.argmax() == similarity.argmax() == 6 * 13 + 6

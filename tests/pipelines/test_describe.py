@@ -36,11 +36,14 @@ def test_any_size_has_descriptors_of_unit_length(describer: Describer, size: tup
 
 @pytest.mark.parametrize("tile", [48, 100])
 @pytest.mark.parametrize("masked", [False, True])
-def test_tiles_change_nothing(describer: Describer, tile: int, masked: bool) -> None:
+def test_tiles_change_nothing(
+    describer: Describer, monkeypatch: pytest.MonkeyPatch, tile: int, masked: bool
+) -> None:
     image = noisy(110, 141)
     mask = (waves(110, 141)[:, :1] > 0.4).float() if masked else None
-    whole = describe(image, describer, mask=mask, tile=None)
-    assert float((describe(image, describer, mask=mask, tile=tile) - whole).abs().max()) < 1e-5
+    whole = describe(image, describer, mask=mask)
+    monkeypatch.setattr("texsynth.pipelines.describe.TILE", tile)
+    assert 0 < float((describe(image, describer, mask=mask) - whole).abs().max()) < 1e-5
 
 
 def test_turning_the_picture_turns_the_descriptors(describer: Describer) -> None:
@@ -78,15 +81,15 @@ def test_nothing_that_counts(describer: Describer) -> None:
         describe(noisy(20, 20), describer, mask=torch.zeros(1, 1, 20, 20))
 
 
-def test_large_pictures_are_reduced_first(describer: Describer) -> None:
+def test_large_pictures_are_reduced_first(describer: Describer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("texsynth.pipelines.describe.LONGEST", 100)
     image, mask = waves(90, 300), torch.ones(1, 1, 90, 300)
     mask[..., 200:] = 0
-    small, less = limit_size(image, mask, 100)
+    small, less = limit_size(image, mask)
     assert less is not None
     assert (small.shape, less.shape) == ((1, 3, 30, 100), (1, 1, 30, 100))
-    assert limit_size(small, less, 100) == (small, less)
-    found = describe(image, describer, mask=mask, longest=100)
-    assert torch.equal(found, describe(small, describer, mask=less, longest=None))
+    assert limit_size(small, less) == (small, less)
+    assert torch.equal(describe(image, describer, mask=mask), describe(small, describer, mask=less))
 
 
 def test_an_encoder_with_other_weights() -> None:

@@ -22,9 +22,14 @@ from texsynth.metrics.losses import random_directions, sliced_wasserstein
 from texsynth.models.registry import build_model
 from texsynth.pipelines.expand import Expanded, Networks, expand, fill, tile
 from texsynth.pipelines.feature_optimization import optimize
+from texsynth.pipelines.method import plan_expand
 from texsynth.synthesis.exemplar import Exemplar
 
-QUICK = {"patch": {"refine": 1.0, "iterations": [1]}, "optimize": {"iterations": 2, "noise_iterations": 2}}
+QUICK = {
+    "method": "patch",
+    "patch": {"refine": 1.0, "iterations": [1]},
+    "optimize": {"iterations": 2, "noise_iterations": 2},
+}
 
 
 def settings(**changes: object) -> ExpandSettings:
@@ -33,7 +38,8 @@ def settings(**changes: object) -> ExpandSettings:
 
 def run(*exemplars: Exemplar, seed: int = 0, guide: Tensor | None = None, **changes: object) -> Expanded:
     rng = torch.Generator().manual_seed(seed)
-    return expand(exemplars, settings(**changes), Networks(tiny_model()), guide=guide, rng=rng)
+    plan = plan_expand(exemplars, settings(**changes), guided=guide is not None)
+    return expand(plan, Networks(tiny_model()), guide=guide, rng=rng)
 
 
 def texture(height: int = 40, width: int = 48, seed: int = 0) -> Tensor:
@@ -154,13 +160,9 @@ def test_tile_keeps_the_inside() -> None:
     assert not torch.equal(result[:, :, :4], image[:, :, :4])
 
 
-def test_what_a_method_cannot_do_is_refused() -> None:
+def test_a_small_exemplar_is_refused() -> None:
     with pytest.raises(InputError, match="15 x 20"):
         run(Exemplar(texture(20, 15)))
-    with pytest.raises(UsageError, match="transposer"):
-        run(Exemplar(texture()), Exemplar(texture()), method="transposer")
-    with pytest.raises(UsageError, match="sibling maps"):
-        run(Exemplar(texture(), siblings=(texture(),)), method="optimize")
 
 
 @pytest.mark.parametrize("loss", ["wasserstein", "gram"])

@@ -10,7 +10,7 @@ from helpers.as_printed import gram_loss_as_printed
 from torch import Tensor
 from torch.testing import assert_close
 
-from texsynth.analysis.self_similarity import self_similarity as by_fft
+from texsynth.analysis.self_similarity import self_difference as by_fft
 from texsynth.metrics.losses import gram
 from texsynth.metrics.style import frechet
 from texsynth.reference import ift, self_similarity
@@ -151,7 +151,8 @@ def test_the_map_of_a_two_by_two_picture() -> None:
     difference, energy = self_similarity.self_difference(x, (1, 1))
     same(difference, matrix((9, 8, 1), (2, 0, 2), (1, 8, 9)))
     same(energy, matrix((1, 5, 4), (10, 30, 20), (9, 25, 16)))
-    same(by_fft(x.permute(2, 0, 1)[None], (1, 1))[0], -difference / energy)
+    same(by_fft(x.permute(2, 0, 1)[None], (1, 1))[0][0], difference)
+    same(by_fft(x.permute(2, 0, 1)[None], (1, 1))[1][0], energy)
 
 
 def test_the_difference_vanishes_where_the_texture_repeats() -> None:

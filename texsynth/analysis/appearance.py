@@ -46,12 +46,8 @@ class Appearance:
 
 @torch.no_grad()
 def measure_appearance(image: Tensor, mask: Tensor | None = None) -> Appearance:
-    """Describe a texture.
-
-    image: (1, 3, H, W) in [0, 1]. mask: (1, 1, H, W), above 0.5 where the texture is opaque; None for
-    everywhere.
-    """
-    colours, light = palette(image, mask), tone(image, mask)
+    """Describe a texture. image: (1, 3, H, W) in [0, 1]. mask: (1, 1, H, W), above 0.5 where it is opaque."""
+    lightness, contrast = tone(image, mask)
     size = (image.shape[2], image.shape[3])
     factor = min(1.0, SIDE / max(size))
     rows, columns = (max(1, round(n * factor)) for n in size)
@@ -70,7 +66,7 @@ def measure_appearance(image: Tensor, mask: Tensor | None = None) -> Appearance:
         lattice=vectors,
         periods=periods,
         orientations=texture_orientations(small, mask=inside),
-        contrast=light.contrast,
-        lightness=light.lightness,
-        palette=colours,
+        contrast=contrast,
+        lightness=lightness,
+        palette=palette(image, mask),
     )

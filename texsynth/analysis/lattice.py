@@ -120,12 +120,9 @@ def self_correlation(image: Tensor, mask: Tensor | None = None) -> Tensor:
 def regularity_score(lattice: Lattice | None) -> float:
     """Return the regularity of a picture by its most likely lattice, 0 to 1.
 
-    It is the correlation of the texture with itself along the weaker one of its two strongest repetitions.
-    Near 1 for a picture that repeats exactly in two directions, near 0 for noise; irregular textures reach
-    0.35, as they resemble themselves somewhere by chance. Stripes are regular: they repeat along themselves
-    at any shift. A picture of one colour has nothing that could be repeated and gets 0.
-
-    `metrics.structure.regularity`, which judges outputs, is the highest peak in any one direction.
+    Irregular textures reach 0.35, as they resemble themselves somewhere by chance. Stripes are regular: they
+    repeat along themselves at any shift. `metrics.structure.regularity`, which judges outputs, is the highest
+    peak in any one direction.
     """
     return 0.0 if lattice is None else max(0.0, min(1.0, lattice.confidence))
 
@@ -234,7 +231,7 @@ def _refine(score: Tensor, vectors: Tensor) -> Tensor:
             if not bool(combo.any()) or bool(((place - middle).abs() > 0.9 * middle).any()):
                 continue
             peak, height = _nearest_peak(score, place, radius)
-            if peak is not None and height > 0:
+            if height > 0:
                 rows.append((combo * height, (peak - middle) * height))
         if len(rows) < 2:
             continue
@@ -244,16 +241,16 @@ def _refine(score: Tensor, vectors: Tensor) -> Tensor:
     return vectors
 
 
-def _nearest_peak(score: Tensor, place: Tensor, radius: int) -> tuple[Tensor | None, float]:
-    """Find the maximum within `radius` of `place`, to a fraction of a pixel by parabolas; None at the rim."""
+def _nearest_peak(score: Tensor, place: Tensor, radius: int) -> tuple[Tensor, float]:
+    """Find the maximum within `radius` of `place`, by parabolas, and its height; 0 where it is at the rim."""
     row, column = (int(v) for v in place.round())
     if not (radius < row < score.shape[0] - radius - 1 and radius < column < score.shape[1] - radius - 1):
-        return None, 0.0
+        return place, 0.0
     part = score[row - radius : row + radius + 1, column - radius : column + radius + 1]
     index = int(part.argmax())
     r, c = index // part.shape[1] + row - radius, index % part.shape[1] + column - radius
     if abs(r - row) == radius or abs(c - column) == radius:
-        return None, 0.0
+        return place, 0.0
     lines = score[r - 1 : r + 2, c], score[r, c - 1 : c + 2]
     shift = [parabola_vertex(*line.tolist()) for line in lines]
     peak = torch.tensor([r, c], dtype=torch.float64) + torch.tensor(shift, dtype=torch.float64)

@@ -1,12 +1,12 @@
-"""Orientation assignment as in SIFT (Lowe 2004, section 5; paper 001, problem 1).
+"""Orientation assignment as in SIFT (Lowe 2004, section 5; paper 001, problem 1), for whole textures.
 
-Angles are in degrees, counter-clockwise as one looks at the picture, from the direction of its rows: 0 points
-right and 90 up. So a picture that is turned by `torch.rot90` has angles that are 90 larger.
+Angles are in degrees, counter-clockwise as one looks at the picture, from the direction of its rows. So a
+picture that is turned by `torch.rot90` has angles that are 90 larger.
 
-Where we leave the paper: derivatives are those of the Gaussian itself, not differences of neighbours, which
-bend angles of fine detail towards the axes; every gradient counts in its two nearest bins, and the histogram
-is smoothed, so that rounding at the border of a bin decides nothing; pixels whose filter would reach beyond
-the picture, or its mask, do not count.
+Where we leave the paper: there is no window, all pixels count alike; derivatives are those of the Gaussian
+itself, not differences of neighbours, which bend angles of fine detail towards the axes; every gradient
+counts in its two nearest bins, and the histogram is smoothed, so that rounding at the border of a bin decides
+nothing; pixels whose filter would reach beyond the picture, or its mask, do not count.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from torch import Tensor
 from texsynth.analysis.self_similarity import parabola_vertex
 from texsynth.ops.color import luma
 
+TURN = 180
+"""Degrees that the histogram covers: a stripe has gradients that point to both sides of it."""
+
 BIN_DEGREES = 10
 """Bins divide 90 degrees, so that quarter turns move whole bins."""
 
 PEAK_SHARE = 0.8
 """Peaks of the histogram that are lower than this share of the highest are no orientations."""
-
-WINDOW = 1.5
-"""Deviation of a keypoint's window over its scale."""
 
 REACH = 3
 """Deviations after which the Gaussian's derivative is cut off."""
@@ -49,41 +49,20 @@ class Orientation(NamedTuple):
     """Height of the peak over the mean of the histogram: 1 if no direction stands out."""
 
 
-def keypoint_orientations(image: Tensor, place: tuple[float, float], sigma: float) -> tuple[Orientation, ...]:
-    """Find the orientations of a keypoint: where it gets brighter, 0 <= angle < 360, the strongest first.
-
-    image: (1, 3, H, W) in [0, 1]. place: row and column. sigma: scale of the keypoint in pixels, at least
-    0.5; the picture is smoothed by it, and gradients count by exp(-r^2 / (2 (1.5 sigma)^2)) of their distance
-    r. Empty where all is of one colour, and in pictures without a pixel that is three sigma from the border.
-    """
-    # What is further away than the window sees is left out before any work is done.
-    reach = math.ceil(REACH * (WINDOW + 1) * sigma) + 1
-    top, left = (max(0, math.floor(at) - reach) for at in place)
-    part = image[:, :, top : math.floor(place[0]) + reach + 1, left : math.floor(place[1]) + reach + 1]
-    if not part.numel():
-        return ()
-    dy, dx, usable = _gradients(part, sigma, None)
-    y, x = (torch.arange(n, dtype=torch.float64, device=image.device) for n in dy.shape)
-    squares = (y[:, None] + top - place[0]).square() + (x[None] + left - place[1]).square()
-    window = usable * torch.exp(-squares / (2 * (WINDOW * sigma) ** 2))
-    return _peaks(_histogram(dy, dx, window, turn=360))
-
-
 def texture_orientations(
     image: Tensor, *, sigma: float = 1.5, mask: Tensor | None = None
 ) -> tuple[Orientation, ...]:
     """Find the directions in which the lines of a texture run, 0 <= angle < 180, the strongest first.
 
-    0 is level and 90 upright; 45 rises to the right. A stripe has gradients that point to both sides of it,
-    so the histogram goes over half a turn only, of the gradients turned by 90 degrees. Without a window: all
-    pixels count alike. Two sets of lines that cross are both found; of two waves that overlap everywhere the
-    sum has gradients of its own. Empty when no direction stands out, as on gravel or a picture of one colour.
+    0 is level and 90 upright; 45 rises to the right. Two sets of lines that cross are both found; of two
+    waves that overlap everywhere the sum has gradients of its own. Empty when no direction stands out, as on
+    gravel or a picture of one colour.
 
     image: (1, 3, H, W) in [0, 1]. sigma: the picture is smoothed by it. mask: (1, 1, H, W), above 0.5 where
     the texture is.
     """
-    peaks = _peaks(_histogram(*_gradients(image, sigma, mask), turn=180))
-    lines = (Orientation(_within(peak.angle + 90, 180), peak.weight) for peak in peaks)
+    peaks = _peaks(_histogram(*_gradients(image, sigma, mask)))
+    lines = (Orientation(_within_turn(peak.angle + 90), peak.weight) for peak in peaks)
     return tuple(line for line in lines if line.weight >= DOMINANT)
 
 
@@ -106,9 +85,9 @@ def _gradients(image: Tensor, sigma: float, mask: Tensor | None) -> tuple[Tensor
     return dy[0, 0], dx[0, 0], usable[0, 0]
 
 
-def _histogram(dy: Tensor, dx: Tensor, weight: Tensor, *, turn: int) -> Tensor:
-    """Bin the lengths of gradients by their directions modulo `turn` degrees, (turn / 10,); zeros if flat."""
-    bins = turn // BIN_DEGREES
+def _histogram(dy: Tensor, dx: Tensor, weight: Tensor) -> Tensor:
+    """Bin the lengths of gradients by their directions modulo TURN, (bins,); zeros if flat."""
+    bins = TURN // BIN_DEGREES
     length = torch.hypot(dy, dx)
     if float((length * weight).sum()) <= FLAT * float(weight.sum()):
         return length.new_zeros(bins)
@@ -134,10 +113,10 @@ def _peaks(histogram: Tensor) -> tuple[Orientation, ...]:
         # Of two equal neighbours the first is the peak, and the parabola lies between them.
         if at > before and at >= after and at >= PEAK_SHARE * highest > 0:
             angle = (k + parabola_vertex(before, at, after)) * BIN_DEGREES
-            peaks.append(Orientation(_within(angle, BIN_DEGREES * len(values)), at / mean))
+            peaks.append(Orientation(_within_turn(angle), at / mean))
     return tuple(sorted(peaks, key=lambda peak: -peak.weight))
 
 
-def _within(angle: float, turn: float) -> float:
-    """Return `angle` as 0 <= angle < turn; once more, because the rest of -1e-16 is rounded to `turn`."""
-    return angle % turn % turn
+def _within_turn(angle: float) -> float:
+    """Return `angle` as 0 <= angle < TURN; once more, because the rest of -1e-16 is rounded to TURN."""
+    return angle % TURN % TURN

@@ -28,15 +28,6 @@ class Colour(NamedTuple):
     """Share of the pixels, 0 to 1."""
 
 
-class Tone(NamedTuple):
-    """Light and dark of a picture."""
-
-    lightness: float
-    """Mean of the luma, 0 to 1."""
-    contrast: float
-    """Root-mean-square contrast: deviation of the luma, 0 to 0.5."""
-
-
 def palette(image: Tensor, mask: Tensor | None = None, *, most: int = 5) -> tuple[Colour, ...]:
     """Pick at most `most` colours that stand for all, and their shares, which add up to 1, the largest first.
 
@@ -65,12 +56,13 @@ def palette(image: Tensor, mask: Tensor | None = None, *, most: int = 5) -> tupl
     return tuple(sorted(colours, key=lambda colour: (-colour.share, colour.rgb)))
 
 
-def tone(image: Tensor, mask: Tensor | None = None) -> Tone:
-    """Measure lightness and contrast; image and mask as in `palette`, 0 without pixels."""
+def tone(image: Tensor, mask: Tensor | None = None) -> tuple[float, float]:
+    """Measure the mean of the luma, 0 to 1, and its deviation, 0 to 0.5; image and mask as in `palette`.
+
+    Both are 0 without pixels.
+    """
     values = _pixels(luma(image), mask).double()
-    if not len(values):
-        return Tone(0.0, 0.0)
-    return Tone(float(values.mean()), float(values.std(correction=0)))
+    return (float(values.mean()), float(values.std(correction=0))) if len(values) else (0.0, 0.0)
 
 
 def _pixels(image: Tensor, mask: Tensor | None) -> Tensor:

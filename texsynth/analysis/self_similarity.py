@@ -1,9 +1,9 @@
-"""Self-similarity map and transposed convolution, exact by FFT (paper 004, equation 1 and decoder).
+"""Self-similarity and transposed convolution, exact by FFT (paper 004, equation 1 and decoder).
 
-The map tells how well a texture agrees with itself moved by (p, q); the transposed convolution lays copies
-of the features where the map says so. Both are full two-dimensional correlations or convolutions, so both
-cost C N log N for N pixels. The difference of equation 1 cancels almost completely at a good shift, hence
-float32 at least, and never reduced precision, whatever autocast is on.
+The map of equation 1, -difference / energy, tells how well a texture agrees with itself moved by (p, q); the
+transposed convolution lays copies of the features where the map says so. Both cost C N log N for N pixels.
+The difference of equation 1 cancels almost completely at a good shift, hence float32 at least, and never
+reduced precision, whatever autocast is on.
 """
 
 from __future__ import annotations
@@ -11,9 +11,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-EPS = 1e-8
-"""Smallest energy that differences are divided by."""
 
 
 def self_difference(x: Tensor, reach: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -49,16 +46,6 @@ def masked_overlap(values: Tensor, mask: Tensor, reach: tuple[int, int]) -> Tens
     size = [good_size(n + r) for n, r in zip(values.shape[1:], reach, strict=True)]
     product = torch.fft.rfft2(values, s=size) * torch.fft.rfft2(mask, s=size).conj()
     return _by_shift(torch.fft.irfft2(product, s=size), reach)
-
-
-def self_similarity(x: Tensor, reach: tuple[int, int]) -> Tensor:
-    """Compute equation 1 of paper 004 with sums over the overlap: S = -difference / energy.
-
-    x: (N, C, H, W); reach as in `self_difference`. Returns (N, 2 P + 1, 2 Q + 1), at most 0, and 0 at the
-    shift (0, 0) and wherever the texture repeats exactly.
-    """
-    difference, energy = self_difference(x, reach)
-    return -difference / energy.clamp_min(EPS)
 
 
 def transposed_convolution(weights: Tensor, filters: Tensor, *, circular: bool = False) -> Tensor:

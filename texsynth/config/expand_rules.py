@@ -20,11 +20,6 @@ Completed = Literal["a hole", "`texsynth tile`"]
 """Jobs that keep a part of a picture as it is."""
 
 
-def uses_transposer(settings: ExpandSettings) -> bool:
-    """Tell whether the transposer is among the stages; an open method may still choose it."""
-    return "transposer" in settings.method
-
-
 def output_size(settings: ExpandSettings, height: int, width: int) -> tuple[int, int]:
     """Return the rows and columns of the output of an exemplar of `height` x `width` pixels."""
     if settings.size is not None:
@@ -85,7 +80,7 @@ def check_combination(
             "upright turns a picture and `texsynth tile` keeps its middle as it is; "
             "use `texsynth expand --upright --tileable`"
         )
-    transposer, layout = uses_transposer(settings), settings.method != "optimize"
+    transposer, layout = "transposer" in settings.method, settings.method != "optimize"
     refused = {
         completes: completes and settings.method not in COMPLETING_METHODS,
         "several exemplars": transposer and exemplars > 1,

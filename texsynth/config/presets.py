@@ -79,7 +79,7 @@ def resolve(kind: type[S], preset: Preset | None, sets: Sequence[str], flags: Ma
     line: Tree = {}
     for assignment in sets:
         line = _deep_update(line, _present_names(kind, _assigned(assignment)))
-    return validate(kind, merge(tree, _deep_update(line, dict(flags.items()))), "")
+    return validate(kind, merge(tree, _deep_update(line, dict(flags))), "")
 
 
 def merge(below: Tree, above: Tree) -> Tree:
@@ -112,11 +112,17 @@ def _deep_update(below: Tree, above: Tree) -> Tree:
 def _assigned(assignment: str) -> Tree:
     """Return `a.b=1` as {a: {b: 1}}."""
     path, sign, text = assignment.partition("=")
-    keys = [int(key) if key.isdecimal() else key for key in path.strip().split(".")]
-    if not sign or "" in keys:
+    path = path.strip()
+    if not sign or "" in path.split("."):
         raise UsageError(f"--set {assignment!r} is not of the form key=value, like --set transform.pull=2")
-    tree: Tree = {keys[-1]: parse(text, source=f"--set {assignment}")}
-    for key in reversed(keys[:-1]):
+    return nested(path, parse(text, source=f"--set {assignment}"))
+
+
+def nested(path: str, value: object) -> Tree:
+    """Return the settings that have `value` at `path`, like {a: {b: value}} for `a.b`."""
+    *outer, last = (int(key) if key.isdecimal() else key for key in path.split("."))
+    tree: Tree = {last: value}
+    for key in reversed(outer):
         tree = {key: tree}
     return tree
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, RootModel
+from pydantic import Field, RootModel
 
-from texsynth.config.settings import ExpandSettings, Level, RunSettings, Settings, StylizeSettings
+from texsynth.config.settings import ExpandSettings, Level, Listed, RunSettings, Settings, StylizeSettings
 
 
 class Source(Settings):
@@ -16,11 +16,7 @@ class Source(Settings):
     sha256: str
 
 
-def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-Sources = Annotated[tuple[Source, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+Sources = Annotated[tuple[Source, ...], Listed, Field(min_length=1)]
 
 
 class Sibling(Source):
@@ -57,9 +53,9 @@ class ExpandRecord(Settings):
 
     command: Literal["expand", "tile"]
     exemplars: Sources
-    weights: Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(_as_tuple)] = ()
+    weights: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Listed] = ()
     """Shares of the exemplars, one each; empty for equal ones."""
-    siblings: Annotated[tuple[Sibling, ...], BeforeValidator(_as_tuple)] = ()
+    siblings: Annotated[tuple[Sibling, ...], Listed] = ()
     mask: Source | None = None
     """Picture of the places to sample from."""
     guide: Source | None = None
@@ -86,7 +82,7 @@ class BlendStyle(Settings):
     sources: Sources
     """A picture or a card, or several whose moments add up."""
     weight: Annotated[float, Field(ge=0)]
-    levels: Annotated[tuple[Level, ...] | None, BeforeValidator(_as_tuple)] = None
+    levels: Annotated[tuple[Level, ...] | None, Listed] = None
     mask: Source | None = None
     labels: Source | None = None
 
@@ -96,7 +92,7 @@ class BlendRecord(Settings):
 
     command: Literal["blend"] = "blend"
     content: Source
-    styles: Annotated[tuple[BlendStyle, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    styles: Annotated[tuple[BlendStyle, ...], Listed, Field(min_length=1)]
     content_labels: Source | None = None
     sequential: bool = False
     feather: Annotated[int, Field(ge=0)] = 0

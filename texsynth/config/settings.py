@@ -8,16 +8,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, get_args
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 Level = Annotated[int, Field(ge=1, le=5)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Ridge = Annotated[float, Field(gt=0, le=1)]
+
+Listed = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+"""For tuples: YAML has lists only."""
 
 
 class Settings(BaseModel):
@@ -30,7 +28,7 @@ class AdaINSettings(Settings):
     """Per-channel mean and deviation (Huang and Belongie 2017)."""
 
     name: Literal["adain"] = "adain"
-    ridge: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    ridge: Ridge = 1e-3
     """Added to all variances, as a share of their mean; keeps channels that rarely fire from blowing up."""
 
 
@@ -38,7 +36,7 @@ class WCTSettings(Settings):
     """Whitening and colouring (Li et al. 2017)."""
 
     name: Literal["wct"] = "wct"
-    ridge: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    ridge: Ridge = 1e-3
     """Added to both covariances, as a share of their mean variance; keeps weak directions from blowing up."""
 
 
@@ -46,7 +44,7 @@ class OTSettings(Settings):
     """Optimal transport between Gaussians: the Monge map, least change of the content (Lu et al. 2019)."""
 
     name: Literal["ot"] = "ot"
-    ridge: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    ridge: Ridge = 1e-3
     """As in WCT."""
 
 
@@ -95,7 +93,7 @@ class StylizeSettings(Settings):
     """Autoencoders coarse to fine, or one encoding decoded with high-frequency skips."""
     transform: TransformSettings = IFTSettings()
     """How content features become style features."""
-    levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (4, 3, 2, 1)
+    levels: Annotated[tuple[Level, ...], Listed, Field(min_length=1)] = (4, 3, 2, 1)
     """Levels that are transformed, from coarse to fine."""
     strength: Fraction = 1.0
     """0 keeps the content, 1 applies the whole map."""
@@ -111,11 +109,6 @@ class StylizeSettings(Settings):
     The style's strokes grow out of what is there; a clear sky has nothing for them to grow out of."""
     style_scale: Annotated[float, Field(gt=0, le=8)] = 1.0
     """Size of the style's strokes: the style picture is resized by this factor."""
-
-    @field_validator("levels", mode="before")
-    @classmethod
-    def _list_to_tuple(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _descent_paints(self) -> StylizeSettings:
@@ -165,15 +158,10 @@ class PatchSettings(Settings):
     """Blocks laid again over the worst seams, for each block of the layout."""
     patch_px: Annotated[int, Field(ge=4, le=32)] = 8
     """Side of the patches that are searched and voted."""
-    iterations: tuple[Annotated[int, Field(ge=0, le=50)], ...] = (2,)
+    iterations: Annotated[tuple[Annotated[int, Field(ge=0, le=50)], ...], Listed] = (2,)
     """Rounds of search and vote, one number per pyramid level from coarse to fine; () skips them."""
     guide: Annotated[float, Field(ge=0, le=100)] = 2.0
     """Weight of a guide map against the texture itself."""
-
-    @field_validator("iterations", mode="before")
-    @classmethod
-    def _list_to_tuple(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
 
 
 class OptimizeSettings(Settings):
@@ -204,7 +192,7 @@ class ExpandSettings(Settings):
     for masks, guides, holes, mixtures and tileable outputs. What was chosen is recorded."""
     scale: Annotated[float, Field(gt=0, le=64)] = 2.0
     """Output over exemplar, on both sides; `size` takes precedence."""
-    size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    size: Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None, Listed] = None
     """Width and height of the output in pixels."""
     tileable: bool = False
     """Make the output periodic: its right border continues at the left, its bottom at the top."""
@@ -216,11 +204,6 @@ class ExpandSettings(Settings):
     """The patch-based stage."""
     optimize: OptimizeSettings = OptimizeSettings()
     """The statistics stage."""
-
-    @field_validator("size", mode="before")
-    @classmethod
-    def _list_to_tuple(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
 
 
 class TransposerSettings(Settings):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from texsynth.config.settings import Fraction, Settings
+from texsynth.config.settings import Fraction, Level, Listed, Settings
 
 Weight = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -33,7 +33,7 @@ class DecoderSettings(Settings):
 
     steps: Count | None = 1000
     """Length of the training; None leaves it to `epochs`."""
-    epochs: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    epochs: Annotated[tuple[Annotated[float, Field(gt=0)], ...] | None, Listed] = None
     """Passes over the pictures for the decoders of levels 1 to 5, instead of `steps`; photo counts as 4."""
     batch: Count = 16
     """Crops per step."""
@@ -76,11 +76,6 @@ class DecoderSettings(Settings):
     validate_every: Count = 100
     """Steps between measurements of the PSNR on up to 16 held-out pictures."""
 
-    @field_validator("epochs", mode="before")
-    @classmethod
-    def _list_to_tuple(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
-
     @field_validator("epochs")
     @classmethod
     def _one_for_each_level(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
@@ -108,7 +103,7 @@ class DescriptorSettings(Settings):
     """Textures per step, of each of which two crops are to find each other."""
     crop_px: CropSide = 128
     """Side of the crops."""
-    levels: Annotated[tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1)] = (1, 2, 3, 4, 5)
+    levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (1, 2, 3, 4, 5)
     """Levels of features that are encoded."""
     codewords: Count = 16
     """Codewords of each level, K."""

@@ -35,6 +35,7 @@ from texsynth.metrics.texture import (
 )
 from texsynth.ops.resample import reflected_index
 from texsynth.pipelines.expand import Networks, expand, load_networks
+from texsynth.pipelines.method import plan_expand
 from texsynth.pipelines.progress import OnStep
 from texsynth.synthesis.exemplar import Exemplar
 from texsynth.synthesis.quilting import image_quilting
@@ -149,9 +150,9 @@ class _Experiment:
         with memory_guard(f"{method.name} on {self._item}", CURE):
             start = time.perf_counter()
             if isinstance(method.settings, ExpandSettings):
+                work = plan_expand([Exemplar(exemplar)], method.settings)
                 networks = self._networks[method.settings.method]
-                exemplars = [Exemplar(exemplar)]
-                output = expand(exemplars, method.settings, networks, rng=rng, on_step=on_step).image.cpu()
+                output = expand(work, networks, rng=rng, on_step=on_step).image.cpu()
             else:
                 output = BASELINES[method.name](exemplar, size, rng)
             seconds = time.perf_counter() - start

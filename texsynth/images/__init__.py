@@ -4,7 +4,7 @@ from texsynth.images.files import placed, store
 from texsynth.images.picture import OUTPUT_SUFFIXES, SUFFIXES, Picture, output_format
 from texsynth.images.reader import Header, file_sha256, probe, read, read_bytes, read_rgb8, verify
 from texsynth.images.sheet import captioned, contact_sheet, jpeg_thumbnail, thumbnails
-from texsynth.images.streaming import Strips, StripWriter, open_strips
+from texsynth.images.streaming import Strips, open_strips, write_strips
 from texsynth.images.writer import embedded_settings, encode, sidecar, write
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "SUFFIXES",
     "Header",
     "Picture",
-    "StripWriter",
     "Strips",
     "captioned",
     "contact_sheet",
@@ -32,4 +31,5 @@ __all__ = [
     "thumbnails",
     "verify",
     "write",
+    "write_strips",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -20,28 +20,41 @@ def store(data: bytes, path: Path, *, force: bool = False) -> None:
 
 @contextmanager
 def placed(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
-    """An open temporary file beside `path`, which gets that name at the end of the block.
+    """As `temporary`, placed at the end of the block. Raises OutputError, also for an OSError inside it."""
+    with writing(path), temporary(path, force=force) as (file, place):
+        yield file
+        place()
+
+
+@contextmanager
+def temporary(path: Path, *, force: bool = False) -> Iterator[tuple[BinaryIO, Callable[[], None]]]:
+    """An open temporary file beside `path`, and a function that closes it and gives it that name.
 
     Without `force` an existing file stays as it is, even one that another run has made in the meantime.
-    Raises OutputError, also for an OSError inside the block; whatever happens, the temporary file is gone
-    afterwards.
+    Both raise OutputError; whatever happens, the temporary file is gone afterwards.
     """
-    temporary = path.with_name(f".texsynth-{secrets.token_hex(6)}.tmp")
+    name = path.with_name(f".texsynth-{secrets.token_hex(6)}.tmp")
+
+    def place() -> None:
+        with writing(path):
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+            if force:
+                os.replace(name, path)
+            else:
+                _place(name, path)
+
     try:
         with writing(path):
             # Not mkstemp: its mode 0600 would stay with the finished file.
-            with temporary.open("x+b") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            if force:
-                os.replace(temporary, path)
-            else:
-                _place(temporary, path)
+            file = name.open("x+b")
+        with file:
+            yield file, place
     finally:
         # Where the folder cannot be written any more, that is the error to report.
         with suppress(OSError):
-            temporary.unlink()
+            name.unlink()
 
 
 @contextmanager

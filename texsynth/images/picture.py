@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,11 @@ class Picture:
     warnings: tuple[str, ...] = ()
     is_data: bool = False
 
-    def rows(self, which: slice) -> Picture:
-        """A strip of it."""
-        return replace(self, rgb=self.rgb[which], alpha=None if self.alpha is None else self.alpha[which])
+    def strips(self, count: int) -> Iterator[Picture]:
+        """Strips of `count` rows from the top down, the last one shorter."""
+        for top in range(0, self.height, count):
+            rows = slice(top, top + count)
+            yield replace(self, rgb=self.rgb[rows], alpha=None if self.alpha is None else self.alpha[rows])
 
     @property
     def bit_depth(self) -> int:

@@ -121,10 +121,13 @@ def read(
         if deep is None:
             picture = from_pil(image, name, header.format)
         else:
-            icc = image.info.get("icc_profile")
-            turn = UPRIGHT.get(image.getexif().get(ORIENTATION_TAG, 1), np.asarray)
-            picture = from_deep(*deep, icc, turn, source_format=header.format)
-    return replace(picture, is_data=as_data)
+            picture = from_deep(*deep, image.info.get("icc_profile"), header.format)
+        turn = UPRIGHT.get(image.getexif().get(ORIENTATION_TAG, 1))
+    rgb, alpha = picture.rgb, picture.alpha
+    if turn:
+        rgb = np.ascontiguousarray(turn(rgb))
+        alpha = None if alpha is None else np.ascontiguousarray(turn(alpha))
+    return replace(picture, rgb=rgb, alpha=alpha, is_data=as_data)
 
 
 def verify(path: Path) -> None:
@@ -225,7 +228,7 @@ def checked(image: Image.Image, name: str, max_pixels: int, frame: int | None) -
 
 
 def from_pil(image: Image.Image, name: str, source_format: str) -> Picture:
-    """The first 8 bits of the pixels of an opened picture, upright and in sRGB."""
+    """The first 8 bits of the pixels of an opened picture in sRGB."""
     image.load()
     if image.mode.startswith("I;16"):
         raise InputError(f"{name} has an unusual bit depth; convert it to 8 or 16 bits per channel")
@@ -238,34 +241,15 @@ def from_pil(image: Image.Image, name: str, source_format: str) -> Picture:
         colours = (
             image.convert("RGBA").convert("RGB") if image.mode not in ("LA", "La") else image.convert("L")
         )
-    rgb, warning = to_srgb(colours, icc)
-    turn = UPRIGHT.get(image.getexif().get(ORIENTATION_TAG, 1), np.asarray)
-    return Picture(
-        rgb=np.ascontiguousarray(turn(np.array(rgb))),
-        alpha=None if alpha is None else np.ascontiguousarray(turn(alpha)),
-        source_format=source_format,
-        grey=image.mode in ("1", "L", "LA", "La"),
-        warnings=(warning,) if warning else (),
-    )
+    rgb, warnings = to_srgb(colours, icc)
+    return Picture(np.array(rgb), alpha, source_format, image.mode in ("1", "L", "LA", "La"), warnings)
 
 
-def from_deep(
-    pixels: Pixels,
-    alpha: Pixels | None,
-    icc: bytes | None,
-    turn: Callable[[Pixels], Pixels] = np.asarray,
-    *,
-    source_format: str,
-) -> Picture:
+def from_deep(pixels: Pixels, alpha: Pixels | None, icc: bytes | None, source_format: str) -> Picture:
     """16-bit pixels in sRGB. pixels: (H, W, 1 or 3) uint16; alpha: (H, W) uint16 or None; both as stored."""
-    rgb, warning = to_srgb16(pixels, icc)
-    return Picture(
-        rgb=np.ascontiguousarray(turn(rgb)),
-        alpha=None if alpha is None else np.ascontiguousarray(turn(alpha)),
-        source_format=source_format,
-        grey=pixels.shape[2] == 1,
-        warnings=(warning,) if warning else (),
-    )
+    rgb, warnings = to_srgb16(pixels, icc)
+    alpha = None if alpha is None else np.ascontiguousarray(alpha)
+    return Picture(rgb, alpha, source_format, pixels.shape[2] == 1, warnings)
 
 
 def is_deep(image: Image.Image, head: bytes) -> bool:
@@ -347,31 +331,31 @@ def srgb_profile() -> bytes:
     return SRGB_FILE.read_bytes()
 
 
-def to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, str | None]:
+def to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, tuple[str, ...]]:
     """An 8-bit picture of any mode as RGB in sRGB, and a warning when its profile could not be used."""
     if not icc:
-        return image.convert("RGB"), None
+        return image.convert("RGB"), ()
     try:
         mode, transform = _transform(icc, image.mode)
         source = image.convert(mode)
         if mode == "RGB" and _is_identity(transform):
-            return source, None
+            return source, ()
         out = ImageCms.applyTransform(source, transform)
     except (ImageCms.PyCMSError, OSError, ValueError):
-        return image.convert("RGB"), DAMAGED
-    return (out or source), None
+        return image.convert("RGB"), (DAMAGED,)
+    return (out or source), ()
 
 
-def to_srgb16(pixels: Pixels, icc: bytes | None) -> tuple[Pixels, str | None]:
+def to_srgb16(pixels: Pixels, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
     """As `to_srgb` for 16-bit pixels. pixels: (H, W, 1 or 3) uint16. Returns (H, W, 3) uint16."""
     rgb = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
     if not icc:
-        return rgb, None
+        return rgb, ()
     try:
         mode, _ = _transform(icc, "L" if pixels.shape[2] == 1 else "RGB")
-        return vips.to_srgb(rgb if mode == "RGB" else pixels, icc, SRGB_FILE), None
+        return vips.to_srgb(rgb if mode == "RGB" else pixels, icc, SRGB_FILE), ()
     except (ImageCms.PyCMSError, OSError, ValueError):
-        return rgb, DAMAGED
+        return rgb, (DAMAGED,)
 
 
 def _transform(icc: bytes, mode: str) -> tuple[str, ImageCms.ImageCmsTransform]:

@@ -19,10 +19,7 @@ CAPTION_PX = 22
 
 
 def thumbnails(pictures: Sequence[Picture]) -> list[Pixels]:
-    """`pictures` over white at one scale, which lets the largest fit a cell; never enlarged.
-
-    Returns (H, W, 3) uint8 arrays, at least 1x1.
-    """
+    """`pictures` over white, (H, W, 3) uint8, at the scale that lets the largest fit a cell, at most 1."""
     longest = max(max(picture.width, picture.height) for picture in pictures)
     scale = min(1.0, CELL_PX / longest)
     return [reduced(picture, scale) for picture in pictures]

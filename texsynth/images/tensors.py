@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from texsynth.errors import InputError
 from texsynth.images.picture import Picture, Pixels, as_depth
+from texsynth.images.writer import samples
 
 
 def to_image(picture: Picture) -> Tensor:
@@ -40,10 +42,7 @@ def fit_within(picture: Picture, max_side: int | None) -> Picture:
     longer = max(picture.width, picture.height)
     if max_side is None or longer <= max_side:
         return picture
-    size = (
-        max(1, round(picture.height * max_side / longer)),
-        max(1, round(picture.width * max_side / longer)),
-    )
+    size = [max(1, round(side * max_side / longer)) for side in (picture.height, picture.width)]
     resized = F.interpolate(to_image(picture), size, mode="bicubic", antialias=True, align_corners=False)
     alpha = picture.alpha
     if alpha is not None:
@@ -52,8 +51,7 @@ def fit_within(picture: Picture, max_side: int | None) -> Picture:
         )
         top = np.iinfo(alpha.dtype).max
         alpha = (smooth[0, 0] * top).round().clamp(0, top).numpy().astype(alpha.dtype)
-    small = to_picture(resized, alpha, picture.bit_depth)
-    return Picture(small.rgb, small.alpha, picture.source_format, picture.grey, picture.warnings)
+    return replace(picture, rgb=to_picture(resized, None, picture.bit_depth).rgb, alpha=alpha)
 
 
 def _unit(values: Pixels) -> Tensor:
@@ -101,9 +99,7 @@ def from_array(values: Pixels, role: str) -> Picture:
 def to_array(picture: Picture, like: Pixels) -> Pixels:
     """Return the pixels in the type of `like`, and in its shape where both are grey, with alpha if any."""
     is_grey = picture.grey and (like.ndim == 2 or like.shape[2] == 1)
-    values = picture.rgb[..., :1] if is_grey else picture.rgb
-    if picture.alpha is not None:
-        values = np.concatenate([values, picture.alpha[..., None]], 2)
+    values = samples(picture, picture.bit_depth, grey=is_grey)
     if like.ndim == 2 and values.shape[2] == 1:
         values = values[..., 0]
     if np.issubdtype(like.dtype, np.floating):
@@ -113,13 +109,9 @@ def to_array(picture: Picture, like: Pixels) -> Pixels:
 
 def to_pil(picture: Picture) -> Image.Image:
     """Return a PIL image of 8 bits per channel; of 16 where the picture is grey and has so many."""
-    if picture.bit_depth == 16 and picture.grey and picture.alpha is None:
+    if picture.grey and picture.alpha is None:
         return Image.fromarray(np.ascontiguousarray(picture.rgb[..., 0]))
-    is_grey = picture.grey and picture.alpha is None
-    values = as_depth(picture.rgb[..., 0] if is_grey else picture.rgb, 8)
-    if picture.alpha is not None:
-        values = np.concatenate([values, as_depth(picture.alpha, 8)[..., None]], 2)
-    return Image.fromarray(np.ascontiguousarray(values))
+    return Image.fromarray(samples(picture, 8, grey=False))
 
 
 def _pil_values(image: Image.Image) -> Pixels:

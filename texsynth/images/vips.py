@@ -102,10 +102,7 @@ def to_srgb(pixels: Pixels, profile: bytes, srgb: Path) -> Pixels:
 
 
 def encode(pixels: Pixels, name: str, text: str, profile: bytes | None) -> bytes:
-    """Encode (H, W, 1 to 4) uint8 or uint16 samples as PNG or TIFF.
-
-    text: ASCII, kept by PNG alone. profile: ICC profile or None. Raises OSError.
-    """
+    """Encode (H, W, 1 to 4) uint8 or uint16 as PNG or TIFF. text: ASCII, kept by PNG. Raises OSError."""
     operation, options = _saver(name, pixels.nbytes)
     with _failures():
         image = _described(_from_array(pixels), pixels.dtype, text, profile)
@@ -124,6 +121,8 @@ class RowEncoder:
     ) -> None:  # fmt: skip
         """target: existing file. shape: (H, W, C). dtype: uint8 or uint16. The rest is as for `encode`."""
         height, width, channels = shape
+        header = struct.pack(">IIBB3x", width, height, dtype.itemsize * 8, (0, 4, 2, 6)[channels - 1])
+        start = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header)
         self._dtype = dtype
         self._packer = zlib.compressobj(0)
         self._failure: OSError | None = None
@@ -136,12 +135,7 @@ class RowEncoder:
         self._pipe = open(writing, "wb")  # noqa: SIM115 (until `close`)
         self._thread = Thread(target=self._follow, args=(reading, save), daemon=True)
         self._thread.start()
-        header = struct.pack(">IIBB3x", width, height, dtype.itemsize * 8, (0, 4, 2, 6)[channels - 1])
-        try:
-            self._send(b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header))
-        except BaseException:
-            self.close()
-            raise
+        self._pipe.write(start)
 
     def add(self, pixels: Pixels) -> None:
         """Append (n, W, C) rows. Raises OSError where those before them could not be written."""

@@ -131,7 +131,7 @@ def embedded_settings(path: Path) -> str:
 
 
 PILLOW_OPTIONS: dict[str, Callable[[int], dict[str, Any]]] = {
-    "JPEG": lambda quality: {"quality": quality, "subsampling": "4:4:4", "optimize": True},
+    "JPEG": lambda quality: {"quality": quality, "subsampling": "4:4:4"},
     "WEBP": lambda quality: {"quality": quality, "lossless": quality == 100, "exact": True},
 }
 """Format that libvips would write with other pixels -> options for a quality from 1 to 100."""
@@ -141,17 +141,12 @@ def _encoded(pixels: Pixels, name: str, settings: str, quality: int, profile: by
     if name not in PILLOW_OPTIONS:
         return vips.encode(pixels, name, as_ascii(settings), profile)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    options = PILLOW_OPTIONS[name](quality)
-    try:
-        return _saved(image, format=name, icc_profile=profile, **options)
-    except OSError:
-        if not options.pop("optimize", False):
-            raise
-        # To optimise, libjpeg needs all of the file in a buffer, which Pillow makes too small for noise.
-        return _saved(image, format=name, icc_profile=profile, **options)
-
-
-def _saved(image: Image.Image, **options: Any) -> bytes:  # noqa: ANN401
+    options = PILLOW_OPTIONS[name](quality) | {"format": name, "icc_profile": profile}
     buffer = io.BytesIO()
-    image.save(buffer, **options)
+    try:
+        image.save(buffer, optimize=name == "JPEG", **options)
+    except OSError:
+        # To optimise, libjpeg needs all of the file in a buffer, which Pillow makes too small for noise.
+        buffer = io.BytesIO()
+        image.save(buffer, **options)
     return buffer.getvalue()

@@ -139,7 +139,7 @@ class Expand(Operation[ExpandJob]):
             guide = None
             if inputs.guide:
                 guide = _guide(inputs.guide, alone=inputs.guide_of is None)
-            return pipeline.expand_planned(plan, networks, guide=guide, rng=rng, on_step=on_step)
+            return pipeline.expand(plan, networks, guide=guide, rng=rng, on_step=on_step)
         exemplar, hole = _exemplars(job.task, inputs)[0], inputs.hole_mask
         if hole is None:
             return pipeline.tile(exemplar, settings, networks, rng=rng, on_step=on_step)

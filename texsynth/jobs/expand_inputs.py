@@ -18,7 +18,6 @@ from texsynth.config.expand_rules import (
     check_output_size,
     output_size,
     settle_method,
-    uses_transposer,
 )
 from texsynth.config.records import Source
 from texsynth.config.settings import ExpandSettings, RunSettings
@@ -355,7 +354,7 @@ def _allowed(
                 f"{item} has transparent parts, but a tile must be opaque; fill them first with "
                 f"`texsynth expand --hole`"
             )
-        if uses_transposer(settings):
+        if "transposer" in settings.method:
             raise UsageError(
                 f"{item} has transparent parts, which method {settings.method} cannot leave out; "
                 f"use --method patch+optimize"

@@ -149,7 +149,10 @@ def _write(file: OutputFile, *, quality: int, force: bool, suffix: str) -> tuple
     if path != PIPE:
         make_folder(path.parent)
         if isinstance(picture, LargePicture):
-            return _write_strips(picture, file, quality=quality, force=force)
+            return images.write_strips(
+                picture.strips(), path, picture.width, picture.height, alpha=picture.has_alpha,
+                bit_depth=picture.bit_depth, settings=text, quality=quality, force=force,
+            )  # fmt: skip
         return images.write(picture, path, settings=text, quality=quality, force=force)
     assert isinstance(picture, images.Picture), "strips are for files"
     name = images.output_format(Path(f"-{suffix}"))
@@ -160,16 +163,6 @@ def _write(file: OutputFile, *, quality: int, force: bool, suffix: str) -> tuple
     except OSError as error:
         raise OutputError(f"standard output cannot be written: {(error.strerror or '').lower()}") from error
     return warnings
-
-
-def _write_strips(picture: LargePicture, file: OutputFile, *, quality: int, force: bool) -> tuple[str, ...]:
-    with images.StripWriter(
-        file.path, picture.width, picture.height, alpha=picture.has_alpha, bit_depth=picture.bit_depth,
-        settings=file.settings, quality=quality, force=force,
-    ) as out:  # fmt: skip
-        for strip in picture.strips():
-            out.write(strip)
-    return out.warnings
 
 
 WITHOUT_EFFECT = frozenset({"run.model", "run.max_pixels", "run.memory_limit", "run.tile"})

@@ -47,7 +47,7 @@ from texsynth.jobs.memory import (
 from texsynth.jobs.operation import Operation, other_weights, resolve_run_and_model
 from texsynth.jobs.scratch import FileRaster
 from texsynth.models.registry import Model
-from texsynth.pipelines.progress import OnStep, sub_progress
+from texsynth.pipelines.progress import OnStep, silent, sub_progress
 from texsynth.pipelines.rasters import (
     EVERYTHING,
     MakeCanvas,
@@ -292,7 +292,7 @@ def to_output(job: Job, result: Raster, prepared: PreparedContent) -> images.Pic
         return whole
     return LargePicture(
         width, height, prepared.bit_depth, prepared.alpha is not None,
-        lambda: (whole.rows(rows) for rows in strips(result.size)),
+        lambda: whole.strips(strip_rows(result.size)),
     )  # fmt: skip
 
 
@@ -314,7 +314,7 @@ def transfer(
     run: RunSettings,
     *,
     masks: int = 0,
-    on_step: OnStep | None = None,
+    on_step: OnStep = silent,
 ) -> Stylized:
     """Give `content` its styles. run: with every `auto` decided. masks: number of parts that have one."""
     with memory_guard(job.picture):
@@ -345,25 +345,25 @@ def transfer(
 
 def _spilled(job: Job, run: RunSettings) -> PreparedContent:
     item, folder = job.picture, scratch_folder(job)
-    with images.open_strips(item.path, name=str(item), max_pixels=run.max_pixels, frame=run.frame) as reader:
-        size = reader.height, reader.width
-        dtype = f"uint{reader.bit_depth}"
-        pixels = FileRaster(size, folder, dtype=dtype)
-        alpha, weight = None, None
-        if reader.has_alpha:
-            alpha = np.empty(size, dtype)
-        for rows, strip in zip(strips(size), reader.rows(strip_rows(size)), strict=True):
-            pixels.write_raw(rows, EVERYTHING, strip.rgb.transpose(2, 0, 1))
-            if alpha is not None and strip.alpha is not None:
-                alpha[rows] = strip.alpha
-        if alpha is not None:
-            shown = images.Picture(alpha[..., None], alpha)
-            refuse_transparent(item, shown)
-            weight = to_weight(shown)
-        depth = run.bit_depth or reader.bit_depth
-        return PreparedContent(
-            pixels, weight, alpha, depth, reader.warnings, lambda size: FileRaster(size, folder)
-        )
+    reader = images.open_strips(item.path, name=str(item), max_pixels=run.max_pixels, frame=run.frame)
+    size = reader.height, reader.width
+    dtype = f"uint{reader.kind.bit_depth}"
+    pixels = FileRaster(size, folder, dtype=dtype)
+    alpha, weight = None, None
+    if reader.kind.alpha is not None:
+        alpha = np.empty(size, dtype)
+    for rows, strip in zip(strips(size), reader.rows(strip_rows(size)), strict=True):
+        pixels.write_raw(rows, EVERYTHING, strip.rgb.transpose(2, 0, 1))
+        if alpha is not None and strip.alpha is not None:
+            alpha[rows] = strip.alpha
+    if alpha is not None:
+        shown = images.Picture(alpha[..., None], alpha)
+        refuse_transparent(item, shown)
+        weight = to_weight(shown)
+    depth = run.bit_depth or reader.kind.bit_depth
+    return PreparedContent(
+        pixels, weight, alpha, depth, reader.kind.warnings, lambda size: FileRaster(size, folder)
+    )
 
 
 def _joined(parts: list[images.Picture]) -> images.Picture:

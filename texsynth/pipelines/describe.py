@@ -60,36 +60,30 @@ def describe(
     describer: Describer,
     *,
     mask: Tensor | None = None,
-    longest: int | None = LONGEST,
-    tile: int | None = TILE,
     turns: Sequence[int] = TURNS,
 ) -> Tensor:
     """Describe a picture and its turns by 90, 180 and 270 degrees by vectors of unit length.
 
-    image: (1, 3, H, W) sRGB in [0, 1]; mask: (1, 1, H, W), the share with which each pixel counts.
-    longest: reduce longer sides to this; tile: side of the tiles of pictures that are larger, in pixels; None
-    for no limit. turns: those that are wanted, in quarters.
-    Returns (4, size) float32 on the CPU, the picture's own first, or as many as there are `turns`. Raises
-    InputError for a picture of which nothing counts.
+    image: (1, 3, H, W) sRGB in [0, 1]; mask: (1, 1, H, W), the share with which each pixel counts. turns: in
+    quarters. Returns (4, size) float32 on the CPU, the picture's own first, or as many as there are `turns`.
+    Raises InputError for a picture of which nothing counts.
     """
-    image, mask = limit_size(image, mask, longest)
+    image, mask = limit_size(image, mask)
     if mask is not None and float(mask.amax()) <= 0:
         raise InputError("nothing of the picture is opaque, so it cannot be described")
     descriptors = []
     for quarters in turns:
         turned_mask = None if mask is None else mask.rot90(quarters, (2, 3))
-        descriptors.append(_describe(image.rot90(quarters, (2, 3)), turned_mask, describer, tile))
+        descriptors.append(_describe(image.rot90(quarters, (2, 3)), turned_mask, describer))
     return torch.cat(descriptors).float().cpu()
 
 
-def limit_size(
-    image: Tensor, mask: Tensor | None, longest: int | None = LONGEST
-) -> tuple[Tensor, Tensor | None]:
+def limit_size(image: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """Reduce a picture and its mask as `describe` does first; doing it twice changes nothing."""
     height, width = image.shape[2:]
-    if longest is None or max(height, width) <= longest:
+    scale = LONGEST / max(height, width)
+    if scale >= 1:
         return image, mask
-    scale = longest / max(height, width)
     height, width = max(1, round(height * scale)), max(1, round(width * scale))
     small = None if mask is None else resize_mask(mask, height, width, smooth=True)
     return resize(image, height, width), small
@@ -103,12 +97,12 @@ def any_turn(descriptors: Tensor) -> Tensor:
     return F.normalize(descriptors.mean(-2), dim=-1)
 
 
-def _describe(image: Tensor, mask: Tensor | None, describer: Describer, tile_px: int | None) -> Tensor:
+def _describe(image: Tensor, mask: Tensor | None, describer: Describer) -> Tensor:
     """Describe a picture as it stands, (1, size), in tiles where it is larger than one."""
     model, head = describer.model, describer.descriptor.head
     deepest = head.levels[-1]
     size = (image.shape[2], image.shape[3])
-    side = tile_px if tile_px is not None and max(size) > tile_px else None
+    side = TILE if max(size) > TILE else None
     total: list[Tensor] | None = None
     for tile in cut_tiles(size, deepest, side, encoder_reach(model.encoder, deepest)):
         x = tile.read(TensorRaster(image)).to(model.device, model.dtype)

@@ -9,15 +9,14 @@ import torch
 from torch import Tensor
 
 from texsynth.analysis.lattice import find_lattice, relative_change, snap_to_torus
-from texsynth.config.expand_rules import check_combination, uses_transposer
 from texsynth.config.settings import ExpandSettings
 from texsynth.models.registry import Model, load_model
 from texsynth.models.transposer import Transposer, load_transposer
 from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.feature_optimization import optimize, synthesize
-from texsynth.pipelines.method import ExpandPlan, plan_expand
+from texsynth.pipelines.method import ExpandPlan
 from texsynth.pipelines.patch_stage import PatchSpec, patch_stage
-from texsynth.pipelines.progress import OnStep, Step
+from texsynth.pipelines.progress import OnStep, Step, silent
 from texsynth.synthesis.exemplar import Exemplar, build_atlas, guide_planes, label_field
 from texsynth.synthesis.warp import warp_to_lattice
 
@@ -57,11 +56,8 @@ class Expanded:
 def load_networks(
     settings: ExpandSettings, model: str | Model, device: torch.device | str, dtype: torch.dtype
 ) -> Networks:
-    """Load what the method of `settings` needs, or may need when it is open. Raises ModelError.
-
-    model: its name or file, or one that is loaded already.
-    """
-    needed = settings.method == "auto" or uses_transposer(settings)
+    """Load what the method of `settings` needs, or may need when it is open. Raises ModelError."""
+    needed = settings.method == "auto" or "transposer" in settings.method
     transposer = load_transposer("transposer", device, dtype) if needed else None
     loaded = load_model(model, device, dtype) if isinstance(model, str) else model
     return Networks(loaded, transposer)
@@ -69,30 +65,14 @@ def load_networks(
 
 @torch.no_grad()
 def expand(
-    exemplars: Sequence[Exemplar],
-    settings: ExpandSettings,
-    networks: Networks,
-    *,
-    guide: Tensor | None = None,
-    rng: torch.Generator,
-    on_step: OnStep | None = None,
-) -> Expanded:
-    """Make more of a texture, or of several mixed: `plan_expand` and `expand_planned` in one."""
-    network = networks.transposer is not None
-    plan = plan_expand(exemplars, settings, guided=guide is not None, network=network)
-    return expand_planned(plan, networks, guide=guide, rng=rng, on_step=on_step)
-
-
-@torch.no_grad()
-def expand_planned(
     plan: ExpandPlan,
     networks: Networks,
     *,
     guide: Tensor | None = None,
     rng: torch.Generator,
-    on_step: OnStep | None = None,
+    on_step: OnStep = silent,
 ) -> Expanded:
-    """Carry out a plan.
+    """Make more of a texture, or of several mixed, as `plan_expand` has planned.
 
     guide: (1, g, H', W') in [0, 1], resized to the output: where it is bright, what the exemplars' guides say
     is bright. rng: on the CPU. Raises InputError for masks that leave too little to take from.
@@ -106,8 +86,7 @@ def expand_planned(
     notes: tuple[str, ...] = ()
     if "transposer" in stages:
         image, siblings = _transpose(plan, networks, rng)
-        if on_step:
-            on_step(Step("transposer", 1, 1))
+        on_step(Step("transposer", 1, 1))
     if "patch" in stages:
         plan = _close_lattice(plan)
         guided, guide_target = _add_guides(plan, guide, image, rng)
@@ -131,14 +110,13 @@ def fill(
     networks: Networks,
     *,
     rng: torch.Generator,
-    on_step: OnStep | None = None,
+    on_step: OnStep = silent,
 ) -> Expanded:
     """Fill a hole: the texture goes on over it, everything else stays.
 
-    hole: (1, 1, h, w), above 0.5 what is to be filled. Raises InputError when too little is left, UsageError
-    for what `check_combination` refuses.
+    hole: (1, 1, h, w), above 0.5 what is to be filled. settings: as `check_combination` allows them. Raises
+    InputError when too little is left.
     """
-    check_combination(settings, completes="a hole", siblings=bool(picture.siblings))
     fixed = hole[0, 0] <= 0.5
     mask = fixed if picture.mask is None else fixed & (picture.mask[0, 0] > 0.5)
     source = Exemplar(picture.image, picture.siblings, mask[None, None].float())
@@ -152,13 +130,9 @@ def tile(
     networks: Networks,
     *,
     rng: torch.Generator,
-    on_step: OnStep | None = None,
+    on_step: OnStep = silent,
 ) -> Expanded:
-    """Make a picture seamless: a band along its borders is laid anew on the torus, the inside stays.
-
-    Raises UsageError for what `check_combination` refuses.
-    """
-    check_combination(settings, completes="`texsynth tile`", siblings=bool(picture.siblings))
+    """Make a picture seamless: a band along its borders is laid anew on the torus, the inside stays."""
     height, width = picture.image.shape[2:]
     band = max(4, round(TILE_BAND * min(height, width)))
     inside = torch.zeros(height, width, dtype=torch.bool)
@@ -173,7 +147,7 @@ def _complete(
     settings: ExpandSettings,
     networks: Networks,
     rng: torch.Generator,
-    on_step: OnStep | None,
+    on_step: OnStep,
 ) -> Expanded:
     """Lay everything of a picture anew but its `fixed` (h, w) pixels."""
     size = (picture.image.shape[2], picture.image.shape[3])

@@ -14,7 +14,7 @@ from texsynth.config.settings import OptimizeSettings
 from texsynth.metrics.losses import gram, random_directions, sliced_wasserstein
 from texsynth.models.registry import Model
 from texsynth.ops.resample import resize
-from texsynth.pipelines.progress import OnStep, Step, sub_progress
+from texsynth.pipelines.progress import OnStep, Step, silent, sub_progress
 from texsynth.synthesis.exemplar import Exemplar
 
 SAMPLES = 4096
@@ -63,7 +63,7 @@ def optimize(
     *,
     wrap: bool,
     fixed: Tensor | None = None,
-    on_step: OnStep | None = None,
+    on_step: OnStep = silent,
 ) -> tuple[Tensor, tuple[str, ...]]:
     """Optimize the result of another stage until its statistics are the exemplar's.
 
@@ -97,7 +97,7 @@ def synthesize(
     rng: torch.Generator,
     *,
     wrap: bool,
-    on_step: OnStep | None = None,
+    on_step: OnStep = silent,
 ) -> tuple[Tensor, tuple[str, ...]]:
     """Make a texture from noise, coarse to fine (Heitz et al. 2021; Gatys et al. 2015 with Gram matrices).
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from texsynth.analysis.lattice import MIN_CONFIDENCE, REGULAR, Lattice, most_likely_lattice, regularity_score
-from texsynth.config.expand_rules import MIN_SIDE, check_combination, output_size
+from texsynth.config.expand_rules import MIN_SIDE, output_size
 from texsynth.config.settings import ExpandSettings, Method
 from texsynth.errors import InputError
 from texsynth.synthesis.exemplar import Exemplar
@@ -42,20 +42,13 @@ class ExpandPlan:
 
 @torch.no_grad()
 def plan_expand(
-    exemplars: Sequence[Exemplar], settings: ExpandSettings, *, guided: bool = False, network: bool = True
+    exemplars: Sequence[Exemplar], settings: ExpandSettings, *, guided: bool = False
 ) -> ExpandPlan:
     """Turn exemplars upright if `settings` say so, find their lattice, and choose the method if it is open.
 
-    guided: a guide says what goes where. network: the transposer is at hand. Raises InputError for too little
-    to take from, UsageError for what a method cannot do.
+    settings: as `check_combination` allows them. guided: a guide says what goes where. Raises InputError for
+    too little to take from.
     """
-    check_combination(
-        settings,
-        exemplars=len(exemplars),
-        siblings=any(e.siblings for e in exemplars),
-        mask=any(e.mask is not None for e in exemplars),
-        guide=guided,
-    )
     size = output_size(settings, *exemplars[0].image.shape[2:])
     notes: tuple[str, ...] = ()
     if settings.upright:
@@ -67,7 +60,7 @@ def plan_expand(
     if whole and (settings.method == "auto" or by_lattice):
         lattice = most_likely_lattice(exemplars[0].image)
     if settings.method == "auto":
-        method = choose_method(exemplars[0], lattice, settings) if whole and network else "patch"
+        method = choose_method(exemplars[0], lattice, settings) if whole else "patch"
         settings = settings.model_copy(update={"method": method})
     regular = lattice and lattice.confidence >= MIN_CONFIDENCE and settings.patch.lattice == "auto"
     return ExpandPlan(tuple(exemplars), settings, size, lattice if regular else None, notes)

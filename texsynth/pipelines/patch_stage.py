@@ -62,16 +62,17 @@ def patch_stage(
     spec: PatchSpec,
     settings: PatchSettings,
     rng: torch.Generator,
-    on_step: OnStep | None = None,
+    on_step: OnStep,
 ) -> Tensor:
     """Lay out and refine a texture. Returns its colours and sibling maps, (3 + s, H, W)."""
-    report = on_step or (lambda _: None)
     quilt = best_layout(
-        settings.layouts, lambda name: _quilt_blocks(atlas, spec, settings, rng, name, report)
+        settings.layouts, lambda name: _quilt_blocks(atlas, spec, settings, rng, name, on_step)
     )
     if settings.refine:
-        rounds = round(settings.refine * _block_count(spec, quilt.settings))
-        quilt.refine(rounds, _reporter(report, "seams", rounds))
+        free = quilt.known.numel() if spec.fixed is None else int((~spec.fixed).sum())
+        blocks = max(free / (quilt.settings.block - quilt.settings.overlap) ** 2, 1)
+        rounds = round(settings.refine * blocks)
+        quilt.refine(rounds, _reporter(on_step, "seams", rounds))
     seam = seam_cost(atlas, quilt.image, quilt.at) > 0
     grow = settings.patch_px // 2
     active = F.max_pool2d(seam.float()[None, None], 2 * grow + 1, 1, grow)[0, 0] > 0
@@ -84,7 +85,7 @@ def patch_stage(
     patch = min(settings.patch_px, MIN_SIDE // 2, *spec.size)
     if not any(iterations) or patch < 4:
         return laid + correction
-    on_round = _reporter(report, "patches", sum(iterations))
+    on_round = _reporter(on_step, "patches", sum(iterations))
     fixed = None if spec.fixed is None else FixedPixels(spec.fixed, laid)
     result = optimize_patches(
         atlas, quilt.at, patch, iterations, rng, wrap=spec.wrap, active=active, fixed=fixed, on_round=on_round
@@ -117,7 +118,7 @@ def layout_faults(quilt: Quilt) -> tuple[float, float]:
 
 
 def _quilt_blocks(
-    atlas: Atlas, spec: PatchSpec, settings: PatchSettings, rng: torch.Generator, name: str, report: OnStep
+    atlas: Atlas, spec: PatchSpec, settings: PatchSettings, rng: torch.Generator, name: str, on_step: OnStep
 ) -> Quilt:
     """Lay out an output block by block; progress goes under `name`."""
     largest = min(atlas.largest_square(), *spec.size)
@@ -140,19 +141,13 @@ def _quilt_blocks(
         quilt.fix(torch.stack(torch.broadcast_tensors(rows[:, None], columns[None])), spec.fixed)
     corners = block_corners(spec.size, block, overlap, wrap=spec.wrap)
     places = [corner for corner in corners if not quilt.is_fixed(*corner)]
-    on_block = _reporter(report, name, len(places))
+    on_block = _reporter(on_step, name, len(places))
     for done, place in enumerate(places, 1):
         quilt.place_block(*place)
         on_block(done)
     return quilt
 
 
-def _block_count(spec: PatchSpec, quilt: QuiltSettings) -> float:
-    """Count the blocks that the part of the output that may change is worth."""
-    free = spec.size[0] * spec.size[1] if spec.fixed is None else int((~spec.fixed).sum())
-    return max(free / (quilt.block - quilt.overlap) ** 2, 1)
-
-
-def _reporter(report: OnStep, name: str, total: int) -> Callable[[int], None]:
+def _reporter(on_step: OnStep, name: str, total: int) -> Callable[[int], None]:
     """Make a function that reports how much of a stage is done."""
-    return lambda done: report(Step(name, done, total))
+    return lambda done: on_step(Step(name, done, total))

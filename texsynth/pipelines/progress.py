@@ -18,9 +18,10 @@ class Step:
 OnStep = Callable[[Step], None]
 
 
-def sub_progress(on_step: OnStep | None, number: int, count: int) -> OnStep:
+def silent(step: Step) -> None:
+    """Report nothing."""
+
+
+def sub_progress(on_step: OnStep, number: int, count: int) -> OnStep:
     """Make the callback of the `number`-th of `count` equal parts, from 0: its steps become steps of all."""
-    if on_step is None:
-        return lambda _: None
-    tell = on_step
-    return lambda step: tell(Step(step.stage, number * step.total + step.done, count * step.total))
+    return lambda step: on_step(Step(step.stage, number * step.total + step.done, count * step.total))

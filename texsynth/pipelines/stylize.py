@@ -16,7 +16,7 @@ from texsynth.ops.bilateral_grid import fit_field, fit_size
 from texsynth.ops.color import with_chroma_of
 from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.gatys import descend_image
-from texsynth.pipelines.progress import OnStep, Step, sub_progress
+from texsynth.pipelines.progress import OnStep, Step, silent, sub_progress
 from texsynth.pipelines.rasters import (
     EVERYTHING,
     MakeCanvas,
@@ -117,7 +117,7 @@ def measure_style(
     style = resize(style, size[0], size[1])
     weight = None if weight is None else resize(weight, size[0], size[1])
     encoder = tiled_encoder(model, max(levels))
-    return FittedStyle(encoder.moments(TensorRaster(style), dict.fromkeys(levels, weight), tile))
+    return FittedStyle(encoder.moments(TensorRaster(style), levels, weight, tile))
 
 
 def stylize(
@@ -129,7 +129,7 @@ def stylize(
     weight: Tensor | None = None,
     seed: int = 0,
     tile: int | None = None,
-    on_step: OnStep | None = None,
+    on_step: OnStep = silent,
 ) -> Tensor:
     """Run `stylize_raster` on a picture in memory, (1, 3, H, W) in [0, 1]. Returns the same."""
     raster = TensorRaster(content)
@@ -149,7 +149,7 @@ def stylize_raster(
     seed: int = 0,
     tile: int | None = None,
     make_canvas: MakeCanvas = memory_canvas,
-    on_step: OnStep | None = None,
+    on_step: OnStep = silent,
 ) -> Raster:
     """Give `content` the style, or each region of it its own.
 
@@ -267,12 +267,12 @@ class _RegionStylizer:
         on_step: OnStep,
     ) -> Raster:
         """Give `image` the moments of `region` at all `levels`."""
-        weights = dict.fromkeys(levels, region.statistics_weight(self.weight))
+        weight = region.statistics_weight(self.weight)
 
         def fit(level: int, own: Moments) -> AffineMap:
             return region.map(own, self.settings, level, self.model.device)
 
-        return autoencoder.transfer(image, weights, fit, self.tile, self.make_canvas, on_step)
+        return autoencoder.transfer(image, levels, weight, fit, self.tile, self.make_canvas, on_step)
 
 
 def _strength(settings: StylizeSettings, level: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -23,9 +23,6 @@ Features = Mapping[int, Tensor]
 
 Fit = Callable[[int, Moments], AffineMap]
 """Fits the map of a level to the moments of the picture there."""
-
-Weights = Mapping[int, Tensor | None]
-"""By level, how much each pixel of the picture counts, (1, 1, H, W); None counts all alike."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +47,12 @@ class TiledEncoder:
         features = self.encode_tile(tile, image)
         return {level: tile.inner(f, image.size, 2 ** (level - 1)) for level, f in features.items()}
 
-    def moments(self, image: Raster, weights: Weights, tile: int | None) -> dict[int, Moments]:
-        """Sum the moments of `image` at the levels of `weights`; tile: as in `cut_tiles`."""
+    def moments(
+        self, image: Raster, levels: Collection[int], weight: Tensor | None, tile: int | None
+    ) -> dict[int, Moments]:
+        """Sum the moments of `image`; weight and tile as in `stylize_raster`."""
         tiles = cut_tiles(image.size, self.deepest, tile, self.encoder_halo)
-        return _moments(((t, self.encode_tile(t, image)) for t in tiles), image.size, weights)
+        return _moments(((t, self.encode_tile(t, image)) for t in tiles), image.size, levels, weight)
 
 
 @dataclass(frozen=True)
@@ -67,23 +66,24 @@ class TiledAutoencoder(TiledEncoder):
     def transfer(
         self,
         image: Raster,
-        weights: Weights,
+        levels: Collection[int],
+        weight: Tensor | None,
         fit: Fit,
         tile: int | None,
         make_canvas: MakeCanvas,
         on_step: OnStep,
     ) -> Raster:
-        """Map the features of `image` at the levels of `weights`. Returns a picture in [0, 1].
+        """Map the features of `image` at some levels; weight, tile and make_canvas as in `stylize_raster`.
 
-        tile: as in `cut_tiles`. A single tile is encoded once, several once for the moments and once more.
-        make_canvas: allocates the result.
+        One tile is encoded once, several once for the moments and once more. Returns a picture in [0, 1].
         """
         size = image.size
         tiles = cut_tiles(size, self.deepest, tile, self.halo)
         result = make_canvas(size)
         if len(tiles) == 1:
             features = self.encode_tile(tiles[0], image)
-            maps = _fit_maps([(tiles[0], features)], size, weights, fit)
+            own = _moments([(tiles[0], features)], size, levels, weight)
+            maps = {level: fit(level, moments) for level, moments in own.items()}
             self._write_tile(result, tiles[0], features, maps)
             on_step(Step("level", 1, 1))
             return result
@@ -95,7 +95,8 @@ class TiledAutoencoder(TiledEncoder):
                 yield t, self.encode_tile(t, image)
                 on_step(Step("tile", done, 2 * len(tiles)))
 
-        maps = _fit_maps(encoded(), size, weights, fit) if weights else {}
+        own = _moments(encoded(), size, levels, weight) if levels else {}
+        maps = {level: fit(level, moments) for level, moments in own.items()}
         for done, t in enumerate(tiles, len(tiles) + 1):
             self._write_tile(result, t, self.encode_tile(t, image), maps)
             on_step(Step("tile", done, 2 * len(tiles)))
@@ -152,31 +153,26 @@ def _features(model: Model, image: Tensor, deepest: int) -> Features:
     return dict(enumerate(model.encoder(image, deepest), 1))
 
 
-def _fit_maps(
-    encoded: Iterable[tuple[Tile, Features]], size: tuple[int, int], weights: Weights, fit: Fit
-) -> dict[int, AffineMap]:
-    """Fit a map for every level of `weights`."""
-    return {level: fit(level, own) for level, own in _moments(encoded, size, weights).items()}
-
-
 def _moments(
-    encoded: Iterable[tuple[Tile, Features]], size: tuple[int, int], weights: Weights
+    encoded: Iterable[tuple[Tile, Features]],
+    size: tuple[int, int],
+    levels: Collection[int],
+    weight: Tensor | None,
 ) -> dict[int, Moments]:
     """Sum moments over the cells that a picture of `size` covers; padding does not count."""
-    pooled = {level: None if w is None else _pool_mask(w, level) for level, w in weights.items()}
+    pooled: dict[int, Tensor | None] = dict.fromkeys(levels)
+    if weight is not None:
+        for level in levels:
+            stride = 2 ** (level - 1)
+            padded = pad_to_multiple(weight.float(), stride, at_least=2 * stride)
+            pooled[level] = F.avg_pool2d(padded, stride)
     total: dict[int, Moments] = {}
     for tile, features in encoded:
-        for level, weight in pooled.items():
+        for level, cells in pooled.items():
             stride = 2 ** (level - 1)
-            own = None if weight is None else tile.core(weight, size, stride).to(features[level].device)
+            own = None if cells is None else tile.core(cells, size, stride).to(features[level].device)
             moments = Moments.of(tile.inner(features[level], size, stride), own)
             total[level] = total[level] + moments if level in total else moments
         # The next tile is encoded before the name is given to it.
         del features
     return total
-
-
-def _pool_mask(mask: Tensor, level: int) -> Tensor:
-    """Reduce a mask of the image to the size of its features, padding included."""
-    stride = 2 ** (level - 1)
-    return F.avg_pool2d(pad_to_multiple(mask.float(), stride, at_least=2 * stride), stride)

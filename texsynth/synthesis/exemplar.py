@@ -67,10 +67,7 @@ class Atlas:
 
 
 def build_atlas(exemplars: Sequence[Exemplar], *, guided: bool = False) -> Atlas:
-    """Put exemplars into one row.
-
-    guided: keep what each exemplar says about a guide map, or its blurred lightness if it says nothing.
-    """
+    """Put exemplars into one row. guided: keep what each says about a guide map, see `guide_planes`."""
     height = max(e.image.shape[2] for e in exemplars)
     columns: list[tuple[Tensor, ...]] = []
     total = sum(e.weight for e in exemplars)
@@ -109,11 +106,6 @@ def free_squares(valid: Tensor, size: int) -> Tensor:
     return box_sum(~valid, size) < 0.5
 
 
-def gather(planes: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Read planes (C, h, w) at integer positions of any shape (...). Returns (C, ...)."""
-    return planes[:, rows, columns]
-
-
 ROUNDS = 60
 """Corrections of the offsets; shares are then met to a fraction of a percent."""
 
@@ -142,4 +134,4 @@ def label_field(
         offset = offset + 0.5 * (target - area)
     offset = offset.masked_fill(target == 0, -torch.inf)
     chosen = (field + offset[:, None, None]).argmax(0)
-    return torch.nn.functional.one_hot(chosen, len(shares)).movedim(-1, 0).float()
+    return F.one_hot(chosen, len(shares)).movedim(-1, 0).float()

@@ -55,11 +55,7 @@ def canvas_grid(size: tuple[int, int], patch: int, *, wrap: bool) -> tuple[Tenso
 
 
 def field_of_layout(layout: Tensor, allowed: Tensor, patch: int, *, wrap: bool) -> PatchField:
-    """Make the field that copies a layout.
-
-    layout: (2, H, W) source positions of every output pixel. allowed: (rows, columns) bool, top left corners
-    that a patch may have.
-    """
+    """Make the field that copies a layout (2, H, W). allowed: (rows, columns) bool, corners of patches."""
     size = (int(layout.shape[1]), int(layout.shape[2]))
     rows, columns = canvas_grid(size, patch, wrap=wrap)
     middle = patch // 2
@@ -192,11 +188,16 @@ class PatchSearch:
         typical = distance.median() + 1e-8
         penalty = typical * penalty
         if int(moving.sum()) * len(self._source) <= EXHAUSTIVE:
-            index[moving] = self._exhaustive(query[moving], penalty)
+            offset, parts = self._norm + penalty, query[moving].split(1024)
+            closest = [torch.addmm(offset, part, self._source.T, alpha=-2).argmin(1) for part in parts]
+            index[moving] = torch.cat(closest)
         else:
             index = self._propagate(query, field, index, distance + penalty[index], penalty, moving)
         distance = self._distance(query, index)
-        scale = 2 * _quantile(distance[moving], 0.75) + 1e-8 if bool(moving.any()) else 1.0
+        scale = 1.0
+        if bool(moving.any()):
+            moved = distance[moving]  # of which there may be too many for torch.quantile
+            scale = 2 * float(moved.kthvalue(max(1, int(0.75 * len(moved)))).values) + 1e-8
         weight = torch.exp(-distance / scale) * _inside(field).flatten() + DOUBT
         width, shape = self.allowed.shape[1], field.at.shape[1:]
         at = torch.stack([index // width, index % width]).view(2, *shape)
@@ -216,12 +217,6 @@ class PatchSearch:
         share = mean.flatten() / mean.mean().clamp_min(1e-9)
         penalty = (share - 1).clamp_min(0)
         return penalty.masked_fill(~self.allowed.flatten(), torch.inf)
-
-    def _exhaustive(self, query: Tensor, penalty: Tensor) -> Tensor:
-        offset = self._norm + penalty
-        return torch.cat(
-            [torch.addmm(offset, part, self._source.T, alpha=-2).argmin(1) for part in query.split(1024)]
-        )
 
     def _propagate(
         self, query: Tensor, field: PatchField, index: Tensor, best: Tensor, penalty: Tensor, moving: Tensor
@@ -282,8 +277,3 @@ def _components(planes: Tensor, allowed: Tensor, patch: int, rng: torch.Generato
     centred = patches - mean
     vectors = torch.linalg.eigh(centred.T @ centred / len(centred)).eigenvectors
     return vectors[:, -COMPONENTS:], mean
-
-
-def _quantile(values: Tensor, share: float) -> float:
-    """Return a quantile of any number of values; torch.quantile refuses more than 16 million."""
-    return float(values.kthvalue(max(1, int(share * len(values)))).values)

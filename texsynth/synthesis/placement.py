@@ -111,10 +111,7 @@ def place_copies(
 def slot_sources(
     layout: Layout, slot: int, rows: Tensor, columns: Tensor, *, cues: bool = True
 ) -> SlotSources:
-    """Look up the sources in one slot of the output pixels at `rows` x `columns`, ascending integers.
-
-    A slot that the layout lacks has none.
-    """
+    """Look up the sources in a slot, if there is one, of output pixels at ascending `rows` x `columns`."""
     h, w = layout.exemplar
     shape = (len(rows), len(columns))
     index, valid = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.bool)

@@ -8,7 +8,7 @@ block laid again over a bad seam are all the same step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from texsynth.analysis.lattice import Lattice, phase_error
 from texsynth.ops.resample import box_mean, box_sum
-from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, gather
+from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas
 from texsynth.synthesis.seams import keep_old, seam_cost
 
 Place = tuple[Tensor, Tensor]
@@ -76,7 +76,7 @@ class Quilt:
         reach = self.settings.block // 2
         self._near = box_mean((~known).float(), reach) > 0
         self.at, self.known = torch.where(known, at, self.at), self.known | known
-        self.image = torch.where(known, gather(self.atlas.image, at[0], at[1]), self.image)
+        self.image = torch.where(known, self.atlas.image[:, at[0], at[1]], self.image)
 
     def is_fixed(self, top: int, left: int) -> bool:
         """Tell whether nothing may change in the block at (top, left)."""
@@ -128,7 +128,7 @@ class Quilt:
         grid = torch.stack([span[:, None].expand(size, size), span[None].expand(size, size)])
         known, old = self.known[here] | self.fixed[here], self._colours(here)
         blocks = corners[:, :, None, None] + grid
-        fresh = gather(self.atlas.image, blocks[:, 0], blocks[:, 1]).transpose(0, 1)
+        fresh = self.atlas.image[:, blocks[:, 0], blocks[:, 1]].transpose(0, 1)
         keep = keep_old((fresh - old).square().sum(1), known, overlap) | self.fixed[here]
         before = (self.at[:, here[0], here[1]], old, known)
         best, least = None, self._total(here) if only_better else None
@@ -163,9 +163,10 @@ class Quilt:
 
     def _total(self, here: Place) -> float:
         """Sum the cost of a square and its joins to the surroundings: seams and departures from the guide."""
-        cost = float(self._cost(self._with_border(here)).sum())
+        top, left, size = int(here[0][0, 0]), int(here[1][0, 0]), here[0].shape[0]
+        cost = float(self._cost(self._window(top - 1, left - 1, size + 2)).sum())
         if self.guide is not None:
-            guide = gather(self.atlas.guide, *self.at[:, here[0], here[1]])
+            guide = self.atlas.guide[:, *self.at[:, here[0], here[1]]]
             cost += self.settings.guide * float((guide - self.guide[:, here[0], here[1]]).square().sum())
         return cost
 
@@ -229,11 +230,6 @@ class Quilt:
             sides.append(index % length if self.settings.wrap else index[(index >= 0) & (index < length)])
         return sides[0][:, None], sides[1][None]
 
-    def _with_border(self, here: Place) -> Place:
-        """Widen a square by one pixel on each side."""
-        size = here[0].shape[0]
-        return self._window(int(here[0][0, 0]) - 1, int(here[1][0, 0]) - 1, size + 2)
-
     def _refresh(self, cost: Tensor, corner: tuple[int, int], size: int) -> None:
         """Write the seam cost of a square into `cost` (H, W); it takes one row and column more to know."""
         height, width = (min(size, n) for n in self.known.shape)
@@ -268,13 +264,10 @@ class _Spectra:
         return sums[: self.size[0] - size + 1, : self.size[1] - size + 1] + own
 
 
-def block_corners(
-    size: tuple[int, int], block: int, overlap: int, *, wrap: bool
-) -> Iterator[tuple[int, int]]:
-    """Yield the top left corners of blocks that cover `size`, row by row."""
-    for top in _starts(size[0], block, overlap, wrap=wrap):
-        for left in _starts(size[1], block, overlap, wrap=wrap):
-            yield top, left
+def block_corners(size: tuple[int, int], block: int, overlap: int, *, wrap: bool) -> list[tuple[int, int]]:
+    """List the top left corners of blocks that cover `size`, row by row."""
+    tops, lefts = (_starts(n, block, overlap, wrap=wrap) for n in size)
+    return [(top, left) for top in tops for left in lefts]
 
 
 def _starts(length: int, block: int, overlap: int, *, wrap: bool) -> list[int]:
@@ -292,10 +285,7 @@ def _starts(length: int, block: int, overlap: int, *, wrap: bool) -> list[int]:
 def image_quilting(
     exemplar: Tensor, size: tuple[int, int], block: int, overlap: int, tolerance: float, rng: torch.Generator
 ) -> Tensor:
-    """Run Efros and Freeman's algorithm as it was published, the classical baseline.
-
-    exemplar: (1, 3, h, w) in [0, 1]. size: rows and columns. Returns (1, 3, *size).
-    """
+    """Run Efros and Freeman's algorithm as published: (1, 3, h, w) in [0, 1] to (1, 3, rows, columns)."""
     settings = QuiltSettings(block, overlap, tolerance, occurrence=0.0, tries=1)
     least = max(size[0], block), max(size[1], block)
     quilt = Quilt(build_atlas([Exemplar(exemplar)]), least, settings, rng)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from texsynth.ops.resample import box_mean
-from texsynth.synthesis.exemplar import Atlas, gather
+from texsynth.synthesis.exemplar import Atlas
 
 CONTRAST = 1e-3
 """Squared contrast below which every difference is equally visible."""
@@ -59,11 +61,7 @@ def keep_old(errors: Tensor, known: Tensor, overlap: int) -> Tensor:
     """
     squares = errors * known
     # Each side in turn at the left: mirrored, transposed, or both.
-    turns = [
-        turn
-        for turn in ((False, False), (True, False), (False, True), (True, True))
-        if bool(_turn(known, *turn)[:, :overlap].any())
-    ]
+    turns = [t for t in product((False, True), repeat=2) if bool(_turn(known, *t)[:, :overlap].any())]
     keep = torch.zeros_like(errors, dtype=torch.bool)
     if turns:
         strips = torch.cat([_turn(squares, *turn)[:, :, :overlap] for turn in turns])
@@ -106,7 +104,7 @@ def seam_cost(atlas: Atlas, image: Tensor, at: Tensor, known: Tensor | None = No
         flat = step[:, :, 0]
         ahead_at = (here_at + flat).clamp_min(0).minimum(limit[:, :, 0])
         behind_at = (next_at - flat).clamp_min(0).minimum(limit[:, :, 0])
-        ahead, behind = gather(atlas.image, *ahead_at), gather(atlas.image, *behind_at)
+        ahead, behind = atlas.image[:, *ahead_at], atlas.image[:, *behind_at]
         error = ((ahead - after).square() + (behind - here).square()).sum(0)
         contrast = ((ahead - here).square() + (behind - after).square()).sum(0)
         total[rows, columns] += error / (contrast + CONTRAST).sqrt()
@@ -122,7 +120,7 @@ def seam_correction(
     positions. reach: distance in pixels over which a step is spread. fixed: (H, W) bool, where the
     correction is zero. Returns (C, H, W).
     """
-    image = gather(source, at[0], at[1])
+    image = source[:, at[0], at[1]]
     limit = torch.tensor(source.shape[1:]).view(2, 1, 1) - 1
     visible = _visibility(image[:3])
     changes = []
@@ -132,8 +130,8 @@ def seam_correction(
         joined = (next_at != at + step).any(0)
         if not wrap:
             joined.narrow(dim - 1, joined.shape[dim - 1] - 1, 1).zero_()
-        ahead = gather(source, *(at + step).clamp_min(0).minimum(limit))
-        behind = gather(source, *(next_at - step).clamp_min(0).minimum(limit))
+        ahead = source[:, *(at + step).clamp_min(0).minimum(limit)]
+        behind = source[:, *(next_at - step).clamp_min(0).minimum(limit)]
         # The mean of the gradients in both pieces, less the one that the layout has there.
         change = 0.5 * ((ahead - image) + (after - behind)) - (after - image)
         size = change[:3].square().sum(0) / MAX_STEP**2
