@@ -92,7 +92,7 @@ def blend(
     run_operation(
         jobs,
         partial(check_headers, needed=spec.inputs, run=run),
-        lambda _: import_module("texsynth.jobs.blend").Blend(run, jobs[0]),
+        lambda _: import_module("texsynth.jobs.stylize").Stylize(run, jobs[0]),
         setup,
         sheet=None if sweep is None else _sheet(jobs[0].output, sweep),
     )

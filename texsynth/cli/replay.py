@@ -103,8 +103,8 @@ def replay(
 
 
 def _stylize(record: StylizeRecord, inputs: _Inputs, run: RunSettings, output: str) -> Replayed:
+    from texsynth.jobs.blend_inputs import stylize_jobs
     from texsynth.jobs.checks import check_headers
-    from texsynth.jobs.inputs import stylize_jobs
 
     content = inputs.find(record.content, record.key, "--content")
     style = inputs.find(record.style, option="--style")
@@ -138,7 +138,7 @@ def _blend(record: BlendRecord, inputs: _Inputs, run: RunSettings, output: str) 
     return (
         jobs,
         partial(check_headers, needed=spec.inputs, run=run),
-        lambda _: import_module("texsynth.jobs.blend").Blend(*arguments),
+        lambda _: import_module("texsynth.jobs.stylize").Stylize(*arguments),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,8 +88,12 @@ def run_operation(
     good, bad = check(jobs)
     failed = [*failed, *bad]
     if options.dry_run:
-        forecast = operation(good).forecaster() if good else None
-        report = collect(planned(good, forecast), len(good), failed=failed, on_outcome=screen.planned)
+        plans: Iterable[Outcome] = ()
+        if good:
+            planner = operation(good)
+            planner.load_networks()
+            plans = planned(good, planner.estimate)
+        report = collect(plans, len(good), failed=failed, on_outcome=screen.planned)
         screen.outlook(report)
         raise typer.Exit(report.exit_code)
     report = do_jobs(operation, good, screen, screen.outcome, policy=policy, failed=failed, executor=options)

@@ -1,4 +1,4 @@
-"""The styles of a blend and the files of its results, settled before any work."""
+"""The styles of stylizations and blends, and the files of their results, settled before any work."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import ClassVar
 
 from texsynth.config.settings import StylizeSettings
 from texsynth.errors import UsageError
@@ -74,6 +75,33 @@ class BlendSpec:
 
 
 @dataclass(frozen=True)
+class StylizeJob(Job):
+    """A picture with the style and the settings that it gets."""
+
+    style: Input
+    settings: StylizeSettings
+    preset: str | None = None
+    """A name for the settings, where jobs differ in them."""
+
+    weights: ClassVar[tuple[float, ...]] = (1.0,)
+
+    @property
+    def spec(self) -> BlendSpec:
+        """The style as a blend of one."""
+        return BlendSpec((StyleSource((self.style,)),))
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The content and the style."""
+        return (self.picture, self.style)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Style and preset, where jobs differ in them."""
+        return {} if self.preset is None else {"style": str(self.style.path), "preset": self.preset}
+
+
+@dataclass(frozen=True)
 class BlendJob(Job):
     """One picture, the styles that it gets, and how much of every one."""
 
@@ -85,6 +113,9 @@ class BlendJob(Job):
     def inputs(self) -> tuple[Input, ...]:
         """The content, the styles, masks and label maps."""
         return (self.picture, *self.spec.inputs)
+
+
+StyledJob = StylizeJob | BlendJob
 
 
 def style_argument(text: str) -> StyleArgument:
@@ -164,6 +195,20 @@ def check_spec(spec: BlendSpec, levels: Sequence[int]) -> None:
         raise UsageError("--content-labels and --style-labels belong together; give both")
     if spec.sequential and (masked or spec.content_labels):
         raise UsageError("--sequential lays every style over all; use it without masks and labels")
+
+
+def stylize_jobs(
+    contents: Sequence[Input],
+    style: Input,
+    settings: StylizeSettings,
+    output: str | None,
+    *,
+    suffix: str = ".png",
+) -> list[StylizeJob]:
+    """Return a job for every content, by default with the output `CONTENT.STYLE.png`. Raises UsageError."""
+    names = [f"{item.stem}.{style.stem}{suffix}" for item in contents]
+    paths = destinations(contents, names, output)
+    return [StylizeJob(item, path, style, settings) for item, path in zip(contents, paths, strict=True)]
 
 
 def blend_jobs(

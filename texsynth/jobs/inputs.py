@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from texsynth.config.settings import StylizeSettings
 from texsynth.errors import InputError, UsageError
 from texsynth.images import OUTPUT_SUFFIXES, SUFFIXES, Picture, output_format, read_bytes
 
@@ -97,26 +96,6 @@ class Job:
     def facts(self) -> dict[str, str]:
         """Names and values that tell it from the other jobs of a run."""
         return {}
-
-
-@dataclass(frozen=True)
-class StylizeJob(Job):
-    """A picture with the style and the settings that it gets."""
-
-    style: Input
-    settings: StylizeSettings
-    preset: str | None = None
-    """A name for the settings, where jobs differ in them."""
-
-    @property
-    def inputs(self) -> tuple[Input, ...]:
-        """The content and the style."""
-        return (self.picture, self.style)
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """Style and preset, where jobs differ in them."""
-        return {} if self.preset is None else {"style": str(self.style.path), "preset": self.preset}
 
 
 @dataclass(frozen=True)
@@ -236,20 +215,6 @@ def _is_searched(path: Path, suffixes: Collection[str]) -> bool:
     return path.suffix.lower() in suffixes and not hidden
 
 
-def stylize_jobs(
-    contents: Sequence[Input],
-    style: Input,
-    settings: StylizeSettings,
-    output: str | None,
-    *,
-    suffix: str = ".png",
-) -> list[StylizeJob]:
-    """Return a job for every content, by default with the output `CONTENT.STYLE.png`. Raises UsageError."""
-    names = [f"{item.stem}.{style.stem}{suffix}" for item in contents]
-    paths = destinations(contents, names, output)
-    return [StylizeJob(item, path, style, settings) for item, path in zip(contents, paths, strict=True)]
-
-
 def grouped(jobs: Sequence[J]) -> list[J]:
     """Put jobs of one command, style and settings together; otherwise in the given order."""
     first: dict[object, int] = {}
@@ -258,8 +223,11 @@ def grouped(jobs: Sequence[J]) -> list[J]:
         return first.setdefault(thing, len(first))
 
     def key(job: J) -> tuple[int, int, int]:
-        shared = getattr(job, "style", None) or getattr(job, "spec", None)
         settings = getattr(job, "settings", None)
-        return order(type(job)), order(shared), order(settings and settings.model_dump_json())
+        return (
+            order(type(job)),
+            order(getattr(job, "spec", None)),
+            order(settings and settings.model_dump_json()),
+        )
 
     return sorted(jobs, key=key)

@@ -16,9 +16,9 @@ from texsynth.config.settings import ExpandSettings, Settings, StylizeSettings
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import InputError, UsageError
 from texsynth.images import SUFFIXES
-from texsynth.jobs.blend_inputs import BlendJob, check_spec, make_spec
+from texsynth.jobs.blend_inputs import BlendJob, StylizeJob, check_spec, make_spec
 from texsynth.jobs.expand_inputs import Task, expand_job, plan_tasks
-from texsynth.jobs.inputs import CARD_SUFFIX, PIPE, Input, Job, StylizeJob, find_inputs
+from texsynth.jobs.inputs import CARD_SUFFIX, PIPE, Input, Job, find_inputs
 
 
 def as_tuple(value: object) -> object:
