@@ -21,8 +21,9 @@ from texsynth.config.records import Source
 from texsynth.config.settings import RunSettings
 from texsynth.images import Picture, embedded_settings, read, write
 from texsynth.jobs import stylize as stylize_jobs
+from texsynth.jobs.blend_inputs import StyledJob
 from texsynth.jobs.files import read_input
-from texsynth.jobs.inputs import Input, Job
+from texsynth.jobs.inputs import Input
 from texsynth.jobs.stylize import Stylized, transfer
 
 JOBS = """
@@ -284,7 +285,7 @@ def test_killed_in_the_middle(place: Path, model: Path) -> None:
 
 
 def test_interrupted(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(job: Job, *arguments: Any, **flags: Any) -> Stylized:  # noqa: ANN401
+    def interrupted(job: StyledJob, *arguments: Any, **flags: Any) -> Stylized:  # noqa: ANN401
         if job.output.name == "cat.dots.png":
             raise KeyboardInterrupt
         return transfer(job, *arguments, **flags)

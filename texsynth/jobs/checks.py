@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from texsynth import images
 from texsynth.config.settings import RunSettings
-from texsynth.errors import InputError, OutputError, UsageError
+from texsynth.errors import InputError, OutputError, TexsynthError, UsageError
 from texsynth.images.picture import DEEP_FORMATS
 from texsynth.jobs.inputs import PIPE, Input, J, Job
 from texsynth.jobs.outcomes import Failed
@@ -93,26 +93,32 @@ def check_headers(
     for item in needed:
         probe_header(item, run)
         errors[item] = None
+
+    def check(job: J) -> None:
+        for item in job.inputs:
+            if item not in errors:
+                errors[item] = None
+                try:
+                    probe_header(item, run)
+                except InputError as error:
+                    errors[item] = error
+            if known := errors[item]:
+                raise known
+
+    return divide(jobs, check)
+
+
+def divide(jobs: Sequence[J], check: Callable[[J], None]) -> tuple[list[J], list[Failed]]:
+    """Return the jobs that pass `check`, and those of which it raises a TexsynthError."""
     good: list[J] = []
     failed: list[Failed] = []
     for job in jobs:
-        for item in job.inputs:
-            if item not in errors:
-                errors[item] = _fault(item, run)
-        error = next((errors[item] for item in job.inputs if errors[item]), None)
-        if error is None:
+        try:
+            check(job)
             good.append(job)
-        else:
+        except TexsynthError as error:
             failed.append(Failed(job, error))
     return good, failed
-
-
-def _fault(item: Input, run: RunSettings) -> InputError | None:
-    try:
-        probe_header(item, run)
-    except InputError as error:
-        return error
-    return None
 
 
 def probe_header(item: Input, run: RunSettings) -> None:

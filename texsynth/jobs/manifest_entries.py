@@ -6,6 +6,7 @@ import glob
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +18,7 @@ from texsynth.config.validation import nearest, validate
 from texsynth.errors import InputError, UsageError
 from texsynth.images import SUFFIXES
 from texsynth.jobs.blend_inputs import BlendJob, StylizeJob, check_spec, make_spec
-from texsynth.jobs.expand_inputs import Task, expand_job, plan_tasks
+from texsynth.jobs.expand_inputs import MAPS, Task, expand_job, plan_tasks
 from texsynth.jobs.inputs import CARD_SUFFIX, PIPE, Input, Job, find_inputs
 
 
@@ -151,13 +152,12 @@ def _expanded(where: str, group: Group, base: Path, name: str | None) -> Iterato
     kind = ExpandSettings if isinstance(group, TextureGroup) else StylizeSettings
     field = "style" if isinstance(group, StylizeGroup) else "command"
     template = name or f"{{folder}}/{{content}}.{{{field}}}{'.{preset}' if group.presets else ''}.png"
-    for style in styles:
-        for preset in group.presets or (None,):
-            for picture, build in zip(pictures, builders, strict=True):
-                yield Entry(
-                    where, group.command, picture, style, kind, preset_in(preset, base), changes, template,
-                    build, group.output,
-                )  # fmt: skip
+    targets = [*zip(pictures, builders, strict=True)]
+    for style, preset, (picture, build) in product(styles, group.presets or (None,), targets):
+        yield Entry(
+            where, group.command, picture, style, kind, preset_in(preset, base), changes, template, build,
+            group.output,
+        )  # fmt: skip
 
 
 def build_stylize_jobs(entry: Entry, path: Path, settings: StylizeSettings, preset: str) -> list[Job]:
@@ -187,19 +187,14 @@ def _blend(group: BlendGroup, base: Path) -> BuildJobs:
 
 
 def _tasks(group: TextureGroup, base: Path) -> list[Task]:
-    def optional(text: str | None) -> Input | None:
-        return None if text is None else file_in(text, base)
-
+    maps = {name: text for name in MAPS if (text := getattr(group, name)) is not None}
     return plan_tasks(
         group.command,
         _find(group.exemplars, base, recursive=group.recursive),
         mixed=group.mix or bool(group.weights),
         weights=group.weights,
         siblings=[file_in(text, base) for text in group.siblings],
-        mask=optional(group.mask),
-        guide=optional(group.guide),
-        guide_of=optional(group.guide_of),
-        hole=optional(group.hole),
+        **{name: file_in(text, base) for name, text in maps.items()},
     )
 
 
