@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from threading import Lock
 from types import ModuleType
-from typing import Any, Generic
+from typing import Any
 
 from texsynth.errors import TexsynthError, UsageError
 from texsynth.jobs.files import JobResult, OutputPolicy
@@ -16,7 +15,16 @@ from texsynth.jobs.inputs import J, Job
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Events, Failed, Outcome
 from texsynth.jobs.runner import SerialExecutor
-from texsynth.jobs.workers import IN_HAND, Interruptible, Message, Ready, Reply, WorkerDied, portable
+from texsynth.jobs.workers import (
+    IN_HAND,
+    Interruptible,
+    Message,
+    Ready,
+    Reply,
+    WorkerDied,
+    WorkerPool,
+    portable,
+)
 from texsynth.pipelines.progress import OnStep
 
 
@@ -78,8 +86,8 @@ class Actor:
         self._operation.stopped = True
 
 
-class RayPool(Generic[J]):
-    """A `WorkerPool` of actors: of the cluster that RAY_ADDRESS names, else of one on this machine."""
+class RayPool(WorkerPool[J]):
+    """Actors of the cluster that RAY_ADDRESS names, else of one on this machine."""
 
     def __init__(self, operation: Operation[J], policy: OutputPolicy, threads: int) -> None:
         """operation: not prepared yet. threads: CPU threads of each worker. Raises UsageError."""
@@ -94,10 +102,8 @@ class RayPool(Generic[J]):
     def start(self) -> int:
         """Do as `WorkerPool` says."""
         gpus = float(self._ray.cluster_resources().get("GPU", 0.0))
-        kind = self._ray.remote(num_cpus=self._threads, num_gpus=min(gpus, 1.0), max_concurrency=IN_HAND + 1)(
-            Actor
-        )
-        actor = kind.remote(self._operation, self._policy, os.getcwd())
+        needs = {"num_cpus": self._threads, "num_gpus": min(gpus, 1.0), "max_concurrency": IN_HAND + 1}
+        actor = self._ray.remote(**needs)(Actor).remote(self._operation, self._policy, os.getcwd())
         self._started += 1
         self._workers[self._started] = actor
         self._calls[actor.ready.remote()] = self._started, None
@@ -126,14 +132,14 @@ class RayPool(Generic[J]):
             return worker, answer
         return (worker, Reply(number, *answer)) if answer else None
 
-    def drain(self) -> Iterator[Reply]:
+    def stop(self) -> None:
         """Do as `WorkerPool` says."""
         for actor in self._workers.values():
             actor.stop.remote()
-        while self._calls:
-            for _, message in self.wait(nullcontext):
-                if isinstance(message, Reply):
-                    yield message
+
+    def is_heard(self) -> bool:
+        """Do as `WorkerPool` says."""
+        return bool(self._calls)
 
     def shutdown(self) -> None:
         """Do as `WorkerPool` says."""
