@@ -162,7 +162,8 @@ def expand_jobs(
     if output == "-" and count > 1:
         raise UsageError(f"{count} variations cannot share standard output; use -o FOLDER")
     firsts = [task.exemplars[0] for task in tasks]
-    names = [f"{_stem(task)}.{task.command}{suffix}" for task in tasks]
+    mix = ".mix" if any(len(task.exemplars) > 1 for task in tasks) else ""
+    names = [f"{first.stem}{mix}.{task.command}{suffix}" for first, task in zip(firsts, tasks, strict=True)]
     paths = destinations(firsts, names, output, role="exemplars")
     return [
         expand_job(task, settings, path, index, count)
@@ -206,10 +207,6 @@ def expand_job(task: Task, settings: ExpandSettings, path: Path, index: int = 1,
     folder = Path() if path == PIPE else path.parent
     beside = tuple(folder / f"{item.stem}.{task.command}{number}{suffix}" for item in task.siblings)
     return ExpandJob(task.exemplars[0], path, task, settings, index, beside, tuple(p.name for p in beside))
-
-
-def _stem(task: Task) -> str:
-    return task.exemplars[0].stem + (".mix" if len(task.exemplars) > 1 else "")
 
 
 Mask = NDArray[np.bool_]

@@ -37,9 +37,8 @@ class Input:
     def read(self) -> bytes:
         """Return the bytes of the file, of standard input, or of the pixels in memory."""
         if self.picture is not None:
-            return self.picture.rgb.tobytes() + (
-                b"" if self.picture.alpha is None else self.picture.alpha.tobytes()
-            )
+            planes = (self.picture.rgb, self.picture.alpha)
+            return b"".join(plane.tobytes() for plane in planes if plane is not None)
         return read_bytes(self.path) if self.piped is None else self.piped
 
     @property
@@ -143,8 +142,8 @@ def find_inputs(
     without pictures.
     """
     inputs: dict[str, Input] = {}
+    hint = "" if recursive else f"; use {deeper} to search folders inside it"
     for argument in arguments:
-        hint = "" if recursive else f"; use {deeper} to search folders inside it"
         for item in _expand(argument, recursive=recursive, piped=piped, suffixes=suffixes, hint=hint):
             inputs.setdefault(os.path.realpath(item.path), item)
     return list(inputs.values())
@@ -178,13 +177,9 @@ def destinations(
         return [path]
     if not is_folder and path.suffix.lower() in OUTPUT_SUFFIXES:
         raise UsageError(f"{len(inputs)} {role} cannot share the output {path}; use -o FOLDER")
-    inside = output is not None
-    return [path / _parent(i, inside) / name for i, name in zip(inputs, names, strict=True)]
-
-
-def _parent(item: Input, inside: bool) -> Path:
-    """Below an output folder the inputs keep the folders they were found in."""
-    return Path(item.key).parent if inside else Path()
+    # Below an output folder the inputs keep the folders they were found in.
+    folders = [path if output is None else path / Path(item.key).parent for item in inputs]
+    return [folder / name for folder, name in zip(folders, names, strict=True)]
 
 
 def _expand(
@@ -194,25 +189,22 @@ def _expand(
     if path == PIPE:
         return [Input(PIPE, "-", piped or b"")]
     if path.is_dir():
-        files = path.rglob("*") if recursive else path.glob("*")
-        # A link to nothing, or a pipe, is an input that fails, and not one that nobody misses.
-        pictures = [
-            p for p in sorted(files) if _is_searched(p.relative_to(path), suffixes) and not p.is_dir()
-        ]
+        pictures = []
+        for file in sorted(path.rglob("*") if recursive else path.glob("*")):
+            inner = file.relative_to(path)
+            hidden = any(part.startswith(".") for part in inner.parts)
+            # A link to nothing, or a pipe, is an input that fails, and not one that nobody misses.
+            if file.suffix.lower() in suffixes and not hidden and not file.is_dir():
+                pictures.append(Input(file, inner.as_posix()))
         if not pictures:
             raise InputError(f"there are no pictures in the folder {path}{hint}")
-        return [Input(p, p.relative_to(path).as_posix()) for p in pictures]
+        return pictures
     if glob.has_magic(argument) and not path.exists():
         matches = [p for p in map(Path, sorted(glob.glob(argument, recursive=True))) if not p.is_dir()]
         if not matches:
             raise InputError(f"no file matches {argument!r}")
         return [Input(p, p.name) for p in matches]
     return [Input(path, path.name)]
-
-
-def _is_searched(path: Path, suffixes: Collection[str]) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts)
-    return path.suffix.lower() in suffixes and not hidden
 
 
 def grouped(jobs: Sequence[J]) -> list[J]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from threading import Lock
+from dataclasses import dataclass, field, replace
+from threading import Event, Lock
 from types import ModuleType
 from typing import Any
 
 from texsynth.errors import TexsynthError, UsageError
-from texsynth.jobs.files import JobResult, OutputPolicy
+from texsynth.jobs.files import OutputPolicy
 from texsynth.jobs.inputs import J, Job
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Events, Failed, Outcome
-from texsynth.jobs.runner import SerialExecutor
+from texsynth.jobs.runner import InWork, SerialExecutor
 from texsynth.jobs.workers import (
     IN_HAND,
     Interruptible,
@@ -25,30 +26,25 @@ from texsynth.jobs.workers import (
     WorkerPool,
     portable,
 )
-from texsynth.pipelines.progress import OnStep
 
 
 class StoppedError(Exception):
     """Raised for a job that is not begun any more."""
 
 
-class _OneAtATime(Operation[Any]):
-    """An operation whose calls may overlap, but that computes one job at a time, and none once stopped."""
+@dataclass(frozen=True)
+class OneAtATimeExecutor(SerialExecutor[Any]):
+    """Its calls may overlap, but it computes one job at a time, and none once stopped."""
 
-    def __init__(self, operation: Operation[Any]) -> None:
-        self._operation, self._lock, self.stopped = operation, Lock(), False
+    lock: Lock = field(default_factory=Lock)
+    stopped: Event = field(default_factory=Event)
 
-    def records(self, job: Any) -> Any:  # noqa: ANN401 (as in Operation)
-        return self._operation.records(job)
-
-    def load(self, job: Any) -> Any:  # noqa: ANN401 (as in Operation)
-        return self._operation.load(job)
-
-    def compute(self, job: Any, loaded: Any, on_step: OnStep) -> JobResult:  # noqa: ANN401 (as in Operation)
-        with self._lock:
-            if self.stopped:
-                raise StoppedError
-            return self._operation.compute(job, loaded, on_step)
+    def compute(self, loaded: InWork[Any], events: Events) -> InWork[Any]:
+        """Wait for a turn first."""
+        with self.lock:
+            if self.stopped.is_set():
+                return replace(loaded, content=StoppedError())
+            return super().compute(loaded, events)
 
 
 class Actor:
@@ -56,8 +52,7 @@ class Actor:
 
     def __init__(self, operation: Operation[Any], policy: OutputPolicy, folder: str) -> None:
         """operation: not prepared yet. folder: the one that paths count from."""
-        self._operation = _OneAtATime(operation)
-        self._policy = policy
+        self._executor = OneAtATimeExecutor(operation, policy)
         self._notes: list[str] = []
         self._error: TexsynthError | None = None
         try:
@@ -74,8 +69,7 @@ class Actor:
 
     def do(self, job: Job) -> tuple[Outcome, tuple[str, ...]] | None:
         """Do one job, None after `stop`; several calls overlap, but compute one at a time."""
-        executor = SerialExecutor(self._operation, self._policy)
-        (outcome,) = executor.outcomes([job], Events(note=self._notes.append))
+        (outcome,) = self._executor.outcomes([job], Events(note=self._notes.append))
         notes = tuple(self._notes)
         del self._notes[: len(notes)]
         stopped = isinstance(outcome, Failed) and isinstance(outcome.error, StoppedError)
@@ -83,7 +77,7 @@ class Actor:
 
     def stop(self) -> None:
         """Begin nothing more."""
-        self._operation.stopped = True
+        self._executor.stopped.set()
 
 
 class RayPool(WorkerPool[J]):

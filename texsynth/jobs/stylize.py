@@ -202,9 +202,9 @@ def load_content(job: StyledJob, model: Model, run: RunSettings, masks: int) -> 
     masks: number of parts that have one.
     """
     item = job.picture
-    size = _size(job, run)
-    if can_spill(job, size, run):
-        tiles = plan_tiles(item, size, model, job.settings, run, masks=masks, can_spill=True)
+    width, height = probe_input(item, run)
+    if can_spill(job, (height, width), run):
+        tiles = plan_tiles(item, (height, width), model, job.settings, run, masks=masks, can_spill=True)
         if tiles.spilled:
             return LoadedContent(source_of(item), None, tiles)
     picture, source = read_input(item, run)
@@ -214,10 +214,11 @@ def load_content(job: StyledJob, model: Model, run: RunSettings, masks: int) -> 
 
 def estimate_memory(job: StyledJob, model: Model, run: RunSettings, masks: int) -> MemoryEstimate:
     """Estimate the memory of `job` from its image header. Raises InputError, MemoryExhaustedError."""
-    size = _size(job, run)
-    spills = can_spill(job, size, run)
-    longest = min(max(size), run.max_side or max(size))
-    height, width = (max(1, round(side * longest / max(size))) for side in size)
+    width, height = probe_input(job.picture, run)
+    spills = can_spill(job, (height, width), run)
+    longest = max(height, width)
+    reduced = min(longest, run.max_side or longest)
+    height, width = (max(1, round(side * reduced / longest)) for side in (height, width))
     tiles = plan_tiles(job.picture, (height, width), model, job.settings, run, masks=masks, can_spill=spills)
     return MemoryEstimate(tiles, MemoryForecast.of(height, width, model, job.settings, masks).bytes(tiles))
 
@@ -226,11 +227,6 @@ def can_spill(job: Job, size: tuple[int, int], run: RunSettings) -> bool:
     """Return True when the picture of `job` may be worked on in scratch files: large ones, file to file."""
     large = size[0] * size[1] >= LARGE_PIXELS
     return large and max(size) <= (run.max_side or max(size)) and job.picture.is_file and not job.to_pipe
-
-
-def _size(job: Job, run: RunSettings) -> tuple[int, int]:
-    width, height = probe_input(job.picture, run)
-    return height, width
 
 
 def prepare_content(job: Job, content: LoadedContent, run: RunSettings) -> PreparedContent:
