@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from texsynth import images
@@ -30,7 +30,9 @@ def check_outputs(
     files = {item for job in jobs for item in job.inputs} | set(inputs)
     read = {os.path.realpath(item.path) for item in files if item.is_file}
     taken: dict[str, str] = {}
-    written = [*_written(jobs), *((str(path), path) for path in also)]
+    outputs = [(str(job.picture), path) for job in jobs for path in job.outputs if path != PIPE]
+    written = [(owner, file) for owner, path in outputs for file in (path, images.sidecar(path)) if file]
+    written += [(str(path), path) for path in also]
     for owner, path in written:
         real = os.path.realpath(path)
         if real in read:
@@ -51,17 +53,6 @@ def check_outputs(
 def _with(path: Path, also: Sequence[Path]) -> str:
     """Name the option for `path`; files besides those of the jobs have options of their own."""
     return "" if path in also else " with -o"
-
-
-def _written(jobs: Sequence[Job]) -> Iterator[tuple[str, Path]]:
-    """Yield every file that the jobs will write, with its input."""
-    for job in jobs:
-        for path in job.outputs:
-            if path != PIPE:
-                yield str(job.picture), path
-                beside = images.sidecar(path)
-                if beside:
-                    yield str(job.picture), beside
 
 
 def check_folder(folder: Path) -> None:

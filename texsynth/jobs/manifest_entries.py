@@ -116,8 +116,8 @@ BuildJobs = Callable[[Entry, Path, Any, str], Sequence[Job]]
 """Makes the jobs of an entry from the file of the result, the settings, and a name for the settings."""
 
 
-def entries_of(where: str, data: object, base: Path, name: str | None) -> Iterator[Entry]:
-    """Yield the entries that one item of `jobs:` stands for. name: the template of the manifest.
+def entries_of(where: str, data: object, base: Path, name: str | None) -> list[Entry]:
+    """Return the entries that one item of `jobs:` stands for. name: the template of the manifest.
 
     Raises UsageError, and InputError for a folder or pattern without pictures.
     """
@@ -127,14 +127,14 @@ def entries_of(where: str, data: object, base: Path, name: str | None) -> Iterat
         raise UsageError(f"{where}: unknown command {command!r}{nearest(str(command), GROUPS)}")
     group = validate(GROUPS[command], mapping, where)
     with located(where):
-        entries = [*_expanded(where, group, base, name)]
+        entries = _expanded(where, group, base, name)
         if group.output is not None and len(entries) > 1:
             raise UsageError(f"output names one file, but there are {len(entries)} results; use name")
-    yield from entries
+    return entries
 
 
-def _expanded(where: str, group: Group, base: Path, name: str | None) -> Iterator[Entry]:
-    """Yield contents innermost and styles outermost: each style is measured once."""
+def _expanded(where: str, group: Group, base: Path, name: str | None) -> list[Entry]:
+    """Return contents innermost and styles outermost: each style is measured once."""
     changes = _nested(group.changes)
     styles: Sequence[Input | None] = (None,)
     if isinstance(group, StylizeGroup):
@@ -152,12 +152,11 @@ def _expanded(where: str, group: Group, base: Path, name: str | None) -> Iterato
     kind = ExpandSettings if isinstance(group, TextureGroup) else StylizeSettings
     field = "style" if isinstance(group, StylizeGroup) else "command"
     template = name or f"{{folder}}/{{content}}.{{{field}}}{'.{preset}' if group.presets else ''}.png"
-    targets = [*zip(pictures, builders, strict=True)]
-    for style, preset, (picture, build) in product(styles, group.presets or (None,), targets):
-        yield Entry(
-            where, group.command, picture, style, kind, preset_in(preset, base), changes, template, build,
-            group.output,
-        )  # fmt: skip
+    presets = [preset_in(preset, base) for preset in group.presets or (None,)]
+    return [
+        Entry(where, group.command, picture, style, kind, preset, changes, template, build, group.output)
+        for style, preset, (picture, build) in product(styles, presets, zip(pictures, builders, strict=True))
+    ]
 
 
 def build_stylize_jobs(entry: Entry, path: Path, settings: StylizeSettings, preset: str) -> list[Job]:

@@ -23,18 +23,11 @@ class Mixed(Operation[Job]):
 
     def __init__(self, run: RunSettings, jobs: Sequence[Job]) -> None:
         """jobs: at least one; only the operations that they need are prepared."""
-        needed = dict.fromkeys(_operation_of(job) for job in jobs)
-        self._operations: dict[type[Operation[Any]], Operation[Any]] = {kind: kind(run) for kind in needed}
-
-    @property
-    def run(self) -> RunSettings:
-        """The settings of the run, the same for all."""
-        return next(iter(self._operations.values())).run
-
-    @run.setter
-    def run(self, run: RunSettings) -> None:
-        for operation in self._operations.values():
-            operation.run = run
+        self.run = run
+        self._operations: dict[bool, Operation[Any]] = {
+            textures: Expand(run) if textures else Stylize(run)
+            for textures in {isinstance(job, ExpandJob) for job in jobs}
+        }
 
     def load_networks(self) -> None:
         """Load those of every operation."""
@@ -44,24 +37,25 @@ class Mixed(Operation[Job]):
     def prepare(self, note: Callable[[str], None]) -> None:
         """Prepare every operation."""
         for operation in self._operations.values():
+            operation.run = self.run
             operation.prepare(note)
+        self.run = operation.run
 
     def records(self, job: Job) -> Sequence[tuple[Path, Record]]:
         """Say which files `job` writes and what each will carry."""
-        return self._operations[_operation_of(job)].records(job)
+        return self._of(job).records(job)
 
     def load(self, job: Job) -> Any:  # noqa: ANN401 (as in Operation)
         """Read the files of `job`."""
-        return self._operations[_operation_of(job)].load(job)
+        return self._of(job).load(job)
 
     def compute(self, job: Job, loaded: Any, on_step: OnStep) -> JobResult:  # noqa: ANN401 (as in Operation)
         """Work on what `load` gave."""
-        return self._operations[_operation_of(job)].compute(job, loaded, on_step)
+        return self._of(job).compute(job, loaded, on_step)
 
     def estimate(self, job: Job) -> MemoryEstimate | None:
         """Ask the operation of `job`."""
-        return self._operations[_operation_of(job)].estimate(job)
+        return self._of(job).estimate(job)
 
-
-def _operation_of(job: Job) -> type[Expand | Stylize]:
-    return Expand if isinstance(job, ExpandJob) else Stylize
+    def _of(self, job: Job) -> Operation[Any]:
+        return self._operations[isinstance(job, ExpandJob)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Generic, Self
 
 from texsynth.jobs.files import JobResult, OutputPolicy, unfinished, write_result
@@ -173,9 +173,7 @@ class Interrupts:
             self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leave signals to whom they were left before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
