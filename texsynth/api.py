@@ -39,13 +39,12 @@ from texsynth.config.validation import validate
 from texsynth.errors import UsageError
 from texsynth.images import Picture
 from texsynth.images.tensors import from_memory, to_pil
-from texsynth.jobs.blend import Blend
-from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyleSource, check_spec
+from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyleSource, StylizeJob, check_spec
 from texsynth.jobs.describe import Describe, TextureDescription
 from texsynth.jobs.expand import Expand
 from texsynth.jobs.expand_inputs import Command, expand_job, plan_tasks
 from texsynth.jobs.files import JobResult, OutputFile, OutputPolicy
-from texsynth.jobs.inputs import PIPE, Input, InputJob, Job, StylizeJob
+from texsynth.jobs.inputs import PIPE, Input, InputJob, Job
 from texsynth.jobs.library import Kind as Comparison
 from texsynth.jobs.library import SearchQuery, open_library
 from texsynth.jobs.match import FindMatches, IndexedLibrary, Match
@@ -234,7 +233,7 @@ def blend(
     spec = BlendSpec(sources, sequential=sequential)
     check_spec(spec, settings.levels)
     job = BlendJob(image.input, PIPE, spec, settings, tuple(source.weight for source in sources))
-    operation = Blend(run_settings(options), job, model=loaded_model(options))
+    operation = Stylize(run_settings(options), job, model=loaded_model(options))
     operation.prepare(log.warning)
     return image.back(_in_memory(_do(operation, job, options.get("progress")).files[0]))
 

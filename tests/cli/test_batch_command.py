@@ -17,10 +17,14 @@ import pytest
 from helpers.cli import make_picture, run_cli
 from typer.testing import Result
 
-from texsynth.images import embedded_settings, read, write
+from texsynth.config.records import Source
+from texsynth.config.settings import RunSettings
+from texsynth.images import Picture, embedded_settings, read, write
 from texsynth.jobs import stylize as stylize_jobs
-from texsynth.jobs.inputs import Input, Job
-from texsynth.jobs.stylize import LoadedStyle, Stylized, load_style, transfer
+from texsynth.jobs.blend_inputs import StyledJob
+from texsynth.jobs.files import read_input
+from texsynth.jobs.inputs import Input
+from texsynth.jobs.stylize import Stylized, transfer
 
 JOBS = """
 output: out
@@ -281,7 +285,7 @@ def test_killed_in_the_middle(place: Path, model: Path) -> None:
 
 
 def test_interrupted(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(job: Job, *arguments: Any, **flags: Any) -> Stylized:  # noqa: ANN401
+    def interrupted(job: StyledJob, *arguments: Any, **flags: Any) -> Stylized:  # noqa: ANN401
         if job.output.name == "cat.dots.png":
             raise KeyboardInterrupt
         return transfer(job, *arguments, **flags)
@@ -299,11 +303,11 @@ def test_interrupted(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_every_style_is_measured_once(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def counted(item: Input, *arguments: Any) -> LoadedStyle:  # noqa: ANN401
+    def counted(item: Input, run: RunSettings) -> tuple[Picture, Source]:
         seen.append(item.path.name)
-        return load_style(item, *arguments)
+        return read_input(item, run)
 
-    monkeypatch.setattr(stylize_jobs, "load_style", counted)
+    monkeypatch.setattr("texsynth.jobs.blend.read_input", counted)
     pairs = [f"photos/{content},{style}" for content in ("cat.png", "dog.png") for style in STYLES]
     (place / "rows.csv").write_text("\n".join(["content,style", *pairs]))
     assert batch(model, "-o", "out", manifest="rows.csv").exit_code == 0

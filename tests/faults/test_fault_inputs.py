@@ -16,7 +16,7 @@ from PIL import Image
 
 from texsynth.images import Picture, read, write
 from texsynth.jobs import stylize as stylize_jobs
-from texsynth.jobs.inputs import Job
+from texsynth.jobs.blend_inputs import StyledJob
 from texsynth.jobs.stylize import Stylized, transfer
 
 COUNT = 10
@@ -131,9 +131,9 @@ def test_a_style_that_is_no_file(zoo: Path, model: Path, name: str) -> None:
 
 def during_the_first_picture(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
     """Call `change` when the first job is computed, and at most two more are read."""
-    calls: list[Job] = []
+    calls: list[StyledJob] = []
 
-    def changing(job: Job, *arguments: Any, **flags: Any) -> Stylized:  # noqa: ANN401
+    def changing(job: StyledJob, *arguments: Any, **flags: Any) -> Stylized:  # noqa: ANN401
         if not calls:
             change()
         calls.append(job)

@@ -9,9 +9,10 @@ from helpers.operations import Raising
 
 from texsynth.config.settings import StylizeSettings
 from texsynth.errors import InputError, MemoryExhaustedError, OutputError, TexsynthError, UsageError
+from texsynth.jobs.blend_inputs import stylize_jobs
 from texsynth.jobs.checks import check_outputs
 from texsynth.jobs.files import OutputPolicy, memory_guard
-from texsynth.jobs.inputs import PIPE, Input, Job, file_seed, find_inputs, stylize_jobs
+from texsynth.jobs.inputs import PIPE, Input, Job, file_seed, find_inputs
 from texsynth.jobs.outcomes import Done, Events, WrittenInfo, collect
 from texsynth.jobs.runner import SerialExecutor
 

@@ -19,6 +19,7 @@ from texsynth import images
 from texsynth.config.settings import RunSettings
 from texsynth.jobs import report as run_report
 from texsynth.jobs import stylize as stylize_jobs
+from texsynth.jobs.blend_inputs import StyledJob
 from texsynth.jobs.inputs import Input, Job
 from texsynth.jobs.outcomes import Done, Report, WrittenInfo
 from texsynth.jobs.stylize import Stylized, transfer
@@ -209,7 +210,7 @@ def test_skipped_results_are_shown_and_a_page_of_before_gives_way(place: Path, m
 
 
 def test_an_interrupted_run_has_a_page(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(job: Job, *arguments: Any, **flags: Any) -> Stylized:  # noqa: ANN401
+    def interrupted(job: StyledJob, *arguments: Any, **flags: Any) -> Stylized:  # noqa: ANN401
         if job.output.name == "cat.wave.png":
             raise KeyboardInterrupt
         return transfer(job, *arguments, **flags)

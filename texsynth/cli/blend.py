@@ -89,7 +89,7 @@ def blend(
     run_operation(
         jobs,
         partial(check_headers, needed=spec.inputs, run=run),
-        lambda _: import_module("texsynth.jobs.blend").Blend(run, jobs[0]),
+        lambda _: import_module("texsynth.jobs.stylize").Stylize(run, jobs[0]),
         setup,
         sheet=None if sweep is None else _sheet(jobs[0].output, sweep),
     )
@@ -108,11 +108,9 @@ def _check_weights(mixture: MixtureOptions) -> None:
     """Raise UsageError for weights and options that a sweep or a sequence does not use."""
     from texsynth.jobs.blend_inputs import style_argument
 
-    arguments = [style_argument(text) for text in mixture.styles]
-    if mixture.sweep is not None or mixture.sequential:
-        option = "--sweep" if mixture.sweep is not None else "--sequential"
-        for text, argument in zip(mixture.styles, arguments, strict=True):
-            if argument.weight is not None:
-                raise UsageError(f"--style {text!r} has a weight, which {option} does not use; leave it out")
+    option = "--sweep" if mixture.sweep is not None else "--sequential" if mixture.sequential else None
+    for text in mixture.styles:
+        if style_argument(text).weight is not None and option:
+            raise UsageError(f"--style {text!r} has a weight, which {option} does not use; leave it out")
     if mixture.sweep is not None and (mixture.masks or mixture.sequential or mixture.content_labels):
         raise UsageError("--sweep mixes by weight alone; use it without masks, labels and --sequential")

@@ -18,11 +18,11 @@ from texsynth.config.records import BlendRecord, ExpandRecord, Source, StylizeRe
 from texsynth.config.settings import RunSettings
 from texsynth.config.validation import validate
 from texsynth.errors import InputError, UsageError
-from texsynth.jobs.blend_inputs import BlendSpec, StyleSource, blend_jobs
+from texsynth.jobs.blend_inputs import BlendSpec, StyleSource, blend_jobs, stylize_jobs
 from texsynth.jobs.checks import check_headers
 from texsynth.jobs.expand_inputs import ExpandJob, LoadedInputs, Task, check_textures, settled_settings
 from texsynth.jobs.files import record_in
-from texsynth.jobs.inputs import PIPE, Input, destinations, stylize_jobs
+from texsynth.jobs.inputs import PIPE, Input, destinations
 
 Replayed = tuple[Sequence[Any], Callable[..., Any], Callable[[Sequence[Any]], Any]]
 """The only job, its check, and what makes its operation, as `run_operation` takes them."""
@@ -99,7 +99,7 @@ def _blend(record: BlendRecord, inputs: _Inputs, run: RunSettings, output: str) 
     return (
         jobs,
         partial(check_headers, needed=spec.inputs, run=run),
-        lambda _: import_module("texsynth.jobs.blend").Blend(*arguments),
+        lambda _: import_module("texsynth.jobs.stylize").Stylize(*arguments),
     )
 
 

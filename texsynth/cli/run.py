@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,12 +75,15 @@ def run_operation(
     """
     options, run, screen = setup.options, setup.run, setup.screen
     policy = OutputPolicy(options.force, options.resume, setup.suffix, run.quality)
-    also = [*([sheet.path] if sheet else []), *_checked_report(jobs, options)]
+    also = [sheet.path] if sheet else []
+    if page := options.report:
+        from texsynth.jobs.report import check_report, write_report
+
+        check_report(page, jobs, force=options.force, resume=options.resume)
+        also.append(page)
     check_outputs(jobs, force=options.force or options.resume, also=also)
     check_depth(jobs, run, policy.suffix)
-    _check_together(jobs, options, sheet)
-    if jobs[0].to_pipe:
-        _check_standard_output(screen)
+    _check_together(jobs, setup, sheet)
     jobs = shard_of(jobs, options.shard)
     if not jobs:
         screen.note(f"shard {options.shard} is empty")
@@ -88,8 +91,12 @@ def run_operation(
     good, bad = check(jobs)
     failed = [*failed, *bad]
     if options.dry_run:
-        forecast = operation(good).forecaster() if good else None
-        report = collect(planned(good, forecast), len(good), failed=failed, on_outcome=screen.outcome)
+        plans: Iterable[Outcome] = ()
+        if good:
+            planner = operation(good)
+            planner.load_networks()
+            plans = planned(good, planner.estimate)
+        report = collect(plans, len(good), failed=failed, on_outcome=screen.outcome)
         screen.outlook(report)
         raise typer.Exit(report.exit_code)
     report = do_jobs(operation, good, screen, screen.outcome, policy=policy, failed=failed, executor=options)
@@ -97,7 +104,14 @@ def run_operation(
         write_sheet(sheet.draw(report), sheet.path, force=options.force)
         screen.result(str(sheet.path), preview=str(sheet.path))
     screen.summary(report)
-    _write_report(report, options, run, screen)
+    if page:
+        with screen.progress(len(report.outcomes)) as bar:
+            bar.picture(page.name)
+            write_report(
+                report, page, arguments=ARGUMENTS.get(), run=run, force=options.force or options.resume,
+                on_item=bar.advance,
+            )  # fmt: skip
+        screen.note(f"report: {page}")
     raise typer.Exit(report.exit_code)
 
 
@@ -224,7 +238,7 @@ def given(values: Mapping[str, object]) -> dict[str, object]:
 
 def write_sheet(picture: Picture, path: Path, *, force: bool) -> None:
     """Write a picture of all results. Raises OutputExistsError, OutputError."""
-    write_files([OutputFile(picture, path, "")], force=force)
+    write_files([OutputFile(picture, path, "")], OutputPolicy(force))
 
 
 def _executor_name(options: ExecutorOptions) -> Any:  # noqa: ANN401 (a literal)
@@ -235,9 +249,9 @@ def _executor_name(options: ExecutorOptions) -> Any:  # noqa: ANN401 (a literal)
     return options.executor
 
 
-def _check_together(jobs: Sequence[Job], options: RunOptions, sheet: Sheet | None) -> None:
-    """Raise UsageError for options that contradict each other."""
-    to_pipe = jobs[0].to_pipe
+def _check_together(jobs: Sequence[Job], setup: Setup, sheet: Sheet | None) -> None:
+    """Raise UsageError for options that contradict each other, or a standard output that takes no picture."""
+    options, to_pipe = setup.options, jobs[0].to_pipe
     what = f"the sheet {sheet.path}, which shows all results" if sheet else "standard output"
     sentence = ""
     if options.resume and (sheet or to_pipe):
@@ -248,32 +262,7 @@ def _check_together(jobs: Sequence[Job], options: RunOptions, sheet: Sheet | Non
         sentence = "workers write files, so --executor does not go with -o -"
     if sentence:
         raise UsageError(f"{sentence}; leave one of them out")
-
-
-def _check_standard_output(screen: Screen) -> None:
-    if screen.as_json:
+    if to_pipe and setup.screen.as_json:
         raise UsageError("--json and -o - cannot share standard output")
-    if sys.stdout.isatty():
+    if to_pipe and sys.stdout.isatty():
         raise UsageError("standard output is a terminal; redirect it or give -o FILE")
-
-
-def _checked_report(jobs: Sequence[Job], out: OutputOptions) -> list[Path]:
-    """Return the page that is asked for, if any, once it is known that it may be written."""
-    if out.report is None:
-        return []
-    from texsynth.jobs.report import check_report
-
-    check_report(out.report, jobs, force=out.force, resume=out.resume)
-    return [out.report]
-
-
-def _write_report(report: Report, out: OutputOptions, run: RunSettings, screen: Screen) -> None:
-    if out.report is None:
-        return
-    from texsynth.jobs.report import write_report
-
-    page, arguments, force = out.report, ARGUMENTS.get(), out.force or out.resume
-    with screen.progress(len(report.outcomes)) as bar:
-        bar.picture(page.name)
-        write_report(report, page, arguments=arguments, run=run, force=force, on_item=bar.advance)
-    screen.note(f"report: {page}")

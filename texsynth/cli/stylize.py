@@ -22,7 +22,7 @@ from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
     from texsynth.config.settings import StylizeSettings
-    from texsynth.jobs.inputs import StylizeJob
+    from texsynth.jobs.blend_inputs import StylizeJob
     from texsynth.jobs.match import Match
     from texsynth.jobs.outcomes import Failed, Outcome, Report
 
@@ -106,7 +106,8 @@ def _jobs(
     pictures: Sequence[str], settings: StylizeSettings, output: str | None, setup: Setup
 ) -> list[StylizeJob]:
     """Return a job for every content, at least one, all with the style that is named last."""
-    from texsynth.jobs.inputs import find_inputs, stylize_jobs
+    from texsynth.jobs.blend_inputs import stylize_jobs
+    from texsynth.jobs.inputs import find_inputs
 
     *contents, style = pictures
     if not contents:
@@ -163,7 +164,8 @@ def _suggested_jobs(
     report: Report, settings: StylizeSettings, preset: str, output: str | None, suffix: str
 ) -> list[StylizeJob]:
     """Return a job for every content and each of its styles, those with one style together."""
-    from texsynth.jobs.inputs import Input, StylizeJob, destinations, grouped
+    from texsynth.jobs.blend_inputs import StylizeJob
+    from texsynth.jobs.inputs import Input, destinations, grouped
 
     answers: list[tuple[Input, list[Match]]] = [
         (done.job.picture, done.written.value) for done in report.done

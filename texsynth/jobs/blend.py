@@ -1,41 +1,35 @@
-"""Blends of several styles in files, as an operation; styles are measured once."""
+"""The styles that pictures get, measured: several of them come together by weight, level or region."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from pathlib import Path
-from threading import Lock
 
 import numpy as np
 import torch
 from torch import Tensor
 
-import texsynth
-from texsynth.config import presets
-from texsynth.config.records import BlendRecord, BlendStyle, Record, Source, Versions
+from texsynth.config.records import Source
 from texsynth.config.settings import RunSettings, StylizeSettings
-from texsynth.config.validation import dump
 from texsynth.errors import InputError
 from texsynth.images import Picture, contact_sheet, read, thumbnails
-from texsynth.images.files import as_text
 from texsynth.images.picture import as_depth
 from texsynth.images.tensors import to_image, to_weight
-from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyleSource, sweep_rows
-from texsynth.jobs.files import JobResult, OutputFile, read_input, source_of
+from texsynth.jobs import cards
+from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyledJob, StyleSource, sweep_rows
+from texsynth.jobs.files import memory_guard, read_input, recorded_path, refuse_transparent
 from texsynth.jobs.inputs import Input
-from texsynth.jobs.memory import MemoryEstimate
-from texsynth.jobs.operation import Operation, other_weights, resolve_run_and_model
+from texsynth.jobs.memory import style_tile
 from texsynth.jobs.outcomes import Report
-from texsynth.jobs.stylize import LoadedContent, estimate_memory, load_content, load_style, transfer
 from texsynth.models.registry import Model
 from texsynth.ops.color import luma
-from texsynth.pipelines.progress import OnStep
 from texsynth.pipelines.stylize import (
     MIN_SHARE,
     FittedStyle,
     StyledRegion,
+    fit_style,
     label_masks,
     resize_mask,
     share_masks,
@@ -47,173 +41,113 @@ ASPECT = 0.02
 """Largest relative difference between the proportions of a mask and those of its content."""
 
 
-class Blend(Operation[BlendJob]):
-    """Mixes several styles, by weight, level or region."""
-
-    def __init__(
-        self,
-        run: RunSettings,
-        shared: BlendJob | None = None,
-        recorded_sha256: str | None = None,
-        model: Model | None = None,
-    ) -> None:
-        """Take the same as `Stylize`."""
-        self.run, self._shared, self._recorded_sha256, self._given = run, shared, recorded_sha256, model
-        self._prepared: dict[tuple[BlendSpec, str], PreparedBlend] = {}
-
-    def prepare(self, note: Callable[[str], None]) -> None:
-        """Load the model, and measure the styles that all jobs share."""
-        self.run, self.model = resolve_run_and_model(self.run, self._given)
-        self._note, self._lock = note, Lock()
-        if self._shared:
-            self._styles(self._shared)
-        for remark in other_weights(self._recorded_sha256, self.model.sha256, self.run.model):
-            note(remark)
-
-    def records(self, job: BlendJob) -> list[tuple[Path, Record]]:
-        """Say what the output of `job` will carry."""
-        return [(job.output, self._record(job, source_of(job.picture), self._styles(job)))]
-
-    def load(self, job: BlendJob) -> LoadedContent:
-        """Read the content."""
-        return load_content(job, self.model, job.settings, self.run, self._styles(job).masks)
-
-    def compute(self, job: BlendJob, loaded: LoadedContent, on_step: OnStep) -> JobResult:
-        """Blend one picture."""
-        styles = self._styles(job)
-        blended = transfer(
-            job,
-            loaded,
-            lambda size: _layers(job, styles, size),
-            self.model,
-            job.settings,
-            self.run,
-            masks=styles.masks,
-            on_step=on_step,
-        )
-        text = dump(presets.as_tree(self._record(job, loaded.source, styles, blended.tile)))
-        return JobResult((OutputFile(blended.picture, job.output, text),), blended.warnings)
-
-    def forecaster(self) -> Callable[[BlendJob], MemoryEstimate]:
-        """Load the model, which decides on the memory."""
-        run, model = resolve_run_and_model(self.run)
-        return lambda job: estimate_memory(job, model, job.settings, run, job.spec.masks)
-
-    def _styles(self, job: BlendJob) -> PreparedBlend:
-        """Return the measured styles of `job`; those of two blends are kept, for one is read ahead."""
-        key = job.spec, job.settings.model_dump_json()
-        with self._lock:
-            if key not in self._prepared:
-                prepared = _prepare(job.spec, self.model, job.settings, self.run)
-                for warning in prepared.warnings:
-                    self._note(warning)
-                self._prepared = dict([*self._prepared.items()][-1:]) | {key: prepared}
-            return self._prepared[key]
-
-    def _record(
-        self, job: BlendJob, source: Source, styles: PreparedBlend, tile: int | None = None
-    ) -> BlendRecord:
-        return BlendRecord(
-            content=source,
-            styles=tuple(
-                style.record.model_copy(update={"weight": weight})
-                for style, weight in zip(styles.styles, job.weights, strict=True)
-            ),
-            content_labels=styles.content_labels[1] if styles.content_labels else None,
-            sequential=job.spec.sequential,
-            feather=job.spec.feather,
-            key=as_text(job.picture.key),
-            stylize=job.settings,
-            run=self.run.model_copy(update={"memory_limit": None, "tile": tile}),
-            model_sha256=self.model.sha256,
-            versions=Versions(texsynth=texsynth.__version__, torch=torch.__version__),
-        )
-
-
-def sweep_sheet(report: Report, steps: int) -> Picture:
-    """Lay the results of a sweep side by side. steps: along every side."""
-    done = {outcome.job.output: outcome.job for outcome in report.done}
-    jobs = [job for job in sorted(done.values(), key=lambda job: job.output) if isinstance(job, BlendJob)]
-    small, rows = iter(thumbnails([read(job.output) for job in jobs])), []
-    for length in sweep_rows(len(jobs[0].spec.styles), steps):
-        row = [cell for cell, _ in zip(small, range(length), strict=False)]
-        rows += [row] if row else []
-    return contact_sheet(rows)
-
-
 @dataclass(frozen=True)
 class MeasuredStyle:
-    """A style of a blend with its moments."""
+    """A style with its moments."""
 
     style: FittedStyle
     by_label: dict[int, FittedStyle]
     """The same of each of its labels."""
     mask: Tensor | None
-    record: BlendStyle
 
 
-@dataclass(frozen=True)
-class PreparedBlend:
-    """The measured styles of a blend, and the label map of the content."""
+class MeasuredStyles:
+    """All styles of a job, fitted to a model."""
 
-    spec: BlendSpec
-    styles: tuple[MeasuredStyle, ...]
-    content_labels: tuple[Tensor, Source] | None
-    warnings: tuple[str, ...] = ()
+    def __init__(self, spec: BlendSpec, model: Model, settings: StylizeSettings, run: RunSettings) -> None:
+        """Raise InputError for a file that cannot be used, ModelError and UsageError as `fit_style` does."""
+        self._spec, self._model, self._settings, self._run = spec, model, settings, run
+        self.warnings: list[str] = []
+        self.sources: dict[Input, Source] = {}
+        """What was read."""
+        self._labels = self._read_labels(spec.content_labels) if spec.content_labels else None
+        self._parts = [self._measure(part) for part in spec.styles]
 
-    @property
-    def masks(self) -> int:
-        """The number of parts with a mask that a picture has at most."""
-        return len(self.content_labels[0].unique()) if self.content_labels else self.spec.masks
+    def layers(self, job: StyledJob, size: tuple[int, int]) -> list[Sequence[StyledRegion]]:
+        """Return the styles that are laid over a content of a size (height, width), one after the other."""
+        pairs = [(part, weight) for part, weight in zip(self._parts, job.weights, strict=True) if weight > 0]
+        styles = tuple(part.style for part, _ in pairs)
+        weights = tuple(weight for _, weight in pairs)
+        if self._spec.sequential:
+            return [[StyledRegion((style,), (1.0,))] for style in styles]
+        if self._labels is not None:
+            _check_proportions(self._spec.content_labels, self._labels, job, size)
+            values = [int(value) for value in self._labels.unique().tolist()]
+            masks = label_masks(resize_mask(self._labels, *size, smooth=False), values, self._spec.feather)
+            return [[
+                StyledRegion(tuple(part.by_label.get(value, part.style) for part, _ in pairs), weights, mask)
+                for value, mask in zip(values, masks, strict=True)
+            ]]  # fmt: skip
+        masked = [(part, weight) for part, weight in pairs if part.mask is not None]
+        if not masked:
+            return [[StyledRegion(styles, weights)]]
+        for item, part in zip(self._spec.styles, self._parts, strict=True):
+            if part.mask is not None:
+                _check_proportions(item.mask, part.mask, job, size)
+        fitting = [resize_mask(p.mask, *size, smooth=True) for p, _ in masked if p.mask is not None]
+        masks = share_masks(fitting, [weight for _, weight in masked])
+        parts = [StyledRegion((p.style,), (1.0,), m) for (p, _), m in zip(masked, masks, strict=True)]
+        rest = [(part.style, weight) for part, weight in pairs if part.mask is None]
+        if rest:
+            parts.append(StyledRegion(tuple(s for s, _ in rest), tuple(w for _, w in rest)))
+        return [parts]
 
+    def _measure(self, part: StyleSource) -> MeasuredStyle:
+        settings = self._settings.model_copy(update={"levels": part.levels or self._settings.levels})
+        style = reduce(FittedStyle.plus, [self._fit(item, settings) for item in part.sources])
+        by_label = {}
+        if part.labels and self._labels is not None:
+            labels = self._read_labels(part.labels)
+            for value in map(int, self._labels.unique().tolist()):
+                mask = (labels == value).float()
+                if float(mask.mean()) < MIN_SHARE:
+                    self.warnings.append(
+                        f"{part.labels} has next to nothing of label #{value:06x}; "
+                        f"the whole of {part.sources[0]} stands in for it"
+                    )
+                else:
+                    by_label[value] = self._fit(part.sources[0], settings, mask)
+        return MeasuredStyle(style, by_label, self._read_mask(part.mask) if part.mask else None)
 
-def _prepare(spec: BlendSpec, model: Model, settings: StylizeSettings, run: RunSettings) -> PreparedBlend:
-    labels = read_labels(spec.content_labels, run) if spec.content_labels else None
-    warnings: list[str] = []
-    styles = tuple(_measure(item, model, settings, run, labels, warnings) for item in spec.styles)
-    return PreparedBlend(spec, styles, labels, tuple(warnings))
+    def _fit(self, item: Input, settings: StylizeSettings, mask: Tensor | None = None) -> FittedStyle:
+        """Measure a picture, or the part in `mask` (1, 1, h, w), or take the moments from a card."""
+        if item.is_card:
+            return self._fit_card(item, settings, mask)
+        picture, self.sources[item] = read_input(item, self._run)
+        refuse_transparent(item, picture)
+        if mask is None:
+            self.warnings += [f"{item}: {warning}" for warning in picture.warnings]
+        with memory_guard(item):
+            weight = to_weight(picture)
+            if mask is not None:
+                mask = resize_mask(mask, picture.height, picture.width, smooth=False)
+                weight = mask if weight is None else weight * mask
+            tile = style_tile(picture.height, picture.width, settings.style_scale)
+            return fit_style(to_image(picture), self._model, settings, weight=weight, tile=tile)
 
+    def _fit_card(self, item: Input, settings: StylizeSettings, mask: Tensor | None) -> FittedStyle:
+        data = item.read()
+        card = cards.read_card(data, str(item))
+        cards.check_model(card, self._model, str(item))
+        if mask is not None:
+            raise InputError(f"{item} is a card, which has no pixels to label; give the picture itself")
+        missing = set(settings.levels) - set(card.moments)
+        if missing:
+            raise InputError(f"{item} has no level {max(missing)}; make it again with `texsynth card make`")
+        self.sources[item] = Source(path=recorded_path(item), sha256=hashlib.sha256(data).hexdigest())
+        if settings.style_scale not in (1.0, card.style_scale):
+            self.warnings.append(f"{item}: a card keeps its own style scale, {card.style_scale:g}")
+        return FittedStyle(card.moments).only(settings.levels)
 
-def _measure(
-    item: StyleSource,
-    model: Model,
-    settings: StylizeSettings,
-    run: RunSettings,
-    content_labels: tuple[Tensor, Source] | None,
-    warnings: list[str],
-) -> MeasuredStyle:
-    own = settings.model_copy(update={"levels": item.levels or settings.levels})
-    loaded = [load_style(source, model, own, run) for source in item.sources]
-    style = reduce(FittedStyle.plus, (one.fitted for one in loaded))
-    warnings += [warning for one in loaded for warning in one.warnings]
-    by_label, labels = {}, None
-    if item.labels and content_labels:
-        label_map, labels = read_labels(item.labels, run)
-        for value in content_labels[0].unique().tolist():
-            mask = (label_map == value).float()
-            if float(mask.mean()) < MIN_SHARE:
-                warnings.append(
-                    f"{item.labels} has next to nothing of label #{int(value):06x}; "
-                    f"the whole of {item.sources[0]} stands in for it"
-                )
-            else:
-                by_label[int(value)] = load_style(item.sources[0], model, own, run, mask).fitted
-    mask = read_mask(item.mask, run) if item.mask else None
-    record = BlendStyle(
-        sources=tuple(one.source for one in loaded),
-        weight=item.weight,
-        levels=item.levels,
-        mask=mask[1] if mask else None,
-        labels=labels,
-    )
-    return MeasuredStyle(style, by_label, mask[0] if mask else None, record)
+    def _read_mask(self, item: Input) -> Tensor:
+        """Return lightness times opacity of a picture, (1, 1, H, W) in [0, 1]."""
+        picture, self.sources[item] = read_input(item, self._run, as_data=True)
+        mask, opaque = luma(to_image(picture)), to_weight(picture)
+        return mask if opaque is None else mask * opaque
 
-
-def read_mask(item: Input, run: RunSettings) -> tuple[Tensor, Source]:
-    """Return lightness times opacity of a picture, (1, 1, H, W) in [0, 1], and its record."""
-    picture, source = read_input(item, run, as_data=True)
-    mask, opaque = luma(to_image(picture)), to_weight(picture)
-    return (mask if opaque is None else mask * opaque), source
+    def _read_labels(self, item: Input) -> Tensor:
+        labels, self.sources[item] = read_labels(item, self._run)
+        return labels
 
 
 def read_labels(item: Input, run: RunSettings) -> tuple[Tensor, Source]:
@@ -230,41 +164,21 @@ def read_labels(item: Input, run: RunSettings) -> tuple[Tensor, Source]:
     return torch.from_numpy(codes)[None, None].float(), source
 
 
-def _layers(job: BlendJob, prepared: PreparedBlend, size: tuple[int, int]) -> list[Sequence[StyledRegion]]:
-    """Return the styles that are laid over the content, one after the other."""
-    pairs = [(part, weight) for part, weight in zip(prepared.styles, job.weights, strict=True) if weight > 0]
-    styles = tuple(part.style for part, _ in pairs)
-    weights = tuple(weight for _, weight in pairs)
-    if prepared.spec.sequential:
-        return [[StyledRegion((style,), (1.0,))] for style in styles]
-    if prepared.content_labels:
-        labels = prepared.content_labels[0]
-        _check_proportions(prepared.spec.content_labels, labels, job, size)
-        values = [int(value) for value in labels.unique().tolist()]
-        masks = label_masks(resize_mask(labels, *size, smooth=False), values, prepared.spec.feather)
-        return [[
-            StyledRegion(tuple(part.by_label.get(value, part.style) for part, _ in pairs), weights, mask)
-            for value, mask in zip(values, masks, strict=True)
-        ]]  # fmt: skip
-    masked = [(part, weight) for part, weight in pairs if part.mask is not None]
-    if not masked:
-        return [[StyledRegion(styles, weights)]]
-    for item, part in zip(prepared.spec.styles, prepared.styles, strict=True):
-        if part.mask is not None:
-            _check_proportions(item.mask, part.mask, job, size)
-    masks = share_masks([resize_mask(p.mask, *size, smooth=True) for p, _ in masked if p.mask is not None],
-                   [w for _, w in masked])  # fmt: skip
-    parts = [StyledRegion((p.style,), (1.0,), m) for (p, _), m in zip(masked, masks, strict=True)]
-    rest = [(part.style, weight) for part, weight in pairs if part.mask is None]
-    if rest:
-        parts.append(StyledRegion(tuple(s for s, _ in rest), tuple(w for _, w in rest)))
-    return [parts]
-
-
-def _check_proportions(item: Input | None, mask: Tensor, job: BlendJob, size: tuple[int, int]) -> None:
+def _check_proportions(item: Input | None, mask: Tensor, job: StyledJob, size: tuple[int, int]) -> None:
     height, width = int(mask.shape[2]), int(mask.shape[3])
     if abs(height * size[1] / (width * size[0]) - 1) > ASPECT:
         raise InputError(
             f"{item} has {width} x {height} pixels, which does not fit the {size[1]} x {size[0]} of "
             f"{job.picture}; give it the same proportions"
         )
+
+
+def sweep_sheet(report: Report, steps: int) -> Picture:
+    """Lay the results of a sweep side by side. steps: along every side."""
+    done = {outcome.job.output: outcome.job for outcome in report.done}
+    jobs = [job for job in sorted(done.values(), key=lambda job: job.output) if isinstance(job, BlendJob)]
+    small, rows = iter(thumbnails([read(job.output) for job in jobs])), []
+    for length in sweep_rows(len(jobs[0].spec.styles), steps):
+        row = [cell for cell, _ in zip(small, range(length), strict=False)]
+        rows += [row] if row else []
+    return contact_sheet(rows)

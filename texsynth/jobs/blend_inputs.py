@@ -1,12 +1,13 @@
-"""The styles of a blend and the files of its results, settled before any work."""
+"""The styles of stylizations and blends, and the files of their results, settled before any work."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import product, zip_longest
 from pathlib import Path
+from typing import ClassVar
 
 from texsynth.config.settings import StylizeSettings
 from texsynth.errors import UsageError
@@ -74,6 +75,33 @@ class BlendSpec:
 
 
 @dataclass(frozen=True)
+class StylizeJob(Job):
+    """A picture with the style and the settings that it gets."""
+
+    style: Input
+    settings: StylizeSettings
+    preset: str | None = None
+    """A name for the settings, where jobs differ in them."""
+
+    weights: ClassVar[tuple[float, ...]] = (1.0,)
+
+    @property
+    def spec(self) -> BlendSpec:
+        """The style as a blend of one."""
+        return BlendSpec((StyleSource((self.style,)),))
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The content and the style."""
+        return (self.picture, self.style)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Style and preset, where jobs differ in them."""
+        return {} if self.preset is None else {"style": str(self.style.path), "preset": self.preset}
+
+
+@dataclass(frozen=True)
 class BlendJob(Job):
     """One picture, the styles that it gets, and how much of every one."""
 
@@ -87,15 +115,18 @@ class BlendJob(Job):
         return (self.picture, *self.spec.inputs)
 
 
+StyledJob = StylizeJob | BlendJob
+
+
 def style_argument(text: str) -> StyleArgument:
     """Parse `PATH[:WEIGHT][@LEVELS]`, like `swirl.jpg:0.7@3,4`; a file of that whole name is that file.
 
     Raises UsageError.
     """
+    if not text:
+        raise UsageError("--style is empty; give PATH[:WEIGHT][@LEVELS], like swirl.jpg:0.7")
     match = _STYLE.fullmatch(text)
-    if not text or match is None or Path(text).exists():
-        if not text:
-            raise UsageError("--style is empty; give PATH[:WEIGHT][@LEVELS], like swirl.jpg:0.7")
+    if match is None or Path(text).exists():
         return StyleArgument(text)
     weight = None if match["weight"] is None else float(match["weight"])
     levels = None
@@ -127,21 +158,20 @@ def make_spec(
             raise UsageError(
                 f"{option} is given {len(values)} times for {len(styles)} styles; give one for each"
             )
+
+    def optional(text: str | None) -> Input | None:
+        return find_one(text) if text else None
+
     sources: list[StyleSource] = []
-    for number, text in enumerate(styles):
+    for text, mask, labels in zip_longest(styles, masks, style_labels):
         argument = style_argument(text)
         files = tuple(find(argument.path))
-        mask = masks[number] if masks else REST
-        labels = style_labels[number] if style_labels else None
         if labels and len(files) > 1:
             raise UsageError(f"{argument.path} has {len(files)} pictures, but labels belong to one; name it")
         weight = 1.0 if argument.weight is None else argument.weight
-        where = None if mask == REST else find_one(mask)
-        sources.append(
-            StyleSource(files, weight, argument.levels, where, find_one(labels) if labels else None)
-        )
-    labels_of_content = find_one(content_labels) if content_labels else None
-    return BlendSpec(tuple(sources), labels_of_content, sequential, feather)
+        where = None if mask in (None, REST) else find_one(mask)
+        sources.append(StyleSource(files, weight, argument.levels, where, optional(labels)))
+    return BlendSpec(tuple(sources), optional(content_labels), sequential, feather)
 
 
 def check_spec(spec: BlendSpec, levels: Sequence[int]) -> None:
@@ -157,13 +187,26 @@ def check_spec(spec: BlendSpec, levels: Sequence[int]) -> None:
                 f"{', '.join(map(str, levels))}; change levels"
             )
     masked = any(part.mask for part in parts)
-    labelled = [part for part in parts if part.labels]
     if spec.content_labels and masked:
         raise UsageError("--mask and --content-labels both say what goes where; use one of them")
-    if bool(labelled) != bool(spec.content_labels):
+    if any(part.labels for part in parts) != bool(spec.content_labels):
         raise UsageError("--content-labels and --style-labels belong together; give both")
     if spec.sequential and (masked or spec.content_labels):
         raise UsageError("--sequential lays every style over all; use it without masks and labels")
+
+
+def stylize_jobs(
+    contents: Sequence[Input],
+    style: Input,
+    settings: StylizeSettings,
+    output: str | None,
+    *,
+    suffix: str = ".png",
+) -> list[StylizeJob]:
+    """Return a job for every content, by default with the output `CONTENT.STYLE.png`. Raises UsageError."""
+    names = [f"{item.stem}.{style.stem}{suffix}" for item in contents]
+    paths = destinations(contents, names, output)
+    return [StylizeJob(item, path, style, settings) for item, path in zip(contents, paths, strict=True)]
 
 
 def blend_jobs(
@@ -186,12 +229,13 @@ def blend_jobs(
             raise UsageError("the pictures of a sweep cannot share standard output; use -o FOLDER")
         steps = list(sweep_weights(len(spec.styles), sweep))
     names = [f"{item.stem}.blend{suffix}" for item in contents]
-    paths = destinations(contents, names, output)
-    return [
-        BlendJob(item, _numbered(path, index, len(steps)), spec, settings, weights)
-        for item, path in zip(contents, paths, strict=True)
-        for index, weights in enumerate(steps, 1)
-    ]
+    jobs = []
+    for item, path in zip(contents, destinations(contents, names, output), strict=True):
+        for index, weights in enumerate(steps, 1):
+            number = f".{index:0{len(str(len(steps)))}}" if len(steps) > 1 else ""
+            file = path.with_name(f"{path.stem}{number}{path.suffix}") if number else path
+            jobs.append(BlendJob(item, file, spec, settings, weights))
+    return jobs
 
 
 def sweep_weights(styles: int, steps: int) -> Iterator[tuple[float, ...]]:
@@ -221,9 +265,3 @@ def sweep_rows(styles: int, steps: int) -> list[int]:
     if styles == 2:
         return [steps]
     return list(range(1, steps + 1)) if styles == 3 else [steps] * steps
-
-
-def _numbered(path: Path, index: int, count: int) -> Path:
-    if count == 1:
-        return path
-    return path.with_name(f"{path.stem}.{index:0{len(str(count))}}{path.suffix}")

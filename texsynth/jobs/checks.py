@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from texsynth import images
 from texsynth.config.settings import RunSettings
-from texsynth.errors import InputError, OutputError, UsageError
+from texsynth.errors import InputError, OutputError, TexsynthError, UsageError
 from texsynth.images.picture import DEEP_FORMATS
 from texsynth.jobs.inputs import PIPE, Input, J, Job
 from texsynth.jobs.outcomes import Failed
@@ -30,7 +30,9 @@ def check_outputs(
     files = {item for job in jobs for item in job.inputs} | set(inputs)
     read = {os.path.realpath(item.path) for item in files if item.is_file}
     taken: dict[str, str] = {}
-    written = [*_written(jobs), *((str(path), path) for path in also)]
+    outputs = [(str(job.picture), path) for job in jobs for path in job.outputs if path != PIPE]
+    written = [(owner, file) for owner, path in outputs for file in (path, images.sidecar(path)) if file]
+    written += [(str(path), path) for path in also]
     for owner, path in written:
         real = os.path.realpath(path)
         if real in read:
@@ -51,17 +53,6 @@ def check_outputs(
 def _with(path: Path, also: Sequence[Path]) -> str:
     """Name the option for `path`; files besides those of the jobs have options of their own."""
     return "" if path in also else " with -o"
-
-
-def _written(jobs: Sequence[Job]) -> Iterator[tuple[str, Path]]:
-    """Yield every file that the jobs will write, with its input."""
-    for job in jobs:
-        for path in job.outputs:
-            if path != PIPE:
-                yield str(job.picture), path
-                beside = images.sidecar(path)
-                if beside:
-                    yield str(job.picture), beside
 
 
 def check_folder(folder: Path) -> None:
@@ -93,26 +84,32 @@ def check_headers(
     for item in needed:
         probe_header(item, run)
         errors[item] = None
+
+    def check(job: J) -> None:
+        for item in job.inputs:
+            if item not in errors:
+                errors[item] = None
+                try:
+                    probe_header(item, run)
+                except InputError as error:
+                    errors[item] = error
+            if known := errors[item]:
+                raise known
+
+    return divide(jobs, check)
+
+
+def divide(jobs: Sequence[J], check: Callable[[J], None]) -> tuple[list[J], list[Failed]]:
+    """Return the jobs that pass `check`, and those of which it raises a TexsynthError."""
     good: list[J] = []
     failed: list[Failed] = []
     for job in jobs:
-        for item in job.inputs:
-            if item not in errors:
-                errors[item] = _fault(item, run)
-        error = next((errors[item] for item in job.inputs if errors[item]), None)
-        if error is None:
+        try:
+            check(job)
             good.append(job)
-        else:
+        except TexsynthError as error:
             failed.append(Failed(job, error))
     return good, failed
-
-
-def _fault(item: Input, run: RunSettings) -> InputError | None:
-    try:
-        probe_header(item, run)
-    except InputError as error:
-        return error
-    return None
 
 
 def probe_header(item: Input, run: RunSettings) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 import texsynth
 from texsynth.config import presets
-from texsynth.config.records import ExpandRecord, Record, Sibling, Source, Versions
+from texsynth.config.records import ExpandRecord, Record, Sibling, Versions
 from texsynth.config.settings import ExpandSettings, Method, RunSettings
 from texsynth.config.validation import dump
 from texsynth.images import Picture, contact_sheet, read, thumbnails
@@ -23,7 +24,6 @@ from texsynth.images.tensors import to_image, to_picture
 from texsynth.jobs.expand_inputs import (
     ExpandInputs,
     ExpandJob,
-    LoadedImage,
     LoadedInputs,
     Mask,
     Task,
@@ -83,7 +83,7 @@ class Expand(Operation[ExpandJob]):
                 return None
             loaded = inputs(task, settings)
             with memory_guard(task.exemplars[0], task.cure):
-                return plan_expand(_exemplars(task, loaded), settings, guided=loaded.guide is not None)
+                return plan_expand(_exemplars(task, loaded), settings, guided="guide" in loaded.maps)
 
         @lru_cache(maxsize=2)
         def networks(needs_transposer: bool) -> tuple[pipeline.Networks, str | None]:
@@ -104,10 +104,8 @@ class Expand(Operation[ExpandJob]):
     def records(self, job: ExpandJob) -> list[tuple[Path, Record]]:
         """Say what each of the files of `job` will carry, in the order of its parts."""
         inputs = self._inputs(job.task, job.settings)
-        settings = job.settings
-        if settings.method == "auto" and (plan := self._plan(job.task, settings)):
-            settings = plan.settings
-        record = self._record(job, inputs, settings)
+        plan = self._plan(job.task, job.settings) if job.settings.method == "auto" else None
+        record = self._record(job, inputs, plan.settings if plan else job.settings)
         return [(path, record.model_copy(update={"part": part})) for part, path in job.parts]
 
     def load(self, job: ExpandJob) -> ExpandInputs:
@@ -120,9 +118,9 @@ class Expand(Operation[ExpandJob]):
         settings = plan.settings if plan else job.settings
         with memory_guard(job.picture, job.task.cure):
             expanded = self._expand(job, loaded, plan, on_step)
+            maps = zip(expanded.siblings, loaded.siblings, strict=True)
             pictures = [_texture(expanded.image, loaded, self.run)]
-            for values, like in zip(expanded.siblings, loaded.siblings, strict=True):
-                pictures.append(_as_map(values, like.picture))
+            pictures += [_as_map(values, like.picture) for values, like in maps]
         record = self._record(job, loaded, settings)
         files = tuple(
             OutputFile(pictures[part], path, dump(presets.as_tree(record.model_copy(update={"part": part}))))
@@ -136,11 +134,9 @@ class Expand(Operation[ExpandJob]):
         settings, networks = job.settings, self._networks(job.settings)[0]
         rng = torch.Generator().manual_seed(job.seed(self.run.seed))
         if plan is not None:
-            guide = None
-            if inputs.guide:
-                guide = _guide(inputs.guide, alone=inputs.guide_of is None)
+            guide = _guide(inputs, "guide")
             return pipeline.expand(plan, networks, guide=guide, rng=rng, on_step=on_step)
-        exemplar, hole = _exemplars(job.task, inputs)[0], inputs.hole_mask
+        exemplar, hole = _exemplars(job.task, inputs)[0], inputs.hole
         if hole is None:
             return pipeline.tile(exemplar, settings, networks, rng=rng, on_step=on_step)
         return pipeline.fill(exemplar, _from_mask(hole), settings, networks, rng=rng, on_step=on_step)
@@ -151,6 +147,7 @@ class Expand(Operation[ExpandJob]):
     def _record(self, job: ExpandJob, inputs: ExpandInputs, settings: ExpandSettings) -> ExpandRecord:
         """settings: with the method decided."""
         networks, transposer_sha256 = self._networks(job.settings)
+        maps: dict[str, Any] = {name: image.source for name, image in inputs.maps.items()}
         return ExpandRecord(
             command=job.task.command,
             exemplars=tuple(loaded.source for loaded in inputs.exemplars),
@@ -159,10 +156,7 @@ class Expand(Operation[ExpandJob]):
                 Sibling(path=loaded.source.path, sha256=loaded.source.sha256, output=as_text(name))
                 for loaded, name in zip(inputs.siblings, job.names, strict=True)
             ),
-            mask=_source(inputs.mask),
-            guide=_source(inputs.guide),
-            guide_of=_source(inputs.guide_of),
-            hole=_source(inputs.hole),
+            **maps,
             key=as_text(job.task.key),
             index=job.index,
             expand=settings,
@@ -196,7 +190,7 @@ def _exemplars(task: Task, inputs: ExpandInputs) -> list[Exemplar]:
             image=to_image(loaded.picture),
             siblings=siblings,
             mask=None if allowed is None else _from_mask(allowed),
-            guide=_guide(inputs.guide_of, alone=False) if inputs.guide_of else None,
+            guide=_guide(inputs, "guide_of"),
             weight=weight,
         )
         for loaded, allowed, weight in zip(inputs.exemplars, inputs.allowed, weights, strict=True)
@@ -207,10 +201,12 @@ def _from_mask(mask: Mask) -> Tensor:
     return torch.from_numpy(mask.astype(np.float32))[None, None]
 
 
-def _guide(guide: LoadedImage, *, alone: bool) -> Tensor:
-    """(1, 3, H, W); (1, 1, H, W), its lightness, when it is `alone` and meets the exemplar's lightness."""
-    image = to_image(guide.picture)
-    return luma(image) if alone else image
+def _guide(inputs: ExpandInputs, name: str) -> Tensor | None:
+    """(1, 3, H, W); (1, 1, H, W), its lightness, when it is alone and meets the exemplar's lightness."""
+    if name not in inputs.maps:
+        return None
+    image = to_image(inputs.maps[name].picture)
+    return image if "guide_of" in inputs.maps else luma(image)
 
 
 def _values(picture: Picture) -> Tensor:
@@ -244,11 +240,7 @@ def _texture(image: Tensor, inputs: ExpandInputs, run: RunSettings) -> Picture:
 
 def _kept_alpha(inputs: ExpandInputs) -> Pixels | None:
     """A filled picture stays transparent where it was, except in the hole."""
-    hole, alpha = inputs.hole_mask, inputs.exemplars[0].picture.alpha
+    hole, alpha = inputs.hole, inputs.exemplars[0].picture.alpha
     if hole is None or alpha is None or alpha.min() == np.iinfo(alpha.dtype).max:
         return None
     return np.where(hole, np.iinfo(alpha.dtype).max, alpha).astype(alpha.dtype)
-
-
-def _source(image: LoadedImage | None) -> Source | None:
-    return image.source if image else None

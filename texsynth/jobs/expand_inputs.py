@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from texsynth.config.expand_rules import (
 from texsynth.config.records import Source
 from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.errors import InputError, TexsynthError, UsageError
+from texsynth.jobs.checks import divide
 from texsynth.jobs.files import probe_input, read_input, refuse_transparent
 from texsynth.jobs.inputs import PIPE, Input, Job, destinations, file_seed
 from texsynth.jobs.memory import check_memory
@@ -30,6 +31,9 @@ from texsynth.jobs.outcomes import Failed
 Command = Literal["expand", "tile"]
 
 MAX_COUNT = 9999
+MAPS = ("mask", "guide", "guide_of", "hole")
+"""Further pictures that a task may have."""
+
 LOSSLESS = (".png", ".tif", ".tiff")
 """Formats for sibling maps, whose values are data."""
 
@@ -73,8 +77,12 @@ class Task:
     @property
     def inputs(self) -> tuple[Input, ...]:
         """All files that are read."""
-        maps = (self.mask, self.guide, self.guide_of, self.hole)
-        return (*self.exemplars, *self.siblings, *(item for item in maps if item))
+        return (*self.exemplars, *self.siblings, *self.maps.values())
+
+    @property
+    def maps(self) -> dict[str, Input]:
+        """The files by their names in MAPS."""
+        return {name: item for name in MAPS if (item := getattr(self, name))}
 
 
 @dataclass(frozen=True)
@@ -121,29 +129,27 @@ def plan_tasks(
     mixed: bool = False,
     weights: Sequence[float] = (),
     siblings: Sequence[Input] = (),
-    mask: Input | None = None,
-    guide: Input | None = None,
-    guide_of: Input | None = None,
-    hole: Input | None = None,
+    **maps: Input | None,
 ) -> list[Task]:
-    """Return a task for every exemplar, or one for all when they are `mixed`. Raises UsageError."""
+    """Return a task for every exemplar, or one for all when they are `mixed`. Raises UsageError.
+
+    maps: those of MAPS that there are.
+    """
+    named: dict[str, Any] = {**maps}
+    task = Task(command, tuple(exemplars), tuple(weights), tuple(siblings), **named)
     if weights and len(weights) != len(exemplars):
         raise UsageError(
             f"--weights has {len(weights)} numbers for {len(exemplars)} exemplars; give one for each"
         )
-    for option, value in {"--with": siblings, "--mask": mask, "--guide-of": guide_of, "--hole": hole}.items():
+    single = {"--with": siblings, "--mask": task.mask, "--guide-of": task.guide_of, "--hole": task.hole}
+    for option, value in single.items():
         if value and len(exemplars) > 1:
             raise UsageError(
                 f"{option} belongs to one exemplar, but {len(exemplars)} are given; run them singly"
             )
-    groups = [tuple(exemplars)] if mixed else [(item,) for item in exemplars]
-    return [
-        Task(
-            command, group, tuple(weights) if len(group) > 1 else (), tuple(siblings),
-            mask, guide, guide_of, hole,
-        )
-        for group in groups
-    ]  # fmt: skip
+    if mixed and len(exemplars) > 1:
+        return [task]
+    return [replace(task, exemplars=(item,), weights=()) for item in exemplars]
 
 
 def expand_jobs(
@@ -155,7 +161,8 @@ def expand_jobs(
     if output == "-" and count > 1:
         raise UsageError(f"{count} variations cannot share standard output; use -o FOLDER")
     firsts = [task.exemplars[0] for task in tasks]
-    names = [f"{_stem(task)}.{task.command}{suffix}" for task in tasks]
+    mix = ".mix" if any(len(task.exemplars) > 1 for task in tasks) else ""
+    names = [f"{first.stem}{mix}.{task.command}{suffix}" for first, task in zip(firsts, tasks, strict=True)]
     paths = destinations(firsts, names, output, role="exemplars")
     return [
         expand_job(task, settings, path, index, count)
@@ -201,10 +208,6 @@ def expand_job(task: Task, settings: ExpandSettings, path: Path, index: int = 1,
     return ExpandJob(task.exemplars[0], path, task, settings, index, beside, tuple(p.name for p in beside))
 
 
-def _stem(task: Task) -> str:
-    return task.exemplars[0].stem + (".mix" if len(task.exemplars) > 1 else "")
-
-
 Mask = NDArray[np.bool_]
 
 
@@ -224,21 +227,19 @@ class ExpandInputs:
     allowed: tuple[Mask | None, ...]
     """For every exemplar, (h, w) where it may be sampled; None for everywhere."""
     siblings: tuple[LoadedImage, ...] = ()
-    mask: LoadedImage | None = None
-    guide: LoadedImage | None = None
-    guide_of: LoadedImage | None = None
-    hole: LoadedImage | None = None
+    maps: dict[str, LoadedImage] = field(default_factory=dict)
+    """By their names in MAPS."""
 
     @property
-    def hole_mask(self) -> Mask | None:
+    def hole(self) -> Mask | None:
         """(h, w), what to fill."""
-        return None if self.hole is None else as_mask(self.hole.picture)
+        return as_mask(self.maps["hole"].picture) if "hole" in self.maps else None
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """About the files."""
-        maps = (*self.exemplars, *self.siblings, self.mask, self.guide, self.guide_of, self.hole)
-        return tuple(warning for image in maps if image for warning in image.picture.warnings)
+        images = (*self.exemplars, *self.siblings, *self.maps.values())
+        return tuple(warning for image in images for warning in image.picture.warnings)
 
 
 LoadedInputs = dict[tuple[Task, ExpandSettings], ExpandInputs]
@@ -253,11 +254,7 @@ def load_inputs(task: Task, settings: ExpandSettings, run: RunSettings) -> Expan
     """
     exemplars = tuple(LoadedImage(*read_input(item, run)) for item in task.exemplars)
     siblings = tuple(LoadedImage(*read_input(item, run, as_data=True)) for item in task.siblings)
-    maps = {
-        name: LoadedImage(*read_input(item, run, as_data=True))
-        for name in ("mask", "guide", "guide_of", "hole")
-        if (item := getattr(task, name))
-    }
+    maps = {name: LoadedImage(*read_input(item, run, as_data=True)) for name, item in task.maps.items()}
     for item, exemplar in zip(task.exemplars, exemplars, strict=True):
         refuse_transparent(item, exemplar.picture)
         check_size(item, exemplar.picture.width, exemplar.picture.height, task, settings, run)
@@ -267,8 +264,9 @@ def load_inputs(task: Task, settings: ExpandSettings, run: RunSettings) -> Expan
         _allowed(item, exemplar.picture, mask, task, settings)
         for item, exemplar in zip(task.exemplars, exemplars, strict=True)
     )
-    inputs = ExpandInputs(exemplars, allowed, siblings, **maps)
-    _check_hole(task, allowed[0], inputs.hole_mask)
+    inputs = ExpandInputs(exemplars, allowed, siblings, maps)
+    if (hole := inputs.hole) is not None:
+        _check_hole(task, allowed[0], hole)
     return inputs
 
 
@@ -297,15 +295,12 @@ def check_batch(jobs: Sequence[ExpandJob], run: RunSettings) -> tuple[list[Expan
     """
     for guide in {job.task.guide for job in jobs if job.task.guide}:
         read_input(guide, run, as_data=True)
-    good, failed = [], []
-    for job in jobs:
-        try:
-            for item in job.task.exemplars:
-                check_size(item, *probe_input(item, run), job.task, job.settings, run)
-            good.append(job)
-        except TexsynthError as error:
-            failed.append(Failed(job, error))
-    return good, failed
+
+    def check(job: ExpandJob) -> None:
+        for item in job.task.exemplars:
+            check_size(item, *probe_input(item, run), job.task, job.settings, run)
+
+    return divide(jobs, check)
 
 
 def check_size(
@@ -330,8 +325,8 @@ def as_mask(picture: images.Picture) -> Mask:
 def _check_maps(
     task: Task, exemplar: images.Picture, siblings: tuple[LoadedImage, ...], maps: dict[str, LoadedImage]
 ) -> None:
-    same_size = [(item, image) for item, image in zip(task.siblings, siblings, strict=True)]
-    same_size += [(getattr(task, n), maps[n]) for n in ("mask", "guide_of", "hole") if n in maps]
+    same_size = [*zip(task.siblings, siblings, strict=True)]
+    same_size += [(item, maps[name]) for name, item in task.maps.items() if name != "guide"]
     for item, image in same_size:
         size, right = (image.picture.width, image.picture.height), (exemplar.width, exemplar.height)
         if size != right:
@@ -372,9 +367,7 @@ def _allowed(
     return allowed
 
 
-def _check_hole(task: Task, allowed: Mask | None, hole: Mask | None) -> None:
-    if hole is None:
-        return
+def _check_hole(task: Task, allowed: Mask | None, hole: Mask) -> None:
     if not hole.any():
         raise InputError(f"the hole {task.hole} is all black; make it white where pixels are to be filled")
     if hole.all():

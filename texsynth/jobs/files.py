@@ -123,17 +123,15 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"the folder {folder} cannot be made: {(error.strerror or '').lower()}") from error
 
 
-def write_files(
-    files: Sequence[OutputFile], *, quality: int = QUALITY, force: bool, suffix: str = ".png"
-) -> tuple[str, ...]:
-    """Write all files or none of the new ones. suffix: format of standard output. Returns warnings."""
+def write_files(files: Sequence[OutputFile], policy: OutputPolicy) -> tuple[str, ...]:
+    """Write all files or none of the new ones. Returns warnings."""
     warnings: tuple[str, ...] = ()
     new: list[Path] = []
     try:
         for file in files:
             paths = [] if file.path == PIPE else [file.path, images.sidecar(file.path)]
             missing = [path for path in paths if path and not path.exists()]
-            warnings += _write(file, quality=quality, force=force, suffix=suffix)
+            warnings += _write(file.picture, file.path, file.settings, policy)
             new += missing
     except BaseException:
         # Siblings without their texture are of no use to anyone.
@@ -144,19 +142,21 @@ def write_files(
     return warnings
 
 
-def _write(file: OutputFile, *, quality: int, force: bool, suffix: str) -> tuple[str, ...]:
-    picture, path, text = file.picture, file.path, file.settings
+def _write(
+    picture: images.Picture | LargePicture, path: Path, settings: str, policy: OutputPolicy
+) -> tuple[str, ...]:
+    quality, force = policy.quality, policy.force
     if path != PIPE:
         make_folder(path.parent)
-        if isinstance(picture, LargePicture):
-            return images.write_strips(
-                picture.strips(), path, picture.width, picture.height, alpha=picture.has_alpha,
-                bit_depth=picture.bit_depth, settings=text, quality=quality, force=force,
-            )  # fmt: skip
-        return images.write(picture, path, settings=text, quality=quality, force=force)
+        if isinstance(picture, images.Picture):
+            return images.write(picture, path, settings=settings, quality=quality, force=force)
+        return images.write_strips(
+            picture.strips(), path, picture.width, picture.height, alpha=picture.has_alpha,
+            bit_depth=picture.bit_depth, settings=settings, quality=quality, force=force,
+        )  # fmt: skip
     assert isinstance(picture, images.Picture), "strips are for files"
-    name = images.output_format(Path(f"-{suffix}"))
-    data, warnings = images.encode(picture, name, settings=text, quality=quality)
+    name = images.output_format(Path(f"-{policy.suffix}"))
+    data, warnings = images.encode(picture, name, settings=settings, quality=quality)
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -175,7 +175,16 @@ def unfinished(parts: Iterable[tuple[Path, Record]], *, force: bool) -> list[Pat
 
     Raises OutputExistsError for those that are there otherwise, unless `force` says to replace them.
     """
-    return [path for path, record in parts if not _is_left(path, record, force=force)]
+    paths = []
+    for path, record in parts:
+        try:
+            finished = is_finished(path, record)
+        except OutputExistsError:
+            if not force:
+                raise
+            finished = False
+        paths += [] if finished else [path]
+    return paths
 
 
 def write_result(result: JobResult, policy: OutputPolicy) -> WrittenInfo | None:
@@ -184,34 +193,23 @@ def write_result(result: JobResult, policy: OutputPolicy) -> WrittenInfo | None:
     # them with its picture, which the second attempt then sees.
     for _ in range(2 if policy.resume and not policy.force else 0):
         with suppress(OutputExistsError):
-            return write_outputs(result, policy, force=False)
+            return write_outputs(result, policy)
         parts = [(file.path, record_in(file.settings, str(file.path))) for file in result.files]
         if not unfinished(parts, force=False):
             return None
-    return write_outputs(result, policy, force=policy.force)
+    return write_outputs(result, policy)
 
 
-def write_outputs(result: JobResult, policy: OutputPolicy, *, force: bool) -> WrittenInfo:
+def write_outputs(result: JobResult, policy: OutputPolicy) -> WrittenInfo:
     """Write the files of a job and report on them. Raises OutputError."""
     if not result.files:
         return WrittenInfo(*result.size, result.warnings, result.facts, result.value)
     # The file that counts comes last: when it is there, all are.
-    files = result.files[::-1]
-    warnings = write_files(files, quality=policy.quality, force=force, suffix=policy.suffix)
+    warnings = result.warnings + write_files(result.files[::-1], policy)
     first = result.files[0]
-    shown = first.picture if first.path == PIPE and isinstance(first.picture, images.Picture) else None
-    return WrittenInfo(
-        first.picture.width, first.picture.height, result.warnings + warnings, result.facts, picture=shown
-    )
-
-
-def _is_left(path: Path, record: Record, *, force: bool) -> bool:
-    try:
-        return is_finished(path, record)
-    except OutputExistsError:
-        if not force:
-            raise
-        return False
+    picture = first.picture
+    shown = picture if first.path == PIPE and isinstance(picture, images.Picture) else None
+    return WrittenInfo(picture.width, picture.height, warnings, result.facts, picture=shown)
 
 
 def is_finished(output: Path, record: Record) -> bool:
@@ -256,7 +254,8 @@ def difference(old: Record, new: Record) -> str:
         if key not in WITHOUT_EFFECT and last != "path" and before.get(key) != now.get(key):
             if last.endswith("sha256"):
                 # The value would tell a reader nothing.
-                return f"made with other {_owner(key)}"
+                field_name = key.partition(".")[0].removesuffix("_sha256").replace("_", " ")
+                return f"made with other {'weights' if key == 'model_sha256' else field_name}"
             return f"made with {key} {before.get(key)}, not {now.get(key)}"
     return ""
 
@@ -268,12 +267,3 @@ def _leaves(tree: object, path: str = "") -> Iterator[tuple[str, object]]:
         return
     for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
         yield from _leaves(value, f"{path}.{key}" if path else str(key))
-
-
-def _owner(key: str) -> str:
-    """Name the thing that the hash at `key` belongs to: a field of the record, or its weights."""
-    return (
-        "weights"
-        if key == "model_sha256"
-        else key.partition(".")[0].removesuffix("_sha256").replace("_", " ")
-    )

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from texsynth.config.settings import StylizeSettings
 from texsynth.errors import InputError, UsageError
 from texsynth.images import OUTPUT_SUFFIXES, SUFFIXES, Picture, output_format, read_bytes
 
@@ -38,9 +37,8 @@ class Input:
     def read(self) -> bytes:
         """Return the bytes of the file, of standard input, or of the pixels in memory."""
         if self.picture is not None:
-            return self.picture.rgb.tobytes() + (
-                b"" if self.picture.alpha is None else self.picture.alpha.tobytes()
-            )
+            planes = (self.picture.rgb, self.picture.alpha)
+            return b"".join(plane.tobytes() for plane in planes if plane is not None)
         return read_bytes(self.path) if self.piped is None else self.piped
 
     @property
@@ -100,26 +98,6 @@ class Job:
 
 
 @dataclass(frozen=True)
-class StylizeJob(Job):
-    """A picture with the style and the settings that it gets."""
-
-    style: Input
-    settings: StylizeSettings
-    preset: str | None = None
-    """A name for the settings, where jobs differ in them."""
-
-    @property
-    def inputs(self) -> tuple[Input, ...]:
-        """The content and the style."""
-        return (self.picture, self.style)
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """Style and preset, where jobs differ in them."""
-        return {} if self.preset is None else {"style": str(self.style.path), "preset": self.preset}
-
-
-@dataclass(frozen=True)
 class InputJob(Job):
     """A picture that is read, and no file is made of it."""
 
@@ -164,8 +142,8 @@ def find_inputs(
     without pictures.
     """
     inputs: dict[str, Input] = {}
+    hint = "" if recursive else f"; use {deeper} to search folders inside it"
     for argument in arguments:
-        hint = "" if recursive else f"; use {deeper} to search folders inside it"
         for item in _expand(argument, recursive=recursive, piped=piped, suffixes=suffixes, hint=hint):
             inputs.setdefault(os.path.realpath(item.path), item)
     return list(inputs.values())
@@ -199,13 +177,9 @@ def destinations(
         return [path]
     if not is_folder and path.suffix.lower() in OUTPUT_SUFFIXES:
         raise UsageError(f"{len(inputs)} {role} cannot share the output {path}; use -o FOLDER")
-    inside = output is not None
-    return [path / _parent(i, inside) / name for i, name in zip(inputs, names, strict=True)]
-
-
-def _parent(item: Input, inside: bool) -> Path:
-    """Below an output folder the inputs keep the folders they were found in."""
-    return Path(item.key).parent if inside else Path()
+    # Below an output folder the inputs keep the folders they were found in.
+    folders = [path if output is None else path / Path(item.key).parent for item in inputs]
+    return [folder / name for folder, name in zip(folders, names, strict=True)]
 
 
 def _expand(
@@ -215,39 +189,22 @@ def _expand(
     if path == PIPE:
         return [Input(PIPE, "-", piped or b"")]
     if path.is_dir():
-        files = path.rglob("*") if recursive else path.glob("*")
-        # A link to nothing, or a pipe, is an input that fails, and not one that nobody misses.
-        pictures = [
-            p for p in sorted(files) if _is_searched(p.relative_to(path), suffixes) and not p.is_dir()
-        ]
+        pictures = []
+        for file in sorted(path.rglob("*") if recursive else path.glob("*")):
+            inner = file.relative_to(path)
+            hidden = any(part.startswith(".") for part in inner.parts)
+            # A link to nothing, or a pipe, is an input that fails, and not one that nobody misses.
+            if file.suffix.lower() in suffixes and not hidden and not file.is_dir():
+                pictures.append(Input(file, inner.as_posix()))
         if not pictures:
             raise InputError(f"there are no pictures in the folder {path}{hint}")
-        return [Input(p, p.relative_to(path).as_posix()) for p in pictures]
+        return pictures
     if glob.has_magic(argument) and not path.exists():
         matches = [p for p in map(Path, sorted(glob.glob(argument, recursive=True))) if not p.is_dir()]
         if not matches:
             raise InputError(f"no file matches {argument!r}")
         return [Input(p, p.name) for p in matches]
     return [Input(path, path.name)]
-
-
-def _is_searched(path: Path, suffixes: Collection[str]) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts)
-    return path.suffix.lower() in suffixes and not hidden
-
-
-def stylize_jobs(
-    contents: Sequence[Input],
-    style: Input,
-    settings: StylizeSettings,
-    output: str | None,
-    *,
-    suffix: str = ".png",
-) -> list[StylizeJob]:
-    """Return a job for every content, by default with the output `CONTENT.STYLE.png`. Raises UsageError."""
-    names = [f"{item.stem}.{style.stem}{suffix}" for item in contents]
-    paths = destinations(contents, names, output)
-    return [StylizeJob(item, path, style, settings) for item, path in zip(contents, paths, strict=True)]
 
 
 def grouped(jobs: Sequence[J]) -> list[J]:
@@ -258,8 +215,11 @@ def grouped(jobs: Sequence[J]) -> list[J]:
         return first.setdefault(thing, len(first))
 
     def key(job: J) -> tuple[int, int, int]:
-        shared = getattr(job, "style", None) or getattr(job, "spec", None)
         settings = getattr(job, "settings", None)
-        return order(type(job)), order(shared), order(settings and settings.model_dump_json())
+        return (
+            order(type(job)),
+            order(getattr(job, "spec", None)),
+            order(settings and settings.model_dump_json()),
+        )
 
     return sorted(jobs, key=key)

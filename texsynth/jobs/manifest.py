@@ -137,7 +137,7 @@ class Row(Settings):
 
 def _row(where: str, data: dict[Any, Any], base: Path) -> list[Entry]:
     if data.get("command", "stylize") != "stylize":
-        return [*entries_of(where, {PLURALS.get(key, key): value for key, value in data.items()}, base, None)]
+        return entries_of(where, {PLURALS.get(key, key): value for key, value in data.items()}, base, None)
     row = validate(Row, data, where)
     with located(where):
         content, style = (file_in(text, base) for text in (row.content, row.style))

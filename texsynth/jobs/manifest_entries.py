@@ -6,6 +6,7 @@ import glob
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,9 +17,9 @@ from texsynth.config.settings import ExpandSettings, Settings, StylizeSettings
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import InputError, UsageError
 from texsynth.images import SUFFIXES
-from texsynth.jobs.blend_inputs import BlendJob, check_spec, make_spec
-from texsynth.jobs.expand_inputs import Task, expand_job, plan_tasks
-from texsynth.jobs.inputs import CARD_SUFFIX, PIPE, Input, Job, StylizeJob, find_inputs
+from texsynth.jobs.blend_inputs import BlendJob, StylizeJob, check_spec, make_spec
+from texsynth.jobs.expand_inputs import MAPS, Task, expand_job, plan_tasks
+from texsynth.jobs.inputs import CARD_SUFFIX, PIPE, Input, Job, find_inputs
 
 
 def as_tuple(value: object) -> object:
@@ -115,8 +116,8 @@ BuildJobs = Callable[[Entry, Path, Any, str], Sequence[Job]]
 """Makes the jobs of an entry from the file of the result, the settings, and a name for the settings."""
 
 
-def entries_of(where: str, data: object, base: Path, name: str | None) -> Iterator[Entry]:
-    """Yield the entries that one item of `jobs:` stands for. name: the template of the manifest.
+def entries_of(where: str, data: object, base: Path, name: str | None) -> list[Entry]:
+    """Return the entries that one item of `jobs:` stands for. name: the template of the manifest.
 
     Raises UsageError, and InputError for a folder or pattern without pictures.
     """
@@ -126,14 +127,14 @@ def entries_of(where: str, data: object, base: Path, name: str | None) -> Iterat
         raise UsageError(f"{where}: unknown command {command!r}{nearest(str(command), GROUPS)}")
     group = validate(GROUPS[command], mapping, where)
     with located(where):
-        entries = [*_expanded(where, group, base, name)]
+        entries = _expanded(where, group, base, name)
         if group.output is not None and len(entries) > 1:
             raise UsageError(f"output names one file, but there are {len(entries)} results; use name")
-    yield from entries
+    return entries
 
 
-def _expanded(where: str, group: Group, base: Path, name: str | None) -> Iterator[Entry]:
-    """Yield contents innermost and styles outermost: each style is measured once."""
+def _expanded(where: str, group: Group, base: Path, name: str | None) -> list[Entry]:
+    """Return contents innermost and styles outermost: each style is measured once."""
     changes = _nested(group.changes)
     styles: Sequence[Input | None] = (None,)
     if isinstance(group, StylizeGroup):
@@ -151,13 +152,11 @@ def _expanded(where: str, group: Group, base: Path, name: str | None) -> Iterato
     kind = ExpandSettings if isinstance(group, TextureGroup) else StylizeSettings
     field = "style" if isinstance(group, StylizeGroup) else "command"
     template = name or f"{{folder}}/{{content}}.{{{field}}}{'.{preset}' if group.presets else ''}.png"
-    for style in styles:
-        for preset in group.presets or (None,):
-            for picture, build in zip(pictures, builders, strict=True):
-                yield Entry(
-                    where, group.command, picture, style, kind, preset_in(preset, base), changes, template,
-                    build, group.output,
-                )  # fmt: skip
+    presets = [preset_in(preset, base) for preset in group.presets or (None,)]
+    return [
+        Entry(where, group.command, picture, style, kind, preset, changes, template, build, group.output)
+        for style, preset, (picture, build) in product(styles, presets, zip(pictures, builders, strict=True))
+    ]
 
 
 def build_stylize_jobs(entry: Entry, path: Path, settings: StylizeSettings, preset: str) -> list[Job]:
@@ -187,19 +186,14 @@ def _blend(group: BlendGroup, base: Path) -> BuildJobs:
 
 
 def _tasks(group: TextureGroup, base: Path) -> list[Task]:
-    def optional(text: str | None) -> Input | None:
-        return None if text is None else file_in(text, base)
-
+    maps = {name: text for name in MAPS if (text := getattr(group, name)) is not None}
     return plan_tasks(
         group.command,
         _find(group.exemplars, base, recursive=group.recursive),
         mixed=group.mix or bool(group.weights),
         weights=group.weights,
         siblings=[file_in(text, base) for text in group.siblings],
-        mask=optional(group.mask),
-        guide=optional(group.guide),
-        guide_of=optional(group.guide_of),
-        hole=optional(group.hole),
+        **{name: file_in(text, base) for name, text in maps.items()},
     )
 
 

@@ -104,27 +104,30 @@ class MemoryForecast:
         from texsynth.models.wavelets import WaveDecoder
         from texsynth.pipelines.tiling import autoencoder_reach, photo_reach
 
-        mode = settings.mode
-        photo = mode == "photo"
-        halo = (
-            photo_reach(model.encoder, model.photo_decoder())
-            if photo
-            else autoencoder_reach(model.encoder, model.decoder(max(settings.levels)))
-        )
+        mode, pixels = settings.mode, height * width
+        copies = FEATURE_COPIES[mode]
+        if mode == "photo":
+            halo = photo_reach(model.encoder, model.photo_decoder())
+            if isinstance(model.photo, WaveDecoder):
+                copies = WAVELET_COPIES
+        else:
+            halo = autoencoder_reach(model.encoder, model.decoder(max(settings.levels)))
         more = masks * PART_BYTES + settings.preserve_color * COLOR_BYTES
-        waves = photo and isinstance(model.photo, WaveDecoder)
-        copies = WAVELET_COPIES if waves else FEATURE_COPIES[mode]
-        features = copies * model.encoder.widths[0] * model.dtype.itemsize
-        pixels = height * width
-        kept, finish = PICTURE_BYTES[mode] + more, FINISH_BYTES[mode] + more
-        spilled = SPILLED_BYTES + pixels * masks * SPILLED_MASK_BYTES
-        return cls(height, width, halo, pixels * kept, pixels * finish, spilled, features)
+        return cls(
+            height,
+            width,
+            halo,
+            kept=pixels * (PICTURE_BYTES[mode] + more),
+            finish=pixels * (FINISH_BYTES[mode] + more),
+            spilled=SPILLED_BYTES + pixels * masks * SPILLED_MASK_BYTES,
+            per_pixel=copies * model.encoder.widths[0] * model.dtype.itemsize,
+        )
 
     def bytes(self, tiles: TilePlan) -> int:
         """Return the bytes that the work takes with `tiles`."""
         reach = None if tiles.tile is None else tiles.tile + 2 * self.halo
-        sides = [n if reach is None else min(n, reach) for n in (self.height, self.width)]
-        networks = round(sides[0] * sides[1] * self.per_pixel)
+        height, width = (n if reach is None else min(n, reach) for n in (self.height, self.width))
+        networks = round(height * width * self.per_pixel)
         if tiles.spilled:
             return BASE_BYTES + self.spilled + networks
         return BASE_BYTES + max(self.kept + networks, self.finish)
@@ -134,16 +137,13 @@ class MemoryForecast:
 
         spilled: pictures may be kept in files.
         """
-        if self.bytes(TilePlan()) <= limit:
-            return TilePlan()
         longest = -(-max(self.height, self.width) // STEP_PX) * STEP_PX
-        sides = range(longest, 0, -STEP_PX)
-        plans = [TilePlan(side) for side in sides]
-        if spilled:
-            # In files, where that allows for larger tiles, up to what is worth it.
-            plans = [TilePlan(side) for side in sides if side > SPILLED_TILE_PX]
-            small = [side for side in sides if side <= SPILLED_TILE_PX]
-            plans += [TilePlan(side, where) for side in small for where in (False, True)]
+        plans = [TilePlan()]
+        for side in range(longest, 0, -STEP_PX):
+            plans.append(TilePlan(side))
+            # Files, where they allow for larger tiles, up to what is worth it.
+            if spilled and side <= SPILLED_TILE_PX:
+                plans.append(TilePlan(side, spilled=True))
         return next((tiles for tiles in plans if self.bytes(tiles) <= limit), None)
 
 
@@ -166,7 +166,7 @@ def plan_tiles(
     if settings.transform.name == "optimize":
         return TilePlan(run.tile or None)
     free = free_bytes(model.device)
-    limit = allowed_bytes(run.memory_limit, lambda: free)
+    limit = allowed_bytes(run.memory_limit, free)
     forecast = MemoryForecast.of(*size, model, settings, masks)
     if run.tile is not None:
         tiles = TilePlan(run.tile or None)
@@ -218,14 +218,13 @@ def style_tile(height: int, width: int, scale: float) -> int | None:
     return STYLE_TILE_PX if height * width * scale**2 > STYLE_PIXELS else None
 
 
-def allowed_bytes(limit: str | None, free: Callable[[], int | None]) -> int | None:
+def allowed_bytes(limit: str | None, free: int | None) -> int | None:
     """Return what `--memory-limit` allows, by default half of what is free; None where that is not known."""
     parts = MEMORY_LIMIT.fullmatch(limit or "50%")
     assert parts, "settings have checked it"
     if parts[2] != "%":
         return int(float(parts[1]) * UNITS[parts[2] or ""])
-    there = free()
-    return None if there is None else int(there * float(parts[1]) / 100)
+    return None if free is None else int(free * float(parts[1]) / 100)
 
 
 def free_bytes(device: torch.device) -> int | None:
@@ -261,19 +260,15 @@ def check_memory(name: object, width: int, height: int, *, method: str, siblings
     The estimate is a lower bound: what passes may still turn out too large, what does not pass is hopeless.
     """
     available = available_bytes()
-    needed = EXPAND_BASE_BYTES + width * height * bytes_per_pixel(method, siblings)
+    # The stage that takes most decides.
+    most = max(BYTES_PER_PIXEL[stage] for stage in method.split("+"))
+    per_pixel = (NOISE_BYTES_PER_PIXEL if method == "optimize" else most) + siblings * SIBLING_BYTES_PER_PIXEL
+    needed = EXPAND_BASE_BYTES + width * height * per_pixel
     if available is not None and needed > available:
         raise MemoryExhaustedError(
             f"{name}: an output of {width} x {height} pixels needs at least {size_text(needed)} of memory, "
             f"and {size_text(available)} are free; {cure}"
         )
-
-
-def bytes_per_pixel(method: str, siblings: int) -> int:
-    """Return the bytes per pixel of the stage of `method` that takes most, with so many sibling maps."""
-    stages = [BYTES_PER_PIXEL[stage] for stage in method.split("+")]
-    most = NOISE_BYTES_PER_PIXEL if method == "optimize" else max(stages)
-    return most + siblings * SIBLING_BYTES_PER_PIXEL
 
 
 def available_bytes() -> int | None:

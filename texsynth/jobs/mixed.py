@@ -8,12 +8,10 @@ from typing import Any
 
 from texsynth.config.records import Record
 from texsynth.config.settings import RunSettings
-from texsynth.jobs.blend import Blend
-from texsynth.jobs.blend_inputs import BlendJob
 from texsynth.jobs.expand import Expand
 from texsynth.jobs.expand_inputs import ExpandJob
 from texsynth.jobs.files import JobResult
-from texsynth.jobs.inputs import Job, StylizeJob
+from texsynth.jobs.inputs import Job
 from texsynth.jobs.memory import MemoryEstimate
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.stylize import Stylize
@@ -25,47 +23,39 @@ class Mixed(Operation[Job]):
 
     def __init__(self, run: RunSettings, jobs: Sequence[Job]) -> None:
         """jobs: at least one; only the operations that they need are prepared."""
-        kinds: dict[type[Job], Callable[[RunSettings], Operation[Any]]] = {
-            StylizeJob: Stylize,
-            BlendJob: Blend,
-            ExpandJob: Expand,
+        self.run = run
+        self._operations: dict[bool, Operation[Any]] = {
+            textures: Expand(run) if textures else Stylize(run)
+            for textures in {isinstance(job, ExpandJob) for job in jobs}
         }
-        needed = {type(job) for job in jobs}
-        self._operations = {kind: make(run) for kind, make in kinds.items() if kind in needed}
 
-    @property
-    def run(self) -> RunSettings:
-        """The settings of the run, the same for all."""
-        return next(iter(self._operations.values())).run
-
-    @run.setter
-    def run(self, run: RunSettings) -> None:
+    def load_networks(self) -> None:
+        """Load those of every operation."""
         for operation in self._operations.values():
-            operation.run = run
+            operation.load_networks()
 
     def prepare(self, note: Callable[[str], None]) -> None:
         """Prepare every operation."""
         for operation in self._operations.values():
+            operation.run = self.run
             operation.prepare(note)
+        self.run = operation.run
 
     def records(self, job: Job) -> Sequence[tuple[Path, Record]]:
         """Say which files `job` writes and what each will carry."""
-        return self._operations[type(job)].records(job)
+        return self._of(job).records(job)
 
     def load(self, job: Job) -> Any:  # noqa: ANN401 (as in Operation)
         """Read the files of `job`."""
-        return self._operations[type(job)].load(job)
+        return self._of(job).load(job)
 
     def compute(self, job: Job, loaded: Any, on_step: OnStep) -> JobResult:  # noqa: ANN401 (as in Operation)
         """Work on what `load` gave."""
-        return self._operations[type(job)].compute(job, loaded, on_step)
+        return self._of(job).compute(job, loaded, on_step)
 
-    def forecaster(self) -> Callable[[Job], MemoryEstimate | None]:
-        """Ask the operation of every job."""
-        forecasts = {kind: operation.forecaster() for kind, operation in self._operations.items()}
+    def estimate(self, job: Job) -> MemoryEstimate | None:
+        """Ask the operation of `job`."""
+        return self._of(job).estimate(job)
 
-        def estimate(job: Job) -> MemoryEstimate | None:
-            forecast = forecasts[type(job)]
-            return forecast(job) if forecast else None
-
-        return estimate
+    def _of(self, job: Job) -> Operation[Any]:
+        return self._operations[isinstance(job, ExpandJob)]

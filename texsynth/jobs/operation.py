@@ -30,6 +30,9 @@ class Operation(ABC, Generic[J]):
     run: RunSettings
     """With every `auto` decided once `prepare` has been called."""
 
+    def load_networks(self) -> None:
+        """Load what `estimate` needs. Raises TexsynthError."""
+
     def prepare(self, note: Callable[[str], None]) -> None:
         """Choose the device and load networks. note: told about oddities. Raises TexsynthError."""
 
@@ -46,8 +49,9 @@ class Operation(ABC, Generic[J]):
     def compute(self, job: J, loaded: Any, on_step: OnStep) -> JobResult:  # noqa: ANN401 (as above)
         """Work on what `load` gave. Raises TexsynthError."""
 
-    def forecaster(self) -> Callable[[J], MemoryEstimate | None] | None:
-        """Return what estimates the memory of a job from its header; None where nothing does."""
+    def estimate(self, job: J) -> MemoryEstimate | None:
+        """Estimate the memory of a job after `load_networks`; None where that is not known."""
+        del job
         return None
 
     @property

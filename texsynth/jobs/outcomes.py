@@ -153,10 +153,10 @@ def collect(
     return report
 
 
-def planned(jobs: Sequence[J], forecast: Callable[[J], MemoryEstimate | None] | None) -> Iterator[Outcome]:
-    """Say of every job that it would be done. forecast: raises TexsynthError where memory is too small."""
+def planned(jobs: Sequence[J], estimate: Callable[[J], MemoryEstimate | None]) -> Iterator[Outcome]:
+    """Say of every job that it would be done. estimate: raises TexsynthError where memory is too small."""
     for job in jobs:
         try:
-            yield Planned(job, forecast(job) if forecast else None)
+            yield Planned(job, estimate(job))
         except TexsynthError as error:
             yield Failed(job, error)

@@ -4,43 +4,47 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
-from threading import Lock
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from threading import Event, Lock
 from types import ModuleType
-from typing import Any, Generic
+from typing import Any
 
 from texsynth.errors import TexsynthError, UsageError
-from texsynth.jobs.files import JobResult, OutputPolicy
+from texsynth.jobs.files import OutputPolicy
 from texsynth.jobs.inputs import J, Job
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Events, Failed, Outcome
-from texsynth.jobs.runner import SerialExecutor
-from texsynth.jobs.workers import IN_HAND, Interruptible, Message, Ready, Reply, WorkerDied, portable
-from texsynth.pipelines.progress import OnStep
+from texsynth.jobs.runner import InWork, SerialExecutor
+from texsynth.jobs.workers import (
+    IN_HAND,
+    Interruptible,
+    Message,
+    Ready,
+    Reply,
+    WorkerDied,
+    WorkerPool,
+    portable,
+)
 
 
 class StoppedError(Exception):
     """Raised for a job that is not begun any more."""
 
 
-class _OneAtATime(Operation[Any]):
-    """An operation whose calls may overlap, but that computes one job at a time, and none once stopped."""
+@dataclass(frozen=True)
+class OneAtATimeExecutor(SerialExecutor[Any]):
+    """Its calls may overlap, but it computes one job at a time, and none once stopped."""
 
-    def __init__(self, operation: Operation[Any]) -> None:
-        self._operation, self._lock, self.stopped = operation, Lock(), False
+    lock: Lock = field(default_factory=Lock)
+    stopped: Event = field(default_factory=Event)
 
-    def records(self, job: Any) -> Any:  # noqa: ANN401 (as in Operation)
-        return self._operation.records(job)
-
-    def load(self, job: Any) -> Any:  # noqa: ANN401 (as in Operation)
-        return self._operation.load(job)
-
-    def compute(self, job: Any, loaded: Any, on_step: OnStep) -> JobResult:  # noqa: ANN401 (as in Operation)
-        with self._lock:
-            if self.stopped:
-                raise StoppedError
-            return self._operation.compute(job, loaded, on_step)
+    def compute(self, loaded: InWork[Any], events: Events) -> InWork[Any]:
+        """Wait for a turn first."""
+        with self.lock:
+            if self.stopped.is_set():
+                return replace(loaded, content=StoppedError())
+            return super().compute(loaded, events)
 
 
 class Actor:
@@ -48,8 +52,7 @@ class Actor:
 
     def __init__(self, operation: Operation[Any], policy: OutputPolicy, folder: str) -> None:
         """operation: not prepared yet. folder: the one that paths count from."""
-        self._operation = _OneAtATime(operation)
-        self._policy = policy
+        self._executor = OneAtATimeExecutor(operation, policy)
         self._notes: list[str] = []
         self._error: TexsynthError | None = None
         try:
@@ -66,8 +69,7 @@ class Actor:
 
     def do(self, job: Job) -> tuple[Outcome, tuple[str, ...]] | None:
         """Do one job, None after `stop`; several calls overlap, but compute one at a time."""
-        executor = SerialExecutor(self._operation, self._policy)
-        (outcome,) = executor.outcomes([job], Events(note=self._notes.append))
+        (outcome,) = self._executor.outcomes([job], Events(note=self._notes.append))
         notes = tuple(self._notes)
         del self._notes[: len(notes)]
         stopped = isinstance(outcome, Failed) and isinstance(outcome.error, StoppedError)
@@ -75,11 +77,11 @@ class Actor:
 
     def stop(self) -> None:
         """Begin nothing more."""
-        self._operation.stopped = True
+        self._executor.stopped.set()
 
 
-class RayPool(Generic[J]):
-    """A `WorkerPool` of actors: of the cluster that RAY_ADDRESS names, else of one on this machine."""
+class RayPool(WorkerPool[J]):
+    """Actors of the cluster that RAY_ADDRESS names, else of one on this machine."""
 
     def __init__(self, operation: Operation[J], policy: OutputPolicy, threads: int) -> None:
         """operation: not prepared yet. threads: CPU threads of each worker. Raises UsageError."""
@@ -94,10 +96,8 @@ class RayPool(Generic[J]):
     def start(self) -> int:
         """Do as `WorkerPool` says."""
         gpus = float(self._ray.cluster_resources().get("GPU", 0.0))
-        kind = self._ray.remote(num_cpus=self._threads, num_gpus=min(gpus, 1.0), max_concurrency=IN_HAND + 1)(
-            Actor
-        )
-        actor = kind.remote(self._operation, self._policy, os.getcwd())
+        needs = {"num_cpus": self._threads, "num_gpus": min(gpus, 1.0), "max_concurrency": IN_HAND + 1}
+        actor = self._ray.remote(**needs)(Actor).remote(self._operation, self._policy, os.getcwd())
         self._started += 1
         self._workers[self._started] = actor
         self._calls[actor.ready.remote()] = self._started, None
@@ -126,14 +126,14 @@ class RayPool(Generic[J]):
             return worker, answer
         return (worker, Reply(number, *answer)) if answer else None
 
-    def drain(self) -> Iterator[Reply]:
+    def stop(self) -> None:
         """Do as `WorkerPool` says."""
         for actor in self._workers.values():
             actor.stop.remote()
-        while self._calls:
-            for _, message in self.wait(nullcontext):
-                if isinstance(message, Reply):
-                    yield message
+
+    def is_heard(self) -> bool:
+        """Do as `WorkerPool` says."""
+        return bool(self._calls)
 
     def shutdown(self) -> None:
         """Do as `WorkerPool` says."""

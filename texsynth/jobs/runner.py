@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Generic, Self
 
 from texsynth.jobs.files import JobResult, OutputPolicy, unfinished, write_result
@@ -30,7 +30,7 @@ TRIM_EVERY = 8
 
 
 @dataclass(frozen=True)
-class _InWork(Generic[J]):
+class InWork(Generic[J]):
     """A job on its way. content: what was read, then the JobResult; None when there is nothing to do."""
 
     job: J
@@ -52,10 +52,10 @@ class SerialExecutor(Generic[J]):
 
         On Ctrl-C what is being written is finished first, and KeyboardInterrupt goes on.
         """
-        queue: SimpleQueue[_InWork[J] | Outcome | None] = SimpleQueue()
+        queue: SimpleQueue[InWork[J] | Outcome | None] = SimpleQueue()
         news, ahead, behind, stop = Semaphore(0), Semaphore(AHEAD), Semaphore(BEHIND), Event()
 
-        def tell(event: _InWork[J] | Outcome | None) -> None:
+        def tell(event: InWork[J] | Outcome | None) -> None:
             queue.put(event)
             news.release()
 
@@ -67,7 +67,7 @@ class SerialExecutor(Generic[J]):
                 tell(self._load(job))
             tell(None)
 
-        def write(computed: _InWork[J]) -> None:
+        def write(computed: InWork[J]) -> None:
             tell(self._write(computed))
             behind.release()
 
@@ -82,9 +82,9 @@ class SerialExecutor(Generic[J]):
                     event = queue.get()
                     if event is None:
                         reading = False
-                    elif isinstance(event, _InWork):
+                    elif isinstance(event, InWork):
                         ahead.release()
-                        computed = self._compute(event, events)
+                        computed = self.compute(event, events)
                         behind.acquire()
                         writer.submit(write, computed)
                         unwritten += 1
@@ -107,7 +107,7 @@ class SerialExecutor(Generic[J]):
                 stop.set()
                 ahead.release()
 
-    def _load(self, job: J) -> _InWork[J]:
+    def _load(self, job: J) -> InWork[J]:
         start = time.perf_counter()
         content: Any = None
         missing = None
@@ -118,10 +118,10 @@ class SerialExecutor(Generic[J]):
                 content = self.operation.load(job)
         except Exception as error:  # the rest of a long batch must not be lost to one picture
             content = error
-        return _InWork(job, content, time.perf_counter() - start, missing)
+        return InWork(job, content, time.perf_counter() - start, missing)
 
-    def _compute(self, loaded: _InWork[J], events: Events) -> _InWork[J]:
-        """Replace what was read by what is to be written, None, or an error."""
+    def compute(self, loaded: InWork[J], events: Events) -> InWork[J]:
+        """Return `loaded` with what is to be written, None, or an error instead of what was read."""
         if loaded.content is None or isinstance(loaded.content, Exception):
             return loaded
         start = time.perf_counter()
@@ -138,7 +138,7 @@ class SerialExecutor(Generic[J]):
             result = error
         return replace(loaded, content=result, seconds=loaded.seconds + time.perf_counter() - start)
 
-    def _write(self, computed: _InWork[J]) -> Outcome:
+    def _write(self, computed: InWork[J]) -> Outcome:
         job, result = computed.job, computed.content
         if result is None:
             return Skipped(job)
@@ -173,9 +173,7 @@ class Interrupts:
             self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leave signals to whom they were left before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic
 
 from texsynth.errors import TexsynthError, WorkerLostError
 from texsynth.jobs.files import OutputPolicy
-from texsynth.jobs.inputs import J, Job
+from texsynth.jobs.inputs import J
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Events, Failed, Outcome
 from texsynth.jobs.runner import Interrupts, SerialExecutor
-
-WorkerJob = TypeVar("WorkerJob", bound=Job, contravariant=True)
 
 IN_HAND = 3
 """Jobs that a worker has at a time: one is read, one computed, one written."""
@@ -53,85 +52,73 @@ Message = Ready | Reply | WorkerDied
 Interruptible = Callable[[], AbstractContextManager[None]]
 
 
-class WorkerPool(Protocol[WorkerJob]):
+class WorkerPool(ABC, Generic[J]):
     """Workers, each with a number."""
 
+    @abstractmethod
     def start(self) -> int:
         """Start a further worker and return its number; its first message is Ready or WorkerDied."""
-        ...
 
-    def submit(self, worker: int, number: int, job: WorkerJob) -> None:
+    @abstractmethod
+    def submit(self, worker: int, number: int, job: J) -> None:
         """Add a job to what a worker has in hand. One that is lost meanwhile is heard of as such."""
-        ...
 
+    @abstractmethod
     def wait(self, interruptible: Interruptible) -> Sequence[tuple[int, Message]]:
         """Wait, where Ctrl-C is `interruptible`, until there is news of any worker."""
-        ...
 
-    def drain(self) -> Iterator[Reply]:
-        """Let all workers write what they have computed, and end."""
-        ...
+    @abstractmethod
+    def stop(self) -> None:
+        """Let all workers write what they have computed, and begin nothing more."""
 
+    @abstractmethod
+    def is_heard(self) -> bool:
+        """Tell whether any worker has something left to say."""
+
+    @abstractmethod
     def shutdown(self) -> None:
         """End all workers, which have nothing to do or must leave it."""
-        ...
 
 
-@dataclass
-class WorkerState:
-    """The jobs that a worker has, by number."""
-
-    ready: bool = False
-    numbers: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
 class PooledExecutor(Generic[J]):
     """Does the jobs of an operation in several workers; outcomes come as they are ready."""
 
-    pool: Callable[[], WorkerPool[J]]
-    workers: int
+    def __init__(self, pool: Callable[[], WorkerPool[J]], workers: int) -> None:
+        """pool: makes one without workers."""
+        self._make_pool, self._count = pool, workers
+        self._again: deque[int] = deque()
+        """Jobs whose worker was lost, through their fault or another's."""
+        self._tried: set[int] = set()
+        self._in_hand: dict[int, list[int]] = {}
+        """The jobs that each worker has."""
+        self._ready: set[int] = set()
+        self._noted: set[str] = set()
 
     def outcomes(self, jobs: Sequence[J], events: Events) -> Generator[Outcome]:
         """Yield one outcome for every job. A job whose worker is lost gets a second chance.
 
         Raises TexsynthError when workers cannot begin at all.
         """
-        scheduler = Scheduler(jobs, self.pool(), events)
+        self._jobs, self._events, self._pool = jobs, events, self._make_pool()
+        self._waiting = deque(range(len(jobs)))
         try:
-            yield from scheduler.outcomes(min(self.workers, len(jobs)))
-        except KeyboardInterrupt:
-            for reply in scheduler.pool.drain():
-                yield replace(reply.outcome, job=jobs[reply.number])
-            raise
-        except GeneratorExit:
-            # Nobody wants to hear more, but what is being written shall not be cut off.
-            for _ in scheduler.pool.drain():
-                pass
+            yield from self._outcomes()
+        except (KeyboardInterrupt, GeneratorExit) as end:
+            # What is being written shall not be cut off, even if nobody wants to hear more.
+            self._pool.stop()
+            while self._pool.is_heard():
+                for _, message in self._pool.wait(nullcontext):
+                    if isinstance(message, Reply) and isinstance(end, KeyboardInterrupt):
+                        yield replace(message.outcome, job=jobs[message.number])
             raise
         finally:
-            scheduler.pool.shutdown()
+            self._pool.shutdown()
 
-
-class Scheduler(Generic[J]):
-    """Hands jobs to workers and keeps track of which one has which."""
-
-    def __init__(self, jobs: Sequence[J], pool: WorkerPool[J], events: Events) -> None:
-        """pool: without workers yet."""
-        self.jobs, self.pool, self.events = jobs, pool, events
-        self.waiting = deque(range(len(jobs)))
-        self.again: deque[int] = deque()
-        """Jobs whose worker was lost, through their fault or another's."""
-        self.tried: set[int] = set()
-        self.workers: dict[int, WorkerState] = {}
-        self.noted: set[str] = set()
-
-    def outcomes(self, workers: int) -> Iterator[Outcome]:
-        """Yield one outcome for every job."""
-        for _ in range(workers):
-            self.workers[self.pool.start()] = WorkerState()
-        while self.waiting or self.again or any(state.numbers for state in self.workers.values()):
-            for worker, message in self.pool.wait(self.events.interruptible):
+    def _outcomes(self) -> Iterator[Outcome]:
+        for _ in range(min(self._count, len(self._jobs))):
+            self._in_hand[self._pool.start()] = []
+        while self._waiting or self._again or any(self._in_hand.values()):
+            for worker, message in self._pool.wait(self._events.interruptible):
                 if isinstance(message, Reply):
                     yield self._replied(worker, message)
                 elif isinstance(message, WorkerDied):
@@ -139,57 +126,57 @@ class Scheduler(Generic[J]):
                 elif message.error:
                     raise message.error
                 else:
-                    self.workers[worker].ready = True
-            for worker, state in self.workers.items():
-                self._fill(worker, state)
+                    self._ready.add(worker)
+            for worker in self._ready:
+                self._fill(worker, self._in_hand[worker])
 
-    def _fill(self, worker: int, state: WorkerState) -> None:
+    def _fill(self, worker: int, numbers: list[int]) -> None:
         """Submit jobs; those that may have killed their worker alone, so that no other is lost with them."""
-        if not state.ready or self.tried.intersection(state.numbers):
+        if self._again and not numbers:
+            chosen = [self._again.popleft()]
+        elif self._tried.intersection(numbers):
             return
-        if self.again and not state.numbers:
-            self._submit(worker, state, self.again.popleft())
-            return
-        while self.waiting and len(state.numbers) < IN_HAND:
-            self._submit(worker, state, self.waiting.popleft())
-
-    def _submit(self, worker: int, state: WorkerState, number: int) -> None:
-        state.numbers.append(number)
-        self.events.started(self.jobs[number])
-        self.pool.submit(worker, number, self.jobs[number])
+        else:
+            count = min(len(self._waiting), IN_HAND - len(numbers))
+            chosen = [self._waiting.popleft() for _ in range(count)]
+        for number in chosen:
+            numbers.append(number)
+            self._events.started(self._jobs[number])
+            self._pool.submit(worker, number, self._jobs[number])
 
     def _replied(self, worker: int, reply: Reply) -> Outcome:
-        self.workers[worker].numbers.remove(reply.number)
+        self._in_hand[worker].remove(reply.number)
         for note in reply.notes:
             # Every worker measures the styles, one complaint is enough.
-            if note not in self.noted:
-                self.events.note(note)
-                self.noted.add(note)
-        return replace(reply.outcome, job=self.jobs[reply.number])
+            if note not in self._noted:
+                self._events.note(note)
+                self._noted.add(note)
+        return replace(reply.outcome, job=self._jobs[reply.number])
 
     def _retry(self, worker: int, died: WorkerDied) -> Iterator[Outcome]:
-        state = self.workers.pop(worker)
-        if not state.ready and not self.workers:
-            raise WorkerLostError(f"a worker {died.reason} before it could begin; use fewer --workers")
-        for number in state.numbers:
-            if number in self.tried:
-                job = self.jobs[number]
-                yield Failed(
-                    job,
-                    WorkerLostError(
-                        f"{job.picture}: its worker {died.reason}, twice; memory that runs out does that, so "
-                        f"use fewer --workers or a smaller --memory-limit"
-                    ),
+        numbers = self._in_hand.pop(worker)
+        if worker not in self._ready:
+            if not self._in_hand:
+                raise WorkerLostError(f"a worker {died.reason} before it could begin; use fewer --workers")
+            return
+        self._ready.remove(worker)
+        for number in numbers:
+            if number in self._tried:
+                job = self._jobs[number]
+                error = WorkerLostError(
+                    f"{job.picture}: its worker {died.reason}, twice; memory that runs out does that, so use "
+                    f"fewer --workers or a smaller --memory-limit"
                 )
+                yield Failed(job, error)
             else:
-                self.tried.add(number)
-                self.again.append(number)
-        if state.ready and (self.waiting or self.again):
-            self.workers[self.pool.start()] = WorkerState()
+                self._tried.add(number)
+                self._again.append(number)
+        if self._waiting or self._again:
+            self._in_hand[self._pool.start()] = []
 
 
-class ProcessPool(Generic[J]):
-    """A `WorkerPool` of processes, each of which does one job at a time in overlapping stages."""
+class ProcessPool(WorkerPool[J]):
+    """Processes of this machine, each of which does one job at a time in overlapping stages."""
 
     def __init__(self, operation: Operation[J], policy: OutputPolicy) -> None:
         """operation: not prepared yet; every worker gets a copy."""
@@ -242,14 +229,14 @@ class ProcessPool(Generic[J]):
         # Workers answer in the order in which they were asked.
         return Reply(self._submitted[worker].popleft(), outcome, notes)
 
-    def drain(self) -> Iterator[Reply]:
+    def stop(self) -> None:
         """Do as `WorkerPool` says."""
         for process, _ in self._workers.values():
             process.terminate()
-        while self._workers:
-            for _, message in self.wait(nullcontext):
-                if isinstance(message, Reply):
-                    yield message
+
+    def is_heard(self) -> bool:
+        """Do as `WorkerPool` says."""
+        return bool(self._workers)
 
     def shutdown(self) -> None:
         """Do as `WorkerPool` says."""
@@ -263,7 +250,7 @@ class ProcessPool(Generic[J]):
 
 
 def serve(connection: Connection, operation: Operation[Any], policy: OutputPolicy) -> None:
-    """Do the jobs that come from `connection`, until it is closed."""
+    """Do the jobs that come from `connection`, until it is closed, and end this process."""
     # What the other side no longer hears need not be said.
     with suppress(OSError, KeyboardInterrupt), Interrupts() as interrupts:
         _answer(connection, operation, policy, interrupts)
@@ -290,11 +277,9 @@ def _answer(
 
 
 def _received(connection: Connection) -> Iterator[Any]:
-    while True:
-        try:
+    with suppress(EOFError, OSError):
+        while True:
             yield connection.recv()
-        except (EOFError, OSError):
-            return
 
 
 def portable(outcome: Outcome) -> Outcome:
