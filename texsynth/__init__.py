@@ -4,8 +4,6 @@
 pictures in memory or in files; see `texsynth.api`. Torch is imported when one of them is used.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

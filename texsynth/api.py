@@ -56,8 +56,7 @@ from texsynth.models import registry
 from texsynth.models.registry import Model
 from texsynth.pipelines.progress import OnStep, silent
 
-log = logging.getLogger("texsynth")
-"""Warnings about pictures go here; nothing is printed."""
+log = logging.getLogger("texsynth")  # Warnings about pictures go here; nothing is printed
 log.addHandler(logging.NullHandler())
 
 

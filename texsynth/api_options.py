@@ -1,7 +1,5 @@
 """Keyword arguments of the functions in `texsynth.api`, and the settings that they become."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, Protocol, TypedDict, TypeVar, cast, overload
@@ -20,8 +18,7 @@ from texsynth.pipelines.progress import OnStep
 
 PathLike = str | os.PathLike[str]
 
-ImageLike = PathLike | InMemory
-"""A picture as it goes in."""
+ImageLike = PathLike | InMemory  # A picture as it goes in
 
 Kind = TypeVar("Kind", Image.Image, np.ndarray[Any, Any], torch.Tensor)
 P = ParamSpec("P")
@@ -45,45 +42,31 @@ def same_kind(function: Callable[Concatenate[ImageLike, P], Any]) -> SameKind[P]
 class Options(TypedDict, total=False):
     """Keyword arguments that all functions on pictures take."""
 
-    preset: str
-    """Name or file of a preset that the settings start from."""
-    settings: Settings
-    """Settings to start from instead: ExpandSettings, or StylizeSettings."""
-    changes: Mapping[str, object]
-    """Any settings by their path, like `{"patch.iterations": [4, 2]}`."""
+    preset: str  # Name or file of a preset that the settings start from
+    settings: Settings  # Settings to start from instead: ExpandSettings, or StylizeSettings
+    changes: Mapping[str, object]  # Any settings by their path, like `{"patch.iterations": [4, 2]}`
     seed: int
     """0 to 2^63 - 1; with the name of the picture it decides all random numbers. Default: 0."""
     name: str
     """The name of a picture in memory, or another name for that of a file. Default: "image"."""
     model: str | Model
     """Name or file of a network, or what `load_model` gave, which is not loaded again. Default: "lite"."""
-    device: str
-    """auto, cpu, cuda, cuda:N or mps. Default: auto."""
-    dtype: str
-    """auto, float32, bfloat16 or float16. Default: auto."""
-    threads: int
-    """CPU threads of torch for the whole process. Default: they are left as they are."""
-    progress: OnStep
-    """Called with a `Step(stage, done, total)` again and again."""
+    device: str  # auto, cpu, cuda, cuda:N or mps. Default: auto.
+    dtype: str  # auto, float32, bfloat16 or float16. Default: auto.
+    threads: int  # CPU threads of torch for the whole process. Default: they are left as they are.
+    progress: OnStep  # Called with a `Step(stage, done, total)` again and again
 
 
 class StylizeOptions(Options, total=False):
     """Keyword arguments of a stylization."""
 
-    photo: bool
-    """Keep contours as in a photograph; False: paint."""
-    transform: str
-    """ift, wct, ot, adain or optimize."""
-    strength: float
-    """0 keeps the content, 1 applies the whole style."""
-    preserve_color: bool
-    """Keep the content's colours."""
-    grain: float
-    """0 to 1: noise that becomes strokes in flat areas."""
-    style_scale: float
-    """Above 1 for larger strokes."""
-    max_side: int
-    """Reduce larger contents to this longer side in pixels."""
+    photo: bool  # Keep contours as in a photograph; False: paint
+    transform: str  # ift, wct, ot, adain or optimize
+    strength: float  # 0 keeps the content, 1 applies the whole style
+    preserve_color: bool  # Keep the content's colours
+    grain: float  # 0 to 1: noise that becomes strokes in flat areas
+    style_scale: float  # Above 1 for larger strokes
+    max_side: int  # Reduce larger contents to this longer side in pixels
 
 
 def resolve_settings(

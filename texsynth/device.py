@@ -1,7 +1,5 @@
 """Devices, number types and CPU threads."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re

@@ -1,7 +1,5 @@
 """Errors that a user can mend, each with its exit code."""
 
-from __future__ import annotations
-
 
 class TexsynthError(Exception):
     """Base of all expected errors. The message is one sentence with the bad value and the cure."""

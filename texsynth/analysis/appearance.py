@@ -1,7 +1,5 @@
 """Description of a texture without a network: regularity, orientation, contrast, colours."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -18,30 +16,24 @@ from texsynth.analysis.orientation import Orientation, texture_orientations
 from texsynth.analysis.palette import Colour, palette, tone
 from texsynth.ops.resample import resize
 
-SIDE = 512
-"""Larger pictures are reduced to this many pixels on the longer side."""
+SIDE = 512  # Larger pictures are reduced to this many pixels on the longer side
 
 
 @dataclass(frozen=True)
 class Appearance:
     """Figures that describe a texture."""
 
-    regularity: float
-    """0 to 1, see `regularity_score`."""
-    kind: Kind
-    """Name of this regularity."""
+    regularity: float  # 0 to 1, see `regularity_score`
+    kind: Kind  # Name of this regularity
     lattice: tuple[tuple[float, float], tuple[float, float]] | None
     """Two vectors (dy, dx) in pixels by which the texture repeats; None for stochastic ones."""
     periods: tuple[float, ...]
     """Their lengths in pixels, the shortest first; of stripes one only, of stochastic textures none."""
     orientations: tuple[Orientation, ...]
     """Directions in which lines run: angles from 0, level, to below 180, counter-clockwise; 90 is upright."""
-    contrast: float
-    """Deviation of the luma, 0 to 0.5."""
-    lightness: float
-    """Mean of the luma, 0 to 1."""
-    palette: tuple[Colour, ...]
-    """Colours (8 bits) and their shares, the largest first."""
+    contrast: float  # Deviation of the luma, 0 to 0.5
+    lightness: float  # Mean of the luma, 0 to 1
+    palette: tuple[Colour, ...]  # Colours (8 bits) and their shares, the largest first
 
 
 @torch.no_grad()

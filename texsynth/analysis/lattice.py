@@ -13,8 +13,7 @@ from torch import Tensor
 from texsynth.analysis.self_similarity import masked_overlap, parabola_vertex, self_difference
 from texsynth.ops.resample import box_mean
 
-MIN_CONFIDENCE = 0.4
-"""Real lattices of photographs had .51 to .97, accidental ones .28 to .35."""
+MIN_CONFIDENCE = 0.4  # Real lattices of photographs had .51 to .97, accidental ones .28 to .35
 
 REGULAR = 0.7
 """Nets, weaves, tiles and walls of equal bricks are above it; honeycombs, old walls and ripples below."""
@@ -22,14 +21,12 @@ REGULAR = 0.7
 MAX_CHANGE = 0.15
 """Largest relative change of a length by which a texture may be warped to close over a torus."""
 
-MIN_SHIFT = 6
-"""Pixels; nearer peaks of the map are smoothness, not repetition."""
+MIN_SHIFT = 6  # Pixels; nearer peaks of the map are smoothness, not repetition
 
 FLAT = 1e-9
 """Mean square of the detail of a picture of one colour: less than a hundredth of a step of 8 bits."""
 
-MIN_DIP = 0.1
-"""Share of a peak by which the correlation must fall on the way to it, for a period."""
+MIN_DIP = 0.1  # Share of a peak by which the correlation must fall on the way to it, for a period
 
 LEAST_OVERLAP = 0.1
 """Share of a masked texture that must overlap with its shifted self; less resembles it by chance."""
@@ -45,10 +42,8 @@ Peak = tuple[float, int, int]
 class Lattice:
     """Two independent vectors by which the texture repeats."""
 
-    vectors: Tensor
-    """(2, 2) float64, one (dy, dx) in pixels in each row."""
-    confidence: float
-    """Correlation of the texture with itself along the weaker vector, up to 1."""
+    vectors: Tensor  # (2, 2) float64, one (dy, dx) in pixels in each row
+    confidence: float  # Correlation of the texture with itself along the weaker vector, up to 1
     distinct: tuple[bool, bool] = (True, True)
     """True where the texture changes on the way along a vector; along a stripe its length means nothing."""
 

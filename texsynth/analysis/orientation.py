@@ -9,8 +9,6 @@ counts in its two nearest bins, and the histogram is smoothed, so that rounding 
 nothing; pixels whose filter would reach beyond the picture, or its mask, do not count.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 
@@ -24,29 +22,23 @@ from texsynth.ops.color import luma
 TURN = 180
 """Degrees that the histogram covers: a stripe has gradients that point to both sides of it."""
 
-BIN_DEGREES = 10
-"""Bins divide 90 degrees, so that quarter turns move whole bins."""
+BIN_DEGREES = 10  # Bins divide 90 degrees, so that quarter turns move whole bins
 
 PEAK_SHARE = 0.8
 """Peaks of the histogram that are lower than this share of the highest are no orientations."""
 
-REACH = 3
-"""Deviations after which the Gaussian's derivative is cut off."""
+REACH = 3  # Deviations after which the Gaussian's derivative is cut off
 
-FLAT = 1e-6
-"""Mean gradient per pixel below which a picture is of one colour, but for rounding."""
+FLAT = 1e-6  # Mean gradient per pixel below which a picture is of one colour, but for rounding
 
-DOMINANT = 1.5
-"""Weight from which on a direction of a texture stands out from the others."""
+DOMINANT = 1.5  # Weight from which on a direction of a texture stands out from the others
 
 
 class Orientation(NamedTuple):
     """A peak of the histogram of directions."""
 
-    angle: float
-    """Degrees."""
-    weight: float
-    """Height of the peak over the mean of the histogram: 1 if no direction stands out."""
+    angle: float  # Degrees
+    weight: float  # Height of the peak over the mean of the histogram: 1 if no direction stands out
 
 
 def texture_orientations(

@@ -1,7 +1,5 @@
 """Colours of a picture: the few that stand for all, how light they are and how much they differ."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch
@@ -9,11 +7,9 @@ from torch import Tensor
 
 from texsynth.ops.color import luma, to_lab
 
-SAMPLES = 1 << 14
-"""Pixels that are looked at."""
+SAMPLES = 1 << 14  # Pixels that are looked at
 
-ROUNDS = 12
-"""Rounds of k-means."""
+ROUNDS = 12  # Rounds of k-means
 
 NOTICEABLE = 2.3
 """Distance in L*a*b* that can just be seen (Mahy et al. 1994); colours closer together are one."""
@@ -22,10 +18,8 @@ NOTICEABLE = 2.3
 class Colour(NamedTuple):
     """A colour that stands for all that are nearest to it."""
 
-    rgb: tuple[int, int, int]
-    """sRGB, 0 to 255: the mean of what it stands for."""
-    share: float
-    """Share of the pixels, 0 to 1."""
+    rgb: tuple[int, int, int]  # sRGB, 0 to 255: the mean of what it stands for
+    share: float  # Share of the pixels, 0 to 1
 
 
 def palette(image: Tensor, mask: Tensor | None = None, *, most: int = 5) -> tuple[Colour, ...]:

@@ -6,8 +6,6 @@ The difference of equation 1 cancels almost completely at a good shift, hence fl
 reduced precision, whatever autocast is on.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Names of what `texsynth bench` measures, known before torch is loaded."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from texsynth.config.validation import nearest

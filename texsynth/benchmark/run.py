@@ -1,7 +1,5 @@
 """Time and memory of every stage, over sizes, devices, number types and models."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -52,26 +50,21 @@ class Case(NamedTuple):
 class Plan:
     """Settings of a benchmark."""
 
-    sizes: tuple[int, ...]
-    """Sides of the square pictures in pixels."""
+    sizes: tuple[int, ...]  # Sides of the square pictures in pixels
     models: tuple[str, ...]
     devices: tuple[str, ...]
     dtypes: tuple[str, ...]
-    stages: tuple[str, ...]
-    """Empty for those that every model has by default."""
+    stages: tuple[str, ...]  # Empty for those that every model has by default
     repeat: int
-    full_width: bool
-    """True to measure a network of VGG-19's width too."""
+    full_width: bool  # True to measure a network of VGG-19's width too
     threads: int | None = None
 
 
 class Peak(NamedTuple):
     """Memory of one call."""
 
-    bytes: int
-    """Most bytes in use at a time, above the start."""
-    start_bytes: int
-    """Bytes in use before: the program, the model, and what the stage is given."""
+    bytes: int  # Most bytes in use at a time, above the start
+    start_bytes: int  # Bytes in use before: the program, the model, and what the stage is given
 
 
 @dataclass(frozen=True)
@@ -84,8 +77,7 @@ class Measurement:
     seconds: tuple[float, ...] = ()
     """Seconds of every repetition; empty when it could not be measured."""
     memory: Peak | None = None
-    reason: str = ""
-    """Why there are no seconds."""
+    reason: str = ""  # Why there are no seconds
 
 
 def prepare(plan: Plan) -> list[tuple[Model, tuple[str, ...]]]:

@@ -1,7 +1,5 @@
 """The stages of `texsynth bench`: each prepares its inputs and returns the call that is timed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -49,8 +47,7 @@ SETTINGS: Mapping[str, StylizeSettings] = {
 }
 """Settings of the stages that are whole pipelines."""
 
-FINEST_PX = 4
-"""Period of the finest waves in a picture."""
+FINEST_PX = 4  # Period of the finest waves in a picture
 
 
 @dataclass(frozen=True)

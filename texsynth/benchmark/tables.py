@@ -22,7 +22,6 @@ PAPER_SECONDS = {256: 0.13, 512: 0.31, 768: 0.62, 1024: 0.92}
 WITH_MEMORY = (*PIPELINES, *PAPER, *PUBLISHED)
 """Stages whose memory a table shows; that of all is in the JSON."""
 
-
 Stages = tuple[Case, Sequence[str]]
 
 

@@ -1,7 +1,5 @@
 """The command line. Only what every start needs is imported here; a command's module is, when it runs."""
 
-from __future__ import annotations
-
 import os
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Errors become one sentence on standard error and an exit code."""
 
-from __future__ import annotations
-
 import io
 import logging
 import os

@@ -1,7 +1,5 @@
 """texsynth batch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module

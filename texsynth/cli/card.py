@@ -1,7 +1,5 @@
 """texsynth card: styles measured once and kept."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """texsynth docs."""
 
-from __future__ import annotations
-
 import re
 import sys
 from importlib.resources import files

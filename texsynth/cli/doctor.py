@@ -1,7 +1,5 @@
 """texsynth doctor."""
 
-from __future__ import annotations
-
 import math
 import platform
 import time
@@ -20,7 +18,6 @@ PACKAGES = (
     "torch", "numpy", "pillow", "pyvips", "safetensors", "pydantic", "requests", "filelock",
     "typer", "rich",
 )  # fmt: skip
-
 
 AUTO = ("float64", "float32")
 """Float64 shows that a formula is right to the last digit, float32 that it is stable."""

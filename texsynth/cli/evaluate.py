@@ -26,8 +26,7 @@ from texsynth.jobs.outcomes import PARTLY_FAILED
 if TYPE_CHECKING:
     from texsynth.evaluation.results import Evaluation, Table, Value
 
-MIN_WIDTH = 6
-"""Least width of a column in letters."""
+MIN_WIDTH = 6  # Least width of a column in letters
 
 app = typer.Typer(
     no_args_is_help=True, help="Compare methods on the same pictures, in figures and side by side."

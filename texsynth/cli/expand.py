@@ -1,7 +1,5 @@
 """texsynth expand and texsynth tile."""
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import dataclass

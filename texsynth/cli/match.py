@@ -1,7 +1,5 @@
 """texsynth match and texsynth describe."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,8 +27,7 @@ from texsynth.jobs.outcomes import Done, Failed, Outcome, Report, collect
 
 search_option = partial(option, panel="Search")
 
-MOST_ROWS = 100
-"""Queries that a sheet shows at most; more would be a picture that nothing opens."""
+MOST_ROWS = 100  # Queries that a sheet shows at most; more would be a picture that nothing opens
 
 IndexFile = Annotated[
     str | None,

@@ -1,7 +1,5 @@
 """texsynth models."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from urllib.parse import urlsplit
 

@@ -1,7 +1,5 @@
 """Options that several commands share, each declared once, in groups that `grouped` puts into a command."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass

@@ -1,7 +1,5 @@
 """texsynth presets."""
 
-from __future__ import annotations
-
 import typer
 
 from texsynth.cli import options

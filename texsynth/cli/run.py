@@ -1,7 +1,5 @@
 """The steps that image commands share, from checked options to finished files."""
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -46,8 +44,7 @@ class Setup:
     options: RunOptions
     run: RunSettings
     screen: Screen
-    suffix: str
-    """Suffix of results whose name is not given, like `.png`."""
+    suffix: str  # Suffix of results whose name is not given, like `.png`
 
 
 @dataclass(frozen=True)

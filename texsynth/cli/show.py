@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 SPEED_SECONDS = 900
 """Time over which the speed is averaged for the time that is left; a picture may take minutes."""
 
-VERBOSE = "texsynth.verbose"
-"""Key of the context's meta that says whether -v was given."""
+VERBOSE = "texsynth.verbose"  # Key of the context's meta that says whether -v was given
 
 ARGUMENTS: ContextVar[tuple[str, ...]] = ContextVar("arguments")
 """All that was typed after the program's name."""
@@ -59,10 +58,8 @@ class Screen:
     quiet: bool = False
     verbose: bool = False
     as_json: bool = False
-    results: bool = True
-    """False when standard output carries the picture itself."""
-    totals: bool = False
-    """True if the summary gives counts and speed."""
+    results: bool = True  # False when standard output carries the picture itself
+    totals: bool = False  # True if the summary gives counts and speed
 
     def note(self, message: str) -> None:
         """Print a warning or remark, unless --quiet."""

@@ -3,8 +3,6 @@
 Nothing here imports torch, so the command line refuses before the heavy start-up what the pipelines refuse.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from texsynth.config.settings import ExpandSettings
@@ -16,8 +14,7 @@ MIN_SIDE = 16
 COMPLETING_METHODS = ("auto", "patch", "patch+optimize")
 """Methods that can keep a part of a picture as it is."""
 
-Completed = Literal["a hole", "`texsynth tile`"]
-"""Jobs that keep a part of a picture as it is."""
+Completed = Literal["a hole", "`texsynth tile`"]  # Jobs that keep a part of a picture as it is
 
 
 def output_size(settings: ExpandSettings, height: int, width: int) -> tuple[int, int]:

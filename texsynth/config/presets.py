@@ -1,7 +1,5 @@
 """Presets: named settings in YAML files, and the order in which defaults, preset, --set and flags apply."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -15,8 +13,7 @@ from texsynth.errors import UsageError
 
 S = TypeVar("S", bound=Settings)
 
-Tree = dict[str | int, Any]
-"""Nested settings as YAML holds them."""
+Tree = dict[str | int, Any]  # Nested settings as YAML holds them
 
 SECTIONS: dict[str, type[Settings]] = {
     "stylize": StylizeSettings,

@@ -1,7 +1,5 @@
 """Records that outputs carry so that `texsynth replay` can make them again."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field, RootModel

@@ -251,10 +251,8 @@ MAX_PIXELS = 1 << 28
 QUALITY = 95
 """Quality of JPEG and WebP where none is asked for."""
 
-
 MEMORY_LIMIT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(%|B|KiB|MiB|GiB|TiB)?")
 """Bytes with or without a unit, or a share of what is free."""
-
 
 ExecutorName = Literal["serial", "processes", "ray"]
 

@@ -1,7 +1,5 @@
 """Settings and YAML from people: what is wrong becomes one sentence with the key, its value, and the cure."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from difflib import get_close_matches

@@ -1,7 +1,5 @@
 """An earlier table of `evaluate stylize`, compared pair by pair."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Methods x exemplars: expand each texture with each method and measure what comes out."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,14 +40,11 @@ from texsynth.synthesis.quilting import image_quilting
 
 CURE = "choose a smaller --crop"
 
-TRUTH = "truth"
-"""The method that nothing can beat: the picture the exemplar was cut out of."""
+TRUTH = "truth"  # The method that nothing can beat: the picture the exemplar was cut out of
 
-QUILTING = "quilting"
-"""The baseline that ratios refer to."""
+QUILTING = "quilting"  # The baseline that ratios refer to
 
-CONFIRMED = 0.05
-"""Displacement up to which the truth shows the lattice of its exemplar."""
+CONFIRMED = 0.05  # Displacement up to which the truth shows the lattice of its exemplar
 
 KEPT, KEPT_HEIGHT = 0.02, 0.6
 """Displacement up to which, and height over the truth's from which on, a lattice counts as kept."""

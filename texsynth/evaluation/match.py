@@ -23,14 +23,11 @@ from texsynth.models.descriptor import load_descriptor
 from texsynth.ops.resample import resize
 from texsynth.pipelines.describe import Describer, any_turn, describe, load_describer
 
-DESCRIPTOR = "descriptor"
-"""Name of the trained method among the pooled features."""
+DESCRIPTOR = "descriptor"  # Name of the trained method among the pooled features
 
-GRID = 3
-"""Crops along each side of a picture; they do not overlap, so no two show the same pixels."""
+GRID = 3  # Crops along each side of a picture; they do not overlap, so no two show the same pixels
 
-LEAST_PX = 32 * GRID
-"""Shortest side of a picture that is used."""
+LEAST_PX = 32 * GRID  # Shortest side of a picture that is used
 
 
 def evaluate(

@@ -1,7 +1,5 @@
 """The methods that are compared, by name: baselines, presets, and methods or transforms with settings."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +29,7 @@ BASELINES = {
 
 EXPAND_METHODS: tuple[str, ...] = get_args(config.Method)
 
-TRANSFORMS = ("ift", "wct", "ot", "adain")
-"""Transforms for both modes; `optimize` only paints."""
+TRANSFORMS = ("ift", "wct", "ot", "adain")  # Transforms for both modes; `optimize` only paints
 
 
 @dataclass(frozen=True)

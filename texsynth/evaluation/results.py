@@ -340,8 +340,7 @@ class Estimate:
         return cls(len(values), fmean(values), low, high, median(values))
 
 
-Value = str | float | Estimate | None
-"""A cell of a table; None is unknown."""
+Value = str | float | Estimate | None  # A cell of a table; None is unknown
 
 
 def bootstrap(values: Sequence[float], seed: int, resamples: int = RESAMPLES) -> tuple[float, float]:

@@ -1,7 +1,5 @@
 """The loop of an evaluation: every method on every subject, and the files that are left of it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -26,11 +24,9 @@ from texsynth.jobs.inputs import Input
 from texsynth.jobs.outcomes import BUG, joint_exit_code
 from texsynth.pipelines.progress import OnStep, Step
 
-TABLE, SHEET, PAGE = "table.json", "table.csv", "index.html"
-"""Files of an evaluation."""
+TABLE, SHEET, PAGE = "table.json", "table.csv", "index.html"  # Files of an evaluation
 
-OnFailure = Callable[[str, Exception], None]
-"""Called with what failed and why."""
+OnFailure = Callable[[str, Exception], None]  # Called with what failed and why
 
 Item = TypeVar("Item", contravariant=True)
 

@@ -36,17 +36,14 @@ from texsynth.transforms.moments import Moments
 
 CURE = "choose a smaller --max-side"
 
-STYLES = 16
-"""Number of styles whose features are kept while contents change."""
+STYLES = 16  # Number of styles whose features are kept while contents change
 
 PAGE_PIXELS = 40_000_000
 """Pixels of all pictures on the page together, as if they were square; some 20 MB of text."""
 
-SIDES_PX = (160, 400)
-"""Longer side of a picture on the page, at least and at most."""
+SIDES_PX = (160, 400)  # Longer side of a picture on the page, at least and at most
 
-LEVELS = (1, 2, 3, 4)
-"""Levels at which styles are compared."""
+LEVELS = (1, 2, 3, 4)  # Levels at which styles are compared
 
 SAMPLES = 16384
 """Most positions of a level that the sliced Wasserstein distance sees, the same in pictures of one size."""

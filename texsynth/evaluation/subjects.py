@@ -1,7 +1,5 @@
 """The pictures, and the pairs of content and style, that methods are compared on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The single door to HTML pages: Jinja templates, one style, and a head that lets nothing be loaded."""
 
-from __future__ import annotations
-
 import hashlib
 from base64 import b64encode
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Files that appear whole or not at all, and never over another one by accident."""
 
-from __future__ import annotations
-
 import os
 import secrets
 from collections.abc import Callable, Iterator

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from texsynth.errors import UsageError
 
-Pixels = NDArray[Any]
-"""uint8 or uint16."""
+Pixels = NDArray[Any]  # uint8 or uint16
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 """Formats that are read; anything else is refused before its decoder runs."""
@@ -31,14 +30,11 @@ OUTPUT_SUFFIXES = {
 }
 """File names that can be written."""
 
-DEEP_FORMATS = frozenset({"PNG", "TIFF"})
-"""Formats that hold 16 bits per channel."""
+DEEP_FORMATS = frozenset({"PNG", "TIFF"})  # Formats that hold 16 bits per channel
 
-GREY_FORMATS = frozenset({"PNG", "JPEG", "TIFF"})
-"""Formats that hold a single channel."""
+GREY_FORMATS = frozenset({"PNG", "JPEG", "TIFF"})  # Formats that hold a single channel
 
-ALPHA_FORMATS = frozenset({"PNG", "WEBP", "TIFF"})
-"""Formats that hold an alpha channel."""
+ALPHA_FORMATS = frozenset({"PNG", "WEBP", "TIFF"})  # Formats that hold an alpha channel
 
 
 @dataclass(frozen=True)

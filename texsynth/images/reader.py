@@ -1,7 +1,5 @@
 """Picture files to upright sRGB pixels."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

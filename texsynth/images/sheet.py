@@ -1,7 +1,5 @@
 """Contact sheets: many pictures on one, small, each row at one scale."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Pictures read and written by strips of rows, so that large ones never lie in memory as a whole."""
 
-from __future__ import annotations
-
 import io
 import struct
 from collections.abc import Callable, Iterable, Iterator
@@ -40,13 +38,11 @@ from texsynth.images.writer import FLATTENED, flattened, samples, settings_besid
 class Strips:
     """A picture whose rows are decoded when they are asked for."""
 
-    width: int
-    """In pixels, upright, as the height."""
+    width: int  # In pixels, upright, as the height
     height: int
     kind: Picture
     """A picture with the depth, alpha and warnings of every strip: the first row, or all of it."""
-    whole: bool
-    """The file cannot be read by strips, and all of it is in memory."""
+    whole: bool  # The file cannot be read by strips, and all of it is in memory
     rows: Callable[[int], Iterator[Picture]]
     """Yields strips of so many rows, at least 1, from the top down, the last one shorter; each call starts at
     the top again. Raises InputError."""

@@ -1,7 +1,5 @@
 """Pixel arrays to image tensors and back. Apart from the rest so that reading headers needs no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any

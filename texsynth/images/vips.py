@@ -21,12 +21,10 @@ from texsynth.images.picture import Pixels
 if TYPE_CHECKING:
     import pyvips
 
-KEYWORD = "texsynth"
-"""Keyword of the PNG text with the settings."""
+KEYWORD = "texsynth"  # Keyword of the PNG text with the settings
 
 DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
-PIXELS_PER_MM = 72 / 25.4
-"""Resolution that programs assume where a file gives none."""
+PIXELS_PER_MM = 72 / 25.4  # Resolution that programs assume where a file gives none
 
 SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
     "PNG": ("pngsave", {"filter": "all", "compression": 5, "keep": "icc|other"}),
@@ -46,8 +44,7 @@ TIFF_COMPRESSIONS = frozenset({1, 5, 8, 32773, 32946})
 PIPED_BYTES = 1 << 20
 
 LARGEST_TILE = 2048
-BAND_BYTES = 1 << 26
-"""A row of segments that is larger is no small part of the picture any more."""
+BAND_BYTES = 1 << 26  # A row of segments that is larger is no small part of the picture any more
 
 
 def read_samples(source: Path | bytes, source_format: str, page: int = 0) -> Pixels:

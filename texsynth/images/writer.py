@@ -1,7 +1,5 @@
 """Pixels to picture files that carry their colour space and the settings they were made with."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress

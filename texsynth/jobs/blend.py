@@ -1,7 +1,5 @@
 """The styles that pictures get, measured: several of them come together by weight, level or region."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,8 +44,7 @@ class MeasuredStyle:
     """A style with its moments."""
 
     style: FittedStyle
-    by_label: dict[int, FittedStyle]
-    """The same of each of its labels."""
+    by_label: dict[int, FittedStyle]  # The same of each of its labels
     mask: Tensor | None
 
 

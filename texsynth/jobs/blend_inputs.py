@@ -1,7 +1,5 @@
 """The styles of stylizations and blends, and the files of their results, settled before any work."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +11,7 @@ from texsynth.config.settings import StylizeSettings
 from texsynth.errors import UsageError
 from texsynth.jobs.inputs import Input, Job, destinations
 
-REST = "rest"
-"""Instead of a mask: what the masks of the other styles leave."""
+REST = "rest"  # Instead of a mask: what the masks of the other styles leave
 
 MAX_SWEEP = 64
 
@@ -27,8 +24,7 @@ class StyleArgument:
 
     path: str
     weight: float | None = None
-    levels: tuple[int, ...] | None = None
-    """From coarse to fine; None for all."""
+    levels: tuple[int, ...] | None = None  # From coarse to fine; None for all
 
 
 @dataclass(frozen=True)
@@ -40,8 +36,7 @@ class StyleSource:
     levels: tuple[int, ...] | None = None
     mask: Input | None = None
     """Where in the content it goes; None for everywhere, or for what the other masks leave."""
-    labels: Input | None = None
-    """Label map of the style picture: one flat colour for each region."""
+    labels: Input | None = None  # Label map of the style picture: one flat colour for each region
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -56,10 +51,8 @@ class BlendSpec:
     styles: tuple[StyleSource, ...]
     content_labels: Input | None = None
     """Label map of the content; each label takes its style from the same label."""
-    sequential: bool = False
-    """One style after the other instead of all at once."""
-    feather: int = 4
-    """Width in pixels over which the borders of labels fade."""
+    sequential: bool = False  # One style after the other instead of all at once
+    feather: int = 4  # Width in pixels over which the borders of labels fade
 
     @property
     def masks(self) -> int:
@@ -80,8 +73,7 @@ class StylizeJob(Job):
 
     style: Input
     settings: StylizeSettings
-    preset: str | None = None
-    """A name for the settings, where jobs differ in them."""
+    preset: str | None = None  # A name for the settings, where jobs differ in them
 
     weights: ClassVar[tuple[float, ...]] = (1.0,)
 

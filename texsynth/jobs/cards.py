@@ -1,7 +1,5 @@
 """Style cards: the moments of style pictures at every level of a model, in one small safetensors file."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

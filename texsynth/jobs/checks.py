@@ -1,7 +1,5 @@
 """What can be known to be wrong before any model is loaded."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Descriptions of textures in files, as an operation, and the descriptors that a library keeps of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -85,8 +83,7 @@ def _upright(image: ReducedImage) -> tuple[ReducedImage, float]:
 DTYPE: Literal["float32"] = "float32"
 """Number type of descriptors: bfloat16 moves similarities by up to 0.04, and an index must be comparable."""
 
-DIGITS = 4
-"""Of the figures that are shown."""
+DIGITS = 4  # Of the figures that are shown
 
 
 @dataclass(frozen=True)

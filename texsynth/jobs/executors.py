@@ -1,7 +1,5 @@
 """Executors of several workers, and how they share a machine."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Expansion of textures in files, as an operation: `texsynth expand` and `texsynth tile`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """The pictures of an expansion: which belong together, where results go, and what is refused."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,11 +29,9 @@ from texsynth.jobs.outcomes import Failed
 Command = Literal["expand", "tile"]
 
 MAX_COUNT = 9999
-MAPS = ("mask", "guide", "guide_of", "hole")
-"""Further pictures that a task may have."""
+MAPS = ("mask", "guide", "guide_of", "hole")  # Further pictures that a task may have
 
-LOSSLESS = (".png", ".tif", ".tiff")
-"""Formats for sibling maps, whose values are data."""
+LOSSLESS = (".png", ".tif", ".tiff")  # Formats for sibling maps, whose values are data
 
 
 @dataclass(frozen=True)
@@ -44,20 +40,13 @@ class Task:
 
     command: Command
     exemplars: tuple[Input, ...]
-    weights: tuple[float, ...] = ()
-    """Shares of the exemplars, one each; empty for equal ones."""
-    siblings: tuple[Input, ...] = ()
-    """Further maps of the first exemplar."""
-    mask: Input | None = None
-    """Where to sample."""
-    guide: Input | None = None
-    """Layout of the output."""
-    guide_of: Input | None = None
-    """What the guide's values look like on the exemplar."""
-    hole: Input | None = None
-    """What to fill."""
-    recorded_key: str = ""
-    """The key of a result that is made again."""
+    weights: tuple[float, ...] = ()  # Shares of the exemplars, one each; empty for equal ones
+    siblings: tuple[Input, ...] = ()  # Further maps of the first exemplar
+    mask: Input | None = None  # Where to sample
+    guide: Input | None = None  # Layout of the output
+    guide_of: Input | None = None  # What the guide's values look like on the exemplar
+    hole: Input | None = None  # What to fill
+    recorded_key: str = ""  # The key of a result that is made again
 
     @property
     def key(self) -> str:
@@ -91,14 +80,10 @@ class ExpandJob(Job):
 
     task: Task
     settings: ExpandSettings
-    index: int = 1
-    """Counts the variations from 1."""
-    beside: tuple[Path, ...] = ()
-    """Files of the siblings, in their order."""
-    names: tuple[str, ...] = ()
-    """What a record calls these files."""
-    part: int = 0
-    """0 for the texture with all its siblings, k for its k-th sibling alone."""
+    index: int = 1  # Counts the variations from 1
+    beside: tuple[Path, ...] = ()  # Files of the siblings, in their order
+    names: tuple[str, ...] = ()  # What a record calls these files
+    part: int = 0  # 0 for the texture with all its siblings, k for its k-th sibling alone
 
     role: ClassVar[str] = "exemplar"
 
@@ -227,8 +212,7 @@ class ExpandInputs:
     allowed: tuple[Mask | None, ...]
     """For every exemplar, (h, w) where it may be sampled; None for everywhere."""
     siblings: tuple[LoadedImage, ...] = ()
-    maps: dict[str, LoadedImage] = field(default_factory=dict)
-    """By their names in MAPS."""
+    maps: dict[str, LoadedImage] = field(default_factory=dict)  # By their names in MAPS
 
     @property
     def hole(self) -> Mask | None:

@@ -1,7 +1,5 @@
 """The files of a job: reading inputs, writing results once, and leaving those that are finished."""
 
-from __future__ import annotations
-
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -61,10 +59,8 @@ class OutputPolicy:
 
     force: bool = False
     resume: bool = False
-    suffix: str = ".png"
-    """Format of standard output."""
-    quality: int = QUALITY
-    """Quality of JPEG and WebP, 1 to 100."""
+    suffix: str = ".png"  # Format of standard output
+    quality: int = QUALITY  # Quality of JPEG and WebP, 1 to 100
 
 
 @contextmanager

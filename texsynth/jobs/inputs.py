@@ -1,7 +1,5 @@
 """Which pictures go in and where each result goes, settled before any work."""
 
-from __future__ import annotations
-
 import glob
 import hashlib
 import os
@@ -13,12 +11,9 @@ from typing import ClassVar, TypeVar
 from texsynth.errors import InputError, UsageError
 from texsynth.images import OUTPUT_SUFFIXES, SUFFIXES, Picture, output_format, read_bytes
 
-PIPE = Path("-")
-"""Standard input or output."""
+PIPE = Path("-")  # Standard input or output
 
-
-CARD_SUFFIX = ".card"
-"""Files with the moments of a style instead of its picture."""
+CARD_SUFFIX = ".card"  # Files with the moments of a style instead of its picture
 
 
 @dataclass(frozen=True)
@@ -27,8 +22,7 @@ class Input:
 
     path: Path
     key: str
-    piped: bytes | None = None
-    """Content of standard input."""
+    piped: bytes | None = None  # Content of standard input
     recorded: str | None = None
     """Path in the record of its outputs when that differs from `path`, because the file has moved."""
     picture: Picture | None = field(default=None, compare=False, repr=False)
@@ -73,8 +67,7 @@ class Job:
     picture: Input
     output: Path
 
-    role: ClassVar[str] = "content"
-    """The word of the command for `picture`."""
+    role: ClassVar[str] = "content"  # The word of the command for `picture`
 
     @property
     def inputs(self) -> tuple[Input, ...]:

@@ -1,7 +1,5 @@
 """A folder of textures or styles to search, and what is searched for."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,13 +13,11 @@ from texsynth.images import SUFFIXES
 INDEX_NAME = ".texsynth-index.safetensors"
 INDEX_SUFFIX = ".safetensors"
 
-
 Kind = Literal["as-is", "any-turn", "upright"]
 """How pictures are compared: as they are, whichever way they are turned by quarters, or the latter once their
 lines are level and upright, so whichever way they are turned at all."""
 
-AS_IS, ANY_TURN, UPRIGHT = KINDS = get_args(Kind)
-"""In the order of an index."""
+AS_IS, ANY_TURN, UPRIGHT = KINDS = get_args(Kind)  # In the order of an index
 
 
 @dataclass(frozen=True)
@@ -48,12 +44,10 @@ class Library:
 
     folder: Path
     index: Path
-    files: tuple[LibraryFile, ...]
-    """At least one, sorted by key."""
+    files: tuple[LibraryFile, ...]  # At least one, sorted by key
     elsewhere: bool
     """Whether the place of the index was named, so that it might be that of another library."""
-    closed: tuple[str, ...]
-    """What is to be said of folders that cannot be searched."""
+    closed: tuple[str, ...]  # What is to be said of folders that cannot be searched
 
     def path(self, key: str) -> Path:
         """Return the path of the file with this key."""

@@ -61,8 +61,7 @@ class Index:
     descriptors: Tensor = field(default_factory=lambda: torch.empty(0, len(KINDS), 0, dtype=torch.float16))
     """(n, 3, size) float16, a row for each entry, one of each of KINDS."""
     unreadable: tuple[Unreadable, ...] = ()
-    max_pixels: int = 0
-    """Limit that the unreadable ones were held against."""
+    max_pixels: int = 0  # Limit that the unreadable ones were held against
 
     def of(self, kind: Kind) -> Tensor:
         """(n, size), descriptors of one kind."""

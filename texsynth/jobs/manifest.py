@@ -1,7 +1,5 @@
 """Manifests: jobs of several commands in one file, as YAML, JSON lines or CSV."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -35,8 +33,7 @@ from texsynth.jobs.manifest_entries import (
 )
 from texsynth.jobs.outcomes import Failed
 
-NO_PRESET = "default"
-"""Value of the field {preset} where none is named."""
+NO_PRESET = "default"  # Value of the field {preset} where none is named
 
 ResolveSettings = Callable[[type[Settings], str | None, Tree], Any]
 """Makes settings of a type from the name of a preset, or None, and changes to it. Raises UsageError."""
@@ -212,8 +209,7 @@ def text_of(path: Path) -> str:
 FIELDS = ("content", "style", "preset", "index", "folder", "command")
 """Fields of a template; `folder` alone may stand for several folders, or for none."""
 
-UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]")
-"""Separators and control characters."""
+UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]")  # Separators and control characters
 
 
 def check_template(template: str) -> None:

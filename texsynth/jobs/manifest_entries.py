@@ -44,8 +44,7 @@ class Group(Settings):
     presets: Texts = ()
     changes: Annotated[dict[str, Any], Field(alias="set", default_factory=dict)]
     recursive: bool = False
-    output: Text | None = None
-    """The name of the only result, when no template decides it."""
+    output: Text | None = None  # The name of the only result, when no template decides it
 
 
 class StylizeGroup(Group):
@@ -97,19 +96,16 @@ GROUPS: dict[str, type[Group]] = {
 class Entry:
     """One picture with one style and preset; the name of its result is still open."""
 
-    where: str
-    """The place in the manifest, for messages."""
+    where: str  # The place in the manifest, for messages
     command: str
     picture: Input
     style: Input | None
-    kind: type[Settings]
-    """The type of its settings."""
+    kind: type[Settings]  # The type of its settings
     preset: str | None
     changes: Tree
     template: str
     build: BuildJobs
-    output: str | None = None
-    """The name of the result when no template decides it."""
+    output: str | None = None  # The name of the result when no template decides it
 
 
 BuildJobs = Callable[[Entry, Path, Any, str], Sequence[Job]]

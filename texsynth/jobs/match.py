@@ -1,7 +1,5 @@
 """What a library has that looks like a picture."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Iterator
@@ -34,8 +32,7 @@ class Match:
     """A picture of a library. rank: from 1, the most similar. similarity: cosine, -1 to 1."""
 
     path: Path
-    key: str
-    """Its path relative to the library."""
+    key: str  # Its path relative to the library
     rank: int
     similarity: float
 

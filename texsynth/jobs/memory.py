@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from texsynth.models.registry import Model
 
-STEP_PX = 64
-"""Sides of tiles are multiples of this."""
+STEP_PX = 64  # Sides of tiles are multiples of this
 
 UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
@@ -47,12 +46,10 @@ SPILLED_BYTES = 350 << 20
 SPILLED_MASK_BYTES = 16
 """Bytes per pixel of such a picture and part with a mask, which stays in memory."""
 
-SPILLED_TILE_PX = 2048
-"""Larger tiles would hardly be faster there."""
+SPILLED_TILE_PX = 2048  # Larger tiles would hardly be faster there
 
 STYLE_PIXELS, STYLE_TILE_PX = 1 << 22, 1024
 """Styles of more pixels are measured in tiles, whatever the memory: their moments never depend on it."""
-
 
 T = TypeVar("T")
 
@@ -61,10 +58,8 @@ T = TypeVar("T")
 class TilePlan:
     """The way to work on a picture."""
 
-    tile: int | None = None
-    """Side of tiles in pixels; None for the whole picture at once."""
-    spilled: bool = False
-    """Whether pictures are kept in scratch files instead of memory."""
+    tile: int | None = None  # Side of tiles in pixels; None for the whole picture at once
+    spilled: bool = False  # Whether pictures are kept in scratch files instead of memory
 
 
 @dataclass(frozen=True)
@@ -87,14 +82,10 @@ class MemoryForecast:
     height: int
     width: int
     halo: int
-    kept: int
-    """Bytes of whole pictures while networks work."""
-    finish: int
-    """Bytes of whole pictures after that."""
-    spilled: int
-    """Bytes of whole pictures where these are in files."""
-    per_pixel: float
-    """Bytes of features for a pixel of a tile with its halo."""
+    kept: int  # Bytes of whole pictures while networks work
+    finish: int  # Bytes of whole pictures after that
+    spilled: int  # Bytes of whole pictures where these are in files
+    per_pixel: float  # Bytes of features for a pixel of a tile with its halo
 
     @classmethod
     def of(
@@ -236,8 +227,7 @@ def free_bytes(device: torch.device) -> int | None:
     return available_bytes()
 
 
-EXPAND_BASE_BYTES = 300 << 20
-"""Bytes of the program, torch and the networks, for expansions."""
+EXPAND_BASE_BYTES = 300 << 20  # Bytes of the program, torch and the networks, for expansions
 
 BYTES_PER_PIXEL = {"transposer": 100, "patch": 120, "optimize": 40, "auto": 120}
 """Bytes per pixel of an output while a stage works, about four fifths of what was measured; `optimize` works

@@ -1,7 +1,5 @@
 """Jobs of several commands in one run."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any

@@ -27,8 +27,7 @@ class Operation(ABC, Generic[J]):
     `compute`, one job at a time each.
     """
 
-    run: RunSettings
-    """With every `auto` decided once `prepare` has been called."""
+    run: RunSettings  # With every `auto` decided once `prepare` has been called
 
     def load_networks(self) -> None:
         """Load what `estimate` needs. Raises TexsynthError."""

@@ -29,8 +29,7 @@ class WrittenInfo:
     warnings: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     """Names and values of what was decided during the work."""
-    value: Any = None
-    """The answer of a job that writes no file."""
+    value: Any = None  # The answer of a job that writes no file
     picture: Picture | None = None
     """The picture itself, when it went to standard output and no file can be read again."""
 

@@ -1,7 +1,5 @@
 """Workers that are actors of a Ray cluster."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """One job computed at a time in this process, while the next is read and the last is written."""
 
-from __future__ import annotations
-
 import signal
 import threading
 import time
@@ -24,9 +22,7 @@ from texsynth.jobs.outcomes import Done, Events, Failed, Outcome, Skipped
 AHEAD, BEHIND = 1, 1
 """Jobs that may be read before their turn, and that may be written; more would take memory for nothing."""
 
-
-TRIM_EVERY = 8
-"""Jobs after which freed memory is returned to the system."""
+TRIM_EVERY = 8  # Jobs after which freed memory is returned to the system
 
 
 @dataclass(frozen=True)
@@ -36,8 +32,7 @@ class InWork(Generic[J]):
     job: J
     content: Any
     seconds: float
-    missing: frozenset[Path] | None = None
-    """The files that --resume has to make; None for all."""
+    missing: frozenset[Path] | None = None  # The files that --resume has to make; None for all
 
 
 @dataclass(frozen=True)

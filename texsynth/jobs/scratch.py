@@ -1,7 +1,5 @@
 """Pictures too large for memory, in files that have no name."""
 
-from __future__ import annotations
-
 import tempfile
 import weakref
 from collections.abc import Iterator

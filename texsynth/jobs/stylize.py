@@ -177,10 +177,8 @@ class LoadedContent:
     """A picture to work on, and its path and hash for a record."""
 
     source: Source
-    picture: images.Picture | None
-    """None for one that is read by strips, into scratch files."""
-    tiles: TilePlan | None = None
-    """The way to work on that one."""
+    picture: images.Picture | None  # None for one that is read by strips, into scratch files
+    tiles: TilePlan | None = None  # The way to work on that one
 
 
 @dataclass(frozen=True)
@@ -188,8 +186,7 @@ class PreparedContent:
     """A content as the pipelines take it."""
 
     raster: Raster
-    weight: Tensor | None
-    """(1, 1, H, W), its opacity in [0, 1]."""
+    weight: Tensor | None  # (1, 1, H, W), its opacity in [0, 1]
     alpha: Pixels | None
     bit_depth: int
     warnings: tuple[str, ...]

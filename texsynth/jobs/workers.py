@@ -1,7 +1,5 @@
 """Jobs handed out to workers, some of which may be lost; workers that are processes of this machine."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 from abc import ABC, abstractmethod
@@ -20,8 +18,7 @@ from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Events, Failed, Outcome
 from texsynth.jobs.runner import Interrupts, SerialExecutor
 
-IN_HAND = 3
-"""Jobs that a worker has at a time: one is read, one computed, one written."""
+IN_HAND = 3  # Jobs that a worker has at a time: one is read, one computed, one written
 
 
 @dataclass(frozen=True)

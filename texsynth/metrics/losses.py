@@ -4,8 +4,6 @@ All are differentiable, compare every picture of a batch with its own target, an
 least, whatever autocast is on.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Measures of what repeats in a texture: recurring blocks, spectra, the lattice of a regular one."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 
@@ -13,14 +11,11 @@ from texsynth.analysis.self_similarity import good_size, quadratic_vertex
 from texsynth.ops.color import luma
 from texsynth.ops.resample import box_mean, box_sum
 
-BLOCK_PX = 31
-"""Side of the blocks that are looked for elsewhere."""
+BLOCK_PX = 31  # Side of the blocks that are looked for elsewhere
 
-FLAT = 2 / 255
-"""Deviation below which a block shows nothing that could be recognised again."""
+FLAT = 2 / 255  # Deviation below which a block shows nothing that could be recognised again
 
-RECURS = 0.8
-"""Normalised correlation above which a block counts as the same."""
+RECURS = 0.8  # Normalised correlation above which a block counts as the same
 
 
 class Displacement(NamedTuple):

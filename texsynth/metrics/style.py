@@ -3,8 +3,6 @@
 Each of them can be fooled; read how. Features are those of any network: say which one measured.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -17,8 +15,7 @@ from texsynth.ops.color import luma
 from texsynth.ops.linalg import psd_powers, symmetric_eigh
 from texsynth.transforms.moments import Moments
 
-MOST_DB = 100.0
-"""PSNR of equal pictures, which would be infinite."""
+MOST_DB = 100.0  # PSNR of equal pictures, which would be infinite
 
 TINY = 1e-12
 

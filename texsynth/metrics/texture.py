@@ -3,8 +3,6 @@
 All take images (1, 3, H, W) in [0, 1], on any device. What repeats, spectra and lattices are in `structure`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,11 +13,9 @@ from torch import Tensor
 from texsynth.metrics.losses import random_directions, sliced_wasserstein
 from texsynth.ops.color import luma
 
-PATCH_PX = 7
-"""Side of the patches that are compared."""
+PATCH_PX = 7  # Side of the patches that are compared
 
-LEVEL = 1 / 255
-"""One step of an 8-bit picture: differences below it cannot be seen in a file."""
+LEVEL = 1 / 255  # One step of an 8-bit picture: differences below it cannot be seen in a file
 
 
 class Seams(NamedTuple):

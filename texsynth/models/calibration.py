@@ -1,7 +1,5 @@
 """Rescale an encoder to unit mean activation, as style transfer does (Gatys et al. 2015)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np

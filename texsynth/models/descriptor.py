@@ -79,11 +79,9 @@ class Descriptor:
     """A trained head and the encoder it is for."""
 
     head: DescriptorHead
-    model: str
-    """Name of the model whose encoder it reads."""
+    model: str  # Name of the model whose encoder it reads
     model_sha256: str
-    sha256: str
-    """Hash of the weight file."""
+    sha256: str  # Hash of the weight file
     provenance: Mapping[str, str]
 
 

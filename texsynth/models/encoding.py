@@ -23,8 +23,6 @@ keep that and the printed ones do not. Equation 5 also drops the sum over i and 
 side is da_ik / ds_k. `texsynth.reference.encoding` spells both versions out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,8 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-TILE = 2048
-"""Descriptors at a time: what a step makes of them then stays in the processor's cache."""
+TILE = 2048  # Descriptors at a time: what a step makes of them then stays in the processor's cache
 
 
 def assign(

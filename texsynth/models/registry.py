@@ -1,7 +1,5 @@
 """Load a model by name or by file: an encoder, its decoders, and what they were made from."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass

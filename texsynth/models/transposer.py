@@ -44,17 +44,13 @@ from texsynth.models.weights import part, read_checked
 from texsynth.ops.resample import pad_to_multiple
 from texsynth.synthesis.placement import Layout, place_copies
 
-MIN_SIDE = 16
-"""Smallest side of an exemplar."""
+MIN_SIDE = 16  # Smallest side of an exemplar
 
-FILTERS = (16, 24, 32)
-"""Channels of the filters at 1/2, 1/4 and 1/8."""
+FILTERS = (16, 24, 32)  # Channels of the filters at 1/2, 1/4 and 1/8
 
-DECODED = 16
-"""Channels of the decoder at half size."""
+DECODED = 16  # Channels of the decoder at half size
 
-OWN_WIDTHS = (16, 32, 48, 64)
-"""Channels of the own encoder at full size and at the three scales."""
+OWN_WIDTHS = (16, 32, 48, 64)  # Channels of the own encoder at full size and at the three scales
 
 
 class Transposer(Network):

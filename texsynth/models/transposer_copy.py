@@ -8,8 +8,6 @@ The first two are the mean-field rounds of a seam-finding random field (Kwatra e
 features and the query are learned.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -26,17 +24,14 @@ ROUNDS = (8, 8, 4, 4, 2, 2)
 SHARPNESS = (32.0, 4.0, 8.0, 8.0, 16.0, 16.0, 32.0)
 """Inverse temperatures that training starts from: of the prior alone, then of each round."""
 
-RADIUS = 2
-"""Pixels of the grid around one that a round looks at."""
+RADIUS = 2  # Pixels of the grid around one that a round looks at
 
 TRAINED_PX = 64
 """Side of the exemplars that ROUNDS are made for; every doubling adds a round with twice the radius."""
 
-RAMP = 4.0
-"""A copy counts fully from this fraction, 1 / RAMP, of its half side inwards."""
+RAMP = 4.0  # A copy counts fully from this fraction, 1 / RAMP, of its half side inwards
 
-NEVER = -1e4
-"""Logit of a slot that has no source at a pixel."""
+NEVER = -1e4  # Logit of a slot that has no source at a pixel
 
 
 class Slots:

@@ -3,8 +3,6 @@
 Nothing here looks at a whole batch or at a fixed size: features are normalised per pixel, pooling is global.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -15,11 +13,9 @@ from texsynth.analysis.self_similarity import self_difference, transposed_convol
 from texsynth.models.vgg import child
 from texsynth.synthesis.placement import Layout
 
-SCALES = 3
-"""Features at 1/2, 1/4 and 1/8 of the picture's size."""
+SCALES = 3  # Features at 1/2, 1/4 and 1/8 of the picture's size
 
-REACH = 0.75
-"""Largest shift of the self-similarity maps, as a share of the exemplar."""
+REACH = 0.75  # Largest shift of the self-similarity maps, as a share of the exemplar
 
 
 def convolve(conv: nn.Conv2d, x: Tensor, circular: bool = False) -> Tensor:

@@ -76,7 +76,6 @@ def haar_pool(x: Tensor) -> Tensor:
 Pooling = Literal["max", "haar"]
 POOLINGS = {"max": max_pool, "haar": haar_pool}
 
-
 _N = TypeVar("_N", bound=nn.Module)
 
 

@@ -14,8 +14,7 @@ from texsynth.transforms.affine import AffineMap
 _SIGNS = ((1, 1, 1, 1), (-1, 1, -1, 1), (-1, -1, 1, 1), (1, -1, -1, 1))
 _PIXELS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
-BANDS = len(_SIGNS)
-"""LL, LH, HL and HH: low or high down the columns, then along the rows."""
+BANDS = len(_SIGNS)  # LL, LH, HL and HH: low or high down the columns, then along the rows
 
 
 def pool(x: Tensor, band: int) -> Tensor:

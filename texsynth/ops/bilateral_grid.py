@@ -6,8 +6,6 @@ of the content's colour, so every contour of the output is one of the content, a
 blotches, which the content does not have, average out.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -28,8 +26,7 @@ NOISE_OF_ALL = 0.03**2
 Slopes that only this supports follow the identity, which leaves noise as it is; else a style of strong
 colours would show the blocks of a pale JPEG sky."""
 
-CHUNK_PIXELS = 1 << 16
-"""Pixels that the maps are applied to at a time."""
+CHUNK_PIXELS = 1 << 16  # Pixels that the maps are applied to at a time
 
 FIT_SIDE = 192
 """The field is fitted on pictures reduced to this many pixels on the longer side; it is smooth anyway."""
@@ -39,8 +36,7 @@ FIT_SIDE = 192
 class ColorField:
     """Colour maps that vary with position and lightness."""
 
-    knots: Tensor
-    """(rows, columns, 3, tones * 4) at every knot of the grid."""
+    knots: Tensor  # (rows, columns, 3, tones * 4) at every knot of the grid
     tones: int
     cell_px: int
 

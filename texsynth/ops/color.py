@@ -1,12 +1,9 @@
 """Colour: luma and chroma of sRGB images, and distances as they are seen."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
-LUMA = (0.2126, 0.7152, 0.0722)
-"""Rec. 709 weights of red, green and blue."""
+LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709 weights of red, green and blue.
 
 XYZ = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
 """Linear sRGB to CIE XYZ (IEC 61966-2-1); white is the sum of the columns."""

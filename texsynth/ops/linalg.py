@@ -4,8 +4,6 @@ Everything is float64: in float32 the small eigenvalues of flat textures turn ne
 but for Apple's MPS, which has no float64.
 """
 
-from __future__ import annotations
-
 import warnings
 from typing import NamedTuple
 
@@ -18,10 +16,8 @@ _JITTERS = (0.0, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10)
 class Eigen(NamedTuple):
     """A symmetric matrix as `vectors @ diag(values) @ vectors.T`."""
 
-    values: Tensor
-    """(C,) float64, ascending."""
-    vectors: Tensor
-    """(C, C) float64, orthonormal columns."""
+    values: Tensor  # (C,) float64, ascending
+    vectors: Tensor  # (C, C) float64, orthonormal columns
 
     @property
     def cutoff(self) -> float:

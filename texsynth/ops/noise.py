@@ -1,7 +1,5 @@
 """Noise that survives pooling."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 

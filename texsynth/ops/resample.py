@@ -1,7 +1,5 @@
 """Resize and pad images; sums and means over squares."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

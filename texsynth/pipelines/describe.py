@@ -1,7 +1,5 @@
 """Descriptors of pictures: what `match` compares."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -20,11 +18,9 @@ from texsynth.pipelines.tiling import cut_tiles, encoder_reach
 LONGEST = 512
 """Longer sides are reduced to this many pixels, so that pictures are compared at one scale."""
 
-TILE = 512
-"""Pixels of a tile; larger pictures are described tile by tile, with the same result."""
+TILE = 512  # Pixels of a tile; larger pictures are described tile by tile, with the same result
 
-TURNS = (0, 1, 2, 3)
-"""Quarters that a picture may be turned by."""
+TURNS = (0, 1, 2, 3)  # Quarters that a picture may be turned by
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Texture expansion: a layout and what refines it, in the order that the method names."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,17 +18,14 @@ from texsynth.pipelines.progress import OnStep, Step, silent
 from texsynth.synthesis.exemplar import Exemplar, build_atlas, guide_planes, label_field
 from texsynth.synthesis.warp import warp_to_lattice
 
-CONSTANT = 1 / 255
-"""Exemplars whose colours differ by less are one colour, and so is the output."""
+CONSTANT = 1 / 255  # Exemplars whose colours differ by less are one colour, and so is the output
 
 SMALL_CHANGE = 0.01
 """A lattice whose lengths are off by a smaller share closes by itself: seams take up the difference."""
 
-MIX_SCALE = 0.3
-"""Width of the regions of a mixed output, as a share of the exemplars' side."""
+MIX_SCALE = 0.3  # Width of the regions of a mixed output, as a share of the exemplars' side
 
-TILE_BAND = 0.14
-"""Share of the shorter side that `tile` lays anew along each border."""
+TILE_BAND = 0.14  # Share of the shorter side that `tile` lays anew along each border
 
 
 @dataclass(frozen=True)
@@ -45,12 +40,9 @@ class Networks:
 class Expanded:
     """A texture, its sibling maps, and what the user should know."""
 
-    image: Tensor
-    """(1, 3, H, W) in [0, 1]."""
-    siblings: tuple[Tensor, ...] = ()
-    """Each (1, c, H, W)."""
-    notes: tuple[str, ...] = ()
-    """Remarks for the user."""
+    image: Tensor  # (1, 3, H, W) in [0, 1]
+    siblings: tuple[Tensor, ...] = ()  # Each (1, c, H, W)
+    notes: tuple[str, ...] = ()  # Remarks for the user
 
 
 def load_networks(

@@ -1,7 +1,5 @@
 """The statistics stage: gradient descent on pixels until their feature statistics are the exemplar's."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,41 +15,31 @@ from texsynth.ops.resample import resize
 from texsynth.pipelines.progress import OnStep, Step, silent, sub_progress
 from texsynth.synthesis.exemplar import Exemplar
 
-SAMPLES = 4096
-"""Positions compared for each level and step; more changes nothing visible."""
+SAMPLES = 4096  # Positions compared for each level and step; more changes nothing visible
 
-DIRECTIONS = 16
-"""Random directions for each level and step."""
+DIRECTIONS = 16  # Random directions for each level and step
 
-PATCH = 7
-"""Side in pixels of the Laplacian-pyramid patches."""
+PATCH = 7  # Side in pixels of the Laplacian-pyramid patches
 
 TILE, HALO = 768, 64
 """Larger outputs are worked on in squares of this many pixels, which overlap by the halo."""
 
-FLAT = 1e-3
-"""Deviation of colours below which a texture has no statistics but its colour."""
+FLAT = 1e-3  # Deviation of colours below which a texture has no statistics but its colour
 
 LEVELS = {False: 3, True: 4}
 """Deepest feature level, for a start that has its large shapes already and for noise."""
 
-
-MIN_ROWS = 16
-"""Least pixels that an encoder can make features of at all levels."""
+MIN_ROWS = 16  # Least pixels that an encoder can make features of at all levels
 
 
 @dataclass(frozen=True)
 class Statistics:
     """The exemplar's features and patches, one entry for each level or band."""
 
-    features: tuple[Tensor, ...]
-    """(1, C, n) float32 at the positions that may be sampled."""
-    grams: tuple[Tensor, ...]
-    """(1, C, C)."""
-    scales: tuple[float, ...]
-    """Mean variance of each level."""
-    bands: tuple[Tensor, ...]
-    """(1, 3 * 49, n) patches of the Laplacian pyramid."""
+    features: tuple[Tensor, ...]  # (1, C, n) float32 at the positions that may be sampled
+    grams: tuple[Tensor, ...]  # (1, C, C)
+    scales: tuple[float, ...]  # Mean variance of each level
+    bands: tuple[Tensor, ...]  # (1, 3 * 49, n) patches of the Laplacian pyramid
 
 
 def optimize(
@@ -136,8 +124,7 @@ class _Descent:
     statistics: Statistics
     rng: torch.Generator
     wrap: bool
-    notes: list[str] = field(default_factory=list)
-    """Remarks for the user."""
+    notes: list[str] = field(default_factory=list)  # Remarks for the user
 
     @torch.enable_grad()
     def run(

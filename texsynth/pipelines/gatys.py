@@ -4,8 +4,6 @@ Gatys et al. 2015, "A Neural Algorithm of Artistic Style", equations 1-7, by L-B
 each pull with their weight, as in the comparison of Chiu and Gurari 2020.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Mapping, Sequence
 
@@ -21,8 +19,7 @@ from texsynth.transforms.moments import Moments
 BLOCK = 20
 """Iterations until L-BFGS forgets its history, which a kink of the network may have spoiled."""
 
-RANGE = 100.0
-"""Weight of values outside [0, 1], through which features could be matched unseen."""
+RANGE = 100.0  # Weight of values outside [0, 1], through which features could be matched unseen
 
 
 def descend_image(

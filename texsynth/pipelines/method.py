@@ -1,7 +1,5 @@
 """The plan of an expansion: what is decided from the exemplars before any stage works."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,12 +30,9 @@ class ExpandPlan:
 
     exemplars: tuple[Exemplar, ...]
     settings: ExpandSettings
-    size: tuple[int, int]
-    """Rows and columns of the output."""
-    lattice: Lattice | None = None
-    """Lattice of a single whole exemplar that is regular."""
-    notes: tuple[str, ...] = ()
-    """Remarks for the user."""
+    size: tuple[int, int]  # Rows and columns of the output
+    lattice: Lattice | None = None  # Lattice of a single whole exemplar that is regular
+    notes: tuple[str, ...] = ()  # Remarks for the user
 
 
 @torch.no_grad()

@@ -1,7 +1,5 @@
 """The patch-based stage of an expansion: quilt, lay again over bad seams, search and vote."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,14 +24,12 @@ LATTICE_TOLERANCE = 0.05
 MIX_BLOCK = 0.5
 """Blocks of a mixed texture, over those of a single one, so that they follow the regions."""
 
-HOLE_BLOCK = 1.6
-"""Blocks that fill a hole, over the largest square inside it."""
+HOLE_BLOCK = 1.6  # Blocks that fill a hole, over the largest square inside it
 
 HOLE_ROUNDS = 4
 """Rounds of search and vote in a hole for each elsewhere: its border cannot be cut, only voted over."""
 
-USE_CELLS = 8
-"""Cells along each side of the exemplar among which its use is compared."""
+USE_CELLS = 8  # Cells along each side of the exemplar among which its use is compared
 
 SPREAD = 0.15
 """Distance over which brightness steps at seams are spread, as a share of the exemplar's side."""
@@ -43,18 +39,13 @@ SPREAD = 0.15
 class PatchSpec:
     """Specification of an output of the patch stage."""
 
-    size: tuple[int, int]
-    """Rows and columns."""
-    wrap: bool = False
-    """Make the output periodic."""
-    lattice: Lattice | None = None
-    """Lattice to keep."""
-    guide_target: Tensor | None = None
-    """(g, H, W), what the guide channels of the atlas should be."""
+    size: tuple[int, int]  # Rows and columns
+    wrap: bool = False  # Make the output periodic
+    lattice: Lattice | None = None  # Lattice to keep
+    guide_target: Tensor | None = None  # (g, H, W), what the guide channels of the atlas should be
     fixed: Tensor | None = None
     """(H, W) bool, pixels that stay; the atlas has them at the same place."""
-    mixed: bool = False
-    """Several exemplars take turns."""
+    mixed: bool = False  # Several exemplars take turns
 
 
 def patch_stage(

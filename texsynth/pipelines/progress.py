@@ -1,7 +1,5 @@
 """Progress events: pipelines report, the command line shows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Pictures of any size, read and written in rectangles, wherever they are kept."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -47,8 +45,7 @@ MakeCanvas = Callable[[tuple[int, int]], Canvas]
 class TensorRaster:
     """A canvas in memory."""
 
-    tensor: Tensor
-    """(1, C, H, W)."""
+    tensor: Tensor  # (1, C, H, W)
 
     @property
     def size(self) -> tuple[int, int]:

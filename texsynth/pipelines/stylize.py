@@ -292,8 +292,7 @@ def check_levels(model: Model, settings: StylizeSettings) -> None:
             model.decoder(level)
 
 
-MIN_SHARE = 1e-3
-"""A label that covers less of a style than this has no style of its own."""
+MIN_SHARE = 1e-3  # A label that covers less of a style than this has no style of its own
 
 
 def resize_mask(mask: Tensor, height: int, width: int, *, smooth: bool) -> Tensor:

@@ -5,8 +5,6 @@ at the picture's border, where the networks then reflect, exactly as they do for
 begin and end at whole cells of the deepest level, so pooling cuts tiles as it cuts the picture.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,14 +21,10 @@ from texsynth.pipelines.rasters import Raster
 class Span:
     """A tile along one axis, in pixels of the padded picture, all multiples of the deepest stride."""
 
-    start: int
-    """First of the core."""
-    stop: int
-    """One past the last of the core."""
-    first: int
-    """First of the halo."""
-    last: int
-    """One past the last of the halo."""
+    start: int  # First of the core
+    stop: int  # One past the last of the core
+    first: int  # First of the halo
+    last: int  # One past the last of the halo
 
     def core(self, size: int, stride: int = 1) -> slice:
         """Slice a picture of `size` pixels to the core, in cells of `stride`; padding is left out."""

@@ -1,7 +1,5 @@
 """Encoders and decoders over tiles: moments add up, and one map fits every tile."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -18,8 +16,7 @@ from texsynth.pipelines.tiling import Tile, autoencoder_reach, cut_tiles, encode
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
 
-Features = Mapping[int, Tensor]
-"""(N, C, h, w) by level."""
+Features = Mapping[int, Tensor]  # (N, C, h, w) by level
 
 Fit = Callable[[int, Moments], AffineMap]
 """Fits the map of a level to the moments of the picture there."""
@@ -30,10 +27,8 @@ class TiledEncoder:
     """An encoder that works on a picture as a whole or in tiles."""
 
     model: Model
-    deepest: int
-    """Coarsest level whose cells count for padding."""
-    encoder_halo: int
-    """Pixels around a cell of that level that its features depend on."""
+    deepest: int  # Coarsest level whose cells count for padding
+    encoder_halo: int  # Pixels around a cell of that level that its features depend on
     encode: Callable[[Tensor], Features]
 
     def encode_tile(self, tile: Tile, image: Raster) -> Features:
@@ -59,8 +54,7 @@ class TiledEncoder:
 class TiledAutoencoder(TiledEncoder):
     """An encoder over tiles with the decoder that makes a picture of mapped features."""
 
-    halo: int
-    """Pixels around a cell of the coarsest level that the decoded picture depends on."""
+    halo: int  # Pixels around a cell of the coarsest level that the decoded picture depends on
     decode: Callable[[Features, Mapping[int, AffineMap]], Tensor]
 
     def transfer(

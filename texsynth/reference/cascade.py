@@ -6,8 +6,6 @@ the bilinear up-sampling of Chiu and Gurari 2020. `pipelines.stylize` does the s
 maps; this is to check it against, and to compare its speed with.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 
@@ -22,8 +20,7 @@ from texsynth.models.vgg import Encoder, conv_names
 Transform = Callable[[Tensor, Tensor], Tensor]
 """Features (C, n) of the content and (C, m) of the style to the content's new ones, (C, n)."""
 
-SMALLEST = 1e-5
-"""Singular values up to here are left out, whatever the scale of the features."""
+SMALLEST = 1e-5  # Singular values up to here are left out, whatever the scale of the features
 
 
 def plain_encoder(model: Model, level: int) -> nn.Sequential:
@@ -109,8 +106,7 @@ def _principal(centred: Tensor) -> tuple[Tensor, Tensor]:
 
 NAME = "full-width"
 
-VGG_WIDTHS = (64, 128, 256, 512, 512)
-"""Channels of VGG-19's blocks."""
+VGG_WIDTHS = (64, 128, 256, 512, 512)  # Channels of VGG-19's blocks
 
 
 def random_model(

@@ -7,8 +7,6 @@ in float32 at least are held to the epsilon of float32 when they are fed bfloat1
 in such a type may be off by another HALF_ROUNDINGS of its own epsilon.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,8 +19,7 @@ SEED = 0
 
 Tensors = Sequence[Tensor]
 
-FULL = (torch.float64, torch.float32)
-"""Types that formulas are compared in."""
+FULL = (torch.float64, torch.float32)  # Types that formulas are compared in
 
 DIFFERENCES = 1024
 """Roundings of central differences, in units of eps^(2/3): the best step leaves an error of that order times
@@ -105,8 +102,7 @@ class Outcome:
     part: str = ""
     error: float = math.nan
     bound: float = math.nan
-    skipped: str = ""
-    """Why it could not be run, or nothing."""
+    skipped: str = ""  # Why it could not be run, or nothing
 
     @property
     def is_ok(self) -> bool:

@@ -12,8 +12,6 @@ With 0-based indices, stride s and padding p, phi(X)_(l,m,k,q,c) = X_(s l + k - 
 outside. Errata of the papers: `texsynth docs mathematics`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

@@ -12,8 +12,6 @@ h_i holds all codewords, so e_j depends on c_k and s_k for every j, where the pa
 Further errata of the paper: `texsynth docs mathematics`.
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 
 

@@ -1,7 +1,5 @@
 """Checks of the papers' formulas against torch's own layers and functions, and their autograd."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch
@@ -12,15 +10,11 @@ from texsynth.reference import convolution, encoding, ift, layers, self_similari
 from texsynth.reference import ift as style
 from texsynth.reference.comparison import Check, Comparison, Problem, by_autograd, by_differences, slopes
 
-STEPS = ((1, 0), (1, 2), (2, 1), (3, 2))
-"""Strides and paddings of the convolutions."""
+STEPS = ((1, 0), (1, 2), (2, 1), (3, 2))  # Strides and paddings of the convolutions
 
-NORM = {"kappa": 1.5, "alpha": 0.4, "beta": 0.75}
-"""Constants of the response normalisation."""
+NORM = {"kappa": 1.5, "alpha": 0.4, "beta": 0.75}  # Constants of the response normalisation
 
-
-UPDATES = 15
-"""Steps of IFT, those of the paper."""
+UPDATES = 15  # Steps of IFT, those of the paper
 
 
 def first(x: Tensor) -> Tensor:

@@ -6,8 +6,6 @@ the third sum in equation 23: m, the pixels of the style, not n. F^(j) is F0, th
 in every update; were it the current iterate, the term of the content would vanish.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

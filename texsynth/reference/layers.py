@@ -11,8 +11,6 @@ is lost or doubled where values are tied. The sum of the normalisation runs over
 over G(d). Errata of the papers: `texsynth docs mathematics`.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

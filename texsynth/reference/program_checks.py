@@ -3,8 +3,6 @@
 The formulas are evaluated from the same inputs in float64 on the CPU, so the error is that of the part alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch
@@ -152,7 +150,6 @@ PROGRAM_CHECKS = (
     Check("program: transposed convolution", "paper 004, section 4", _transposed, ALL),
 )
 """In the order of the papers. All but the layers of networks compute in float32 or float64."""
-
 
 CHECKS = (*FORMULA_CHECKS, *PROGRAM_CHECKS)
 """The formulas of the papers against torch, then the program's own parts against the formulas."""

@@ -6,8 +6,6 @@ those where F(m, n) and F(m - p, n - q) are inside the picture. Divided by the e
 instead, large shifts would win for having fewer terms.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

@@ -1,7 +1,5 @@
 """Exemplars, and the atlas: several side by side in one field of source positions."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,16 +17,14 @@ from texsynth.ops.resample import box_mean, box_sum
 class Exemplar:
     """An input texture and what belongs to it pixel by pixel. Raises InputError below MIN_SIDE."""
 
-    image: Tensor
-    """(1, 3, h, w) in [0, 1]."""
+    image: Tensor  # (1, 3, h, w) in [0, 1]
     siblings: tuple[Tensor, ...] = ()
     """Further maps of the same surface, each (1, c, h, w): normals, roughness."""
     mask: Tensor | None = None
     """(1, 1, h, w), above 0.5 where the texture may be taken from; None for everywhere."""
     guide: Tensor | None = None
     """(1, g, h, w) in [0, 1], what a guide map's values look like here; None stands for blurred lightness."""
-    weight: float = 1.0
-    """Share of the output among several exemplars, relative to the others."""
+    weight: float = 1.0  # Share of the output among several exemplars, relative to the others
 
     def __post_init__(self) -> None:
         """Check the size."""
@@ -39,18 +35,12 @@ class Exemplar:
 class Atlas:
     """Exemplars side by side; a source position is a row and a column of it."""
 
-    image: Tensor
-    """(3, h, w) in [0, 1]."""
-    guide: Tensor
-    """(g, h, w), g = 0 without a guide."""
-    siblings: Tensor
-    """(s, h, w), the channels of all sibling maps."""
-    valid: Tensor
-    """(h, w) bool, where the texture may be taken from."""
-    share: Tensor
-    """(h, w), how often a position should be used, 1 on average over the valid ones."""
-    side: int
-    """Shorter side in pixels of the smallest exemplar."""
+    image: Tensor  # (3, h, w) in [0, 1]
+    guide: Tensor  # (g, h, w), g = 0 without a guide
+    siblings: Tensor  # (s, h, w), the channels of all sibling maps
+    valid: Tensor  # (h, w) bool, where the texture may be taken from
+    share: Tensor  # (h, w), how often a position should be used, 1 on average over the valid ones
+    side: int  # Shorter side in pixels of the smallest exemplar
 
     def positions(self, size: int) -> Tensor:
         """Mark top left corners of valid squares of `size`, (h - size + 1, w - size + 1) bool."""
@@ -106,8 +96,7 @@ def free_squares(valid: Tensor, size: int) -> Tensor:
     return box_sum(~valid, size) < 0.5
 
 
-ROUNDS = 60
-"""Corrections of the offsets; shares are then met to a fraction of a percent."""
+ROUNDS = 60  # Corrections of the offsets; shares are then met to a fraction of a percent
 
 
 def label_field(

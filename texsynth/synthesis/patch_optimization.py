@@ -20,10 +20,8 @@ MEDOID = (0.15, 0.06, 0.03)
 class FixedPixels:
     """Pixels of an output that stay as they are."""
 
-    fixed: Tensor
-    """(H, W) bool."""
-    image: Tensor
-    """(3 + s, H, W), the fixed pixels and those of the sibling maps."""
+    fixed: Tensor  # (H, W) bool
+    image: Tensor  # (3 + s, H, W), the fixed pixels and those of the sibling maps
 
     def at_level(self, level: int) -> FixedPixels:
         """Reduce them to 1 / 2^level of the size."""

@@ -4,8 +4,6 @@ Patch-based texture optimization (Kwatra et al. 2005) with the field of nearest 
 (Barnes et al. 2009). The field starts from a layout: from random positions it collapses to blur.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -17,14 +15,11 @@ from texsynth.ops.resample import box_mean
 STRIDE = 2
 """Pixels between neighbouring output patches; each pixel gets votes of (patch / STRIDE)^2 of them."""
 
-COMPONENTS = 24
-"""Principal components in which patches are compared."""
+COMPONENTS = 24  # Principal components in which patches are compared
 
-EXHAUSTIVE = 2e7
-"""Products of output and source patches up to which all pairs are compared."""
+EXHAUSTIVE = 2e7  # Products of output and source patches up to which all pairs are compared
 
-DOUBT = 1e-6
-"""Trust in the worst patch; it decides only where there is no other."""
+DOUBT = 1e-6  # Trust in the worst patch; it decides only where there is no other
 
 
 @dataclass(frozen=True)
@@ -33,11 +28,9 @@ class PatchField:
 
     at: Tensor
     """(2, qy, qx) long, top left corners in the atlas of the patches at rows and columns 0, 2, 4, ..."""
-    weight: Tensor
-    """(qy, qx), trust in a patch."""
+    weight: Tensor  # (qy, qx), trust in a patch
     patch: int
-    size: tuple[int, int]
-    """Rows and columns of the output."""
+    size: tuple[int, int]  # Rows and columns of the output
     wrap: bool
 
     @property

@@ -7,8 +7,6 @@ point of a coarse grid. On a regular texture these places are points of its latt
 detect; on an irregular one a little noise keeps the grid from showing.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -26,23 +24,18 @@ WINDOW = 0.65
 APART = 0.125
 """Copies lie at least this share of the exemplar apart; nearer ones only look alike because it is smooth."""
 
-WORSE = 0.2
-"""A copy is left out where others that agree better by this much cover all of its place."""
+WORSE = 0.2  # A copy is left out where others that agree better by this much cover all of its place
 
-NOISE = 0.03
-"""Deviation of the noise on the map, in shares of the energy."""
+NOISE = 0.03  # Deviation of the noise on the map, in shares of the energy
 
-
-Pair = tuple[int, int]
-"""Numbers of rows and columns, or a row and a column."""
+Pair = tuple[int, int]  # Numbers of rows and columns, or a row and a column
 
 
 class Placement(NamedTuple):
     """A copy of the exemplar in the output."""
 
     row: int
-    column: int
-    """row, column: top left corner in output pixels; may be negative."""
+    column: int  # row, column: top left corner in output pixels; may be negative
     agreement: float
     """The extended map at this place when the copy was laid, -1 or below for chance, 0 for perfect."""
     rank: float
@@ -69,10 +62,8 @@ class Layout:
 class SlotSources(NamedTuple):
     """The sources of one slot on a grid of output pixels."""
 
-    source: Tensor
-    """(r, c) long, source pixel in the flattened exemplar, 0 where there is none."""
-    valid: Tensor
-    """(r, c) bool, where the slot has a source."""
+    source: Tensor  # (r, c) long, source pixel in the flattened exemplar, 0 where there is none
+    valid: Tensor  # (r, c) bool, where the slot has a source
     cues: Tensor
     """(3, r, c): distance to the copy's border (0..1), its agreement and its rank; empty if not wanted."""
 

@@ -6,8 +6,6 @@ FFTs of the atlas's size instead of a scan, whatever is known around it: raster 
 block laid again over a bad seam are all the same step.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,11 +18,9 @@ from texsynth.ops.resample import box_mean, box_sum
 from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas
 from texsynth.synthesis.seams import keep_old, seam_cost
 
-Place = tuple[Tensor, Tensor]
-"""Rows (n, 1) and columns (1, m) of a rectangle of the canvas."""
+Place = tuple[Tensor, Tensor]  # Rows (n, 1) and columns (1, m) of a rectangle of the canvas
 
-SIZES = (1.0, 0.7, 0.5, 0.35)
-"""Blocks of the refinement, as shares of those of the first layout."""
+SIZES = (1.0, 0.7, 0.5, 0.35)  # Blocks of the refinement, as shares of those of the first layout
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,7 @@ from torch import Tensor
 from texsynth.ops.resample import box_mean
 from texsynth.synthesis.exemplar import Atlas
 
-CONTRAST = 1e-3
-"""Squared contrast below which every difference is equally visible."""
-
+CONTRAST = 1e-3  # Squared contrast below which every difference is equally visible
 
 MAX_STEP = 0.2
 """Steps larger than about this are contours that do not meet; to spread them would draw haloes."""
@@ -23,8 +21,7 @@ MAX_STEP = 0.2
 SMOOTH = 0.02
 """Deviation of colours at which the grain of a texture begins to hide steps; there copies stay exact."""
 
-GRAIN_RADIUS = 3
-"""Pixels around a seam that count as its grain."""
+GRAIN_RADIUS = 3  # Pixels around a seam that count as its grain
 
 ROUNDS = 20
 """Steps towards the solution where pixels are held fixed; without such pixels one FFT is exact."""

@@ -1,7 +1,5 @@
 """Resample exemplars: warp them to another lattice, turn them upright."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -15,8 +13,7 @@ from texsynth.synthesis.exemplar import Exemplar
 MIN_ANGLE = 1.0
 """Degrees below which a picture is left alone: resampling costs more than so small a slant."""
 
-MAX_ANGLE = 45.0
-"""Degrees; from here on a line is nearer to the other axis."""
+MAX_ANGLE = 45.0  # Degrees; from here on a line is nearer to the other axis
 
 ROUNDS = 2
 """The angle is measured again on the turned picture: the histogram is most exact near the axes."""

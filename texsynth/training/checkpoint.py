@@ -34,8 +34,7 @@ class Learner:
     module: nn.Module
     optimizer: Optimizer
     rng: torch.Generator
-    critic_state: Stateful | None = None
-    """A critic that the loss trains beside the module."""
+    critic_state: Stateful | None = None  # A critic that the loss trains beside the module
     loader: Stateful | None = None
     """Source of the batches. Like the random numbers it is not taken back after a failure."""
     average: AveragedModel | None = None

@@ -5,8 +5,6 @@ units that explain most of the teacher's features and of the image, and moves th
 Each convolution of a decoder regresses, from the output of those before it, the input of the encoder's layer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import torch

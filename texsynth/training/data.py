@@ -1,7 +1,5 @@
 """Training pictures: listed from a folder, read, cut into crops, batched."""
 
-from __future__ import annotations
-
 import hashlib
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -20,14 +18,12 @@ from texsynth.errors import InputError, WorkerLostError
 from texsynth.images import SUFFIXES, read_rgb8
 from texsynth.ops.resample import resize
 
-Picture = np.ndarray
-"""(H, W, 3) uint8 sRGB."""
+Picture = np.ndarray  # (H, W, 3) uint8 sRGB
 
 Sample = tuple[np.ndarray, int]
 """A crop (3, S, S) uint8, and the number of a picture that could not be read on the way, or -1."""
 
-CACHE_BYTES = 2 << 30
-"""Memory for decoded pictures when no workers decode them."""
+CACHE_BYTES = 2 << 30  # Memory for decoded pictures when no workers decode them
 
 _ORDER, _CROP = 0, 1
 

@@ -1,7 +1,5 @@
 """Train decoders, one for each level or one for photographs, on a frozen encoder."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -37,8 +35,7 @@ from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer
 from texsynth.training.teacher import CHUNK
 
-PHOTO = 0
-"""The photo decoder, in place of a level."""
+PHOTO = 0  # The photo decoder, in place of a level
 
 DEFAULT_LEVELS = (1, 2, 3, 4)
 """Levels of paper 002, shallow ones first, because deeper ones begin with what these have learnt."""
@@ -46,8 +43,7 @@ DEFAULT_LEVELS = (1, 2, 3, 4)
 START_CROPS, START_PX, HELD_OUT = 320, 128, 16
 """Crops for the closed-form start and their largest side, and most pictures for the PSNR on the way."""
 
-IMAGE_VARIANCE = 0.07
-"""Mean variance of training pictures; errors are measured against it."""
+IMAGE_VARIANCE = 0.07  # Mean variance of training pictures; errors are measured against it
 
 Errors = Literal["relative", "sum"]
 
@@ -58,10 +54,8 @@ _TRAINING, _START = 0, 1
 class DecoderRun:
     """Everything that decides the result of the training of one decoder."""
 
-    folder: Path
-    """Run folder with `encoder.safetensors`, which may hold decoders to start from."""
-    level: int
-    """1 to 5, or PHOTO."""
+    folder: Path  # Run folder with `encoder.safetensors`, which may hold decoders to start from
+    level: int  # 1 to 5, or PHOTO
     steps: int
     pictures: tuple[Path, ...]
     held_out: tuple[Path, ...]

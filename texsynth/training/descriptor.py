@@ -1,7 +1,5 @@
 """Train the descriptor: a Deep TEN head that tells textures apart, on a frozen encoder."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,10 +35,8 @@ class DescriptorRun:
     folder: Path
     settings: DescriptorSettings = field(default_factory=DescriptorSettings)
     seed: int = 0
-    model: str = "lite"
-    """The model whose encoder is read."""
-    notes: Mapping[str, str] = field(default_factory=dict)
-    """Further provenance for the header."""
+    model: str = "lite"  # The model whose encoder is read
+    notes: Mapping[str, str] = field(default_factory=dict)  # Further provenance for the header
 
 
 def train_descriptor(plan: DescriptorRun, session: Session) -> Path:

@@ -6,8 +6,6 @@ image from the features (reconstruction), and the features of that image (cycle)
 features that no encoder produced, so the cycle counts from the first step.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +28,9 @@ from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer, check_muon
 from texsynth.training.teacher import Cache, build_cache, gather, load_cache, load_teacher, save_cache
 
-CUT_CROPS = 640
-"""Crops for the closed-form start of the encoder; more did not change it."""
+CUT_CROPS = 640  # Crops for the closed-form start of the encoder; more did not change it
 
-CACHE = "cache.safetensors"
-"""File of the teacher's features in a run folder."""
+CACHE = "cache.safetensors"  # File of the teacher's features in a run folder
 
 
 @dataclass(frozen=True)
@@ -54,8 +50,7 @@ class EncoderRun:
     save_every: int = 100
     init: Path | None = None
     """Folder of an earlier run to improve, decoders included; None starts in closed form."""
-    above: int = 0
-    """Levels up to this one stay as they are, with their decoders."""
+    above: int = 0  # Levels up to this one stay as they are, with their decoders
     batch: int = 16
     decoded: int = 8
     """Pictures of the batch that are also decoded; the rest only distil, at half the cost."""

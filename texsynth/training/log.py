@@ -1,7 +1,5 @@
 """The log of a training: a CSV file with a row for every step, and a plot of it."""
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Mapping, Sequence

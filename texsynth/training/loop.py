@@ -24,10 +24,8 @@ class Session:
     """One sitting of a training: the device, and who is told. Apart from rounding, the result ignores it."""
 
     device: torch.device
-    resume: bool = False
-    """Go on from the checkpoint, which must exist."""
-    report: Callable[[str], None] = lambda _: None
-    """Takes remarks for the user."""
+    resume: bool = False  # Go on from the checkpoint, which must exist
+    report: Callable[[str], None] = lambda _: None  # Takes remarks for the user
     on_step: Callable[[int, Mapping[str, float]], None] = lambda *_: None
     """Takes the number of steps done and the terms of the loss, after every step."""
 
@@ -37,22 +35,17 @@ class LoopSettings:
     """Length, learning rate and checkpoints of a training."""
 
     steps: int
-    warmup: int = 30
-    """Steps over which the rates rise."""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """The rates fall to 1% in the end, or stay."""
+    warmup: int = 30  # Steps over which the rates rise
+    schedule: Literal["cosine", "constant"] = "cosine"  # The rates fall to 1% in the end, or stay
     clip: float = 1.0
     """Largest gradient norm; larger gradients are scaled down to it. 0 leaves all as they are."""
-    precision: str = "auto"
-    """Number type of the networks."""
-    save_every: int = 100
-    """Steps between checkpoints."""
+    precision: str = "auto"  # Number type of the networks
+    save_every: int = 100  # Steps between checkpoints
     rescues: int = 5
     """Most times that a run may go back to its last good state because something was not finite."""
     validate_every: int = 100
     """Steps between measurements on held-out pictures, where there are any."""
-    batch: int = 0
-    """Samples of a step, for the speed in the log; 0 leaves it out."""
+    batch: int = 0  # Samples of a step, for the speed in the log; 0 leaves it out
 
     @classmethod
     def of(cls, settings: Settings, **changes: Any) -> LoopSettings:  # noqa: ANN401 (values of fields)

@@ -4,8 +4,6 @@ Muon (Jordan et al. 2024) orthogonalises the momentum of a matrix; PyTorch's tak
 kernel (O, I, 3, 3) is shown to it as a view (O, 9 I).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Join the parts of a run into one weight file, and measure it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ A field of the texture (heights 0..1, and a number for each brick, stone or thre
 random palette, a light from the side and some grain. Scales are in pixels: a crop shows a few periods.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,10 +18,8 @@ from texsynth.training.data import random_index
 class Field(NamedTuple):
     """A pattern before it is coloured."""
 
-    height: Tensor
-    """(s, s), about 0..1; becomes light and dark and part of the colour."""
-    piece: Tensor
-    """(s, s) in 0..1, the same all over a brick, stone, thread; chooses its colour."""
+    height: Tensor  # (s, s), about 0..1; becomes light and dark and part of the colour
+    piece: Tensor  # (s, s) in 0..1, the same all over a brick, stone, thread; chooses its colour
 
 
 Pattern = Callable[[int, torch.Generator], Field]

@@ -4,8 +4,6 @@ A pass of the full-width teacher costs ten times a training step of the student,
 Features are kept at sampled positions, projected on their leading principal components, as float16.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -27,28 +25,22 @@ from texsynth.transforms.moments import Moments
 COMPONENTS = (32, 64, 128, 256, 256)
 """Principal components kept per level; they hold 90% and more of the variance."""
 
-CHUNK = 8
-"""Pictures that networks are measured on at once."""
+CHUNK = 8  # Pictures that networks are measured on at once
 
 CROPS_AT_ONCE = 16
 """Crops that starts in closed form and the cache are made from at once; another number draws other ones."""
 
-POSITIONS = (192, 192, 192, 192, 64)
-"""Positions sampled per crop and level."""
+POSITIONS = (192, 192, 192, 192, 64)  # Positions sampled per crop and level
 
 
 @dataclass(frozen=True)
 class Cache:
     """Crops and the teacher's features of them, one list entry per level l."""
 
-    crops: Tensor
-    """(N, 3, S, S) uint8."""
-    positions: list[Tensor]
-    """(N, n_l) flat indices."""
-    targets: list[Tensor]
-    """(N, n_l, k_l) float16, centred, projected on the principal components."""
-    variance: list[float]
-    """Total feature variance per position."""
+    crops: Tensor  # (N, 3, S, S) uint8
+    positions: list[Tensor]  # (N, n_l) flat indices
+    targets: list[Tensor]  # (N, n_l, k_l) float16, centred, projected on the principal components
+    variance: list[float]  # Total feature variance per position
 
 
 def load_teacher(path: Path) -> Encoder:

@@ -28,11 +28,9 @@ from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer, check_muon
 from texsynth.training.procedural import texture
 
-JUDGED = 4
-"""Levels of the pretrained features that losses look at, relu1_1 to relu4_1."""
+JUDGED = 4  # Levels of the pretrained features that losses look at, relu1_1 to relu4_1
 
-CRITIC_WIDTHS = (24, 48, 64)
-"""Channels of the critic's layers; each verdict sees about 30 pixels."""
+CRITIC_WIDTHS = (24, 48, 64)  # Channels of the critic's layers; each verdict sees about 30 pixels
 
 NETWORK = "transposer.safetensors"
 """File of the finished network in a run folder, float32, with the settings of its training in its header."""
@@ -50,8 +48,7 @@ class TransposerRun:
     settings: TransposerSettings = field(default_factory=TransposerSettings)
     steps: int = 1500
     seed: int = 0
-    init: Path | None = None
-    """Network of an earlier run to go on from; None starts anew."""
+    init: Path | None = None  # Network of an earlier run to go on from; None starts anew
     features: str = "lite"
     """Model whose encoder the losses look through, and the pretrained encoder of `lite` variants."""
     save_every: int = 100
@@ -117,12 +114,9 @@ def begin_transposer(plan: TransposerRun) -> Transposer:
 class Batch:
     """Targets and exemplars of one step."""
 
-    target: Tensor
-    """(N, 3, 2 c, 2 c) in [0, 1]."""
-    exemplar: Tensor
-    """(N, 3, c, c), target[:, :, y : y + c, x : x + c] of each."""
-    origins: list[tuple[int, int]]
-    """(y, x) of each exemplar in its target."""
+    target: Tensor  # (N, 3, 2 c, 2 c) in [0, 1]
+    exemplar: Tensor  # (N, 3, c, c), target[:, :, y : y + c, x : x + c] of each
+    origins: list[tuple[int, int]]  # (y, x) of each exemplar in its target
 
 
 def draw(

@@ -1,7 +1,5 @@
 """Trained Transposers side by side on held-out textures, and the best one packed."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,11 +24,9 @@ from texsynth.training.data import centre_crops, find_pictures, load_pictures, t
 from texsynth.training.transposer import NETWORK
 from texsynth.transforms.moments import Moments
 
-SIDE = 128
-"""Side of the exemplars that a packed network's figures are measured on."""
+SIDE = 128  # Side of the exemplars that a packed network's figures are measured on
 
-LEVEL = 3
-"""The Frechet distance is that of relu3_1 features."""
+LEVEL = 3  # The Frechet distance is that of relu3_1 features
 
 UNTRAINED = "untrained"
 """Row of a network with random weights, whose copy head still has the settings that training starts from."""
@@ -41,13 +37,10 @@ class Score:
     """Figures of one network on held-out textures."""
 
     name: str
-    encoder: str
-    """own, lite or other."""
-    loss: str
-    """gram, wasserstein, both or none."""
+    encoder: str  # own, lite or other
+    loss: str  # gram, wasserstein, both or none
     steps: int
-    ssim: float
-    """Mean structural similarity to the truth, the exemplar lying in the middle of both."""
+    ssim: float  # Mean structural similarity to the truth, the exemplar lying in the middle of both
     ssim_outside: float
     """Mean structural similarity of the part of the output that does not show the exemplar."""
     frechet: float
@@ -58,8 +51,7 @@ class Score:
     """Mean over pictures of the distance between the positions of one output and those of its own truth
     (Shaham et al. 2019): does each texture look like itself, not only all of them together like all."""
     pictures: int
-    positions: int
-    """Feature vectors on either side."""
+    positions: int  # Feature vectors on either side
     layer: str
 
 

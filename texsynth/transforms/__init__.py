@@ -1,7 +1,5 @@
 """Feature transforms: from the moments of content and style to one affine map of the features."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -14,7 +12,6 @@ from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
 
 __all__ = ["TRANSFORMS", "AffineMap", "Fit", "Moments", "fit_map", "fit_mix"]
-
 
 GPU_CHANNELS = 256
 """Maps of so many channels and more are fitted on the GPU; chosen by operation counts, not yet measured."""

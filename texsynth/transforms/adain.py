@@ -3,8 +3,6 @@
 Huang and Belongie 2017, "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization", eq. 8.
 """
 
-from __future__ import annotations
-
 from texsynth.config.settings import AdaINSettings
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments

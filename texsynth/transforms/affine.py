@@ -15,10 +15,8 @@ from texsynth.transforms.moments import Moments
 class AffineMap:
     """f -> matrix f + offset at every pixel."""
 
-    matrix: Tensor
-    """(C, C) float64."""
-    offset: Tensor
-    """(C,) float64."""
+    matrix: Tensor  # (C, C) float64
+    offset: Tensor  # (C,) float64
 
     @classmethod
     def identity(cls, channels: int, device: torch.device | str = "cpu") -> AffineMap:

@@ -11,8 +11,6 @@ with Sigma and S the second moments of content and style and A0 the anchor, at f
 styles equal one whose second moment is their weighted mean.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Callable, Sequence

@@ -20,12 +20,9 @@ _FLAT = 1e-12  # variance below this share of the second moment is the rounding 
 class Moments:
     """Weighted sums over the pixels of features, in float64; on the CPU but for the fit of a map."""
 
-    n: float
-    """Total weight; the number of pixels where nothing is weighted."""
-    sum: Tensor
-    """(C,) sum of w f."""
-    outer: Tensor
-    """(C, C) sum of w f f^T."""
+    n: float  # Total weight; the number of pixels where nothing is weighted
+    sum: Tensor  # (C,) sum of w f
+    outer: Tensor  # (C, C) sum of w f f^T
 
     @classmethod
     def empty(cls, channels: int, device: torch.device | str = "cpu") -> Moments:

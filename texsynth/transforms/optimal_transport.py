@@ -5,8 +5,6 @@ Lu et al. 2019, "A Closed-form Solution to Universal Style Transfer"; barycentre
 "A fixed-point approach to barycenters in Wasserstein space", eq. 19.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

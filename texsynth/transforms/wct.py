@@ -4,8 +4,6 @@ Li et al. 2017, "Universal Style Transfer via Feature Transforms", eq. 2 and 3. 
 of all whitenings the one nearest to the identity, and independent of the signs of eigenvectors.
 """
 
-from __future__ import annotations
-
 from texsynth.config.settings import WCTSettings
 from texsynth.ops.linalg import psd_powers
 from texsynth.transforms.affine import AffineMap

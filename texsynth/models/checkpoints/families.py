@@ -1,7 +1,5 @@
 """Published style-transfer checkpoints as models of texsynth: the files of one model joined by family."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,14 +42,11 @@ VGG_LICENCE = "VGG-19 (Simonyan and Zisserman): CC BY 4.0"
 class Converted:
     """A published model in our layout."""
 
-    layout: str
-    """Layout of the files, such as `pytorch-wct`."""
-    name: str
-    """Name of the model when the user gives none."""
+    layout: str  # Layout of the files, such as `pytorch-wct`
+    name: str  # Name of the model when the user gives none
     tensors: dict[str, Tensor]
     """`encoder.*` or `encoderL.*`, `decoderL.*`, `photo.*`, float32 on the CPU."""
-    header: dict[str, str]
-    """Origin: layout, sources with their SHA-256, licence where it is known."""
+    header: dict[str, str]  # Origin: layout, sources with their SHA-256, licence where it is known
 
 
 def sequential(pieces: list[Piece]) -> Converted:

@@ -4,8 +4,6 @@ A form is one kind of file: which module holds which of our convolutions. Widths
 tensors have them. Sources: the network definitions of the repositories named below.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,23 +24,18 @@ PREPROCESSING = "preprocessing"
 WRAPPERS = ("model", "state_dict")
 """Keys under which training scripts keep the state dict beside other things."""
 
-SHOWN = 3
-"""Tensors that a message names."""
+SHOWN = 3  # Tensors that a message names
 
 
 @dataclass(frozen=True)
 class Form:
     """One kind of file."""
 
-    family: str
-    """Files of one model are of one family."""
+    family: str  # Files of one model are of one family
     role: Literal["encoder", "decoder"]
-    level: int
-    """The coarsest; a decoder begins there."""
-    names: Mapping[str, str]
-    """Module in the file to ours, both in forward order."""
-    unread: str = ""
-    """Pattern of modules that we have no use for."""
+    level: int  # The coarsest; a decoder begins there
+    names: Mapping[str, str]  # Module in the file to ours, both in forward order
+    unread: str = ""  # Pattern of modules that we have no use for
 
     def fits(self, tensors: Mapping[str, Tensor]) -> bool:
         """Return whether the file has these modules, with weight and bias, and nothing else that counts."""
@@ -135,10 +128,8 @@ class Piece:
 
     path: Path
     form: Form
-    tensors: dict[str, Tensor]
-    """In our names."""
-    whole: bool
-    """True if the file goes on beyond what is read."""
+    tensors: dict[str, Tensor]  # In our names
+    whole: bool  # True if the file goes on beyond what is read
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:

@@ -5,8 +5,6 @@ is under way or was cut off, the folder `NAME.part`. Reading never makes the fol
 such a list of hashes too.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Names of the models and the places of their files, known before torch is loaded."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping
@@ -12,8 +10,7 @@ from platformdirs import user_cache_path
 
 from texsynth.errors import ModelError, UsageError
 
-ASSETS = Path(__file__).parents[1] / "assets"
-"""Folder of the embedded weights."""
+ASSETS = Path(__file__).parents[1] / "assets"  # Folder of the embedded weights
 
 EMBEDDED = ("lite",)
 

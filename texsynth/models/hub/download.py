@@ -1,7 +1,5 @@
 """Files from the network: continued where they were cut off, and never taken for whole when they are not."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil
@@ -19,8 +17,7 @@ from urllib3.exceptions import ReadTimeoutError
 import texsynth
 from texsynth.errors import ModelError
 
-PAUSES = (0.2, 0.4, 0.8, 1.6)
-"""Seconds before each new attempt after a connection was cut off."""
+PAUSES = (0.2, 0.4, 0.8, 1.6)  # Seconds before each new attempt after a connection was cut off
 
 CHUNK = 1 << 15
 

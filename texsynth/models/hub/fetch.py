@@ -1,7 +1,5 @@
 """Published checkpoints into the cache: from the network or from files."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
