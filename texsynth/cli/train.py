@@ -14,7 +14,7 @@ from texsynth.cli.options import LookOptions, argument, option
 from texsynth.cli.run import given, look_settings
 from texsynth.cli.show import Screen
 from texsynth.config.settings import TransposerSettings
-from texsynth.config.training import DecoderSettings, DescriptorSettings
+from texsynth.config.training import BorderSettings, DecoderSettings, DescriptorSettings
 from texsynth.errors import InputError, UsageError
 from texsynth.images.files import store, taken
 from texsynth.pipelines.progress import Step
@@ -320,6 +320,28 @@ def descriptor(
 
     run = DescriptorRun(training.data, folder, settings, training.seed, model, _header(note))
     _train(train_descriptor, run, settings.steps, training)
+
+
+@app.command()
+def borders(
+    folder: Folder,
+    *,
+    training: TrainOptions,
+    look: LookOptions,
+    batch: int | None = option(None, min=1, help="Windows of layouts per step."),
+    rate: float | None = option(None, min=0, help="Learning rate."),
+) -> None:
+    """Train the network that repairs the borders between copies, which `expand` uses.
+
+    texsynth train borders runs/borders --data textures
+    """
+    flags = given({"steps": training.steps, "batch": batch, "rate": rate})
+    settings = look_settings(BorderSettings, look, flags)
+    training.check_inputs()
+    from texsynth.training.borders import BorderRun, train_borders
+
+    run = BorderRun(training.data, folder, settings, training.seed)
+    _train(train_borders, run, settings.steps, training)
 
 
 def _train(train: Callable[[R, Session], Path], run: R, steps: int, training: TrainOptions) -> None:

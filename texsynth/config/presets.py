@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from texsynth.config.settings import ExpandSettings, Settings, StylizeSettings, TransposerSettings
-from texsynth.config.training import RENAMED, DecoderSettings, DescriptorSettings
+from texsynth.config.training import RENAMED, BorderSettings, DecoderSettings, DescriptorSettings
 from texsynth.config.validation import nearest, parse, validate
 from texsynth.errors import UsageError
 
@@ -21,6 +21,7 @@ SECTIONS: dict[str, type[Settings]] = {
     "transposer": TransposerSettings,
     "decoder": DecoderSettings,
     "descriptor": DescriptorSettings,
+    "borders": BorderSettings,
 }
 """Sections of a preset, one per command, and the settings each is read into."""
 

@@ -138,3 +138,43 @@ class DescriptorSettings(Settings):
     @classmethod
     def _levels_to_tuple(cls, value: object) -> object:
         return tuple(sorted(set(value))) if isinstance(value, list) else value
+
+
+class BorderSettings(Settings):
+    """Settings of `texsynth train borders`."""
+
+    steps: Count = 12000
+    """Length of the training."""
+    batch: Count = 6
+    """Windows of layouts per step."""
+    layouts: Count = 3000
+    """Layouts made before the training; each step draws among them."""
+    crop_px: Annotated[int, Field(ge=32, le=512)] = 112
+    """Side of the exemplars, random crops of textures of twice this side."""
+    output_px: Annotated[int, Field(ge=32, le=1024, multiple_of=8)] = 160
+    """Side of the layouts."""
+    window_px: Annotated[int, Field(ge=32, le=1024, multiple_of=8)] = 128
+    """Side of the windows that a step looks at."""
+    patches: Annotated[int, Field(ge=2)] = 96
+    """Patches of a window that are compared with the exemplar."""
+    sharpness: Weight = 0.5
+    """Weight of the strength of gradients."""
+    wasserstein: Weight = 0.3
+    """Weight of the distribution of patches over the whole window."""
+    rate: Rate = 1.5e-3
+    """Learning rate of Adam."""
+    warmup: Annotated[int, Field(ge=0)] = 50
+    """Steps over which the learning rate rises; afterwards it falls along a cosine."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    """Decay of the running average of the weights, which is what is written; 0 writes the last weights."""
+    save_every: Count = 200
+    """Steps between checkpoints."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> BorderSettings:
+        most = min(self.output_px, 2 * self.crop_px)
+        if self.window_px > most:
+            raise ValueError(
+                f"window_px {self.window_px} must not exceed {most}, what output_px and crop_px leave"
+            )
+        return self

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -24,6 +25,8 @@ Sample = tuple[np.ndarray, int]
 """A crop (3, S, S) uint8, and the number of a picture that could not be read on the way, or -1."""
 
 CACHE_BYTES = 2 << 30  # Memory for decoded pictures when no workers decode them
+
+FARTHEST = 3.0  # Largest distance that a picture is seen from, over its own
 
 _ORDER, _CROP = 0, 1
 
@@ -67,6 +70,17 @@ def random_square(picture: Picture, side: int, rng: torch.Generator) -> Tensor:
     """Cut a square out of a picture at random. Returns (3, side, side) uint8."""
     top, left = (random_index(length - side + 1, rng) for length in picture.shape[:2])
     return torch.from_numpy(cut(picture, top, left, side))
+
+
+def distant_square(picture: Picture, side: int, rng: torch.Generator) -> Tensor:
+    """Cut a random square, seen from a random distance. Returns (3, side, side) in [0, 1]."""
+    longest = min(picture.shape[:2])
+    distance = 1 + float(torch.rand((), generator=rng)) * (min(FARTHEST, longest / side) - 1)
+    span = min(longest, round(side * distance))
+    square = random_square(picture, span, rng).float()[None] / 255
+    return (
+        square[0] if span == side else F.interpolate(square, (side, side), mode="bilinear", antialias=True)[0]
+    )
 
 
 def random_crops(pictures: Sequence[Picture], count: int, size: int, rng: torch.Generator) -> Tensor:

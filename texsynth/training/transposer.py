@@ -23,7 +23,13 @@ from texsynth.models.transposer_parts import OwnEncoder
 from texsynth.models.vgg import Encoder, channels_last
 from texsynth.models.weights import write_exact
 from texsynth.training.checkpoint import Learner, check_fresh
-from texsynth.training.data import Picture, find_pictures, load_pictures, random_index, random_square
+from texsynth.training.data import (
+    Picture,
+    distant_square,
+    find_pictures,
+    load_pictures,
+    random_index,
+)
 from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer, check_muon
 from texsynth.training.procedural import texture
@@ -34,9 +40,6 @@ CRITIC_WIDTHS = (24, 48, 64)  # Channels of the critic's layers; each verdict se
 
 NETWORK = "transposer.safetensors"
 """File of the finished network in a run folder, float32, with the settings of its training in its header."""
-
-FARTHEST = 3.0
-"""Targets are cut at up to this many times their side and reduced, as if seen from farther away."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def draw(
     """Draw `count` targets of side 2 * crop; the share `procedural` of them is synthetic, not cut out."""
     targets = [
         texture(2 * crop, rng) if float(torch.rand((), generator=rng)) < procedural or not pictures
-        else _distant_square(pictures[random_index(len(pictures), rng)], 2 * crop, rng)
+        else distant_square(pictures[random_index(len(pictures), rng)], 2 * crop, rng)
         for _ in range(count)
     ]  # fmt: skip
     flips = (torch.rand(count, 3, generator=rng) < 0.5).tolist()
@@ -133,17 +136,6 @@ def draw(
     origins = [(random_index(crop + 1, rng), random_index(crop + 1, rng)) for _ in target]
     exemplars = [t[:, y : y + crop, x : x + crop] for t, (y, x) in zip(target, origins, strict=True)]
     return Batch(target, torch.stack(exemplars), origins)
-
-
-def _distant_square(picture: Picture, side: int, rng: torch.Generator) -> Tensor:
-    """Cut a random square, seen from a random distance. Returns (3, side, side) in [0, 1]."""
-    longest = min(picture.shape[:2])
-    distance = 1 + float(torch.rand((), generator=rng)) * (min(FARTHEST, longest / side) - 1)
-    span = min(longest, round(side * distance))
-    square = random_square(picture, span, rng).float() / 255
-    if span == side:
-        return square
-    return F.interpolate(square[None], (side, side), mode="bilinear", antialias=True)[0]
 
 
 def _flipped(image: Tensor, across: bool, down: bool, turn: bool) -> Tensor:
