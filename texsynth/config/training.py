@@ -155,11 +155,11 @@ class BorderSettings(Settings):
     """Side of the layouts."""
     window_px: Annotated[int, Field(ge=32, le=1024, multiple_of=8)] = 128
     """Side of the windows that a step looks at."""
-    patches: Annotated[int, Field(ge=2)] = 96
+    patches: Count = 128
     """Patches of a window that are compared with the exemplar."""
-    sharpness: Weight = 0.5
+    sharpness: Weight = 0.3
     """Weight of the strength of gradients."""
-    wasserstein: Weight = 0.3
+    wasserstein: Weight = 0.5
     """Weight of the distribution of patches over the whole window."""
     rate: Rate = 1.5e-3
     """Learning rate of Adam."""

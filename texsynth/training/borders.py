@@ -1,9 +1,9 @@
 """Train the network that repairs the borders between copies (`models.border_network`).
 
 Layouts of training textures are made as the program makes them, by copies and by quilting. The loss compares
-patches of the repaired picture with the most similar ones of the exemplar, at the borders and around them
-(the energy of Kwatra et al. 2005, here amortized), their gradients' strength, so that blur does not pay, and
-the distribution of patches with that of the picture the exemplar was cut out of.
+patches of the repaired picture with the most similar ones of the exemplar (the energy of Kwatra et al. 2005,
+here amortized), their gradients' strength, so that blur does not pay, and the distribution of patches with
+that of the picture the exemplar was cut out of.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,6 @@ NETWORK = "borders.safetensors"
 
 PATCH_PX = 15  # Side of the patches that are compared
 STRIDE = 2  # The nearest patch is looked for among every second pixel of blurred pictures
-AT_BORDER = 1.5  # Distance in pixels of the patches that are centred on borders
 LEVELS = 3  # Of the Laplacian pyramid whose patches' distribution is compared
 PYRAMID_PX = 7  # Side of these patches
 
@@ -151,29 +150,26 @@ def _quilt(exemplar: Tensor, size: tuple[int, int], rng: torch.Generator, *, rel
 def patch_terms(
     picture: Tensor, exemplar: Tensor, distance: Tensor, count: int, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Compare patches of pictures with the nearest ones of their exemplars, half of them on borders.
+    """Compare patches of pictures with the nearest ones of their exemplars, wherever the network reaches.
 
-    picture: (N, 3, H, W), exemplar: (N, 3, h, w), distance: (N, 1, H, W) to the nearest border; the other
-    half is centred anywhere the network can reach. Returns two means: the absolute difference over the
-    exemplar's deviation, and the relative difference of the strength of gradients at two scales.
+    picture: (N, 3, H, W), exemplar: (N, 3, h, w), distance: (N, 1, H, W) to the nearest border. Patches at
+    borders alone would be made good by moving the faults out of sight. Returns two means: the squared
+    difference over the exemplar's variance, which weighs a cut through an object more than many small faults,
+    and the relative difference of the strength of gradients at two scales.
     """
     differences, strengths = [], []
     for image, source, far in zip(picture, exemplar, distance[:, 0], strict=True):
         reach = PATCH_PX // 2
         whole = torch.zeros_like(far, dtype=torch.bool)
         whole[reach:-reach, reach:-reach] = True
-        places = []
-        for limit in (AT_BORDER, REACH + reach):
-            near = ((far < limit) & whole).nonzero()
-            if len(near):
-                places.append(near[torch.randint(len(near), (count // 2,), generator=rng).to(near.device)])
-        if not places:
+        near = ((far < REACH + reach) & whole).nonzero()
+        if not len(near):
             continue
-        rows, columns = torch.cat(places).unbind(1)
+        rows, columns = near[torch.randint(len(near), (count,), generator=rng).to(near.device)].unbind(1)
         with torch.no_grad():
             target = _patches(source, *nearest_places(image, source, rows, columns), PATCH_PX, 1)
         patches = _patches(image, rows, columns, PATCH_PX, 1)
-        differences.append((patches - target).abs().mean() / source.std().clamp_min(0.02))
+        differences.append((patches - target).square().mean() / source.var().clamp_min(4e-4))
         own, goal = _gradient_strength(patches), _gradient_strength(target)
         strengths.append(((own - goal).abs() / goal.mean(1, keepdim=True)).mean())
     if not differences:
