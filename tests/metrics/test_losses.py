@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from texsynth.metrics.losses import gram, random_directions, sliced_wasserstein
+from texsynth.metrics.losses import frechet_distance, gram, random_directions, sliced_wasserstein
+from texsynth.metrics.style import frechet
+from texsynth.transforms.moments import Moments
 
 ONE = torch.ones(1, 1)
 
@@ -106,3 +108,76 @@ def test_losses_stay_in_float32_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         mixed = losses()
     assert all(torch.equal(one, two) for one, two in zip(plain, mixed, strict=True))
+
+
+def gaussian(rows: Tensor) -> tuple[Tensor, Tensor]:
+    centred = rows - rows.mean(0)
+    return rows.mean(0), centred.mT @ centred / len(rows)
+
+
+def test_the_frechet_distance_has_closed_forms() -> None:
+    """Whitened samples have the moments of a unit Gaussian exactly; scaling and moving them is known."""
+    rows = samples(50, 3)
+    mean, covariance = gaussian(rows)
+    values, vectors = torch.linalg.eigh(covariance)
+    white = (rows - mean) @ vectors / values.sqrt()
+    zero, eye = torch.zeros(3).double(), torch.eye(3).double()
+    assert frechet_distance(white, zero, eye).item() == pytest.approx(0, abs=1e-12)
+    moved = frechet_distance(2 * white + torch.tensor([1.0, 2, 2]), zero, eye, ridge=1e-9)
+    assert moved.item() == pytest.approx(9 + 3)
+    assert frechet_distance(rows, mean, covariance).item() == pytest.approx(0, abs=1e-12)
+    turned = rows @ torch.linalg.qr(samples(3, 3, seed=4)).Q
+    moments = Moments.of(turned.T[None, :, :, None]), Moments.of(rows.T[None, :, :, None])
+    assert frechet_distance(turned, *gaussian(rows), ridge=0).item() == pytest.approx(frechet(*moments))
+
+
+def test_the_gradient_of_the_frechet_distance() -> None:
+    rows = samples(12, 4).requires_grad_()
+    mean, covariance = gaussian(samples(30, 4, seed=1) * torch.tensor([1.0, 2, 3, 4]))
+    assert torch.autograd.gradcheck(lambda x: frechet_distance(x, mean, covariance), rows)
+
+
+@pytest.mark.parametrize("kind", ["equal", "few", "flat", "isotropic", "large"])
+def test_the_gradient_of_the_frechet_distance_is_always_finite(kind: str) -> None:
+    """Equal eigenvalues, empty directions on either side, and values of any size."""
+    rows, others = samples(40, 8).float(), samples(60, 8, seed=1).float()
+    if kind == "equal":
+        rows = torch.ones(40, 8)
+    elif kind == "few":
+        rows = rows[:2]
+    elif kind == "flat":
+        others = others * torch.tensor([1.0] + [0] * 7)
+    elif kind == "large":
+        rows = rows * 1e6
+    moments = gaussian(others) if kind != "isotropic" else (torch.zeros(8), torch.eye(8))
+    distance = frechet_distance(rows.requires_grad_(), *moments)
+    (slope,) = torch.autograd.grad(distance, rows)
+    assert distance.isfinite()
+    assert slope.isfinite().all()
+
+
+def test_descent_on_the_frechet_distance_reaches_the_other_gaussian() -> None:
+    rows = samples(64, 4).float().requires_grad_()
+    moments = gaussian(samples(200, 4, seed=1) @ samples(4, 4, seed=2) + 3)
+    optimizer = torch.optim.Adam([rows], lr=0.1)
+    distances = []
+    for _ in range(150):
+        optimizer.zero_grad()
+        distance = frechet_distance(rows, *moments)
+        distance.backward()
+        optimizer.step()
+        distances.append(float(distance.detach()))
+    assert distances[-1] < 0.01 * distances[0]
+
+
+@pytest.mark.parametrize(("count", "share"), [(24, 0.86), (200, 0.086), (2000, 0.0087), (20000, 0.00087)])
+def test_the_bias_of_the_frechet_distance_on_small_samples(count: int, share: float) -> None:
+    """Samples of the very Gaussian are not at 0, but, in units of the variance of 64 channels, about here.
+
+    From some hundred samples on that is (C + 5) / (4 n); a batch of pooled features would be far off.
+    """
+    rows = samples(count, 64, seed=count)
+    bias = float(frechet_distance(rows, torch.zeros(64), torch.eye(64))) / 64
+    assert bias == pytest.approx(share, rel=0.15)
+    if count >= 200:
+        assert bias == pytest.approx((64 + 5) / (4 * count), rel=0.15)

@@ -18,13 +18,14 @@ from texsynth.config.presets import load, resolve
 from texsynth.config.settings import TransposerSettings
 from texsynth.errors import InputError
 from texsynth.models.registry import load_model
-from texsynth.models.transposer import load_transposer
+from texsynth.models.transposer import Transposer, load_transposer
 from texsynth.models.weights import read_weights
 from texsynth.training import transposer as module
 from texsynth.training.data import find_pictures, is_held_out, load_pictures
 from texsynth.training.procedural import PATTERNS, texture
 from texsynth.training.transposer import (
     Adversary,
+    Batch,
     PatchCritic,
     TransposerRun,
     draw,
@@ -190,8 +191,8 @@ class Poisoned(module.Losses):
     bad: set[int]
     calls = 0
 
-    def __call__(self, batch: object, generator: torch.Generator) -> dict[str, Tensor]:
-        terms = super().__call__(batch, generator)  # type: ignore[arg-type]
+    def __call__(self, batch: Batch, rng: torch.Generator, *, learn: bool = True) -> dict[str, Tensor]:
+        terms = super().__call__(batch, rng, learn=learn)
         type(self).calls += 1
         if type(self).calls in self.bad:
             terms["residual"] = terms["residual"] * torch.nan
@@ -230,6 +231,7 @@ def test_training_improves_its_loss(textures: Path, features: Path, tmp_path: Pa
     only_style = {"perceptual": 0.0, "critic": 0.0, "procedural": 0.0}
     run = run_of(textures, features, tmp_path / "run", 16, **only_style, kernel_rate=3e-3, rate=5e-2)
     blunt = module.begin_transposer(run)
+    assert isinstance(blunt, Transposer)
     with torch.no_grad():
         blunt.copy.rounds.fill_(-2.0)
         blunt.copy.fine.fill_(-3.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 from texsynth.cli import options
-from texsynth.cli.options import argument, file_option, look_option, option
+from texsynth.cli.options import argument, complete_model, file_option, look_option, option
 from texsynth.cli.run import Sheet, given, look_settings, make_setup, piped, run_operation
 from texsynth.config.settings import ExpandSettings, Method
 from texsynth.config.validation import nearest
@@ -63,6 +63,13 @@ class LayoutOptions:
     mix: bool = layout_option(False, help="Mix all exemplars into one output.")
     weights: str | None = layout_option(
         None, metavar="A,B,...", help="Mix, with these shares of the exemplars."
+    )
+    transposer: str | None = look_option(
+        None,
+        metavar="NAME|FILE",
+        help="Network of the transposer stage: a name that `texsynth models list` shows, or a file that "
+        "`train transposer` wrote.",
+        autocompletion=complete_model,
     )
     variation: float | None = look_option(None, help="Noise in the transposer's layout, 0 to 1.")
     guide: str | None = map_option(
@@ -123,6 +130,7 @@ def _carry_out(
 ) -> NoReturn:
     """Expand `pictures` or make them seamless, and leave with the exit code."""
     flags = given({"tileable": layout.tileable, "upright": layout.upright, "variation": layout.variation})
+    flags |= given({"transposer": layout.transposer})
     flags |= _method(texture.method) | size_settings(layout.size, layout.scale)
     settings = look_settings(ExpandSettings, texture, flags)
     setup = make_setup(common, output)

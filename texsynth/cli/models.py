@@ -15,7 +15,8 @@ from texsynth.models.hub import cache, catalog
 from texsynth.models.weights import Facts, facts_of
 
 app = typer.Typer(
-    no_args_is_help=True, help="Networks for --model: see them, fetch or import others, check them."
+    no_args_is_help=True,
+    help="Networks for --model and --transposer: see them, fetch or import others, check them.",
 )
 
 
@@ -26,16 +27,19 @@ def list_models(*, brief: options.BriefOptions) -> None:
     width = max(map(len, names))
     for name in names:
         source = "available" if name not in here else "embedded" if name in catalog.EMBEDDED else "cached"
-        text, fields = "fetch it", dict[str, object]()
+        kind, text, fields = "features", "fetch it", dict[str, object]()
         if name in here:
             path = catalog.locate(name)
             try:
                 facts, digest = facts_of(path), cache.expected_hashes(path.parent).get(path.name, "")
                 size, start = f"{facts.bytes / 1e6:6.1f} MB", digest[:8] or "no hash"
-                text, fields = f"{_decoders(facts):26}  {size}  {start}", {**_fields(facts), "sha256": digest}
+                kind, text = facts.kind, f"{_contents(facts):26}  {size}  {start}"
+                fields = {**_fields(facts), "sha256": digest}
             except ModelError as error:
-                text, fields = "damaged", {"error": str(error)}
-        screen.result(f"{name:{width}}  {source:9}  {text}", name=name, source=source, **fields)
+                kind, text, fields = "unknown", "damaged", {"error": str(error)}
+        screen.result(
+            f"{name:{width}}  {kind:10}  {source:9}  {text}", name=name, kind=kind, source=source, **fields
+        )
 
 
 @app.command("show")
@@ -46,7 +50,7 @@ def show_model(
     *,
     brief: options.BriefOptions,
 ) -> None:
-    """Show a model: its widths, its decoders, what it was made from, its licence and its hash."""
+    """Show a model: its kind, its widths, its decoders, what it was made from, its licence and its hash."""
     check_model(model)
     path = catalog.locate(model)
     fetched = cache.downloads(path.parent).get(model)
@@ -56,16 +60,25 @@ def show_model(
         screen.note(f"{path} is not as it was stored; fetch or import it again")
     lines = {
         "file": str(path),
-        "widths": " ".join(map(str, facts.widths)),
-        "decoders": _decoders(facts),
+        "kind": facts.kind,
+        **(
+            {"layout": facts.transposer}
+            if facts.transposer
+            else {"widths": " ".join(map(str, facts.widths)), "decoders": _contents(facts)}
+        ),
         "size": f"{facts.bytes / 1e6:.1f} MB",
         "sha256": digest,
         **({"fetched from": fetched["url"]} if fetched else {}),
-        **dict(sorted(facts.provenance.items())),
+        **{
+            key: text
+            for key, text in sorted(facts.provenance.items())
+            if key != "layout" or not facts.transposer
+        },
     }
     screen.result(
         "\n".join(f"{key}: {text}" for key, text in lines.items()),
         name=model,
+        kind=facts.kind,
         file=str(path),
         widths=facts.widths,
         **_fields(facts),
@@ -217,21 +230,25 @@ def _address(name: str, url: str | None) -> str:
 
 def _show_stored(path: Path, screen: Screen) -> None:
     facts, name = facts_of(path), path.name.removesuffix(catalog.SUFFIX)
-    layout = facts.provenance.get("layout", "texsynth")
+    layout = facts.transposer or facts.provenance.get("layout", "texsynth")
     screen.result(
-        f"{name}: layout {layout}, {_decoders(facts)}",
+        f"{name}: layout {layout}, {'a transposer' if facts.transposer else _contents(facts)}",
         name=name,
+        kind=facts.kind,
         file=str(path),
-        layout=layout,
-        **_fields(facts),
+        **{"layout": layout, **_fields(facts)},
         sha256=cache.file_hash(path),
     )
 
 
 def _fields(facts: Facts) -> dict[str, object]:
+    if facts.transposer:
+        return {"layout": facts.transposer, "bytes": facts.bytes}
     return {"levels": facts.levels, "photo": facts.has_photo, "bytes": facts.bytes}
 
 
-def _decoders(facts: Facts) -> str:
+def _contents(facts: Facts) -> str:
+    if facts.transposer:
+        return f"layout {facts.transposer}"
     levels = f"levels {' '.join(map(str, facts.levels))}" if facts.levels else ""
     return ", ".join(filter(None, [levels, "photo" if facts.has_photo else ""])) or "no decoders"

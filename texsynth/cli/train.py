@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from typer import Argument, Option, Typer
 
 from texsynth.cli import options
 from texsynth.cli.options import LookOptions, argument, option
-from texsynth.cli.run import given, look_settings
+from texsynth.cli.run import check_model, given, look_settings
 from texsynth.cli.show import Screen
 from texsynth.config.settings import TransposerSettings
 from texsynth.config.training import BorderSettings, DecoderSettings, DescriptorSettings
@@ -48,8 +49,8 @@ class DataOptions:
 
 
 @dataclass(frozen=True)
-class TrainOptions(DataOptions, options.DeviceOptions):
-    """The pictures, the length, the random numbers and the machine of a training."""
+class LengthOptions(options.DeviceOptions):
+    """The length, the random numbers and the machine of a training."""
 
     steps: int | None = option(None, min=1, help="Length of the training.")
     seed: Seed = 0
@@ -62,6 +63,11 @@ class TrainOptions(DataOptions, options.DeviceOptions):
 
         set_threads(self.threads)
         return pick_device(self.device or "auto")
+
+
+@dataclass(frozen=True)
+class TrainOptions(DataOptions, LengthOptions):
+    """The pictures, and the rest of a training."""
 
 
 @dataclass(frozen=True)
@@ -219,26 +225,40 @@ def pack(
 def transposer(
     folder: Folder,
     *,
-    training: TrainOptions,
+    data: Path | None = option(None, help="Folder with training pictures; 10% by name are held out."),
+    dtd: Path | None = option(
+        None, help="Folder of the Describable Textures Dataset, the one that holds `dtd`; instead of --data."
+    ),
+    training: LengthOptions,
     look: LookOptions,
     batch: int | None = option(None, min=1, help="Crops per step."),
     rate: float | None = option(None, min=0, help="Learning rate of the kernels."),
     init: Path | None = option(None, help="Network of an earlier run to go on from."),
-    model: str = option("lite", help="Model whose features the losses see."),
+    model: str | None = option(
+        None,
+        metavar="NAME|FILE",
+        help="Model whose features the losses see. Default: vgg19 with that encoder, else lite.",
+    ),
 ) -> None:
     """Train a Transposer on random crops of textures and on procedural ones.
 
     texsynth train transposer runs/tr --data textures -p transposer-lite-wasserstein
     """
     settings = look_settings(TransposerSettings, look, given({"batch": batch, "kernel_rate": rate}))
-    training.check_inputs(init)
-    from texsynth.training.transposer import TransposerRun, train_transposer
+    if (data is None) == (dtd is None):
+        raise UsageError("give the pictures as one of --data FOLDER and --dtd FOLDER")
+    model = model or ("vgg19" if settings.encoder == "vgg19" else "lite")
+    for name in {model, "vgg19"} if settings.encoder == "vgg19" else {model}:
+        check_model(name)
+    for path in (data, dtd, init):
+        if path and not path.exists():
+            raise InputError(f"{path} does not exist")
+    from texsynth.training.transposer import TransposerRun, steps_of, train_transposer
 
-    more: dict[str, Any] = given({"steps": training.steps})
-    run = TransposerRun(
-        training.data, folder, settings, seed=training.seed, init=init, features=model, **more
-    )
-    _train(train_transposer, run, run.steps, training)
+    run = TransposerRun(data, folder, settings, seed=training.seed, init=init, features=model, dtd=dtd)
+    run = replace(run, steps=training.steps or steps_of(run))
+    network = _train(train_transposer, run, run.steps, training)
+    Screen(training.quiet).note(f"to use it: texsynth expand --transposer {quote(str(network))} PICTURE")
 
 
 @app.command()
@@ -344,8 +364,8 @@ def borders(
     _train(train_borders, run, settings.steps, training)
 
 
-def _train(train: Callable[[R, Session], Path], run: R, steps: int, training: TrainOptions) -> None:
-    """Train with a bar and smoothed losses, or a line now and then; print the file that was written."""
+def _train(train: Callable[[R, Session], Path], run: R, steps: int, training: LengthOptions) -> Path:
+    """Train with a bar and smoothed losses, or a line now and then; print and return the file written."""
     from texsynth.training.loop import Session
 
     screen, smooth = Screen(training.quiet), dict[str, float]()
@@ -362,6 +382,7 @@ def _train(train: Callable[[R, Session], Path], run: R, steps: int, training: Tr
 
         result = train(run, Session(training.pick_device(), training.resume, screen.note, on_step))
     screen.result(str(result))
+    return result
 
 
 def _header(notes: list[str] | None) -> dict[str, str]:

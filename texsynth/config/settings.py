@@ -198,6 +198,10 @@ class ExpandSettings(Settings):
     """Make the output periodic: its right border continues at the left, its bottom at the top."""
     upright: bool = False
     """Turn the exemplar by up to 45 degrees first, so that its strongest lines are level or upright."""
+    transposer: str | None = None
+    """Network of the transposer stage, a name or a weight file; None is the embedded one.
+
+    A named one makes an open method `transposer`."""
     variation: Fraction = 0.0
     """Share of seeded noise mixed into the Transposer's self-similarity maps."""
     patch: PatchSettings = PatchSettings()
@@ -209,8 +213,14 @@ class ExpandSettings(Settings):
 class TransposerSettings(Settings):
     """How `texsynth train transposer` trains; the four variants of paper 004 are presets."""
 
-    encoder: Literal["own", "lite"] = "lite"
-    """Its own strided encoder, trained with the rest, or the features of the pretrained model, kept."""
+    layout: Literal["copies", "paper"] = "copies"
+    """Pixels copied from the exemplar, to any size at once; or made from features alone, as in paper 004."""
+    encoder: Literal["own", "lite", "vgg19"] = "lite"
+    """Its own strided encoder, trained with the rest, or the features of a pretrained model, kept.
+
+    lite is the model that the losses look through; vgg19 is the model of that name, for `paper` alone."""
+    width: Annotated[float, Field(gt=0, le=2)] = 1.0
+    """Channels of `paper` over those of the paper, which are 64 to 1024."""
     gram: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the L1 distance of Gram matrices, relative to the target's."""
     wasserstein: Annotated[float, Field(ge=0)] = 1.0
@@ -219,6 +229,8 @@ class TransposerSettings(Settings):
     """Weight of the L1 distance of features place by place, relative to the target's."""
     critic: Annotated[float, Field(ge=0)] = 0.2
     """Weight of the patch critic (spectral norm, hinge)."""
+    frechet: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the Frechet distance of features to those of all targets so far, over their variance."""
     residual: Annotated[float, Field(ge=0)] = 0.05
     """Weight of the mean absolute residual; keeps the decoder from repainting what was copied."""
     regions: Annotated[int, Field(ge=1, le=8)] = 1
@@ -233,6 +245,12 @@ class TransposerSettings(Settings):
     """Side of the exemplar, a random crop of a target of twice this side."""
     batch: Annotated[int, Field(ge=1)] = 6
     """Targets per step."""
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """Length as passes over the pictures, unless --steps says it; None is 1500 steps."""
+    optimizer: Literal["muon+adam", "adam"] = "muon+adam"
+    """Muon for kernels and Adam for everything else, or Adam for both."""
+    schedule: Literal["cosine", "constant", "step"] = "cosine"
+    """Learning rates fall to 1% along a cosine, or stay, or fall to a tenth after each quarter of them."""
     kernel_rate: Annotated[float, Field(gt=0)] = 1.5e-3
     """Learning rate of the convolutions."""
     rate: Annotated[float, Field(gt=0)] = 1e-3
@@ -240,8 +258,11 @@ class TransposerSettings(Settings):
 
     @model_validator(mode="after")
     def _has_a_loss(self) -> TransposerSettings:
-        if self.gram + self.wasserstein + self.perceptual + self.critic == 0:
-            raise ValueError("one of gram, wasserstein, perceptual and critic must be above 0")
+        if self.gram + self.wasserstein + self.perceptual + self.critic + self.frechet == 0:
+            raise ValueError("one of gram, wasserstein, perceptual, critic and frechet must be above 0")
+        if self.layout == "copies" and (self.encoder == "vgg19" or self.width != 1):
+            key, value = ("encoder", "vgg19") if self.encoder == "vgg19" else ("width", f"{self.width:g}")
+            raise ValueError(f"{key} {value} is for layout paper; leave it out, or set layout to paper")
         return self
 
 

@@ -30,8 +30,6 @@ from texsynth.jobs.expand_inputs import (
 from texsynth.jobs.files import JobResult, OutputFile, memory_guard, read_input
 from texsynth.jobs.operation import Operation, other_weights, resolve_run, run_on
 from texsynth.jobs.outcomes import Report
-from texsynth.models.hub.cache import file_hash
-from texsynth.models.hub.catalog import ASSETS
 from texsynth.models.registry import Model
 from texsynth.ops.color import luma
 from texsynth.pipelines import expand as pipeline
@@ -84,18 +82,17 @@ class Expand(Operation[ExpandJob]):
                 return plan_expand(_exemplars(task, loaded), settings, guided="guide" in loaded.maps)
 
         @lru_cache(maxsize=2)
-        def networks(needs_transposer: bool) -> tuple[pipeline.Networks, str | None]:
+        def networks(needs_transposer: bool, transposer: str | None) -> pipeline.Networks:
             method: Method = "transposer" if needs_transposer else "patch"
-            model, settings = self._model or self.run.model, ExpandSettings(method=method)
-            loaded = pipeline.load_networks(settings, model, device, dtype)
-            return loaded, file_hash(ASSETS / "transposer.safetensors") if loaded.transposer else None
+            settings = ExpandSettings(method=method, transposer=transposer)
+            return pipeline.load_networks(settings, self._model or self.run.model, device, dtype)
 
         self._inputs, self._plan, self._load_networks = inputs, plan, networks
         if self._recorded:
-            loaded, digest = self._networks(self._recorded.expand)
+            loaded = self._networks(self._recorded.expand)
             for remark in (
                 *other_weights(self._recorded.model_sha256, loaded.model.sha256, self.run.model),
-                *other_weights(self._recorded.transposer_sha256, digest, "the transposer"),
+                *other_weights(self._recorded.transposer_sha256, loaded.transposer_sha256, "the transposer"),
             ):
                 note(remark)
 
@@ -129,7 +126,7 @@ class Expand(Operation[ExpandJob]):
     def _expand(
         self, job: ExpandJob, inputs: ExpandInputs, plan: ExpandPlan | None, on_step: OnStep
     ) -> pipeline.Expanded:
-        settings, networks = job.settings, self._networks(job.settings)[0]
+        settings, networks = job.settings, self._networks(job.settings)
         rng = torch.Generator().manual_seed(job.seed(self.run.seed))
         if plan is not None:
             guide = _guide(inputs, "guide")
@@ -139,12 +136,13 @@ class Expand(Operation[ExpandJob]):
             return pipeline.tile(exemplar, settings, networks, rng=rng, on_step=on_step)
         return pipeline.fill(exemplar, _from_mask(hole), settings, networks, rng=rng, on_step=on_step)
 
-    def _networks(self, settings: ExpandSettings) -> tuple[pipeline.Networks, str | None]:
-        return self._load_networks(settings.method == "auto" or "transposer" in settings.method)
+    def _networks(self, settings: ExpandSettings) -> pipeline.Networks:
+        needed = settings.method == "auto" or "transposer" in settings.method
+        return self._load_networks(needed, settings.transposer if needed else None)
 
     def _record(self, job: ExpandJob, inputs: ExpandInputs, settings: ExpandSettings) -> ExpandRecord:
         """settings: with the method decided."""
-        networks, transposer_sha256 = self._networks(job.settings)
+        networks = self._networks(job.settings)
         maps: dict[str, Any] = {name: image.source for name, image in inputs.maps.items()}
         return ExpandRecord(
             command=job.task.command,
@@ -160,7 +158,7 @@ class Expand(Operation[ExpandJob]):
             expand=settings,
             run=self.run.model_copy(update={"memory_limit": None}),
             model_sha256=networks.model.sha256,
-            transposer_sha256=transposer_sha256 if "transposer" in settings.method else None,
+            transposer_sha256=networks.transposer_sha256 if "transposer" in settings.method else None,
             versions=Versions(texsynth=texsynth.__version__, torch=torch.__version__),
         )
 

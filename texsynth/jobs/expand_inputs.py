@@ -25,6 +25,7 @@ from texsynth.jobs.files import probe_input, read_input, refuse_transparent
 from texsynth.jobs.inputs import PIPE, Input, Job, destinations, file_seed
 from texsynth.jobs.memory import check_memory
 from texsynth.jobs.outcomes import Failed
+from texsynth.jobs.transposers import settle_transposer
 
 Command = Literal["expand", "tile"]
 
@@ -165,6 +166,7 @@ def settled_settings(task: Task, settings: ExpandSettings) -> ExpandSettings:
         raise UsageError(
             f"--guide-of {task.guide_of} says what a guide means, but there is none; give --guide"
         )
+    settings = settle_transposer(settings, siblings=bool(task.siblings))
     check_combination(
         settings,
         exemplars=len(task.exemplars),

@@ -1,11 +1,13 @@
-"""Differences between textures as losses: Gram matrices and sliced Wasserstein.
+"""Differences between textures as losses: Gram matrices, sliced Wasserstein, Frechet distance.
 
-All are differentiable, compare every picture of a batch with its own target, and compute in float32 at
-least, whatever autocast is on.
+All are differentiable and compute in float32 at least, whatever autocast is on. All but the Frechet distance
+compare every picture of a batch with its own target.
 """
 
 import torch
 from torch import Tensor
+
+from texsynth.ops.linalg import psd_powers
 
 
 def random_directions(count: int, channels: int, rng: torch.Generator, like: Tensor) -> Tensor:
@@ -45,6 +47,31 @@ def gram(features: Tensor) -> Tensor:
     with torch.autocast(features.device.type, enabled=False):
         f = features.to(torch.promote_types(features.dtype, torch.float32)).flatten(2)
         return f @ f.transpose(1, 2) / (f.shape[1] * f.shape[2])
+
+
+def frechet_distance(samples: Tensor, mean: Tensor, covariance: Tensor, ridge: float = 1e-3) -> Tensor:
+    """Squared Wasserstein-2 distance of the Gaussian of `samples` to a fixed one (Heusel et al. 2017).
+
+    samples: (n, C); mean: (C,) and covariance: (C, C) of the fixed one. ridge: added to both covariances, as
+    a share of the fixed one's mean variance, so that the root has a gradient where directions are empty.
+    Returns a scalar, float64. Of n independent samples of the fixed Gaussian itself it is not 0, but about
+    C (C + 5) / (4 n) times their variance.
+    """
+    with torch.autocast(samples.device.type, enabled=False):
+        # Apple's MPS has no float64.
+        x = samples.to("cpu" if samples.device.type == "mps" else samples.device).double()
+        mean, fixed = mean.detach().to(x), covariance.detach().to(x)
+        centred = x - x.mean(0)
+        least = ridge * fixed.diagonal().mean() * torch.eye(len(fixed), dtype=x.dtype, device=x.device)
+        own, fixed = centred.mT @ centred / len(x) + least, fixed + least
+        (root,) = psd_powers(fixed, 0.5)
+        root = root.to(x)
+        middle, inverse = psd_powers(root @ own.detach() @ root, 0.5, -0.5)
+        # The derivative of tr (R S R)^1/2 by S is R (R S R)^-1/2 R / 2. That of eigenvectors, which it does
+        # without, divides by differences of eigenvalues.
+        slope = (root @ inverse.to(x) @ root) / 2
+        cross = middle.to(x).trace() + (slope * (own - own.detach())).sum()
+        return (x.mean(0) - mean).square().sum() + own.trace() + fixed.trace() - 2 * cross
 
 
 def _wasserstein_1d(a: Tensor, b: Tensor) -> Tensor:

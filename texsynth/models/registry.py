@@ -14,7 +14,7 @@ from texsynth.models.autoencoder import Decoder, PhotoDecoder
 from texsynth.models.hub.catalog import locate
 from texsynth.models.vgg import LEVELS, Encoder, LevelEncoders, inference
 from texsynth.models.wavelets import WaveDecoder
-from texsynth.models.weights import part, read_checked
+from texsynth.models.weights import part, read_checked, transposer_layout
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,10 @@ def build_model(
 
     Raises ModelError for another layout.
     """
+    if transposer_layout(tensors):
+        raise ModelError(
+            f"{name} is a Transposer, not a model of features; use it with `expand --transposer`"
+        )
     try:
         encoder = inference(_encoder(tensors), device, dtype)
         decoders = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +62,8 @@ def write_exact(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, 
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     stored = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    store(save(stored, dict(header)), path, force=True)
+    # Sorted, as style cards and records know a network by the hash of its file.
+    store(in_order(save(stored, dict(header))), path, force=True)
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -90,15 +91,30 @@ _WIDTH = re.compile(r"encoder[1-5]?\.conv([1-5])_1\.weight")
 """Tensors whose shapes give the widths; encoders of their own for every level have its number."""
 
 
+TRANSPOSERS: Mapping[str, str] = {"copies": "copy.key.weight", "paper": "pixels.weight"}
+"""Layouts of Transposers, and a tensor that only they have."""
+
+
+def transposer_layout(names: Collection[str]) -> str | None:
+    """Return the layout of the Transposer that has tensors of these names; None for other networks."""
+    return next((layout for layout, name in TRANSPOSERS.items() if name in names), None)
+
+
 @dataclass(frozen=True)
 class Facts:
-    """A model file at a glance. widths: channels of the encoder's blocks. levels: those with a decoder."""
+    """A file at a glance. widths: channels of the encoder's blocks. levels: those with a decoder."""
 
     widths: tuple[int, ...]
     levels: tuple[int, ...]
     has_photo: bool
     bytes: int
     provenance: Mapping[str, str]
+    transposer: str | None = None  # Layout of a Transposer; None for a model of features
+
+    @property
+    def kind(self) -> str:
+        """What the network is for."""
+        return "transposer" if self.transposer else "features"
 
 
 def header_of(data: bytes) -> dict[str, Any]:
@@ -115,7 +131,7 @@ def in_order(data: bytes) -> bytes:
 
 
 def facts_of(path: Path) -> Facts:
-    """Return facts about the model file `path`. Raises ModelError when it is missing, damaged or no model."""
+    """Return facts about the file `path`. Raises ModelError when it is missing, damaged or no network."""
     try:
         with safe_open(path, "np") as file:  # opens files of whole length alone
             shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
@@ -125,6 +141,8 @@ def facts_of(path: Path) -> Facts:
         raise ModelError(f"model file {path} does not exist; give another one") from None
     except (SafetensorError, OSError, IndexError) as error:
         raise ModelError(f"model file {path} is damaged or no safetensors file ({error})") from error
+    if layout := transposer_layout(shapes):
+        return Facts((), (), False, path.stat().st_size, provenance, layout)
     if not widths:
         raise ModelError(f"{path} is not a texsynth model; it has no encoder")
     parts = {key.partition(".")[0] for key in shapes}

@@ -9,7 +9,7 @@ from torch import Tensor
 from texsynth.analysis.lattice import find_lattice, relative_change, snap_to_torus
 from texsynth.config.settings import ExpandSettings
 from texsynth.models.registry import Model, load_model
-from texsynth.models.transposer import Transposer, load_transposer
+from texsynth.models.transposers import EMBEDDED_TRANSPOSER, AnyTransposer, load_network
 from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.feature_optimization import optimize, synthesize
 from texsynth.pipelines.method import ExpandPlan
@@ -33,7 +33,8 @@ class Networks:
     """Networks that the stages need; the Transposer only where the method names it."""
 
     model: Model
-    transposer: Transposer | None = None
+    transposer: AnyTransposer | None = None
+    transposer_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,10 @@ def load_networks(
     settings: ExpandSettings, model: str | Model, device: torch.device | str, dtype: torch.dtype
 ) -> Networks:
     """Load what the method of `settings` needs, or may need when it is open. Raises ModelError."""
-    needed = settings.method == "auto" or "transposer" in settings.method
-    transposer = load_transposer("transposer", device, dtype) if needed else None
     loaded = load_model(model, device, dtype) if isinstance(model, str) else model
-    return Networks(loaded, transposer)
+    if settings.method == "auto" or "transposer" in settings.method:
+        return Networks(loaded, *load_network(settings.transposer or EMBEDDED_TRANSPOSER, device, dtype))
+    return Networks(loaded)
 
 
 @torch.no_grad()

@@ -46,9 +46,9 @@ class Learner:
         return self.average.module if self.average else self.module
 
     def is_finite(self) -> bool:
-        """Tell whether all weights are finite, averaged ones too."""
+        """Tell whether all weights and running statistics are finite, averaged ones too."""
         modules = {self.module, self.result}
-        return all(bool(p.isfinite().all()) for module in modules for p in module.parameters())
+        return all(bool(v.isfinite().all()) for module in modules for v in module.state_dict().values())
 
     def state(self) -> dict[str, Any]:
         """Return the states of all parts by name."""

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from texsynth.errors import InputError, WorkerLostError
+from texsynth.errors import InputError, UsageError, WorkerLostError
 from texsynth.images import SUFFIXES, read_rgb8
 from texsynth.ops.resample import resize
 
@@ -46,11 +46,50 @@ def find_pictures(folder: Path, *, held_out: bool) -> list[Path]:
     return chosen
 
 
-def load_pictures(paths: Sequence[Path], min_side: int) -> list[Picture]:
+class DTD:
+    """A split of the Describable Textures Dataset (Cimpoi et al. 2014) on this disk, read by torchvision."""
+
+    def __init__(self, root: Path, split: str, most: int | None = None) -> None:
+        """root: the folder of `dtd`; nothing is downloaded. split: train, val or test. most: pictures.
+
+        Raises UsageError without torchvision, InputError where the data set is not whole.
+        """
+        try:
+            from torchvision import datasets
+        except (ImportError, OSError, RuntimeError, AttributeError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise UsageError(
+                f"--dtd needs torchvision, which cannot be imported ({reason}); install the one for torch "
+                f"{torch.__version__}, or give the pictures in a folder as --data"
+            ) from error
+        try:
+            self._pictures = datasets.DTD(str(root), split=split, download=False)
+            self._length = min(most or len(self._pictures), len(self._pictures))
+        except (RuntimeError, OSError) as error:
+            raise InputError(
+                f"{root} has no whole DTD (dtd/dtd/images, labels and imdb); unpack "
+                "https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz into its folder dtd"
+            ) from error
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return self._length
+
+    def read(self, number: int) -> Picture:
+        """Read picture `number`, (H, W, 3) uint8. Raises InputError."""
+        try:
+            return np.asarray(self._pictures[number][0])
+        except (OSError, SyntaxError) as error:
+            raise InputError(f"picture {number} of DTD cannot be read ({error}); unpack it again") from error
+
+
+def load_pictures(paths: Sequence[Path] | DTD, min_side: int) -> list[Picture]:
     """Read the pictures whose shorter side is at least `min_side` pixels. Raises InputError without any."""
     with ThreadPoolExecutor(4) as pool:
-        pictures = list(pool.map(read_rgb8, paths))
-    kept = [p for p in pictures if min(p.shape[:2]) >= min_side]
+        read = (
+            pool.map(paths.read, range(len(paths))) if isinstance(paths, DTD) else pool.map(read_rgb8, paths)
+        )
+        kept = [p for p in read if min(p.shape[:2]) >= min_side]
     if not kept:
         raise InputError(f"none of {len(paths)} pictures has both sides of at least {min_side} pixels")
     return kept

@@ -36,7 +36,8 @@ class LoopSettings:
 
     steps: int
     warmup: int = 30  # Steps over which the rates rise
-    schedule: Literal["cosine", "constant"] = "cosine"  # The rates fall to 1% in the end, or stay
+    schedule: Literal["cosine", "constant", "step"] = "cosine"
+    """The rates fall to 1% in the end, or stay, or fall to a tenth after each quarter."""
     clip: float = 1.0
     """Largest gradient norm; larger gradients are scaled down to it. 0 leaves all as they are."""
     precision: str = "auto"  # Number type of the networks
@@ -61,6 +62,7 @@ def run(
     session: Session,
     *,
     validate: Callable[[], float] | None = None,
+    inspect: Callable[[int], None] = lambda _: None,
     origin: Mapping[str, str] | None = None,
 ) -> None:
     """Train `learner.module` in place. A killed run goes on from its checkpoint, bit for bit.
@@ -68,8 +70,9 @@ def run(
     loss: draws a batch and returns named terms, whose sum is minimised.
     A loss, gradient or weight that is not finite takes everything but the random numbers and the data back to
     the last checkpoint, which is reported. Gradients that float16 cannot hold only cost their step, as
-    the loss is scaled down then. validate: PSNR in dB on held-out pictures. Raises InputError when there is
-    nothing to resume, or too much was not finite, UsageError for a checkpoint from another `origin`.
+    the loss is scaled down then. validate: PSNR in dB on held-out pictures. inspect: looks at the module
+    before every checkpoint, given the steps done, and may raise. Raises InputError when there is nothing to
+    resume, or too much was not finite, UsageError for a checkpoint from another `origin`.
     """
     autocast = autocast_for(session.device, settings.precision)
     state = Checkpoint(checkpoint, learner, origin or {})
@@ -116,12 +119,15 @@ def run(
         log.append(state.log, row)
         session.on_step(step, values)
         if saves:
+            inspect(step)
             state.save(step)
 
 
 def rate_factor(step: int, settings: LoopSettings) -> float:
-    """Share of the learning rate at `step`: linear warm-up, then a cosine down to 1%, or 1."""
+    """Share of the learning rate at `step`: linear warm-up, then a cosine down to 1%, or quarters, or 1."""
     warm = min(1.0, (step + 1) / max(1, settings.warmup))
+    if settings.schedule == "step":
+        return warm * 0.1 ** (4 * step // settings.steps)
     if settings.schedule == "constant":
         return warm
     return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / settings.steps)))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +17,25 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from texsynth.config.settings import TransposerSettings
-from texsynth.errors import ModelError
+from texsynth.errors import InputError, ModelError
 from texsynth.metrics.losses import gram, random_directions, sliced_wasserstein
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.registry import load_model
-from texsynth.models.transposer import OWN_WIDTHS, Transposer, lay_out, load_transposer
+from texsynth.models.transposer import OWN_WIDTHS, Transposer, lay_out
+from texsynth.models.transposer_paper import PaperTransposer
 from texsynth.models.transposer_parts import OwnEncoder
+from texsynth.models.transposers import TAPS_TEXT, AnyTransposer, load_network
 from texsynth.models.vgg import Encoder, channels_last
 from texsynth.models.weights import write_exact
-from texsynth.training.checkpoint import Learner, check_fresh
-from texsynth.training.data import (
-    Picture,
-    distant_square,
-    find_pictures,
-    load_pictures,
-    random_index,
-)
+from texsynth.training.checkpoint import Learner, as_header, check_fresh
+from texsynth.training.data import DTD, Picture, distant_square, find_pictures, load_pictures, random_index
+from texsynth.training.inspection import Inspection
 from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer, check_muon
 from texsynth.training.procedural import texture
+from texsynth.training.transposer_paper import RunningGaussian, Together, begin_paper, frechet_term
+
+INSPECTED = 64  # Most held-out pictures that the parts of a network are inspected on
 
 JUDGED = 4  # Levels of the pretrained features that losses look at, relu1_1 to relu4_1
 
@@ -46,7 +49,7 @@ NETWORK = "transposer.safetensors"
 class TransposerRun:
     """Everything that decides the result of a training."""
 
-    data: Path
+    data: Path | None  # Folder of pictures, or None for `dtd`
     folder: Path
     settings: TransposerSettings = field(default_factory=TransposerSettings)
     steps: int = 1500
@@ -55,30 +58,53 @@ class TransposerRun:
     features: str = "lite"
     """Model whose encoder the losses look through, and the pretrained encoder of `lite` variants."""
     save_every: int = 100
+    dtd: Path | None = None  # Folder of the folder `dtd` with the Describable Textures Dataset
 
 
 def train_transposer(plan: TransposerRun, session: Session) -> Path:
     """Train; return the network. Raises InputError without pictures, ModelError for a wrong `init`."""
-    check_muon()
-    check_fresh(plan.folder / "transposer.checkpoint", session.resume)
     settings, device = plan.settings, session.device
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    pictures = load_pictures(find_pictures(plan.data, held_out=False), 2 * settings.crop_px)
-    session.report(f"{len(pictures)} training pictures and procedural ones")
-    judge = load_model(plan.features, device).vgg()
+    check_muon(settings.optimizer)
+    checkpoint = plan.folder / "transposer.checkpoint"
+    check_fresh(checkpoint, session.resume)
+    files, least = texture_files(plan), 2 * settings.crop_px
+    model = load_model(plan.features, device)
     net = channels_last(begin_transposer(plan), device)
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    pictures = load_pictures(files, least)
+    also = " and procedural ones" if settings.procedural else ""
+    session.report(f"{len(pictures)} training pictures{also}")
+    real = RunningGaussian.of_channels(model.vgg().widths[JUDGED - 1]) if settings.frechet else None
     adversary = Adversary(plan.seed, device) if settings.critic else None
-    losses = Losses(net, judge, adversary, settings)
+    losses = Losses(net, model.vgg(), adversary, settings, real)
 
     def draw_losses(rng: torch.Generator) -> dict[str, Tensor]:
         return losses(draw(pictures, settings.batch, settings.crop_px, settings.procedural, rng), rng)
 
-    optimizer = Optimizer(net.trained(), settings.kernel_rate, settings.rate)
+    inspect = Inspection(
+        net,
+        partial(losses.look, inspected_batch(plan, pictures)),
+        plan.folder / "transposer-parts.csv",
+        plan.save_every,
+        session.report,
+        # Where pixels are copied, what has died costs nothing but its time.
+        strict=settings.layout == "paper",
+    )
+    optimizer = Optimizer(net.trained(), settings.kernel_rate, settings.rate, settings.optimizer)
     rng = torch.Generator().manual_seed(plan.seed)
-    learner = Learner(net, optimizer, rng, critic_state=adversary)
-    loop = LoopSettings(plan.steps, save_every=plan.save_every)
-    run(learner, draw_losses, loop, plan.folder / "transposer.checkpoint", session)
+    states = [state for state in (adversary, real) if state]
+    learner = Learner(net, optimizer, rng, critic_state=Together(states) if real else adversary)
+    origin = {
+        **as_header(settings.model_dump()),
+        "seed": str(plan.seed),
+        "pictures": str(len(pictures)),
+        "model_sha256": model.sha256,
+    }
+    loop = LoopSettings(plan.steps, schedule=settings.schedule, save_every=plan.save_every)
+    run(learner, draw_losses, loop, checkpoint, session, inspect=inspect, origin=origin)
     header = {
+        "layout": settings.layout,
+        **({"taps": TAPS_TEXT} if settings.layout == "paper" else {}),
         "settings": json.dumps(settings.model_dump()),
         "steps": str(plan.steps),
         "seed": str(plan.seed),
@@ -89,11 +115,41 @@ def train_transposer(plan: TransposerRun, session: Session) -> Path:
     return plan.folder / NETWORK
 
 
-def begin_transposer(plan: TransposerRun) -> Transposer:
+def texture_files(plan: TransposerRun, *, held_out: bool = False) -> Sequence[Path] | DTD:
+    """List the pictures to train on, unread, or a few held-out ones. Raises InputError without any."""
+    if plan.dtd:
+        return DTD(plan.dtd, "val", INSPECTED) if held_out else DTD(plan.dtd, "train")
+    assert plan.data is not None
+    return find_pictures(plan.data, held_out=held_out)[: INSPECTED if held_out else None]
+
+
+def inspected_batch(plan: TransposerRun, pictures: Sequence[Picture]) -> Batch:
+    """Draw a batch from held-out pictures, or from `pictures` where none is large enough."""
+    settings = plan.settings
+    with suppress(InputError):
+        pictures = load_pictures(texture_files(plan, held_out=True), 2 * settings.crop_px)
+    # Enough of them that what they share can be told from what is a picture's own.
+    count = max(4, min(settings.batch, 8))
+    return draw(pictures, count, settings.crop_px, 0.0, torch.Generator().manual_seed(plan.seed))
+
+
+def steps_of(plan: TransposerRun) -> int:
+    """Length of a run by the epochs in its settings, or as the plan has it. Raises InputError."""
+    epochs, batch = plan.settings.epochs, plan.settings.batch
+    return math.ceil(epochs * len(texture_files(plan)) / batch) if epochs else plan.steps
+
+
+def begin_transposer(plan: TransposerRun) -> AnyTransposer:
     """Build the network before the first step: random from the seed, or as an earlier run left it."""
+    if plan.settings.layout == "paper":
+        return begin_paper(plan.settings, plan.features, plan.seed, str(plan.init) if plan.init else None)
     own = plan.settings.encoder == "own"
     if plan.init:
-        net = load_transposer(str(plan.init))
+        net, _ = load_network(str(plan.init))
+        if not isinstance(net, Transposer):
+            raise ModelError(
+                f"{plan.init} is of layout paper, not copies; give the preset it was trained with"
+            )
         if net.own != own:
             kind = "its own" if net.own else "a pretrained"
             raise ModelError(
@@ -150,30 +206,60 @@ def _flipped(image: Tensor, across: bool, down: bool, turn: bool) -> Tensor:
 class Losses:
     """The terms of one step."""
 
-    net: Transposer
+    net: AnyTransposer
     judge: Encoder
     adversary: Adversary | None
     settings: TransposerSettings
+    real: RunningGaussian | None = None  # Features of all targets so far, for the Frechet distance
 
-    def __call__(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        """Expand the exemplars, teach the critic, and compare with the targets. Weighted terms by name."""
-        settings = self.settings
+    def __call__(self, batch: Batch, rng: torch.Generator, *, learn: bool = True) -> dict[str, Tensor]:
+        """Expand the exemplars and compare with the targets. Weighted terms by name.
+
+        learn: teach the critic, and count the targets among the real ones.
+        """
+        return self._judged(*self._expanded(batch, rng), rng, learn=learn)
+
+    def look(self, batch: Batch, seed: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the pictures too, always with the same random numbers, and let nobody learn."""
+        rng = torch.Generator().manual_seed(seed)
+        image, target, terms = self._expanded(batch, rng)
+        return image, self._judged(image, target, terms, rng, learn=False)
+
+    def _expanded(self, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Return pictures, targets and the terms that look at no features."""
         device = next(self.judge.parameters()).device
-        target, exemplar = batch.target.to(device), batch.exemplar.to(device)
+        target = batch.target.to(device)
+        if isinstance(self.net, PaperTransposer):
+            # Its output has the exemplar in its middle.
+            crop = target.shape[2] // 2
+            inside = slice(crop // 2, crop // 2 + crop)
+            return self.net(target[..., inside, inside]), target, {}
+        exemplar = batch.exemplar.to(device)
         layouts = lay_out(exemplar, (target.shape[2], target.shape[3]), rng, origins=batch.origins)
         image, copied = self.net(exemplar, layouts)
+        return image, target, {"residual": self.settings.residual * (image - copied).abs().mean()}
+
+    def _judged(
+        self, image: Tensor, target: Tensor, terms: dict[str, Tensor], rng: torch.Generator, *, learn: bool
+    ) -> dict[str, Tensor]:
+        """Add the other terms."""
+        settings = self.settings
         with torch.no_grad():
             goals = [f.float() for f in self.judge(target, JUDGED)]
         features = [f.float() for f in self.judge(image, JUDGED)]
-        terms = {"residual": settings.residual * (image - copied).abs().mean()}
         if settings.gram:
             terms["gram"] = settings.gram * gram_term(features, goals)
         if settings.wasserstein:
             terms["wasserstein"] = settings.wasserstein * wasserstein_term(features, goals, settings, rng)
         if settings.perceptual:
             terms["perceptual"] = settings.perceptual * perceptual_term(features, goals)
+        if self.real:
+            terms["frechet"] = settings.frechet * frechet_term(
+                features[-1], goals[-1], self.real, learn=learn
+            )
         if self.adversary:
-            self.adversary.learn(target, image)
+            if learn:
+                self.adversary.learn(target, image)
             terms["critic"] = settings.critic * self.adversary.judge(image)
         return terms
 

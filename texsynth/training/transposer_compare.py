@@ -16,8 +16,9 @@ from texsynth.metrics.style import frechet
 from texsynth.metrics.texture import ssim
 from texsynth.models.hub.cache import record_hash
 from texsynth.models.registry import load_model
-from texsynth.models.transposer import OWN_WIDTHS, Transposer, load_transposer
+from texsynth.models.transposer import OWN_WIDTHS, Transposer
 from texsynth.models.transposer_parts import OwnEncoder
+from texsynth.models.transposers import AnyTransposer, load_network
 from texsynth.models.vgg import Encoder, inference
 from texsynth.models.weights import read_weights, write_weights
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, to_image
@@ -73,10 +74,11 @@ def compare(
             raise InputError(f"{path} does not exist; give run folders or weight files")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        rows = [(UNTRAINED, inference(Transposer(OwnEncoder(OWN_WIDTHS))), dict[str, str]())]
+        untrained: AnyTransposer = inference(Transposer(OwnEncoder(OWN_WIDTHS)))
+        rows = [(UNTRAINED, untrained, dict[str, str]())]
     for path in networks:
         name = path.name if path.is_dir() else path.stem
-        rows.append((name, load_transposer(str(_file(path))), read_weights(_file(path))[1]))
+        rows.append((name, load_network(str(_file(path)))[0], read_weights(_file(path))[1]))
     judge, layer = load_model("lite").vgg(), f"relu{LEVEL}_1 of lite"
     truths = centre_crops(load_pictures(find_pictures(data, held_out=True), 2 * side), 2 * side)
     scores = []
@@ -107,7 +109,7 @@ def pack_transposer(run: Path, data: Path, output: Path, notes: Mapping[str, str
 
 @torch.no_grad()
 def _figures(
-    net: Transposer, truths: Tensor, judge: Encoder, seed: int, on_picture: Callable[[], None]
+    net: AnyTransposer, truths: Tensor, judge: Encoder, seed: int, on_picture: Callable[[], None]
 ) -> tuple[float, float, float, float, int, int]:
     """Measure a network: the fields `ssim` to `positions` of its score."""
     outputs: list[Moments] = []

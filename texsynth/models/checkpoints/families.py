@@ -15,9 +15,10 @@ from texsynth.models.calibration import sample_pictures, to_unit_mean
 from texsynth.models.checkpoints.formats import PREPROCESSING, Piece, identify, read_checkpoint
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.registry import build_model
+from texsynth.models.transposers import load_network
 from texsynth.models.vgg import Encoder, conv_names
 from texsynth.models.wavelets import WaveDecoder
-from texsynth.models.weights import PARTS, prefixed, read_weights
+from texsynth.models.weights import PARTS, prefixed, read_weights, transposer_layout
 from texsynth.transforms.affine import AffineMap
 
 NORMS = (
@@ -218,6 +219,8 @@ def convert(paths: Sequence[Path]) -> Converted:
         raise ModelError("no checkpoint is given; give the files of one model")
     files = {path: read_checkpoint(path) for path in paths}
     for path, tensors in files.items():
+        if transposer_layout(tensors):
+            return _transposer(path, tensors, len(files))
         if any(key.split(".")[0] in PARTS for key in tensors):
             return _own(path, tensors, len(files))
     pieces = [identify(path, tensors) for path, tensors in files.items()]
@@ -239,6 +242,14 @@ def _own(path: Path, tensors: dict[str, Tensor], files: int) -> Converted:
     build_model(str(path), tensors)
     whole = {key: value.float() for key, value in tensors.items()}
     return Converted("texsynth", path.stem, whole, {**header, "sources": _sources([path])})
+
+
+def _transposer(path: Path, tensors: dict[str, Tensor], files: int) -> Converted:
+    """Return a Transposer as it is. Raises ModelError unless it is one file of ours."""
+    if files > 1 or path.suffix != ".safetensors":
+        raise ModelError(f"{path} is a Transposer; give it alone, as the .safetensors file of its training")
+    load_network(str(path))
+    return Converted("texsynth", path.stem, tensors, {})
 
 
 def _sources(paths: Iterable[Path]) -> str:

@@ -139,7 +139,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path} {kind}; give the checkpoint files of one model")
     state = read_weights(path)[0] if path.suffix == SUFFIX else _state_dict(path)
     for key, value in state.items():
-        if not value.is_floating_point() or not bool(value.isfinite().all()):
+        counts = key.endswith(".num_batches_tracked")  # of batch norm, whole numbers
+        if not (value.is_floating_point() or counts) or not bool(value.isfinite().all()):
             raise ModelError(f"{path}: {key} has values that are no finite numbers; download the file again")
     return state
 

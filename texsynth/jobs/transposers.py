@@ -1,0 +1,57 @@
+"""What an expansion by a named Transposer can do, known from its file before torch is loaded."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from texsynth.config.settings import ExpandSettings
+from texsynth.config.validation import nearest
+from texsynth.errors import ModelError, UsageError
+from texsynth.models.hub.catalog import SUFFIX, locate, model_names
+from texsynth.models.weights import facts_of
+
+
+def settle_transposer(settings: ExpandSettings, *, siblings: bool = False) -> ExpandSettings:
+    """Return `settings` with the method `transposer` where one is named and the method is open.
+
+    siblings: whether maps are to be expanded along. Raises UsageError for a method without this stage and for
+    what the layout of the network cannot do, ModelError for a file that is missing, damaged or no Transposer.
+    """
+    name = settings.transposer
+    if name is None:
+        return settings
+    if settings.method == "auto":
+        settings = settings.model_copy(update={"method": "transposer"})
+    if "transposer" not in settings.method:
+        raise UsageError(
+            f"method {settings.method} does not use the transposer {name}; leave it out, or use --method "
+            f"transposer+{settings.method}"
+        )
+    if layout_of(name) == "paper":
+        if settings.tileable:
+            raise UsageError(
+                f"outputs of the transposer {name}, of layout paper, have borders; leave out --tileable or "
+                "use one of layout copies"
+            )
+        if siblings and "patch" not in settings.method:
+            raise UsageError(
+                f"the transposer {name}, of layout paper, copies no pixels that sibling maps could follow; "
+                "use --method transposer+patch"
+            )
+    return settings
+
+
+def layout_of(name: str) -> str:
+    """Return the layout of a Transposer, embedded, in the cache or a file. Raises UsageError, ModelError."""
+    if name not in model_names() and not name.endswith(SUFFIX):
+        raise UsageError(f"unknown transposer {name!r}{nearest(name, _known())}, or give a {SUFFIX} file")
+    layout = facts_of(locate(name)).transposer
+    if layout is None:
+        raise ModelError(f"{name} is a model of features, not a Transposer; give it as --model")
+    return layout
+
+
+def _known() -> Iterator[str]:
+    for name in model_names():
+        with suppress(ModelError):
+            if facts_of(locate(name)).transposer:
+                yield name

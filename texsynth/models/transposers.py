@@ -1,0 +1,49 @@
+"""Transposers of all layouts, by name or by file."""
+
+import torch
+
+from texsynth.errors import ModelError
+from texsynth.models.hub.cache import file_hash
+from texsynth.models.hub.catalog import locate
+from texsynth.models.transposer import Transposer, load_transposer
+from texsynth.models.transposer_paper import TAPS, PaperTransposer
+from texsynth.models.vgg import inference
+from texsynth.models.weights import facts_of, read_checked
+
+AnyTransposer = Transposer | PaperTransposer
+
+TAPS_TEXT = " ".join(map(str, TAPS))
+"""The taps of the layout `paper`, as headers have them."""
+
+EMBEDDED_TRANSPOSER = "transposer"
+
+
+def load_network(
+    name: str = EMBEDDED_TRANSPOSER, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[AnyTransposer, str]:
+    """Load a Transposer, embedded, in the cache or a file. dtype: of convolutions alone.
+
+    Returns it and the SHA-256 of its file. Raises ModelError when it is missing, damaged, changed, no
+    Transposer, or one with features at other scales.
+    """
+    path = locate(name)
+    facts = facts_of(path)
+    if facts.transposer is None:
+        raise ModelError(f"{name} is a model of features, not a Transposer; give it as --model")
+    if facts.transposer == "copies":
+        return load_transposer(str(path), device, dtype), file_hash(path)
+    taps = facts.provenance.get("taps", TAPS_TEXT)
+    if taps != TAPS_TEXT:
+        raise ModelError(
+            f"{name} was trained for features at 1/{taps.replace(' ', ', 1/')} of the sides, not at "
+            f"1/{TAPS_TEXT.replace(' ', ', 1/')}; train it again"
+        )
+    tensors, _, digest = read_checked(path)
+    try:
+        net = PaperTransposer.from_state(tensors)
+    except (KeyError, RuntimeError, IndexError, ValueError) as error:
+        raise ModelError(
+            f"{name} is no whole Transposer of layout paper; give a file of `texsynth train transposer`"
+        ) from error
+    net.dtype = dtype
+    return inference(net, device), digest
