@@ -213,14 +213,14 @@ class ExpandSettings(Settings):
 class TransposerSettings(Settings):
     """How `texsynth train transposer` trains; the four variants of paper 004 are presets."""
 
-    layout: Literal["copies", "paper"] = "copies"
-    """Pixels copied from the exemplar, to any size at once; or made from features alone, as in paper 004."""
+    layout: Literal["paper"] = "paper"
+    """Pixels made from features alone, as in paper 004; that of copies is trained by `train borders`."""
     encoder: Literal["own", "lite", "vgg19"] = "lite"
     """Its own strided encoder, trained with the rest, or the features of a pretrained model, kept.
 
-    lite is the model that the losses look through; vgg19 is the model of that name, for `paper` alone."""
+    lite is the model that the losses look through, vgg19 the model of that name."""
     width: Annotated[float, Field(gt=0, le=2)] = 1.0
-    """Channels of `paper` over those of the paper, which are 64 to 1024."""
+    """Channels over those of the paper, which are 64 to 1024."""
     gram: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the L1 distance of Gram matrices, relative to the target's."""
     wasserstein: Annotated[float, Field(ge=0)] = 1.0
@@ -231,18 +231,14 @@ class TransposerSettings(Settings):
     """Weight of the patch critic (spectral norm, hinge)."""
     frechet: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the Frechet distance of features to those of all targets so far, over their variance."""
-    residual: Annotated[float, Field(ge=0)] = 0.05
-    """Weight of the mean absolute residual; keeps the decoder from repainting what was copied."""
     regions: Annotated[int, Field(ge=1, le=8)] = 1
     """Spatial tags of the sliced Wasserstein distance: compare regions x regions parts one by one."""
     directions: Annotated[int, Field(ge=1, le=1024)] = 24
     """Random projections at each level."""
     samples: Annotated[int, Field(ge=64)] = 1024
     """Most positions of a level that are projected."""
-    procedural: Fraction = 0.3
-    """Share of procedural textures among the training targets."""
     crop_px: Annotated[int, Field(ge=16, le=512)] = 64
-    """Side of the exemplar, a random crop of a target of twice this side."""
+    """Side of the exemplar, the middle of a target of twice this side."""
     batch: Annotated[int, Field(ge=1)] = 6
     """Targets per step."""
     epochs: Annotated[float, Field(gt=0)] | None = None
@@ -260,9 +256,6 @@ class TransposerSettings(Settings):
     def _has_a_loss(self) -> TransposerSettings:
         if self.gram + self.wasserstein + self.perceptual + self.critic + self.frechet == 0:
             raise ValueError("one of gram, wasserstein, perceptual, critic and frechet must be above 0")
-        if self.layout == "copies" and (self.encoder == "vgg19" or self.width != 1):
-            key, value = ("encoder", "vgg19") if self.encoder == "vgg19" else ("width", f"{self.width:g}")
-            raise ValueError(f"{key} {value} is for layout paper; leave it out, or set layout to paper")
         return self
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from texsynth.models.vgg import Network
 from texsynth.synthesis.borders import Borders, find_borders
+from texsynth.synthesis.copy_choice import lay_copies
 
 REACH = 20  # Pixels from a border up to which anything may change
 WIDTHS = (40, 80, 128)  # Channels at 1/2, 1/4 and 1/8 of the size
@@ -110,6 +111,27 @@ class BorderNetwork(Network):
         half = self.decode1(half + double(self.up1(F.silu(quarter))))
         answer: Tensor = self.head(F.silu(half)).float()
         return answer
+
+    @torch.no_grad()
+    def expand(
+        self,
+        exemplar: Tensor,
+        size: tuple[int, int],
+        *,
+        circular: bool,
+        rng: torch.Generator,
+        variation: float = 0.0,
+        extras: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Make more of a texture: lay copies of it, and repair their borders.
+
+        exemplar: (1, 3, h, w) in [0, 1], sides of at least 16. size: (H, W) of the output. circular: make it
+        periodic. variation: 0..1, share of seeded noise in the map that places the copies. extras:
+        (1, k, h, w), further maps of the same surface, which follow the pixels.
+        Returns (image (1, 3, H, W) in [0, 1], extras (1, k, H, W) or None).
+        """
+        layout = lay_copies(exemplar, size, rng, wrap=circular, variation=variation)
+        return self.repair(exemplar, layout, wrap=circular, siblings=extras)
 
     @torch.no_grad()
     def repair(

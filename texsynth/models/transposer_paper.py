@@ -24,7 +24,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from texsynth.analysis.self_similarity import self_difference, transposed_convolution
-from texsynth.models.transposer_parts import convolve, exact, resize
 from texsynth.models.vgg import Encoder, Network, child
 from texsynth.models.weights import part
 from texsynth.ops.resample import pad_to_multiple
@@ -41,6 +40,20 @@ HIDDEN = 8  # Channels between the two convolutions of a map's branch
 
 LEAST_ENERGY = 1e-2
 """Least denominator of equation 1, as a share of the largest; textures have a quarter at the corners."""
+
+
+def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """Convolve (N, C, h, w) with padding by reflection; sides of one pixel are repeated."""
+    pad = conv.kernel_size[0] // 2
+    if pad:
+        mode = "reflect" if min(x.shape[2:]) > pad else "replicate"
+        x = F.pad(x, (pad, pad, pad, pad), mode=mode)
+    return F.conv2d(x, conv.weight, conv.bias, conv.stride)
+
+
+def exact(x: Tensor) -> Tensor:
+    """Float32, whatever autocast made of it, or float64 where everything is."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -207,7 +220,7 @@ class PaperTransposer(Network):
         }
         x = laid[TAPS[-1]]
         for k in range(len(self.widths) - 1, 0, -1):
-            doubled = resize(x, (2 * x.shape[2], 2 * x.shape[3]))
+            doubled = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
             x = child(self, f"decode{k}", Block)(doubled)
             if (tap := 2 ** (k - 1)) in laid:
                 x = x + laid[tap]

@@ -3,14 +3,13 @@
 import torch
 
 from texsynth.errors import ModelError
-from texsynth.models.hub.cache import file_hash
+from texsynth.models.border_network import BorderNetwork
 from texsynth.models.hub.catalog import locate
-from texsynth.models.transposer import Transposer, load_transposer
 from texsynth.models.transposer_paper import TAPS, PaperTransposer
 from texsynth.models.vgg import inference
-from texsynth.models.weights import facts_of, read_checked
+from texsynth.models.weights import facts_of, part, read_checked
 
-AnyTransposer = Transposer | PaperTransposer
+AnyTransposer = BorderNetwork | PaperTransposer
 
 TAPS_TEXT = " ".join(map(str, TAPS))
 """The taps of the layout `paper`, as headers have them."""
@@ -30,20 +29,23 @@ def load_network(
     facts = facts_of(path)
     if facts.transposer is None:
         raise ModelError(f"{name} is a model of features, not a Transposer; give it as --model")
-    if facts.transposer == "copies":
-        return load_transposer(str(path), device, dtype), file_hash(path)
     taps = facts.provenance.get("taps", TAPS_TEXT)
-    if taps != TAPS_TEXT:
+    if facts.transposer == "paper" and taps != TAPS_TEXT:
         raise ModelError(
             f"{name} was trained for features at 1/{taps.replace(' ', ', 1/')} of the sides, not at "
             f"1/{TAPS_TEXT.replace(' ', ', 1/')}; train it again"
         )
     tensors, _, digest = read_checked(path)
+    net: AnyTransposer
     try:
-        net = PaperTransposer.from_state(tensors)
+        if facts.transposer == "paper":
+            net = PaperTransposer.from_state(tensors)
+        else:
+            net = BorderNetwork.from_state(part(tensors, "borders"))
     except (KeyError, RuntimeError, IndexError, ValueError) as error:
+        command = "train transposer" if facts.transposer == "paper" else "train borders"
         raise ModelError(
-            f"{name} is no whole Transposer of layout paper; give a file of `texsynth train transposer`"
+            f"{name} is no whole Transposer of layout {facts.transposer}; give a file of `texsynth {command}`"
         ) from error
     net.dtype = dtype
     return inference(net, device), digest

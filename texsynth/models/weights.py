@@ -91,7 +91,7 @@ _WIDTH = re.compile(r"encoder[1-5]?\.conv([1-5])_1\.weight")
 """Tensors whose shapes give the widths; encoders of their own for every level have its number."""
 
 
-TRANSPOSERS: Mapping[str, str] = {"copies": "copy.key.weight", "paper": "pixels.weight"}
+TRANSPOSERS: Mapping[str, str] = {"copies": "borders.stem.weight", "paper": "pixels.weight"}
 """Layouts of Transposers, and a tensor that only they have."""
 
 

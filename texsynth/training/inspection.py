@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from texsynth.errors import InputError
+from texsynth.models.transposer_paper import PaperTransposer
 from texsynth.training import log
 
 LIVE = 1e-3
@@ -34,20 +35,18 @@ Judge = Callable[[], tuple[Tensor, Mapping[str, Tensor]]]
 class Inspection:
     """Looks at a network before every checkpoint."""
 
-    net: nn.Module
+    net: PaperTransposer
     judge: Judge
     table: Path
     """CSV file: for each part the live channels, the loss without it, and the change of the picture."""
     every: int  # Steps between checkpoints
     report: Callable[[str], None]
-    strict: bool = True
-    """Stop when a part is dead; otherwise only tell."""
 
     @torch.no_grad()
     def __call__(self, step: int) -> None:
         """Measure after `step` steps. Raises InputError when a part is dead."""
         self.net.eval()
-        parts = watched(self.net)
+        parts = list(self.net.watched())
         with _live_channels(parts) as live:
             picture, loss = self._look()
         row, texts, dead = {"step": float(step), "loss": loss}, list[str](), list[str]()
@@ -71,22 +70,11 @@ class Inspection:
         self.report(f"after {step} steps the loss is {loss:.4f}; without {', '.join(texts)}")
         if dead:
             sentence = f"{' and '.join(dead)} no longer changes the picture after {step} steps"
-            if self.strict:
-                raise InputError(f"{sentence}; begin another run with a lower rate or another seed")
-            self.report(sentence)
+            raise InputError(f"{sentence}; begin another run with a lower rate or another seed")
 
     def _look(self) -> tuple[Tensor, float]:
         picture, terms = self.judge()
         return picture.float(), sum(float(term) for term in terms.values())
-
-
-def watched(net: nn.Module) -> list[Watched]:
-    """Return the parts of a network: those that it names itself, or its encoder, scales and decoder."""
-    own = getattr(net, "watched", None)
-    if own is not None:
-        return list(own())
-    names = ("encoder", "scale", "decode")
-    return [(name, [part], True) for name, part in net.named_children() if name.startswith(names)]
 
 
 @contextmanager

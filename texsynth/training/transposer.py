@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,12 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from texsynth.config.settings import TransposerSettings
-from texsynth.errors import InputError, ModelError
+from texsynth.errors import InputError
 from texsynth.metrics.losses import gram, random_directions, sliced_wasserstein
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.registry import load_model
-from texsynth.models.transposer import OWN_WIDTHS, Transposer, lay_out
 from texsynth.models.transposer_paper import PaperTransposer
-from texsynth.models.transposer_parts import OwnEncoder
-from texsynth.models.transposers import TAPS_TEXT, AnyTransposer, load_network
+from texsynth.models.transposers import TAPS_TEXT
 from texsynth.models.vgg import Encoder, channels_last
 from texsynth.models.weights import write_exact
 from texsynth.training.checkpoint import Learner, as_header, check_fresh
@@ -32,7 +29,6 @@ from texsynth.training.data import DTD, Picture, distant_square, find_pictures, 
 from texsynth.training.inspection import Inspection
 from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer, check_muon
-from texsynth.training.procedural import texture
 from texsynth.training.transposer_paper import RunningGaussian, Together, begin_paper, frechet_term
 
 INSPECTED = 64  # Most held-out pictures that the parts of a network are inspected on
@@ -69,26 +65,29 @@ def train_transposer(plan: TransposerRun, session: Session) -> Path:
     check_fresh(checkpoint, session.resume)
     files, least = texture_files(plan), 2 * settings.crop_px
     model = load_model(plan.features, device)
-    net = channels_last(begin_transposer(plan), device)
+    net = channels_last(begin_paper(settings, plan.features, plan.seed, plan.init), device)
     plan.folder.mkdir(parents=True, exist_ok=True)
     pictures = load_pictures(files, least)
-    also = " and procedural ones" if settings.procedural else ""
-    session.report(f"{len(pictures)} training pictures{also}")
+    session.report(f"{len(pictures)} training pictures")
     real = RunningGaussian.of_channels(model.vgg().widths[JUDGED - 1]) if settings.frechet else None
     adversary = Adversary(plan.seed, device) if settings.critic else None
     losses = Losses(net, model.vgg(), adversary, settings, real)
 
     def draw_losses(rng: torch.Generator) -> dict[str, Tensor]:
-        return losses(draw(pictures, settings.batch, settings.crop_px, settings.procedural, rng), rng)
+        return losses(draw(pictures, settings.batch, settings.crop_px, rng), rng)[1]
+
+    looked_at = inspected_batch(plan, pictures)
+
+    def look() -> tuple[Tensor, dict[str, Tensor]]:
+        """Judge the same pictures with the same random numbers, and let nobody learn."""
+        return losses(looked_at, torch.Generator().manual_seed(0), learn=False)
 
     inspect = Inspection(
         net,
-        partial(losses.look, inspected_batch(plan, pictures)),
+        look,
         plan.folder / "transposer-parts.csv",
         plan.save_every,
         session.report,
-        # Where pixels are copied, what has died costs nothing but its time.
-        strict=settings.layout == "paper",
     )
     optimizer = Optimizer(net.trained(), settings.kernel_rate, settings.rate, settings.optimizer)
     rng = torch.Generator().manual_seed(plan.seed)
@@ -104,7 +103,7 @@ def train_transposer(plan: TransposerRun, session: Session) -> Path:
     run(learner, draw_losses, loop, checkpoint, session, inspect=inspect, origin=origin)
     header = {
         "layout": settings.layout,
-        **({"taps": TAPS_TEXT} if settings.layout == "paper" else {}),
+        "taps": TAPS_TEXT,
         "settings": json.dumps(settings.model_dump()),
         "steps": str(plan.steps),
         "seed": str(plan.seed),
@@ -123,14 +122,14 @@ def texture_files(plan: TransposerRun, *, held_out: bool = False) -> Sequence[Pa
     return find_pictures(plan.data, held_out=held_out)[: INSPECTED if held_out else None]
 
 
-def inspected_batch(plan: TransposerRun, pictures: Sequence[Picture]) -> Batch:
+def inspected_batch(plan: TransposerRun, pictures: Sequence[Picture]) -> Tensor:
     """Draw a batch from held-out pictures, or from `pictures` where none is large enough."""
     settings = plan.settings
     with suppress(InputError):
         pictures = load_pictures(texture_files(plan, held_out=True), 2 * settings.crop_px)
     # Enough of them that what they share can be told from what is a picture's own.
     count = max(4, min(settings.batch, 8))
-    return draw(pictures, count, settings.crop_px, 0.0, torch.Generator().manual_seed(plan.seed))
+    return draw(pictures, count, settings.crop_px, torch.Generator().manual_seed(plan.seed))
 
 
 def steps_of(plan: TransposerRun) -> int:
@@ -139,59 +138,12 @@ def steps_of(plan: TransposerRun) -> int:
     return math.ceil(epochs * len(texture_files(plan)) / batch) if epochs else plan.steps
 
 
-def begin_transposer(plan: TransposerRun) -> AnyTransposer:
-    """Build the network before the first step: random from the seed, or as an earlier run left it."""
-    if plan.settings.layout == "paper":
-        return begin_paper(plan.settings, plan.features, plan.seed, str(plan.init) if plan.init else None)
-    own = plan.settings.encoder == "own"
-    if plan.init:
-        net, _ = load_network(str(plan.init))
-        if not isinstance(net, Transposer):
-            raise ModelError(
-                f"{plan.init} is of layout paper, not copies; give the preset it was trained with"
-            )
-        if net.own != own:
-            kind = "its own" if net.own else "a pretrained"
-            raise ModelError(
-                f"{plan.init} has {kind} encoder, not `{plan.settings.encoder}`; "
-                "give the preset that it was trained with"
-            )
-        net.requires_grad_(True)
-        net.encoder.requires_grad_(own)
-        return net
-    with torch.random.fork_rng():
-        torch.manual_seed(plan.seed)
-        if own:
-            return Transposer(OwnEncoder(OWN_WIDTHS))
-        pretrained = load_model(plan.features).vgg()
-        shallow = Encoder(pretrained.widths[:JUDGED])
-        shallow.load_state_dict(pretrained.state_dict(), strict=False)
-        return Transposer(shallow)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Targets and exemplars of one step."""
-
-    target: Tensor  # (N, 3, 2 c, 2 c) in [0, 1]
-    exemplar: Tensor  # (N, 3, c, c), target[:, :, y : y + c, x : x + c] of each
-    origins: list[tuple[int, int]]  # (y, x) of each exemplar in its target
-
-
-def draw(
-    pictures: Sequence[Picture], count: int, crop: int, procedural: float, rng: torch.Generator
-) -> Batch:
-    """Draw `count` targets of side 2 * crop; the share `procedural` of them is synthetic, not cut out."""
-    targets = [
-        texture(2 * crop, rng) if float(torch.rand((), generator=rng)) < procedural or not pictures
-        else distant_square(pictures[random_index(len(pictures), rng)], 2 * crop, rng)
-        for _ in range(count)
-    ]  # fmt: skip
+def draw(pictures: Sequence[Picture], count: int, crop: int, rng: torch.Generator) -> Tensor:
+    """Draw targets (count, 3, 2 * crop, 2 * crop) in [0, 1]; the exemplar of each is its middle."""
+    picked = [pictures[random_index(len(pictures), rng)] for _ in range(count)]
+    targets = [distant_square(picture, 2 * crop, rng) for picture in picked]
     flips = (torch.rand(count, 3, generator=rng) < 0.5).tolist()
-    target = torch.stack([_flipped(t, *f) for t, f in zip(targets, flips, strict=True)])
-    origins = [(random_index(crop + 1, rng), random_index(crop + 1, rng)) for _ in target]
-    exemplars = [t[:, y : y + crop, x : x + crop] for t, (y, x) in zip(target, origins, strict=True)]
-    return Batch(target, torch.stack(exemplars), origins)
+    return torch.stack([_flipped(t, *f) for t, f in zip(targets, flips, strict=True)])
 
 
 def _flipped(image: Tensor, across: bool, down: bool, turn: bool) -> Tensor:
@@ -206,43 +158,24 @@ def _flipped(image: Tensor, across: bool, down: bool, turn: bool) -> Tensor:
 class Losses:
     """The terms of one step."""
 
-    net: AnyTransposer
+    net: PaperTransposer
     judge: Encoder
     adversary: Adversary | None
     settings: TransposerSettings
     real: RunningGaussian | None = None  # Features of all targets so far, for the Frechet distance
 
-    def __call__(self, batch: Batch, rng: torch.Generator, *, learn: bool = True) -> dict[str, Tensor]:
-        """Expand the exemplars and compare with the targets. Weighted terms by name.
+    def __call__(
+        self, target: Tensor, rng: torch.Generator, *, learn: bool = True
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Expand the middles of targets (N, 3, 2 c, 2 c) and compare. Returns pictures and weighted terms.
 
         learn: teach the critic, and count the targets among the real ones.
         """
-        return self._judged(*self._expanded(batch, rng), rng, learn=learn)
-
-    def look(self, batch: Batch, seed: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the pictures too, always with the same random numbers, and let nobody learn."""
-        rng = torch.Generator().manual_seed(seed)
-        image, target, terms = self._expanded(batch, rng)
-        return image, self._judged(image, target, terms, rng, learn=False)
-
-    def _expanded(self, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Return pictures, targets and the terms that look at no features."""
-        device = next(self.judge.parameters()).device
-        target = batch.target.to(device)
-        if isinstance(self.net, PaperTransposer):
-            # Its output has the exemplar in its middle.
-            crop = target.shape[2] // 2
-            inside = slice(crop // 2, crop // 2 + crop)
-            return self.net(target[..., inside, inside]), target, {}
-        exemplar = batch.exemplar.to(device)
-        layouts = lay_out(exemplar, (target.shape[2], target.shape[3]), rng, origins=batch.origins)
-        image, copied = self.net(exemplar, layouts)
-        return image, target, {"residual": self.settings.residual * (image - copied).abs().mean()}
-
-    def _judged(
-        self, image: Tensor, target: Tensor, terms: dict[str, Tensor], rng: torch.Generator, *, learn: bool
-    ) -> dict[str, Tensor]:
-        """Add the other terms."""
+        target = target.to(next(self.judge.parameters()).device)
+        crop = target.shape[2] // 2
+        inside = slice(crop // 2, crop // 2 + crop)
+        image: Tensor = self.net(target[..., inside, inside])
+        terms: dict[str, Tensor] = {}
         settings = self.settings
         with torch.no_grad():
             goals = [f.float() for f in self.judge(target, JUDGED)]
@@ -261,7 +194,7 @@ class Losses:
             if learn:
                 self.adversary.learn(target, image)
             terms["critic"] = settings.critic * self.adversary.judge(image)
-        return terms
+        return image, terms
 
 
 def gram_term(features: Sequence[Tensor], goals: Sequence[Tensor]) -> Tensor:

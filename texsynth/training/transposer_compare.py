@@ -16,8 +16,7 @@ from texsynth.metrics.style import frechet
 from texsynth.metrics.texture import ssim
 from texsynth.models.hub.cache import record_hash
 from texsynth.models.registry import load_model
-from texsynth.models.transposer import OWN_WIDTHS, Transposer
-from texsynth.models.transposer_parts import OwnEncoder
+from texsynth.models.transposer_paper import PaperTransposer
 from texsynth.models.transposers import AnyTransposer, load_network
 from texsynth.models.vgg import Encoder, inference
 from texsynth.models.weights import read_weights, write_weights
@@ -29,8 +28,7 @@ SIDE = 128  # Side of the exemplars that a packed network's figures are measured
 
 LEVEL = 3  # The Frechet distance is that of relu3_1 features
 
-UNTRAINED = "untrained"
-"""Row of a network with random weights, whose copy head still has the settings that training starts from."""
+UNTRAINED = "untrained"  # Row of a network of the paper with random weights, at a quarter of its width
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def compare(
             raise InputError(f"{path} does not exist; give run folders or weight files")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        untrained: AnyTransposer = inference(Transposer(OwnEncoder(OWN_WIDTHS)))
+        untrained: AnyTransposer = inference(PaperTransposer.of_width(0.25, None))
         rows = [(UNTRAINED, untrained, dict[str, str]())]
     for path in networks:
         name = path.name if path.is_dir() else path.stem
@@ -86,7 +84,7 @@ def compare(
     for name, net, header in rows:
         figures = _figures(net, truths, judge, seed, lambda: on_picture(next(done), len(rows) * len(truths)))
         settings = json.loads(header.get("settings", "{}"))
-        kind = "own" if net.own else settings.get("encoder", "pretrained")
+        kind = settings.get("encoder", "own")
         losses = [loss for loss in ("gram", "wasserstein") if settings.get(loss)]
         loss, steps = " + ".join(losses) or "none", int(header.get("steps", 0))
         scores.append(Score(name, kind, loss, steps, *figures, layer))

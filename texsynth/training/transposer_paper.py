@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ DECAY = 0.99
 """Share of the statistics of the targets that a step keeps; they look back over about a hundred steps."""
 
 
-def begin_paper(settings: TransposerSettings, model: str, seed: int, init: str | None) -> PaperTransposer:
+def begin_paper(settings: TransposerSettings, model: str, seed: int, init: Path | None) -> PaperTransposer:
     """Build the network before the first step: random from the seed, or as the file `init` left it.
 
     model: the one whose encoder `lite` is. Raises ModelError for an encoder that is not there or not deep
@@ -40,9 +41,9 @@ def begin_paper(settings: TransposerSettings, model: str, seed: int, init: str |
         net = PaperTransposer.of_width(settings.width, pretrained)
     if init is None:
         return net
-    begun, _ = load_network(init)
+    begun, _ = load_network(str(init))
     if not isinstance(begun, PaperTransposer):
-        raise ModelError(f"{init} is of layout copies, not paper; give the preset that it was trained with")
+        raise ModelError(f"{init} is of layout copies, not paper; give a network of this command")
     shapes, wanted = ({key: value.shape for key, value in n.state_dict().items()} for n in (begun, net))
     if shapes != wanted:
         raise ModelError(
