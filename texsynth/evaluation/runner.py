@@ -19,7 +19,7 @@ from texsynth.evaluation.results import Evaluation, Row, Subject, csv_table, jso
 from texsynth.html.page import render
 from texsynth.images.tensors import to_picture, to_weight
 from texsynth.jobs.checks import check_outputs
-from texsynth.jobs.files import make_folder, read_input, refuse_transparent
+from texsynth.jobs.files import make_folder, read_input
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.outcomes import BUG, joint_exit_code
 from texsynth.pipelines.progress import OnStep, Step
@@ -128,7 +128,6 @@ def write(evaluation: Evaluation, folder: Path, *, force: bool) -> None:
 def read_opaque(item: Input, run: RunSettings, what: str) -> tuple[images.Picture, Source]:
     """Read a picture, with its source. what: how messages call its like. Raises InputError."""
     picture, source = read_input(item, run)
-    refuse_transparent(item, picture)
     if to_weight(picture) is not None:
         raise InputError(f"{item} has transparent parts; an evaluation needs opaque {what}")
     return picture, source

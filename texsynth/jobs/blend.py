@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import islice
 
 import numpy as np
 import torch
@@ -16,8 +17,8 @@ from texsynth.images import Picture, contact_sheet, read, thumbnails
 from texsynth.images.picture import as_depth
 from texsynth.images.tensors import to_image, to_weight
 from texsynth.jobs import cards
-from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyledJob, StyleSource, sweep_rows
-from texsynth.jobs.files import memory_guard, read_input, recorded_path, refuse_transparent
+from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyledJob, StyleSource
+from texsynth.jobs.files import memory_guard, read_input, recorded_path
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.memory import style_tile
 from texsynth.jobs.outcomes import Report
@@ -111,7 +112,6 @@ class MeasuredStyles:
         if item.is_card:
             return self._fit_card(item, settings, mask)
         picture, self.sources[item] = read_input(item, self._run)
-        refuse_transparent(item, picture)
         if mask is None:
             self.warnings += [f"{item}: {warning}" for warning in picture.warnings]
         with memory_guard(item):
@@ -171,11 +171,10 @@ def _check_proportions(item: Input | None, mask: Tensor, job: StyledJob, size: t
 
 
 def sweep_sheet(report: Report, steps: int) -> Picture:
-    """Lay the results of a sweep side by side. steps: along every side."""
+    """Lay the results of a sweep side by side: in a line, a triangle or a square. steps: along every side."""
     done = {outcome.job.output: outcome.job for outcome in report.done}
     jobs = [job for job in sorted(done.values(), key=lambda job: job.output) if isinstance(job, BlendJob)]
-    small, rows = iter(thumbnails([read(job.output) for job in jobs])), []
-    for length in sweep_rows(len(jobs[0].spec.styles), steps):
-        row = [cell for cell, _ in zip(small, range(length), strict=False)]
-        rows += [row] if row else []
-    return contact_sheet(rows)
+    small = iter(thumbnails([read(job.output) for job in jobs]))
+    lengths = {2: [steps], 3: range(1, steps + 1), 4: [steps] * steps}[len(jobs[0].spec.styles)]
+    rows = (list(islice(small, length)) for length in lengths)
+    return contact_sheet([row for row in rows if row])

@@ -17,7 +17,6 @@ from texsynth.config.settings import ExpandSettings, Method, RunSettings
 from texsynth.config.validation import dump
 from texsynth.images import Picture, contact_sheet, read, thumbnails
 from texsynth.images.files import as_text
-from texsynth.images.picture import Pixels
 from texsynth.images.tensors import to_image, to_picture
 from texsynth.jobs.expand_inputs import (
     ExpandInputs,
@@ -227,18 +226,15 @@ def _as_map(values: Tensor, like: Picture) -> Picture:
 
 
 def _texture(image: Tensor, inputs: ExpandInputs, run: RunSettings) -> Picture:
-    """The opaque result at the exemplar's depth, grey when all exemplars are."""
+    """The result at the exemplar's depth, grey when all exemplars are; opaque, unless a hole was filled."""
     pictures = [loaded.picture for loaded in inputs.exemplars]
     grey = all(picture.grey for picture in pictures)
     if grey:
         image = image.mean(1, keepdim=True).expand(-1, 3, -1, -1)
     depth = run.bit_depth or max(picture.bit_depth for picture in pictures)
-    return replace(to_picture(image, _kept_alpha(inputs), depth), grey=grey)
-
-
-def _kept_alpha(inputs: ExpandInputs) -> Pixels | None:
-    """A filled picture stays transparent where it was, except in the hole."""
-    hole, alpha = inputs.hole, inputs.exemplars[0].picture.alpha
-    if hole is None or alpha is None or alpha.min() == np.iinfo(alpha.dtype).max:
-        return None
-    return np.where(hole, np.iinfo(alpha.dtype).max, alpha).astype(alpha.dtype)
+    # A filled picture stays transparent where it was, except in the hole.
+    hole, alpha = inputs.hole, pictures[0].alpha
+    kept = None
+    if hole is not None and alpha is not None and alpha.min() < (opaque := np.iinfo(alpha.dtype).max):
+        kept = np.where(hole, opaque, alpha).astype(alpha.dtype)
+    return replace(to_picture(image, kept, depth), grey=grey)

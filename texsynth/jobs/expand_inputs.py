@@ -21,7 +21,7 @@ from texsynth.config.records import Source
 from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.errors import InputError, TexsynthError, UsageError
 from texsynth.jobs.checks import divide
-from texsynth.jobs.files import probe_input, read_input, refuse_transparent
+from texsynth.jobs.files import probe_input, read_input
 from texsynth.jobs.inputs import PIPE, Input, Job, destinations, file_seed
 from texsynth.jobs.memory import check_memory
 from texsynth.jobs.outcomes import Failed
@@ -240,7 +240,6 @@ def load_inputs(task: Task, settings: ExpandSettings, run: RunSettings) -> Expan
     siblings = tuple(LoadedImage(*read_input(item, run, as_data=True)) for item in task.siblings)
     maps = {name: LoadedImage(*read_input(item, run, as_data=True)) for name, item in task.maps.items()}
     for item, exemplar in zip(task.exemplars, exemplars, strict=True):
-        refuse_transparent(item, exemplar.picture)
         check_size(item, exemplar.picture.width, exemplar.picture.height, task, settings, run)
     _check_maps(task, exemplars[0].picture, siblings, maps)
     mask = as_mask(maps["mask"].picture) if "mask" in maps else None

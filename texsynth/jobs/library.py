@@ -49,10 +49,6 @@ class Library:
     """Whether the place of the index was named, so that it might be that of another library."""
     closed: tuple[str, ...]  # What is to be said of folders that cannot be searched
 
-    def path(self, key: str) -> Path:
-        """Return the path of the file with this key."""
-        return self.folder / key
-
 
 def open_library(folder: str, index: str | None) -> Library:
     """List the pictures below `folder`, also in folders inside it. index: its file, None for the usual one.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,24 +65,6 @@ class Index:
     def of(self, kind: Kind) -> Tensor:
         """(n, size), descriptors of one kind."""
         return self.descriptors[:, KINDS.index(kind)]
-
-    def updated(
-        self,
-        rows: Sequence[int],
-        more: Sequence[tuple[Entry, Tensor]],
-        unreadable: Sequence[Unreadable],
-        max_pixels: int,
-    ) -> Index:
-        """These `rows` of it and `more` (3, size) descriptors, in the order of the keys."""
-        parts = [*((self.entries[row], self.descriptors[row]) for row in rows), *more]
-        parts.sort(key=lambda part: part[0].key)
-        return Index(
-            self.origin,
-            tuple(entry for entry, _ in parts),
-            torch.stack([part.half() for _, part in parts]) if parts else self.descriptors[:0],
-            tuple(sorted(unreadable)),
-            max_pixels,
-        )
 
 
 def write_index(index: Index, path: Path) -> None:

@@ -99,8 +99,17 @@ class Stylize(Operation[StyledJob]):
         return [(job.output, self._record(job, source_of(job.picture), self._source_of, self.run))]
 
     def load(self, job: StyledJob) -> LoadedContent:
-        """Read the content."""
-        return load_content(job, self.model, self.run, self._masks(job))
+        """Read the content, unless it is so large that only strips of it fit."""
+        item, run = job.picture, self.run
+        width, height = size = probe_input(item, run)
+        if can_spill(job, size, run):
+            tiles = plan_tiles(
+                item, (height, width), self.model, job.settings, run, masks=self._masks(job), can_spill=True
+            )
+            if tiles.spilled:
+                return LoadedContent(source_of(item), None, tiles)
+        picture, source = read_input(item, run)
+        return LoadedContent(source, picture)
 
     def compute(self, job: StyledJob, loaded: LoadedContent, on_step: OnStep) -> JobResult:
         """Stylize one picture."""
@@ -115,7 +124,16 @@ class Stylize(Operation[StyledJob]):
 
     def estimate(self, job: StyledJob) -> MemoryEstimate:
         """Estimate from the header of the content. Raises InputError, MemoryExhaustedError."""
-        return estimate_memory(job, self.model, self.run, job.spec.masks)
+        model, run, masks = self.model, self.run, job.spec.masks
+        width, height = size = probe_input(job.picture, run)
+        spills, longest = can_spill(job, size, run), max(size)
+        reduced = min(longest, run.max_side or longest)
+        height, width = (max(1, round(side * reduced / longest)) for side in (height, width))
+        tiles = plan_tiles(
+            job.picture, (height, width), model, job.settings, run, masks=masks, can_spill=spills
+        )
+        forecast = MemoryForecast.of(height, width, model, job.settings, masks)
+        return MemoryEstimate(tiles, forecast.bytes(tiles))
 
     def _styles(self, job: StyledJob) -> MeasuredStyles:
         key = job.spec, job.settings.model_dump_json()
@@ -193,33 +211,6 @@ class PreparedContent:
     make_canvas: MakeCanvas = memory_canvas
 
 
-def load_content(job: StyledJob, model: Model, run: RunSettings, masks: int) -> LoadedContent:
-    """Read the picture of `job`, unless it is so large that only strips of it fit. Raises InputError.
-
-    masks: number of parts that have one.
-    """
-    item = job.picture
-    width, height = probe_input(item, run)
-    if can_spill(job, (height, width), run):
-        tiles = plan_tiles(item, (height, width), model, job.settings, run, masks=masks, can_spill=True)
-        if tiles.spilled:
-            return LoadedContent(source_of(item), None, tiles)
-    picture, source = read_input(item, run)
-    refuse_transparent(item, picture)
-    return LoadedContent(source, picture)
-
-
-def estimate_memory(job: StyledJob, model: Model, run: RunSettings, masks: int) -> MemoryEstimate:
-    """Estimate the memory of `job` from its image header. Raises InputError, MemoryExhaustedError."""
-    width, height = probe_input(job.picture, run)
-    spills = can_spill(job, (height, width), run)
-    longest = max(height, width)
-    reduced = min(longest, run.max_side or longest)
-    height, width = (max(1, round(side * reduced / longest)) for side in (height, width))
-    tiles = plan_tiles(job.picture, (height, width), model, job.settings, run, masks=masks, can_spill=spills)
-    return MemoryEstimate(tiles, MemoryForecast.of(height, width, model, job.settings, masks).bytes(tiles))
-
-
 def can_spill(job: Job, size: tuple[int, int], run: RunSettings) -> bool:
     """Return True when the picture of `job` may be worked on in scratch files: large ones, file to file."""
     large = size[0] * size[1] >= LARGE_PIXELS
@@ -252,7 +243,11 @@ def to_output(job: Job, result: Raster, prepared: PreparedContent) -> images.Pic
     if isinstance(result, FileRaster):
         return large(lambda: map(part, strips(result.size)))
     # Bytes wait for their turn to be written, instead of numbers four times as large.
-    whole = _joined([part(rows) for rows in strips(result.size)])
+    parts = [part(rows) for rows in strips(result.size)]
+    alphas = [part.alpha for part in parts if part.alpha is not None]
+    whole = images.Picture(
+        np.concatenate([part.rgb for part in parts]), np.concatenate(alphas) if alphas else None
+    )
     if height * width < LARGE_PIXELS or job.to_pipe:
         return whole
     return large(lambda: whole.strips(strip_rows(result.size)))
@@ -305,7 +300,10 @@ def transfer(
 
 
 def _spilled(job: Job, run: RunSettings) -> PreparedContent:
-    item, folder = job.picture, scratch_folder(job)
+    item, folder = job.picture, Path(os.environ.get("TMPDIR") or job.output.parent)
+    # Without TMPDIR scratch files lie beside the output, where there is room.
+    if folder == job.output.parent:
+        make_folder(folder)
     reader = images.open_strips(item.path, name=str(item), max_pixels=run.max_pixels, frame=run.frame)
     size = reader.height, reader.width
     dtype = f"uint{reader.kind.bit_depth}"
@@ -325,21 +323,3 @@ def _spilled(job: Job, run: RunSettings) -> PreparedContent:
     return PreparedContent(
         pixels, weight, alpha, depth, reader.kind.warnings, lambda size: FileRaster(size, folder)
     )
-
-
-def _joined(parts: list[images.Picture]) -> images.Picture:
-    if len(parts) == 1:
-        return parts[0]
-    alphas = [part.alpha for part in parts if part.alpha is not None]
-    return images.Picture(
-        np.concatenate([part.rgb for part in parts]), np.concatenate(alphas) if alphas else None
-    )
-
-
-def scratch_folder(job: Job) -> Path:
-    """Return the folder for scratch files: TMPDIR, or that of the output, where there is room."""
-    chosen = os.environ.get("TMPDIR")
-    if chosen:
-        return Path(chosen)
-    make_folder(job.output.parent)
-    return job.output.parent

@@ -219,7 +219,8 @@ class ProcessPool(WorkerPool[J]):
             process.join()
             connection.close()
             del self._workers[worker]
-            return WorkerDied(_ending(process.exitcode))
+            code = process.exitcode or 0
+            return WorkerDied(f"was killed by signal {-code}" if code < 0 else f"ended with code {code}")
         if isinstance(message, Ready):
             return message
         outcome, notes = message
@@ -284,7 +285,3 @@ def portable(outcome: Outcome) -> Outcome:
     if isinstance(outcome, Failed) and not isinstance(outcome.error, TexsynthError):
         return Failed(outcome.job, RuntimeError(f"{type(outcome.error).__name__}: {outcome.error}"))
     return outcome
-
-
-def _ending(code: int | None) -> str:
-    return f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
