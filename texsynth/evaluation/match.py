@@ -189,12 +189,9 @@ def pooled(features: Sequence[Tensor]) -> dict[str, Tensor]:
     """
     vectors = {}
     for name, statistic in STATISTICS.items():
-        levels = [_flattened(statistic(f[0].float().flatten(1))) for f in features]
+        flat = [statistic(f[0].float().flatten(1)) for f in features]
+        levels = [F.normalize(v.sign() * v.abs().sqrt(), dim=0) for v in flat]
         for title, chosen in LEVELS.items():
             joined = torch.cat([levels[level - 1] for level in chosen if level <= len(levels)])
             vectors[f"{name} {title}"] = F.normalize(joined, dim=0)
     return vectors
-
-
-def _flattened(vector: Tensor) -> Tensor:
-    return F.normalize(vector.sign() * vector.abs().sqrt(), dim=0)

@@ -68,18 +68,13 @@ def _pair(entry: Entry) -> Pair:
     return Pair(entry.picture, entry.style)
 
 
-def choose_pictures(inputs: Sequence[Input], *, held_out: bool, limit: int | None) -> list[Input]:
-    """At most `limit` pictures, held out from training if `held_out`. Raises InputError for none."""
-    return _chosen(inputs, lambda item: [item.path], "pictures", held_out=held_out, limit=limit)
-
-
 def choose_pairs(pairs: Sequence[Pair], *, held_out: bool, limit: int | None) -> list[Pair]:
     """At most `limit` pairs, each once, and only of files that no training has seen when `held_out`.
 
     Those of one content come together. Raises InputError when none is left.
     """
     distinct = list(dict.fromkeys(pairs))
-    chosen = _chosen(
+    chosen = choose(
         distinct, lambda p: [p.content.path, p.style.path], "pairs", held_out=held_out, limit=limit
     )
     contents = list(dict.fromkeys(pair.content for pair in pairs))
@@ -87,9 +82,10 @@ def choose_pairs(pairs: Sequence[Pair], *, held_out: bool, limit: int | None) ->
     return sorted(chosen, key=lambda pair: (contents.index(pair.content), styles.index(pair.style)))
 
 
-def _chosen(
+def choose(
     items: Sequence[T], paths: Callable[[T], list[Path]], what: str, *, held_out: bool, limit: int | None
 ) -> list[T]:
+    """At most `limit` items, with all `paths` held out from training if `held_out`. InputError for none."""
     if held_out:
         # Not before it is needed: what is wrong with the inputs is said without torch.
         from texsynth.training.data import is_held_out

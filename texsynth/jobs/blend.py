@@ -97,15 +97,21 @@ class MeasuredStyles:
         if part.labels and self._labels is not None:
             labels = self._read_labels(part.labels)
             for value in map(int, self._labels.unique().tolist()):
-                mask = (labels == value).float()
-                if float(mask.mean()) < MIN_SHARE:
+                inside = (labels == value).float()
+                if float(inside.mean()) < MIN_SHARE:
                     self.warnings.append(
                         f"{part.labels} has next to nothing of label #{value:06x}; "
                         f"the whole of {part.sources[0]} stands in for it"
                     )
                 else:
-                    by_label[value] = self._fit(part.sources[0], settings, mask)
-        return MeasuredStyle(style, by_label, self._read_mask(part.mask) if part.mask else None)
+                    by_label[value] = self._fit(part.sources[0], settings, inside)
+        mask = None
+        if part.mask:
+            picture, self.sources[part.mask] = read_input(part.mask, self._run, as_data=True)
+            # Lightness times opacity, (1, 1, H, W) in [0, 1].
+            mask, opaque = luma(to_image(picture)), to_weight(picture)
+            mask = mask if opaque is None else mask * opaque
+        return MeasuredStyle(style, by_label, mask)
 
     def _fit(self, item: Input, settings: StylizeSettings, mask: Tensor | None = None) -> FittedStyle:
         """Measure a picture, or the part in `mask` (1, 1, h, w), or take the moments from a card."""
@@ -135,12 +141,6 @@ class MeasuredStyles:
         if settings.style_scale not in (1.0, card.style_scale):
             self.warnings.append(f"{item}: a card keeps its own style scale, {card.style_scale:g}")
         return FittedStyle(card.moments).only(settings.levels)
-
-    def _read_mask(self, item: Input) -> Tensor:
-        """Return lightness times opacity of a picture, (1, 1, H, W) in [0, 1]."""
-        picture, self.sources[item] = read_input(item, self._run, as_data=True)
-        mask, opaque = luma(to_image(picture)), to_weight(picture)
-        return mask if opaque is None else mask * opaque
 
     def _read_labels(self, item: Input) -> Tensor:
         labels, self.sources[item] = read_labels(item, self._run)

@@ -112,31 +112,28 @@ class Expand(Operation[ExpandJob]):
     def compute(self, job: ExpandJob, loaded: ExpandInputs, on_step: OnStep) -> JobResult:
         """Make one variation and its siblings; the first file is the first part of the job."""
         plan = self._plan(job.task, job.settings)
-        settings = plan.settings if plan else job.settings
+        networks, hole = self._networks(job.settings)[0], loaded.hole
+        rng = torch.Generator().manual_seed(job.seed(self.run.seed))
         with memory_guard(job.picture, job.task.cure):
-            expanded = self._expand(job, loaded, plan, on_step)
+            if plan is not None:
+                guide = _guide(loaded, "guide")
+                expanded = pipeline.expand(plan, networks, guide=guide, rng=rng, on_step=on_step)
+            elif hole is None:
+                exemplar = _exemplars(job.task, loaded)[0]
+                expanded = pipeline.tile(exemplar, job.settings, networks, rng=rng, on_step=on_step)
+            else:
+                exemplar, mask = _exemplars(job.task, loaded)[0], _from_mask(hole)
+                expanded = pipeline.fill(exemplar, mask, job.settings, networks, rng=rng, on_step=on_step)
             maps = zip(expanded.siblings, loaded.siblings, strict=True)
             pictures = [_texture(expanded.image, loaded, self.run)]
             pictures += [_as_map(values, like.picture) for values, like in maps]
+        settings = plan.settings if plan else job.settings
         record = self._record(job, loaded, settings)
         files = tuple(
             OutputFile(pictures[part], path, dump(presets.as_tree(record.model_copy(update={"part": part}))))
             for part, path in job.parts
         )
         return JobResult(files, loaded.warnings + expanded.notes, {"method": settings.method})
-
-    def _expand(
-        self, job: ExpandJob, inputs: ExpandInputs, plan: ExpandPlan | None, on_step: OnStep
-    ) -> pipeline.Expanded:
-        settings, networks = job.settings, self._networks(job.settings)[0]
-        rng = torch.Generator().manual_seed(job.seed(self.run.seed))
-        if plan is not None:
-            guide = _guide(inputs, "guide")
-            return pipeline.expand(plan, networks, guide=guide, rng=rng, on_step=on_step)
-        exemplar, hole = _exemplars(job.task, inputs)[0], inputs.hole
-        if hole is None:
-            return pipeline.tile(exemplar, settings, networks, rng=rng, on_step=on_step)
-        return pipeline.fill(exemplar, _from_mask(hole), settings, networks, rng=rng, on_step=on_step)
 
     def _networks(self, settings: ExpandSettings) -> tuple[pipeline.Networks, str | None]:
         return self._load_networks(settings.method == "auto" or "transposer" in settings.method)

@@ -46,7 +46,7 @@ from texsynth.jobs.memory import (
 from texsynth.jobs.operation import Operation, other_weights, resolve_run_and_model
 from texsynth.jobs.scratch import FileRaster
 from texsynth.models.registry import Model
-from texsynth.pipelines.progress import OnStep, silent, sub_progress
+from texsynth.pipelines.progress import OnStep, sub_progress
 from texsynth.pipelines.rasters import (
     EVERYTHING,
     MakeCanvas,
@@ -113,14 +113,35 @@ class Stylize(Operation[StyledJob]):
 
     def compute(self, job: StyledJob, loaded: LoadedContent, on_step: OnStep) -> JobResult:
         """Stylize one picture."""
-        styles = self._styles(job)
-        stylized = transfer(
-            job, loaded, styles, self.model, self.run, masks=self._masks(job), on_step=on_step
-        )
-        run = self.run.model_copy(update={"tile": stylized.tile})
-        record = self._record(job, loaded.source, styles.sources.__getitem__, run)
-        file = OutputFile(stylized.picture, job.output, dump(presets.as_tree(record)))
-        return JobResult((file,), stylized.warnings)
+        styles, settings, run = self._styles(job), job.settings, self.run
+        with memory_guard(job.picture):
+            prepared = prepare_content(job, loaded, run)
+            size, masks = prepared.raster.size, self._masks(job)
+            tiles = loaded.tiles or plan_tiles(job.picture, size, self.model, settings, run, masks=masks)
+            layers = styles.layers(job, size)
+
+            def attempt(tiles: TilePlan) -> Raster:
+                raster = prepared.raster
+                for number, regions in enumerate(layers):
+                    raster = stylize_raster(
+                        raster,
+                        regions,
+                        self.model,
+                        settings,
+                        weight=prepared.weight,
+                        seed=file_seed(run.seed, job.picture.key),
+                        tile=tiles.tile,
+                        make_canvas=prepared.make_canvas,
+                        on_step=sub_progress(on_step, number, len(layers)),
+                    )
+                return raster
+
+            raster, tiles = retry_with_smaller_tiles(attempt, tiles, size, automatic=run.tile is None)
+            picture = to_output(job, raster, prepared)
+        in_tiles = run.model_copy(update={"tile": tiles.tile})
+        record = self._record(job, loaded.source, styles.sources.__getitem__, in_tiles)
+        file = OutputFile(picture, job.output, dump(presets.as_tree(record)))
+        return JobResult((file,), prepared.warnings)
 
     def estimate(self, job: StyledJob) -> MemoryEstimate:
         """Estimate from the header of the content. Raises InputError, MemoryExhaustedError."""
@@ -219,87 +240,15 @@ def can_spill(job: Job, size: tuple[int, int], run: RunSettings) -> bool:
 
 def prepare_content(job: Job, content: LoadedContent, run: RunSettings) -> PreparedContent:
     """Make tensors or scratch files of `content`. Raises InputError, OutputError for a full disk."""
-    if content.picture is None:
-        return _spilled(job, run)
-    picture = fit_within(content.picture, run.max_side)
-    return PreparedContent(
-        TensorRaster(to_image(picture)),
-        to_weight(picture),
-        picture.alpha,
-        run.bit_depth or picture.bit_depth,
-        picture.warnings,
-    )
-
-
-def to_output(job: Job, result: Raster, prepared: PreparedContent) -> images.Picture | LargePicture:
-    """Turn the result into the picture to write."""
-    height, width = result.size
-    large = partial(LargePicture, width, height, prepared.bit_depth, prepared.alpha is not None)
-
-    def part(rows: slice) -> images.Picture:
-        alpha = None if prepared.alpha is None else prepared.alpha[rows]
-        return to_picture(result.read(rows, EVERYTHING), alpha, prepared.bit_depth)
-
-    if isinstance(result, FileRaster):
-        return large(lambda: map(part, strips(result.size)))
-    # Bytes wait for their turn to be written, instead of numbers four times as large.
-    parts = [part(rows) for rows in strips(result.size)]
-    alphas = [part.alpha for part in parts if part.alpha is not None]
-    whole = images.Picture(
-        np.concatenate([part.rgb for part in parts]), np.concatenate(alphas) if alphas else None
-    )
-    if height * width < LARGE_PIXELS or job.to_pipe:
-        return whole
-    return large(lambda: whole.strips(strip_rows(result.size)))
-
-
-@dataclass(frozen=True)
-class Stylized:
-    """A finished picture, the side of the tiles it was made in, and remarks on its content."""
-
-    picture: images.Picture | LargePicture
-    tile: int | None
-    warnings: tuple[str, ...]
-
-
-def transfer(
-    job: StyledJob,
-    content: LoadedContent,
-    styles: MeasuredStyles,
-    model: Model,
-    run: RunSettings,
-    *,
-    masks: int,
-    on_step: OnStep = silent,
-) -> Stylized:
-    """Give `content` its styles. run: with every `auto` decided. masks: number of parts that have one."""
-    with memory_guard(job.picture):
-        prepared = prepare_content(job, content, run)
-        size = prepared.raster.size
-        tiles = content.tiles or plan_tiles(job.picture, size, model, job.settings, run, masks=masks)
-        layers = styles.layers(job, size)
-
-        def attempt(tiles: TilePlan) -> Raster:
-            raster = prepared.raster
-            for number, regions in enumerate(layers):
-                raster = stylize_raster(
-                    raster,
-                    regions,
-                    model,
-                    job.settings,
-                    weight=prepared.weight,
-                    seed=file_seed(run.seed, job.picture.key),
-                    tile=tiles.tile,
-                    make_canvas=prepared.make_canvas,
-                    on_step=sub_progress(on_step, number, len(layers)),
-                )
-            return raster
-
-        raster, tiles = retry_with_smaller_tiles(attempt, tiles, size, automatic=run.tile is None)
-        return Stylized(to_output(job, raster, prepared), tiles.tile, prepared.warnings)
-
-
-def _spilled(job: Job, run: RunSettings) -> PreparedContent:
+    if content.picture is not None:
+        picture = fit_within(content.picture, run.max_side)
+        return PreparedContent(
+            TensorRaster(to_image(picture)),
+            to_weight(picture),
+            picture.alpha,
+            run.bit_depth or picture.bit_depth,
+            picture.warnings,
+        )
     item, folder = job.picture, Path(os.environ.get("TMPDIR") or job.output.parent)
     # Without TMPDIR scratch files lie beside the output, where there is room.
     if folder == job.output.parent:
@@ -323,3 +272,25 @@ def _spilled(job: Job, run: RunSettings) -> PreparedContent:
     return PreparedContent(
         pixels, weight, alpha, depth, reader.kind.warnings, lambda size: FileRaster(size, folder)
     )
+
+
+def to_output(job: Job, result: Raster, prepared: PreparedContent) -> images.Picture | LargePicture:
+    """Turn the result into the picture to write."""
+    height, width = result.size
+    large = partial(LargePicture, width, height, prepared.bit_depth, prepared.alpha is not None)
+
+    def part(rows: slice) -> images.Picture:
+        alpha = None if prepared.alpha is None else prepared.alpha[rows]
+        return to_picture(result.read(rows, EVERYTHING), alpha, prepared.bit_depth)
+
+    if isinstance(result, FileRaster):
+        return large(lambda: map(part, strips(result.size)))
+    # Bytes wait for their turn to be written, instead of numbers four times as large.
+    parts = [part(rows) for rows in strips(result.size)]
+    alphas = [strip.alpha for strip in parts if strip.alpha is not None]
+    whole = images.Picture(
+        np.concatenate([strip.rgb for strip in parts]), np.concatenate(alphas) if alphas else None
+    )
+    if height * width < LARGE_PIXELS or job.to_pipe:
+        return whole
+    return large(lambda: whole.strips(strip_rows(result.size)))

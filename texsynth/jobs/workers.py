@@ -251,27 +251,21 @@ def serve(connection: Connection, operation: Operation[Any], policy: OutputPolic
     """Do the jobs that come from `connection`, until it is closed, and end this process."""
     # What the other side no longer hears need not be said.
     with suppress(OSError, KeyboardInterrupt), Interrupts() as interrupts:
-        _answer(connection, operation, policy, interrupts)
+        notes: list[str] = []
+        try:
+            operation.prepare(notes.append)
+        except TexsynthError as error:
+            connection.send(Ready(error))
+        else:
+            connection.send(Ready())
+            events = Events(note=notes.append, interruptible=interrupts.allowed)
+            jobs = _received(connection)
+            with closing(SerialExecutor(operation, policy).outcomes(jobs, events)) as outcomes:
+                for outcome in outcomes:
+                    connection.send((portable(outcome), tuple(notes)))
+                    notes.clear()
     # The thread that waits for jobs would keep the process.
     os._exit(0)
-
-
-def _answer(
-    connection: Connection, operation: Operation[Any], policy: OutputPolicy, interrupts: Interrupts
-) -> None:
-    notes: list[str] = []
-    try:
-        operation.prepare(notes.append)
-    except TexsynthError as error:
-        connection.send(Ready(error))
-        return
-    connection.send(Ready())
-    events = Events(note=notes.append, interruptible=interrupts.allowed)
-    executor = SerialExecutor(operation, policy)
-    with closing(executor.outcomes(_received(connection), events)) as outcomes:
-        for outcome in outcomes:
-            connection.send((portable(outcome), tuple(notes)))
-            notes.clear()
 
 
 def _received(connection: Connection) -> Iterator[Any]:
