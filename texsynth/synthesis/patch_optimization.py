@@ -78,11 +78,7 @@ def optimize_patches(
                 on_round(done)
     if field is None:
         field = field_of_layout(layout, atlas.positions(patch), patch, wrap=wrap)
-    return _vote_sharply(field, atlas, fixed)
-
-
-def _vote_sharply(field: PatchField, atlas: Atlas, fixed: FixedPixels | None) -> Tensor:
-    """Vote at full size, ever more sharply for one patch's own colours. Returns all planes, (3 + s, H, W)."""
+    # At full size the votes are ever sharper for one patch's own colours.
     planes = torch.cat([atlas.image, atlas.siblings])
     restore = fixed.restore if fixed else _unchanged
     output = restore(vote(field, planes))
