@@ -101,8 +101,19 @@ def noise(size: int, rng: torch.Generator) -> Field:
 
 
 def spots(size: int, rng: torch.Generator) -> Field:
-    """Draw labyrinths and spots of an activator with a fast inhibitor."""
-    u = reaction_diffusion(size, rng, wavelength=uniform(rng, 7, 20), bias=uniform(rng, -0.35, 0.35))
+    """Draw labyrinths and spots of an activator u whose inhibitor is so fast that it is always in balance.
+
+    du/dt = u + bias u^2 - u^3 - damping * u, which damps all but waves of one length (Swift and Hohenberg
+    1977), by semi-implicit steps in frequency space.
+    """
+    wavelength, bias = uniform(rng, 7, 20), uniform(rng, -0.35, 0.35)
+    fy, fx = _frequencies(size)
+    damping = 1.6 * (1 - (torch.hypot(fy, fx) * wavelength).square()).square()
+    u, dt = 0.1 * torch.randn(size, size, generator=rng), 0.5
+    for _ in range(60):
+        spectrum = torch.fft.rfft2(u + dt * (u - u**3 + bias * u.square()))
+        u = torch.fft.irfft2(spectrum / (1 + dt * damping), s=(size, size)).clamp(-2, 2)
+    u = 0.5 + 0.5 * torch.tanh(2 * u / u.std().clamp_min(1e-6))
     return Field(u, (u > 0.5).float() * 0.8 + 0.1)
 
 
@@ -201,24 +212,6 @@ def fractal(size: int, rng: torch.Generator, slope: float, stretch: float = 1.0)
     radius = torch.hypot(fy * stretch, fx).clamp_min(1 / size)
     field: Tensor = torch.fft.irfft2(spectrum * radius**-slope, s=(size, size))
     return (0.5 + 0.22 * (field - field.mean()) / field.std().clamp_min(1e-9)).clamp(0, 1)
-
-
-def reaction_diffusion(
-    size: int, rng: torch.Generator, wavelength: float, bias: float, steps: int = 60
-) -> Tensor:
-    """Grow the pattern of an activator u whose inhibitor spreads so fast that it is always in balance.
-
-    du/dt = u + bias u^2 - u^3 - damping * u, which damps all but waves of `wavelength` pixels (Swift and
-    Hohenberg 1977), by semi-implicit steps in frequency space. Returns (size, size) in [0, 1].
-    """
-    fy, fx = _frequencies(size)
-    ratio = (torch.hypot(fy, fx) * wavelength).square()
-    damping = 1.6 * (1 - ratio).square()
-    u, dt = 0.1 * torch.randn(size, size, generator=rng), 0.5
-    for _ in range(steps):
-        spectrum = torch.fft.rfft2(u + dt * (u - u**3 + bias * u.square()))
-        u = torch.fft.irfft2(spectrum / (1 + dt * damping), s=(size, size)).clamp(-2, 2)
-    return 0.5 + 0.5 * torch.tanh(2 * u / u.std().clamp_min(1e-6))
 
 
 def _frequencies(size: int) -> tuple[Tensor, Tensor]:
