@@ -80,7 +80,12 @@ def stylize(
     from texsynth.jobs.manifest import NO_PRESET
 
     changes = stylize_changes(look, grain=look.grain, style_scale=look.style_scale)
-    sets = [_level_assignment(text) for text in look.level_strength or ()]
+    sets = []
+    for text in look.level_strength or ():
+        level, sign, value = text.partition("=")
+        if not (level.strip().isdecimal() and sign and value):
+            raise UsageError(f"--level-strength {text!r} is not of the form LEVEL=X, like 4=0.5")
+        sets.append(f"level_strength.{level.strip()}={value}")
     settings = look_settings(StylizeSettings, look, changes, sets)
     setup = make_setup(common, output)
     run = setup.run
@@ -110,13 +115,6 @@ def stylize(
         setup,
         failed=failed,
     )
-
-
-def _level_assignment(text: str) -> str:
-    level, sign, value = text.partition("=")
-    if not (level.strip().isdecimal() and sign and value):
-        raise UsageError(f"--level-strength {text!r} is not of the form LEVEL=X, like 4=0.5")
-    return f"level_strength.{level.strip()}={value}"
 
 
 def _suggest(

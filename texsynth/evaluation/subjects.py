@@ -8,7 +8,6 @@ from typing import TypeVar
 from texsynth.errors import InputError, UsageError
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.manifest import comma_separated, json_lines, text_of
-from texsynth.jobs.manifest_entries import Entry
 
 T = TypeVar("T")
 
@@ -57,15 +56,14 @@ def listed(path: Path) -> list[Pair]:
     _, entries = reader(path, text_of(path))
     if not entries:
         raise UsageError(f"{path} has no pairs; list at least one")
-    return [_pair(entry) for entry in entries]
-
-
-def _pair(entry: Entry) -> Pair:
-    for column, value in (("preset", entry.preset), ("output", entry.output)):
-        if value is not None:
-            raise UsageError(f"{entry.where}: pairs have no {column}; give content and style alone")
-    assert entry.style is not None, "a pair has both"
-    return Pair(entry.picture, entry.style)
+    pairs = []
+    for entry in entries:
+        for column, value in (("preset", entry.preset), ("output", entry.output)):
+            if value is not None:
+                raise UsageError(f"{entry.where}: pairs have no {column}; give content and style alone")
+        assert entry.style is not None, "a pair has both"
+        pairs.append(Pair(entry.picture, entry.style))
+    return pairs
 
 
 def choose_pairs(pairs: Sequence[Pair], *, held_out: bool, limit: int | None) -> list[Pair]:

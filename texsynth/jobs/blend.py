@@ -58,7 +58,9 @@ class MeasuredStyles:
         self.warnings: list[str] = []
         self.sources: dict[Input, Source] = {}
         """What was read."""
-        self._labels = self._read_labels(spec.content_labels) if spec.content_labels else None
+        self._labels: Tensor | None = None
+        if spec.content_labels:
+            self._labels, self.sources[spec.content_labels] = read_labels(spec.content_labels, run)
         self._parts = [self._measure(part) for part in spec.styles]
 
     def layers(self, job: StyledJob, size: tuple[int, int]) -> list[Sequence[StyledRegion]]:
@@ -95,7 +97,7 @@ class MeasuredStyles:
         style = reduce(FittedStyle.plus, [self._fit(item, settings) for item in part.sources])
         by_label = {}
         if part.labels and self._labels is not None:
-            labels = self._read_labels(part.labels)
+            labels, self.sources[part.labels] = read_labels(part.labels, self._run)
             for value in map(int, self._labels.unique().tolist()):
                 inside = (labels == value).float()
                 if float(inside.mean()) < MIN_SHARE:
@@ -141,10 +143,6 @@ class MeasuredStyles:
         if settings.style_scale not in (1.0, card.style_scale):
             self.warnings.append(f"{item}: a card keeps its own style scale, {card.style_scale:g}")
         return FittedStyle(card.moments).only(settings.levels)
-
-    def _read_labels(self, item: Input) -> Tensor:
-        labels, self.sources[item] = read_labels(item, self._run)
-        return labels
 
 
 def read_labels(item: Input, run: RunSettings) -> tuple[Tensor, Source]:

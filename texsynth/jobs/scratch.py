@@ -32,17 +32,13 @@ class FileRaster:
 
     def read(self, rows: slice, columns: slice) -> Tensor:
         """Read a part, as `Raster` says."""
-        block = self.raw(rows, columns)
-        values = torch.from_numpy(block.astype(np.float32))[None]
-        return values if self._dtype.kind == "f" else values.div_(float(np.iinfo(self._dtype).max))
-
-    def raw(self, rows: slice, columns: slice) -> NDArray[Any]:
-        """A rectangle as it is stored, (3, h, w)."""
         with self._guard():
             self._file.flush()
         mapped = np.memmap(self._file, self._dtype, "r", shape=self._shape)
         # A copy: the pages of the map count as memory for as long as it lives.
-        return np.array(mapped[:, rows, columns])
+        block = np.array(mapped[:, rows, columns])
+        values = torch.from_numpy(block.astype(np.float32))[None]
+        return values if self._dtype.kind == "f" else values.div_(float(np.iinfo(self._dtype).max))
 
     def write(self, rows: slice, columns: slice, values: Tensor) -> None:
         """Write float32 values, as `Canvas` says. Raises OutputError when the disk is full."""

@@ -101,11 +101,10 @@ class Stylize(Operation[StyledJob]):
     def load(self, job: StyledJob) -> LoadedContent:
         """Read the content, unless it is so large that only strips of it fit."""
         item, run = job.picture, self.run
-        width, height = size = probe_input(item, run)
+        size = probe_input(item, run)[::-1]
         if can_spill(job, size, run):
-            tiles = plan_tiles(
-                item, (height, width), self.model, job.settings, run, masks=self._masks(job), can_spill=True
-            )
+            masks = self._masks(job)
+            tiles = plan_tiles(item, size, self.model, job.settings, run, masks=masks, can_spill=True)
             if tiles.spilled:
                 return LoadedContent(source_of(item), None, tiles)
         picture, source = read_input(item, run)
@@ -146,10 +145,10 @@ class Stylize(Operation[StyledJob]):
     def estimate(self, job: StyledJob) -> MemoryEstimate:
         """Estimate from the header of the content. Raises InputError, MemoryExhaustedError."""
         model, run, masks = self.model, self.run, job.spec.masks
-        width, height = size = probe_input(job.picture, run)
+        size = probe_input(job.picture, run)[::-1]
         spills, longest = can_spill(job, size, run), max(size)
         reduced = min(longest, run.max_side or longest)
-        height, width = (max(1, round(side * reduced / longest)) for side in (height, width))
+        height, width = (max(1, round(side * reduced / longest)) for side in size)
         tiles = plan_tiles(
             job.picture, (height, width), model, job.settings, run, masks=masks, can_spill=spills
         )

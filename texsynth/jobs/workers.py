@@ -99,7 +99,20 @@ class PooledExecutor(Generic[J]):
         self._jobs, self._events, self._pool = jobs, events, self._make_pool()
         self._waiting = deque(range(len(jobs)))
         try:
-            yield from self._outcomes()
+            for _ in range(min(self._count, len(self._jobs))):
+                self._in_hand[self._pool.start()] = []
+            while self._waiting or self._again or any(self._in_hand.values()):
+                for worker, message in self._pool.wait(self._events.interruptible):
+                    if isinstance(message, Reply):
+                        yield self._replied(worker, message)
+                    elif isinstance(message, WorkerDied):
+                        yield from self._retry(worker, message)
+                    elif message.error:
+                        raise message.error
+                    else:
+                        self._ready.add(worker)
+                for worker in self._ready:
+                    self._fill(worker, self._in_hand[worker])
         except (KeyboardInterrupt, GeneratorExit) as end:
             # What is being written shall not be cut off, even if nobody wants to hear more.
             self._pool.stop()
@@ -110,22 +123,6 @@ class PooledExecutor(Generic[J]):
             raise
         finally:
             self._pool.shutdown()
-
-    def _outcomes(self) -> Iterator[Outcome]:
-        for _ in range(min(self._count, len(self._jobs))):
-            self._in_hand[self._pool.start()] = []
-        while self._waiting or self._again or any(self._in_hand.values()):
-            for worker, message in self._pool.wait(self._events.interruptible):
-                if isinstance(message, Reply):
-                    yield self._replied(worker, message)
-                elif isinstance(message, WorkerDied):
-                    yield from self._retry(worker, message)
-                elif message.error:
-                    raise message.error
-                else:
-                    self._ready.add(worker)
-            for worker in self._ready:
-                self._fill(worker, self._in_hand[worker])
 
     def _fill(self, worker: int, numbers: list[int]) -> None:
         """Submit jobs; those that may have killed their worker alone, so that no other is lost with them."""
