@@ -154,7 +154,12 @@ def stylize_raster(
     allocates results, the last and those on the way to it. Returns a picture of the same size, in [0, 1].
     """
     check_levels(model, settings)
-    regions = [StyledRegion((style,), (1.0,))] if isinstance(style, FittedStyle) else normalize_masks(style)
+    regions = [StyledRegion((style,), (1.0,))] if isinstance(style, FittedStyle) else list(style)
+    if masks := [region.mask for region in regions if region.mask is not None]:
+        # Masks add up to at most 1 at every pixel; a region without one takes the rest.
+        total = torch.stack(masks).sum(0)
+        over, rest = total.clamp_min(1), (1 - total).clamp_min(0)
+        regions = [replace(r, mask=rest if r.mask is None else r.mask / over) for r in regions]
     start = content
     deviation = settings.grain * _strength(settings, settings.levels[0])
     if settings.mode == "artistic" and deviation:
@@ -180,17 +185,6 @@ def stylize_raster(
             make_canvas, lambda ours, old: with_chroma_of(old.to(ours), ours), result, content
         )
     return result
-
-
-def normalize_masks(regions: Sequence[StyledRegion]) -> list[StyledRegion]:
-    """Scale masks to add up to at most 1 at every pixel; a single region without a mask stays so."""
-    masks = [region.mask for region in regions if region.mask is not None]
-    if not masks:
-        return list(regions)
-    total = torch.stack(masks).sum(0)
-    over = total.clamp_min(1)
-    rest = (1 - total).clamp_min(0)
-    return [replace(p, mask=rest if p.mask is None else p.mask / over) for p in regions]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from texsynth.analysis.lattice import Lattice, phase_error
 from texsynth.ops.resample import box_mean, box_sum
-from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas
+from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, free_squares
 from texsynth.synthesis.seams import keep_old, seam_cost
 
 Place = tuple[Tensor, Tensor]  # Rows (n, 1) and columns (1, m) of a rectangle of the canvas
@@ -170,7 +170,7 @@ class Quilt:
 
     def _errors(self, corner: tuple[int, int], known: Tensor, old: Tensor, size: int) -> Tensor:
         """Compute the penalised error of every source position; infinite where it is not allowed."""
-        allowed = self.atlas.positions(size)
+        allowed = free_squares(self.atlas.valid, size)
         error = torch.zeros(allowed.shape)
         if bool(known.any()):
             error = self._colour.errors(old, known.float(), size)
