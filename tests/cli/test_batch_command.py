@@ -24,7 +24,7 @@ from texsynth.jobs import stylize as stylize_jobs
 from texsynth.jobs.blend_inputs import StyledJob
 from texsynth.jobs.files import read_input
 from texsynth.jobs.inputs import Input
-from texsynth.jobs.stylize import Stylized, transfer
+from texsynth.jobs.stylize import PreparedContent, prepare_content
 
 JOBS = """
 output: out
@@ -285,12 +285,12 @@ def test_killed_in_the_middle(place: Path, model: Path) -> None:
 
 
 def test_interrupted(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(job: StyledJob, *arguments: Any, **flags: Any) -> Stylized:  # noqa: ANN401
+    def interrupted(job: StyledJob, *arguments: Any, **flags: Any) -> PreparedContent:  # noqa: ANN401
         if job.output.name == "cat.dots.png":
             raise KeyboardInterrupt
-        return transfer(job, *arguments, **flags)
+        return prepare_content(job, *arguments, **flags)
 
-    monkeypatch.setattr(stylize_jobs, "transfer", interrupted)
+    monkeypatch.setattr(stylize_jobs, "prepare_content", interrupted)
     result = batch(model)
     assert result.exit_code == 130
     assert "interrupted; 2 done, 0 skipped, 0 failed in" in result.stderr

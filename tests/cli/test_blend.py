@@ -23,7 +23,17 @@ from texsynth.config.settings import (
 )
 from texsynth.errors import UsageError
 from texsynth.images import Picture, read, write
-from texsynth.jobs.blend_inputs import StyleArgument, style_argument, sweep_rows, sweep_weights
+from texsynth.jobs.blend import sweep_sheet
+from texsynth.jobs.blend_inputs import (
+    BlendJob,
+    BlendSpec,
+    StyleArgument,
+    StyleSource,
+    style_argument,
+    sweep_weights,
+)
+from texsynth.jobs.inputs import Input
+from texsynth.jobs.outcomes import Done, Report, WrittenInfo
 from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, label_masks, share_masks, stylize
 from texsynth.transforms import fit_map, fit_mix
 from texsynth.transforms.moments import Moments
@@ -154,14 +164,28 @@ def test_label_masks_add_up_to_one(feather: int) -> None:
         assert all(torch.equal(mask, (labels == k).float()) for k, mask in enumerate(masks))
 
 
-@pytest.mark.parametrize("styles", [2, 3, 4])
-def test_a_sweep_begins_and_ends_with_single_styles(styles: int) -> None:
+@pytest.mark.parametrize(("styles", "pictures"), [(2, 4), (3, 10), (4, 16)])
+def test_a_sweep_begins_and_ends_with_single_styles(styles: int, pictures: int) -> None:
     weights = list(sweep_weights(styles, 4))
-    assert len(weights) == sum(sweep_rows(styles, 4))
+    assert len(weights) == pictures
     assert all(sum(w) == pytest.approx(1) and min(w) >= 0 for w in weights)
     for k in range(styles):
         assert any(w[k] == pytest.approx(1) for w in weights)
     assert len({tuple(np.round(w, 9)) for w in weights}) == len(weights)
+
+
+@pytest.mark.parametrize("styles", [2, 3, 4])
+def test_the_sheet_of_a_sweep_has_all_pictures(styles: int, tmp_path: Path) -> None:
+    """Flat pictures of one grey each."""
+    spec = BlendSpec(tuple(StyleSource((Input(Path("style.png"), ""),)) for _ in range(styles)))
+    report = Report(0)
+    for number, weights in enumerate(sweep_weights(styles, 4), 10):
+        path = tmp_path / f"{number}.png"
+        write(Picture(np.full((20, 20, 3), 9 * number, np.uint8), None), path)
+        job = BlendJob(Input(path, ""), path, spec, StylizeSettings(), weights)
+        report.outcomes.append(Done(job, WrittenInfo(20, 20), 0.0))
+    greys = set(np.unique(sweep_sheet(report, 4).rgb).tolist())
+    assert greys >= {9 * (10 + k) for k in range(len(report.outcomes))}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from PIL import Image
 from texsynth.images import Picture, read, write
 from texsynth.jobs import stylize as stylize_jobs
 from texsynth.jobs.blend_inputs import StyledJob
-from texsynth.jobs.stylize import Stylized, transfer
+from texsynth.jobs.stylize import PreparedContent, prepare_content
 
 COUNT = 10
 
@@ -133,13 +133,13 @@ def during_the_first_picture(monkeypatch: pytest.MonkeyPatch, change: Callable[[
     """Call `change` when the first job is computed, and at most two more are read."""
     calls: list[StyledJob] = []
 
-    def changing(job: StyledJob, *arguments: Any, **flags: Any) -> Stylized:  # noqa: ANN401
+    def changing(job: StyledJob, *arguments: Any, **flags: Any) -> PreparedContent:  # noqa: ANN401
         if not calls:
             change()
         calls.append(job)
-        return transfer(job, *arguments, **flags)
+        return prepare_content(job, *arguments, **flags)
 
-    monkeypatch.setattr(stylize_jobs, "transfer", changing)
+    monkeypatch.setattr(stylize_jobs, "prepare_content", changing)
 
 
 def test_contents_that_change_meanwhile(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def test_contents_that_change_meanwhile(place: Path, model: Path, monkeypatch: p
     assert first == "texsynth: photos/06.png does not exist"
     assert second.startswith("texsynth: photos/07.png is not a picture that can be read")
     assert f"{COUNT - 2} done, 0 skipped, 2 failed" in last
-    monkeypatch.setattr(stylize_jobs, "transfer", transfer)
+    monkeypatch.setattr(stylize_jobs, "prepare_content", prepare_content)
     (place / "photos" / "07.png").unlink()
     for number in (6, 7):
         make_picture(place / "photos" / f"0{number}.png", seed=number)
@@ -191,7 +191,7 @@ def test_a_card_that_is_replaced_meanwhile(place: Path, model: Path, monkeypatch
     two_styles(place, "a.card", "b.card")
     during_the_first_picture(monkeypatch, lambda: [shutil.copy("new.card", f"{n}.card") for n in "ab"])
     assert batch(model).exit_code == 0
-    monkeypatch.setattr(stylize_jobs, "transfer", transfer)
+    monkeypatch.setattr(stylize_jobs, "prepare_content", prepare_content)
     result = batch(model, "--resume")
     assert "0 done, 4 skipped, 4 failed" in result.stderr, "records say what was read"
     assert result.stderr.count("a.card.png exists already (made with other style)") == 4

@@ -22,7 +22,7 @@ from texsynth.jobs import stylize as stylize_jobs
 from texsynth.jobs.blend_inputs import StyledJob
 from texsynth.jobs.inputs import Input, Job
 from texsynth.jobs.outcomes import Done, Report, WrittenInfo
-from texsynth.jobs.stylize import Stylized, transfer
+from texsynth.jobs.stylize import PreparedContent, prepare_content
 
 ODD = '<b>&".png'
 
@@ -172,10 +172,10 @@ def test_a_run_in_which_everything_fails_has_a_page(place: Path, model: Path) ->
 
 
 def test_a_bug_is_called_one(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*arguments: object, **flags: object) -> Stylized:
+    def broken(*arguments: object, **flags: object) -> PreparedContent:
         raise TypeError("no <such> thing")
 
-    monkeypatch.setattr(stylize_jobs, "transfer", broken)
+    monkeypatch.setattr(stylize_jobs, "prepare_content", broken)
     assert stylize(model, "-o", "out/").exit_code == 1
     text = (place / "run.html").read_text()
     assert text.count("This is a bug in texsynth: TypeError: no &lt;such&gt; thing") == 2
@@ -210,12 +210,12 @@ def test_skipped_results_are_shown_and_a_page_of_before_gives_way(place: Path, m
 
 
 def test_an_interrupted_run_has_a_page(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(job: StyledJob, *arguments: Any, **flags: Any) -> Stylized:  # noqa: ANN401
+    def interrupted(job: StyledJob, *arguments: Any, **flags: Any) -> PreparedContent:  # noqa: ANN401
         if job.output.name == "cat.wave.png":
             raise KeyboardInterrupt
-        return transfer(job, *arguments, **flags)
+        return prepare_content(job, *arguments, **flags)
 
-    monkeypatch.setattr(stylize_jobs, "transfer", interrupted)
+    monkeypatch.setattr(stylize_jobs, "prepare_content", interrupted)
     (place / "jobs.yaml").write_text("output: out\njobs: [{contents: photos, styles: wave.png}]")
     assert batch(model).exit_code == 130
     page = Page(place / "run.html")

@@ -28,7 +28,7 @@ def self_difference(x: Tensor, reach: tuple[int, int]) -> tuple[Tensor, Tensor]:
         # The difference does not see a constant; without one far less cancels.
         centred = x - x.mean((2, 3), keepdim=True)
         energy = _overlap_sums(centred.square().sum(1), reach)
-        difference = energy + energy.flip(1, 2) - 2 * _autocorrelation(centred, reach)
+        difference = energy + energy.flip(1, 2) - 2 * autocorrelation(centred, reach)
         difference = difference.clamp_min(0)
         middle = torch.zeros_like(difference)
         middle[:, reach[0], reach[1]] = 1
@@ -90,8 +90,11 @@ def good_size(least: int) -> int:
         size += 1
 
 
-def _autocorrelation(x: Tensor, reach: tuple[int, int]) -> Tensor:
-    """Compute R(p, q) = sum over the overlap of F(m, n) . F(m - p, n - q), (N, 2 P + 1, 2 Q + 1)."""
+def autocorrelation(x: Tensor, reach: tuple[int, int]) -> Tensor:
+    """Compute R(p, q) = sum over the overlap of F(m, n) . F(m - p, n - q), as in `self_difference`.
+
+    x: (N, C, H, W). Returns (N, 2 P + 1, 2 Q + 1).
+    """
     size = [good_size(n + r) for n, r in zip(x.shape[2:], reach, strict=True)]
     spectrum = torch.fft.rfft2(x, s=size)
     power = (spectrum.real.square() + spectrum.imag.square()).sum(1)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Annotated
 
 from texsynth.cli import options
@@ -84,21 +83,20 @@ def blend(
     if sweep is not None and len(contents) > 1:
         raise UsageError(f"--sweep is for one content, and {len(contents)} are given; run them singly")
     jobs = blend_jobs(contents, spec, settings, output, sweep=sweep, suffix=setup.suffix)
+    sheet = None
+    if sweep is not None:
+        # It lies beside the first picture, and is called like it.
+        first = jobs[0].output
+        sheet = Sheet(
+            first.with_name(f"{first.stem.rpartition('.')[0]}.sweep{first.suffix}"),
+            lambda report: import_module("texsynth.jobs.blend").sweep_sheet(report, sweep),
+        )
     run_operation(
         jobs,
         partial(check_headers, needed=spec.inputs, run=run),
         lambda _: import_module("texsynth.jobs.stylize").Stylize(run, jobs[0]),
         setup,
-        sheet=None if sweep is None else _sheet(jobs[0].output, sweep),
-    )
-
-
-def _sheet(first: Path, sweep: int) -> Sheet:
-    """Return the sheet of a sweep, which lies beside its first picture."""
-    stem, _, _ = first.stem.rpartition(".")
-    return Sheet(
-        first.with_name(f"{stem}.sweep{first.suffix}"),
-        lambda report: import_module("texsynth.jobs.blend").sweep_sheet(report, sweep),
+        sheet=sheet,
     )
 
 

@@ -1,6 +1,5 @@
 """texsynth card: styles measured once and kept."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -12,7 +11,7 @@ from texsynth.cli.show import Screen
 from texsynth.config.settings import StylizeSettings
 from texsynth.errors import UsageError
 from texsynth.jobs.checks import check_outputs
-from texsynth.jobs.inputs import CARD_SUFFIX, Input, find_inputs
+from texsynth.jobs.inputs import CARD_SUFFIX, find_inputs
 
 app = typer.Typer(no_args_is_help=True, help="Style cards: what styles look like, measured once and kept.")
 
@@ -47,7 +46,11 @@ def make(
     settings = look_settings(StylizeSettings, options.LookOptions(), given({"style_scale": style_scale}))
     run = run_settings(computing, reading, model=model, dtype=dtype)
     inputs = find_inputs(styles, recursive=reading.recursive, piped=piped(styles))
-    path = _target(output, inputs)
+    if output is None and len(inputs) > 1:
+        raise UsageError(f"a card of {len(inputs)} styles needs a name; give -o NAME{CARD_SUFFIX}")
+    path = Path(f"{inputs[0].stem}{CARD_SUFFIX}" if output is None else output)
+    if path.suffix.lower() != CARD_SUFFIX:
+        raise UsageError(f"the card {output!r} needs a name that ends with {CARD_SUFFIX}")
     check_outputs([], inputs, force=force, also=[path])
     for item in inputs:
         images.probe(item.source, name=str(item), max_pixels=run.max_pixels, frame=run.frame)
@@ -93,14 +96,3 @@ def show_card(
         levels=[{"level": level, "channels": len(m.sum), "pixels": m.n} for level, m in moments],
         thumbnail={"width": width, "height": height},
     )
-
-
-def _target(output: str | None, inputs: Sequence[Input]) -> Path:
-    """Return the path of the card. Raises UsageError for another suffix, or several styles and no name."""
-    if output is None:
-        if len(inputs) > 1:
-            raise UsageError(f"a card of {len(inputs)} styles needs a name; give -o NAME{CARD_SUFFIX}")
-        return Path(f"{inputs[0].stem}{CARD_SUFFIX}")
-    if Path(output).suffix.lower() != CARD_SUFFIX:
-        raise UsageError(f"the card {output!r} needs a name that ends with {CARD_SUFFIX}")
-    return Path(output)

@@ -184,23 +184,24 @@ def match(
     inputs = _textures(textures, common)
     with screen.progress(len(inputs)) as bar:
         evaluation = evaluate(inputs, run, weights, k, bar, screen.failure)
-    _show(evaluation.tables[0], [_match_fields(evaluation, name) for name in evaluation.names], screen)
+    fields = []
+    for name in evaluation.names:
+        about = {"method": name, "numbers": evaluation.pooled[name]["numbers"]}
+        precisions = {condition: asdict(e) for condition, e in evaluation.estimates(name).items() if e}
+        conditions = [{**about, "condition": c, "precision": p} for c, p in precisions.items()]
+        fields.append({"method": name, "conditions": conditions})
+    _show(evaluation.tables[0], fields, screen)
     for sentence in sentences(evaluation):
         screen.note(sentence)
     raise typer.Exit(PARTLY_FAILED if len(evaluation.subjects) < len(inputs) else 0)
 
 
-def _match_fields(evaluation: Evaluation, method: str) -> dict[str, object]:
-    about = {"method": method, "numbers": evaluation.pooled[method]["numbers"]}
-    precisions = {name: asdict(e) for name, e in evaluation.estimates(method).items() if e}
-    conditions = [{**about, "condition": name, "precision": p} for name, p in precisions.items()]
-    return {"method": method, "conditions": conditions}
-
-
 def _textures(arguments: Sequence[str], common: CommonOptions) -> list[Input]:
     """Return the textures to evaluate. Raises InputError."""
     inputs = find_inputs(arguments, recursive=common.recursive)
-    return subjects.choose_pictures(inputs, held_out=common.held_out, limit=common.limit)
+    return subjects.choose(
+        inputs, lambda item: [item.path], "pictures", held_out=common.held_out, limit=common.limit
+    )
 
 
 def _carry_out(

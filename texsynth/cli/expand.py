@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, get_args
 
 from texsynth.cli import options
 from texsynth.cli.options import argument, complete_model, file_option, look_option, option
@@ -129,9 +129,12 @@ def _carry_out(
     common: options.RunOptions,
 ) -> NoReturn:
     """Expand `pictures` or make them seamless, and leave with the exit code."""
+    method = texture.method
+    if method is not None and method not in get_args(Method):
+        raise UsageError(f"unknown method {method!r}{nearest(method, get_args(Method))}")
     flags = given({"tileable": layout.tileable, "upright": layout.upright, "variation": layout.variation})
     flags |= given({"transposer": layout.transposer})
-    flags |= _method(texture.method) | size_settings(layout.size, layout.scale)
+    flags |= given({"method": method}) | size_settings(layout.size, layout.scale)
     settings = look_settings(ExpandSettings, texture, flags)
     setup = make_setup(common, output)
     run = setup.run
@@ -162,15 +165,6 @@ def _carry_out(
         setup,
         sheet=sheet,
     )
-
-
-def _method(method: str | None) -> dict[str, object]:
-    """Return the setting `method` from its flag. Raises UsageError with the nearest name."""
-    from typing import get_args
-
-    if method is not None and method not in get_args(Method):
-        raise UsageError(f"unknown method {method!r}{nearest(method, get_args(Method))}")
-    return given({"method": method})
 
 
 def size_settings(size: str | None, scale: float | None) -> dict[str, object]:

@@ -18,7 +18,7 @@ from texsynth.config.records import BlendRecord, ExpandRecord, Source, StylizeRe
 from texsynth.config.settings import RunSettings
 from texsynth.config.validation import validate
 from texsynth.errors import InputError, UsageError
-from texsynth.jobs.blend_inputs import BlendSpec, StyleSource, blend_jobs, stylize_jobs
+from texsynth.jobs.blend_inputs import BlendSpec, StyledJob, StyleSource, blend_jobs, stylize_jobs
 from texsynth.jobs.checks import check_headers
 from texsynth.jobs.expand_inputs import ExpandJob, LoadedInputs, Task, check_textures, settled_settings
 from texsynth.jobs.files import record_in
@@ -55,33 +55,37 @@ def replay(
     run = validate(RunSettings, record.run.model_dump() | given(vars(machine)), "")
     check_model(run.model)
     named = {"--content": content, "--style": style, "--exemplar": exemplar}
-    inputs = _Inputs(result, _pairs(moved or ()), {name: path for name, path in named.items() if path})
+    pairs = {}
+    for text in moved or ():
+        old, sign, new = text.partition("=")
+        if not (old and sign and new):
+            raise UsageError(f"--input {text!r} is not of the form OLD=NEW, like walls/brick.png=brick.png")
+        pairs[old] = new
+    inputs = _Inputs(result, pairs, {name: path for name, path in named.items() if path})
     prepare, applicable = KINDS[record.command]
     for name in inputs.named:
         if name not in applicable:
             raise UsageError(f"{name} does not apply, {record.command} made this file; use --input OLD=NEW")
     job, check, operation = prepare(record, inputs, run, output)
-    inputs.check_all_used()
+    for old in pairs:
+        if old not in inputs.used:
+            raise UsageError(
+                f"--input {old}=...: {result} was not made from {old}; its inputs are "
+                f"{', '.join(inputs.seen)}"
+            )
     out = options.RunOptions(suffix=result.suffix, force=force, report=report)
     setup = Setup(out, run, screen.screen(output), output_suffix(out))
     run_operation(job, check, operation, setup)
 
 
 def _stylize(record: StylizeRecord, inputs: _Inputs, run: RunSettings, output: str) -> Replayed:
-
     content = inputs.find(record.content, record.key, "--content")
     style = inputs.find(record.style, option="--style")
     jobs = stylize_jobs([content], style, record.stylize, output)
-    arguments = _in_its_tiles(run), jobs[0], record.model_sha256
-    return (
-        jobs,
-        partial(check_headers, needed=[style], run=run),
-        lambda _: import_module("texsynth.jobs.stylize").Stylize(*arguments),
-    )
+    return _styled(jobs, [style], run, record)
 
 
 def _blend(record: BlendRecord, inputs: _Inputs, run: RunSettings, output: str) -> Replayed:
-
     content = inputs.find(record.content, record.key, "--content")
     styles = tuple(
         StyleSource(
@@ -95,16 +99,22 @@ def _blend(record: BlendRecord, inputs: _Inputs, run: RunSettings, output: str) 
     )
     spec = BlendSpec(styles, inputs.optional(record.content_labels), record.sequential, record.feather)
     jobs = blend_jobs([content], spec, record.stylize, output, suffix=".png")
-    arguments = _in_its_tiles(run), jobs[0], record.model_sha256
+    return _styled(jobs, spec.inputs, run, record)
+
+
+def _styled(
+    jobs: Sequence[StyledJob], needed: Sequence[Input], run: RunSettings, record: StylizeRecord | BlendRecord
+) -> Replayed:
+    # Without tiles where the record has none: they change how sums are rounded.
+    run = run.model_copy(update={"tile": run.tile or 0})
     return (
         jobs,
-        partial(check_headers, needed=spec.inputs, run=run),
-        lambda _: import_module("texsynth.jobs.stylize").Stylize(*arguments),
+        partial(check_headers, needed=needed, run=run),
+        lambda _: import_module("texsynth.jobs.stylize").Stylize(run, jobs[0], record.model_sha256),
     )
 
 
 def _expand(record: ExpandRecord, inputs: _Inputs, run: RunSettings, output: str) -> Replayed:
-
     if inputs.named and len(record.exemplars) > 1:
         raise UsageError(
             f"--exemplar is for one exemplar, and {len(record.exemplars)} are mixed; use --input OLD=NEW"
@@ -145,22 +155,6 @@ KINDS: dict[str, tuple[Callable[..., Replayed], Sequence[str]]] = {
 """How a command's results are made again, and the options that may say where an input is now."""
 
 
-def _pairs(texts: Sequence[str]) -> dict[str, str]:
-    """Return each `OLD=NEW` as OLD to NEW. Raises UsageError."""
-    pairs = {}
-    for text in texts:
-        old, sign, new = text.partition("=")
-        if not (old and sign and new):
-            raise UsageError(f"--input {text!r} is not of the form OLD=NEW, like walls/brick.png=brick.png")
-        pairs[old] = new
-    return pairs
-
-
-def _in_its_tiles(run: RunSettings) -> RunSettings:
-    """Return `run` without tiles where the record has none: they change how sums are rounded."""
-    return run.model_copy(update={"tile": run.tile or 0})
-
-
 @dataclass
 class _Inputs:
     """The files that `result` was made from, where they are now."""
@@ -176,7 +170,6 @@ class _Inputs:
 
         option: may say where it is. Raises InputError.
         """
-
         self.seen.append(source.path)
         moved = self.named.get(option)
         for old in (source.path, Path(source.path).name):
@@ -198,12 +191,3 @@ class _Inputs:
     def optional(self, source: Source | None) -> Input | None:
         """Return the file of `source`, None where the record has none. Raises InputError."""
         return self.find(source) if source else None
-
-    def check_all_used(self) -> None:
-        """Raise UsageError for an `--input` that is none."""
-        for old in self.moved:
-            if old not in self.used:
-                raise UsageError(
-                    f"--input {old}=...: {self.result} was not made from {old}; its inputs are "
-                    f"{', '.join(self.seen)}"
-                )

@@ -74,11 +74,18 @@ def stylize(
     texsynth stylize photo.jpg painting.jpg -o out.png
     """
     from texsynth.config.settings import StylizeSettings
+    from texsynth.jobs.blend_inputs import stylize_jobs
     from texsynth.jobs.checks import check_headers
+    from texsynth.jobs.inputs import find_inputs
     from texsynth.jobs.manifest import NO_PRESET
 
     changes = stylize_changes(look, grain=look.grain, style_scale=look.style_scale)
-    sets = [_level_assignment(text) for text in look.level_strength or ()]
+    sets = []
+    for text in look.level_strength or ():
+        level, sign, value = text.partition("=")
+        if not (level.strip().isdecimal() and sign and value):
+            raise UsageError(f"--level-strength {text!r} is not of the form LEVEL=X, like 4=0.5")
+        sets.append(f"level_strength.{level.strip()}={value}")
     settings = look_settings(StylizeSettings, look, changes, sets)
     setup = make_setup(common, output)
     run = setup.run
@@ -91,7 +98,15 @@ def stylize(
     elif suggest.suggestions is not None or suggest.index is not None:
         raise UsageError("--suggestions and --index need --suggest LIBRARY; add it or leave them out")
     else:
-        jobs = _jobs(pictures, settings, output, setup)
+        *contents, style = pictures
+        if not contents:
+            raise UsageError(f"only {style!r} is given; a content and a style are needed")
+        data = piped(pictures)
+        styles = find_inputs([style], recursive=False, piped=data)
+        if len(styles) != 1 or Path(style).is_dir():
+            raise UsageError(f"the style {style!r} is a folder or several files; give one picture")
+        inputs = find_inputs(contents, recursive=common.recursive, piped=data)
+        jobs = stylize_jobs(inputs, styles[0], settings, output, suffix=setup.suffix)
         shared = jobs[0]
     run_operation(
         jobs,
@@ -100,31 +115,6 @@ def stylize(
         setup,
         failed=failed,
     )
-
-
-def _jobs(
-    pictures: Sequence[str], settings: StylizeSettings, output: str | None, setup: Setup
-) -> list[StylizeJob]:
-    """Return a job for every content, at least one, all with the style that is named last."""
-    from texsynth.jobs.blend_inputs import stylize_jobs
-    from texsynth.jobs.inputs import find_inputs
-
-    *contents, style = pictures
-    if not contents:
-        raise UsageError(f"only {style!r} is given; a content and a style are needed")
-    data = piped(pictures)
-    styles = find_inputs([style], recursive=False, piped=data)
-    if len(styles) != 1 or Path(style).is_dir():
-        raise UsageError(f"the style {style!r} is a folder or several files; give one picture")
-    inputs = find_inputs(contents, recursive=setup.options.recursive, piped=data)
-    return stylize_jobs(inputs, styles[0], settings, output, suffix=setup.suffix)
-
-
-def _level_assignment(text: str) -> str:
-    level, sign, value = text.partition("=")
-    if not (level.strip().isdecimal() and sign and value):
-        raise UsageError(f"--level-strength {text!r} is not of the form LEVEL=X, like 4=0.5")
-    return f"level_strength.{level.strip()}={value}"
 
 
 def _suggest(

@@ -76,7 +76,14 @@ def resolve(kind: type[S], preset: Preset | None, sets: Sequence[str], flags: Ma
     # The command line is one layer: a `--set` that a flag makes meaningless is an error, not dropped.
     line: Tree = {}
     for assignment in sets:
-        line = _deep_update(line, _present_names(kind, _assigned(assignment)))
+        path, sign, text = assignment.partition("=")
+        path = path.strip()
+        if not sign or "" in path.split("."):
+            raise UsageError(
+                f"--set {assignment!r} is not of the form key=value, like --set transform.pull=2"
+            )
+        changes = nested(path, parse(text, source=f"--set {assignment}"))
+        line = _deep_update(line, _present_names(kind, changes))
     return validate(kind, merge(tree, _deep_update(line, dict(flags))), "")
 
 
@@ -105,15 +112,6 @@ def _deep_update(below: Tree, above: Tree) -> Tree:
         old = out.get(key)
         out[key] = _deep_update(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return out
-
-
-def _assigned(assignment: str) -> Tree:
-    """Return `a.b=1` as {a: {b: 1}}."""
-    path, sign, text = assignment.partition("=")
-    path = path.strip()
-    if not sign or "" in path.split("."):
-        raise UsageError(f"--set {assignment!r} is not of the form key=value, like --set transform.pull=2")
-    return nested(path, parse(text, source=f"--set {assignment}"))
 
 
 def nested(path: str, value: object) -> Tree:

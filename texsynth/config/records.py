@@ -20,8 +20,7 @@ Sources = Annotated[tuple[Source, ...], Listed, Field(min_length=1)]
 class Sibling(Source):
     """A map that was expanded like the exemplar."""
 
-    output: str
-    """Name of the file it was written to, beside the output."""
+    output: str  # Name of the file it was written to, beside the output
 
 
 class Versions(Settings):
@@ -37,11 +36,9 @@ class StylizeRecord(Settings):
     command: Literal["stylize"] = "stylize"
     content: Source
     style: Source
-    key: str
-    """Relative path of the content, which seeds it."""
+    key: str  # Relative path of the content, which seeds it
     stylize: StylizeSettings
-    run: RunSettings
-    """Device, dtype and threads are as they were chosen."""
+    run: RunSettings  # Device, dtype and threads are as they were chosen
     model_sha256: str
     versions: Versions
 
@@ -54,21 +51,15 @@ class ExpandRecord(Settings):
     weights: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Listed] = ()
     """Shares of the exemplars, one each; empty for equal ones."""
     siblings: Annotated[tuple[Sibling, ...], Listed] = ()
-    mask: Source | None = None
-    """Picture of the places to sample from."""
+    mask: Source | None = None  # Picture of the places to sample from
     guide: Source | None = None
-    guide_of: Source | None = None
-    """Picture of the guide's values on the exemplar."""
+    guide_of: Source | None = None  # Picture of the guide's values on the exemplar
     hole: Source | None = None
-    key: str
-    """Relative paths of the exemplars, joined by `+`, which seed it."""
-    index: Annotated[int, Field(ge=1)] = 1
-    """Number of the variation, from 1, for `--count`."""
-    part: Annotated[int, Field(ge=0)] = 0
-    """0 in the texture itself, k in its k-th sibling."""
+    key: str  # Relative paths of the exemplars, joined by `+`, which seed it
+    index: Annotated[int, Field(ge=1)] = 1  # Number of the variation, from 1, for `--count`
+    part: Annotated[int, Field(ge=0)] = 0  # 0 in the texture itself, k in its k-th sibling
     expand: ExpandSettings
-    run: RunSettings
-    """Device, dtype and threads are as they were chosen."""
+    run: RunSettings  # Device, dtype and threads are as they were chosen
     model_sha256: str
     transposer_sha256: str | None = None
     versions: Versions
@@ -77,8 +68,7 @@ class ExpandRecord(Settings):
 class BlendStyle(Settings):
     """One of the styles of a blend."""
 
-    sources: Sources
-    """A picture or a card, or several whose moments add up."""
+    sources: Sources  # A picture or a card, or several whose moments add up
     weight: Annotated[float, Field(ge=0)]
     levels: Annotated[tuple[Level, ...] | None, Listed] = None
     mask: Source | None = None
@@ -94,11 +84,9 @@ class BlendRecord(Settings):
     content_labels: Source | None = None
     sequential: bool = False
     feather: Annotated[int, Field(ge=0)] = 0
-    key: str
-    """Relative path of the content, which seeds it."""
+    key: str  # Relative path of the content, which seeds it
     stylize: StylizeSettings
-    run: RunSettings
-    """Device, dtype and threads are as they were chosen."""
+    run: RunSettings  # Device, dtype and threads are as they were chosen
     model_sha256: str
     versions: Versions
 

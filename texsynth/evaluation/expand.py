@@ -126,7 +126,15 @@ class _Experiment:
 
     def prepare(self) -> list[Row]:
         """Read the exemplar; the truth gets a row where it is known."""
-        exemplar, truth = self._read()
+        item, run, crop, size = self._item, self._plan.run, self._plan.crop, self._plan.size
+        picture, source = read_opaque(item, run, "textures")
+        self._subject.facts["sha256"] = source.sha256
+        image = to_image(picture)
+        exemplar = image if crop is None else _centre(image, crop, crop)
+        check_size(item, exemplar.shape[3], exemplar.shape[2], Task("expand", (item,)), size, run)
+        height, width = output_size(size, *exemplar.shape[2:])
+        is_known = crop is not None and image.shape[2] >= height and image.shape[3] >= width
+        truth = _centre(image, height, width) if is_known else None
         with memory_guard(self._item, CURE):
             self._reference = refer(exemplar, truth)
         thumbnail = Thumbnail.of(to_picture(exemplar, None, 8), label="exemplar")
@@ -156,18 +164,6 @@ class _Experiment:
     def _row(self, method: str, picture: Picture, seconds: float | None = None) -> Row:
         measures = measure(to_image(picture), self._reference)
         return Row(self._subject, method, measures, seconds, Thumbnail.of(picture))
-
-    def _read(self) -> tuple[Tensor, Tensor | None]:
-        """The exemplar, and the truth where there is one."""
-        item, run, crop, size = self._item, self._plan.run, self._plan.crop, self._plan.size
-        picture, source = read_opaque(item, run, "textures")
-        self._subject.facts["sha256"] = source.sha256
-        image = to_image(picture)
-        exemplar = image if crop is None else _centre(image, crop, crop)
-        check_size(item, exemplar.shape[3], exemplar.shape[2], Task("expand", (item,)), size, run)
-        height, width = output_size(size, *exemplar.shape[2:])
-        is_known = crop is not None and image.shape[2] >= height and image.shape[3] >= width
-        return exemplar, _centre(image, height, width) if is_known else None
 
 
 def _centre(image: Tensor, height: int, width: int) -> Tensor:

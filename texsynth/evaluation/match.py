@@ -53,10 +53,16 @@ def evaluate(
         progress.picture(item.path.name)
         progress.advance()
         try:
-            image = _read(item, run)
+            picture, _ = read_input(item, run)
+            if min(picture.width, picture.height) < LEAST_PX:
+                raise InputError(
+                    f"{item} has {picture.width} x {picture.height} pixels; crops need at least {LEAST_PX} "
+                    f"each way"
+                )
         except TexsynthError as error:
             on_failure(str(item), error)
             continue
+        image = to_image(picture)
         subjects.append(Subject(str(item)))
         for condition in CONDITIONS:
             for crop in crops(image, condition, rngs[condition.name]):
@@ -103,15 +109,6 @@ def precision(vectors: Tensor, labels: Tensor, k: int) -> Tensor:
     similarity.fill_diagonal_(-2)
     nearest = similarity.topk(min(k, len(vectors) - 1), 1).indices
     return (labels[nearest] == labels[:, None]).float().mean(1)
-
-
-def _read(item: Input, run: RunSettings) -> Tensor:
-    picture, _ = read_input(item, run)
-    if min(picture.width, picture.height) < LEAST_PX:
-        raise InputError(
-            f"{item} has {picture.width} x {picture.height} pixels; crops need at least {LEAST_PX} each way"
-        )
-    return to_image(picture)
 
 
 @torch.no_grad()
@@ -189,12 +186,9 @@ def pooled(features: Sequence[Tensor]) -> dict[str, Tensor]:
     """
     vectors = {}
     for name, statistic in STATISTICS.items():
-        levels = [_flattened(statistic(f[0].float().flatten(1))) for f in features]
+        flat = [statistic(f[0].float().flatten(1)) for f in features]
+        levels = [F.normalize(v.sign() * v.abs().sqrt(), dim=0) for v in flat]
         for title, chosen in LEVELS.items():
             joined = torch.cat([levels[level - 1] for level in chosen if level <= len(levels)])
             vectors[f"{name} {title}"] = F.normalize(joined, dim=0)
     return vectors
-
-
-def _flattened(vector: Tensor) -> Tensor:
-    return F.normalize(vector.sign() * vector.abs().sqrt(), dim=0)

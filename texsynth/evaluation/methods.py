@@ -98,7 +98,10 @@ def stylize_methods(names: Sequence[str], sets: Sequence[str], models: Sequence[
             continue
         settings = _stylize_settings(base, sets)
         for each in [model] if sign else models:
-            full = f"{base}{AT}{_label(each, used)}" if sign or len(models) > 1 else base
+            # A weight file goes without folder and ending, unless another model would be called the same.
+            others = {Path(other).stem for other in used if other != each}
+            label = each if Path(each).stem in others else Path(each).stem
+            full = f"{base}{AT}{label}" if sign or len(models) > 1 else base
             sentence = f"texsynth stylize, {settings.mode}, {settings.transform.name}, model {each}"
             methods.setdefault(full, Method(full, sentence, settings, each))
     return list(methods.values())
@@ -118,9 +121,3 @@ def _stylize_settings(name: str, sets: Sequence[str]) -> StylizeSettings:
         raise UsageError(f"unknown method {name!r}{nearest(name, known)}")
     mode = {"mode": "photo"} if name.startswith(PHOTO) else {}
     return presets.resolve(StylizeSettings, None, sets, {**mode, "transform": {"name": transform}})
-
-
-def _label(model: str, used: Sequence[str]) -> str:
-    """The name of a weight file without folder and ending, unless another model would be called the same."""
-    others = {Path(other).stem for other in used if other != model}
-    return model if Path(model).stem in others else Path(model).stem

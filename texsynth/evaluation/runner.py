@@ -19,7 +19,7 @@ from texsynth.evaluation.results import Evaluation, Row, Subject, csv_table, jso
 from texsynth.html.page import render
 from texsynth.images.tensors import to_picture, to_weight
 from texsynth.jobs.checks import check_outputs
-from texsynth.jobs.files import make_folder, read_input, refuse_transparent
+from texsynth.jobs.files import make_folder, read_input
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.outcomes import BUG, joint_exit_code
 from texsynth.pipelines.progress import OnStep, Step
@@ -68,38 +68,29 @@ def compare(
     # Ctrl-C is an outcome, not an error: the page says what is finished.
     try:
         for item in items:
-            _compare_on(item, evaluation, experiment, progress, on_failure)
+            subject = experiment.begin(item)
+            evaluation.subjects.append(subject)
+            progress.picture(subject.name)
+            try:
+                evaluation.rows += experiment.prepare()
+            except TexsynthError as error:
+                subject.error, subject.exit_code = str(error), error.exit_code
+                on_failure(str(item), error)
+            for method in evaluation.methods:
+                if not subject.error:
+                    progress.picture(f"{subject.name}, {method.name}")
+                    try:
+                        row = experiment.attempt(method, progress.step)
+                    except Exception as error:  # one method must not cost the others' results
+                        on_failure(f"{item}, {method.name}", error)
+                        known = isinstance(error, TexsynthError)
+                        text = str(error) if known else f"{type(error).__name__}: {error}"
+                        code = error.exit_code if isinstance(error, TexsynthError) else BUG
+                        row = Row(subject, method.name, error=text, exit_code=code)
+                    evaluation.rows.append(row)
+                progress.advance()
     except KeyboardInterrupt:
         evaluation.interrupted = True
-
-
-def _compare_on(
-    item: Item,
-    evaluation: Evaluation,
-    experiment: Experiment[Item],
-    progress: Progress,
-    on_failure: OnFailure,
-) -> None:
-    subject = experiment.begin(item)
-    evaluation.subjects.append(subject)
-    progress.picture(subject.name)
-    try:
-        evaluation.rows += experiment.prepare()
-    except TexsynthError as error:
-        subject.error, subject.exit_code = str(error), error.exit_code
-        on_failure(str(item), error)
-    for method in evaluation.methods:
-        if not subject.error:
-            progress.picture(f"{subject.name}, {method.name}")
-            try:
-                row = experiment.attempt(method, progress.step)
-            except Exception as error:  # one method must not cost the others' results
-                on_failure(f"{item}, {method.name}", error)
-                known = isinstance(error, TexsynthError)
-                text = str(error) if known else f"{type(error).__name__}: {error}"
-                row = Row(subject, method.name, error=text, exit_code=getattr(error, "exit_code", BUG))
-            evaluation.rows.append(row)
-        progress.advance()
 
 
 def exit_code(evaluation: Evaluation) -> int:
@@ -128,7 +119,6 @@ def write(evaluation: Evaluation, folder: Path, *, force: bool) -> None:
 def read_opaque(item: Input, run: RunSettings, what: str) -> tuple[images.Picture, Source]:
     """Read a picture, with its source. what: how messages call its like. Raises InputError."""
     picture, source = read_input(item, run)
-    refuse_transparent(item, picture)
     if to_weight(picture) is not None:
         raise InputError(f"{item} has transparent parts; an evaluation needs opaque {what}")
     return picture, source

@@ -8,7 +8,6 @@ from typing import TypeVar
 from texsynth.errors import InputError, UsageError
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.manifest import comma_separated, json_lines, text_of
-from texsynth.jobs.manifest_entries import Entry
 
 T = TypeVar("T")
 
@@ -57,20 +56,14 @@ def listed(path: Path) -> list[Pair]:
     _, entries = reader(path, text_of(path))
     if not entries:
         raise UsageError(f"{path} has no pairs; list at least one")
-    return [_pair(entry) for entry in entries]
-
-
-def _pair(entry: Entry) -> Pair:
-    for column, value in (("preset", entry.preset), ("output", entry.output)):
-        if value is not None:
-            raise UsageError(f"{entry.where}: pairs have no {column}; give content and style alone")
-    assert entry.style is not None, "a pair has both"
-    return Pair(entry.picture, entry.style)
-
-
-def choose_pictures(inputs: Sequence[Input], *, held_out: bool, limit: int | None) -> list[Input]:
-    """At most `limit` pictures, held out from training if `held_out`. Raises InputError for none."""
-    return _chosen(inputs, lambda item: [item.path], "pictures", held_out=held_out, limit=limit)
+    pairs = []
+    for entry in entries:
+        for column, value in (("preset", entry.preset), ("output", entry.output)):
+            if value is not None:
+                raise UsageError(f"{entry.where}: pairs have no {column}; give content and style alone")
+        assert entry.style is not None, "a pair has both"
+        pairs.append(Pair(entry.picture, entry.style))
+    return pairs
 
 
 def choose_pairs(pairs: Sequence[Pair], *, held_out: bool, limit: int | None) -> list[Pair]:
@@ -79,7 +72,7 @@ def choose_pairs(pairs: Sequence[Pair], *, held_out: bool, limit: int | None) ->
     Those of one content come together. Raises InputError when none is left.
     """
     distinct = list(dict.fromkeys(pairs))
-    chosen = _chosen(
+    chosen = choose(
         distinct, lambda p: [p.content.path, p.style.path], "pairs", held_out=held_out, limit=limit
     )
     contents = list(dict.fromkeys(pair.content for pair in pairs))
@@ -87,9 +80,10 @@ def choose_pairs(pairs: Sequence[Pair], *, held_out: bool, limit: int | None) ->
     return sorted(chosen, key=lambda pair: (contents.index(pair.content), styles.index(pair.style)))
 
 
-def _chosen(
+def choose(
     items: Sequence[T], paths: Callable[[T], list[Path]], what: str, *, held_out: bool, limit: int | None
 ) -> list[T]:
+    """At most `limit` items, with all `paths` held out from training if `held_out`. InputError for none."""
     if held_out:
         # Not before it is needed: what is wrong with the inputs is said without torch.
         from texsynth.training.data import is_held_out

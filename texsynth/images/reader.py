@@ -245,9 +245,17 @@ def from_pil(image: Image.Image, name: str, source_format: str) -> Picture:
 
 def from_deep(pixels: Pixels, alpha: Pixels | None, icc: bytes | None, source_format: str) -> Picture:
     """16-bit pixels in sRGB. pixels: (H, W, 1 or 3) uint16; alpha: (H, W) uint16 or None; both as stored."""
-    rgb, warnings = to_srgb16(pixels, icc)
+    rgb = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+    warnings: tuple[str, ...] = ()
+    is_grey = pixels.shape[2] == 1
+    if icc:
+        try:
+            mode, _ = _transform(icc, "L" if is_grey else "RGB")
+            rgb = vips.to_srgb(rgb if mode == "RGB" else pixels, icc, SRGB_FILE)
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            warnings = (DAMAGED,)
     alpha = None if alpha is None else np.ascontiguousarray(alpha)
-    return Picture(rgb, alpha, source_format, pixels.shape[2] == 1, warnings)
+    return Picture(rgb, alpha, source_format, is_grey, warnings)
 
 
 def is_deep(image: Image.Image, head: bytes) -> bool:
@@ -342,18 +350,6 @@ def to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, tuple[s
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image.convert("RGB"), (DAMAGED,)
     return (out or source), ()
-
-
-def to_srgb16(pixels: Pixels, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
-    """As `to_srgb` for 16-bit pixels. pixels: (H, W, 1 or 3) uint16. Returns (H, W, 3) uint16."""
-    rgb = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
-    if not icc:
-        return rgb, ()
-    try:
-        mode, _ = _transform(icc, "L" if pixels.shape[2] == 1 else "RGB")
-        return vips.to_srgb(rgb if mode == "RGB" else pixels, icc, SRGB_FILE), ()
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return rgb, (DAMAGED,)
 
 
 def _transform(icc: bytes, mode: str) -> tuple[str, ImageCms.ImageCmsTransform]:

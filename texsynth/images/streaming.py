@@ -159,7 +159,15 @@ def write_strips(
     the picture; errors of `strips` stay what they are.
     """
     name = output_format(path)
-    _refuse(path, name, width, height, settings=settings, force=force)
+    for output in filter(None, (path, sidecar(path) if settings else None)):
+        if output.exists() and not force:
+            raise taken(output)
+    longest = LONGEST_SIDE.get(name)
+    if longest and max(width, height) > longest:
+        raise OutputError(
+            f"a {width} x {height} picture cannot be written as {name}, "
+            f"whose sides have at most {longest} pixels; use .png or .tif"
+        )
     keeps_alpha = alpha and name in ALPHA_FORMATS
     warnings = (FLATTENED.format(name),) if alpha and not keeps_alpha else ()
     depth = bit_depth if name in DEEP_FORMATS else 8
@@ -198,16 +206,3 @@ def write_strips(
         with settings_beside(path, settings, force=force):
             place()
     return warnings
-
-
-def _refuse(path: Path, name: str, width: int, height: int, *, settings: str, force: bool) -> None:
-    """Raise OutputError when the picture cannot be put at its place."""
-    for place in filter(None, (path, sidecar(path) if settings else None)):
-        if place.exists() and not force:
-            raise taken(place)
-    longest = LONGEST_SIDE.get(name)
-    if longest and max(width, height) > longest:
-        raise OutputError(
-            f"a {width} x {height} picture cannot be written as {name}, "
-            f"whose sides have at most {longest} pixels; use .png or .tif"
-        )

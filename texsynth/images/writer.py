@@ -82,7 +82,8 @@ def encode(
         picture = flattened(picture)
         warnings = (FLATTENED.format(name),)
     depth = picture.bit_depth if name in DEEP_FORMATS else 8
-    grey = picture.grey and holds_grey(name, alpha=picture.alpha is not None)
+    # Hardly any program reads grey TIFF with alpha, nor do we at 16 bits.
+    grey = picture.grey and name in GREY_FORMATS and (picture.alpha is None or name != "TIFF")
     # The profile of sRGB describes three channels; grey without one is taken for sRGB everywhere.
     profile = None if grey or picture.is_data else srgb_profile()
     try:
@@ -90,12 +91,6 @@ def encode(
     except (OSError, ValueError) as error:  # for example a side beyond what JPEG or WebP can count
         size = f"{picture.width} x {picture.height}"
         raise OutputError(f"a {size} picture cannot be written as {name}: {error}") from error
-
-
-def holds_grey(name: str, *, alpha: bool) -> bool:
-    """True when a file of format `name` keeps grey as a single channel."""
-    # Hardly any program reads grey TIFF with alpha, nor do we at 16 bits.
-    return name in GREY_FORMATS and not (alpha and name == "TIFF")
 
 
 def samples(picture: Picture, bit_depth: int, *, grey: bool) -> Pixels:

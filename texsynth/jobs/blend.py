@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import islice
 
 import numpy as np
 import torch
@@ -16,8 +17,8 @@ from texsynth.images import Picture, contact_sheet, read, thumbnails
 from texsynth.images.picture import as_depth
 from texsynth.images.tensors import to_image, to_weight
 from texsynth.jobs import cards
-from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyledJob, StyleSource, sweep_rows
-from texsynth.jobs.files import memory_guard, read_input, recorded_path, refuse_transparent
+from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyledJob, StyleSource
+from texsynth.jobs.files import memory_guard, read_input, recorded_path
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.memory import style_tile
 from texsynth.jobs.outcomes import Report
@@ -57,7 +58,9 @@ class MeasuredStyles:
         self.warnings: list[str] = []
         self.sources: dict[Input, Source] = {}
         """What was read."""
-        self._labels = self._read_labels(spec.content_labels) if spec.content_labels else None
+        self._labels: Tensor | None = None
+        if spec.content_labels:
+            self._labels, self.sources[spec.content_labels] = read_labels(spec.content_labels, run)
         self._parts = [self._measure(part) for part in spec.styles]
 
     def layers(self, job: StyledJob, size: tuple[int, int]) -> list[Sequence[StyledRegion]]:
@@ -94,24 +97,29 @@ class MeasuredStyles:
         style = reduce(FittedStyle.plus, [self._fit(item, settings) for item in part.sources])
         by_label = {}
         if part.labels and self._labels is not None:
-            labels = self._read_labels(part.labels)
+            labels, self.sources[part.labels] = read_labels(part.labels, self._run)
             for value in map(int, self._labels.unique().tolist()):
-                mask = (labels == value).float()
-                if float(mask.mean()) < MIN_SHARE:
+                inside = (labels == value).float()
+                if float(inside.mean()) < MIN_SHARE:
                     self.warnings.append(
                         f"{part.labels} has next to nothing of label #{value:06x}; "
                         f"the whole of {part.sources[0]} stands in for it"
                     )
                 else:
-                    by_label[value] = self._fit(part.sources[0], settings, mask)
-        return MeasuredStyle(style, by_label, self._read_mask(part.mask) if part.mask else None)
+                    by_label[value] = self._fit(part.sources[0], settings, inside)
+        mask = None
+        if part.mask:
+            picture, self.sources[part.mask] = read_input(part.mask, self._run, as_data=True)
+            # Lightness times opacity, (1, 1, H, W) in [0, 1].
+            mask, opaque = luma(to_image(picture)), to_weight(picture)
+            mask = mask if opaque is None else mask * opaque
+        return MeasuredStyle(style, by_label, mask)
 
     def _fit(self, item: Input, settings: StylizeSettings, mask: Tensor | None = None) -> FittedStyle:
         """Measure a picture, or the part in `mask` (1, 1, h, w), or take the moments from a card."""
         if item.is_card:
             return self._fit_card(item, settings, mask)
         picture, self.sources[item] = read_input(item, self._run)
-        refuse_transparent(item, picture)
         if mask is None:
             self.warnings += [f"{item}: {warning}" for warning in picture.warnings]
         with memory_guard(item):
@@ -135,16 +143,6 @@ class MeasuredStyles:
         if settings.style_scale not in (1.0, card.style_scale):
             self.warnings.append(f"{item}: a card keeps its own style scale, {card.style_scale:g}")
         return FittedStyle(card.moments).only(settings.levels)
-
-    def _read_mask(self, item: Input) -> Tensor:
-        """Return lightness times opacity of a picture, (1, 1, H, W) in [0, 1]."""
-        picture, self.sources[item] = read_input(item, self._run, as_data=True)
-        mask, opaque = luma(to_image(picture)), to_weight(picture)
-        return mask if opaque is None else mask * opaque
-
-    def _read_labels(self, item: Input) -> Tensor:
-        labels, self.sources[item] = read_labels(item, self._run)
-        return labels
 
 
 def read_labels(item: Input, run: RunSettings) -> tuple[Tensor, Source]:
@@ -171,11 +169,10 @@ def _check_proportions(item: Input | None, mask: Tensor, job: StyledJob, size: t
 
 
 def sweep_sheet(report: Report, steps: int) -> Picture:
-    """Lay the results of a sweep side by side. steps: along every side."""
+    """Lay the results of a sweep side by side: in a line, a triangle or a square. steps: along every side."""
     done = {outcome.job.output: outcome.job for outcome in report.done}
     jobs = [job for job in sorted(done.values(), key=lambda job: job.output) if isinstance(job, BlendJob)]
-    small, rows = iter(thumbnails([read(job.output) for job in jobs])), []
-    for length in sweep_rows(len(jobs[0].spec.styles), steps):
-        row = [cell for cell, _ in zip(small, range(length), strict=False)]
-        rows += [row] if row else []
-    return contact_sheet(rows)
+    small = iter(thumbnails([read(job.output) for job in jobs]))
+    lengths = {2: [steps], 3: range(1, steps + 1), 4: [steps] * steps}[len(jobs[0].spec.styles)]
+    rows = (list(islice(small, length)) for length in lengths)
+    return contact_sheet([row for row in rows if row])

@@ -250,10 +250,3 @@ def sweep_weights(styles: int, steps: int) -> Iterator[tuple[float, ...]]:
     else:
         for down, right in product(ways, ways):
             yield (1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right
-
-
-def sweep_rows(styles: int, steps: int) -> list[int]:
-    """Return how many pictures lie in each row of the sheet of a sweep."""
-    if styles == 2:
-        return [steps]
-    return list(range(1, steps + 1)) if styles == 3 else [steps] * steps

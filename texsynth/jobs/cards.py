@@ -21,7 +21,7 @@ from texsynth.images.files import as_text
 from texsynth.images.picture import Pixels, as_depth
 from texsynth.images.tensors import fit_within, to_image, to_weight
 from texsynth.images.writer import flattened
-from texsynth.jobs.files import make_folder, memory_guard, read_input, refuse_transparent
+from texsynth.jobs.files import make_folder, memory_guard, read_input
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.memory import style_tile
 from texsynth.jobs.operation import resolve_run_and_model
@@ -65,7 +65,6 @@ def make_card(inputs: Sequence[Input], run: RunSettings, style_scale: float) -> 
     thumbnail: Pixels | None = None
     for item in inputs:
         picture, source = read_input(item, run)
-        refuse_transparent(item, picture)
         with memory_guard(item, "use a smaller --style-scale"):
             moments = measure_style(
                 to_image(picture),
@@ -124,13 +123,17 @@ def read_card(data: bytes, name: str) -> Card:
         scale = float(header["style_scale"])
         if not 0 < scale < math.inf:
             raise ValueError(f"its style scale is {scale}")
+        pixels = tensors["thumbnail"]
+        good = pixels.dtype == torch.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
+        if not (good and min(pixels.shape[:2]) >= 1 and max(pixels.shape[:2]) <= THUMBNAIL_PX):
+            raise ValueError("its thumbnail is no small picture")
         return Card(
             moments={level: _read_moments(tensors, level) for level in range(1, deepest + 1)},
             model=header["model"],
             model_sha256=header["model_sha256"],
             style_scale=scale,
             sources=_sources(header["sources"]),
-            thumbnail=_checked_thumbnail(tensors["thumbnail"]),
+            thumbnail=pixels.numpy(),
             version=header["texsynth"],
         )
     except KeyError as error:
@@ -163,14 +166,6 @@ def _read_moments(tensors: Mapping[str, Tensor], level: int) -> Moments:
     outer = torch.empty(channels, channels, dtype=torch.float64)
     outer[rows, columns] = outer[columns, rows] = triangle
     return Moments(n.item(), total, outer)
-
-
-def _checked_thumbnail(pixels: Tensor) -> Pixels:
-    good = pixels.dtype == torch.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
-    if not (good and min(pixels.shape[:2]) >= 1 and max(pixels.shape[:2]) <= THUMBNAIL_PX):
-        raise ValueError("its thumbnail is no small picture")
-    thumbnail: Pixels = pixels.numpy()
-    return thumbnail
 
 
 def _sources(text: str) -> tuple[Source, ...]:

@@ -11,7 +11,7 @@ from texsynth.analysis.appearance import Appearance, measure_appearance
 from texsynth.config.settings import RunSettings
 from texsynth.images import Picture
 from texsynth.images.tensors import to_image, to_weight
-from texsynth.jobs.files import JobResult, memory_guard, read_input, refuse_transparent
+from texsynth.jobs.files import JobResult, memory_guard, read_input
 from texsynth.jobs.inputs import Input, InputJob, J
 from texsynth.jobs.library import AS_IS, UPRIGHT, Kind
 from texsynth.jobs.operation import Operation, resolve_run
@@ -43,24 +43,18 @@ class DescribeForIndex(Operation[J]):
         """Describe one picture."""
         del on_step
         with memory_guard(job.picture, "use a smaller picture"):
-            return JobResult(value=all_kinds(loaded, self._describer()))
+            describer, (shown, angle) = self._describer(), _upright(loaded)
+            turns = describe(loaded.image, describer, mask=loaded.mask)
+            turned_any = any_turn(turns)
+            straight = any_turn(describe(shown.image, describer, mask=shown.mask)) if angle else turned_any
+            return JobResult(value=torch.stack([turns[0], turned_any, straight]))
 
 
 def read_reduced(item: Input, run: RunSettings) -> ReducedImage:
-    """Read a picture and reduce it. Raises InputError, also for one of which nothing can be seen."""
+    """Read a picture and reduce it. Raises InputError."""
     picture, _ = read_input(item, run)
-    refuse_transparent(item, picture)
     with memory_guard(item, "use a smaller picture"):
         return ReducedImage(*limit_size(to_image(picture), to_weight(picture)))
-
-
-def all_kinds(image: ReducedImage, describer: Describer) -> Tensor:
-    """Descriptors of a picture of every kind, (3, size)."""
-    turns = describe(image.image, describer, mask=image.mask)
-    shown, angle = _upright(image)
-    turned_any = any_turn(turns)
-    straight = any_turn(describe(shown.image, describer, mask=shown.mask)) if angle else turned_any
-    return torch.stack([turns[0], turned_any, straight])
 
 
 def of_kind(image: ReducedImage, describer: Describer, kind: Kind) -> Tensor:
@@ -159,9 +153,7 @@ class Describe(Operation[InputJob]):
 
     def load(self, job: InputJob) -> Picture:
         """Read a picture."""
-        picture, _ = read_input(job.picture, self.run)
-        refuse_transparent(job.picture, picture)
-        return picture
+        return read_input(job.picture, self.run)[0]
 
     def compute(self, job: InputJob, loaded: Picture, on_step: OnStep) -> JobResult:
         """Describe one picture."""

@@ -17,7 +17,6 @@ from texsynth.config.settings import ExpandSettings, Method, RunSettings
 from texsynth.config.validation import dump
 from texsynth.images import Picture, contact_sheet, read, thumbnails
 from texsynth.images.files import as_text
-from texsynth.images.picture import Pixels
 from texsynth.images.tensors import to_image, to_picture
 from texsynth.jobs.expand_inputs import (
     ExpandInputs,
@@ -110,31 +109,28 @@ class Expand(Operation[ExpandJob]):
     def compute(self, job: ExpandJob, loaded: ExpandInputs, on_step: OnStep) -> JobResult:
         """Make one variation and its siblings; the first file is the first part of the job."""
         plan = self._plan(job.task, job.settings)
-        settings = plan.settings if plan else job.settings
+        networks, hole = self._networks(job.settings), loaded.hole
+        rng = torch.Generator().manual_seed(job.seed(self.run.seed))
         with memory_guard(job.picture, job.task.cure):
-            expanded = self._expand(job, loaded, plan, on_step)
+            if plan is not None:
+                guide = _guide(loaded, "guide")
+                expanded = pipeline.expand(plan, networks, guide=guide, rng=rng, on_step=on_step)
+            elif hole is None:
+                exemplar = _exemplars(job.task, loaded)[0]
+                expanded = pipeline.tile(exemplar, job.settings, networks, rng=rng, on_step=on_step)
+            else:
+                exemplar, mask = _exemplars(job.task, loaded)[0], _from_mask(hole)
+                expanded = pipeline.fill(exemplar, mask, job.settings, networks, rng=rng, on_step=on_step)
             maps = zip(expanded.siblings, loaded.siblings, strict=True)
             pictures = [_texture(expanded.image, loaded, self.run)]
             pictures += [_as_map(values, like.picture) for values, like in maps]
+        settings = plan.settings if plan else job.settings
         record = self._record(job, loaded, settings)
         files = tuple(
             OutputFile(pictures[part], path, dump(presets.as_tree(record.model_copy(update={"part": part}))))
             for part, path in job.parts
         )
         return JobResult(files, loaded.warnings + expanded.notes, {"method": settings.method})
-
-    def _expand(
-        self, job: ExpandJob, inputs: ExpandInputs, plan: ExpandPlan | None, on_step: OnStep
-    ) -> pipeline.Expanded:
-        settings, networks = job.settings, self._networks(job.settings)
-        rng = torch.Generator().manual_seed(job.seed(self.run.seed))
-        if plan is not None:
-            guide = _guide(inputs, "guide")
-            return pipeline.expand(plan, networks, guide=guide, rng=rng, on_step=on_step)
-        exemplar, hole = _exemplars(job.task, inputs)[0], inputs.hole
-        if hole is None:
-            return pipeline.tile(exemplar, settings, networks, rng=rng, on_step=on_step)
-        return pipeline.fill(exemplar, _from_mask(hole), settings, networks, rng=rng, on_step=on_step)
 
     def _networks(self, settings: ExpandSettings) -> pipeline.Networks:
         needed = settings.method == "auto" or "transposer" in settings.method
@@ -225,18 +221,15 @@ def _as_map(values: Tensor, like: Picture) -> Picture:
 
 
 def _texture(image: Tensor, inputs: ExpandInputs, run: RunSettings) -> Picture:
-    """The opaque result at the exemplar's depth, grey when all exemplars are."""
+    """The result at the exemplar's depth, grey when all exemplars are; opaque, unless a hole was filled."""
     pictures = [loaded.picture for loaded in inputs.exemplars]
     grey = all(picture.grey for picture in pictures)
     if grey:
         image = image.mean(1, keepdim=True).expand(-1, 3, -1, -1)
     depth = run.bit_depth or max(picture.bit_depth for picture in pictures)
-    return replace(to_picture(image, _kept_alpha(inputs), depth), grey=grey)
-
-
-def _kept_alpha(inputs: ExpandInputs) -> Pixels | None:
-    """A filled picture stays transparent where it was, except in the hole."""
-    hole, alpha = inputs.hole, inputs.exemplars[0].picture.alpha
-    if hole is None or alpha is None or alpha.min() == np.iinfo(alpha.dtype).max:
-        return None
-    return np.where(hole, np.iinfo(alpha.dtype).max, alpha).astype(alpha.dtype)
+    # A filled picture stays transparent where it was, except in the hole.
+    hole, alpha = inputs.hole, pictures[0].alpha
+    kept = None
+    if hole is not None and alpha is not None and alpha.min() < (opaque := np.iinfo(alpha.dtype).max):
+        kept = np.where(hole, opaque, alpha).astype(alpha.dtype)
+    return replace(to_picture(image, kept, depth), grey=grey)

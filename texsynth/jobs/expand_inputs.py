@@ -21,7 +21,7 @@ from texsynth.config.records import Source
 from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.errors import InputError, TexsynthError, UsageError
 from texsynth.jobs.checks import divide
-from texsynth.jobs.files import probe_input, read_input, refuse_transparent
+from texsynth.jobs.files import probe_input, read_input
 from texsynth.jobs.inputs import PIPE, Input, Job, destinations, file_seed
 from texsynth.jobs.memory import check_memory
 from texsynth.jobs.outcomes import Failed
@@ -242,9 +242,17 @@ def load_inputs(task: Task, settings: ExpandSettings, run: RunSettings) -> Expan
     siblings = tuple(LoadedImage(*read_input(item, run, as_data=True)) for item in task.siblings)
     maps = {name: LoadedImage(*read_input(item, run, as_data=True)) for name, item in task.maps.items()}
     for item, exemplar in zip(task.exemplars, exemplars, strict=True):
-        refuse_transparent(item, exemplar.picture)
         check_size(item, exemplar.picture.width, exemplar.picture.height, task, settings, run)
-    _check_maps(task, exemplars[0].picture, siblings, maps)
+    same_size = [*zip(task.siblings, siblings, strict=True)]
+    same_size += [(item, maps[name]) for name, item in task.maps.items() if name != "guide"]
+    right = exemplars[0].picture.width, exemplars[0].picture.height
+    for item, image in same_size:
+        size = image.picture.width, image.picture.height
+        if size != right:
+            raise InputError(
+                f"{item} has {size[0]} x {size[1]} pixels, but its exemplar {task.exemplars[0]} has "
+                f"{right[0]} x {right[1]}; give both the same size"
+            )
     mask = as_mask(maps["mask"].picture) if "mask" in maps else None
     allowed = tuple(
         _allowed(item, exemplar.picture, mask, task, settings)
@@ -306,20 +314,6 @@ def as_mask(picture: images.Picture) -> Mask:
     top = np.iinfo(picture.rgb.dtype).max
     light: Mask = picture.rgb.mean(2) > top / 2
     return light if picture.alpha is None else light & (picture.alpha > top / 2)
-
-
-def _check_maps(
-    task: Task, exemplar: images.Picture, siblings: tuple[LoadedImage, ...], maps: dict[str, LoadedImage]
-) -> None:
-    same_size = [*zip(task.siblings, siblings, strict=True)]
-    same_size += [(item, maps[name]) for name, item in task.maps.items() if name != "guide"]
-    for item, image in same_size:
-        size, right = (image.picture.width, image.picture.height), (exemplar.width, exemplar.height)
-        if size != right:
-            raise InputError(
-                f"{item} has {size[0]} x {size[1]} pixels, but its exemplar {task.exemplars[0]} has "
-                f"{right[0]} x {right[1]}; give both the same size"
-            )
 
 
 def _allowed(

@@ -75,16 +75,20 @@ def memory_guard(what: object, cure: str = "reduce it with --max-side") -> Itera
 
 
 def read_input(item: Input, run: RunSettings, *, as_data: bool = False) -> tuple[images.Picture, Source]:
-    """Decode a picture, with its path and hash for a record. as_data: values that are no colours."""
+    """Decode a picture, with its path and hash for a record. as_data: values that are no colours.
+
+    Raises InputError, also for colours of which nothing can be seen.
+    """
     data = item.read()
-    source = Source(path=recorded_path(item), sha256=hashlib.sha256(data).hexdigest())
-    if item.picture is not None:
-        return item.picture, source
-    with memory_guard(item):
-        picture = images.read(
-            data, name=str(item), max_pixels=run.max_pixels, frame=run.frame, as_data=as_data
-        )
-    return picture, source
+    picture = item.picture
+    if picture is None:
+        with memory_guard(item):
+            picture = images.read(
+                data, name=str(item), max_pixels=run.max_pixels, frame=run.frame, as_data=as_data
+            )
+    if not as_data:
+        refuse_transparent(item, picture)
+    return picture, Source(path=recorded_path(item), sha256=hashlib.sha256(data).hexdigest())
 
 
 def probe_input(item: Input, run: RunSettings) -> tuple[int, int]:

@@ -49,10 +49,6 @@ class Library:
     """Whether the place of the index was named, so that it might be that of another library."""
     closed: tuple[str, ...]  # What is to be said of folders that cannot be searched
 
-    def path(self, key: str) -> Path:
-        """Return the path of the file with this key."""
-        return self.folder / key
-
 
 def open_library(folder: str, index: str | None) -> Library:
     """List the pictures below `folder`, also in folders inside it. index: its file, None for the usual one.
@@ -85,14 +81,8 @@ def _files(folder: Path, closed: list[str]) -> Iterator[LibraryFile]:
         prefix = "" if below == "." else f"{below}/"
         for name in names:
             if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith("."):
-                status = _status(os.path.join(root, name))
-                if status:
+                path = os.path.join(root, name)
+                with suppress(OSError):  # of a file that was removed a moment ago
+                    # A link that leads nowhere is listed; reading it then says what is wrong.
+                    status = os.stat(path, follow_symlinks=os.path.exists(path))
                     yield LibraryFile(prefix + name, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-def _status(path: str) -> os.stat_result | None:
-    """Return the status of the file, or of a link that leads nowhere; reading it then says what is wrong."""
-    for look in (os.stat, os.lstat):
-        with suppress(OSError):
-            return look(path)
-    return None  # removed a moment ago

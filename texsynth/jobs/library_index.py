@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,24 +66,6 @@ class Index:
         """(n, size), descriptors of one kind."""
         return self.descriptors[:, KINDS.index(kind)]
 
-    def updated(
-        self,
-        rows: Sequence[int],
-        more: Sequence[tuple[Entry, Tensor]],
-        unreadable: Sequence[Unreadable],
-        max_pixels: int,
-    ) -> Index:
-        """These `rows` of it and `more` (3, size) descriptors, in the order of the keys."""
-        parts = [*((self.entries[row], self.descriptors[row]) for row in rows), *more]
-        parts.sort(key=lambda part: part[0].key)
-        return Index(
-            self.origin,
-            tuple(entry for entry, _ in parts),
-            torch.stack([part.half() for _, part in parts]) if parts else self.descriptors[:0],
-            tuple(sorted(unreadable)),
-            max_pixels,
-        )
-
 
 def write_index(index: Index, path: Path) -> None:
     """Write it, whole or not at all, in place of an older one. Raises OutputError."""
@@ -108,7 +89,7 @@ def read_index(path: Path, origin: Origin) -> Index:
     """
     data = read_bytes(path)
     try:
-        tensors, header = load(data), _header(data)
+        tensors, header = load(data), header_of(data).get("__metadata__", {})
     except (SafetensorError, KeyError, ValueError) as error:
         raise InputError(f"{path} is no index of texsynth or is damaged; {CURE}") from error
     _check_kind(header, path)
@@ -125,7 +106,13 @@ def read_index(path: Path, origin: Origin) -> Index:
             tuple(Unreadable(*row) for row in _rows(header["unreadable"], (str, int, int, str))),
             int(header["max_pixels"]),
         )
-        _check(index)
+        shape, dtype = tuple(index.descriptors.shape), index.descriptors.dtype
+        if dtype != torch.float16 or len(shape) != 3 or shape[:2] != (len(index.entries), len(KINDS)):
+            raise ValueError(f"{len(index.entries)} files have descriptors of shape {shape} in {dtype}")
+        if not bool(index.descriptors.isfinite().all()):
+            raise ValueError("descriptors are not finite")
+        if len({entry.key for entry in index.entries}) != len(index.entries):
+            raise ValueError("a file is listed twice")
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"the index {path} is damaged ({error}); {CURE}") from error
     if recorded != origin:
@@ -134,11 +121,6 @@ def read_index(path: Path, origin: Origin) -> Index:
             f"{origin.descriptor_sha256[:8]}…), so its figures cannot be compared; {CURE}"
         )
     return index
-
-
-def _header(data: bytes) -> dict[str, Any]:
-    header: dict[str, Any] = header_of(data).get("__metadata__", {})
-    return header
 
 
 def _check_kind(header: dict[str, Any], path: Path) -> None:
@@ -155,16 +137,6 @@ def _rows(text: str, kinds: tuple[type, ...]) -> list[list[Any]]:
     return rows
 
 
-def _check(index: Index) -> None:
-    shape, dtype = tuple(index.descriptors.shape), index.descriptors.dtype
-    if dtype != torch.float16 or len(shape) != 3 or shape[:2] != (len(index.entries), len(KINDS)):
-        raise ValueError(f"{len(index.entries)} files have descriptors of shape {shape} in {dtype}")
-    if not bool(index.descriptors.isfinite().all()):
-        raise ValueError("descriptors are not finite")
-    if len({entry.key for entry in index.entries}) != len(index.entries):
-        raise ValueError("a file is listed twice")
-
-
 def known_index(library: Library, origin: Origin, *, rebuild: bool) -> Index:
     """The index as it was, empty when there is none or `rebuild` says so.
 
@@ -175,7 +147,7 @@ def known_index(library: Library, origin: Origin, *, rebuild: bool) -> Index:
         raise InputError(f"{path} is a folder, no index; name a file with --index")
     if rebuild and path.exists():
         with suppress(KeyError, ValueError):
-            _check_kind(_header(read_bytes(path)), path)
+            _check_kind(header_of(read_bytes(path)).get("__metadata__", {}), path)
     if rebuild or not path.exists():
         return Index(origin)
     index = read_index(path, origin)

@@ -170,7 +170,11 @@ def comma_separated(path: Path, text: str) -> tuple[None, list[Entry]]:
     entries: list[Entry] = []
     try:
         header = [name.strip() for name in next(reader, [])]
-        _check_header(f"{path}, line 1", header)
+        for name in header:
+            if name not in COLUMNS:
+                raise UsageError(f"{path}, line 1: unknown column {name!r}{nearest(name, COLUMNS)}")
+            if header.count(name) > 1:
+                raise UsageError(f"{path}, line 1: the column {name!r} is given twice")
         for cells in reader:
             where = f"{path}, line {reader.line_num}"
             if len(cells) > len(header):
@@ -181,14 +185,6 @@ def comma_separated(path: Path, text: str) -> tuple[None, list[Entry]]:
     except csv.Error as error:
         raise UsageError(f"{path}, line {reader.line_num} is not CSV: {error}") from None
     return None, entries
-
-
-def _check_header(where: str, header: list[str]) -> None:
-    for name in header:
-        if name not in COLUMNS:
-            raise UsageError(f"{where}: unknown column {name!r}{nearest(name, COLUMNS)}")
-        if header.count(name) > 1:
-            raise UsageError(f"{where}: the column {name!r} is given twice")
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -142,7 +142,15 @@ def _expanded(where: str, group: Group, base: Path, name: str | None) -> list[En
         builders = [_blend(group, base)] * len(pictures)
     else:
         assert isinstance(group, TextureGroup)
-        tasks = _tasks(group, base)
+        maps = {name: text for name in MAPS if (text := getattr(group, name)) is not None}
+        tasks = plan_tasks(
+            group.command,
+            _find(group.exemplars, base, recursive=group.recursive),
+            mixed=group.mix or bool(group.weights),
+            weights=group.weights,
+            siblings=[file_in(text, base) for text in group.siblings],
+            **{name: file_in(text, base) for name, text in maps.items()},
+        )
         pictures = [task.exemplars[0] for task in tasks]
         builders = [_expand(task, group.count) for task in tasks]
     kind = ExpandSettings if isinstance(group, TextureGroup) else StylizeSettings
@@ -179,18 +187,6 @@ def _blend(group: BlendGroup, base: Path) -> BuildJobs:
         return [BlendJob(entry.picture, path, spec, settings, tuple(style.weight for style in spec.styles))]
 
     return build
-
-
-def _tasks(group: TextureGroup, base: Path) -> list[Task]:
-    maps = {name: text for name in MAPS if (text := getattr(group, name)) is not None}
-    return plan_tasks(
-        group.command,
-        _find(group.exemplars, base, recursive=group.recursive),
-        mixed=group.mix or bool(group.weights),
-        weights=group.weights,
-        siblings=[file_in(text, base) for text in group.siblings],
-        **{name: file_in(text, base) for name, text in maps.items()},
-    )
 
 
 def _expand(task: Task, count: int) -> BuildJobs:

@@ -9,6 +9,7 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from texsynth.config.settings import RunSettings
@@ -19,7 +20,7 @@ from texsynth.jobs.describe import DTYPE, DescribeForIndex, ReducedImage, of_kin
 from texsynth.jobs.files import JobResult, memory_guard
 from texsynth.jobs.inputs import Input, Job
 from texsynth.jobs.library import Library, LibraryFile, SearchQuery
-from texsynth.jobs.library_index import Entry, Origin, Unreadable, known_index, write_index
+from texsynth.jobs.library_index import Entry, Index, Origin, Unreadable, known_index, write_index
 from texsynth.jobs.operation import Operation, resolve_run
 from texsynth.jobs.outcomes import Done, Failed, Outcome
 from texsynth.models.descriptor import load_descriptor
@@ -83,7 +84,7 @@ class IndexedLibrary:
         """Files that could not be read before, and are not tried again."""
         settled = {old.entries[row].key for row in self.known} | {one.key for one in self.left_out}
         self.jobs = [
-            Pending(Input(library.path(file.key), file.key), library.index, file)
+            Pending(Input(library.folder / file.key, file.key), library.index, file)
             for file in library.files
             if file.key not in settled
         ]
@@ -126,23 +127,29 @@ class IndexedLibrary:
             )
 
     def _write(self) -> None:
-        self.index = self._old.updated(self.known, self._fresh, self._unreadable, self.run.max_pixels)
+        old = self._old
+        parts = [*((old.entries[row], old.descriptors[row]) for row in self.known), *self._fresh]
+        parts.sort(key=lambda part: part[0].key)
+        entries = tuple(entry for entry, _ in parts)
+        descriptors = torch.stack([part.half() for _, part in parts]) if parts else old.descriptors[:0]
+        unreadable = tuple(sorted(self._unreadable))
+        self.index = Index(old.origin, entries, descriptors, unreadable, self.run.max_pixels)
         with _suggesting_elsewhere():
             write_index(self.index, self.library.index)
 
     def copies(self, item: Input) -> list[int]:
         """Rows of `item` itself and of files with the same bytes. Raises InputError."""
-        data = item.read()
-        rows = [row for row, entry in enumerate(self.index.entries) if entry.bytes == len(data)]
-        digest = hashlib.sha256(data).hexdigest() if rows else ""
-        return [row for row in rows if self._is(row, item, digest)]
-
-    def _is(self, row: int, item: Input, digest: str) -> bool:
-        path = self.library.path(self.index.entries[row].key)
-        # A file that was removed a moment ago is no copy.
-        with suppress(OSError, InputError):
-            return (item.is_file and os.path.samefile(path, item.path)) or file_sha256(path) == digest
-        return False
+        data, rows = item.read(), []
+        digest = hashlib.sha256(data).hexdigest()
+        for row, entry in enumerate(self.index.entries):
+            path = self.library.folder / entry.key
+            # A file that was removed a moment ago is no copy.
+            with suppress(OSError, InputError):
+                if entry.bytes == len(data) and (
+                    (item.is_file and os.path.samefile(path, item.path)) or file_sha256(path) == digest
+                ):
+                    rows.append(row)
+        return rows
 
     def matches(self, item: Input, descriptor: Tensor, copies: list[int], query: SearchQuery) -> list[Match]:
         """Return the pictures most like `item`, best first.
@@ -150,15 +157,12 @@ class IndexedLibrary:
         descriptor: (size,), that of `item`, of the kind of the query. copies: its rows. Raises InputError
         when there is no other picture.
         """
-        index = self.index
         without = () if query.itself else copies
-        similar = nearest(descriptor, index.of(query.kind), query.count, without=without)
+        similar = nearest(descriptor, self.index.of(query.kind), query.count, without=without)
         if not similar:
             raise InputError(f"the library {self.library.folder} has no other picture than {item}; add some")
-        return [
-            Match(self.library.path(index.entries[row].key), index.entries[row].key, rank, similarity)
-            for rank, (row, similarity) in enumerate(similar, 1)
-        ]
+        keys = [(self.index.entries[row].key, similarity) for row, similarity in similar]
+        return [Match(self.library.folder / key, key, rank, s) for rank, (key, s) in enumerate(keys, 1)]
 
 
 @contextmanager

@@ -109,20 +109,16 @@ class RayPool(WorkerPool[J]):
         """Do as `WorkerPool` says."""
         with interruptible():
             (call,), _ = self._ray.wait(list(self._calls))
-        message = self._message(call)
-        return [message] if message else []
-
-    def _message(self, call: object) -> tuple[int, Message] | None:
         worker, number = self._calls.pop(call)
         try:
             answer = self._ray.get(call)
         except self._ray.exceptions.RayActorError:
             self._calls = {c: who for c, who in self._calls.items() if who[0] != worker}
             del self._workers[worker]
-            return worker, WorkerDied("has died")
+            return [(worker, WorkerDied("has died"))]
         if number is None:
-            return worker, answer
-        return (worker, Reply(number, *answer)) if answer else None
+            return [(worker, answer)]
+        return [(worker, Reply(number, *answer))] if answer else []
 
     def stop(self) -> None:
         """Do as `WorkerPool` says."""

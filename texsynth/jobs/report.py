@@ -68,13 +68,16 @@ def write_report(
             on_item()
 
     heading = " ".join(["texsynth", *arguments[:1]])
+    counts = Counter(map(_state, report.outcomes))
+    rate = counts["done"] / report.seconds if report.seconds else 0.0
+    speed = {"seconds": f"{report.seconds:.1f}", "pictures per second": f"{rate:.2f}"}
     page = render(
         KIND,
         title=f"{heading}, run report",
         heading=heading,
         command=shlex.join(["texsynth", *arguments]),
         report=report,
-        totals=_totals(report),
+        totals={name: str(counts[name]) for name in STATES} | speed,
         states=STATES,
         items=items(),
         blocks=blocks,
@@ -84,13 +87,6 @@ def write_report(
     with images.placed(path, force=force) as file:
         for piece in page:
             file.write(piece.encode())
-
-
-def _totals(report: Report) -> dict[str, str]:
-    counts = Counter(map(_state, report.outcomes))
-    rate = counts["done"] / report.seconds if report.seconds else 0.0
-    speed = {"seconds": f"{report.seconds:.1f}", "pictures per second": f"{rate:.2f}"}
-    return {name: str(counts[name]) for name in STATES} | speed
 
 
 def _is_report(path: Path) -> bool:

@@ -19,12 +19,10 @@ from texsynth.jobs.memory import return_freed_memory
 class FileRaster:
     """A `Canvas` in a scratch file that has no name, so nothing is left of it whatever happens."""
 
-    def __init__(
-        self, size: tuple[int, int], folder: Path, *, channels: int = 3, dtype: str = "float32"
-    ) -> None:
+    def __init__(self, size: tuple[int, int], folder: Path, *, dtype: str = "float32") -> None:
         """dtype: float32; or uint8 or uint16, whose largest value is read as 1. Raises OutputError."""
         self.size = size
-        self._shape = (channels, *size)
+        self._shape = (3, *size)
         self._dtype = np.dtype(dtype)
         self._folder = folder
         with self._guard():
@@ -34,17 +32,13 @@ class FileRaster:
 
     def read(self, rows: slice, columns: slice) -> Tensor:
         """Read a part, as `Raster` says."""
-        block = self.raw(rows, columns)
-        values = torch.from_numpy(block.astype(np.float32))[None]
-        return values if self._dtype.kind == "f" else values.div_(float(np.iinfo(self._dtype).max))
-
-    def raw(self, rows: slice, columns: slice) -> NDArray[Any]:
-        """A rectangle as it is stored, (C, h, w)."""
         with self._guard():
             self._file.flush()
         mapped = np.memmap(self._file, self._dtype, "r", shape=self._shape)
         # A copy: the pages of the map count as memory for as long as it lives.
-        return np.array(mapped[:, rows, columns])
+        block = np.array(mapped[:, rows, columns])
+        values = torch.from_numpy(block.astype(np.float32))[None]
+        return values if self._dtype.kind == "f" else values.div_(float(np.iinfo(self._dtype).max))
 
     def write(self, rows: slice, columns: slice, values: Tensor) -> None:
         """Write float32 values, as `Canvas` says. Raises OutputError when the disk is full."""
@@ -53,7 +47,7 @@ class FileRaster:
         return_freed_memory()
 
     def write_raw(self, rows: slice, columns: slice, values: NDArray[Any]) -> None:
-        """Fill a rectangle with values (C, h, w) of the type that is stored. Raises OutputError."""
+        """Fill a rectangle with values (3, h, w) of the type that is stored. Raises OutputError."""
         # Not through a map: there a full disk kills the process.
         height, width = self.size
         top, _, _ = rows.indices(height)

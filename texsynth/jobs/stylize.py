@@ -46,7 +46,7 @@ from texsynth.jobs.memory import (
 from texsynth.jobs.operation import Operation, other_weights, resolve_run_and_model
 from texsynth.jobs.scratch import FileRaster
 from texsynth.models.registry import Model
-from texsynth.pipelines.progress import OnStep, silent, sub_progress
+from texsynth.pipelines.progress import OnStep, sub_progress
 from texsynth.pipelines.rasters import (
     EVERYTHING,
     MakeCanvas,
@@ -99,23 +99,61 @@ class Stylize(Operation[StyledJob]):
         return [(job.output, self._record(job, source_of(job.picture), self._source_of, self.run))]
 
     def load(self, job: StyledJob) -> LoadedContent:
-        """Read the content."""
-        return load_content(job, self.model, self.run, self._masks(job))
+        """Read the content, unless it is so large that only strips of it fit."""
+        item, run = job.picture, self.run
+        size = probe_input(item, run)[::-1]
+        if can_spill(job, size, run):
+            masks = self._masks(job)
+            tiles = plan_tiles(item, size, self.model, job.settings, run, masks=masks, can_spill=True)
+            if tiles.spilled:
+                return LoadedContent(source_of(item), None, tiles)
+        picture, source = read_input(item, run)
+        return LoadedContent(source, picture)
 
     def compute(self, job: StyledJob, loaded: LoadedContent, on_step: OnStep) -> JobResult:
         """Stylize one picture."""
-        styles = self._styles(job)
-        stylized = transfer(
-            job, loaded, styles, self.model, self.run, masks=self._masks(job), on_step=on_step
-        )
-        run = self.run.model_copy(update={"tile": stylized.tile})
-        record = self._record(job, loaded.source, styles.sources.__getitem__, run)
-        file = OutputFile(stylized.picture, job.output, dump(presets.as_tree(record)))
-        return JobResult((file,), stylized.warnings)
+        styles, settings, run = self._styles(job), job.settings, self.run
+        with memory_guard(job.picture):
+            prepared = prepare_content(job, loaded, run)
+            size, masks = prepared.raster.size, self._masks(job)
+            tiles = loaded.tiles or plan_tiles(job.picture, size, self.model, settings, run, masks=masks)
+            layers = styles.layers(job, size)
+
+            def attempt(tiles: TilePlan) -> Raster:
+                raster = prepared.raster
+                for number, regions in enumerate(layers):
+                    raster = stylize_raster(
+                        raster,
+                        regions,
+                        self.model,
+                        settings,
+                        weight=prepared.weight,
+                        seed=file_seed(run.seed, job.picture.key),
+                        tile=tiles.tile,
+                        make_canvas=prepared.make_canvas,
+                        on_step=sub_progress(on_step, number, len(layers)),
+                    )
+                return raster
+
+            raster, tiles = retry_with_smaller_tiles(attempt, tiles, size, automatic=run.tile is None)
+            picture = to_output(job, raster, prepared)
+        in_tiles = run.model_copy(update={"tile": tiles.tile})
+        record = self._record(job, loaded.source, styles.sources.__getitem__, in_tiles)
+        file = OutputFile(picture, job.output, dump(presets.as_tree(record)))
+        return JobResult((file,), prepared.warnings)
 
     def estimate(self, job: StyledJob) -> MemoryEstimate:
         """Estimate from the header of the content. Raises InputError, MemoryExhaustedError."""
-        return estimate_memory(job, self.model, self.run, job.spec.masks)
+        model, run, masks = self.model, self.run, job.spec.masks
+        size = probe_input(job.picture, run)[::-1]
+        spills, longest = can_spill(job, size, run), max(size)
+        reduced = min(longest, run.max_side or longest)
+        height, width = (max(1, round(side * reduced / longest)) for side in size)
+        tiles = plan_tiles(
+            job.picture, (height, width), model, job.settings, run, masks=masks, can_spill=spills
+        )
+        forecast = MemoryForecast.of(height, width, model, job.settings, masks)
+        return MemoryEstimate(tiles, forecast.bytes(tiles))
 
     def _styles(self, job: StyledJob) -> MeasuredStyles:
         key = job.spec, job.settings.model_dump_json()
@@ -193,33 +231,6 @@ class PreparedContent:
     make_canvas: MakeCanvas = memory_canvas
 
 
-def load_content(job: StyledJob, model: Model, run: RunSettings, masks: int) -> LoadedContent:
-    """Read the picture of `job`, unless it is so large that only strips of it fit. Raises InputError.
-
-    masks: number of parts that have one.
-    """
-    item = job.picture
-    width, height = probe_input(item, run)
-    if can_spill(job, (height, width), run):
-        tiles = plan_tiles(item, (height, width), model, job.settings, run, masks=masks, can_spill=True)
-        if tiles.spilled:
-            return LoadedContent(source_of(item), None, tiles)
-    picture, source = read_input(item, run)
-    refuse_transparent(item, picture)
-    return LoadedContent(source, picture)
-
-
-def estimate_memory(job: StyledJob, model: Model, run: RunSettings, masks: int) -> MemoryEstimate:
-    """Estimate the memory of `job` from its image header. Raises InputError, MemoryExhaustedError."""
-    width, height = probe_input(job.picture, run)
-    spills = can_spill(job, (height, width), run)
-    longest = max(height, width)
-    reduced = min(longest, run.max_side or longest)
-    height, width = (max(1, round(side * reduced / longest)) for side in (height, width))
-    tiles = plan_tiles(job.picture, (height, width), model, job.settings, run, masks=masks, can_spill=spills)
-    return MemoryEstimate(tiles, MemoryForecast.of(height, width, model, job.settings, masks).bytes(tiles))
-
-
 def can_spill(job: Job, size: tuple[int, int], run: RunSettings) -> bool:
     """Return True when the picture of `job` may be worked on in scratch files: large ones, file to file."""
     large = size[0] * size[1] >= LARGE_PIXELS
@@ -228,84 +239,19 @@ def can_spill(job: Job, size: tuple[int, int], run: RunSettings) -> bool:
 
 def prepare_content(job: Job, content: LoadedContent, run: RunSettings) -> PreparedContent:
     """Make tensors or scratch files of `content`. Raises InputError, OutputError for a full disk."""
-    if content.picture is None:
-        return _spilled(job, run)
-    picture = fit_within(content.picture, run.max_side)
-    return PreparedContent(
-        TensorRaster(to_image(picture)),
-        to_weight(picture),
-        picture.alpha,
-        run.bit_depth or picture.bit_depth,
-        picture.warnings,
-    )
-
-
-def to_output(job: Job, result: Raster, prepared: PreparedContent) -> images.Picture | LargePicture:
-    """Turn the result into the picture to write."""
-    height, width = result.size
-    large = partial(LargePicture, width, height, prepared.bit_depth, prepared.alpha is not None)
-
-    def part(rows: slice) -> images.Picture:
-        alpha = None if prepared.alpha is None else prepared.alpha[rows]
-        return to_picture(result.read(rows, EVERYTHING), alpha, prepared.bit_depth)
-
-    if isinstance(result, FileRaster):
-        return large(lambda: map(part, strips(result.size)))
-    # Bytes wait for their turn to be written, instead of numbers four times as large.
-    whole = _joined([part(rows) for rows in strips(result.size)])
-    if height * width < LARGE_PIXELS or job.to_pipe:
-        return whole
-    return large(lambda: whole.strips(strip_rows(result.size)))
-
-
-@dataclass(frozen=True)
-class Stylized:
-    """A finished picture, the side of the tiles it was made in, and remarks on its content."""
-
-    picture: images.Picture | LargePicture
-    tile: int | None
-    warnings: tuple[str, ...]
-
-
-def transfer(
-    job: StyledJob,
-    content: LoadedContent,
-    styles: MeasuredStyles,
-    model: Model,
-    run: RunSettings,
-    *,
-    masks: int,
-    on_step: OnStep = silent,
-) -> Stylized:
-    """Give `content` its styles. run: with every `auto` decided. masks: number of parts that have one."""
-    with memory_guard(job.picture):
-        prepared = prepare_content(job, content, run)
-        size = prepared.raster.size
-        tiles = content.tiles or plan_tiles(job.picture, size, model, job.settings, run, masks=masks)
-        layers = styles.layers(job, size)
-
-        def attempt(tiles: TilePlan) -> Raster:
-            raster = prepared.raster
-            for number, regions in enumerate(layers):
-                raster = stylize_raster(
-                    raster,
-                    regions,
-                    model,
-                    job.settings,
-                    weight=prepared.weight,
-                    seed=file_seed(run.seed, job.picture.key),
-                    tile=tiles.tile,
-                    make_canvas=prepared.make_canvas,
-                    on_step=sub_progress(on_step, number, len(layers)),
-                )
-            return raster
-
-        raster, tiles = retry_with_smaller_tiles(attempt, tiles, size, automatic=run.tile is None)
-        return Stylized(to_output(job, raster, prepared), tiles.tile, prepared.warnings)
-
-
-def _spilled(job: Job, run: RunSettings) -> PreparedContent:
-    item, folder = job.picture, scratch_folder(job)
+    if content.picture is not None:
+        picture = fit_within(content.picture, run.max_side)
+        return PreparedContent(
+            TensorRaster(to_image(picture)),
+            to_weight(picture),
+            picture.alpha,
+            run.bit_depth or picture.bit_depth,
+            picture.warnings,
+        )
+    item, folder = job.picture, Path(os.environ.get("TMPDIR") or job.output.parent)
+    # Without TMPDIR scratch files lie beside the output, where there is room.
+    if folder == job.output.parent:
+        make_folder(folder)
     reader = images.open_strips(item.path, name=str(item), max_pixels=run.max_pixels, frame=run.frame)
     size = reader.height, reader.width
     dtype = f"uint{reader.kind.bit_depth}"
@@ -327,19 +273,23 @@ def _spilled(job: Job, run: RunSettings) -> PreparedContent:
     )
 
 
-def _joined(parts: list[images.Picture]) -> images.Picture:
-    if len(parts) == 1:
-        return parts[0]
-    alphas = [part.alpha for part in parts if part.alpha is not None]
-    return images.Picture(
-        np.concatenate([part.rgb for part in parts]), np.concatenate(alphas) if alphas else None
+def to_output(job: Job, result: Raster, prepared: PreparedContent) -> images.Picture | LargePicture:
+    """Turn the result into the picture to write."""
+    height, width = result.size
+    large = partial(LargePicture, width, height, prepared.bit_depth, prepared.alpha is not None)
+
+    def part(rows: slice) -> images.Picture:
+        alpha = None if prepared.alpha is None else prepared.alpha[rows]
+        return to_picture(result.read(rows, EVERYTHING), alpha, prepared.bit_depth)
+
+    if isinstance(result, FileRaster):
+        return large(lambda: map(part, strips(result.size)))
+    # Bytes wait for their turn to be written, instead of numbers four times as large.
+    parts = [part(rows) for rows in strips(result.size)]
+    alphas = [strip.alpha for strip in parts if strip.alpha is not None]
+    whole = images.Picture(
+        np.concatenate([strip.rgb for strip in parts]), np.concatenate(alphas) if alphas else None
     )
-
-
-def scratch_folder(job: Job) -> Path:
-    """Return the folder for scratch files: TMPDIR, or that of the output, where there is room."""
-    chosen = os.environ.get("TMPDIR")
-    if chosen:
-        return Path(chosen)
-    make_folder(job.output.parent)
-    return job.output.parent
+    if height * width < LARGE_PIXELS or job.to_pipe:
+        return whole
+    return large(lambda: whole.strips(strip_rows(result.size)))

@@ -99,7 +99,20 @@ class PooledExecutor(Generic[J]):
         self._jobs, self._events, self._pool = jobs, events, self._make_pool()
         self._waiting = deque(range(len(jobs)))
         try:
-            yield from self._outcomes()
+            for _ in range(min(self._count, len(self._jobs))):
+                self._in_hand[self._pool.start()] = []
+            while self._waiting or self._again or any(self._in_hand.values()):
+                for worker, message in self._pool.wait(self._events.interruptible):
+                    if isinstance(message, Reply):
+                        yield self._replied(worker, message)
+                    elif isinstance(message, WorkerDied):
+                        yield from self._retry(worker, message)
+                    elif message.error:
+                        raise message.error
+                    else:
+                        self._ready.add(worker)
+                for worker in self._ready:
+                    self._fill(worker, self._in_hand[worker])
         except (KeyboardInterrupt, GeneratorExit) as end:
             # What is being written shall not be cut off, even if nobody wants to hear more.
             self._pool.stop()
@@ -110,22 +123,6 @@ class PooledExecutor(Generic[J]):
             raise
         finally:
             self._pool.shutdown()
-
-    def _outcomes(self) -> Iterator[Outcome]:
-        for _ in range(min(self._count, len(self._jobs))):
-            self._in_hand[self._pool.start()] = []
-        while self._waiting or self._again or any(self._in_hand.values()):
-            for worker, message in self._pool.wait(self._events.interruptible):
-                if isinstance(message, Reply):
-                    yield self._replied(worker, message)
-                elif isinstance(message, WorkerDied):
-                    yield from self._retry(worker, message)
-                elif message.error:
-                    raise message.error
-                else:
-                    self._ready.add(worker)
-            for worker in self._ready:
-                self._fill(worker, self._in_hand[worker])
 
     def _fill(self, worker: int, numbers: list[int]) -> None:
         """Submit jobs; those that may have killed their worker alone, so that no other is lost with them."""
@@ -219,7 +216,8 @@ class ProcessPool(WorkerPool[J]):
             process.join()
             connection.close()
             del self._workers[worker]
-            return WorkerDied(_ending(process.exitcode))
+            code = process.exitcode or 0
+            return WorkerDied(f"was killed by signal {-code}" if code < 0 else f"ended with code {code}")
         if isinstance(message, Ready):
             return message
         outcome, notes = message
@@ -250,27 +248,21 @@ def serve(connection: Connection, operation: Operation[Any], policy: OutputPolic
     """Do the jobs that come from `connection`, until it is closed, and end this process."""
     # What the other side no longer hears need not be said.
     with suppress(OSError, KeyboardInterrupt), Interrupts() as interrupts:
-        _answer(connection, operation, policy, interrupts)
+        notes: list[str] = []
+        try:
+            operation.prepare(notes.append)
+        except TexsynthError as error:
+            connection.send(Ready(error))
+        else:
+            connection.send(Ready())
+            events = Events(note=notes.append, interruptible=interrupts.allowed)
+            jobs = _received(connection)
+            with closing(SerialExecutor(operation, policy).outcomes(jobs, events)) as outcomes:
+                for outcome in outcomes:
+                    connection.send((portable(outcome), tuple(notes)))
+                    notes.clear()
     # The thread that waits for jobs would keep the process.
     os._exit(0)
-
-
-def _answer(
-    connection: Connection, operation: Operation[Any], policy: OutputPolicy, interrupts: Interrupts
-) -> None:
-    notes: list[str] = []
-    try:
-        operation.prepare(notes.append)
-    except TexsynthError as error:
-        connection.send(Ready(error))
-        return
-    connection.send(Ready())
-    events = Events(note=notes.append, interruptible=interrupts.allowed)
-    executor = SerialExecutor(operation, policy)
-    with closing(executor.outcomes(_received(connection), events)) as outcomes:
-        for outcome in outcomes:
-            connection.send((portable(outcome), tuple(notes)))
-            notes.clear()
 
 
 def _received(connection: Connection) -> Iterator[Any]:
@@ -284,7 +276,3 @@ def portable(outcome: Outcome) -> Outcome:
     if isinstance(outcome, Failed) and not isinstance(outcome.error, TexsynthError):
         return Failed(outcome.job, RuntimeError(f"{type(outcome.error).__name__}: {outcome.error}"))
     return outcome
-
-
-def _ending(code: int | None) -> str:
-    return f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"

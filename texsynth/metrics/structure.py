@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texsynth.analysis.self_similarity import good_size, quadratic_vertex
+from texsynth.analysis.self_similarity import autocorrelation, masked_overlap, quadratic_vertex
 from texsynth.ops.color import luma
 from texsynth.ops.resample import box_mean, box_sum
 
@@ -186,12 +186,8 @@ def _autocorrelation(x: Tensor) -> Tensor:
     Returns (2 * (H // 2) + 1, 2 * (W // 2) + 1), shift 0 in the middle.
     """
     half = x.shape[0] // 2, x.shape[1] // 2
-    padded = good_size(x.shape[0] + half[0]), good_size(x.shape[1] + half[1])
-    spectrum, square, place = (torch.fft.rfft2(m, s=padded) for m in (x, x * x, torch.ones_like(x)))
-    product = torch.fft.irfft2(spectrum.abs().square(), s=padded)
-    energy = torch.fft.irfft2(square * place.conj(), s=padded)
-    rows, cols = (torch.arange(-n, n + 1, device=x.device) for n in half)
-    product, energy = product[rows][:, cols], energy[rows][:, cols]
+    product = autocorrelation(x[None, None], half)[0]
+    energy = masked_overlap(x.square()[None], torch.ones_like(x)[None], half)[0]
     # The energies of the two parts that overlap; turned about the middle, one is the other's.
     table: Tensor = product / (energy * energy.flip(0, 1)).clamp_min(1e-12).sqrt()
     return table

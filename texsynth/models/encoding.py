@@ -90,37 +90,31 @@ class _Encode(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # noqa: ANN401
         x, codewords, smoothing, *rest = ctx.saved_tensors
+        weight = rest[0] if rest else None
         # Autocast that is on where the backward pass is called would reach the products here too.
         with torch.autocast(x.device.type, enabled=False):
-            return *_gradients(grad, x, codewords, smoothing, rest[0] if rest else None), None
-
-
-def _gradients(
-    grad: Tensor, x: Tensor, codewords: Tensor, smoothing: Tensor, weight: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return gradients by x, codewords and smoothing for the gradient by the codes, (B, K, D)."""
-    origin = codewords.mean(0)
-    moved = codewords - origin
-    grad_x = torch.empty_like(x)
-    grad_codewords, grad_smoothing = torch.zeros_like(codewords), torch.zeros_like(smoothing)
-    offset = (grad * moved).sum(-1)[:, None]
-    # Products with the gradient and with the codewords are one product each, which fills processors better.
-    both = torch.cat([grad, moved.expand_as(grad)], 1)
-    for part in _tiles(x):
-        tile = x[:, part].to(codewords) - origin
-        along, products = (tile @ both.mT).chunk(2, -1)
-        soft, distance = assign(tile, moved, smoothing, products)
-        along = along - offset
-        along = along - (soft * along).sum(-1, keepdim=True)
-        share = _weighted(soft, weight, part)
-        logit = share * along
-        pull = 2 * logit * smoothing
-        straight = torch.cat([share, pull], -1) @ both
-        grad_x[:, part] = straight.addcmul_(pull.sum(-1, keepdim=True), tile, value=-1)
-        grad_codewords += (pull.mT @ tile - pull.sum(1)[..., None] * moved).sum(0)
-        grad_codewords -= (share.sum(1)[..., None] * grad).sum(0)
-        grad_smoothing -= (logit * distance).sum((0, 1))
-    return grad_x, grad_codewords, grad_smoothing
+            origin = codewords.mean(0)
+            moved = codewords - origin
+            grad_x = torch.empty_like(x)
+            grad_codewords, grad_smoothing = torch.zeros_like(codewords), torch.zeros_like(smoothing)
+            offset = (grad * moved).sum(-1)[:, None]
+            # With the gradient and with the codewords in one product, which fills processors better.
+            both = torch.cat([grad, moved.expand_as(grad)], 1)
+            for part in _tiles(x):
+                tile = x[:, part].to(codewords) - origin
+                along, products = (tile @ both.mT).chunk(2, -1)
+                soft, distance = assign(tile, moved, smoothing, products)
+                along = along - offset
+                along = along - (soft * along).sum(-1, keepdim=True)
+                share = _weighted(soft, weight, part)
+                logit = share * along
+                pull = 2 * logit * smoothing
+                straight = torch.cat([share, pull], -1) @ both
+                grad_x[:, part] = straight.addcmul_(pull.sum(-1, keepdim=True), tile, value=-1)
+                grad_codewords += (pull.mT @ tile - pull.sum(1)[..., None] * moved).sum(0)
+                grad_codewords -= (share.sum(1)[..., None] * grad).sum(0)
+                grad_smoothing -= (logit * distance).sum((0, 1))
+        return grad_x, grad_codewords, grad_smoothing, None
 
 
 def _tiles(x: Tensor) -> Iterator[slice]:

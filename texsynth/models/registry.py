@@ -79,14 +79,17 @@ def build_model(
             f"{name} is a Transposer, not a model of features; use it with `expand --transposer`"
         )
     try:
-        encoder = inference(_encoder(tensors), device, dtype)
+        own = {level: state for level in LEVELS if (state := part(tensors, f"encoder{level}"))}
+        encoders = {level: Encoder.from_state(state) for level, state in own.items()}
+        encoder = LevelEncoders(encoders) if own else Encoder.from_state(part(tensors, "encoder"))
         decoders = {
             level: inference(Decoder.from_state(state, level), device, dtype)
             for level in LEVELS
             if (state := part(tensors, f"decoder{level}"))
         }
         skips = part(tensors, "photo")
-        photo = inference(_photo(skips), device, dtype) if skips else None
+        kind = WaveDecoder if any(key.startswith("inv") for key in skips) else PhotoDecoder
+        photo = inference(kind.from_state(skips), device, dtype) if skips else None
     except (KeyError, RuntimeError, IndexError, ValueError) as error:
         # Of torch's long lists of what does not fit, the first line says nothing.
         missing = isinstance(error, KeyError)
@@ -94,19 +97,9 @@ def build_model(
         raise ModelError(
             f"{name} is not a texsynth model ({reason}); give a file made by `texsynth train`"
         ) from error
-    return Model(name, sha256, encoder, decoders, photo, torch.device(device), dtype, provenance or {})
-
-
-def _encoder(tensors: Mapping[str, Tensor]) -> Encoder | LevelEncoders:
-    own = {level: part(tensors, f"encoder{level}") for level in LEVELS}
-    if not any(own.values()):
-        return Encoder.from_state(part(tensors, "encoder"))
-    return LevelEncoders({level: Encoder.from_state(state) for level, state in own.items() if state})
-
-
-def _photo(state: Mapping[str, Tensor]) -> PhotoDecoder | WaveDecoder:
-    waves = any(key.startswith("inv") for key in state)
-    return WaveDecoder.from_state(state) if waves else PhotoDecoder.from_state(state)
+    device = torch.device(device)
+    inference(encoder, device, dtype)
+    return Model(name, sha256, encoder, decoders, photo, device, dtype, provenance or {})
 
 
 def load_model(name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Model:

@@ -26,6 +26,13 @@ NOISE_OF_ALL = 0.03**2
 Slopes that only this supports follow the identity, which leaves noise as it is; else a style of strong
 colours would show the blocks of a pale JPEG sky."""
 
+CELLS = 12  # Cells of the grid along the longer side
+
+TONES = 8  # Steps of lightness
+
+PRIOR = 0.02
+"""Pull towards the one colour map of the whole picture, as a share of the mean weight of a cell."""
+
 CHUNK_PIXELS = 1 << 16  # Pixels that the maps are applied to at a time
 
 FIT_SIDE = 192
@@ -36,8 +43,7 @@ FIT_SIDE = 192
 class ColorField:
     """Colour maps that vary with position and lightness."""
 
-    knots: Tensor  # (rows, columns, 3, tones * 4) at every knot of the grid
-    tones: int
+    knots: Tensor  # (rows, columns, 3, TONES * 4) at every knot of the grid
     cell_px: int
 
     def apply(self, strip: Tensor, first: int = 0) -> Tensor:
@@ -67,7 +73,7 @@ class ColorField:
         # (cells, 3, pixels, 1): as pictures one pixel wide
         cells = rows.unflatten(2, (count, self.cell_px)).permute(2, 0, 1, 3).flatten(2)[..., None]
         homogeneous = torch.cat([cells, torch.ones_like(cells[:, :1])], 1)
-        inputs = _tone_hats(cells, self.tones)[:, :, None] * homogeneous[:, None]
+        inputs = _tone_hats(cells)[:, :, None] * homogeneous[:, None]
         corners = torch.stack([self.knots[index + a, b : count + b] for a in (0, 1) for b in (0, 1)], 1)
         mapped = corners.flatten(1, 2) @ inputs.flatten(1, 2)[..., 0]
         mapped = (mapped.unflatten(1, (4, 3)) * corner_weight[:, None]).sum(1)
@@ -95,37 +101,25 @@ def fit_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 @torch.no_grad()
-def fit_field(
-    content: Tensor,
-    result: Tensor,
-    size: tuple[int, int],
-    cells: int = 12,
-    tones: int = 8,
-    prior: float = 0.02,
-) -> ColorField:
-    """Fit the maps that explain `result` by `content`, both (1, 3, h, w) in [0, 1], reduced from `size`.
-
-    cells: grid cells along the longer side. tones: steps of lightness. prior: pull towards the one colour map
-    of the whole picture, as a share of the mean weight of a cell.
-    """
-    cell_px = -(-max(size) // cells)
+def fit_field(content: Tensor, result: Tensor, size: tuple[int, int]) -> ColorField:
+    """Fit the maps that explain `result` by `content`, both (1, 3, h, w) in [0, 1], reduced from `size`."""
+    cell_px = -(-max(size) // CELLS)
     knots = (-(-size[0] // cell_px) + 1, -(-size[1] // cell_px) + 1)
-    # Sample positions of the reduced pictures in units of cells, pixel centre to pixel centre.
-    where = [
-        ((torch.arange(n) + 0.5) * full / n - 0.5) / cell_px
-        for n, full in zip(content.shape[2:], size, strict=True)
-    ]
-    hats = [_hats(count, at.to(content)) for count, at in zip(knots, where, strict=True)]
-    field = _fit(content, result, hats, tones, prior)
-    return ColorField(field.permute(3, 4, 0, 2, 1).flatten(3), tones, cell_px)
+    hats = []
+    for count, n, full in zip(knots, content.shape[2:], size, strict=True):
+        # Sample positions of the reduced pictures in units of cells, pixel centre to pixel centre.
+        at = (((torch.arange(n) + 0.5) * full / n - 0.5) / cell_px).to(content)
+        # Weights of linear interpolation, (count, n).
+        hats.append((1 - (at - torch.arange(count).to(at)[:, None]).abs()).clamp_min(0))
+    return ColorField(_fit(content, result, hats).permute(3, 4, 0, 2, 1).flatten(3), cell_px)
 
 
-def _fit(content: Tensor, result: Tensor, hats: list[Tensor], tones: int, prior: float) -> Tensor:
-    """Solve least squares per knot of the grid. Returns the maps (3, 4, tones, rows, columns)."""
+def _fit(content: Tensor, result: Tensor, hats: list[Tensor]) -> Tensor:
+    """Solve least squares per knot of the grid. Returns the maps (3, 4, TONES, rows, columns)."""
     both = torch.cat([content[0], torch.ones_like(content[0, :1]), result[0]])
     products = torch.einsum("ihw,jhw->ijhw", both[:4], both).flatten(0, 1)
     rows, columns = hats
-    parts = _tone_hats(content, tones)[0]
+    parts = _tone_hats(content)[0]
     sums = torch.stack([rows @ (products * part) @ columns.T for part in parts], 1)
     # The grid is small, and not every device has float64.
     sums = _blur(sums).cpu().double()
@@ -137,8 +131,8 @@ def _fit(content: Tensor, result: Tensor, hats: list[Tensor], tones: int, prior:
     damping = scale * (NOISE_OF_ALL * slopes + 1e-6 * eye)
     middle = torch.linalg.solve(whole[:, :4] + damping, whole[:, 4:] + damping[:, :3])
     # Pull towards the global map: its own normal equations, shrunk to a fraction of a mean knot's weight.
-    knots = tones * len(rows) * len(columns)
-    anchor = prior / knots * (whole[:, :4] + 0.05 * scale * eye)
+    knots = TONES * len(rows) * len(columns)
+    anchor = PRIOR / knots * (whole[:, :4] + 0.05 * scale * eye)
     # Where the content is flat, its noise must not be taken for the cause of what the result does there.
     anchor = anchor + square[3, 3, ..., None, None] * NOISE * slopes
     left = square.permute(2, 3, 4, 0, 1) + anchor
@@ -147,16 +141,10 @@ def _fit(content: Tensor, result: Tensor, hats: list[Tensor], tones: int, prior:
     return field.permute(4, 3, 0, 1, 2).to(content)
 
 
-def _tone_hats(image: Tensor, tones: int) -> Tensor:
-    """Return linear interpolation weights of every pixel's lightness, (N, tones, h, w)."""
-    steps = torch.arange(tones).to(image).view(1, -1, 1, 1)
-    return (1 - (luma(image) * (tones - 1) - steps).abs()).clamp_min(0)
-
-
-def _hats(count: int, position: Tensor) -> Tensor:
-    """Return linear interpolation weights of samples at `position` (n,) around knots 0.., (count, n)."""
-    knots = torch.arange(count).to(position)
-    return (1 - (position - knots[:, None]).abs()).clamp_min(0)
+def _tone_hats(image: Tensor) -> Tensor:
+    """Return linear interpolation weights of every pixel's lightness, (N, TONES, h, w)."""
+    steps = torch.arange(TONES).to(image).view(1, -1, 1, 1)
+    return (1 - (luma(image) * (TONES - 1) - steps).abs()).clamp_min(0)
 
 
 def _blur(sums: Tensor) -> Tensor:

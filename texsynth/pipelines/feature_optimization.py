@@ -139,7 +139,12 @@ class _Descent:
             cosine = 0.5 * (1 + math.cos(math.pi * done / iterations))
             optimizer.param_groups[0]["lr"] = rate * (0.1 + 0.9 * cosine)
             optimizer.zero_grad()
-            loss = self._loss(self._roll(image), deep)
+            rolled = image
+            if self.wrap:
+                # So that the border of a torus is somewhere else at every step.
+                shift = [int(torch.randint(n, (), generator=self.rng)) for n in image.shape[2:]]
+                rolled = image.roll((shift[0], shift[1]), (2, 3))
+            loss = self._loss(rolled, deep)
             loss.backward()
             finite = bool(loss.isfinite()) and image.grad is not None and bool(image.grad.isfinite().all())
             if not finite:
@@ -160,13 +165,6 @@ class _Descent:
         with torch.no_grad():
             return (image if bool(image.isfinite().all()) else good).detach().cpu()
 
-    def _roll(self, image: Tensor) -> Tensor:
-        """Roll a torus at random, so that its border is somewhere else at every step."""
-        if not self.wrap:
-            return image
-        shift = [int(torch.randint(n, (), generator=self.rng)) for n in image.shape[2:]]
-        return image.roll((shift[0], shift[1]), (2, 3))
-
     def _loss(self, image: Tensor, deep: int) -> Tensor:
         """Sum the distances of features and of patches, each relative to its own variance or norm."""
         total = image.new_zeros(())
@@ -174,17 +172,16 @@ class _Descent:
         for f, target, second, scale in zip(features, goal.features, goal.grams, goal.scales, strict=True):
             if self.settings.loss == "gram":
                 total = total + (gram(f) - second).square().sum() / second.square().sum()
-            else:
-                total = total + self._wasserstein(f.flatten(2), target) / scale
+                continue
+            flat = f.flatten(2)
+            count = min(SAMPLES, flat.shape[2])
+            directions = random_directions(DIRECTIONS, flat.shape[1], self.rng, flat)
+            ours, theirs = _sample(flat, count, self.rng), _sample(target, count, self.rng)
+            total = total + sliced_wasserstein(ours, theirs, directions) / scale
         for band, target in zip(_bands(image), goal.bands, strict=False):
             if self.settings.patches:
                 total = total + self.settings.patches * self._band_distance(band, target)
         return total
-
-    def _wasserstein(self, a: Tensor, b: Tensor) -> Tensor:
-        count = min(SAMPLES, a.shape[2])
-        directions = random_directions(DIRECTIONS, a.shape[1], self.rng, a)
-        return sliced_wasserstein(_sample(a, count, self.rng), _sample(b, count, self.rng), directions)
 
     def _band_distance(self, band: Tensor, target: Tensor) -> Tensor:
         """Project first, then sample: projecting all patches is one convolution."""

@@ -56,7 +56,8 @@ def descend_image(
         total: Tensor = settings.content * (features[-1] - goal).square().mean() / scale
         total = total + RANGE * (image - image.clamp(0, 1)).square().mean()
         for level, target, weight in targets:
-            gap = _gram(features[level - 1]) - target
+            flat = features[level - 1][0].flatten(1)
+            gap = flat @ flat.T / flat.shape[1] - target
             total = total + weight * gap.square().sum() / target.square().sum().clamp_min(1e-12)
         # Of a sum over the picture: the optimizer's tolerances are absolute.
         scaled: Tensor = total * image.numel()
@@ -86,9 +87,3 @@ def _descend(image: Tensor, loss: Callable[[], Tensor], iterations: int) -> None
         return value
 
     optimizer.step(closure)
-
-
-def _gram(features: Tensor) -> Tensor:
-    """Compute the raw second moment (C, C) of features (1, C, h, w)."""
-    flat = features[0].flatten(1)
-    return flat @ flat.T / flat.shape[1]

@@ -7,7 +7,7 @@ import torch
 
 from texsynth.analysis.lattice import MIN_CONFIDENCE, REGULAR, Lattice, most_likely_lattice, regularity_score
 from texsynth.config.expand_rules import MIN_SIDE, output_size
-from texsynth.config.settings import ExpandSettings, Method
+from texsynth.config.settings import ExpandSettings
 from texsynth.errors import InputError
 from texsynth.synthesis.exemplar import Exemplar
 from texsynth.synthesis.warp import inner_rectangle, turn_exemplar, upright_angle
@@ -55,22 +55,15 @@ def plan_expand(
     if whole and (settings.method == "auto" or by_lattice):
         lattice = most_likely_lattice(exemplars[0].image)
     if settings.method == "auto":
-        method = choose_method(exemplars[0], lattice, settings) if whole else "patch"
+        # The transposer lays out small exemplars of regular textures that show enough of them; patches alone
+        # suit all others. On a torus the lattice has to give, and the transposer knows nothing of it.
+        method, side = "patch", min(exemplars[0].image.shape[2:])
+        if lattice and regularity_score(lattice) >= REGULAR and not settings.tileable:
+            longest = max(lattice.periods, default=0.0)
+            method = "transposer+patch" if PERIODS * longest <= side < SMALL else "patch"
         settings = settings.model_copy(update={"method": method})
-    regular = lattice and lattice.confidence >= MIN_CONFIDENCE and settings.patch.lattice == "auto"
-    return ExpandPlan(tuple(exemplars), settings, size, lattice if regular else None, notes)
-
-
-def choose_method(exemplar: Exemplar, lattice: Lattice | None, settings: ExpandSettings) -> Method:
-    """Choose the method for one whole exemplar whose most likely lattice is `lattice`.
-
-    The transposer lays out small exemplars of regular textures that show enough of them; patches alone suit
-    all others. On a torus the lattice has to give, and the transposer knows nothing of it.
-    """
-    side = min(exemplar.image.shape[2:])
-    if lattice is None or settings.tileable or side >= SMALL or regularity_score(lattice) < REGULAR:
-        return "patch"
-    return "transposer+patch" if side >= PERIODS * max(lattice.periods, default=0.0) else "patch"
+    kept = lattice and lattice.confidence >= MIN_CONFIDENCE and settings.patch.lattice == "auto"
+    return ExpandPlan(tuple(exemplars), settings, size, lattice if kept else None, notes)
 
 
 def _turn_upright(exemplars: Sequence[Exemplar]) -> tuple[list[Exemplar], tuple[str, ...]]:

@@ -22,11 +22,9 @@ class Raster(Protocol):
     @property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
-        ...
 
     def read(self, rows: slice, columns: slice) -> Tensor:
         """Read a rectangle, (1, C, h, w) float32, which must not be changed."""
-        ...
 
 
 class Canvas(Raster, Protocol):
@@ -34,7 +32,6 @@ class Canvas(Raster, Protocol):
 
     def write(self, rows: slice, columns: slice, values: Tensor) -> None:
         """Fill a rectangle with `values` (1, C, h, w), which must not be changed afterwards."""
-        ...
 
 
 MakeCanvas = Callable[[tuple[int, int]], Canvas]

@@ -64,12 +64,6 @@ class StyledRegion:
         """Tell whether any of its styles has the level."""
         return bool(self._at(level))
 
-    def statistics_weight(self, weight: Tensor | None) -> Tensor | None:
-        """Weigh pixels in the statistics: the mask times the opacity `weight`; None for all alike."""
-        if self.mask is None or weight is None:
-            return weight if self.mask is None else self.mask
-        return self.mask * weight
-
     def map(self, content: Moments, settings: StylizeSettings, level: int, device: torch.device) -> AffineMap:
         """Fit the map of a level that it has to the moments `content`. device: of the features."""
         styles, weights = zip(*self._at(level), strict=True)
@@ -160,12 +154,21 @@ def stylize_raster(
     allocates results, the last and those on the way to it. Returns a picture of the same size, in [0, 1].
     """
     check_levels(model, settings)
-    regions = [StyledRegion((style,), (1.0,))] if isinstance(style, FittedStyle) else normalize_masks(style)
+    regions = [StyledRegion((style,), (1.0,))] if isinstance(style, FittedStyle) else list(style)
+    if masks := [region.mask for region in regions if region.mask is not None]:
+        # Masks add up to at most 1 at every pixel; a region without one takes the rest.
+        total = torch.stack(masks).sum(0)
+        over, rest = total.clamp_min(1), (1 - total).clamp_min(0)
+        regions = [replace(r, mask=rest if r.mask is None else r.mask / over) for r in regions]
     start = content
     deviation = settings.grain * _strength(settings, settings.levels[0])
     if settings.mode == "artistic" and deviation:
         # Noise for the transforms to turn into strokes; without any effect of theirs there is none.
         start = NoisyRaster(content, deviation, seed)
+
+    def blend(new: Tensor, ours: Tensor, old: Tensor, alpha: Tensor) -> Tensor:
+        return ours.to(new) + alpha.to(new) * (new - old.to(new))
+
     # Every region is made as a whole picture and shown where its mask is: nothing draws the mask's border.
     result: Raster = content
     for number, region in enumerate(regions):
@@ -173,32 +176,15 @@ def stylize_raster(
             model, settings, weight, tile, make_canvas, sub_progress(on_step, number, len(regions))
         )
         styled = stylizer.run(start, region)
-        result = styled if region.mask is None else _blend(content, result, styled, region.mask, make_canvas)
+        if region.mask is None:
+            result = styled
+        else:
+            result = map_strips(make_canvas, blend, styled, result, content, TensorRaster(region.mask))
     if settings.preserve_color:
         result = map_strips(
             make_canvas, lambda ours, old: with_chroma_of(old.to(ours), ours), result, content
         )
     return result
-
-
-def _blend(content: Raster, result: Raster, styled: Raster, mask: Tensor, make_canvas: MakeCanvas) -> Raster:
-    """Add to `result` what `styled` changes of `content`, where the `mask` (1, 1, H, W) is."""
-
-    def blend(new: Tensor, ours: Tensor, old: Tensor, alpha: Tensor) -> Tensor:
-        return ours.to(new) + alpha.to(new) * (new - old.to(new))
-
-    return map_strips(make_canvas, blend, styled, result, content, TensorRaster(mask))
-
-
-def normalize_masks(regions: Sequence[StyledRegion]) -> list[StyledRegion]:
-    """Scale masks to add up to at most 1 at every pixel; a single region without a mask stays so."""
-    masks = [region.mask for region in regions if region.mask is not None]
-    if not masks:
-        return list(regions)
-    total = torch.stack(masks).sum(0)
-    over = total.clamp_min(1)
-    rest = (1 - total).clamp_min(0)
-    return [replace(p, mask=rest if p.mask is None else p.mask / over) for p in regions]
 
 
 @dataclass(frozen=True)
@@ -267,7 +253,10 @@ class _RegionStylizer:
         on_step: OnStep,
     ) -> Raster:
         """Give `image` the moments of `region` at all `levels`."""
-        weight = region.statistics_weight(self.weight)
+        # Pixels count by the mask times the opacity; None for all alike.
+        weight = self.weight if region.mask is None else region.mask
+        if region.mask is not None and self.weight is not None:
+            weight = region.mask * self.weight
 
         def fit(level: int, own: Moments) -> AffineMap:
             return region.map(own, self.settings, level, self.model.device)

@@ -42,10 +42,6 @@ class Atlas:
     share: Tensor  # (h, w), how often a position should be used, 1 on average over the valid ones
     side: int  # Shorter side in pixels of the smallest exemplar
 
-    def positions(self, size: int) -> Tensor:
-        """Mark top left corners of valid squares of `size`, (h - size + 1, w - size + 1) bool."""
-        return free_squares(self.valid, size)
-
     def largest_square(self) -> int:
         """Return the side of the largest valid square, up to `side`. Raises InputError below MIN_SIDE."""
         side = largest_square(self.valid, self.side)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.synthesis.exemplar import Atlas, free_squares
-from texsynth.synthesis.patch_search import PatchField, PatchSearch, field_of_layout, upsample_field, vote
+from texsynth.synthesis.patch_search import PatchSearch, field_of_layout, upsample_field, vote
 
 MEDOID = (0.15, 0.06, 0.03)
 """Deviations of the last votes: ever closer to one patch's own colour, so that nothing blurs."""
@@ -63,7 +63,12 @@ def optimize_patches(
             continue
         restore = fixed.at_level(level).restore if fixed else _unchanged
         if field is None:
-            field = _coarse_field(layout, level, allowed, patch, wrap=wrap)
+            # The layout at this level copies the middle of every scale x scale pixels.
+            scale = 2**level
+            rows, columns = (torch.arange(-(-n // scale)) * scale + scale // 2 for n in layout.shape[1:])
+            rows, columns = rows.clamp_max(layout.shape[1] - 1), columns.clamp_max(layout.shape[2] - 1)
+            coarse = layout[:, rows][:, :, columns] // scale
+            field = field_of_layout(coarse, allowed, patch, wrap=wrap)
         else:
             size = tuple(-(-n // 2**level) for n in layout.shape[1:])
             field = upsample_field(field, (size[0], size[1]), allowed)
@@ -77,12 +82,8 @@ def optimize_patches(
             if on_round:
                 on_round(done)
     if field is None:
-        field = field_of_layout(layout, atlas.positions(patch), patch, wrap=wrap)
-    return _vote_sharply(field, atlas, fixed)
-
-
-def _vote_sharply(field: PatchField, atlas: Atlas, fixed: FixedPixels | None) -> Tensor:
-    """Vote at full size, ever more sharply for one patch's own colours. Returns all planes, (3 + s, H, W)."""
+        field = field_of_layout(layout, free_squares(atlas.valid, patch), patch, wrap=wrap)
+    # At full size the votes are ever sharper for one patch's own colours.
     planes = torch.cat([atlas.image, atlas.siblings])
     restore = fixed.restore if fixed else _unchanged
     output = restore(vote(field, planes))
@@ -100,12 +101,3 @@ def downsample(planes: Tensor, level: int) -> Tensor:
     if not level or not len(planes):
         return planes[:, :: 2**level, :: 2**level] if level else planes
     return F.avg_pool2d(planes[None], 2**level, ceil_mode=True, count_include_pad=False)[0]
-
-
-def _coarse_field(layout: Tensor, level: int, allowed: Tensor, patch: int, *, wrap: bool) -> PatchField:
-    """Make the field that copies a layout (2, H, W) at 1 / 2^level of the size."""
-    scale = 2**level
-    rows, columns = (torch.arange(-(-n // scale)) * scale + scale // 2 for n in layout.shape[1:])
-    rows, columns = rows.clamp_max(layout.shape[1] - 1), columns.clamp_max(layout.shape[2] - 1)
-    coarse = layout[:, rows][:, :, columns] // scale
-    return field_of_layout(coarse, allowed, patch, wrap=wrap)

@@ -175,11 +175,14 @@ class PatchSearch:
         """
         query = self._project(_canvas(planes, field), STRIDE).flatten(1).T.contiguous()
         penalty = self._penalty(field)
-        moving = _touching(active, field)
         index = (field.at[0] * self.allowed.shape[1] + field.at[1]).flatten()
         distance = self._distance(query, index)
         typical = distance.median() + 1e-8
         penalty = typical * penalty
+        moving = torch.ones(len(index), dtype=torch.bool)
+        if active is not None:
+            touched = F.max_pool2d(_canvas(active[None].float(), field)[None], field.patch, STRIDE)
+            moving = (touched > 0).flatten()
         if int(moving.sum()) * len(self._source) <= EXHAUSTIVE:
             offset, parts = self._norm + penalty, query[moving].split(1024)
             closest = [torch.addmm(offset, part, self._source.T, alpha=-2).argmin(1) for part in parts]
@@ -244,15 +247,6 @@ def _inside(field: PatchField) -> Tensor:
         covered = (start + field.patch).clamp_max(length) - start.clamp_min(0)
         shares.append(covered / field.patch if not field.wrap else torch.ones(len(start)))
     return (shares[0][:, None] * shares[1][None]) ** 6
-
-
-def _touching(active: Tensor | None, field: PatchField) -> Tensor:
-    """Find patches with an active pixel, (qy * qx,) bool."""
-    count = field.at.shape[1] * field.at.shape[2]
-    if active is None:
-        return torch.ones(count, dtype=torch.bool)
-    touched = F.max_pool2d(_canvas(active[None].float(), field)[None], field.patch, STRIDE)
-    return (touched > 0).flatten()
 
 
 _AROUND = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1))

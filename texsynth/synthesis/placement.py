@@ -94,8 +94,11 @@ def place_copies(
         at = canvas.best(rows, columns, noise, 1 - variation)
         if at is not None:
             canvas.add(Placement(*at, float(torch.rand((), generator=rng))))
-    while (hole := canvas.first_hole()) is not None:
-        canvas.add(Placement(*hole, -1.0, 0.0))
+    while not canvas.covered.all():
+        # A copy whose middle is the first pixel that none covers.
+        hole = np.unravel_index(int(canvas.covered.argmin()), size)
+        row, column = (int(n) - e // 2 for n, e in zip(hole, exemplar, strict=True))
+        canvas.add(Placement(row, column, -1.0, 0.0))
     return Layout(exemplar, size, circular, _slots(canvas.worthwhile(), exemplar, size, circular))
 
 
@@ -181,14 +184,6 @@ class _Canvas:
             return np.ix_(*(np.unique(span % n) for span, n in zip(spans, self.size, strict=True)))
         inside = [span[(span >= 0) & (span < n)] for span, n in zip(spans, self.size, strict=True)]
         return np.ix_(*inside)
-
-    def first_hole(self) -> Pair | None:
-        """Return the corner of a copy around the first pixel that none covers; None when all are covered."""
-        if self.covered.all():
-            return None
-        at = np.unravel_index(int(self.covered.argmin()), self.size)
-        row, column = (int(n) - e // 2 for n, e in zip(at, self.exemplar, strict=True))
-        return row, column
 
     def best(
         self, rows: range, columns: range, noise: np.ndarray, share: float

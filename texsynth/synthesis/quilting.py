@@ -15,7 +15,7 @@ from torch import Tensor
 
 from texsynth.analysis.lattice import Lattice, phase_error
 from texsynth.ops.resample import box_mean, box_sum
-from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas
+from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, free_squares
 from texsynth.synthesis.seams import keep_old, seam_cost
 
 Place = tuple[Tensor, Tensor]  # Rows (n, 1) and columns (1, m) of a rectangle of the canvas
@@ -79,11 +79,13 @@ class Quilt:
         return bool(self.fixed[self._window(top, left, self.settings.block)].all())
 
     def place_block(self, top: int, left: int) -> None:
-        """Find a block for the square at (top, left) and join it to what is known there."""
+        """Draw blocks that nearly fit best at (top, left), and join one of them to what is known there."""
         here = self._window(top, left, self.settings.block)
         known = self.known[here] & self._near[here]
         errors = self._errors((top, left), known, self._colours(here), self.settings.block)
-        self._join(here, self._draw(errors), self.settings.overlap)
+        good = (errors <= errors.min() * (1 + self.settings.tolerance) + 1e-9).nonzero()
+        drawn = good[torch.randperm(len(good), generator=self.rng)[: self.settings.tries]]
+        self._join(here, drawn, self.settings.overlap)
 
     def refine(self, rounds: int, on_round: Callable[[int], None] | None = None) -> None:
         """Lay blocks again over the worst seams, of changing sizes; only what makes them better stays.
@@ -168,7 +170,7 @@ class Quilt:
 
     def _errors(self, corner: tuple[int, int], known: Tensor, old: Tensor, size: int) -> Tensor:
         """Compute the penalised error of every source position; infinite where it is not allowed."""
-        allowed = self.atlas.positions(size)
+        allowed = free_squares(self.atlas.valid, size)
         error = torch.zeros(allowed.shape)
         if bool(known.any()):
             error = self._colour.errors(old, known.float(), size)
@@ -184,7 +186,9 @@ class Quilt:
             typical, good = ranked[len(ranked) // 2] + 1e-9, ranked[len(ranked) // 50] + 1e-9
         if self.lattice is not None:
             if self._origin is None:
-                row, column = self._first_position(error, allowed)
+                # The first block goes where it fits a guide, else anywhere.
+                places = (allowed & (error <= error.min())).nonzero() if self._guide else allowed.nonzero()
+                row, column = places[int(torch.randint(len(places), (), generator=self.rng))].tolist()
                 self._origin = (row - corner[0], column - corner[1])
             out = phase_error(self.lattice, error.shape, corner, self._origin)
             error = error + self.settings.phase * typical * (out - 1).clamp(0, 4).square()
@@ -193,17 +197,6 @@ class Quilt:
             level = self.known.sum() / self.atlas.valid.sum()
             error = error + self.settings.occurrence * good * spent / (level + 0.5)
         return error
-
-    def _first_position(self, error: Tensor, allowed: Tensor) -> tuple[int, int]:
-        """Draw the first block of a lattice: where it fits a guide, else anywhere."""
-        places = (allowed & (error <= error.min())).nonzero() if self._guide else allowed.nonzero()
-        row, column = places[int(torch.randint(len(places), (), generator=self.rng))].tolist()
-        return row, column
-
-    def _draw(self, errors: Tensor) -> Tensor:
-        """Draw some of the source positions that are nearly the best, (K, 2)."""
-        good = (errors <= errors.min() * (1 + self.settings.tolerance) + 1e-9).nonzero()
-        return good[torch.randperm(len(good), generator=self.rng)[: self.settings.tries]]
 
     @staticmethod
     def _best(errors: Tensor, count: int) -> Tensor:

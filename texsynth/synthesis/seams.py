@@ -119,7 +119,10 @@ def seam_correction(
     """
     image = source[:, at[0], at[1]]
     limit = torch.tensor(source.shape[1:]).view(2, 1, 1) - 1
-    visible = _visibility(image[:3])
+    # Steps are seen where the texture is smooth; elsewhere its grain hides them.
+    mean = box_mean(image[:3], GRAIN_RADIUS)
+    variance = (box_mean(image[:3].square(), GRAIN_RADIUS) - mean.square()).clamp_min(0).mean(0)
+    visible = 1 / (1 + variance / SMOOTH**2)
     changes = []
     for dim in (1, 2):
         step = torch.tensor([2 - dim, dim - 1]).view(2, 1, 1)
@@ -138,13 +141,6 @@ def seam_correction(
     )
     solve = _ScreenedPoisson(image.shape[1], image.shape[2], reach, wrap=wrap)
     return solve(right_side) if fixed is None else _solve_free(solve, right_side, (~fixed).float())
-
-
-def _visibility(image: Tensor) -> Tensor:
-    """Rate how visible steps are, (H, W): 1 where the texture is smooth, 0 where its grain hides any."""
-    mean = box_mean(image, GRAIN_RADIUS)
-    variance = (box_mean(image.square(), GRAIN_RADIUS) - mean.square()).clamp_min(0).mean(0)
-    return 1 / (1 + variance / SMOOTH**2)
 
 
 def _solve_free(solve: _ScreenedPoisson, right_side: Tensor, free: Tensor) -> Tensor:

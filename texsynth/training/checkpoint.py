@@ -155,11 +155,7 @@ def _read(path: Path, *, mmap: bool = True) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, weights_only=True, mmap=mmap)
     except (RuntimeError, UnpicklingError, BadZipFile, EOFError, OSError) as error:
         raise InputError(f"checkpoint {path} cannot be read ({error}); begin another run") from error
-    return _with_present_names(state)
-
-
-def _with_present_names(state: dict[str, Any]) -> dict[str, Any]:
-    """Rename what version 0.1 called otherwise."""
+    # Version 0.1 had other names.
     parts = {"companion": "critic_state", "feed": "loader"}
     state = {parts.get(name, name): value for name, value in state.items()}
     state["origin"] = {RENAMED.get(name, name): value for name, value in state.get("origin", {}).items()}

@@ -244,7 +244,19 @@ class BatchLoader:
     def next(self) -> Tensor:
         """Return the next batch, (batch, 3, S, S) uint8. Raises WorkerLostError when a worker was killed."""
         if self._loaded is None:
-            self._loaded = self._start()
+            loader = DataLoader(
+                self.crops,
+                self.batch,
+                sampler=range(self._next * self.batch, 1 << 60),
+                num_workers=self.workers,
+                collate_fn=_stack,
+                # A fork would share the locks of threads that it does not have, those of torch among them.
+                multiprocessing_context="spawn" if self.workers else None,
+                # It draws a number, which must not come from the generator that everything shares.
+                generator=torch.Generator(),
+            )
+            with _ctrl_c_ignored():
+                self._loaded = iter(loader)
         try:
             crops, unreadable = next(self._loaded)
         except RuntimeError as error:
@@ -268,21 +280,6 @@ class BatchLoader:
         """Go on with the batch that `state` names."""
         self.close()
         self._next = int(state["next"])
-
-    def _start(self) -> Iterator[Any]:
-        loader = DataLoader(
-            self.crops,
-            self.batch,
-            sampler=range(self._next * self.batch, 1 << 60),
-            num_workers=self.workers,
-            collate_fn=_stack,
-            # A fork would share the locks of threads that it does not have, those of torch among them.
-            multiprocessing_context="spawn" if self.workers else None,
-            # It draws a number, which must not come from the generator that everything shares.
-            generator=torch.Generator(),
-        )
-        with _ctrl_c_ignored():
-            return iter(loader)
 
 
 def _stack(samples: Sequence[Sample]) -> Sample:

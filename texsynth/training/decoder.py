@@ -174,10 +174,15 @@ def train_decoder(plan: DecoderRun, session: Session) -> Path:
             image = torch.cat(images).contiguous(memory_format=torch.channels_last)
             return losses(encoder, decoder, plan.level, image, settings)
 
-        validate = _validation(plan, encoder, learner, device)
-        loop = LoopSettings.of(settings, steps=plan.steps)
-        run(learner, draw_losses, loop, plan.checkpoint, session, validate=validate, origin=plan.origin)
-    measured = {"psnr": f"{validate():.2f} dB at {settings.crop_px} px"} if validate else {}
+        held_out = Pictures(plan.held_out, settings.resize_px).held_out_crops(settings.crop_px, HELD_OUT)
+        through = rebuild(encoder, learner.result, plan.level)
+
+        def validate() -> float:
+            return reconstruction(lambda image: through(image.to(device)).float().cpu(), held_out)
+
+        loop, measure = LoopSettings.of(settings, steps=plan.steps), validate if len(held_out) else None
+        run(learner, draw_losses, loop, plan.checkpoint, session, validate=measure, origin=plan.origin)
+    measured = {"psnr": f"{measure():.2f} dB at {settings.crop_px} px"} if measure else {}
     write_exact(plan.out, prefixed(plan.name, learner.result.state_dict()), {**plan.origin, **measured})
     return plan.out
 
@@ -268,15 +273,3 @@ def _begin(
     decoder = PhotoDecoder(encoder.widths[:4])
     start_photo_decoder(decoder, encoder, crops, rng)
     return decoder
-
-
-def _validation(
-    plan: DecoderRun, encoder: Encoder, learner: Learner, device: torch.device
-) -> Callable[[], float] | None:
-    """Return what measures the PSNR of the present result on held-out pictures, None without any."""
-    settings = plan.settings
-    crops = Pictures(plan.held_out, settings.resize_px).held_out_crops(settings.crop_px, HELD_OUT)
-    if not len(crops):
-        return None
-    through = rebuild(encoder, learner.result, plan.level)
-    return lambda: reconstruction(lambda image: through(image.to(device)).float().cpu(), crops)

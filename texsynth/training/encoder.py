@@ -113,7 +113,17 @@ def _prepare(
         raise UsageError(
             f"widths {plan.widths} do not fit a teacher with {teacher.widths}; choose smaller ones"
         )
-    start = collect(plan.init) if plan.init else _cut(plan, teacher, pictures, origin, report)
+    if plan.init:
+        start = collect(plan.init)
+    else:
+        # In closed form, from the run folder when it is there.
+        file = plan.folder / "start.safetensors"
+        if not (file.exists() and safe_open(file, "pt").metadata() == origin):
+            rng = torch.Generator().manual_seed(plan.seed)
+            crops = random_crops(pictures, min(CUT_CROPS, plan.crops), plan.crop_px, rng)
+            student = cut_encoder(teacher, plan.widths, crops, rng, report)
+            write_exact(file, student.state_dict(), origin)
+        start = prefixed("encoder", load_file(file))
     for folder in (plan.folder, plan.init):
         if folder and (cache := load_cache(folder / CACHE, origin)):
             return start, cache
@@ -122,19 +132,6 @@ def _prepare(
     cache = build_cache(teacher, crops, rng, lambda done, total: report(f"teacher: {done}/{total} crops"))
     save_cache(cache, plan.folder / CACHE, origin)
     return start, cache
-
-
-def _cut(
-    plan: EncoderRun, teacher: Encoder, pictures: Sequence[Picture], origin: dict[str, str], report: Report
-) -> dict[str, Tensor]:
-    """Return the closed-form encoder, from the run folder when it is there."""
-    file = plan.folder / "start.safetensors"
-    if not (file.exists() and safe_open(file, "pt").metadata() == origin):
-        rng = torch.Generator().manual_seed(plan.seed)
-        crops = random_crops(pictures, min(CUT_CROPS, plan.crops), plan.crop_px, rng)
-        student = cut_encoder(teacher, plan.widths, crops, rng, report)
-        write_exact(file, student.state_dict(), origin)
-    return prefixed("encoder", load_file(file))
 
 
 class Distillation(nn.Module):

@@ -87,11 +87,14 @@ def run(
         total = torch.stack([t.float() for t in terms.values()]).sum()
         norm = _gradients(learner, total, settings)
         failure = ""
-        if math.isfinite(float(total.detach()) + norm):
+        loss_value, scaler = float(total.detach()), learner.scaler
+        # In float16 the scale of the loss may cost the gradients, which mends itself.
+        overflowed = scaler is not None and math.isfinite(loss_value) and scaler.get_scale() >= 1
+        if math.isfinite(loss_value + norm):
             learner.optimizer.step()
             if learner.average:
                 learner.average.update_parameters(learner.module)
-        elif not _overflowed(learner, total):
+        elif not overflowed:
             failure = "the loss"
         saves = (step + 1) % settings.save_every == 0 or step + 1 == settings.steps
         if saves and not failure and not learner.is_finite():
@@ -143,9 +146,3 @@ def _gradients(learner: Learner, total: Tensor, settings: LoopSettings) -> float
     else:
         total.backward()
     return float(nn.utils.clip_grad_norm_(learner.module.parameters(), settings.clip or math.inf))
-
-
-def _overflowed(learner: Learner, total: Tensor) -> bool:
-    """Tell whether the scale of the loss cost the gradients, as it may in float16; it mends itself."""
-    scaler = learner.scaler
-    return scaler is not None and math.isfinite(float(total.detach())) and scaler.get_scale() >= 1

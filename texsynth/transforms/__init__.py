@@ -22,7 +22,6 @@ class Fit(Protocol):
 
     def __call__(self, content: Moments, style: Moments, settings: Any) -> AffineMap:  # noqa: ANN401
         """Fit the map that gives the content the look of the style."""
-        ...
 
 
 TRANSFORMS: dict[str, Fit] = {"adain": adain.fit, "wct": wct.fit, "ot": optimal_transport.fit, "ift": ift.fit}
@@ -53,23 +52,12 @@ def fit_mix(
     transport takes the Wasserstein barycentre; the others mix what each style makes of the content. device:
     of the features; a GPU with float64 fits the large maps of wide networks. Returns the map on the CPU.
     """
-    where = _home(torch.device(device), len(content.sum))
+    # The calls alone take longer than small matrices do on a GPU.
+    on_gpu = torch.device(device).type == "cuda" and len(content.sum) >= GPU_CHANNELS
+    where = torch.device(device if on_gpu else "cpu")
     content, styles = content.to(where), [style.to(where) for style in styles]
-    return _mixed(settings, content, styles, weights).to("cpu")
-
-
-def _home(device: torch.device, channels: int) -> torch.device:
-    """Choose where maps are fitted: the calls alone take longer than small matrices do on a GPU."""
-    return device if device.type == "cuda" and channels >= GPU_CHANNELS else torch.device("cpu")
-
-
-def _mixed(
-    settings: TransformSettings, content: Moments, styles: Sequence[Moments], weights: Sequence[float]
-) -> AffineMap:
-    if len(styles) == 1:
-        return fit_map(settings, content, styles[0])
-    if isinstance(settings, IFTSettings):
-        return fit_map(settings, content, ift.mixed(styles, weights, settings))
-    if isinstance(settings, OTSettings):
-        return fit_map(settings, content, optimal_transport.barycentre(styles, weights))
-    return AffineMap.mix([fit_map(settings, content, style) for style in styles], weights)
+    if len(styles) > 1 and isinstance(settings, IFTSettings):
+        styles, weights = [ift.mixed(styles, weights, settings)], [1.0]
+    elif len(styles) > 1 and isinstance(settings, OTSettings):
+        styles, weights = [optimal_transport.barycentre(styles, weights)], [1.0]
+    return AffineMap.mix([fit_map(settings, content, style) for style in styles], weights).to("cpu")

@@ -60,7 +60,7 @@ class Moments:
         Items without pixels are left out. What lies between the means is no spread of any of the items, so
         it is not added to the covariance.
         """
-        shares = _shares(moments, weights)
+        shares = normalised(moments, weights)
         if not shares:
             return cls.empty(len(moments[0].sum), moments[0].sum.device)
         return cls.of_gaussian(
@@ -72,7 +72,7 @@ class Moments:
     @classmethod
     def blend(cls, moments: Sequence[Moments], weights: Sequence[float]) -> Moments:
         """Average as `average` does, but the raw second moments, the Gram matrices."""
-        shares = _shares(moments, weights)
+        shares = normalised(moments, weights)
         n = sum(s * m.n for m, s in shares)
         none = cls.empty(len(moments[0].sum), moments[0].sum.device)
         return sum((m.scaled(s * n / m.n) for m, s in shares), none)
@@ -136,7 +136,7 @@ class Moments:
         return covariance + ridge * level * eye
 
 
-def _shares(moments: Sequence[Moments], weights: Sequence[float]) -> list[tuple[Moments, float]]:
+def normalised(moments: Sequence[Moments], weights: Sequence[float]) -> list[tuple[Moments, float]]:
     """Keep items that have pixels and weight, with weights that add up to 1."""
     pairs = [(m, w) for m, w in zip(moments, weights, strict=True) if m.n > 0 and w > 0]
     total = sum(w for _, w in pairs)

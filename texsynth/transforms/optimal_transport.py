@@ -12,7 +12,7 @@ import torch
 from texsynth.config.settings import OTSettings
 from texsynth.ops.linalg import psd_powers
 from texsynth.transforms.affine import AffineMap
-from texsynth.transforms.moments import Moments
+from texsynth.transforms.moments import Moments, normalised
 
 _ROUNDS = 100
 
@@ -37,17 +37,16 @@ def barycentre(styles: Sequence[Moments], weights: Sequence[float]) -> Moments:
     Unlike the mean of covariances it keeps one spread where the styles' means differ. weights: non-negative,
     not all zero. `n` is the weighted mean of the pixel counts. Styles without pixels are left out.
     """
-    pairs = [(m, w) for m, w in zip(styles, weights, strict=True) if m.n > 0 and w > 0]
-    if not pairs:
+    shares = normalised(styles, weights)
+    if not shares:
         return Moments.empty(len(styles[0].sum), styles[0].sum.device)
-    share = [w / sum(w for _, w in pairs) for _, w in pairs]
-    covariances = [m.covariance for m, _ in pairs]
-    n = sum(s * m.n for s, (m, _) in zip(share, pairs, strict=True))
-    mean = torch.stack([s * m.mean for s, (m, _) in zip(share, pairs, strict=True)]).sum(0)
-    covariance = torch.stack([s * c for s, c in zip(share, covariances, strict=True)]).sum(0)
+    n = sum(s * m.n for m, s in shares)
+    mean = torch.stack([s * m.mean for m, s in shares]).sum(0)
+    covariances = [(m.covariance, s) for m, s in shares]
+    covariance = torch.stack([s * c for c, s in covariances]).sum(0)
     for _ in range(_ROUNDS):
         root, inverse = psd_powers(covariance, 0.5, -0.5)
-        moved = [s * psd_powers(root @ c @ root, 0.5)[0] for s, c in zip(share, covariances, strict=True)]
+        moved = [s * psd_powers(root @ c @ root, 0.5)[0] for c, s in covariances]
         half = inverse @ torch.stack(moved).sum(0)
         previous, covariance = covariance, half @ half.T
         if float((covariance - previous).norm()) <= 1e-12 * float(previous.norm()):

@@ -37,18 +37,16 @@ class Form:
     names: Mapping[str, str]  # Module in the file to ours, both in forward order
     unread: str = ""  # Pattern of modules that we have no use for
 
+    @property
+    def keys(self) -> dict[str, str]:
+        """Names of the weights and biases in the file to ours."""
+        kinds = ("weight", "bias")
+        return {f"{module}.{k}": f"{ours}.{k}" for module, ours in self.names.items() for k in kinds}
+
     def fits(self, tensors: Mapping[str, Tensor]) -> bool:
         """Return whether the file has these modules, with weight and bias, and nothing else that counts."""
         counted = {key for key in tensors if not re.fullmatch(self.unread, key.rpartition(".")[0])}
-        return counted == {f"{module}.{kind}" for module in self.names for kind in ("weight", "bias")}
-
-    def renamed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the tensors that count, in our names."""
-        return {
-            f"{ours}.{kind}": tensors[f"{module}.{kind}"].float()
-            for module, ours in self.names.items()
-            for kind in ("weight", "bias")
-        }
+        return counted == self.keys.keys()
 
 
 def _numbered(
@@ -155,7 +153,8 @@ def identify(path: Path, tensors: dict[str, Tensor]) -> Piece:
             f"{path} is of no layout that texsynth reads (it holds {shown or 'no tensors'}); give files of "
             "vgg_normalised, torchvision, PytorchWCT, pytorch-AdaIN, WCT2 or Collaborative-Distillation"
         )
-    return Piece(path, form, form.renamed(tensors), len(tensors) > 2 * len(form.names))
+    renamed = {ours: tensors[key].float() for key, ours in form.keys.items()}
+    return Piece(path, form, renamed, len(tensors) > len(renamed))
 
 
 def _state_dict(path: Path) -> dict[str, Tensor]:

@@ -96,7 +96,9 @@ def _answer(session: requests.Session, url: str, path: Path, timeout: float) -> 
     except exceptions.Timeout:
         raise _stalled(url, timeout) from None
     except exceptions.RequestException as error:
-        cause = _cause(error)
+        cause: BaseException = error
+        while cause.__context__ is not None:
+            cause = cause.__context__
         if isinstance(cause, (ConnectionResetError, RemoteDisconnected)):
             raise _CutOffError("no answer") from error
         raise ModelError(
@@ -117,7 +119,9 @@ def _receive(response: requests.Response, url: str, path: Path, timeout: float, 
     if not start:
         if first.lstrip().startswith(b"<"):
             raise _page(url)
-        state = {"url": url, "validator": _validator(response)}
+        # What marks this version of the file, byte for byte; empty if the server has nothing of the kind.
+        tag, date = (response.headers.get(name, "") for name in ("ETag", "Last-Modified"))
+        state = {"url": url, "validator": tag if tag and not tag.startswith("W/") else date}
         (path.parent / STATE).write_text(json.dumps(state))
     done = start
     with path.open("ab" if start else "wb") as file:
@@ -149,12 +153,6 @@ def _extent(response: requests.Response, url: str, path: Path) -> tuple[int, int
     return 0, int(length) if length.isdecimal() and not encoded else None
 
 
-def _validator(response: requests.Response) -> str:
-    """Return the mark of this version of the file, byte for byte; empty if the server has none."""
-    tag = response.headers.get("ETag", "")
-    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
-
-
 def _chunks(response: requests.Response, url: str, timeout: float) -> Iterator[bytes]:
     try:
         yield from response.iter_content(CHUNK)
@@ -166,12 +164,6 @@ def _chunks(response: requests.Response, url: str, timeout: float) -> Iterator[b
         raise _CutOffError("the connection ended") from error
     except exceptions.RequestException as error:
         raise ModelError(f"the answer of {public(url)} cannot be read ({error}); {ELSEWHERE}") from error
-
-
-def _cause(error: BaseException) -> BaseException:
-    while error.__context__ is not None:
-        error = error.__context__
-    return error
 
 
 def _stalled(url: str, timeout: float) -> ModelError:

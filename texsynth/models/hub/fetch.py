@@ -71,10 +71,21 @@ def fetch(
         file = download(url, part_of(folder, name), timeout=timeout, on_bytes=cache.on_bytes)
         try:
             fetched = {"url": public(url), "sha256": file_hash(file)}
-            _check_published(name, fetched)
+            published = SOURCES.get(name)
+            if published and not fetched["sha256"].startswith(published.sha256):
+                raise ModelError(
+                    f"{fetched['url']} gives another file than the published one (SHA-256 "
+                    f"{fetched['sha256'][:8]}…, must begin with {published.sha256}); fetch it again or give "
+                    f"another address with --url"
+                )
             check_download(folder, fetched)
             model = convert([file])
-            _check_layout(name, model.layout, fetched["url"])
+            # As the norms of the layers tell it.
+            if published and model.layout not in (published.layout, OWN_LAYOUT):
+                raise ModelError(
+                    f"{fetched['url']} is another network ({model.layout}) than {name} "
+                    f"({published.layout}); fetch it under a name of its own"
+                )
             data = model_file(model, [file], cache.assets)
         except ModelError:
             drop_part(folder, name)
@@ -139,21 +150,3 @@ def model_file(model: Converted, paths: Sequence[Path], assets: Path = ASSETS) -
     # Safetensors refuses tensors that share memory.
     tensors = {key: value.detach().clone().contiguous() for key, value in model.tensors.items()}
     return in_order(save(tensors, header))
-
-
-def _check_layout(name: str, layout: str, url: str) -> None:
-    """Raise ModelError for another layout than the published one, as the norms of the layers tell it."""
-    expected = SOURCES[name].layout if name in SOURCES else layout
-    if layout not in (expected, OWN_LAYOUT):
-        raise ModelError(
-            f"{url} is another network ({layout}) than {name} ({expected}); fetch it under a name of its own"
-        )
-
-
-def _check_published(name: str, fetched: Mapping[str, str]) -> None:
-    beginning = SOURCES[name].sha256 if name in SOURCES else ""
-    if not fetched["sha256"].startswith(beginning):
-        raise ModelError(
-            f"{fetched['url']} gives another file than the published one (SHA-256 {fetched['sha256'][:8]}…, "
-            f"must begin with {beginning}); fetch it again or give another address with --url"
-        )
