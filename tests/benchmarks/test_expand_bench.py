@@ -22,7 +22,7 @@ BRICKS = Path(__file__).parents[2] / "samples/bricks.png"
 
 
 def expansion(settings: ExpandSettings, image: Tensor) -> Callable[[], object]:
-    networks = load_networks(settings, "lite", "cpu", torch.float32)
+    networks = load_networks("lite", settings.transposer, "cpu", torch.float32)
     exemplars = [Exemplar(image)]
     return lambda: expand(plan_expand(exemplars, settings), networks, rng=torch.Generator().manual_seed(0))
 

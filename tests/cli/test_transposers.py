@@ -10,14 +10,14 @@ import torch
 from helpers.cli import names, run_cli
 from helpers.nets import WIDTHS, tiny_tensors
 from helpers.texture_files import ok, record, save, texture
+from texsynth.models.transposer import Transposer
+from texsynth.models.transposer_parts import OwnEncoder
 from torch import nn
 
 from texsynth import api
 from texsynth.errors import UsageError
 from texsynth.models.hub.cache import file_hash
-from texsynth.models.transposer import Transposer
 from texsynth.models.transposer_paper import PaperTransposer
-from texsynth.models.transposer_parts import OwnEncoder
 from texsynth.models.vgg import Encoder
 from texsynth.models.weights import write_exact, write_weights
 

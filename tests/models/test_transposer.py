@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.nets import waves
+from texsynth.models.transposer import Transposer, lay_out, load_transposer
+from texsynth.models.transposer_copy import Slots, blur, centres, high_pass
+from texsynth.models.transposer_parts import OwnEncoder, TransposedScale, resize
 from torch import Tensor
 
 from texsynth.analysis.self_similarity import self_difference
 from texsynth.errors import InputError, ModelError
 from texsynth.models.hub.cache import expected_hashes, file_hash
 from texsynth.models.hub.catalog import ASSETS
-from texsynth.models.transposer import Transposer, lay_out, load_transposer
-from texsynth.models.transposer_copy import Slots, blur, centres, high_pass
-from texsynth.models.transposer_parts import OwnEncoder, TransposedScale, resize
 from texsynth.models.vgg import Encoder, inference
 from texsynth.models.weights import write_weights
 from texsynth.synthesis.placement import NOISE, Layout, slot_sources

@@ -12,17 +12,17 @@ import pytest
 import torch
 from helpers.transposer_runs import OWN_WIDTHS, SMALL, make_features, make_textures, run_of, train
 from safetensors.torch import load_file, save_file
+from texsynth.models.transposer import Transposer, load_transposer
+from texsynth.training.procedural import PATTERNS, texture
 from torch import Tensor
 
 from texsynth.config.presets import load, resolve
 from texsynth.config.settings import TransposerSettings
 from texsynth.errors import InputError
 from texsynth.models.registry import load_model
-from texsynth.models.transposer import Transposer, load_transposer
 from texsynth.models.weights import read_weights
 from texsynth.training import transposer as module
 from texsynth.training.data import find_pictures, is_held_out, load_pictures
-from texsynth.training.procedural import PATTERNS, texture
 from texsynth.training.transposer import (
     Adversary,
     Batch,

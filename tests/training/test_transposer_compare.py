@@ -10,13 +10,13 @@ import pytest
 import torch
 from helpers.cli import run_cli
 from helpers.transposer_runs import OWN_WIDTHS, SMALL, make_features, make_textures, run_of, train
+from texsynth.models.transposer import Transposer, load_transposer
 from torch import Tensor
 
 from texsynth.config.settings import TransposerSettings
 from texsynth.errors import InputError
 from texsynth.metrics.style import frechet
 from texsynth.models.hub.cache import file_hash
-from texsynth.models.transposer import Transposer, load_transposer
 from texsynth.models.weights import read_weights
 from texsynth.training import transposer as module
 from texsynth.training import transposer_compare

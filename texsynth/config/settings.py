@@ -199,7 +199,7 @@ class ExpandSettings(Settings):
     upright: bool = False
     """Turn the exemplar by up to 45 degrees first, so that its strongest lines are level or upright."""
     transposer: str | None = None
-    """Network of the transposer stage, a name or a weight file; None is the embedded one.
+    """Network of the transposer stage, a name or a weight file; None lays copies of the exemplar without one.
 
     A named one makes an open method `transposer`."""
     variation: Fraction = 0.0

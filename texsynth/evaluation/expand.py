@@ -10,7 +10,7 @@ from torch import Tensor
 
 from texsynth.analysis.lattice import Lattice, find_lattice
 from texsynth.config.expand_rules import output_size
-from texsynth.config.settings import ExpandSettings, Method, RunSettings
+from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.evaluation import methods
 from texsynth.evaluation.results import SECONDS, Evaluation, Row, Subject, Thumbnail, present
 from texsynth.evaluation.runner import OnFailure, Progress, checked, compare, read_opaque
@@ -86,7 +86,7 @@ def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluatio
     plan = replace(plan, run=run)
     # Before any work: with damaged weights there is nothing to compare.
     networks = {
-        settings.method: load_networks(settings, run.model, device, dtype)
+        settings.transposer: load_networks(run.model, settings.transposer, device, dtype)
         for settings in (method.settings for method in plan.methods)
         if isinstance(settings, ExpandSettings)
     }
@@ -114,7 +114,7 @@ def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluatio
 class _Experiment:
     """Expansions of one exemplar after the other."""
 
-    def __init__(self, plan: Plan, networks: Mapping[Method, Networks]) -> None:
+    def __init__(self, plan: Plan, networks: Mapping[str | None, Networks]) -> None:
         self._plan, self._networks = plan, networks
 
     def begin(self, item: Input) -> Subject:
@@ -154,7 +154,7 @@ class _Experiment:
             start = time.perf_counter()
             if isinstance(method.settings, ExpandSettings):
                 work = plan_expand([Exemplar(exemplar)], method.settings)
-                networks = self._networks[method.settings.method]
+                networks = self._networks[method.settings.transposer]
                 output = expand(work, networks, rng=rng, on_step=on_step).image.cpu()
             else:
                 output = BASELINES[method.name](exemplar, size, rng)

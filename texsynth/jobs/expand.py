@@ -13,7 +13,7 @@ from torch import Tensor
 import texsynth
 from texsynth.config import presets
 from texsynth.config.records import ExpandRecord, Record, Sibling, Versions
-from texsynth.config.settings import ExpandSettings, Method, RunSettings
+from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.config.validation import dump
 from texsynth.images import Picture, contact_sheet, read, thumbnails
 from texsynth.images.files import as_text
@@ -81,10 +81,8 @@ class Expand(Operation[ExpandJob]):
                 return plan_expand(_exemplars(task, loaded), settings, guided="guide" in loaded.maps)
 
         @lru_cache(maxsize=2)
-        def networks(needs_transposer: bool, transposer: str | None) -> pipeline.Networks:
-            method: Method = "transposer" if needs_transposer else "patch"
-            settings = ExpandSettings(method=method, transposer=transposer)
-            return pipeline.load_networks(settings, self._model or self.run.model, device, dtype)
+        def networks(transposer: str | None) -> pipeline.Networks:
+            return pipeline.load_networks(self._model or self.run.model, transposer, device, dtype)
 
         self._inputs, self._plan, self._load_networks = inputs, plan, networks
         if self._recorded:
@@ -133,8 +131,7 @@ class Expand(Operation[ExpandJob]):
         return JobResult(files, loaded.warnings + expanded.notes, {"method": settings.method})
 
     def _networks(self, settings: ExpandSettings) -> pipeline.Networks:
-        needed = settings.method == "auto" or "transposer" in settings.method
-        return self._load_networks(needed, settings.transposer if needed else None)
+        return self._load_networks(settings.transposer)
 
     def _record(self, job: ExpandJob, inputs: ExpandInputs, settings: ExpandSettings) -> ExpandRecord:
         """settings: with the method decided."""

@@ -41,7 +41,7 @@ def settle_transposer(settings: ExpandSettings, *, siblings: bool = False) -> Ex
 
 
 def layout_of(name: str) -> str:
-    """Return the layout of a Transposer, embedded, in the cache or a file. Raises UsageError, ModelError."""
+    """Return the layout of a Transposer, in the cache or a file. Raises UsageError, ModelError."""
     if name not in model_names() and not name.endswith(SUFFIX):
         raise UsageError(f"unknown transposer {name!r}{nearest(name, _known())}, or give a {SUFFIX} file")
     layout = facts_of(locate(name)).transposer

@@ -14,13 +14,11 @@ AnyTransposer = BorderNetwork | PaperTransposer
 TAPS_TEXT = " ".join(map(str, TAPS))
 """The taps of the layout `paper`, as headers have them."""
 
-EMBEDDED_TRANSPOSER = "transposer"
-
 
 def load_network(
-    name: str = EMBEDDED_TRANSPOSER, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> tuple[AnyTransposer, str]:
-    """Load a Transposer, embedded, in the cache or a file. dtype: of convolutions alone.
+    """Load the network of a Transposer, in the cache or a file. dtype: of convolutions alone.
 
     Returns it and the SHA-256 of its file. Raises ModelError when it is missing, damaged, changed, no
     Transposer, or one with features at other scales.

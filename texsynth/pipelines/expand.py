@@ -9,12 +9,13 @@ from torch import Tensor
 from texsynth.analysis.lattice import find_lattice, relative_change, snap_to_torus
 from texsynth.config.settings import ExpandSettings
 from texsynth.models.registry import Model, load_model
-from texsynth.models.transposers import EMBEDDED_TRANSPOSER, AnyTransposer, load_network
+from texsynth.models.transposers import AnyTransposer, load_network
 from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.feature_optimization import optimize, synthesize
 from texsynth.pipelines.method import ExpandPlan
 from texsynth.pipelines.patch_stage import PatchSpec, patch_stage
 from texsynth.pipelines.progress import OnStep, Step, silent
+from texsynth.synthesis.copy_choice import lay_copies
 from texsynth.synthesis.exemplar import Exemplar, build_atlas, guide_planes, label_field
 from texsynth.synthesis.warp import warp_to_lattice
 
@@ -47,13 +48,11 @@ class Expanded:
 
 
 def load_networks(
-    settings: ExpandSettings, model: str | Model, device: torch.device | str, dtype: torch.dtype
+    model: str | Model, transposer: str | None, device: torch.device | str, dtype: torch.dtype
 ) -> Networks:
-    """Load what the method of `settings` needs, or may need when it is open. Raises ModelError."""
+    """Load a model and, if one is named, the network of a Transposer. Raises ModelError."""
     loaded = load_model(model, device, dtype) if isinstance(model, str) else model
-    if settings.method == "auto" or "transposer" in settings.method:
-        return Networks(loaded, *load_network(settings.transposer or EMBEDDED_TRANSPOSER, device, dtype))
-    return Networks(loaded)
+    return Networks(loaded, *load_network(transposer, device, dtype)) if transposer else Networks(loaded)
 
 
 @torch.no_grad()
@@ -171,15 +170,18 @@ def _expand_constant(exemplars: Sequence[Exemplar], size: tuple[int, int]) -> Ex
 
 
 def _transpose(plan: ExpandPlan, networks: Networks, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Lay out one exemplar by the network. Returns image and sibling maps, (1, 3 and s, *size)."""
-    assert networks.transposer is not None
+    """Lay out one exemplar, by copies or by a network. Returns image and sibling maps, (1, ., *size)."""
     image, settings = plan.exemplars[0].image, plan.settings
-    extras = torch.cat([image[:, :0], *plan.exemplars[0].siblings], 1)
-    out, siblings = networks.transposer.expand(
-        image, plan.size, circular=settings.tileable, rng=rng, variation=settings.variation, extras=extras
+    siblings = torch.cat([image[:, :0], *plan.exemplars[0].siblings], 1)
+    if networks.transposer is None:
+        wrap, variation = settings.tileable, settings.variation
+        layout = lay_copies(image, plan.size, rng, wrap=wrap, variation=variation)
+        planes = torch.cat([image, siblings], 1)[:, :, layout[0], layout[1]]
+        return planes[:, :3], planes[:, 3:]
+    out, laid = networks.transposer.expand(
+        image, plan.size, circular=settings.tileable, rng=rng, variation=settings.variation, extras=siblings
     )
-    none = extras.new_zeros(1, 0, *plan.size)
-    return out.float().cpu(), none if siblings is None else siblings.float().cpu()
+    return out.float().cpu(), siblings.new_zeros(1, 0, *plan.size) if laid is None else laid.float().cpu()
 
 
 def _close_lattice(plan: ExpandPlan) -> ExpandPlan:

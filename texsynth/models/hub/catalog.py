@@ -12,7 +12,7 @@ from texsynth.errors import ModelError, UsageError
 
 ASSETS = Path(__file__).parents[1] / "assets"  # Folder of the embedded weights
 
-EMBEDDED = ("lite", "transposer")
+EMBEDDED = ("lite",)
 
 SUFFIX = ".safetensors"
 
