@@ -260,7 +260,7 @@ def to_output(job: Job, result: Raster, prepared: PreparedContent) -> images.Pic
 
 @dataclass(frozen=True)
 class Stylized:
-    """A finished picture, the side of the tiles it was made in, and remarks on its content."""
+    """A finished picture, the side of the tiles it was made in, and remarks on its content and the fits."""
 
     picture: images.Picture | LargePicture
     tile: int | None
@@ -278,6 +278,8 @@ def transfer(
     on_step: OnStep = silent,
 ) -> Stylized:
     """Give `content` its styles. run: with every `auto` decided. masks: number of parts that have one."""
+    # Of several regions, layers and attempts the first is told of at each level.
+    notes: dict[int, str] = {}
     with memory_guard(job.picture):
         prepared = prepare_content(job, content, run)
         size = prepared.raster.size
@@ -297,11 +299,13 @@ def transfer(
                     tile=tiles.tile,
                     make_canvas=prepared.make_canvas,
                     on_step=sub_progress(on_step, number, len(layers)),
+                    on_note=notes.setdefault,
                 )
             return raster
 
         raster, tiles = retry_with_smaller_tiles(attempt, tiles, size, automatic=run.tile is None)
-        return Stylized(to_output(job, raster, prepared), tiles.tile, prepared.warnings)
+        told = [f"level {level}: {note}" if level else note for level, note in notes.items()]
+        return Stylized(to_output(job, raster, prepared), tiles.tile, (*prepared.warnings, *told))
 
 
 def _spilled(job: Job, run: RunSettings) -> PreparedContent:

@@ -86,13 +86,14 @@ def _haar(problem: Problem) -> Iterator[Comparison]:
 
 
 def _ift(problem: Problem) -> Iterator[Comparison]:
-    settings = IFTSettings(pull=0.1, n_upd=UPDATES, step="fixed", rate=0.02, centred=False)
+    pull = 0.1
+    settings = IFTSettings(pull=pull, n_upd=UPDATES, step="fixed", rate=0.02, centred=False)
     content, target = problem.normal(6, 80, offset=0.3), 1.5 * problem.normal(6, 50)
     own, goal = (Moments.of(f[None, :, None]) for f in (content, target))
     moved = fit(own, goal, settings)(content[None, :, None])[0, :, 0] - content
     anchor, second = exact(content)[0], ift.second_moment(exact(target)[0])
-    weight = style_weight(ift.second_moment(anchor), second, settings.pull)
-    end = ift.direct(anchor, second, weight=weight, rate=settings.rate, n_upd=settings.n_upd)
+    weight = style_weight(ift.second_moment(anchor), second, pull)
+    end = ift.direct(anchor, second, weight=weight, rate=settings.rate, n_upd=UPDATES)
     yield Comparison("moved", moved, end - anchor)
 
 
