@@ -206,3 +206,15 @@ def test_resolved_settings_survive_yaml(section: str) -> None:
     for found in shipped(section).values():
         again = parse(dump(presets.as_tree(found)), source="test")
         assert presets.SECTIONS[section].model_validate(again) == found
+
+
+def test_the_published_setting_of_ift() -> None:
+    transform = settings(preset="ift-paper").transform
+    assert isinstance(transform, IFTSettings)
+    assert (transform.centred, transform.step, transform.rate) == (False, "fixed", 0.01)
+    assert (transform.n_upd, transform.n_iter) == (15, 1)
+    # lambda / n at 512 x 512, in units of 1 / (mean second moment of the features).
+    published = {4: 1e2, 3: 1e2, 2: 1e3, 1: 1e4}
+    assert isinstance(transform.pull, dict)
+    for level, weight in published.items():
+        assert 2 < transform.pull[level] * (512 >> (level - 1)) ** 2 / weight < 3.5
