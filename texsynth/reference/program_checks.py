@@ -17,7 +17,7 @@ from texsynth.models.encoding import encode
 from texsynth.models.wavelets import BANDS, pool, unpool
 from texsynth.reference import convolution, encoding, ift, layers, self_similarity
 from texsynth.reference import ift as style
-from texsynth.reference.comparison import ALL, Check, Comparison, Problem, comparisons, gradients
+from texsynth.reference.comparison import ALL, Check, Comparison, Problem, comparisons, exact, gradients
 from texsynth.reference.formula_checks import (
     FORMULA_CHECKS,
     UPDATES,
@@ -26,13 +26,10 @@ from texsynth.reference.formula_checks import (
     last,
     style_problem,
 )
+from texsynth.reference.texture_checks import TEXTURE_CHECKS
+from texsynth.reference.transfer_checks import TRANSFER_CHECKS
 from texsynth.transforms.ift import fit, style_weight
 from texsynth.transforms.moments import Moments
-
-
-def exact(*tensors: Tensor) -> list[Tensor]:
-    """Convert to the same numbers in float64 on the CPU."""
-    return [x.detach().cpu().double() for x in tensors]
 
 
 def _encode(problem: Problem, offset: float) -> Iterator[Comparison]:
@@ -152,5 +149,5 @@ PROGRAM_CHECKS = (
 )
 """In the order of the papers. All but the layers of networks compute in float32 or float64."""
 
-CHECKS = (*FORMULA_CHECKS, *PROGRAM_CHECKS)
+CHECKS = (*FORMULA_CHECKS, *PROGRAM_CHECKS, *TRANSFER_CHECKS, *TEXTURE_CHECKS)
 """The formulas of the papers against torch, then the program's own parts against the formulas."""
