@@ -161,6 +161,31 @@ def test_every_part_of_every_check_can_fail(check: Check) -> None:
             assert not run(spoilt(check, index, 1.001 if dtype in FULL else 1.2), CPU, dtype).is_ok
 
 
+WRONG_PARTS: list[tuple[str, object, str]] = [
+    ("transforms.wct.psd_powers", lambda m, *_: (m,), "WCT"),
+    ("transforms.optimal_transport.barycentre", lambda styles, _: styles[0], "barycentre"),
+    ("transforms.ift.style_weight", lambda *_: 0.1, "IFT by default"),
+    ("transforms.AffineMap.lerp", lambda self, _: self, "strength and mixing"),
+    ("transforms.AffineMap.fold", lambda _, weight, bias: (weight, bias), "folding into a decoder"),
+    ("transforms.moments._shares", lambda m, w: [*zip(m, w, strict=True)], "IFT by default to several"),
+    ("models.encoding._weighted", lambda share, *_: share, "encoding by tiles"),
+    ("analysis.self_similarity.wrap", lambda x, s: x[:, :, : s[0], : s[1]], "convolution on a torus"),
+    ("metrics.losses._wasserstein_1d", lambda a, b: (a.mean(-1) - b.mean(-1)).square().mean(),
+     "tagged Wasserstein"),
+    ("analysis.orientation.parabola_vertex", lambda *_: 0.0, "orientations"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "wrong", "check"), WRONG_PARTS)
+def test_an_error_in_the_program_is_found(
+    monkeypatch: pytest.MonkeyPatch, place: str, wrong: object, check: str
+) -> None:
+    monkeypatch.setattr(f"texsynth.{place}", wrong)
+    result = run_cli("doctor", "--gradients", "--device", "cpu", "--dtype", "float64", "--json")
+    assert result.exit_code == 1
+    assert f"program: {check}" in {row["check"] for row in rows(result) if row["status"] == "out of bounds"}
+
+
 # What cannot be run
 
 

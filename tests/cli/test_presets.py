@@ -8,7 +8,7 @@ import pytest
 
 from texsynth.config import presets
 from texsynth.config.presets import load, resolve
-from texsynth.config.settings import IFTSettings, Settings, StylizeSettings, WCTSettings
+from texsynth.config.settings import IFTSettings, Settings, StylizeSettings, WCTSettings, at_level
 from texsynth.config.validation import MAX_BYTES, dump, parse
 from texsynth.errors import UsageError
 
@@ -92,6 +92,20 @@ def test_a_set_that_a_flag_makes_meaningless_is_refused() -> None:
         ("transform.pul=1", "unknown setting 'pul' of transform ift; did you mean 'pull'?"),
         ("transform.pull=0", "transform.pull is 0 but must be a number more than 0"),
         ("transform.pull=x", "transform.pull is 'x' but must be a number"),
+        (
+            "transform.pull={9: 1}",
+            "the key 9 of transform.pull is refused: input should be less than or equal",
+        ),
+        (
+            "transform.pull={a: 1}",
+            "the key 'a' of transform.pull is refused: input should be a valid integer",
+        ),
+        ("transform.pull={4: x}", "transform.pull.4 is 'x' but must be a number more than 0"),
+        ("transform.pull.4=0", "transform.pull.4 is 0 but must be a number more than 0"),
+        ("transform.pull=[1, 2]", "transform.pull is [1, 2] but must be a number more than 0"),
+        ("transform.n_upd={4: 1.5}", "transform.n_upd.4 is 1.5 but must be a whole number from 1 to 1000"),
+        ("transform.n_upd={0: 5}", "the key 0 of transform.n_upd is refused: input should be greater than"),
+        ("transform.n_iter={4: 5}", "transform.n_iter is {4: 5} but must be a whole number from 1 to 100"),
         ("transform.name=foo", "transform 'foo' is unknown; use one of 'adain', 'wct', 'ot', 'ift'"),
         ("transform=wct", "transform is 'wct' but must be a mapping with a name"),
         ("mode=foto", "mode is 'foto' but must be one of artistic, photo"),
@@ -112,6 +126,20 @@ def test_wrong_settings_are_one_clear_sentence(assignment: str, message: str) ->
         settings(assignment)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_by_level(tmp_path: Path) -> None:
+    text = "extends: bold\nstylize: {transform: {pull: {5: 1.0, 4: 2}, n_upd: {3: 40}}}"
+    found = settings(
+        "transform.pull.4=3", "transform.pull.1=5", preset=written(tmp_path, "p", text)
+    ).transform
+    assert found == IFTSettings(pull={5: 1.0, 4: 3.0, 1: 5.0}, n_upd={3: 40})
+    assert at_level(found, 4) == IFTSettings(pull=3.0, n_upd=15)
+    assert at_level(found, 3) == IFTSettings(pull=1.0, n_upd=40)
+    assert at_level(IFTSettings(pull=2.0), 3) == IFTSettings(pull=2.0)
+    assert settings("transform.pull=7", preset=str(tmp_path / "p.yaml")).transform == IFTSettings(
+        pull=7.0, n_upd={3: 40}
+    )
 
 
 @pytest.mark.parametrize(
@@ -178,3 +206,15 @@ def test_resolved_settings_survive_yaml(section: str) -> None:
     for found in shipped(section).values():
         again = parse(dump(presets.as_tree(found)), source="test")
         assert presets.SECTIONS[section].model_validate(again) == found
+
+
+def test_the_published_setting_of_ift() -> None:
+    transform = settings(preset="ift-paper").transform
+    assert isinstance(transform, IFTSettings)
+    assert (transform.centred, transform.step, transform.rate) == (False, "fixed", 0.01)
+    assert (transform.n_upd, transform.n_iter) == (15, 1)
+    # lambda / n at 512 x 512, in units of 1 / (mean second moment of the features).
+    published = {4: 1e2, 3: 1e2, 2: 1e3, 1: 1e4}
+    assert isinstance(transform.pull, dict)
+    for level, weight in published.items():
+        assert 2 < transform.pull[level] * (512 >> (level - 1)) ** 2 / weight < 3.5

@@ -41,8 +41,7 @@ def allowed(kind: Any, bounds: Sequence[tuple[str, float]] = ()) -> str:  # noqa
     if origin is typing.Literal:
         return ", ".join(f"`{value}`" for value in inner)
     if origin in (typing.Union, types.UnionType):
-        rest = [part for part in inner if part is not type(None)]
-        return f"{allowed(rest[0], bounds)} or `null`"
+        return " or ".join("`null`" if part is type(None) else allowed(part, bounds) for part in inner)
     if origin is tuple:
         count = "" if inner[-1] is Ellipsis else f" {len(inner)}:"
         return f"list of{count} {allowed(inner[0])}"

@@ -188,3 +188,18 @@ def test_one_strength_means_the_same_at_every_size() -> None:
     changed = (outs[0] - resize(0.2 + 0.6 * waves(128, 128), 64, 64)).abs().mean()
     assert changed > 0.05
     assert max((out - outs[0]).abs().mean() for out in outs) < 0.05 * changed
+
+
+def test_numbers_by_level_are_those_of_each_level() -> None:
+    """The maps of photo mode come from one encoding, so each depends on the numbers of its level alone."""
+    model, mode = tiny_model(), StylizeSettings(mode="photo", levels=(3, 1))
+    content, style = waves(40, 56), fit_style(waves(50, 30, 1.0), model, mode)
+
+    def result(**numbers: object) -> torch.Tensor:
+        transform = IFTSettings.model_validate(numbers)
+        return stylize(content, style, model, mode.model_copy(update={"transform": transform}))
+
+    assert torch.equal(result(pull={3: 4.0, 1: 4.0}, n_upd={1: 3, 3: 3}), result(pull=4.0, n_upd=3))
+    assert torch.equal(result(pull={2: 9.0}, n_upd={}), result())
+    assert not torch.equal(result(pull={1: 0.05}), result())
+    assert not torch.equal(result(n_upd={3: 1}), result())

@@ -17,7 +17,8 @@ from texsynth.reference.ift import direct, fused, second_moment
 from texsynth.transforms import Moments, fit_map
 from texsynth.transforms.ift import style_weight
 
-IFT = IFTSettings(pull=0.03, n_upd=15, step="fixed", rate=0.01, centred=False)
+PULL, UPDATES = 0.03, 15
+IFT = IFTSettings(pull=PULL, n_upd=UPDATES, step="fixed", rate=0.01, centred=False)
 TINY = (4, 6, 8, 10, 12)
 
 
@@ -37,8 +38,8 @@ def test_ift_on_features_equals_ift_on_matrices(
     content, style = features(0, channels, n, dtype), 2 * features(1, channels, 300, dtype)
     ours = fit_map(IFT, *(Moments.of(f[None, :, None]) for f in (content, style)))(content[None, :, None])
     second = second_moment(style)
-    weight = style_weight(second_moment(content).double(), second.double(), IFT.pull)
-    theirs = form(content, second, weight=weight, rate=IFT.rate, n_upd=IFT.n_upd)
+    weight = style_weight(second_moment(content).double(), second.double(), PULL)
+    theirs = form(content, second, weight=weight, rate=IFT.rate, n_upd=UPDATES)
     moved = (theirs - content).norm()
     assert moved > 0.01 * content.norm(), "the iteration does something"
     assert (ours[0, :, 0] - theirs).norm() <= most * moved
@@ -85,8 +86,8 @@ def test_the_published_cascade_equals_the_pipeline() -> None:
 
     def transform(own: Tensor, wanted: Tensor) -> Tensor:
         second = second_moment(wanted)
-        weight = style_weight(second_moment(own), second, IFT.pull)
-        return direct(own, second, weight=weight, rate=IFT.rate, n_upd=IFT.n_upd)
+        weight = style_weight(second_moment(own), second, PULL)
+        return direct(own, second, weight=weight, rate=IFT.rate, n_upd=UPDATES)
 
     networks = [(published.plain_encoder(model, n), published.plain_decoder(model, n)) for n in levels]
     theirs = published.cascade(content, style, networks, transform)

@@ -75,7 +75,6 @@ def test_content_as_style_is_left_alone(settings: TransformSettings, name: str) 
 
 @each
 @pytest.mark.parametrize("content", degenerate())
-@pytest.mark.filterwarnings("ignore:IFT at rate")
 def test_degenerate_features_stay_bounded(settings: TransformSettings, content: str) -> None:
     c = degenerate()[content].float()
     for style in degenerate().values():

@@ -29,7 +29,11 @@ from texsynth.transforms.ift import style_weight
 
 Work = Callable[[], Any]
 
-PAPER_IFT = IFTSettings(pull=0.01, n_upd=15, n_iter=1, step="fixed", rate=0.01, centred=False)
+PAPER_PULL, PAPER_UPDATES = 0.01, 15
+
+PAPER_IFT = IFTSettings(
+    pull=PAPER_PULL, n_upd=PAPER_UPDATES, n_iter=1, step="fixed", rate=0.01, centred=False
+)
 """Settings of the paper's table. Its pull is not told; this one is so weak that the rate does not diverge and
 all forms of the iteration compute the same."""
 
@@ -127,8 +131,8 @@ def _transform(pair: Pair, level: int, settings: TransformSettings) -> Work:
 def _paper_ift(form: Callable[..., Tensor], content: Tensor, style: Tensor) -> Work:
     """Prepare an iteration on features (C, n) in the paper's setting."""
     second = ift_reference.second_moment(style)
-    weight = style_weight(second, second, PAPER_IFT.pull)
-    return partial(form, content, second, weight=weight, rate=PAPER_IFT.rate, n_upd=PAPER_IFT.n_upd)
+    weight = style_weight(second, second, PAPER_PULL)
+    return partial(form, content, second, weight=weight, rate=PAPER_IFT.rate, n_upd=PAPER_UPDATES)
 
 
 def _published(pair: Pair, transform: Transform) -> Work:

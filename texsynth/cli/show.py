@@ -117,7 +117,8 @@ class Screen:
                 for warning in written.warnings:
                     self.note(f"{job.picture}: {warning}")
                 size = {"width": written.width, "height": written.height}
-                self._files(job, **size, **written.facts, seconds=round(seconds, 3))
+                warnings = {"warnings": list(written.warnings)} if written.warnings else {}
+                self._files(job, **size, **written.facts, **warnings, seconds=round(seconds, 3))
                 facts = "".join(f", {name} {value}" for name, value in written.facts.items())
                 self.detail(f"{job.output}: {seconds:.2f} s{facts}")
 

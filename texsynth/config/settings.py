@@ -6,9 +6,18 @@ Nothing here imports torch, so presets are read and checked before the heavy sta
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 Level = Annotated[int, Field(ge=1, le=5)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -16,6 +25,15 @@ Ridge = Annotated[float, Field(gt=0, le=1)]
 
 Listed = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 """For tuples: YAML has lists only."""
+
+T = TypeVar("T")
+
+ByLevel = Annotated[
+    Annotated[T, Field(title="number"), Tag("number")]
+    | Annotated[dict[Level, T], Field(title="levels"), Tag("levels")],
+    Discriminator(lambda value: "levels" if isinstance(value, dict) else "number"),
+]
+"""A number for all levels, or numbers of some: `{4: 2.0}`; levels that are left out have the default."""
 
 
 class Settings(BaseModel):
@@ -52,12 +70,12 @@ class IFTSettings(Settings):
     """Iterative feature transformation (Chiu and Gurari 2020), run on C x C matrices."""
 
     name: Literal["ift"] = "ift"
-    pull: Annotated[float, Field(gt=0)] = 1.0
+    pull: ByLevel[Annotated[float, Field(gt=0)]] = 1.0
     """Weight of the style term per pixel, lambda / n, in units of 1 / (mean second moment of the style).
 
     Independent of picture size and of feature scale. Small stays close to the content, large goes to the
     style."""
-    n_upd: Annotated[int, Field(ge=1, le=1000)] = 15
+    n_upd: ByLevel[Annotated[int, Field(ge=1, le=1000)]] = 15
     """Gradient steps for each anchor."""
     n_iter: Annotated[int, Field(ge=1, le=100)] = 1
     """How often the anchor moves to the current result."""
@@ -84,6 +102,18 @@ class DescentSettings(Settings):
 TransformSettings = Annotated[
     AdaINSettings | WCTSettings | OTSettings | IFTSettings | DescentSettings, Field(discriminator="name")
 ]
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def at_level(settings: S, level: int) -> S:
+    """Return the settings of one level: mappings become numbers, by default those of the class."""
+    fields = type(settings).model_fields
+    own: dict[str, Any] = {
+        name: value.get(level, fields[name].default) for name, value in settings if isinstance(value, dict)
+    }
+    return settings.model_copy(update=own)
 
 
 class StylizeSettings(Settings):

@@ -78,7 +78,8 @@ def _sentence(root: Schema, error: Any) -> str:  # noqa: ANN401 (pydantic's erro
     """Explain one error of pydantic by the JSON schema `root` of the settings."""
     where, kind, value, context = error["loc"], error["type"], error["input"], error.get("ctx", {})
     if where and where[-1] == "[key]":
-        return f"the key {where[-2]!r} of {_dotted(where[:-2])} is refused: {error['msg'].lower()}"
+        *path, wrong = _walk(root, where[:-1])[0]
+        return f"the key {wrong!r} of {_dotted(path)} is refused: {error['msg'].lower()}"
     path, schema = _walk(root, where)
     key = _dotted(path)
     if kind == "extra_forbidden":
@@ -110,6 +111,10 @@ def _walk(root: Schema, where: Sequence[str | int]) -> tuple[list[str | int], Sc
         mapping = schema.get("discriminator", {}).get("mapping", {})
         if part in mapping:
             schema = _resolved(root, {"$ref": mapping[part]})
+            continue
+        branch = next((one for one in schema.get("oneOf", ()) if one.get("title") == part), None)
+        if branch:
+            schema = _resolved(root, branch)
             continue
         path.append(part)
         inner = schema.get("properties", {}).get(part) or schema.get("items")

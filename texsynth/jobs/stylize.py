@@ -113,6 +113,8 @@ class Stylize(Operation[StyledJob]):
     def compute(self, job: StyledJob, loaded: LoadedContent, on_step: OnStep) -> JobResult:
         """Stylize one picture."""
         styles, settings, run = self._styles(job), job.settings, self.run
+        # Of several regions, layers and attempts the first is told of at each level.
+        notes: dict[int, str] = {}
         with memory_guard(job.picture):
             prepared = prepare_content(job, loaded, run)
             size, masks = prepared.raster.size, self._masks(job)
@@ -132,6 +134,7 @@ class Stylize(Operation[StyledJob]):
                         tile=tiles.tile,
                         make_canvas=prepared.make_canvas,
                         on_step=sub_progress(on_step, number, len(layers)),
+                        on_note=notes.setdefault,
                     )
                 return raster
 
@@ -140,7 +143,8 @@ class Stylize(Operation[StyledJob]):
         in_tiles = run.model_copy(update={"tile": tiles.tile})
         record = self._record(job, loaded.source, styles.sources.__getitem__, in_tiles)
         file = OutputFile(picture, job.output, dump(presets.as_tree(record)))
-        return JobResult((file,), prepared.warnings)
+        told = [f"level {level}: {note}" if level else note for level, note in notes.items()]
+        return JobResult((file,), (*prepared.warnings, *told))
 
     def estimate(self, job: StyledJob) -> MemoryEstimate:
         """Estimate from the header of the content. Raises InputError, MemoryExhaustedError."""

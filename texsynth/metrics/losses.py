@@ -34,8 +34,8 @@ def sliced_wasserstein(a: Tensor, b: Tensor, directions: Tensor, tags: Tensor | 
         total = a.new_zeros(())
         for tag in tags.unique():
             inside = tags == tag
-            share = inside.sum() / len(tags)
-            total = total + share.to(dtype) * _wasserstein_1d(a[..., inside], b[..., inside])
+            share = inside.sum().to(dtype) / len(tags)
+            total = total + share * _wasserstein_1d(a[..., inside], b[..., inside])
         return total
 
 

@@ -28,13 +28,14 @@ def descend_image(
     model: Model,
     settings: DescentSettings,
     on_step: OnStep,
+    on_note: Callable[[str], object] = lambda _: None,
 ) -> Tensor:
     """Optimize a picture until its features are near the content's and its Gram matrices near the styles'.
 
     content: (1, 3, H, W) in [0, 1]. styles: moments by level and a weight above 0 for each. The loss of a
     level is relative to the norm of the style's Gram matrix, that of the content, taken at the coarsest
     level, to its features' power, so weights mean the same at any size. A step that turns non-finite ends the
-    descent at the best picture so far. Returns the shape of `content`.
+    descent at the best picture so far, which `on_note` is told. Returns the shape of `content`.
     """
     if not styles:
         return content
@@ -65,16 +66,20 @@ def descend_image(
 
     best = start
     for done in range(0, settings.iterations, BLOCK):
-        _descend(image, loss, min(BLOCK, settings.iterations - done))
-        if not bool(image.isfinite().all()):
+        last = min(done + BLOCK, settings.iterations)
+        if not _descend(image, loss, last - done):
+            on_note(
+                f"the descent is not finite after {last} iterations, and the picture after {done} is kept; "
+                "use a lower transform.content"
+            )
             break
         best = image.detach().clone()
-        on_step(Step("descent", min(done + BLOCK, settings.iterations), settings.iterations))
+        on_step(Step("descent", last, settings.iterations))
     return best[:, :, :height, :width].clamp(0, 1)
 
 
-def _descend(image: Tensor, loss: Callable[[], Tensor], iterations: int) -> None:
-    """Run some iterations of L-BFGS on `image`, in place."""
+def _descend(image: Tensor, loss: Callable[[], Tensor], iterations: int) -> bool:
+    """Run some iterations of L-BFGS on `image`, in place. Tells whether it is finite."""
     optimizer = torch.optim.LBFGS(
         [image], max_iter=iterations, max_eval=3 * iterations, history_size=BLOCK,
         tolerance_grad=0, tolerance_change=0, line_search_fn="strong_wolfe",
@@ -86,4 +91,11 @@ def _descend(image: Tensor, loss: Callable[[], Tensor], iterations: int) -> None
         value.backward()
         return value
 
-    optimizer.step(closure)
+    try:
+        optimizer.step(closure)
+    except RuntimeError as error:
+        if "overflow" not in str(error):
+            raise
+        # L-BFGS has asked for a step that float32 cannot hold.
+        return False
+    return bool(image.isfinite().all())

@@ -15,9 +15,16 @@ class Step:
 
 OnStep = Callable[[Step], None]
 
+OnNote = Callable[[int, str], object]
+"""Is told a level, 0 for none, and what is remarkable about the work there."""
+
 
 def silent(step: Step) -> None:
     """Report nothing."""
+
+
+def unnoted(level: int, note: str) -> None:
+    """Pass nothing on."""
 
 
 def sub_progress(on_step: OnStep, number: int, count: int) -> OnStep:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texsynth.config.settings import DescentSettings, StylizeSettings
+from texsynth.config.settings import DescentSettings, StylizeSettings, at_level
 from texsynth.errors import UsageError
 from texsynth.models.registry import Model
 from texsynth.ops.bilateral_grid import fit_field, fit_size
 from texsynth.ops.color import with_chroma_of
 from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.gatys import descend_image
-from texsynth.pipelines.progress import OnStep, Step, silent, sub_progress
+from texsynth.pipelines.progress import OnNote, OnStep, Step, silent, sub_progress, unnoted
 from texsynth.pipelines.rasters import (
     EVERYTHING,
     MakeCanvas,
@@ -67,7 +68,7 @@ class StyledRegion:
     def map(self, content: Moments, settings: StylizeSettings, level: int, device: torch.device) -> AffineMap:
         """Fit the map of a level that it has to the moments `content`. device: of the features."""
         styles, weights = zip(*self._at(level), strict=True)
-        full = fit_mix(settings.transform, content, styles, weights, device)
+        full = fit_mix(at_level(settings.transform, level), content, styles, weights, device)
         return full.lerp(_strength(settings, level))
 
     def _at(self, level: int) -> list[tuple[Moments, float]]:
@@ -144,6 +145,7 @@ def stylize_raster(
     tile: int | None = None,
     make_canvas: MakeCanvas = memory_canvas,
     on_step: OnStep = silent,
+    on_note: OnNote = unnoted,
 ) -> Raster:
     """Give `content` the style, or each region of it its own.
 
@@ -151,7 +153,8 @@ def stylize_raster(
     which one at most has no mask; what no region covers stays as it is. weight: (1, 1, H, W) opacity for the
     statistics. seed: of the grain. tile: side in pixels of what the networks work on at a time, besides the
     halo around it; only rounding differs from the whole picture at once, which is None. make_canvas:
-    allocates results, the last and those on the way to it. Returns a picture of the same size, in [0, 1].
+    allocates results, the last and those on the way to it. on_note: is told of fits that went wrong, by every
+    region. Returns a picture of the same size, in [0, 1].
     """
     check_levels(model, settings)
     regions = [StyledRegion((style,), (1.0,))] if isinstance(style, FittedStyle) else list(style)
@@ -173,7 +176,7 @@ def stylize_raster(
     result: Raster = content
     for number, region in enumerate(regions):
         stylizer = _RegionStylizer(
-            model, settings, weight, tile, make_canvas, sub_progress(on_step, number, len(regions))
+            model, settings, weight, tile, make_canvas, sub_progress(on_step, number, len(regions)), on_note
         )
         styled = stylizer.run(start, region)
         if region.mask is None:
@@ -197,6 +200,7 @@ class _RegionStylizer:
     tile: int | None
     make_canvas: MakeCanvas
     on_step: OnStep
+    on_note: OnNote
 
     def run(self, content: Raster, region: StyledRegion) -> Raster:
         """Stylize in the mode of the settings."""
@@ -241,7 +245,8 @@ class _RegionStylizer:
             (s.moments, w * strength) for s, w in zip(region.styles, region.weights, strict=True) if w > 0
         ]
         with torch.inference_mode(False), torch.enable_grad():
-            image = descend_image(read_all(content).clone(), shares, self.model, settings, self.on_step)
+            start, note = read_all(content).clone(), partial(self.on_note, 0)
+            image = descend_image(start, shares, self.model, settings, self.on_step, note)
         return TensorRaster(image.clamp(0, 1))
 
     def _transfer(
@@ -259,7 +264,10 @@ class _RegionStylizer:
             weight = region.mask * self.weight
 
         def fit(level: int, own: Moments) -> AffineMap:
-            return region.map(own, self.settings, level, self.model.device)
+            fitted = region.map(own, self.settings, level, self.model.device)
+            for note in fitted.notes:
+                self.on_note(level, note)
+            return fitted
 
         return autoencoder.transfer(image, levels, weight, fit, self.tile, self.make_canvas, on_step)
 

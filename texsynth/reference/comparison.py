@@ -131,6 +131,11 @@ def run(check: Check, device: torch.device, dtype: torch.dtype) -> Outcome:
     return max(outcomes, key=lambda outcome: outcome.error / outcome.bound)
 
 
+def exact(*tensors: Tensor) -> list[Tensor]:
+    """Convert to the same numbers in float64 on the CPU."""
+    return [x.detach().cpu().double() for x in tensors]
+
+
 def relative_error(got: Tensor, expected: Tensor) -> float:
     """max|got - expected| / max|expected|, infinite where something is not finite or the shapes differ."""
     a, b = got.detach().cpu().double(), expected.detach().cpu().double()

@@ -27,13 +27,14 @@ def assignment(x: Tensor, codewords: Tensor, smoothing: Tensor) -> Tensor:
     return f / f.sum(1, keepdim=True)
 
 
-def encode(x: Tensor, codewords: Tensor, smoothing: Tensor) -> Tensor:
-    """e_k = sum_i a_ik r_ik. x: (N, D); codewords: (K, D); smoothing: (K,). Returns (K, D)."""
-    return (assignment(x, codewords, smoothing)[:, :, None] * residuals(x, codewords)).sum(0)
+def encode(x: Tensor, codewords: Tensor, smoothing: Tensor, weight: Tensor | float = 1.0) -> Tensor:
+    """e_k = sum_i w_i a_ik r_ik. x: (N, D); codewords: (K, D); smoothing: (K,); weight: (N, 1). (K, D)."""
+    share = weight * assignment(x, codewords, smoothing)
+    return (share[:, :, None] * residuals(x, codewords)).sum(0)
 
 
 def encode_backward(
-    grad: Tensor, x: Tensor, codewords: Tensor, smoothing: Tensor
+    grad: Tensor, x: Tensor, codewords: Tensor, smoothing: Tensor, weight: Tensor | float = 1.0
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients by x, codewords and smoothing, with every e_j depending on every c_k and s_k.
 
@@ -43,11 +44,12 @@ def encode_backward(
         dc_k = sum_i (2 s_k q_ik r_ik - a_ik g_k)        (equations 3 and 4, with the terms j unlike k)
         ds_k = -sum_i q_ik |r_ik|^2                      (equation 5, likewise)
 
-    so that sum_i dx_i + sum_k dc_k = 0. grad: (K, D). Returns (N, D), (K, D) and (K,).
+    so that sum_i dx_i + sum_k dc_k = 0. grad: (K, D); weight: (N, 1), a factor w_i of all terms. Returns
+    (N, D), (K, D) and (K,).
     """
     r, a = residuals(x, codewords), assignment(x, codewords, smoothing)
     p = (grad * r).sum(2)
-    q = a * (p - (a * p).sum(1, keepdim=True))
+    q = weight * a * (p - (a * p).sum(1, keepdim=True))
     pull = 2 * (smoothing * q)[:, :, None] * r
-    direct = a[:, :, None] * grad
+    direct = (weight * a)[:, :, None] * grad
     return (direct - pull).sum(1), (pull - direct).sum(0), -(q * r.square().sum(2)).sum(0)

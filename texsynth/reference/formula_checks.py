@@ -69,8 +69,9 @@ def _reflection(problem: Problem) -> Iterator[Comparison]:
 
 
 def _max_pooling(problem: Problem) -> Iterator[Comparison]:
-    x = problem.distinct(9, 8, 3)
-    for stride, padding in ((1, 0), (2, 1), (3, 1)):
+    distinct = problem.distinct(9, 8, 3)
+    # Of values that are tied the first wins.
+    for x, stride, padding in ((distinct, 1, 0), (distinct, 2, 1), (distinct, 3, 1), (distinct // 50, 2, 1)):
         step = {"stride": stride, "padding": padding}
         y = layers.max_pool(x, (3, 2), **step)
         grad = problem.normal(*y.shape)
@@ -114,9 +115,10 @@ def _connected(problem: Problem) -> Iterator[Comparison]:
 
 def _softmax(problem: Problem) -> Iterator[Comparison]:
     x, grad = 3 * problem.normal(6, 10), problem.normal(6, 10)
-    y = layers.softmax(x)
-    got = y, layers.softmax_backward(grad, y)
-    yield from by_autograd("Y dX", got, lambda x: F.softmax(x, 1), (x,), grad)
+    for shift in (0, 1000):
+        y = layers.softmax(x + shift)
+        got = y, layers.softmax_backward(grad, y)
+        yield from by_autograd("Y dX", got, lambda x: F.softmax(x, 1), (x + shift,), grad)
 
 
 def _log_loss(problem: Problem) -> Iterator[Comparison]:
@@ -127,8 +129,9 @@ def _log_loss(problem: Problem) -> Iterator[Comparison]:
 
 def _cross_entropy(problem: Problem) -> Iterator[Comparison]:
     x, label = 3 * problem.normal(6, 10), problem.labels(6, 10)
-    got = layers.cross_entropy(x, label), layers.cross_entropy_backward(x, label)
-    yield from by_autograd("loss dX", got, lambda x: F.cross_entropy(x, label), (x,))
+    for logits in (1000 * x, x):
+        got = layers.cross_entropy(logits, label), layers.cross_entropy_backward(logits, label)
+        yield from by_autograd("loss dX", got, lambda x: F.cross_entropy(x, label), (logits,))
     # One layer after the other, where no probability rounds to 0, is the same.
     p = layers.softmax(x)
     yield Comparison("chain", layers.softmax_backward(layers.log_loss_backward(p, label), p), got[1])

@@ -17,7 +17,7 @@ from texsynth.models.encoding import encode
 from texsynth.models.wavelets import BANDS, pool, unpool
 from texsynth.reference import convolution, encoding, ift, layers, self_similarity
 from texsynth.reference import ift as style
-from texsynth.reference.comparison import ALL, Check, Comparison, Problem, comparisons, gradients
+from texsynth.reference.comparison import ALL, Check, Comparison, Problem, comparisons, exact, gradients
 from texsynth.reference.formula_checks import (
     FORMULA_CHECKS,
     UPDATES,
@@ -26,13 +26,10 @@ from texsynth.reference.formula_checks import (
     last,
     style_problem,
 )
+from texsynth.reference.texture_checks import TEXTURE_CHECKS
+from texsynth.reference.transfer_checks import TRANSFER_CHECKS
 from texsynth.transforms.ift import fit, style_weight
 from texsynth.transforms.moments import Moments
-
-
-def exact(*tensors: Tensor) -> list[Tensor]:
-    """Convert to the same numbers in float64 on the CPU."""
-    return [x.detach().cpu().double() for x in tensors]
 
 
 def _encode(problem: Problem, offset: float) -> Iterator[Comparison]:
@@ -86,13 +83,14 @@ def _haar(problem: Problem) -> Iterator[Comparison]:
 
 
 def _ift(problem: Problem) -> Iterator[Comparison]:
-    settings = IFTSettings(pull=0.1, n_upd=UPDATES, step="fixed", rate=0.02, centred=False)
+    pull = 0.1
+    settings = IFTSettings(pull=pull, n_upd=UPDATES, step="fixed", rate=0.02, centred=False)
     content, target = problem.normal(6, 80, offset=0.3), 1.5 * problem.normal(6, 50)
     own, goal = (Moments.of(f[None, :, None]) for f in (content, target))
     moved = fit(own, goal, settings)(content[None, :, None])[0, :, 0] - content
     anchor, second = exact(content)[0], ift.second_moment(exact(target)[0])
-    weight = style_weight(ift.second_moment(anchor), second, settings.pull)
-    end = ift.direct(anchor, second, weight=weight, rate=settings.rate, n_upd=settings.n_upd)
+    weight = style_weight(ift.second_moment(anchor), second, pull)
+    end = ift.direct(anchor, second, weight=weight, rate=settings.rate, n_upd=UPDATES)
     yield Comparison("moved", moved, end - anchor)
 
 
@@ -151,5 +149,5 @@ PROGRAM_CHECKS = (
 )
 """In the order of the papers. All but the layers of networks compute in float32 or float64."""
 
-CHECKS = (*FORMULA_CHECKS, *PROGRAM_CHECKS)
+CHECKS = (*FORMULA_CHECKS, *PROGRAM_CHECKS, *TRANSFER_CHECKS, *TEXTURE_CHECKS)
 """The formulas of the papers against torch, then the program's own parts against the formulas."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ class AffineMap:
 
     matrix: Tensor  # (C, C) float64
     offset: Tensor  # (C,) float64
+    notes: tuple[str, ...] = ()
+    """Remarks on how it was fitted, for those who see the result."""
 
     @classmethod
     def identity(cls, channels: int, device: torch.device | str = "cpu") -> AffineMap:
@@ -42,7 +44,8 @@ class AffineMap:
         share = [w / sum(weights) for w in weights]
         pairs = list(zip(share, maps, strict=True))
         matrix = torch.stack([s * m.matrix for s, m in pairs]).sum(0)
-        return AffineMap(matrix, torch.stack([s * m.offset for s, m in pairs]).sum(0))
+        offset = torch.stack([s * m.offset for s, m in pairs]).sum(0)
+        return AffineMap(matrix, offset, tuple(dict.fromkeys(note for m in maps for note in m.notes)))
 
     @torch.no_grad()
     def __call__(self, features: Tensor) -> Tensor:
@@ -65,12 +68,13 @@ class AffineMap:
 
     def to(self, device: torch.device | str) -> AffineMap:
         """Copy to `device`, which must know float64."""
-        return AffineMap(self.matrix.to(device), self.offset.to(device))
+        return replace(self, matrix=self.matrix.to(device), offset=self.offset.to(device))
 
     def lerp(self, strength: float) -> AffineMap:
         """Interpolate from the identity at strength 0 to this map at 1."""
         none = AffineMap.identity(len(self.offset), self.offset.device)
-        return AffineMap(torch.lerp(none.matrix, self.matrix, strength), self.offset * strength)
+        matrix = torch.lerp(none.matrix, self.matrix, strength)
+        return replace(self, matrix=matrix, offset=self.offset * strength)
 
     def fold(self, conv_weight: Tensor, conv_bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return weight and bias of one convolution that equals this map followed by the given one.

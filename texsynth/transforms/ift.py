@@ -12,9 +12,8 @@ styles equal one whose second moment is their weighted mean.
 """
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -33,15 +32,17 @@ def fit(content: Moments, style: Moments, settings: IFTSettings) -> AffineMap:
 
     One pixel on either side gives the shift of the mean alone. No step increases the loss, so for second
     moments Sigma and S the mapped features have a second moment of norm at most |S| + |Sigma - S|, and one
-    anchor moves them by at most sqrt(lambda') |Sigma - S| in the root mean square.
+    anchor moves them by at most sqrt(lambda') |Sigma - S| in the root mean square. A note tells of steps that
+    would have diverged.
     """
     if content.n <= 1 or style.n <= 1 or (settings.centred and not content.has_spread):
         return AffineMap.between_means(content, style)
+    notes: list[str] = []
     if settings.centred:
-        matrix, _ = descend(content.covariance, style.covariance, settings)
-        return AffineMap.between_means(content, style, matrix)
-    matrix, _ = descend(content.second, style.second, settings)
-    return AffineMap(matrix, torch.zeros_like(content.sum))
+        matrix, _ = descend(content.covariance, style.covariance, settings, notes.append)
+        return replace(AffineMap.between_means(content, style, matrix), notes=tuple(notes))
+    matrix, _ = descend(content.second, style.second, settings, notes.append)
+    return AffineMap(matrix, torch.zeros_like(content.sum), tuple(notes))
 
 
 def mixed(styles: Sequence[Moments], weights: Sequence[float], settings: IFTSettings) -> Moments:
@@ -62,32 +63,55 @@ def style_weight(sigma: Tensor, target: Tensor, pull: float) -> float:
     return pull / scale if scale > 0 else 0.0
 
 
-def descend(sigma: Tensor, target: Tensor, settings: IFTSettings) -> tuple[Tensor, list[float]]:
+def descend(
+    sigma: Tensor, target: Tensor, settings: IFTSettings, on_note: Callable[[str], object] = lambda _: None
+) -> tuple[Tensor, list[float]]:
     """Descend on A by gradients, ending early when rounding leaves nothing to gain.
 
     sigma, target: (C, C) float64 second moments of content and style. Returns A and loss / n before the first
-    and after every step; a new anchor adds the loss against itself, which is lower, and its own steps.
+    and after every step; a new anchor adds the loss against itself, which is lower, and its own steps. A step
+    that would increase the loss becomes a safe one. on_note: told once at most, of a fixed rate above the
+    bound 2 / L, or of a loss that is not finite. Raises ValueError for settings of several levels.
     """
+    pull, n_upd = settings.pull, settings.n_upd
+    if isinstance(pull, dict) or isinstance(n_upd, dict):
+        raise ValueError(f"pull {pull} and n_upd {n_upd} must be numbers; `at_level` gives those of a level")
     # In the eigenbasis V of sigma, with B = A V, and there only in directions that the content has. In the
     # others A would grow without any effect on the loss: after hundreds of steps even rounding that leaks
     # into them has exploded. They are left as they are.
     eigen = symmetric_eigh(sigma)
     alive = eigen.values > eigen.cutoff
     basis, spectrum = eigen.vectors[:, alive], eigen.values[alive]
-    weight = style_weight(sigma, target, settings.pull)
-    mapped, losses = basis, []
+    weight = style_weight(sigma, target, pull)
+    mapped, losses = basis, list[float]()
+    bound, refused = math.inf, 0
     for _ in range(settings.n_iter):
         problem = _Problem(spectrum, target, weight, mapped)
         point = problem.start()
         losses.append(point.loss)
-        for _ in range(settings.n_upd):
+        for _ in range(n_upd):
             line = problem.steepest(point)
-            moved = problem.move(point, line, STEPS[settings.step](line, settings.rate))
+            t = STEPS[settings.step](line, settings.rate)
+            bound = min(bound, 2 * line.safe)
+            if t > 2 * line.safe and line.change(t) > 0:
+                t, refused = line.safe, refused + 1
+            moved = problem.move(point, line, t)
             if not moved.loss < point.loss:
                 break
             point = moved
             losses.append(point.loss)
         mapped = point.mapped
+    if not math.isfinite(moved.loss):
+        on_note(
+            f"the objective of IFT is not finite after {len(losses) - 1} steps, where it was left; use a "
+            f"transform.pull below {pull:g}"
+        )
+    elif settings.step == "fixed" and settings.rate > bound:
+        on_note(
+            f"the rate {settings.rate:g} of IFT is above {bound:.2g}, up to which no step can diverge; "
+            f"{refused or 'none'} of {settings.n_iter * n_upd} steps would have raised the objective"
+            f"{' and became safe ones' * bool(refused)}; use a lower transform.rate, or transform.step=line"
+        )
     identity = torch.eye(len(target), dtype=torch.float64, device=target.device)
     return identity + (mapped - basis) @ basis.T, losses
 
@@ -161,7 +185,7 @@ class _Problem:
 
     def move(self, point: _Point, line: _Line, t: float) -> _Point:
         """Take the step t along a line, on which the gap is a polynomial and need not be computed anew."""
-        gap = torch.add(point.gap, line.cross, alpha=t).add_(line.square, alpha=t**2)
+        gap = torch.add(point.gap, line.cross, alpha=t).add_(line.square, alpha=t * t)
         return self._point(torch.add(point.mapped, line.direction, alpha=t), gap)
 
 
@@ -193,12 +217,9 @@ def _safe_step(line: _Line, rate: float) -> float:
 
 
 def _fixed_step(line: _Line, rate: float) -> float:
-    """Return the paper's constant rate; where that would increase the loss, the safe step, with a warning."""
-    if line.change(rate) <= 0:
-        return rate
-    message = f"IFT at rate {rate:g} diverges and goes on with safe steps; use a lower rate or step=line"
-    warnings.warn(message, RuntimeWarning, stacklevel=2)
-    return line.safe
+    """Return the paper's constant rate."""
+    del line
+    return rate
 
 
 STEPS: dict[str, Callable[[_Line, float], float]] = {
