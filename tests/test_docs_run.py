@@ -29,7 +29,7 @@ NEEDS_MORE = (
     "evaluate ",
     "expand --transposer",
 )
-"""Trainings need data and hours, checkpoints and Transposers a file; other tests run these on small inputs."""
+"""Trainings need data and hours, checkpoints and Transposers a file; other tests run these on small ones."""
 
 TEXTURES = ("bricks.png", "grass.png", "moss.png", "wall.png", "bricks.jpg", "wall.jpg", "old/bricks.png",
             "textures/one.png", "textures/two.png", "walls/brick.png")  # fmt: skip

@@ -121,10 +121,10 @@ def test_variations_presets_and_further_stages(cache: Path, place: Path) -> None
 
 def test_python_takes_one_too(cache: Path) -> None:
     exemplar = torch.rand(3, 32, 40)
-    out = api.expand(exemplar, changes={"transposer": "own"}, device="cpu")
+    out = api.expand(exemplar, transposer="own", device="cpu")
     assert out.shape == (3, 64, 80)
     with pytest.raises(UsageError, match="does not use the transposer own"):
-        api.expand(exemplar, method="patch", changes={"transposer": "own"})
+        api.expand(exemplar, method="patch", transposer="own")
 
 
 @pytest.mark.parametrize(
