@@ -19,8 +19,17 @@ from texsynth.images import Picture, read, write
 
 pytestmark = pytest.mark.slow
 
-NEEDS_MORE = ("train ", "models fetch", "models import", "models show", "models remove", "bench", "evaluate ")
-"""Trainings need data and hours, checkpoints the network; other tests run these commands on small inputs."""
+NEEDS_MORE = (
+    "train ",
+    "models fetch",
+    "models import",
+    "models show",
+    "models remove",
+    "bench",
+    "evaluate ",
+    "expand --transposer",
+)
+"""Trainings need data and hours, checkpoints and Transposers a file; other tests run these on small ones."""
 
 TEXTURES = ("bricks.png", "grass.png", "moss.png", "wall.png", "bricks.jpg", "wall.jpg", "old/bricks.png",
             "textures/one.png", "textures/two.png", "walls/brick.png")  # fmt: skip

@@ -67,6 +67,7 @@ def expand(
     scale: float | None = None,
     size: tuple[int, int] | None = None,
     method: str | None = None,
+    transposer: str | None = None,
     tileable: bool | None = None,
     upright: bool | None = None,
     siblings: Sequence[ImageLike] = (),
@@ -78,10 +79,11 @@ def expand(
     """Make more of a texture.
 
     exemplar: at least 16 pixels on both sides. scale: output over exemplar, 2 by default; size: (width,
-    height) in pixels instead. method: auto, patch, transposer, optimize, or stages joined by +. tileable: the
-    borders meet. upright: turn the exemplar first. siblings: further maps of the same surface, of its size,
-    which get the same layout. mask: white where the exemplar may be sampled. guide, guide_of: layout of the
-    output, and what its values mean on the exemplar. options: see `Options`.
+    height) in pixels instead. method: auto, patch, transposer, optimize, or stages joined by +. transposer:
+    name or file of its network, in place of the embedded one. tileable: the borders meet. upright: turn the
+    exemplar first. siblings: further maps of the same surface, of its size, which get the same layout. mask:
+    white where the exemplar may be sampled. guide, guide_of: layout of the output, and what its values mean
+    on the exemplar. options: see `Options`.
 
     Returns the texture; with siblings a list of it and of every sibling. Raises InputError, UsageError,
     ModelError, MemoryExhaustedError.
@@ -91,7 +93,8 @@ def expand(
     >>> texsynth.expand(brick, scale=1.5, method="patch").shape
     (48, 72, 3)
     """
-    flags = given(size=size and list(size), method=method, tileable=tileable, upright=upright)
+    flags = given(size=size and list(size), method=method, transposer=transposer)
+    flags |= given(tileable=tileable, upright=upright)
     if scale is not None:
         flags |= {"scale": scale} if size else {"scale": scale, "size": None}
     maps = {"mask": mask, "guide": guide, "guide_of": guide_of}

@@ -16,6 +16,7 @@ from torch import nn
 
 from texsynth import api
 from texsynth.errors import UsageError
+from texsynth.jobs import memory
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.transposer_paper import PaperTransposer
 from texsynth.models.vgg import Encoder
@@ -120,10 +121,10 @@ def test_variations_presets_and_further_stages(cache: Path, place: Path) -> None
 
 def test_python_takes_one_too(cache: Path) -> None:
     exemplar = torch.rand(3, 32, 40)
-    out = api.expand(exemplar, changes={"transposer": "own"}, device="cpu")
+    out = api.expand(exemplar, transposer="own", device="cpu")
     assert out.shape == (3, 64, 80)
     with pytest.raises(UsageError, match="does not use the transposer own"):
-        api.expand(exemplar, method="patch", changes={"transposer": "own"})
+        api.expand(exemplar, method="patch", transposer="own")
 
 
 @pytest.mark.parametrize(
@@ -170,3 +171,14 @@ def test_a_transposer_is_imported_alone_and_whole(cache: Path, place: Path) -> N
         result = run_cli("models", "import", *files, "--name", "x")
         assert (result.exit_code, words in result.stderr) == (6, True), result.stderr
     assert not (cache / "x.safetensors").exists()
+
+
+def test_a_wide_network_needs_more_memory(cache: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: memory.EXPAND_BASE_BYTES + 1000 * 1000 * 110)
+    arguments = ("expand", "wall.png", "--size", "1000x1000", "-n", *PLAIN)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        write_network(place / "wide.safetensors", PaperTransposer.of_width(1 / 8))
+    ok(*arguments, "--transposer", "own")
+    refused = run_cli(*arguments, "--transposer", "wide.safetensors")
+    assert (refused.exit_code, "choose a smaller --size" in refused.stderr) == (7, True), refused.stderr

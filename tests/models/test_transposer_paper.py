@@ -61,7 +61,7 @@ def test_features_are_laid_as_by_a_transposed_convolution_of_torch() -> None:
     weights, filters = scale.map(self_similarity(features)), scale.filter(features)
     laid = [F.conv_transpose2d(w[None], f[None]) for w, f in zip(weights, filters, strict=True)]
     bias = scale.bias(filters.mean((2, 3)))[:, :, None, None]
-    expected = scale.output(torch.cat(laid) * 25 / (9 * 7) + bias)
+    expected = scale.output(torch.cat(laid) * 5 / (9 * 7) + bias)
     assert expected.shape == (2, 6, 16, 12)
     torch.testing.assert_close(scale(features), expected)
 

@@ -6,13 +6,14 @@ import csv
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from helpers.cli import run_cli
-from helpers.nets import tiny_tensors
+from helpers.nets import WIDTHS, tiny_tensors
 from helpers.transposer_runs import make_features, make_textures, run_of, train
 from PIL import Image
 from torch import Tensor, nn
@@ -21,13 +22,14 @@ from texsynth.config.presets import load, resolve
 from texsynth.config.settings import TransposerSettings
 from texsynth.errors import InputError
 from texsynth.images import read
+from texsynth.models.registry import load_model
 from texsynth.models.transposer_paper import PaperTransposer
 from texsynth.models.transposers import load_network
 from texsynth.models.weights import read_weights, write_weights
 from texsynth.training import transposer as module
 from texsynth.training.inspection import Inspection
 from texsynth.training.loop import LoopSettings, rate_factor
-from texsynth.training.transposer import NETWORK, TransposerRun
+from texsynth.training.transposer import NETWORK, Batch, TransposerRun
 from texsynth.training.transposer_paper import RunningGaussian
 
 VARIANTS = [
@@ -184,6 +186,52 @@ def test_a_dead_part_stops_the_training(
         train(paper_run(textures, features, tmp_path / "run", 4))
     assert not (tmp_path / "run" / NETWORK).exists()
     assert [row["live decode3"] for row in rows_of(tmp_path / "run/transposer-parts.csv")][-1] == "0"
+
+
+class Poisoned(module.Losses):
+    """Never finite, from the features on."""
+
+    def __call__(self, batch: Batch, rng: torch.Generator, *, learn: bool = True) -> dict[str, Tensor]:
+        return super().__call__(replace(batch, target=batch.target * torch.nan), rng, learn=learn)
+
+
+def test_a_training_that_is_never_finite_gives_up(
+    textures: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "Losses", Poisoned)
+    with pytest.raises(InputError, match=r"the loss was not finite 6 times, last at step 0; lower"):
+        train(paper_run(textures, features, tmp_path / "run", 4))
+    state = torch.load(tmp_path / "run/transposer.checkpoint", weights_only=True)
+    assert all(value.isfinite().all() for value in state["module"].values()), "running statistics too"
+    assert not (tmp_path / "run" / NETWORK).exists()
+
+
+def test_training_in_bfloat16(textures: Path, features: Path, tmp_path: Path) -> None:
+    run = paper_run(textures, features, tmp_path)
+    net, judge = module.begin_transposer(run), load_model(str(features)).vgg()
+    losses = module.Losses(net, judge, None, run.settings, RunningGaussian.of_channels(WIDTHS[3]))
+    batch = module.inspected_batch(run, [])
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = losses(batch, torch.Generator().manual_seed(0))
+    sum(terms.values(), torch.zeros(())).backward()
+    assert set(terms) == {"wasserstein", "perceptual", "frechet"}
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.trained())
+
+
+def test_the_encoder_of_the_losses_and_a_comparison(textures: Path, tmp_path: Path) -> None:
+    """`lite` takes the frozen encoder of --model; `compare` and `pack-transposer` take both layouts."""
+    features = tmp_path / "vgg.safetensors"
+    run = paper_run(textures, features, tmp_path / "lite", encoder="lite", critic=0.1)
+    train(run)
+    state, before = read_weights(run.folder / NETWORK)[0], read_weights(features)[0]
+    own = [key for key in state if key.startswith("encoder.pretrained.")]
+    assert own
+    assert all(torch.equal(state[k], before[k.replace("pretrained.", "")].float()) for k in own)
+    train(run_of(textures, features, tmp_path / "copies", 1))
+    result = run_cli("train", "compare", "lite", "copies", "--data", textures, "--side", 32, "--json", "-q")
+    assert result.exit_code == 0, result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(row["name"], row["encoder"]) for row in rows[1:]] == [("lite", "lite"), ("copies", "own")]
 
 
 def test_parts_of_the_copying_network_are_told_but_do_not_stop_it(

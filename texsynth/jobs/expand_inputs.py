@@ -25,7 +25,7 @@ from texsynth.jobs.files import probe_input, read_input
 from texsynth.jobs.inputs import PIPE, Input, Job, destinations, file_seed
 from texsynth.jobs.memory import check_memory
 from texsynth.jobs.outcomes import Failed
-from texsynth.jobs.transposers import settle_transposer
+from texsynth.jobs.transposers import bytes_per_pixel, settle_transposer
 
 Command = Literal["expand", "tile"]
 
@@ -306,7 +306,10 @@ def check_size(
         height, width = output_size(settings, height, width)
     check_output_size(width, height, run.max_pixels, str(item))
     siblings = len(task.siblings)
-    check_memory(item, width, height, method=settings.method, siblings=siblings, cure=task.cure)
+    network = bytes_per_pixel(settings)
+    check_memory(
+        item, width, height, method=settings.method, network=network, siblings=siblings, cure=task.cure
+    )
 
 
 def as_mask(picture: images.Picture) -> Mask:

@@ -244,14 +244,17 @@ NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def check_memory(name: object, width: int, height: int, *, method: str, siblings: int = 0, cure: str) -> None:
+def check_memory(
+    name: object, width: int, height: int, *, method: str, network: int = 0, siblings: int = 0, cure: str
+) -> None:
     """Refuse an output that cannot fit. MemoryExhaustedError with the sizes and the `cure`.
 
+    network: bytes per pixel of the output that a named Transposer takes, where it is more than the method.
     The estimate is a lower bound: what passes may still turn out too large, what does not pass is hopeless.
     """
     available = available_bytes()
     # The stage that takes most decides.
-    most = max(BYTES_PER_PIXEL[stage] for stage in method.split("+"))
+    most = max(network, *(BYTES_PER_PIXEL[stage] for stage in method.split("+")))
     per_pixel = (NOISE_BYTES_PER_PIXEL if method == "optimize" else most) + siblings * SIBLING_BYTES_PER_PIXEL
     needed = EXPAND_BASE_BYTES + width * height * per_pixel
     if available is not None and needed > available:

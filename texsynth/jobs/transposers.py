@@ -7,7 +7,10 @@ from texsynth.config.settings import ExpandSettings
 from texsynth.config.validation import nearest
 from texsynth.errors import ModelError, UsageError
 from texsynth.models.hub.catalog import SUFFIX, locate, model_names
-from texsynth.models.weights import facts_of
+from texsynth.models.weights import Facts, facts_of
+
+BYTES_PER_CHANNEL = 26
+"""Bytes per pixel of an output and channel at its size in layout paper, four fifths of what was measured."""
 
 
 def settle_transposer(settings: ExpandSettings, *, siblings: bool = False) -> ExpandSettings:
@@ -40,14 +43,25 @@ def settle_transposer(settings: ExpandSettings, *, siblings: bool = False) -> Ex
     return settings
 
 
+def bytes_per_pixel(settings: ExpandSettings) -> int:
+    """Return the least memory that the named Transposer takes for a pixel of the output, 0 without a name."""
+    if settings.transposer is None:
+        return 0
+    return BYTES_PER_CHANNEL * sum(_facts(settings.transposer).widths)
+
+
 def layout_of(name: str) -> str:
     """Return the layout of a Transposer, in the cache or a file. Raises UsageError, ModelError."""
-    if name not in model_names() and not name.endswith(SUFFIX):
-        raise UsageError(f"unknown transposer {name!r}{nearest(name, _known())}, or give a {SUFFIX} file")
-    layout = facts_of(locate(name)).transposer
+    layout = _facts(name).transposer
     if layout is None:
         raise ModelError(f"{name} is a model of features, not a Transposer; give it as --model")
     return layout
+
+
+def _facts(name: str) -> Facts:
+    if name not in model_names() and not name.endswith(SUFFIX):
+        raise UsageError(f"unknown transposer {name!r}{nearest(name, _known())}, or give a {SUFFIX} file")
+    return facts_of(locate(name))
 
 
 def _known() -> Iterator[str]:

@@ -60,6 +60,8 @@ def frechet_distance(samples: Tensor, mean: Tensor, covariance: Tensor, ridge: f
     with torch.autocast(samples.device.type, enabled=False):
         # Apple's MPS has no float64.
         x = samples.to("cpu" if samples.device.type == "mps" else samples.device).double()
+        if not bool(x.isfinite().all()):
+            return x.sum()  # nor is this; eigensolvers would warn, or fail
         mean, fixed = mean.detach().to(x), covariance.detach().to(x)
         centred = x - x.mean(0)
         least = ridge * fixed.diagonal().mean() * torch.eye(len(fixed), dtype=x.dtype, device=x.device)

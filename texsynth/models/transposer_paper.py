@@ -10,13 +10,15 @@ encoder and in each branch, sums (not concatenations) in the decoder, a sigmoid 
 for a reason:
 - The map is that of the corrected equation, over the overlap, with shifts up to half the features, so that
   the output has exactly twice their size; the program normalises it to [0, 1] instead.
-- What is laid is scaled to the number of shifts that an exemplar of 128 pixels has, and the biases come from
-  global means. At 128 pixels that changes nothing; without it no other size would work.
-- Batch norm follows every convolution but those that give filters, maps and pixels, whose scale counts.
+- What is laid is divided by the number of shifts, up to a constant, and biases come from global means, as
+  otherwise only exemplars of one size would work.
+- Batch norm follows every convolution but that of the pixels, as the paper says; the program has it in
+  encoder and decoder alone. Weights of a mean above or below zero lay a pyramid over the whole output.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -70,15 +72,19 @@ class BatchNorm(nn.BatchNorm2d):
 class Block(nn.Module):
     """Convolution, batch norm, ReLU. Shapes (N, C, h, w)."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1, side: int = 3) -> None:
-        """side: of the kernel."""
+    def __init__(
+        self, inputs: int, outputs: int, stride: int = 1, side: int = 3, *, signed: bool = False
+    ) -> None:
+        """side: of the kernel. signed: leave the ReLU out."""
         super().__init__()
+        self.signed = signed
         self.conv = nn.Conv2d(inputs, outputs, side, stride, bias=False)
         self.norm = BatchNorm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (N, outputs, h / stride, w / stride), non-negative."""
-        return F.relu(self.norm(convolve(self.conv, x)))
+        """Return (N, outputs, h / stride, w / stride), non-negative unless `signed`."""
+        normed: Tensor = self.norm(convolve(self.conv, x))
+        return normed if self.signed else F.relu(normed)
 
 
 class PaperEncoder(nn.Module):
@@ -125,10 +131,10 @@ class MapScale(nn.Module):
     def __init__(self, channels: int, shifts: int) -> None:
         """channels: of features, filters and output. shifts: in the map of an exemplar of REFERENCE_PX."""
         super().__init__()
-        self.filter = nn.Sequential(Block(channels, channels), Conv3x3(channels, channels))
+        self.filter = nn.Sequential(Block(channels, channels), Block(channels, channels, signed=True))
         self.bias = nn.Linear(channels, channels)
         self.shifts = shifts
-        self.map = nn.Sequential(Conv3x3(1, HIDDEN), nn.ReLU(), Conv3x3(HIDDEN, 1))
+        self.map = nn.Sequential(Block(1, HIDDEN), Block(HIDDEN, 1, signed=True))
         self.output = Block(channels, channels)
 
     def forward(self, features: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -138,23 +144,11 @@ class MapScale(nn.Module):
             similarity = similarity + noise * similarity.std((2, 3), keepdim=True)
         filters = self.filter(features)
         weights = exact(self.map(similarity))
-        share = self.shifts / (weights.shape[2] * weights.shape[3])
+        share = math.sqrt(self.shifts) / (weights.shape[2] * weights.shape[3])
         laid = transposed_convolution(share * weights, exact(filters))
         bias: Tensor = self.bias(filters.mean((2, 3)))
         out: Tensor = self.output(laid + bias[:, :, None, None])
         return out
-
-
-class Conv3x3(nn.Conv2d):
-    """A 3x3 convolution with padding by reflection and nothing after it."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        """inputs, outputs: channels."""
-        super().__init__(inputs, outputs, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Shapes (N, C, h, w)."""
-        return convolve(self, x)
 
 
 def self_similarity(features: Tensor) -> Tensor:
@@ -184,7 +178,7 @@ class PaperTransposer(Network):
             self.add_module(f"scale{tap}", MapScale(channels, (REFERENCE_PX // tap + 1) ** 2))
         for k in range(len(widths) - 1, 0, -1):
             self.add_module(f"decode{k}", Block(widths[k], widths[k - 1]))
-        self.pixels = Conv3x3(widths[0], 3)
+        self.pixels = nn.Conv2d(widths[0], 3, 3)
 
     @classmethod
     def of_width(cls, width: float, pretrained: Encoder | None = None) -> PaperTransposer:
@@ -224,7 +218,7 @@ class PaperTransposer(Network):
             x = child(self, f"decode{k}", Block)(doubled)
             if (tap := 2 ** (k - 1)) in laid:
                 x = x + laid[tap]
-        image = exact(self.pixels(x)).sigmoid()
+        image = exact(convolve(self.pixels, x)).sigmoid()
         top, left = (padded.shape[2] - h) // 2, (padded.shape[3] - w) // 2
         return image[..., top : top + 2 * h, left : left + 2 * w]
 

@@ -142,7 +142,9 @@ def facts_of(path: Path) -> Facts:
     except (SafetensorError, OSError, IndexError) as error:
         raise ModelError(f"model file {path} is damaged or no safetensors file ({error})") from error
     if layout := transposer_layout(shapes):
-        return Facts((), (), False, path.stat().st_size, provenance, layout)
+        # Of layout paper, the channels at the output's size, on which its memory depends.
+        last = tuple(shapes[name][1] for name in ("pixels.weight",) if name in shapes)
+        return Facts(last, (), False, path.stat().st_size, provenance, layout)
     if not widths:
         raise ModelError(f"{path} is not a texsynth model; it has no encoder")
     parts = {key.partition(".")[0] for key in shapes}
