@@ -33,6 +33,7 @@ Seed = Annotated[int, Option("--seed", min=0, help="Decides all random numbers."
 Notes = Annotated[list[str] | None, Option("--note", metavar="KEY=TEXT", help="Provenance for the header.")]
 R = TypeVar("R")
 FIVE = "A,B,C,D,E"
+USE = "texsynth expand --transposer {} PICTURE"
 
 
 @dataclass(frozen=True)
@@ -240,9 +241,9 @@ def transposer(
         help="Model whose features the losses see. Default: vgg19 with that encoder, else lite.",
     ),
 ) -> None:
-    """Train a Transposer on random crops of textures and on procedural ones.
+    """Train the network of paper 004 on random crops of textures.
 
-    texsynth train transposer runs/tr --data textures -p transposer-lite-wasserstein
+    texsynth train transposer runs/tr --data textures -p transposer-paper-own-gram
     """
     settings = look_settings(TransposerSettings, look, given({"batch": batch, "kernel_rate": rate}))
     if (data is None) == (dtd is None):
@@ -250,15 +251,13 @@ def transposer(
     model = model or ("vgg19" if settings.encoder == "vgg19" else "lite")
     for name in {model, "vgg19"} if settings.encoder == "vgg19" else {model}:
         check_model(name)
-    for path in (data, dtd, init):
-        if path and not path.exists():
-            raise InputError(f"{path} does not exist")
+    if absent := next((path for path in (data, dtd, init) if path and not path.exists()), None):
+        raise InputError(f"{absent} does not exist")
     from texsynth.training.transposer import TransposerRun, steps_of, train_transposer
 
     run = TransposerRun(data, folder, settings, seed=training.seed, init=init, features=model, dtd=dtd)
     run = replace(run, steps=training.steps or steps_of(run))
-    network = _train(train_transposer, run, run.steps, training)
-    Screen(training.quiet).note(f"to use it: texsynth expand --transposer {quote(str(network))} PICTURE")
+    _train(train_transposer, run, run.steps, training, USE)
 
 
 @app.command()
@@ -284,12 +283,9 @@ def compare(
     with screen.progress(1) as bar:
         bar.picture("expanding")
         scores = compare_networks(
-            networks,
-            common.data,
-            side=side,
-            seed=seed,
+            networks, common.data, side=side, seed=seed,
             on_picture=lambda done, total: bar.step(Step("expanding", done, total)),
-        )
+        )  # fmt: skip
     if output:
         table = json.dumps([asdict(score) for score in scores], indent=1)
         store(f"{table}\n".encode(), output, force=common.force)
@@ -343,29 +339,23 @@ def descriptor(
 
 
 @app.command()
-def borders(
-    folder: Folder,
-    *,
-    training: TrainOptions,
-    look: LookOptions,
-    batch: int | None = option(None, min=1, help="Windows of layouts per step."),
-    rate: float | None = option(None, min=0, help="Learning rate."),
-) -> None:
-    """Train the network that repairs the borders between copies, which `expand` uses.
+def borders(folder: Folder, *, training: TrainOptions, look: LookOptions) -> None:
+    """Train a network that repairs the borders between copies, for `expand --transposer`.
 
     texsynth train borders runs/borders --data textures
     """
-    flags = given({"steps": training.steps, "batch": batch, "rate": rate})
-    settings = look_settings(BorderSettings, look, flags)
+    settings = look_settings(BorderSettings, look, given({"steps": training.steps}))
     training.check_inputs()
     from texsynth.training.borders import BorderRun, train_borders
 
     run = BorderRun(training.data, folder, settings, training.seed)
-    _train(train_borders, run, settings.steps, training)
+    _train(train_borders, run, settings.steps, training, USE)
 
 
-def _train(train: Callable[[R, Session], Path], run: R, steps: int, training: LengthOptions) -> Path:
-    """Train with a bar and smoothed losses, or a line now and then; print and return the file written."""
+def _train(
+    train: Callable[[R, Session], Path], run: R, steps: int, training: LengthOptions, use: str = ""
+) -> None:
+    """Train with a bar and smoothed losses, or a line now and then; print the file written, and its use."""
     from texsynth.training.loop import Session
 
     screen, smooth = Screen(training.quiet), dict[str, float]()
@@ -382,7 +372,8 @@ def _train(train: Callable[[R, Session], Path], run: R, steps: int, training: Le
 
         result = train(run, Session(training.pick_device(), training.resume, screen.note, on_step))
     screen.result(str(result))
-    return result
+    if use:
+        screen.note(f"to use it: {use.format(quote(str(result)))}")
 
 
 def _header(notes: list[str] | None) -> dict[str, str]:
