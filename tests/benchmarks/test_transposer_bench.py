@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from helpers.nets import waves
 from pytest_benchmark.fixture import BenchmarkFixture
+from texsynth.models.transposer import Transposer, load_transposer
 from torch import Tensor
 
 from texsynth.analysis.self_similarity import self_difference, transposed_convolution
 from texsynth.benchmark.run import seconds_of
-from texsynth.models.transposer import Transposer, load_transposer
 
 CHANNELS, SIDE = 128, 64
 REACH = SIDE // 2

@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from typer import Argument, Option, Typer
+from typer import Argument, Typer
 
 from texsynth.cli import options
 from texsynth.cli.options import LookOptions, argument, option
