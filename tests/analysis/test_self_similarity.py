@@ -7,12 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texsynth.analysis.self_similarity import (
-    good_size,
-    self_difference,
-    transposed_convolution,
-    wrap,
-)
+from texsynth.analysis.self_similarity import good_size, self_difference, transposed_convolution
 
 
 def directly(x: Tensor, reach: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -107,16 +102,6 @@ def test_transposed_convolution_agrees_with_the_direct_one(a: int, b: int, h: in
     weights, filters = features(3, 1, a, b), features(3, 2, h, w, seed=1)
     oracle = torch.cat([F.conv_transpose2d(m[None], f[None]) for m, f in zip(weights, filters, strict=True)])
     torch.testing.assert_close(transposed_convolution(weights, filters), oracle)
-    torch.testing.assert_close(
-        transposed_convolution(weights, filters, circular=True), wrap(oracle, (a, b)), rtol=1e-9, atol=1e-12
-    )
-
-
-def test_a_rolled_map_moves_a_periodic_output() -> None:
-    weights, filters = features(1, 1, 6, 8), features(1, 2, 4, 4, seed=1)
-    moved = transposed_convolution(weights.roll((2, 3), (2, 3)), filters, circular=True)
-    still = transposed_convolution(weights, filters, circular=True)
-    torch.testing.assert_close(moved, still.roll((2, 3), (2, 3)))
 
 
 def test_good_sizes_have_small_factors() -> None:

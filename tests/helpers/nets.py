@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from texsynth.models.autoencoder import Decoder, PhotoDecoder, Upsampling
+from texsynth.models.border_network import BorderNetwork
 from texsynth.models.registry import Model, build_model
-from texsynth.models.vgg import Encoder
+from texsynth.models.vgg import Encoder, inference
 from texsynth.models.wavelets import WaveDecoder
 
 WIDTHS = (4, 6, 8, 10, 12)
@@ -62,3 +63,14 @@ def waves(height: int, width: int, phase: float = 0.0) -> Tensor:
     x = torch.linspace(0, 6 * math.pi, width)[None]
     channels = [torch.sin(x + phase) * torch.cos(y), torch.sin(x + y + phase), torch.cos(2 * x - y)]
     return torch.stack([0.5 + 0.45 * c for c in channels])[None]
+
+
+def tiny_borders(seed: int = 0, *, paint: bool = True) -> BorderNetwork:
+    """A narrow network that repairs borders at random; without `paint` it bends and mixes alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = BorderNetwork((4, 6, 8))
+        nn.init.normal_(net.head.weight, std=0.2)
+    if not paint:
+        nn.init.zeros_(net.head.weight[5:])
+    return inference(net)

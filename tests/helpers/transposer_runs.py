@@ -1,4 +1,4 @@
-"""Small trainings of the Transposer for tests: pictures, features, settings, a run."""
+"""Small trainings of Transposers for tests: pictures, features, settings, runs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ from texsynth.models.weights import write_weights
 from texsynth.training.loop import Session
 from texsynth.training.transposer import TransposerRun, train_transposer
 
-SMALL = {"crop_px": 16, "batch": 2, "directions": 4, "samples": 64}
-OWN_WIDTHS = (4, 6, 8, 8)
+SMALL = {"crop_px": 16, "batch": 2, "directions": 4, "samples": 64, "width": 0.05}
+
+SMALL_BORDERS = {
+    "layouts": 4, "crop_px": 32, "output_px": 48, "window_px": 32, "patches": 8, "batch": 2, "save_every": 1,
+    "warmup": 1,
+}  # fmt: skip
 
 
 def make_textures(folder: Path) -> Path:

@@ -1,26 +1,27 @@
-"""Comparison and packing of trained Transposers, and the training commands from end to end."""
+"""Comparison and packing of trained Transposers of both layouts, and the training commands' mistakes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from helpers.cli import run_cli
-from helpers.transposer_runs import OWN_WIDTHS, SMALL, make_features, make_textures, run_of, train
-from texsynth.models.transposer import Transposer, load_transposer
+from helpers.cli import names, run_cli
+from helpers.transposer_runs import SMALL_BORDERS, make_features, make_textures, run_of, train
 from torch import Tensor
 
 from texsynth.config.settings import TransposerSettings
+from texsynth.config.training import BorderSettings
 from texsynth.errors import InputError
 from texsynth.metrics.style import frechet
 from texsynth.models.hub.cache import file_hash
+from texsynth.models.transposers import load_network
 from texsynth.models.weights import read_weights
-from texsynth.training import transposer as module
 from texsynth.training import transposer_compare
+from texsynth.training.borders import BorderRun, train_borders
 from texsynth.training.data import find_pictures
+from texsynth.training.loop import Session
 from texsynth.training.transposer_compare import UNTRAINED, compare
 from texsynth.transforms.moments import Moments
 
@@ -29,24 +30,20 @@ def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Narrow networks of their own, on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    monkeypatch.setattr(module, "OWN_WIDTHS", OWN_WIDTHS)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def textures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_textures(tmp_path_factory.mktemp("textures"))
 
 
 @pytest.fixture(scope="module")
-def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_features(tmp_path_factory.mktemp("model"))
+def runs(textures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the runs `paper` and `copies`."""
+    folder = tmp_path_factory.mktemp("runs")
+    features = make_features(folder)
+    train(run_of(textures, features, folder / "paper", 2, critic=0, perceptual=0.1))
+    settings = BorderSettings.model_validate({**SMALL_BORDERS, "steps": 1})
+    train_borders(BorderRun(textures, folder / "copies", settings), Session(torch.device("cpu")))
+    return folder
 
 
 def gaussian(covariance: Tensor, mean: tuple[float, ...] = (0.0, 0.0, 0.0)) -> Moments:
@@ -64,22 +61,18 @@ def test_the_frechet_distance_of_gaussians() -> None:
     assert forth == pytest.approx(back)
 
 
-def test_train_compare_and_pack_from_the_command_line(textures: Path, features: Path, tmp_path: Path) -> None:
-    common = ("--data", textures, "--threads", 1, "-q", "--device", "cpu", "--model", features, "--steps", 2)
-    small = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
-    for variant in ("own-gram", "lite-wasserstein"):
-        result = run_cli(
-            "train", "transposer", tmp_path / variant, *common, *small, "-p", f"transposer-{variant}"
-        )
-        assert result.exit_code == 0, result.output
+def test_networks_of_both_layouts_are_compared(textures: Path, runs: Path, tmp_path: Path) -> None:
     table = tmp_path / "table.json"
-    runs = (tmp_path / "own-gram", tmp_path / "lite-wasserstein")
-    result = run_cli("train", "compare", *runs, "--data", textures, "--side", 32, "-o", table, "-q", "--json")
+    common = ("--data", textures, "--side", 32, "--threads", 1)
+    arguments = ("train", "compare", runs / "paper", runs / "copies", *common, "-o", table)
+    result = run_cli(*arguments, "-q", "--json")
     assert result.exit_code == 0, result.output
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert rows == json.loads(table.read_text())
-    assert [row["name"] for row in rows] == [UNTRAINED, "own-gram", "lite-wasserstein"]
-    assert [(row["encoder"], row["loss"]) for row in rows[1:]] == [("own", "gram"), ("lite", "wasserstein")]
+    told = [(row["name"], row["encoder"], row["loss"], row["steps"]) for row in rows]
+    assert told == [
+        (UNTRAINED, "own", "none", 0), ("paper", "own", "wasserstein", 2), ("copies", "none", "patch", 1)
+    ]  # fmt: skip
     held_out = len(find_pictures(textures, held_out=True))
     for row in rows:
         assert row["pictures"] == held_out
@@ -88,38 +81,33 @@ def test_train_compare_and_pack_from_the_command_line(textures: Path, features: 
         assert row["frechet"] >= 0
         assert held_out > 1 or row["frechet_single"] == pytest.approx(row["frechet"]), "one picture is all"
         assert row["ssim_outside"] < row["ssim"] <= 1
-    text = run_cli("train", "compare", runs[0], "--data", textures, "--side", 32)
-    assert f"{held_out} held-out textures" in text.stdout
-    assert "relu3_1" in text.stdout
-
-    again = run_cli("train", "compare", *runs, "--data", textures, "--side", 32, "-o", table)
-    assert again.exit_code == 5, "nothing is overwritten"
-    packed = tmp_path / "packed.safetensors"
-    result = run_cli(
-        "train", "pack-transposer", runs[1], "--data", textures, "-o", packed, "--note", "licence=MIT"
-    )
-    assert result.exit_code == 4, "held-out pictures are smaller than 256 pixels"
+    assert run_cli(*arguments).exit_code == 5, "nothing is overwritten"
+    text = run_cli(*arguments, "--force").stdout
+    assert f"{held_out} held-out textures" in text
+    assert "relu3_1" in text
 
 
+@pytest.mark.parametrize("layout", ["paper", "copies"])
 def test_packed_weights_tell_where_they_come_from(
-    textures: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    layout: str, textures: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = run_of(textures, features, tmp_path / "run", steps=1)
-    train(run)
-    monkeypatch.setattr(transposer_compare, "SIDE", 32)
     out = tmp_path / "packed.safetensors"
-    result = run_cli(
-        "train", "pack-transposer", run.folder, "--data", textures, "-o", out, "--note", "licence=MIT"
-    )
+    arguments = ("train", "pack-transposer", runs / layout, "--data", textures, "-o", out, "--threads", 1)
+    result = run_cli(*arguments)
+    assert result.exit_code == 4, "held-out pictures are smaller than 256 pixels"
+    assert names(tmp_path) == [], "nothing is left behind"
+    monkeypatch.setattr(transposer_compare, "SIDE", 32)
+    result = run_cli(*arguments, "--note", "licence=MIT")
     assert result.exit_code == 0, result.output
     tensors, header = read_weights(out)
-    assert all(value.dtype == torch.float16 for value in tensors.values())
-    assert header["licence"] == "MIT"
-    assert json.loads(header["settings"])["encoder"] == "own"
+    assert all(value.dtype == torch.float16 for value in tensors.values() if value.is_floating_point())
+    assert (header["licence"], header["layout"], header["model"]) == ("MIT", layout, "packed")
+    assert header["steps"] == ("2" if layout == "paper" else "1")
     assert json.loads(header["held_out"])[1]["name"] == "packed"
     assert file_hash(out) in (tmp_path / "SHA256SUMS").read_text()
-    assert isinstance(load_transposer(str(out)), Transposer)
-    assert run_cli("train", "pack-transposer", run.folder, "--data", textures, "-o", out).exit_code == 5
+    network, _ = load_network(str(out))
+    assert type(network) is type(load_network(str(transposer_compare.network_file(runs / layout)))[0])
+    assert run_cli(*arguments).exit_code == 5
 
 
 @pytest.mark.parametrize(
@@ -127,12 +115,15 @@ def test_packed_weights_tell_where_they_come_from(
     [
         (("transposer", "run", "--data", "nowhere"), 4, "nowhere"),
         (("transposer", "run", "--data", ".", "--resume"), 4, "no checkpoint"),
-        (("transposer", "run", "--data", ".", "-p", "photo"), 2, "transposer-lite-gram"),
+        (("transposer", "run", "--data", ".", "-p", "photo"), 2, "transposer-paper-own-gram"),
         (("transposer", "run", "--data", ".", "--set", "gramm=1"), 2, "gram"),
         (("transposer", "run", "--data", ".", "--set", "crop_px=8"), 2, "crop_px"),
+        (("transposer", "run", "--data", ".", "--set", "layout=copies"), 2, "layout"),
         (("compare", "nowhere", "--data", "."), 4, "nowhere"),
+        (("compare", "empty", "--data", "."), 4, "no network"),
         (("compare", "bad.safetensors", "--data", "."), 6, "damaged"),
         (("pack-transposer", "bad.safetensors", "--data", ".", "-o", "x.safetensors"), 6, "damaged"),
+        (("pack-transposer", "empty", "--data", ".", "-o", "x.safetensors"), 4, "no network"),
     ],
 )
 def test_mistakes_are_one_sentence(
@@ -140,6 +131,7 @@ def test_mistakes_are_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.safetensors").write_bytes(b"nonsense")
+    (tmp_path / "empty").mkdir()
     result = run_cli("train", *arguments)
     assert result.exit_code == code, result.output
     assert word in result.stderr
@@ -149,17 +141,6 @@ def test_mistakes_are_one_sentence(
 def test_no_loss_at_all_is_refused() -> None:
     with pytest.raises(ValueError, match="above 0"):
         TransposerSettings(gram=0, wasserstein=0, perceptual=0, critic=0)
-
-
-def test_going_on_from_another_kind_of_encoder_is_refused(
-    textures: Path, features: Path, tmp_path: Path
-) -> None:
-    run = run_of(textures, features, tmp_path / "run", steps=1)
-    train(run)
-    result = run_cli("train", "transposer", tmp_path / "next", "--data", textures, "--set", "encoder=lite",
-                     "--init", run.folder / module.NETWORK, "-q", "--set", "crop_px=16")  # fmt: skip
-    assert result.exit_code == 6
-    assert "its own encoder" in result.stderr
 
 
 def test_comparison_needs_held_out_pictures(textures: Path) -> None:

@@ -46,35 +46,21 @@ def masked_overlap(values: Tensor, mask: Tensor, reach: tuple[int, int]) -> Tens
     return _by_shift(torch.fft.irfft2(product, s=size), reach)
 
 
-def transposed_convolution(weights: Tensor, filters: Tensor, *, circular: bool = False) -> Tensor:
+def transposed_convolution(weights: Tensor, filters: Tensor) -> Tensor:
     """Lay copies of `filters`, weighted by a map of one channel: out = sum over (p, q) of w(p, q) F(. - p).
 
     weights: (N, 1, a, b); filters: (N, C, h, w), each picture with its own.
-    Returns (N, C, a + h - 1, b + w - 1), or (N, C, a, b) periodic when `circular`. Float32 or float64.
+    Returns (N, C, a + h - 1, b + w - 1). Float32 or float64.
     """
     a, b = weights.shape[2:]
     h, w = filters.shape[2:]
     with torch.autocast(weights.device.type, enabled=False):
         dtype = torch.promote_types(torch.promote_types(weights.dtype, filters.dtype), torch.float32)
         weights, filters = weights.to(dtype), filters.to(dtype)
-        if circular:
-            filters, size = wrap(filters, (a, b)), (a, b)
-        else:
-            size = (good_size(a + h - 1), good_size(b + w - 1))
+        size = (good_size(a + h - 1), good_size(b + w - 1))
         product = torch.fft.rfft2(weights, s=size) * torch.fft.rfft2(filters, s=size)
         out: Tensor = torch.fft.irfft2(product, s=size)
-        return out if circular else out[..., : a + h - 1, : b + w - 1]
-
-
-def wrap(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Fold (N, C, h, w) onto a torus of `size`, adding what falls on the same place."""
-    for dim, period in ((2, size[0]), (3, size[1])):
-        length = x.shape[dim]
-        turns = -(-length // period)
-        pad = [0, 0, 0, 0]
-        pad[2 * (3 - dim) + 1] = turns * period - length
-        x = F.pad(x, pad).unflatten(dim, (turns, period)).sum(dim)
-    return x
+        return out[..., : a + h - 1, : b + w - 1]
 
 
 def good_size(least: int) -> int:

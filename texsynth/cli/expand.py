@@ -68,7 +68,7 @@ class LayoutOptions:
         None,
         metavar="NAME|FILE",
         help="Network of the transposer stage: a name that `texsynth models list` shows, or a file that "
-        "`train transposer` wrote.",
+        "`train borders` or `train transposer` wrote.",
         autocompletion=complete_model,
     )
     variation: float | None = look_option(None, help="Noise in the transposer's layout, 0 to 1.")

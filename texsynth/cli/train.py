@@ -3,122 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from typer import Argument, Option, Typer
+from typer import Argument, Typer
 
 from texsynth.cli import options
 from texsynth.cli.options import LookOptions, argument, option
 from texsynth.cli.run import check_model, given, look_settings
 from texsynth.cli.show import Screen
+from texsynth.cli.train_options import (
+    AutoencoderOptions,
+    EncoderOptions,
+    LengthOptions,
+    MeasureOptions,
+    Notes,
+    PackOptions,
+    Seed,
+    TrainOptions,
+)
 from texsynth.config.settings import TransposerSettings
 from texsynth.config.training import BorderSettings, DecoderSettings, DescriptorSettings
 from texsynth.errors import InputError, UsageError
-from texsynth.images.files import store, taken
+from texsynth.images.files import store
 from texsynth.pipelines.progress import Step
 
 if TYPE_CHECKING:
-    import torch
-
     from texsynth.training.loop import Session
     from texsynth.training.transposer_compare import Score
 
 app = Typer(no_args_is_help=True, help="Train networks, compare them, and pack them into weight files.")
 
 Folder = Annotated[Path, Argument(metavar="RUN", help="Folder of the run: weights, checkpoints and logs.")]
-Seed = Annotated[int, Option("--seed", min=0, help="Decides all random numbers.")]
-Notes = Annotated[list[str] | None, Option("--note", metavar="KEY=TEXT", help="Provenance for the header.")]
 R = TypeVar("R")
-FIVE = "A,B,C,D,E"
-USE = "texsynth expand --transposer {} PICTURE"
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """The pictures of a training or of a comparison."""
-
-    data: Path = option(..., "--data", help="Folder with training pictures; 10% by name are held out.")
-
-    def check_inputs(self, *others: Path | None) -> None:
-        """Raise InputError for a path that does not exist."""
-        for path in (self.data, *others):
-            if path and not path.exists():
-                raise InputError(f"{path} does not exist")
-
-
-@dataclass(frozen=True)
-class LengthOptions(options.DeviceOptions):
-    """The length, the random numbers and the machine of a training."""
-
-    steps: int | None = option(None, min=1, help="Length of the training.")
-    seed: Seed = 0
-    resume: bool = option(False, help="Go on from the last checkpoint, exactly.")
-    quiet: options.Quiet = False
-
-    def pick_device(self) -> torch.device:
-        """Set the threads and pick the device."""
-        from texsynth.device import pick_device, set_threads
-
-        set_threads(self.threads)
-        return pick_device(self.device or "auto")
-
-
-@dataclass(frozen=True)
-class TrainOptions(DataOptions, LengthOptions):
-    """The pictures, and the rest of a training."""
-
-
-@dataclass(frozen=True)
-class AutoencoderOptions:
-    """Settings of the kernels and of the loss of an autoencoder, by the names that they have in a preset."""
-
-    batch: int | None = option(None, min=1, help="Crops per step.")
-    kernel_rate: float | None = option(None, "--rate", min=0, help="Learning rate of the kernels.")
-    cycle: float | None = option(None, min=0, help="Weight of the feature error.")
-    reconstruction: float | None = option(None, min=0, help="Weight of the image error.")
-
-
-@dataclass(frozen=True)
-class EncoderOptions(AutoencoderOptions):
-    """Settings of an encoder, by the names that they have in an EncoderRun."""
-
-    teacher: Path = option(..., help="Safetensors of a full VGG-19, keys convB_I.weight and .bias.")
-    crops: int | None = option(None, min=32, help="Crops that the teacher sees.")
-    widths: str | None = option(None, metavar=FIVE, help="Channels at relu1_1..relu5_1.")
-    init: Path | None = option(None, help="Folder of an earlier run to improve.")
-    above: int | None = option(None, min=1, max=4, help="Keep levels up to this one, train the deeper ones.")
-    level_weights: str | None = option(None, metavar=FIVE, help="Weights of the levels in distillation.")
-    level_odds: str | None = option(None, metavar=FIVE, help="How often each level is decoded.")
-    decoded: int | None = option(None, min=1, help="Crops of a step that are also decoded.")
-
-
-@dataclass(frozen=True)
-class MeasureOptions(DataOptions):
-    """The pictures that networks are measured on, the table and the file that are written."""
-
-    force: options.Force = False
-    threads: options.Threads = None
-    as_json: options.Json = False
-
-    def begin(self, output: Path | None, *inputs: Path | None) -> None:
-        """Check the files and set the threads. Raises InputError and OutputExistsError."""
-        from texsynth.device import set_threads
-
-        self.check_inputs(*inputs)
-        if output and output.exists() and not self.force:
-            raise taken(output)
-        set_threads(self.threads)
-
-
-@dataclass(frozen=True)
-class PackOptions(MeasureOptions):
-    """The weight file that is written, and what it is measured on."""
-
-    output: Path = option(..., "-o", "--output", help="Weight file to write.")
-    note: Notes = None
 
 
 @app.command()
@@ -241,9 +160,9 @@ def transposer(
         help="Model whose features the losses see. Default: vgg19 with that encoder, else lite.",
     ),
 ) -> None:
-    """Train the network of paper 004 on random crops of textures.
+    """Train the network of paper 004, an exemplar to twice its size, on random crops of textures.
 
-    texsynth train transposer runs/tr --data textures -p transposer-paper-own-gram
+    texsynth train transposer runs/paper --data textures -p transposer-paper-own-wasserstein
     """
     settings = look_settings(TransposerSettings, look, given({"batch": batch, "kernel_rate": rate}))
     if (data is None) == (dtd is None):
@@ -251,13 +170,14 @@ def transposer(
     model = model or ("vgg19" if settings.encoder == "vgg19" else "lite")
     for name in {model, "vgg19"} if settings.encoder == "vgg19" else {model}:
         check_model(name)
-    if absent := next((path for path in (data, dtd, init) if path and not path.exists()), None):
-        raise InputError(f"{absent} does not exist")
+    for path in (data, dtd, init):
+        if path and not path.exists():
+            raise InputError(f"{path} does not exist")
     from texsynth.training.transposer import TransposerRun, steps_of, train_transposer
 
     run = TransposerRun(data, folder, settings, seed=training.seed, init=init, features=model, dtd=dtd)
     run = replace(run, steps=training.steps or steps_of(run))
-    _train(train_transposer, run, run.steps, training, USE)
+    _tell_use(_train(train_transposer, run, run.steps, training), training)
 
 
 @app.command()
@@ -272,7 +192,7 @@ def compare(
 ) -> None:
     """Compare trained Transposers on held-out textures: SSIM to the truth and Frechet distance of features.
 
-    texsynth train compare runs/own-gram runs/own-wasserstein runs/lite-gram --data textures
+    texsynth train compare runs/borders runs/paper --data textures
     """
     import json
 
@@ -283,9 +203,12 @@ def compare(
     with screen.progress(1) as bar:
         bar.picture("expanding")
         scores = compare_networks(
-            networks, common.data, side=side, seed=seed,
+            networks,
+            common.data,
+            side=side,
+            seed=seed,
             on_picture=lambda done, total: bar.step(Step("expanding", done, total)),
-        )  # fmt: skip
+        )
     if output:
         table = json.dumps([asdict(score) for score in scores], indent=1)
         store(f"{table}\n".encode(), output, force=common.force)
@@ -300,7 +223,7 @@ def pack_transposer(
 ) -> None:
     """Write a trained Transposer as float16 with its provenance, and print held-out figures.
 
-    texsynth train pack-transposer runs/tr --data textures -o transposer.safetensors
+    texsynth train pack-transposer runs/borders --data textures -o transposer.safetensors
     """
     from texsynth.training.transposer_compare import pack_transposer as pack_run
 
@@ -339,23 +262,29 @@ def descriptor(
 
 
 @app.command()
-def borders(folder: Folder, *, training: TrainOptions, look: LookOptions) -> None:
-    """Train a network that repairs the borders between copies, for `expand --transposer`.
+def borders(
+    folder: Folder,
+    *,
+    training: TrainOptions,
+    look: LookOptions,
+    batch: int | None = option(None, min=1, help="Windows of layouts per step."),
+    rate: float | None = option(None, min=0, help="Learning rate."),
+) -> None:
+    """Train the network that repairs the borders between copies, which `expand` uses.
 
     texsynth train borders runs/borders --data textures
     """
-    settings = look_settings(BorderSettings, look, given({"steps": training.steps}))
+    flags = given({"steps": training.steps, "batch": batch, "rate": rate})
+    settings = look_settings(BorderSettings, look, flags)
     training.check_inputs()
     from texsynth.training.borders import BorderRun, train_borders
 
     run = BorderRun(training.data, folder, settings, training.seed)
-    _train(train_borders, run, settings.steps, training, USE)
+    _tell_use(_train(train_borders, run, settings.steps, training), training)
 
 
-def _train(
-    train: Callable[[R, Session], Path], run: R, steps: int, training: LengthOptions, use: str = ""
-) -> None:
-    """Train with a bar and smoothed losses, or a line now and then; print the file written, and its use."""
+def _train(train: Callable[[R, Session], Path], run: R, steps: int, training: LengthOptions) -> Path:
+    """Train with a bar and smoothed losses, or a line now and then; print and return the file written."""
     from texsynth.training.loop import Session
 
     screen, smooth = Screen(training.quiet), dict[str, float]()
@@ -372,8 +301,12 @@ def _train(
 
         result = train(run, Session(training.pick_device(), training.resume, screen.note, on_step))
     screen.result(str(result))
-    if use:
-        screen.note(f"to use it: {use.format(quote(str(result)))}")
+    return result
+
+
+def _tell_use(network: Path, training: LengthOptions) -> None:
+    """Say how a trained network is used."""
+    Screen(training.quiet).note(f"to use it: texsynth expand --transposer {quote(str(network))} PICTURE")
 
 
 def _header(notes: list[str] | None) -> dict[str, str]:

@@ -82,10 +82,10 @@ class BorderNetwork(Network):
         sides = torch.tensor(exemplar.shape[2:], device=exemplar.device).view(2, 1, 1)
         valid = ((borders.other >= 0) & (borders.other < sides)).all(1, keepdim=True).to(exemplar)
         mean = exemplar.mean((2, 3), keepdim=True)
-        deviation = exemplar.std((2, 3), keepdim=True).mean(1, keepdim=True).clamp_min(0.02)
+        deviation = exemplar.std((2, 3), keepdim=True).mean(1, keepdim=True)
         window = (1 - borders.distance / REACH).clamp(0, 1)
         window = window * window * (3 - 2 * window)
-        normal = (exemplar - mean) / deviation
+        normal = (exemplar - mean) / deviation.clamp_min(0.02)
         own, other = sample(normal, layout), sample(normal, borders.other) * valid
         near = torch.exp(-borders.distance / NEAR)
         answer = self.answer(torch.cat([own, other, valid, window, near], 1))

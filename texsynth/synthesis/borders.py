@@ -21,7 +21,7 @@ def find_borders(layout: Tensor, reach: int, *, wrap: bool = False) -> Borders:
     """Find the nearest pixel of another copy for each pixel of a layout, by jump flooding at half size.
 
     layout: (N, 2, H, W) integer source positions, row and column; pixels of one copy keep their distance
-    there. reach: pixels up to which borders are looked for. wrap: the layout is a torus with even sides.
+    there. reach: pixels up to which borders are looked for. wrap: the layout is a torus.
     Rong and Tan 2006; approximate by about a pixel.
     """
     height, width = layout.shape[2:]
@@ -52,13 +52,19 @@ def find_borders(layout: Tensor, reach: int, *, wrap: bool = False) -> Borders:
                 best = torch.where(nearer, square, best)
                 fresh[:, 1:] = torch.where(nearer[:, None], torch.stack([seed, y, x], 1), fresh[:, 1:])
         state = fresh
-    sides = torch.tensor(copy.shape[1:], device=layout.device).view(2, 1, 1)
-    target = (state[:, 2:] + here // 2).remainder(sides)
-    index = (target[:, 0] * copy.shape[2] + target[:, 1]).flatten(1)[:, None].expand(-1, 2, -1)
-    beyond = places.flatten(2).gather(2, index).view_as(places) - 2 * state[:, 2:] - here
+    sides, size = (
+        torch.tensor(n, device=layout.device).view(2, 1, 1) for n in (copy.shape[1:], (height, width))
+    )
+    target = state[:, 2:] + here // 2
+    row, column = target.remainder(sides).unbind(1)
+    index = (row * copy.shape[2] + column).flatten(1)[:, None].expand(-1, 2, -1)
+    beyond = (places - here).flatten(2).gather(2, index).view_as(places) - target.div(
+        sides, rounding_mode="floor"
+    ) * size
     beyond = beyond.repeat_interleave(2, 2).repeat_interleave(2, 3)[..., :height, :width]
     distance = 2 * best[:, None].float().sqrt() - 1
-    distance = F.interpolate(distance, scale_factor=2.0, mode="bilinear")[..., :height, :width]
+    distance = F.pad(distance, (1,) * 4, mode="circular" if wrap else "replicate")
+    distance = F.interpolate(distance, scale_factor=2.0, mode="bilinear")[..., 2 : height + 2, 2 : width + 2]
     return Borders(grid + beyond, distance)
 
 

@@ -67,7 +67,7 @@ def choose_copies(exemplar: Tensor, layout: Layout) -> Tensor:
             )
             slots = [slot_sources(layout, k, rows, columns) for k in range(len(layout.slots))]
             valid = torch.stack([s.valid for s in slots]).to(image.device)
-            prior = torch.stack([_prior(s.cues) for s in slots]).to(image.device)
+            prior = torch.stack([_prior(s.cues) for s in slots]).to(image)
             blurred = box_mean(keys[None], step // 4)[0].flatten(1)
             copies = torch.stack([blurred[:, s.source.to(image.device)] for s in slots])
             logits = _grown(logits, shape, layout.circular) if number else PRIOR_SHARPNESS * prior

@@ -53,11 +53,6 @@ class Layout:
     circular: bool
     slots: tuple[tuple[Placement, ...], ...]
 
-    @property
-    def placements(self) -> list[Placement]:
-        """All copies, slot by slot."""
-        return [place for slot in self.slots for place in slot]
-
 
 class SlotSources(NamedTuple):
     """The sources of one slot on a grid of output pixels."""
@@ -76,19 +71,16 @@ def place_copies(
     rng: torch.Generator,
     *,
     circular: bool = False,
-    origin: Pair | None = None,
     variation: float = 0.0,
 ) -> Layout:
     """Lay copies of an exemplar of (h, w) pixels until an output of `size` (H, W) is covered.
 
-    difference, energy: (2 P + 1, 2 Q + 1) of the exemplar, from `self_difference`. origin: corner of the
-    first copy, None for the middle. variation: 0..1, share of the map that noise replaces.
-    circular: on a torus.
+    difference, energy: (2 P + 1, 2 Q + 1) of the exemplar, from `self_difference`. The first copy lies in the
+    middle. variation: 0..1, share of the map that noise replaces. circular: on a torus.
     """
     canvas = _Canvas(difference, energy, exemplar, size, circular)
     noise = (NOISE + variation) * torch.randn(canvas.shape, generator=rng).numpy()
-    if origin is None:
-        origin = ((size[0] - exemplar[0]) // 2, (size[1] - exemplar[1]) // 2)
+    origin = ((size[0] - exemplar[0]) // 2, (size[1] - exemplar[1]) // 2)
     canvas.add(Placement(*origin, 0.0, 1.0))
     for rows, columns in _windows(exemplar, size, origin, circular):
         at = canvas.best(rows, columns, noise, 1 - variation)

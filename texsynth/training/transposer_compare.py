@@ -7,6 +7,7 @@ from functools import reduce
 from itertools import count
 from operator import add
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
@@ -14,14 +15,15 @@ from torch import Tensor
 from texsynth.errors import InputError, ModelError
 from texsynth.metrics.style import frechet
 from texsynth.metrics.texture import ssim
+from texsynth.models.border_network import BorderNetwork
 from texsynth.models.hub.cache import record_hash
 from texsynth.models.registry import load_model
 from texsynth.models.transposer_paper import PaperTransposer
 from texsynth.models.transposers import AnyTransposer, load_network
 from texsynth.models.vgg import Encoder, inference
-from texsynth.models.weights import read_weights, write_weights
+from texsynth.models.weights import read_weights, transposer_layout, write_weights
+from texsynth.training import borders, transposer
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, to_image
-from texsynth.training.transposer import NETWORK
 from texsynth.transforms.moments import Moments
 
 SIDE = 128  # Side of the exemplars that a packed network's figures are measured on
@@ -36,8 +38,8 @@ class Score:
     """Figures of one network on held-out textures."""
 
     name: str
-    encoder: str  # own, lite or other
-    loss: str  # gram, wasserstein, both or none
+    encoder: str  # own, lite or vgg19; none where copies are laid
+    loss: str  # gram, wasserstein, both or none; patch where copies are laid
     steps: int
     ssim: float  # Mean structural similarity to the truth, the exemplar lying in the middle of both
     ssim_outside: float
@@ -76,7 +78,8 @@ def compare(
         rows = [(UNTRAINED, untrained, dict[str, str]())]
     for path in networks:
         name = path.name if path.is_dir() else path.stem
-        rows.append((name, load_network(str(_file(path)))[0], read_weights(_file(path))[1]))
+        file = network_file(path)
+        rows.append((name, load_network(str(file))[0], read_weights(file)[1]))
     judge, layer = load_model("lite").vgg(), f"relu{LEVEL}_1 of lite"
     truths = centre_crops(load_pictures(find_pictures(data, held_out=True), 2 * side), 2 * side)
     scores = []
@@ -87,20 +90,25 @@ def compare(
         kind = settings.get("encoder", "own")
         losses = [loss for loss in ("gram", "wasserstein") if settings.get(loss)]
         loss, steps = " + ".join(losses) or "none", int(header.get("steps", 0))
+        if isinstance(net, BorderNetwork):
+            kind, loss = "none", "patch"
         scores.append(Score(name, kind, loss, steps, *figures, layer))
     return scores
 
 
 def pack_transposer(run: Path, data: Path, output: Path, notes: Mapping[str, str]) -> list[Score]:
     """Write the network of a run as float16 with held-out figures. Raises as `compare` does."""
-    tensors, header = read_weights(_file(run))
-    if "settings" not in header:
-        raise ModelError(f"{_file(run)} does not say how it was trained; give the folder of a training run")
-    header = {"model": output.stem, "layout": "Transposer", **header, **notes}
-    write_weights(output, tensors, header)
-    scores = compare([output], data, side=SIDE)
-    table = json.dumps([asdict(score) for score in scores])
-    write_weights(output, tensors, {**header, "held_out": table})
+    file = network_file(run)
+    tensors, header = read_weights(file)
+    layout = transposer_layout(tensors)
+    if layout is None or "steps" not in header:
+        raise ModelError(f"{file} does not say how it was trained; give the folder of a training run")
+    header = {**header, "model": output.stem, "layout": layout, **notes}
+    with TemporaryDirectory() as folder:  # what is packed is measured before it is at its place
+        rounded = Path(folder) / output.name
+        write_weights(rounded, tensors, header)
+        scores = compare([rounded], data, side=SIDE)
+    write_weights(output, tensors, {**header, "held_out": json.dumps([asdict(score) for score in scores])})
     record_hash(output)
     return scores
 
@@ -135,5 +143,11 @@ def _figures(
     return *means, pictures, round(total.n)
 
 
-def _file(path: Path) -> Path:
-    return path / NETWORK if path.is_dir() else path
+def network_file(path: Path) -> Path:
+    """Return the network in a run folder of either layout, or `path` itself. Raises InputError for none."""
+    if not path.is_dir():
+        return path
+    files = [path / name for name in (transposer.NETWORK, borders.NETWORK) if (path / name).exists()]
+    if not files:
+        raise InputError(f"there is no network in {path}; finish its training, or give a weight file")
+    return files[0]
