@@ -10,8 +10,6 @@ import torch
 from helpers.cli import names, run_cli
 from helpers.nets import WIDTHS, tiny_borders, tiny_tensors
 from helpers.texture_files import ok, record, save, texture
-from texsynth.models.transposer import Transposer
-from texsynth.models.transposer_parts import OwnEncoder
 from torch import nn
 
 from texsynth import api
@@ -54,7 +52,6 @@ def test_models_know_transposers(cache: Path, place: Path) -> None:
     kinds = {name: (row["kind"], row["source"], row.get("layout")) for name, row in rows.items()}
     assert kinds == {
         "lite": ("features", "embedded", None),
-        "transposer": ("transposer", "embedded", "copies"),
         "own": ("transposer", "cached", "paper"),
         "copies": ("transposer", "cached", "copies"),
         "vgg19": ("features", "available", None),
@@ -66,7 +63,7 @@ def test_models_know_transposers(cache: Path, place: Path) -> None:
     assert "transposer  cached     layout paper" in text
     shown = ok("models", "show", "own").stdout.splitlines()
     assert {"kind: transposer", "layout: paper", "licence: MIT", "taps: 4 8 16"} <= set(shown)
-    assert json.loads(ok("models", "show", "transposer", "--json").stdout)["kind"] == "transposer"
+    assert json.loads(ok("models", "show", "copies", "--json").stdout)["layout"] == "copies"
     assert "own: ok (cached)" in ok("models", "verify").stdout
     (cache / "own.safetensors").write_bytes((place / "features.safetensors").read_bytes())
     broken = run_cli("models", "verify", "own")
@@ -74,8 +71,7 @@ def test_models_know_transposers(cache: Path, place: Path) -> None:
     used = run_cli("expand", "wall.png", "--transposer", "own", *PLAIN)
     assert (used.exit_code, "own.safetensors is not as it was stored" in used.stderr) == (6, True)
     ok("models", "remove", "own")
-    assert run_cli("models", "remove", "transposer").exit_code == 2
-    taken = run_cli("models", "import", "own.safetensors", "--name", "transposer")
+    taken = run_cli("models", "import", "own.safetensors", "--name", "lite")
     assert (taken.exit_code, "no name of an embedded model" in taken.stderr) == (2, True)
 
 
@@ -91,9 +87,9 @@ def test_a_network_is_used_recorded_and_replayed(network: str, cache: Path, plac
     assert "other weights" not in ok("replay", "wall.expand.png").stderr
     result = (place / "wall.expand.png").read_bytes()
     assert (place / "wall.expand.replay.png").read_bytes() == result
-    embedded = place / "embedded.png"
-    ok("expand", "wall.png", "-p", "fast", "--size", "90x70", "-o", embedded, *PLAIN)
-    assert embedded.read_bytes() != result
+    ok("expand", "wall.png", "-p", "fast", "--size", "90x70", "-o", "plain.png", *PLAIN)
+    assert (place / "plain.png").read_bytes() != result
+    assert record(place / "plain.png").transposer_sha256 is None
 
 
 def test_replay_tells_of_other_weights_and_of_none(cache: Path, place: Path) -> None:
@@ -132,7 +128,7 @@ def test_python_takes_one_too(cache: Path) -> None:
         (("--transposer", "gone.safetensors"), 6, "gone.safetensors does not exist"),
         (("--transposer", "text.safetensors"), 6, "text.safetensors is damaged"),
         (("--transposer", "lite"), 6, "lite is a model of features, not a Transposer; give it as --model"),
-        (("--transposer", "vgg19"), 2, "unknown transposer 'vgg19'; known are copies, own, transposer"),
+        (("--transposer", "vgg19"), 2, "unknown transposer 'vgg19'; known are copies, own"),
         (("--transposer", "taps.safetensors"), 6, "trained for features at 1/2, 1/4, 1/8 of the sides"),
         (("--transposer", "part.safetensors"), 6, "no whole Transposer of layout paper"),
         (("--model", "own"), 6, "own is a Transposer, not a model of features; use it with `expand --tra"),

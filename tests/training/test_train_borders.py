@@ -109,7 +109,7 @@ def test_only_what_the_network_reaches_is_compared() -> None:
     far = faulty.requires_grad_()
     terms = patch_terms(far, exemplar, distance + 999, 64, rng())
     assert [float(term) for term in terms] == [0, 0]
-    assert torch.autograd.grad(sum(terms), far)[0].abs().max() == 0
+    assert torch.autograd.grad(terms[0] + terms[1], far)[0].abs().max() == 0
 
 
 def test_the_distribution_of_patches() -> None:
@@ -159,17 +159,17 @@ def test_the_command_from_pictures_to_a_result(textures: Path, place: Path) -> N
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["0", "1"]
     assert {"patch", "sharpness", "wasserstein"} <= set(rows[0])
-    file = place / "run" / NETWORK
+    network = place / "run" / NETWORK
     umask = os.umask(0)
     os.umask(umask)
-    assert file.stat().st_mode & 0o777 == 0o666 & ~umask
-    header = header_of(file.read_bytes())
+    assert network.stat().st_mode & 0o777 == 0o666 & ~umask
+    header = header_of(network.read_bytes())
     assert list(header) == sorted(header)
     assert list(header["__metadata__"]) == sorted(header["__metadata__"])
-    tensors, provenance = read_weights(file)
+    tensors, provenance = read_weights(network)
     assert (provenance["steps"], provenance["seed"], provenance["crop_px"]) == ("2", "3", "32")
     assert {value.dtype for value in tensors.values()} == {torch.float16}
-    assert isinstance(load_network(str(file))[0], BorderNetwork)
+    assert isinstance(load_network(str(network))[0], BorderNetwork)
     fresh = BorderNetwork().state_dict()
     assert {key.removeprefix("borders."): v.shape for key, v in tensors.items()} == {
         key: v.shape for key, v in fresh.items()

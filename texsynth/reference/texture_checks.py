@@ -12,7 +12,6 @@ from texsynth.analysis.self_similarity import (
     masked_overlap,
     parabola_vertex,
     quadratic_vertex,
-    transposed_convolution,
 )
 from texsynth.config.training import DecoderSettings
 from texsynth.metrics.losses import random_directions, sliced_wasserstein
@@ -78,26 +77,6 @@ def _self_similarity(problem: Problem) -> Iterator[Comparison]:
     squares = x.to(torch.promote_types(x.dtype, torch.float32)).square().sum(1)
     got = masked_overlap(squares, torch.ones_like(squares), (p, q))
     yield Comparison("energy", got[0], energy)
-
-
-def _circular(problem: Problem) -> Iterator[Comparison]:
-    """On a torus, also one that is smaller than the filters."""
-    weights, filters, grad = problem.normal(4, 5), problem.normal(6, 3, 2), problem.normal(4, 5, 2)
-
-    def by_program(w: Tensor, f: Tensor) -> Tensor:
-        return last(transposed_convolution(w[None, None], first(f), circular=True))
-
-    def plain(w: Tensor, f: Tensor) -> Tensor:
-        y = self_similarity.transposed_convolution(w, f)
-        for dim in (0, 1):
-            index = torch.arange(y.shape[dim]) % w.shape[dim]
-            shape = [w.shape[d] if d == dim else y.shape[d] for d in range(3)]
-            y = y.new_zeros(shape).index_add(dim, index, y)
-        return y
-
-    got = gradients(by_program, (weights, filters), grad)
-    *same, g = exact(weights, filters, grad)
-    yield from comparisons("Y dw dF", got, gradients(plain, same, g))
 
 
 def _unequal(problem: Problem) -> Iterator[Comparison]:
@@ -279,7 +258,6 @@ TEXTURE_CHECKS: Sequence[Check] = (
     Check("program: orientations", "paper 001, problem 1", _orientation),
     Check("program: autoencoder loss", "paper 002, eq. 28", _autoencoder_loss, (torch.float32,)),
     Check("program: self-similarity map", "paper 004, eq. 1", _self_similarity, ALL),
-    Check("program: convolution on a torus", "paper 004, section 4", _circular, ALL),
     Check("program: unequal Wasserstein", "paper 004, eq. 3 and 4", _unequal, ALL),
     Check("program: random directions", "paper 004, eq. 3", _directions, (torch.float32,)),
     Check("program: tagged Wasserstein", "Heitz et al. 2021, section 5", _tagged, ALL),

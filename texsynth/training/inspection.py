@@ -5,16 +5,16 @@ A part that has died is not seen in the loss: the others make up for it, and the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from texsynth.errors import InputError
-from texsynth.models.transposer_paper import PaperTransposer
 from texsynth.training import log
 
 LIVE = 1e-3
@@ -27,6 +27,17 @@ LEAST_CHANGE = 0.1
 Watched = tuple[str, Sequence[nn.Module], bool]
 """Name of a part, its modules, and whether their channels are counted."""
 
+
+class Inspected(Protocol):
+    """A network that names its parts."""
+
+    def watched(self) -> Iterable[Watched]:
+        """Return the parts to look at."""
+
+    def train(self, mode: bool = True) -> object:
+        """Turn training on or off."""
+
+
 Judge = Callable[[], tuple[Tensor, Mapping[str, Tensor]]]
 """Makes the pictures of a fixed batch, and judges them: the pictures and the weighted terms of the loss."""
 
@@ -35,7 +46,7 @@ Judge = Callable[[], tuple[Tensor, Mapping[str, Tensor]]]
 class Inspection:
     """Looks at a network before every checkpoint."""
 
-    net: PaperTransposer
+    net: Inspected
     judge: Judge
     table: Path
     """CSV file: for each part the live channels, the loss without it, and the change of the picture."""
@@ -45,7 +56,7 @@ class Inspection:
     @torch.no_grad()
     def __call__(self, step: int) -> None:
         """Measure after `step` steps. Raises InputError when a part is dead."""
-        self.net.eval()
+        self.net.train(False)
         parts = list(self.net.watched())
         with _live_channels(parts) as live:
             picture, loss = self._look()
