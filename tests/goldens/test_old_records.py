@@ -13,7 +13,7 @@ from .running import decoded, run_command
 
 pytestmark = pytest.mark.slow
 
-DISCRETE = ("wall.expand.png", "normal.expand.png", "fast.2.png", "mended.png", "tiled.tif")
+DISCRETE = ("wall.expand.png", "normal.expand.png", "mended.png", "tiled.tif")
 CONTINUOUS = ("content.style.png", "photo.jpg", "mix.png")
 
 
@@ -31,6 +31,14 @@ def test_old_record_replays(name: str, tmp_path: Path, program: Program) -> None
     run = run_command(f"replay {name} -o {again.name}", tmp_path, program)
     assert run["exit_code"] == 0, run
     check(tmp_path / name, again)
+
+
+def test_a_result_of_a_network_that_is_gone_replays_with_a_remark(tmp_path: Path, program: Program) -> None:
+    shutil.copytree(OLD_FOLDER, tmp_path, dirs_exist_ok=True)
+    run = run_command("replay fast.2.png -o again.png", tmp_path, program)
+    assert run["exit_code"] == 0, run
+    assert any("made with other weights of the transposer" in line for line in run["stderr"]), run
+    assert decoded(tmp_path / "again.png").shape == decoded(tmp_path / "fast.2.png").shape
 
 
 def test_sibling_replays_with_its_texture(tmp_path: Path, program: Program) -> None:

@@ -148,29 +148,27 @@ class BorderNetwork(Network):
         output = exemplar.new_empty(1, planes, *size)
         for top in range(0, size[0], TILE):
             for left in range(0, size[1], TILE):
-                spans = [
-                    range(start, min(start + TILE, n)) for start, n in zip((top, left), size, strict=True)
-                ]
-                rows, columns = (_around(span, n, wrap) for span, n in zip(spans, size, strict=True))
+                spans = [range(at, min(at + TILE, n)) for at, n in zip((top, left), size, strict=True)]
+                around = [_around(span, n, wrap) for span, n in zip(spans, size, strict=True)]
+                rows, columns = (index for index, _ in around)
+                inside = [own for _, own in around]
                 parts = [x[:, :, rows][..., columns].to(exemplar.device) for x in (layout[None], *borders)]
                 with torch.autocast(exemplar.device.type, self.dtype, enabled=self.dtype != torch.float32):
                     image, repair = self(exemplar, parts[0], Borders(*parts[1:]))
                 if siblings is not None:
                     image = torch.cat([image, apply_repair(siblings, parts[0], parts[1], repair)], 1)
-                before = [span.start - (min(MARGIN, span.start) if not wrap else MARGIN) for span in spans]
-                inside = [slice(s.start - b, s.stop - b) for s, b in zip(spans, before, strict=True)]
-                output[:, :, spans[0].start : spans[0].stop, spans[1].start : spans[1].stop] = image[
-                    ..., *inside
-                ]
+                here = [slice(span.start, span.stop) for span in spans]
+                output[..., *here] = image[..., *inside]
         return output[:, :3].clamp(0, 1), None if siblings is None else output[:, 3:]
 
 
-def _around(span: range, length: int, wrap: bool) -> Tensor:
-    """Return the rows or columns of a tile with all that its answer looks at, a multiple of 8 in number."""
+def _around(span: range, length: int, wrap: bool) -> tuple[Tensor, slice]:
+    """Return the rows or columns that a tile's answer looks at, a multiple of 8, and its own among them."""
     first = span.start - MARGIN if wrap else max(span.start - MARGIN, 0)
     last = span.stop + MARGIN if wrap else min(span.stop + MARGIN, length)
     index = torch.arange(first, first + -(-(last - first) // UNIT) * UNIT)
-    return index % length if wrap else index.clamp(max=length - 1)
+    index = index % length if wrap else index.clamp(max=length - 1)
+    return index, slice(span.start - first, span.stop - first)
 
 
 def apply_repair(source: Tensor, layout: Tensor, other: Tensor, repair: Repair) -> Tensor:
