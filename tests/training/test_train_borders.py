@@ -108,7 +108,7 @@ def test_only_what_the_network_reaches_is_compared() -> None:
     assert patch_terms(faulty, exemplar, 0 * distance, 64, rng())[0] > 0.1
     far = faulty.requires_grad_()
     terms = patch_terms(far, exemplar, distance + 999, 64, rng())
-    assert [float(term) for term in terms] == [0, 0]
+    assert [term.item() for term in terms] == [0, 0]
     assert torch.autograd.grad(terms[0] + terms[1], far)[0].abs().max() == 0
 
 
@@ -174,7 +174,7 @@ def test_the_command_from_pictures_to_a_result(textures: Path, place: Path) -> N
     assert {key.removeprefix("borders."): v.shape for key, v in tensors.items()} == {
         key: v.shape for key, v in fresh.items()
     }
-    made = run_cli("expand", "--transposer", file, textures / "1.png", "--size", "100x90", "--json")
+    made = run_cli("expand", "--transposer", network, textures / "1.png", "--size", "100x90", "--json")
     assert made.exit_code == 0, made.stderr
     assert json.loads(made.stdout.splitlines()[0])["method"] == "transposer"
 

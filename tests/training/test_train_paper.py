@@ -169,8 +169,8 @@ class Dying(module.Losses):
     def __call__(
         self, target: Tensor, rng: torch.Generator, *, learn: bool = True
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        type(self).calls += 1
-        if type(self).calls == 2:
+        type(self).calls += learn
+        if learn and type(self).calls == 2:
             norm = self.net.get_submodule("decode3.norm")
             assert isinstance(norm, nn.BatchNorm2d)
             norm.weight.data.zero_()

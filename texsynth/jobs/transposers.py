@@ -60,7 +60,9 @@ def layout_of(name: str) -> str:
 
 def _facts(name: str) -> Facts:
     if name not in model_names() and not name.endswith(SUFFIX):
-        raise UsageError(f"unknown transposer {name!r}{nearest(name, _known())}, or give a {SUFFIX} file")
+        known = list(_known())
+        cure = f"{nearest(name, known)}, or give" if known else "; give"
+        raise UsageError(f"unknown transposer {name!r}{cure} a {SUFFIX} file")
     return facts_of(locate(name))
 
 

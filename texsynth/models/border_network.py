@@ -158,7 +158,7 @@ class BorderNetwork(Network):
                 if siblings is not None:
                     image = torch.cat([image, apply_repair(siblings, parts[0], parts[1], repair)], 1)
                 here = [slice(span.start, span.stop) for span in spans]
-                output[..., *here] = image[..., *inside]
+                output[:, :, here[0], here[1]] = image[:, :, inside[0], inside[1]]
         return output[:, :3].clamp(0, 1), None if siblings is None else output[:, 3:]
 
 
