@@ -1,4 +1,4 @@
-"""Speed of the Transposer; its memory stands among the methods of `expand`."""
+"""Speed of the stage `transposer`; its memory stands among the methods of `expand`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from helpers.nets import waves
 from pytest_benchmark.fixture import BenchmarkFixture
-from texsynth.models.transposer import Transposer, load_transposer
+from texsynth.models.transposers import AnyTransposer, load_network
+from texsynth.synthesis.copy_choice import lay_copies
 from torch import Tensor
 
 from texsynth.analysis.self_similarity import self_difference, transposed_convolution
@@ -25,11 +26,11 @@ def features() -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def net() -> Transposer:
-    return load_transposer()
+def net() -> AnyTransposer:
+    return load_network()[0]
 
 
-def expansion(net: Transposer, side: int, *, circular: bool = False) -> Callable[[], object]:
+def expansion(net: AnyTransposer, side: int, *, circular: bool = False) -> Callable[[], object]:
     image, size = waves(side, side), (2 * side, 2 * side)
     return lambda: net.expand(image, size, circular=circular, rng=torch.Generator().manual_seed(0))
 
@@ -50,15 +51,24 @@ def test_transposed_convolution(benchmark: BenchmarkFixture) -> None:
     benchmark.pedantic(transposed_convolution, (weights, filters), rounds=7, warmup_rounds=2)
 
 
-@pytest.mark.benchmark(group="feed-forward, n x n to 2n x 2n")
+@pytest.mark.benchmark(group="copies with repaired borders, n x n to 2n x 2n")
 @pytest.mark.parametrize("side", [128, 256, 512])
 @pytest.mark.parametrize("circular", [False, True], ids=["open", "circular"])
-def test_expand(benchmark: BenchmarkFixture, net: Transposer, side: int, circular: bool) -> None:
+def test_expand(benchmark: BenchmarkFixture, net: AnyTransposer, side: int, circular: bool) -> None:
     benchmark.pedantic(expansion(net, side, circular=circular), rounds=3, warmup_rounds=1)
 
 
+@pytest.mark.benchmark(group="copies alone, n x n to 2n x 2n")
+@pytest.mark.parametrize("side", [128, 256, 512])
+def test_lay_copies(benchmark: BenchmarkFixture, side: int) -> None:
+    def lay() -> object:
+        return lay_copies(waves(side, side), (2 * side, 2 * side), torch.Generator().manual_seed(0))
+
+    benchmark.pedantic(lay, rounds=3, warmup_rounds=1)
+
+
 @pytest.mark.benchmark(group="growth")
-def test_256_to_512_in_time_and_growth_of_n_log_n(benchmark: BenchmarkFixture, net: Transposer) -> None:
+def test_256_to_512_in_time_and_growth_of_n_log_n(benchmark: BenchmarkFixture, net: AnyTransposer) -> None:
     """The aims are 1.5 s at 256 to 512, and growth no faster than N log N from 128 to 1024 pixels."""
     cpu = torch.device("cpu")
     times = {side: min(seconds_of(expansion(net, side), cpu, 3)) for side in (64, 256, 512)}
