@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from helpers.nets import waves
 from pytest_benchmark.fixture import BenchmarkFixture
-from texsynth.models.transposers import AnyTransposer, load_network
-from texsynth.synthesis.copy_choice import lay_copies
 from torch import Tensor
 
 from texsynth.analysis.self_similarity import self_difference, transposed_convolution
 from texsynth.benchmark.run import seconds_of
+from texsynth.models.transposers import AnyTransposer, load_network
+from texsynth.synthesis.copy_choice import lay_copies
 
 CHANNELS, SIDE = 128, 64
 REACH = SIDE // 2

@@ -150,7 +150,8 @@ class BorderNetwork(Network):
             for left in range(0, size[1], TILE):
                 spans = [range(at, min(at + TILE, n)) for at, n in zip((top, left), size, strict=True)]
                 around = [_around(span, n, wrap) for span, n in zip(spans, size, strict=True)]
-                (rows, columns), inside = zip(*around, strict=True)
+                rows, columns = (index for index, _ in around)
+                inside = [own for _, own in around]
                 parts = [x[:, :, rows][..., columns].to(exemplar.device) for x in (layout[None], *borders)]
                 with torch.autocast(exemplar.device.type, self.dtype, enabled=self.dtype != torch.float32):
                     image, repair = self(exemplar, parts[0], Borders(*parts[1:]))
