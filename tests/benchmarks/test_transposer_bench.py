@@ -1,4 +1,4 @@
-"""Speed of the Transposer; its memory stands among the methods of `expand`."""
+"""Speed of the stage `transposer`; its memory stands among the methods of `expand`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import torch
 import torch.nn.functional as F
 from helpers.nets import waves
 from pytest_benchmark.fixture import BenchmarkFixture
-from texsynth.models.transposer import Transposer, load_transposer
 from torch import Tensor
 
 from texsynth.analysis.self_similarity import self_difference, transposed_convolution
 from texsynth.benchmark.run import seconds_of
+from texsynth.models.border_network import BorderNetwork
+from texsynth.models.vgg import inference
+from texsynth.synthesis.copy_choice import lay_copies
 
 CHANNELS, SIDE = 128, 64
 REACH = SIDE // 2
@@ -25,11 +27,12 @@ def features() -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def net() -> Transposer:
-    return load_transposer()
+def net() -> BorderNetwork:
+    """A network of the usual size; its weights do not change its speed."""
+    return inference(BorderNetwork())
 
 
-def expansion(net: Transposer, side: int, *, circular: bool = False) -> Callable[[], object]:
+def expansion(net: BorderNetwork, side: int, *, circular: bool = False) -> Callable[[], object]:
     image, size = waves(side, side), (2 * side, 2 * side)
     return lambda: net.expand(image, size, circular=circular, rng=torch.Generator().manual_seed(0))
 
@@ -50,15 +53,24 @@ def test_transposed_convolution(benchmark: BenchmarkFixture) -> None:
     benchmark.pedantic(transposed_convolution, (weights, filters), rounds=7, warmup_rounds=2)
 
 
-@pytest.mark.benchmark(group="feed-forward, n x n to 2n x 2n")
+@pytest.mark.benchmark(group="copies with repaired borders, n x n to 2n x 2n")
 @pytest.mark.parametrize("side", [128, 256, 512])
 @pytest.mark.parametrize("circular", [False, True], ids=["open", "circular"])
-def test_expand(benchmark: BenchmarkFixture, net: Transposer, side: int, circular: bool) -> None:
+def test_expand(benchmark: BenchmarkFixture, net: BorderNetwork, side: int, circular: bool) -> None:
     benchmark.pedantic(expansion(net, side, circular=circular), rounds=3, warmup_rounds=1)
 
 
+@pytest.mark.benchmark(group="copies alone, n x n to 2n x 2n")
+@pytest.mark.parametrize("side", [128, 256, 512])
+def test_lay_copies(benchmark: BenchmarkFixture, side: int) -> None:
+    def lay() -> object:
+        return lay_copies(waves(side, side), (2 * side, 2 * side), torch.Generator().manual_seed(0))
+
+    benchmark.pedantic(lay, rounds=3, warmup_rounds=1)
+
+
 @pytest.mark.benchmark(group="growth")
-def test_256_to_512_in_time_and_growth_of_n_log_n(benchmark: BenchmarkFixture, net: Transposer) -> None:
+def test_256_to_512_in_time_and_growth_of_n_log_n(benchmark: BenchmarkFixture, net: BorderNetwork) -> None:
     """The aims are 1.5 s at 256 to 512, and growth no faster than N log N from 128 to 1024 pixels."""
     cpu = torch.device("cpu")
     times = {side: min(seconds_of(expansion(net, side), cpu, 3)) for side in (64, 256, 512)}

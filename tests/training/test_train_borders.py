@@ -155,8 +155,8 @@ def test_the_command_from_pictures_to_a_result(textures: Path, place: Path) -> N
     assert f"{24 - held_out} training textures, of which 4 layouts are made" in said
     assert f"texsynth expand --transposer run/{NETWORK} PICTURE" in said
     assert names(place / "run") == ["borders.checkpoint", "borders.csv", NETWORK, "borders.svg"]
-    with (place / "run/borders.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    with (place / "run/borders.csv").open() as log:
+        rows = list(csv.DictReader(log))
     assert [row["step"] for row in rows] == ["0", "1"]
     assert {"patch", "sharpness", "wasserstein"} <= set(rows[0])
     network = place / "run" / NETWORK
