@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -9,7 +10,6 @@ from torch import Tensor
 from texsynth.analysis.lattice import find_lattice, relative_change, snap_to_torus
 from texsynth.config.settings import ExpandSettings
 from texsynth.models.registry import Model, load_model
-from texsynth.models.transposers import AnyTransposer, load_network
 from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.feature_optimization import optimize, synthesize
 from texsynth.pipelines.method import ExpandPlan
@@ -18,6 +18,9 @@ from texsynth.pipelines.progress import OnStep, Step, silent
 from texsynth.synthesis.copy_choice import lay_copies
 from texsynth.synthesis.exemplar import Exemplar, build_atlas, guide_planes, label_field
 from texsynth.synthesis.warp import warp_to_lattice
+
+if TYPE_CHECKING:
+    from texsynth.models.transposers import AnyTransposer
 
 CONSTANT = 1 / 255  # Exemplars whose colours differ by less are one colour, and so is the output
 
@@ -34,7 +37,7 @@ class Networks:
     """Networks that the stages need; the Transposer only where the method names it."""
 
     model: Model
-    transposer: AnyTransposer | None = None
+    transposer: "AnyTransposer | None" = None
     transposer_sha256: str | None = None
 
 
@@ -52,7 +55,11 @@ def load_networks(
 ) -> Networks:
     """Load a model and, if one is named, the network of a Transposer. Raises ModelError."""
     loaded = load_model(model, device, dtype) if isinstance(model, str) else model
-    return Networks(loaded, *load_network(transposer, device, dtype)) if transposer else Networks(loaded)
+    if transposer is None:
+        return Networks(loaded)
+    from texsynth.models.transposers import load_network  # which copies alone never need
+
+    return Networks(loaded, *load_network(transposer, device, dtype))
 
 
 @torch.no_grad()
