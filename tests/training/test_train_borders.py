@@ -17,8 +17,10 @@ from torch import Tensor
 from texsynth.config.training import BorderSettings
 from texsynth.metrics.texture import blurred
 from texsynth.models.border_network import REACH, BorderNetwork
+from texsynth.models.hub.cache import file_hash
+from texsynth.models.transposer_paper import PaperTransposer
 from texsynth.models.transposers import load_network
-from texsynth.models.weights import header_of, read_weights
+from texsynth.models.weights import header_of, read_weights, write_weights
 from texsynth.synthesis.borders import find_borders
 from texsynth.training.borders import (
     NETWORK,
@@ -75,6 +77,9 @@ def train(run: BorderRun, *, resume: bool = False, stop_at: int = 0) -> Path:
     return train_borders(run, Session(torch.device("cpu"), resume, lambda _: None, on_step))
 
 
+PATCHES = BorderSettings(patches=64)
+
+
 def test_the_nearest_patch_of_a_piece_is_where_it_was_cut_out() -> None:
     source = noise(3, 48, 48)
     rows, columns = torch.tensor([14, 20]), torch.tensor([12, 17])
@@ -85,7 +90,7 @@ def test_the_nearest_patch_of_a_piece_is_where_it_was_cut_out() -> None:
 def test_a_picture_of_pieces_of_the_exemplar_has_no_fault() -> None:
     exemplar = noise(2, 3, 48, 48)
     patches, sharpness = patch_terms(
-        exemplar[..., 6:42, 3:43], exemplar, torch.zeros(2, 1, 36, 40), 64, rng()
+        exemplar[..., 6:42, 3:43], exemplar, torch.zeros(2, 1, 36, 40), PATCHES, rng()
     )
     assert patches < 1e-9
     assert sharpness < 1e-5
@@ -94,7 +99,7 @@ def test_a_picture_of_pieces_of_the_exemplar_has_no_fault() -> None:
 def test_blur_costs_sharpness() -> None:
     exemplar, near = noise(1, 3, 48, 48), torch.zeros(1, 1, 48, 48)
     once, twice = (
-        patch_terms(x, exemplar, near, 64, rng())[1] for x in (soft(exemplar), soft(soft(exemplar)))
+        patch_terms(x, exemplar, near, PATCHES, rng())[1] for x in (soft(exemplar), soft(soft(exemplar)))
     )
     assert 0.1 < once < twice
 
@@ -104,10 +109,10 @@ def test_only_what_the_network_reaches_is_compared() -> None:
     distance = torch.arange(120.0).expand(1, 1, 64, 120)
     faulty = exemplar.clone()
     faulty[..., REACH + 30 :] = 0.5
-    assert patch_terms(faulty, exemplar, distance, 64, rng())[0] < 1e-9
-    assert patch_terms(faulty, exemplar, 0 * distance, 64, rng())[0] > 0.1
+    assert patch_terms(faulty, exemplar, distance, PATCHES, rng())[0] < 1e-9
+    assert patch_terms(faulty, exemplar, 0 * distance, PATCHES, rng())[0] > 0.1
     far = faulty.requires_grad_()
-    terms = patch_terms(far, exemplar, distance + 999, 64, rng())
+    terms = patch_terms(far, exemplar, distance + 999, PATCHES, rng())
     assert [term.item() for term in terms] == [0, 0]
     assert torch.autograd.grad(terms[0] + terms[1], far)[0].abs().max() == 0
 
@@ -177,6 +182,23 @@ def test_the_command_from_pictures_to_a_result(textures: Path, place: Path) -> N
     made = run_cli("expand", "--transposer", network, textures / "1.png", "--size", "100x90", "--json")
     assert made.exit_code == 0, made.stderr
     assert json.loads(made.stdout.splitlines()[0])["method"] == "transposer"
+
+
+def test_a_run_goes_on_from_another(textures: Path, place: Path) -> None:
+    """Also with patches at borders alone; a network of the paper is refused before the run is begun."""
+    command("first", "--data", textures, "--steps", 1, "--set", "at_borders=1")
+    first = place / "first" / NETWORK
+    command("next", "--data", textures, "--steps", 1, "--set", "ema=0", "--init", first)
+    begun, after = (read_weights(place / name / NETWORK)[0] for name in ("first", "next"))
+    moved = max(float((after[key].float() - begun[key].float()).abs().max()) for key in begun)
+    assert 0 < moved < 0.01
+    assert read_weights(place / "next" / NETWORK)[1]["init"] == file_hash(first)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        write_weights(place / "paper.safetensors", PaperTransposer.of_width(1 / 32, None).state_dict(), {})
+    refused = run_cli("train", "borders", "other", "--data", textures, "--init", "paper.safetensors")
+    assert (refused.exit_code, "of layout paper, not copies" in refused.stderr) == (6, True), refused.stderr
+    assert not (place / "other").exists()
 
 
 def test_a_killed_run_goes_on_bit_for_bit(textures: Path, place: Path) -> None:

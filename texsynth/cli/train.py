@@ -269,17 +269,18 @@ def borders(
     look: LookOptions,
     batch: int | None = option(None, min=1, help="Windows of layouts per step."),
     rate: float | None = option(None, min=0, help="Learning rate."),
+    init: Path | None = option(None, help="Network of an earlier run to go on from."),
 ) -> None:
-    """Train the network that repairs the borders between copies, which `expand` uses.
+    """Train a network that repairs the borders between copies, for `expand --transposer`.
 
     texsynth train borders runs/borders --data textures
     """
     flags = given({"steps": training.steps, "batch": batch, "rate": rate})
     settings = look_settings(BorderSettings, look, flags)
-    training.check_inputs()
+    training.check_inputs(init)
     from texsynth.training.borders import BorderRun, train_borders
 
-    run = BorderRun(training.data, folder, settings, training.seed)
+    run = BorderRun(training.data, folder, settings, training.seed, init)
     _tell_use(_train(train_borders, run, settings.steps, training), training)
 
 

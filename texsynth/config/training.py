@@ -157,6 +157,8 @@ class BorderSettings(Settings):
     """Side of the windows that a step looks at."""
     patches: Count = 128
     """Patches of a window that are compared with the exemplar."""
+    at_borders: Fraction = 0.05
+    """Share of these that are centred on borders; the others lie anywhere within reach of one."""
     sharpness: Weight = 0.3
     """Weight of the strength of gradients."""
     wasserstein: Weight = 0.5

@@ -15,9 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.config.training import BorderSettings
+from texsynth.errors import ModelError
 from texsynth.metrics.losses import random_directions
 from texsynth.metrics.texture import blurred
 from texsynth.models.border_network import REACH, BorderNetwork
+from texsynth.models.transposers import load_network
 from texsynth.models.vgg import channels_last
 from texsynth.models.weights import prefixed, write_weights
 from texsynth.synthesis.borders import Borders, find_borders
@@ -33,6 +35,7 @@ NETWORK = "borders.safetensors"
 """File of the finished network in a run folder, float16, with the settings of its training in its header."""
 
 PATCH_PX = 15  # Side of the patches that are compared
+AT_BORDER = 1.5  # Pixels to a border up to which a patch is centred on it
 STRIDE = 2  # The nearest patch is looked for among every second pixel of blurred pictures
 LEVELS = 3  # Of the Laplacian pyramid whose patches' distribution is compared
 PYRAMID_PX = 7  # Side of these patches
@@ -46,25 +49,25 @@ class BorderRun:
     folder: Path
     settings: BorderSettings = field(default_factory=BorderSettings)
     seed: int = 0
+    init: Path | None = None  # Network of an earlier run to go on from; None starts anew
 
 
 def train_borders(plan: BorderRun, session: Session) -> Path:
-    """Train; return the file of the finished network. Raises InputError without usable pictures."""
+    """Train; return the file. Raises InputError without usable pictures, ModelError for a wrong `init`."""
     check_fresh(plan.folder / "borders.checkpoint", session.resume)
     settings, device = plan.settings, session.device
+    net, begun = begin(plan)
     plan.folder.mkdir(parents=True, exist_ok=True)
     pictures = load_pictures(find_pictures(plan.data, held_out=False), 2 * settings.crop_px)
     session.report(f"{len(pictures)} training textures, of which {settings.layouts} layouts are made")
     layouts = draw_layouts(pictures, settings, torch.Generator().manual_seed(plan.seed))
-    with torch.random.fork_rng():
-        torch.manual_seed(plan.seed)
-        net = channels_last(BorderNetwork(), device)
+    net = channels_last(net.requires_grad_(True), device)
 
     def loss(rng: torch.Generator) -> dict[str, Tensor]:
         batch = layouts.draw(settings, rng).to(device)
         picture, _ = net(batch.exemplar, batch.layout, Borders(batch.other, batch.distance))
         with torch.autocast(device.type, enabled=False):
-            patches, sharpness = patch_terms(picture, batch.exemplar, batch.distance, settings.patches, rng)
+            patches, sharpness = patch_terms(picture, batch.exemplar, batch.distance, settings, rng)
             wasserstein = pyramid_term(picture, batch.truth, rng)
         return {
             "patch": patches,
@@ -79,11 +82,24 @@ def train_borders(plan: BorderRun, session: Session) -> Path:
         **as_header(settings.model_dump(exclude={"save_every"})),
         "seed": str(plan.seed),
         "pictures": str(len(pictures)),
+        "init": begun,
     }
     loop = LoopSettings.of(settings, batch=settings.batch)
     run(learner, loss, loop, plan.folder / "borders.checkpoint", session, origin=origin)
     write_weights(plan.folder / NETWORK, prefixed("borders", learner.result.state_dict()), origin)
     return plan.folder / NETWORK
+
+
+def begin(plan: BorderRun) -> tuple[BorderNetwork, str]:
+    """Build the network before the first step. Returns it and the SHA-256 of `plan.init`, or nothing."""
+    if plan.init is None:
+        with torch.random.fork_rng():
+            torch.manual_seed(plan.seed)
+            return BorderNetwork(), ""
+    net, digest = load_network(str(plan.init))
+    if not isinstance(net, BorderNetwork):
+        raise ModelError(f"{plan.init} is of layout paper, not copies; give a network of this command")
+    return net, digest
 
 
 @dataclass(frozen=True)
@@ -148,24 +164,29 @@ def _quilt(exemplar: Tensor, size: tuple[int, int], rng: torch.Generator, *, rel
 
 
 def patch_terms(
-    picture: Tensor, exemplar: Tensor, distance: Tensor, count: int, rng: torch.Generator
+    picture: Tensor, exemplar: Tensor, distance: Tensor, settings: BorderSettings, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Compare patches of pictures with the nearest ones of their exemplars, wherever the network reaches.
 
     picture: (N, 3, H, W), exemplar: (N, 3, h, w), distance: (N, 1, H, W) to the nearest border. Patches at
-    borders alone would be made good by moving the faults out of sight. Returns two means: the squared
-    difference over the exemplar's variance, which weighs a cut through an object more than many small faults,
-    and the relative difference of the strength of gradients at two scales.
+    borders alone are made good by moving the faults out of sight (`settings.at_borders`). Returns two means:
+    the squared difference over the exemplar's variance, which weighs a cut through an object more than many
+    small faults, and the relative difference of the strength of gradients at two scales.
     """
     differences, strengths = [], []
     for image, source, far in zip(picture, exemplar, distance[:, 0], strict=True):
         reach = PATCH_PX // 2
         whole = torch.zeros_like(far, dtype=torch.bool)
         whole[reach:-reach, reach:-reach] = True
-        near = ((far < REACH + reach) & whole).nonzero()
-        if not len(near):
+        places = []
+        at_borders = round(settings.at_borders * settings.patches)
+        for limit, count in ((AT_BORDER, at_borders), (REACH + reach, settings.patches - at_borders)):
+            near = ((far < limit) & whole).nonzero()
+            if len(near):
+                places.append(near[torch.randint(len(near), (count,), generator=rng).to(near.device)])
+        if not places:
             continue
-        rows, columns = near[torch.randint(len(near), (count,), generator=rng).to(near.device)].unbind(1)
+        rows, columns = torch.cat(places).unbind(1)
         with torch.no_grad():
             target = _patches(source, *nearest_places(image, source, rows, columns), PATCH_PX, 1)
         patches = _patches(image, rows, columns, PATCH_PX, 1)
