@@ -185,9 +185,11 @@ def _transpose(plan: ExpandPlan, networks: Networks, rng: torch.Generator) -> tu
         layout = lay_copies(image, plan.size, rng, wrap=wrap, variation=variation)
         planes = torch.cat([image, siblings], 1)[:, :, layout[0], layout[1]]
         return planes[:, :3], planes[:, 3:]
+    device = networks.model.device
     out, laid = networks.transposer.expand(
-        image, plan.size, circular=settings.tileable, rng=rng, variation=settings.variation, extras=siblings
-    )
+        image.to(device), plan.size, circular=settings.tileable, rng=rng, variation=settings.variation,
+        extras=siblings.to(device),
+    )  # fmt: skip
     return out.float().cpu(), siblings.new_zeros(1, 0, *plan.size) if laid is None else laid.float().cpu()
 
 
