@@ -127,6 +127,7 @@ def test_python_takes_one_too(cache: Path) -> None:
         (("--transposer", "owm"), 2, "unknown transposer 'owm'; did you mean 'own'?"),
         (("--transposer", "gone.safetensors"), 6, "gone.safetensors does not exist"),
         (("--transposer", "text.safetensors"), 6, "text.safetensors is damaged"),
+        (("--transposer", "old.safetensors"), 6, "is a Transposer of version 0.1, whose kind is gone"),
         (("--transposer", "lite"), 6, "lite is a model of features, not a Transposer; give it as --model"),
         (("--transposer", "vgg19"), 2, "unknown transposer 'vgg19'; known are copies, own"),
         (("--transposer", "taps.safetensors"), 6, "trained for features at 1/2, 1/4, 1/8 of the sides"),
@@ -142,6 +143,7 @@ def test_mistakes_are_one_sentence(
     arguments: tuple[str, ...], code: int, words: str, cache: Path, place: Path
 ) -> None:
     (place / "text.safetensors").write_text("I am text\n" * 9)
+    write_weights(place / "old.safetensors", {"copy.key.weight": torch.zeros(6, 6, 3, 3)}, {})
     write_network(place / "taps.safetensors", paper(), taps="2 4 8")
     state = paper().state_dict()
     write_exact(place / "part.safetensors", {k: v for k, v in state.items() if "scale8" not in k}, {})

@@ -141,6 +141,8 @@ def facts_of(path: Path) -> Facts:
         raise ModelError(f"model file {path} does not exist; give another one") from None
     except (SafetensorError, OSError, IndexError) as error:
         raise ModelError(f"model file {path} is damaged or no safetensors file ({error})") from error
+    if "copy.key.weight" in shapes:
+        raise ModelError(f"{path} is a Transposer of version 0.1, whose kind is gone; use `train borders`")
     if layout := transposer_layout(shapes):
         # Of layout paper, the channels at the output's size, on which its memory depends.
         last = tuple(shapes[name][1] for name in ("pixels.weight",) if name in shapes)
