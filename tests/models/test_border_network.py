@@ -11,7 +11,7 @@ from torch import Tensor
 
 from texsynth.errors import ModelError
 from texsynth.models import border_network
-from texsynth.models.border_network import REACH, BorderNetwork, sample
+from texsynth.models.border_network import REACH, BorderNetwork, blend, sample
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.transposers import load_network
 from texsynth.models.vgg import inference
@@ -81,14 +81,28 @@ def test_one_copy_alone_is_left_as_it_is() -> None:
 
 
 def test_a_new_network_mixes_little_and_paints_nothing() -> None:
-    """Before training the picture lies between the two copies, and near its own."""
+    """Before training the picture is a mixture of the two copies, and near its own."""
     exemplar, layout = noise(1, 3, 96, 120), halves(80, 112)
     borders = find_borders(layout[None], REACH)
     image, repair = inference(BorderNetwork((4, 4, 4)))(exemplar, layout[None], borders)
     assert repair.bend.abs().max() == repair.paint.abs().max() == 0
     assert 0 < repair.share.max() < 0.05
     own, other = sample(exemplar, layout[None]), sample(exemplar, borders.other)
-    torch.testing.assert_close(image, own + repair.share * (other - own))
+    torch.testing.assert_close(image, blend(own, other, repair.share))
+    assert (image - own).abs().max() < 0.1
+
+
+def test_a_mixture_keeps_the_strength_of_detail() -> None:
+    """Halves of unrelated noise have 1 / sqrt(2) of its deviation, their blend nearly all of it."""
+    own, other = noise(2, 3, 64, 64)
+    own, other = own[None], other[None]
+    half = torch.full((1, 1, 64, 64), 0.5)
+    kept = blend(own, other, half)[..., 8:-8, 8:-8].std() / own.std()
+    assert (0.5 * (own + other)).std() / own.std() < 0.75
+    assert 0.93 < kept < 1.05
+    assert torch.equal(blend(own, other, 0 * half), own)
+    torch.testing.assert_close(blend(own, other, 2 * half), other)
+    torch.testing.assert_close(blend(own, own, half), own)
 
 
 @pytest.mark.parametrize("circular", [False, True])
@@ -106,13 +120,15 @@ def test_siblings_follow_the_pixels(circular: bool) -> None:
     assert 0 < kept.sum() < kept.numel()
     torch.testing.assert_close(maps[0, 3:, kept], layout[:, kept].float(), atol=1e-3, rtol=0)
     torch.testing.assert_close(image[0, :, kept], exemplar[0][:, *layout[:, kept]], atol=1e-4, rtol=0)
-    # Without paint the picture, too, is nothing but bent and mixed copies.
+    assert 0 <= maps[:, 3:].min() <= maps[:, 3:].max() <= 63
+    # Siblings are mixed as they are, so that no value comes out that their maps do not have. Colours without
+    # paint differ from that in their detail alone.
     image, maps = tiny_borders(paint=False).expand(
         exemplar, size, circular=circular, rng=rng(), extras=extras
     )
     assert maps is not None
-    torch.testing.assert_close(image, maps[:, :3])
-    assert 0 <= maps[:, 3:].min() <= maps[:, 3:].max() <= 63
+    assert 0 <= maps[:, :3].min() <= maps[:, :3].max() <= 1
+    assert 0 < (image - maps[:, :3]).abs().mean() < 0.02
 
 
 @pytest.mark.parametrize("circular", [False, True])

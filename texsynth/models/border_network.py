@@ -23,11 +23,14 @@ from texsynth.synthesis.copy_choice import lay_copies
 REACH = 20  # Pixels from a border up to which anything may change
 WIDTHS = (40, 80, 128)  # Channels at 1/2, 1/4 and 1/8 of the size
 UNIT = 8  # Sides of what the network sees are multiples
-MARGIN = 80  # No answer looks farther
+MARGIN = 88  # No answer looks farther
 TILE = 1024  # Side of the pieces of a large output, to bound memory
 BEND = 8.0  # Largest displacement in pixels
 PAINT = 1.5  # Most that may be painted, in deviations of the exemplar
 NEAR = 3.0  # Distance in pixels over which the hint of a border fades
+DETAIL = 2  # What a mean over this radius in pixels takes away is detail
+AROUND = 3  # Radius in pixels over which the strength of detail is measured
+AMPLIFY = 2.0  # Most that mixed detail is amplified; uncorrelated halves need sqrt(2)
 INPUTS = 9  # Two colours, and whether there is a second copy, the distance twice
 
 
@@ -80,7 +83,7 @@ class BorderNetwork(Network):
         Returns the picture (N, 3, H, W), not clamped, and what was done.
         """
         sides = torch.tensor(exemplar.shape[2:], device=exemplar.device).view(2, 1, 1)
-        valid = ((borders.other >= 0) & (borders.other < sides)).all(1, keepdim=True).to(exemplar)
+        valid = ((borders.other >= 0) & (borders.other < sides)).all(1, keepdim=True)
         mean = exemplar.mean((2, 3), keepdim=True)
         deviation = exemplar.std((2, 3), keepdim=True).mean(1, keepdim=True)
         window = (1 - borders.distance / REACH).clamp(0, 1)
@@ -95,7 +98,8 @@ class BorderNetwork(Network):
             window * valid * torch.sigmoid(6 * coarse[:, 4:] - 3),
             PAINT * deviation * window * torch.tanh(F.pixel_shuffle(answer[:, 5:], 2)),
         )
-        return apply_repair(exemplar, layout, borders.other, repair) + repair.paint, repair
+        own, other = bent_copies(exemplar, layout, borders.other, repair)
+        return blend(own, other.where(valid, own), repair.share) + repair.paint, repair
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Self:
@@ -156,7 +160,8 @@ class BorderNetwork(Network):
                 with torch.autocast(exemplar.device.type, self.dtype, enabled=self.dtype != torch.float32):
                     image, repair = self(exemplar, parts[0], Borders(*parts[1:]))
                 if siblings is not None:
-                    image = torch.cat([image, apply_repair(siblings, parts[0], parts[1], repair)], 1)
+                    own, beyond = bent_copies(siblings, parts[0], parts[1], repair)
+                    image = torch.cat([image, own + repair.share * (beyond - own)], 1)
                 here = [slice(span.start, span.stop) for span in spans]
                 output[:, :, here[0], here[1]] = image[:, :, inside[0], inside[1]]
         return output[:, :3].clamp(0, 1), None if siblings is None else output[:, 3:]
@@ -171,10 +176,29 @@ def _around(span: range, length: int, wrap: bool) -> tuple[Tensor, slice]:
     return index, slice(span.start - first, span.stop - first)
 
 
-def apply_repair(source: Tensor, layout: Tensor, other: Tensor, repair: Repair) -> Tensor:
-    """Bend and mix the two copies of each pixel. source: (N, c, h, w). Returns (N, c, H, W)."""
-    own = sample(source, layout + repair.bend[:, :2])
-    return own + repair.share * (sample(source, other + repair.bend[:, 2:]) - own)
+def bent_copies(source: Tensor, layout: Tensor, other: Tensor, repair: Repair) -> tuple[Tensor, Tensor]:
+    """Bend both copies of each pixel. source: (N, c, h, w). Returns two pictures (N, c, H, W)."""
+    return sample(source, layout + repair.bend[:, :2]), sample(source, other + repair.bend[:, 2:])
+
+
+def blend(own: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    """Mix two pictures (N, 3, H, W) by the share of the second, (N, 1, H, W), and keep the strength of detail.
+
+    The mean of details that have nothing in common is weaker than either, which shows as a blurred band; they
+    are amplified to the mean strength around, as Heitz and Neyret (2018) do for noise, here measured locally.
+    """
+    coarse = [_mean(x, DETAIL) for x in (own, other)]
+    details = own - coarse[0], other - coarse[1]
+    mixed = details[0] + share * (details[1] - details[0])
+    first, second, energy = (
+        _mean(x.square().mean(1, keepdim=True), AROUND) + 1e-6 for x in (*details, mixed)
+    )
+    gain = ((first + share * (second - first)) / energy).sqrt().clamp(1, AMPLIFY)
+    return torch.where(share > 0, own + share * (other - own) + (gain - 1) * mixed, own)
+
+
+def _mean(x: Tensor, radius: int) -> Tensor:
+    return F.avg_pool2d(F.pad(x, (radius,) * 4, mode="replicate"), 2 * radius + 1, 1)
 
 
 def sample(source: Tensor, positions: Tensor) -> Tensor:
