@@ -30,7 +30,7 @@ PAINT = 1.5  # Most that may be painted, in deviations of the exemplar
 NEAR = 3.0  # Distance in pixels over which the hint of a border fades
 DETAIL = 2  # What a mean over this radius in pixels takes away is detail
 AROUND = 3  # Radius in pixels over which the strength of detail is measured
-AMPLIFY = 2.0  # Most that mixed detail is amplified; uncorrelated halves need sqrt(2)
+AMPLIFY = 2**0.5  # Most that mixed detail is amplified, which equal halves without correlation need
 INPUTS = 9  # Two colours, and whether there is a second copy, the distance twice
 
 
@@ -184,16 +184,17 @@ def bent_copies(source: Tensor, layout: Tensor, other: Tensor, repair: Repair) -
 def blend(own: Tensor, other: Tensor, share: Tensor) -> Tensor:
     """Mix two pictures (N, 3, H, W) by the share of the second, (N, 1, H, W), and keep the strength of detail.
 
-    The mean of details that have nothing in common is weaker than either, which shows as a blurred band; they
-    are amplified to the mean strength around, as Heitz and Neyret (2018) do for noise, here measured locally.
+    The mean of details that have nothing in common is weaker than either, which shows as a blurred band; it
+    is amplified to the mean of their deviations around, as Heitz and Neyret (2018) do for noise. Where one
+    picture has no detail nothing is, so that a fading object leaves no ghost.
     """
     coarse = [_mean(x, DETAIL) for x in (own, other)]
     details = own - coarse[0], other - coarse[1]
     mixed = details[0] + share * (details[1] - details[0])
-    first, second, energy = (
-        _mean(x.square().mean(1, keepdim=True), AROUND) + 1e-6 for x in (*details, mixed)
+    first, second, left = (
+        (_mean(x.square().mean(1, keepdim=True), AROUND) + 1e-6).sqrt() for x in (*details, mixed)
     )
-    gain = ((first + share * (second - first)) / energy).sqrt().clamp(1, AMPLIFY)
+    gain = ((first + share * (second - first)) / left).clamp(1, AMPLIFY)
     return torch.where(share > 0, own + share * (other - own) + (gain - 1) * mixed, own)
 
 
