@@ -14,6 +14,7 @@ from texsynth.config.presets import load, resolve
 from texsynth.config.settings import ExpandSettings
 from texsynth.images import read
 from texsynth.images.tensors import to_image
+from texsynth.models.registry import load_model
 from texsynth.pipelines.expand import expand, load_networks
 from texsynth.pipelines.method import plan_expand
 from texsynth.synthesis.exemplar import Exemplar
@@ -22,7 +23,7 @@ BRICKS = Path(__file__).parents[2] / "samples/bricks.png"
 
 
 def expansion(settings: ExpandSettings, image: Tensor) -> Callable[[], object]:
-    networks = load_networks("lite", settings.transposer, "cpu", torch.float32)
+    networks = load_networks(load_model("lite"), settings.transposer)
     exemplars = [Exemplar(image)]
     return lambda: expand(plan_expand(exemplars, settings), networks, rng=torch.Generator().manual_seed(0))
 

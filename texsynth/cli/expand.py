@@ -67,8 +67,8 @@ class LayoutOptions:
     transposer: str | None = look_option(
         None,
         metavar="NAME|FILE",
-        help="Network of the transposer stage: a name that `texsynth models list` shows, or a file that "
-        "`train borders` or `train transposer` wrote.",
+        help="Network of the transposer stage: borders, which repairs the borders between copies; none; or "
+        "another that `texsynth models list` shows or `train borders` or `train transposer` wrote.",
         autocompletion=complete_model,
     )
     variation: float | None = look_option(None, help="Noise in the transposer's layout, 0 to 1.")

@@ -5,7 +5,7 @@ Nothing here imports torch, so the command line refuses before the heavy start-u
 
 from typing import Literal
 
-from texsynth.config.settings import ExpandSettings
+from texsynth.config.settings import BORDERS, ExpandSettings
 from texsynth.errors import InputError, UsageError
 
 MIN_SIDE = 16
@@ -98,5 +98,13 @@ def settle_method(settings: ExpandSettings, *, limited: bool) -> ExpandSettings:
     limited: several exemplars, a mask, a guide, or a picture to complete. A tileable output limits too.
     """
     if settings.method == "auto" and (limited or settings.tileable):
-        return settings.model_copy(update={"method": "patch"})
+        settings = settings.model_copy(update={"method": "patch"})
+    return without_idle_network(settings)
+
+
+def without_idle_network(settings: ExpandSettings) -> ExpandSettings:
+    """Leave out the embedded network where no stage uses it: for patches, copies are a rough guide alone."""
+    idle = "transposer" not in settings.method or "patch" in settings.method
+    if settings.transposer == BORDERS and settings.method != "auto" and idle:
+        return settings.model_copy(update={"transposer": None})
     return settings

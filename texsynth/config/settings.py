@@ -211,6 +211,9 @@ class OptimizeSettings(Settings):
     """Weight of the distance of Laplacian-pyramid patches against that of features."""
 
 
+BORDERS = "borders"  # The embedded network that repairs borders between copies
+
+
 class ExpandSettings(Settings):
     """How `texsynth expand` works."""
 
@@ -228,16 +231,22 @@ class ExpandSettings(Settings):
     """Make the output periodic: its right border continues at the left, its bottom at the top."""
     upright: bool = False
     """Turn the exemplar by up to 45 degrees first, so that its strongest lines are level or upright."""
-    transposer: str | None = None
-    """Network of the transposer stage, a name or a weight file; None lays copies of the exemplar without one.
+    transposer: str | None = BORDERS
+    """Network of the transposer stage, a name or a weight file; none leaves copies as they are.
 
-    A named one makes an open method `transposer`."""
+    borders, the embedded one, repairs what meets at their borders. Any other makes an open method
+    `transposer`."""
     variation: Fraction = 0.0
     """Share of seeded noise mixed into the Transposer's self-similarity maps."""
     patch: PatchSettings = PatchSettings()
     """The patch-based stage."""
     optimize: OptimizeSettings = OptimizeSettings()
     """The statistics stage."""
+
+    @field_validator("transposer", mode="before")
+    @classmethod
+    def _none_by_name(cls, value: object) -> object:
+        return None if value == "none" else value
 
 
 class TransposerSettings(Settings):

@@ -31,6 +31,7 @@ from texsynth.metrics.texture import (
     sharpness,
     ssim,
 )
+from texsynth.models.registry import load_model
 from texsynth.ops.resample import reflected_index
 from texsynth.pipelines.expand import Networks, expand, load_networks
 from texsynth.pipelines.method import plan_expand
@@ -85,11 +86,9 @@ def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluatio
     run, device, dtype = resolve_run(plan.run)
     plan = replace(plan, run=run)
     # Before any work: with damaged weights there is nothing to compare.
-    networks = {
-        settings.transposer: load_networks(run.model, settings.transposer, device, dtype)
-        for settings in (method.settings for method in plan.methods)
-        if isinstance(settings, ExpandSettings)
-    }
+    used = {m.settings.transposer for m in plan.methods if isinstance(m.settings, ExpandSettings)} | {None}
+    model = load_model(run.model, device, dtype)
+    networks = {name: load_networks(model, name) for name in used}
     size = plan.size
     settings = {
         "model": run.model,
@@ -154,7 +153,7 @@ class _Experiment:
             start = time.perf_counter()
             if isinstance(method.settings, ExpandSettings):
                 work = plan_expand([Exemplar(exemplar)], method.settings)
-                networks = self._networks[method.settings.transposer]
+                networks = self._networks[work.settings.transposer]
                 output = expand(work, networks, rng=rng, on_step=on_step).image.cpu()
             else:
                 output = BASELINES[method.name](exemplar, size, rng)

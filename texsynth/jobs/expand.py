@@ -29,7 +29,7 @@ from texsynth.jobs.expand_inputs import (
 from texsynth.jobs.files import JobResult, OutputFile, memory_guard, read_input
 from texsynth.jobs.operation import Operation, other_weights, resolve_run, run_on
 from texsynth.jobs.outcomes import Report
-from texsynth.models.registry import Model
+from texsynth.models.registry import Model, load_model
 from texsynth.ops.color import luma
 from texsynth.pipelines import expand as pipeline
 from texsynth.pipelines.method import ExpandPlan, plan_expand
@@ -80,9 +80,13 @@ class Expand(Operation[ExpandJob]):
             with memory_guard(task.exemplars[0], task.cure):
                 return plan_expand(_exemplars(task, loaded), settings, guided="guide" in loaded.maps)
 
+        @lru_cache(maxsize=1)
+        def model() -> Model:
+            return self._model or load_model(self.run.model, device, dtype)
+
         @lru_cache(maxsize=2)
         def networks(transposer: str | None) -> pipeline.Networks:
-            return pipeline.load_networks(self._model or self.run.model, transposer, device, dtype)
+            return pipeline.load_networks(model(), transposer)
 
         self._inputs, self._plan, self._load_networks = inputs, plan, networks
         if self._recorded:
@@ -107,7 +111,8 @@ class Expand(Operation[ExpandJob]):
     def compute(self, job: ExpandJob, loaded: ExpandInputs, on_step: OnStep) -> JobResult:
         """Make one variation and its siblings; the first file is the first part of the job."""
         plan = self._plan(job.task, job.settings)
-        networks, hole = self._networks(job.settings), loaded.hole
+        settings = plan.settings if plan else job.settings
+        networks, hole = self._networks(settings), loaded.hole
         rng = torch.Generator().manual_seed(job.seed(self.run.seed))
         with memory_guard(job.picture, job.task.cure):
             if plan is not None:
@@ -122,7 +127,6 @@ class Expand(Operation[ExpandJob]):
             maps = zip(expanded.siblings, loaded.siblings, strict=True)
             pictures = [_texture(expanded.image, loaded, self.run)]
             pictures += [_as_map(values, like.picture) for values, like in maps]
-        settings = plan.settings if plan else job.settings
         record = self._record(job, loaded, settings)
         files = tuple(
             OutputFile(pictures[part], path, dump(presets.as_tree(record.model_copy(update={"part": part}))))
@@ -135,7 +139,7 @@ class Expand(Operation[ExpandJob]):
 
     def _record(self, job: ExpandJob, inputs: ExpandInputs, settings: ExpandSettings) -> ExpandRecord:
         """settings: with the method decided."""
-        networks = self._networks(job.settings)
+        networks = self._networks(settings)
         maps: dict[str, Any] = {name: image.source for name, image in inputs.maps.items()}
         return ExpandRecord(
             command=job.task.command,
@@ -151,7 +155,7 @@ class Expand(Operation[ExpandJob]):
             expand=settings,
             run=self.run.model_copy(update={"memory_limit": None}),
             model_sha256=networks.model.sha256,
-            transposer_sha256=networks.transposer_sha256 if "transposer" in settings.method else None,
+            transposer_sha256=networks.transposer_sha256,
             versions=Versions(texsynth=texsynth.__version__, torch=torch.__version__),
         )
 

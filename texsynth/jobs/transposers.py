@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 
-from texsynth.config.settings import ExpandSettings
+from texsynth.config.settings import BORDERS, ExpandSettings
 from texsynth.config.validation import nearest
 from texsynth.errors import ModelError, UsageError
 from texsynth.models.hub.catalog import SUFFIX, locate, model_names
@@ -20,7 +20,7 @@ def settle_transposer(settings: ExpandSettings, *, siblings: bool = False) -> Ex
     what the layout of the network cannot do, ModelError for a file that is missing, damaged or no Transposer.
     """
     name = settings.transposer
-    if name is None:
+    if name in (None, BORDERS):
         return settings
     if settings.method == "auto":
         settings = settings.model_copy(update={"method": "transposer"})
@@ -45,7 +45,7 @@ def settle_transposer(settings: ExpandSettings, *, siblings: bool = False) -> Ex
 
 def bytes_per_pixel(settings: ExpandSettings) -> int:
     """Return the least memory that the named Transposer takes for a pixel of the output, 0 without a name."""
-    if settings.transposer is None:
+    if settings.transposer is None or "transposer" not in settings.method:
         return 0
     return BYTES_PER_CHANNEL * sum(_facts(settings.transposer).widths)
 

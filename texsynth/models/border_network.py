@@ -182,7 +182,7 @@ def bent_copies(source: Tensor, layout: Tensor, other: Tensor, repair: Repair) -
 
 
 def blend(own: Tensor, other: Tensor, share: Tensor) -> Tensor:
-    """Mix two pictures (N, 3, H, W) by the share of the second, (N, 1, H, W), and keep the strength of detail.
+    """Mix two pictures (N, 3, H, W) by the share of the second, (N, 1, H, W); detail keeps its strength.
 
     The mean of details that have nothing in common is weaker than either, which shows as a blurred band; it
     is amplified to the mean of their deviations around, as Heitz and Neyret (2018) do for noise. Where one

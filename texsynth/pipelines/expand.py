@@ -9,7 +9,7 @@ from torch import Tensor
 
 from texsynth.analysis.lattice import find_lattice, relative_change, snap_to_torus
 from texsynth.config.settings import ExpandSettings
-from texsynth.models.registry import Model, load_model
+from texsynth.models.registry import Model
 from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.feature_optimization import optimize, synthesize
 from texsynth.pipelines.method import ExpandPlan
@@ -50,16 +50,13 @@ class Expanded:
     notes: tuple[str, ...] = ()  # Remarks for the user
 
 
-def load_networks(
-    model: str | Model, transposer: str | None, device: torch.device | str, dtype: torch.dtype
-) -> Networks:
-    """Load a model and, if one is named, the network of a Transposer. Raises ModelError."""
-    loaded = load_model(model, device, dtype) if isinstance(model, str) else model
+def load_networks(model: Model, transposer: str | None) -> Networks:
+    """Load the network of a Transposer, if one is named, to the device of `model`. Raises ModelError."""
     if transposer is None:
-        return Networks(loaded)
-    from texsynth.models.transposers import load_network  # which copies alone never need
+        return Networks(model)
+    from texsynth.models.transposers import load_network  # which patches never need
 
-    return Networks(loaded, *load_network(transposer, device, dtype))
+    return Networks(model, *load_network(transposer, model.device, model.dtype))
 
 
 @torch.no_grad()

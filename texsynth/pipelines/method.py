@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from texsynth.analysis.lattice import MIN_CONFIDENCE, REGULAR, Lattice, most_likely_lattice, regularity_score
-from texsynth.config.expand_rules import MIN_SIDE, output_size
+from texsynth.config.expand_rules import MIN_SIDE, output_size, without_idle_network
 from texsynth.config.settings import ExpandSettings
 from texsynth.errors import InputError
 from texsynth.synthesis.exemplar import Exemplar
@@ -61,7 +61,7 @@ def plan_expand(
         if lattice and regularity_score(lattice) >= REGULAR and not settings.tileable:
             longest = max(lattice.periods, default=0.0)
             method = "transposer+patch" if PERIODS * longest <= side < SMALL else "patch"
-        settings = settings.model_copy(update={"method": method})
+        settings = without_idle_network(settings.model_copy(update={"method": method}))
     kept = lattice and lattice.confidence >= MIN_CONFIDENCE and settings.patch.lattice == "auto"
     return ExpandPlan(tuple(exemplars), settings, size, lattice if kept else None, notes)
 

@@ -12,7 +12,7 @@ from texsynth.errors import ModelError, UsageError
 
 ASSETS = Path(__file__).parents[1] / "assets"  # Folder of the embedded weights
 
-EMBEDDED = ("lite",)
+EMBEDDED = ("lite", "borders")
 
 SUFFIX = ".safetensors"
 
@@ -66,7 +66,7 @@ def known_names() -> list[str]:
 
 def check_name(name: str) -> None:
     """Raise UsageError unless a model in the cache may be called `name`: it becomes the name of a file."""
-    taken = {embedded.casefold() for embedded in EMBEDDED}
+    taken = {"none", *(embedded.casefold() for embedded in EMBEDDED)}
     odd = not _SAFE.fullmatch(name) or _RESERVED.fullmatch(name) or name.endswith((".", SUFFIX))
     if odd or name.casefold() in taken:
         raise UsageError(
