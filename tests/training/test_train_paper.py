@@ -26,10 +26,10 @@ from texsynth.models.transposer_paper import PaperTransposer
 from texsynth.models.transposers import load_network
 from texsynth.models.weights import prefixed, read_weights, write_exact, write_weights
 from texsynth.training import transposer as module
+from texsynth.training.frechet import RunningGaussian
 from texsynth.training.inspection import Inspection, Watched
 from texsynth.training.loop import LoopSettings, rate_factor
-from texsynth.training.transposer import NETWORK, TransposerRun
-from texsynth.training.transposer_paper import RunningGaussian, begin_paper
+from texsynth.training.transposer import NETWORK, TransposerRun, begin_network
 
 VARIANTS = [
     f"transposer-paper-{encoder}-{loss}" for encoder in ("own", "vgg19") for loss in ("gram", "wasserstein")
@@ -211,7 +211,7 @@ def test_a_training_that_is_never_finite_gives_up(
 
 def test_training_in_bfloat16(textures: Path, features: Path, tmp_path: Path) -> None:
     run = paper_run(textures, features, tmp_path)
-    net = begin_paper(run.settings, run.features, run.seed, None)
+    net = begin_network(run.settings, run.features, run.seed, None)
     judge = load_model(str(features)).vgg()
     losses = module.Losses(net, judge, None, run.settings, RunningGaussian.of_channels(WIDTHS[3]))
     batch = module.inspected_batch(run, [])

@@ -16,20 +16,20 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from texsynth.config.settings import TransposerSettings
-from texsynth.errors import InputError
+from texsynth.errors import InputError, ModelError
 from texsynth.metrics.losses import gram, random_directions, sliced_wasserstein
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.registry import load_model
 from texsynth.models.transposer_paper import PaperTransposer
-from texsynth.models.transposers import TAPS_TEXT
+from texsynth.models.transposers import TAPS_TEXT, load_network
 from texsynth.models.vgg import Encoder, channels_last
 from texsynth.models.weights import write_exact
-from texsynth.training.checkpoint import Learner, as_header, check_fresh
+from texsynth.training.checkpoint import Learner, as_header, check_fresh, short_name
 from texsynth.training.data import DTD, Picture, distant_square, find_pictures, load_pictures, random_index
+from texsynth.training.frechet import Inception, RunningGaussian, find_inception, frechet_term
 from texsynth.training.inspection import Inspection
 from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer, check_muon
-from texsynth.training.transposer_paper import RunningGaussian, Together, begin_paper, frechet_term
 
 INSPECTED = 64  # Most held-out pictures that the parts of a network are inspected on
 
@@ -65,13 +65,22 @@ def train_transposer(plan: TransposerRun, session: Session) -> Path:
     check_fresh(checkpoint, session.resume)
     files, least = texture_files(plan), 2 * settings.crop_px
     model = load_model(plan.features, device)
-    net = channels_last(begin_paper(settings, plan.features, plan.seed, plan.init), device)
+    inception = find_inception(device) if settings.frechet else None
+    net = channels_last(begin_network(settings, plan.features, plan.seed, plan.init), device)
     plan.folder.mkdir(parents=True, exist_ok=True)
     pictures = load_pictures(files, least)
     session.report(f"{len(pictures)} training pictures")
-    real = RunningGaussian.of_channels(model.vgg().widths[JUDGED - 1]) if settings.frechet else None
+    real: RunningGaussian | None = None
+    seen = dict[str, str]()
+    if settings.frechet:
+        real = RunningGaussian.of_channels(
+            inception.channels if inception else model.vgg().widths[JUDGED - 1]
+        )
+        own = f"relu{JUDGED}_1 of {short_name(plan.features)}"
+        seen = {"frechet_features": inception.name if inception else own}
+        session.report(f"Frechet distance of {seen['frechet_features']}")
     adversary = Adversary(plan.seed, device) if settings.critic else None
-    losses = Losses(net, model.vgg(), adversary, settings, real)
+    losses = Losses(net, model.vgg(), adversary, settings, real, inception)
 
     def draw_losses(rng: torch.Generator) -> dict[str, Tensor]:
         return losses(draw(pictures, settings.batch, settings.crop_px, rng), rng)[1]
@@ -95,6 +104,7 @@ def train_transposer(plan: TransposerRun, session: Session) -> Path:
     learner = Learner(net, optimizer, rng, critic_state=Together(states) if real else adversary)
     origin = {
         **as_header(settings.model_dump()),
+        **seen,
         "seed": str(plan.seed),
         "pictures": str(len(pictures)),
         "model_sha256": model.sha256,
@@ -105,6 +115,7 @@ def train_transposer(plan: TransposerRun, session: Session) -> Path:
         "layout": settings.layout,
         "taps": TAPS_TEXT,
         "settings": json.dumps(settings.model_dump()),
+        **seen,
         "steps": str(plan.steps),
         "seed": str(plan.seed),
         "pictures": str(len(pictures)),
@@ -138,6 +149,38 @@ def steps_of(plan: TransposerRun) -> int:
     return math.ceil(epochs * len(texture_files(plan)) / batch) if epochs else plan.steps
 
 
+def begin_network(settings: TransposerSettings, model: str, seed: int, init: Path | None) -> PaperTransposer:
+    """Build the network before the first step: random from the seed, or as the file `init` left it.
+
+    model: the one whose encoder `lite` is. Raises ModelError for an encoder that is not there or not deep
+    enough, and for an `init` of another layout, encoder or width.
+    """
+    pretrained: Encoder | None = None
+    if settings.encoder != "own":
+        name = "vgg19" if settings.encoder == "vgg19" else model
+        pretrained = load_model(name).vgg()
+        if len(pretrained.widths) < 5:
+            raise ModelError(
+                f"model {name} has no relu5_1, which layout paper looks at; use another, like lite"
+            )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = PaperTransposer.of_width(settings.width, pretrained)
+    if init is None:
+        return net
+    begun, _ = load_network(str(init))
+    if not isinstance(begun, PaperTransposer):
+        raise ModelError(f"{init} is of layout copies, not paper; give a network of this command")
+    shapes, wanted = ({key: value.shape for key, value in n.state_dict().items()} for n in (begun, net))
+    if shapes != wanted:
+        raise ModelError(
+            f"{init} has not encoder {settings.encoder} and width {settings.width:g}; "
+            "give the preset and the settings that it was trained with"
+        )
+    net.load_state_dict(begun.state_dict())
+    return net
+
+
 def draw(pictures: Sequence[Picture], count: int, crop: int, rng: torch.Generator) -> Tensor:
     """Draw targets (count, 3, 2 * crop, 2 * crop) in [0, 1]; the exemplar of each is its middle."""
     picked = [pictures[random_index(len(pictures), rng)] for _ in range(count)]
@@ -163,6 +206,8 @@ class Losses:
     adversary: Adversary | None
     settings: TransposerSettings
     real: RunningGaussian | None = None  # Features of all targets so far, for the Frechet distance
+    inception: Inception | None = None
+    """What the Frechet distance looks through in the place of the judge's deepest features."""
 
     def __call__(
         self, target: Tensor, rng: torch.Generator, *, learn: bool = True
@@ -187,9 +232,9 @@ class Losses:
         if settings.perceptual:
             terms["perceptual"] = settings.perceptual * perceptual_term(features, goals)
         if self.real:
-            terms["frechet"] = settings.frechet * frechet_term(
-                features[-1], goals[-1], self.real, learn=learn
-            )
+            see = self.inception
+            pair = (see(image), see(target)) if see else (features[-1], goals[-1])
+            terms["frechet"] = settings.frechet * frechet_term(*pair, self.real, learn=learn)
         if self.adversary:
             if learn:
                 self.adversary.learn(target, image)
@@ -293,3 +338,19 @@ class Adversary:
         """Restore both."""
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+@dataclass(frozen=True)
+class Together:
+    """Several states as one part of a checkpoint."""
+
+    parts: Sequence[Any]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states by their place."""
+        return {str(k): part.state_dict() for k, part in enumerate(self.parts)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore all."""
+        for k, part in enumerate(self.parts):
+            part.load_state_dict(state[str(k)])

@@ -20,15 +20,19 @@ from texsynth.models.hub.cache import record_hash
 from texsynth.models.registry import load_model
 from texsynth.models.transposer_paper import PaperTransposer
 from texsynth.models.transposers import AnyTransposer, load_network
-from texsynth.models.vgg import Encoder, inference
+from texsynth.models.vgg import inference
 from texsynth.models.weights import read_weights, transposer_layout, write_weights
 from texsynth.training import borders, transposer
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, to_image
+from texsynth.training.frechet import find_inception
 from texsynth.transforms.moments import Moments
 
 SIDE = 128  # Side of the exemplars that a packed network's figures are measured on
 
-LEVEL = 3  # The Frechet distance is that of relu3_1 features
+LEVEL = 3  # Without Inception the Frechet distance is that of relu3_1 features
+
+See = Callable[[Tensor], Tensor]
+"""Pictures (N, 3, H, W) in [0, 1] to features (N, C, h, w)."""
 
 UNTRAINED = "untrained"  # Row of a network of the paper with random weights, at a quarter of its width
 
@@ -80,12 +84,12 @@ def compare(
         name = path.name if path.is_dir() else path.stem
         file = network_file(path)
         rows.append((name, load_network(str(file))[0], read_weights(file)[1]))
-    judge, layer = load_model("lite").vgg(), f"relu{LEVEL}_1 of lite"
+    see, layer = _features()
     truths = centre_crops(load_pictures(find_pictures(data, held_out=True), 2 * side), 2 * side)
     scores = []
     done = count(1)
     for name, net, header in rows:
-        figures = _figures(net, truths, judge, seed, lambda: on_picture(next(done), len(rows) * len(truths)))
+        figures = _figures(net, truths, see, seed, lambda: on_picture(next(done), len(rows) * len(truths)))
         settings = json.loads(header.get("settings", "{}"))
         kind = settings.get("encoder", "own")
         losses = [loss for loss in ("gram", "wasserstein") if settings.get(loss)]
@@ -113,9 +117,18 @@ def pack_transposer(run: Path, data: Path, output: Path, notes: Mapping[str, str
     return scores
 
 
+def _features() -> tuple[See, str]:
+    """Return what the Frechet distance looks at, and its name. Raises ModelError for a damaged file."""
+    inception = find_inception()
+    if inception:
+        return inception, inception.name
+    judge = load_model("lite").vgg()
+    return lambda image: judge.segment(image, 0, LEVEL), f"relu{LEVEL}_1 of lite"
+
+
 @torch.no_grad()
 def _figures(
-    net: AnyTransposer, truths: Tensor, judge: Encoder, seed: int, on_picture: Callable[[], None]
+    net: AnyTransposer, truths: Tensor, see: See, seed: int, on_picture: Callable[[], None]
 ) -> tuple[float, float, float, float, int, int]:
     """Measure a network: the fields `ssim` to `positions` of its score."""
     outputs: list[Moments] = []
@@ -134,7 +147,7 @@ def _figures(
         # Over the 11 x 11 windows of the output that are not within the exemplar.
         outside += (whole * windows - inside * within) / (windows - within)
         for x, moments in ((image, outputs), (truth, expected)):
-            moments.append(Moments.of(judge.segment(x, 0, LEVEL)).to(torch.device("cpu")))
+            moments.append(Moments.of(see(x)).to(torch.device("cpu")))
         single += frechet(outputs[-1], expected[-1])
         on_picture()
     total = reduce(add, outputs)
