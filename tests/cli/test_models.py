@@ -297,7 +297,7 @@ def test_a_cache_that_cannot_be_made(site: Site, cache: Path, tmp_path: Path) ->
 def test_reading_never_makes_the_cache(cache: Path) -> None:
     rows = [json.loads(line) for line in run_cli("models", "list", "--json").stdout.splitlines()]
     assert {row["name"]: row["source"] for row in rows} == {
-        "lite": "embedded", "vgg19": "available", "vgg19-torchvision": "available"
+        "lite": "embedded", "borders": "embedded", "vgg19": "available", "vgg19-torchvision": "available"
     }  # fmt: skip
     assert rows[0]["levels"] == [1, 2, 3, 4, 5]
     assert run_cli("models", "verify").exit_code == 0

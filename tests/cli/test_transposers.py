@@ -16,6 +16,7 @@ from texsynth import api
 from texsynth.errors import UsageError
 from texsynth.jobs import memory
 from texsynth.models.hub.cache import file_hash
+from texsynth.models.hub.catalog import locate
 from texsynth.models.transposer_paper import PaperTransposer
 from texsynth.models.vgg import Encoder
 from texsynth.models.weights import prefixed, write_exact, write_weights
@@ -52,6 +53,7 @@ def test_models_know_transposers(cache: Path, place: Path) -> None:
     kinds = {name: (row["kind"], row["source"], row.get("layout")) for name, row in rows.items()}
     assert kinds == {
         "lite": ("features", "embedded", None),
+        "borders": ("transposer", "embedded", "copies"),
         "own": ("transposer", "cached", "paper"),
         "copies": ("transposer", "cached", "copies"),
         "vgg19": ("features", "available", None),
@@ -89,7 +91,31 @@ def test_a_network_is_used_recorded_and_replayed(network: str, cache: Path, plac
     assert (place / "wall.expand.replay.png").read_bytes() == result
     ok("expand", "wall.png", "-p", "fast", "--size", "90x70", "-o", "plain.png", *PLAIN)
     assert (place / "plain.png").read_bytes() != result
-    assert record(place / "plain.png").transposer_sha256 is None
+    assert record(place / "plain.png").transposer_sha256 == file_hash(locate("borders"))
+    ok(
+        "expand",
+        "wall.png",
+        "-p",
+        "fast",
+        "--size",
+        "90x70",
+        "--transposer",
+        "none",
+        "-o",
+        "bare.png",
+        *PLAIN,
+    )
+    assert (place / "bare.png").read_bytes() not in (result, (place / "plain.png").read_bytes())
+    bare = record(place / "bare.png")
+    assert (bare.expand.transposer, bare.transposer_sha256) == (None, None)
+
+
+@pytest.mark.parametrize("method", ["patch", "transposer+patch"])
+def test_the_embedded_network_is_left_out_where_patches_replace_its_pixels(method: str, place: Path) -> None:
+    save(place / "wall.png", texture())
+    ok("expand", "wall.png", "--method", method, "--set", "patch.layouts=1", *PLAIN)
+    carried = record(place / "wall.expand.png")
+    assert (carried.expand.transposer, carried.transposer_sha256) == (None, None)
 
 
 def test_replay_tells_of_other_weights_and_of_none(cache: Path, place: Path) -> None:
@@ -129,7 +155,7 @@ def test_python_takes_one_too(cache: Path) -> None:
         (("--transposer", "text.safetensors"), 6, "text.safetensors is damaged"),
         (("--transposer", "old.safetensors"), 6, "is a Transposer of version 0.1, whose kind is gone"),
         (("--transposer", "lite"), 6, "lite is a model of features, not a Transposer; give it as --model"),
-        (("--transposer", "vgg19"), 2, "unknown transposer 'vgg19'; known are copies, own"),
+        (("--transposer", "vgg19"), 2, "unknown transposer 'vgg19'; known are borders, copies, own"),
         (("--transposer", "taps.safetensors"), 6, "trained for features at 1/2, 1/4, 1/8 of the sides"),
         (("--transposer", "part.safetensors"), 6, "no whole Transposer of layout paper"),
         (("--model", "own"), 6, "own is a Transposer, not a model of features; use it with `expand --tra"),
