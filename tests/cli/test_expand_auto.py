@@ -16,7 +16,7 @@ from torch import Tensor
 
 from texsynth.analysis.lattice import Lattice, most_likely_lattice
 from texsynth.config.settings import ExpandSettings, Method
-from texsynth.pipelines.method import plan_expand
+from texsynth.pipelines.method import coarseness, plan_expand
 from texsynth.synthesis.exemplar import Exemplar
 
 FLAGS = (
@@ -57,6 +57,21 @@ def test_small_regular_textures_are_laid_out_by_the_transposer_and_others_by_pat
     assert found is not None
     assert found.confidence < 0.7
     assert chosen(mixed) == "patch"
+
+
+def test_fine_grain_is_made_of_copies() -> None:
+    """What is left in means over 1/32 of the side decides, whatever the size and the contrast."""
+    fine, coarse = grains(256, 200), grains(32, 25).repeat(8, 0).repeat(8, 1)
+    assert chosen(exemplar(fine)) == chosen(exemplar(0.5 + 0.01 * fine)) == "transposer"
+    assert chosen(exemplar(coarse)) == "patch"
+    assert chosen(exemplar(fine), tileable=True) == chosen(exemplar(fine), guided=True) == "patch"
+    assert (
+        chosen(exemplar(fine), exemplar(fine))
+        == chosen(exemplar(fine, torch.ones(1, 1, 256, 200)))
+        == "patch"
+    )
+    assert coarseness(torch.full((1, 3, 40, 40), 0.3)) == 1
+    assert coarseness(exemplar(fine).image) == pytest.approx(1 / 6, rel=0.1), "means of 36 numbers"
 
 
 def test_an_exemplar_must_show_one_and_a_half_periods() -> None:
