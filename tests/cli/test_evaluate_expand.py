@@ -26,7 +26,6 @@ from texsynth.evaluation.expand import (
     measure,
     mirror,
     pooled_figures,
-    quilting,
     refer,
     tile,
 )
@@ -37,6 +36,7 @@ from texsynth.images import Picture, read, write
 from texsynth.images.tensors import to_image
 from texsynth.jobs.inputs import find_inputs
 from texsynth.pipelines.progress import Step
+from texsynth.synthesis.quilting import quilting
 from texsynth.training.data import is_held_out
 
 

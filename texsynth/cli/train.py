@@ -192,6 +192,8 @@ def compare(
 ) -> None:
     """Compare trained Transposers on held-out textures: SSIM to the truth and Frechet distance of features.
 
+    Quilting, copies without a network and a network with random weights come first.
+
     texsynth train compare runs/borders runs/paper --data textures
     """
     import json

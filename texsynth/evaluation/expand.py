@@ -37,7 +37,7 @@ from texsynth.pipelines.expand import Networks, expand, load_networks
 from texsynth.pipelines.method import plan_expand
 from texsynth.pipelines.progress import OnStep
 from texsynth.synthesis.exemplar import Exemplar
-from texsynth.synthesis.quilting import image_quilting
+from texsynth.synthesis.quilting import quilting
 
 CURE = "choose a smaller --crop"
 
@@ -186,12 +186,6 @@ def mirror(exemplar: Tensor, size: tuple[int, int], rng: torch.Generator) -> Ten
     """Repeat the exemplar and its mirror image in turn."""
     rows, cols = map(reflected_index, exemplar.shape[2:], size)
     return exemplar[:, :, rows][:, :, :, cols]
-
-
-def quilting(exemplar: Tensor, size: tuple[int, int], rng: torch.Generator) -> Tensor:
-    """Quilt blocks of 0.28 of the shorter side, which overlap by a sixth (Efros and Freeman 2001)."""
-    block = max(4, round(0.28 * min(exemplar.shape[2:])))
-    return image_quilting(exemplar, size, block, max(2, round(block / 6)), 0.1, rng)
 
 
 BASELINES: dict[str, Baseline] = {"tile": tile, "mirror": mirror, "quilting": quilting}

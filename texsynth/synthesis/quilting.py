@@ -281,3 +281,9 @@ def image_quilting(
     for top, left in block_corners(size, block, overlap, wrap=False):
         quilt.place_block(top, left)
     return quilt.image[None, :, : size[0], : size[1]]
+
+
+def quilting(exemplar: Tensor, size: tuple[int, int], rng: torch.Generator) -> Tensor:
+    """Quilt blocks of 0.28 of the shorter side, which overlap by a sixth (Efros and Freeman 2001)."""
+    block = max(4, round(0.28 * min(exemplar.shape[2:])))
+    return image_quilting(exemplar, size, block, max(2, round(block / 6)), 0.1, rng)

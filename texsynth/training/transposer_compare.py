@@ -22,6 +22,8 @@ from texsynth.models.transposer_paper import PaperTransposer
 from texsynth.models.transposers import AnyTransposer, load_network
 from texsynth.models.vgg import inference
 from texsynth.models.weights import read_weights, transposer_layout, write_weights
+from texsynth.synthesis.copy_choice import lay_copies
+from texsynth.synthesis.quilting import quilting
 from texsynth.training import borders, transposer
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, to_image
 from texsynth.training.frechet import find_inception
@@ -34,6 +36,19 @@ LEVEL = 3  # Without Inception the Frechet distance is that of relu3_1 features
 See = Callable[[Tensor], Tensor]
 """Pictures (N, 3, H, W) in [0, 1] to features (N, C, h, w)."""
 
+Expand = Callable[[Tensor, tuple[int, int], torch.Generator], Tensor]
+"""(exemplar (1, 3, h, w) in [0, 1], size (H, W), rng) -> (1, 3, H, W)."""
+
+
+def copies(exemplar: Tensor, size: tuple[int, int], rng: torch.Generator) -> Tensor:
+    """Lay copies of the exemplar, as `expand --method transposer --transposer none` does."""
+    rows, columns = lay_copies(exemplar, size, rng)
+    return exemplar[:, :, rows, columns]
+
+
+BASELINES: dict[str, Expand] = {"quilting": quilting, "copies": copies}
+"""Rows of what needs no network; copies, other than quilting, lay the exemplar where the truth has it."""
+
 UNTRAINED = "untrained"  # Row of a network of the paper with random weights, at a quarter of its width
 
 
@@ -42,8 +57,8 @@ class Score:
     """Figures of one network on held-out textures."""
 
     name: str
-    encoder: str  # own, lite or vgg19; none where copies are laid
-    loss: str  # gram, wasserstein, both or none; patch where copies are laid
+    encoder: str  # own, lite or vgg19; none where pixels are copied
+    loss: str  # gram, wasserstein, both or none; patch where borders of copies are repaired
     steps: int
     ssim: float  # Mean structural similarity to the truth, the exemplar lying in the middle of both
     ssim_outside: float
@@ -70,8 +85,9 @@ def compare(
 ) -> list[Score]:
     """Expand the centre crops (side x side) of held-out textures to twice the size; compare with the truth.
 
-    networks: run folders or weight files, after an untrained one. on_picture: takes the expansions done and
-    their number. Raises InputError without large enough textures, ModelError for a damaged network.
+    networks: run folders or weight files; their scores come after those of BASELINES and of an untrained one.
+    on_picture: takes the expansions done and their number. Raises InputError without large enough textures,
+    ModelError for a damaged network.
     """
     for path in networks:
         if not path.exists():
@@ -79,24 +95,20 @@ def compare(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         untrained: AnyTransposer = inference(PaperTransposer.of_width(0.25, None))
-        rows = [(UNTRAINED, untrained, dict[str, str]())]
+    rows: list[tuple[str, Expand, str, str, int]]
+    rows = [(name, expand, "none", "none", 0) for name, expand in BASELINES.items()]
+    rows.append((UNTRAINED, _expansion(untrained), "own", "none", 0))
     for path in networks:
         name = path.name if path.is_dir() else path.stem
         file = network_file(path)
-        rows.append((name, load_network(str(file))[0], read_weights(file)[1]))
+        rows.append((name, *_row(load_network(str(file))[0], read_weights(file)[1])))
     see, layer = _features()
     truths = centre_crops(load_pictures(find_pictures(data, held_out=True), 2 * side), 2 * side)
     scores = []
     done = count(1)
-    for name, net, header in rows:
-        figures = _figures(net, truths, see, seed, lambda: on_picture(next(done), len(rows) * len(truths)))
-        settings = json.loads(header.get("settings", "{}"))
-        kind = settings.get("encoder", "own")
-        losses = [loss for loss in ("gram", "wasserstein") if settings.get(loss)]
-        loss, steps = " + ".join(losses) or "none", int(header.get("steps", 0))
-        if isinstance(net, BorderNetwork):
-            kind, loss = "none", "patch"
-        scores.append(Score(name, kind, loss, steps, *figures, layer))
+    for name, expand, encoder, loss, steps in rows:
+        figures = _figures(expand, truths, see, seed, lambda: on_picture(next(done), len(rows) * len(truths)))
+        scores.append(Score(name, encoder, loss, steps, *figures, layer))
     return scores
 
 
@@ -117,6 +129,20 @@ def pack_transposer(run: Path, data: Path, output: Path, notes: Mapping[str, str
     return scores
 
 
+def _expansion(net: AnyTransposer) -> Expand:
+    return lambda exemplar, size, rng: net.expand(exemplar, size, circular=False, rng=rng)[0]
+
+
+def _row(net: AnyTransposer, header: Mapping[str, str]) -> tuple[Expand, str, str, int]:
+    """Return how a network expands, and the fields `encoder` to `steps` of its score."""
+    settings = json.loads(header.get("settings", "{}"))
+    encoder = settings.get("encoder", "own")
+    loss = " + ".join(name for name in ("gram", "wasserstein") if settings.get(name)) or "none"
+    if isinstance(net, BorderNetwork):
+        encoder, loss = "none", "patch"
+    return _expansion(net), encoder, loss, int(header.get("steps", 0))
+
+
 def _features() -> tuple[See, str]:
     """Return what the Frechet distance looks at, and its name. Raises ModelError for a damaged file."""
     inception = find_inception()
@@ -128,9 +154,9 @@ def _features() -> tuple[See, str]:
 
 @torch.no_grad()
 def _figures(
-    net: AnyTransposer, truths: Tensor, see: See, seed: int, on_picture: Callable[[], None]
+    expand: Expand, truths: Tensor, see: See, seed: int, on_picture: Callable[[], None]
 ) -> tuple[float, float, float, float, int, int]:
-    """Measure a network: the fields `ssim` to `positions` of its score."""
+    """Measure expansions: the fields `ssim` to `positions` of its score."""
     outputs: list[Moments] = []
     expected: list[Moments] = []
     similar, outside, single = 0.0, 0.0, 0.0
@@ -141,7 +167,7 @@ def _figures(
         truth = to_image(crop[None])
         exemplar = truth[..., middle, middle]
         rng = torch.Generator().manual_seed(seed + index)
-        image, _ = net.expand(exemplar, (2 * side, 2 * side), circular=False, rng=rng)
+        image = expand(exemplar, (2 * side, 2 * side), rng)
         whole, inside = ssim(image, truth), ssim(image[..., middle, middle], exemplar)
         similar += whole
         # Over the 11 x 11 windows of the output that are not within the exemplar.
