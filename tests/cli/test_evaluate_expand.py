@@ -98,14 +98,14 @@ def test_every_method_and_preset_is_compared_by_default() -> None:
     names = default_names("expand")
     assert names[:3] == ["tile", "mirror", "quilting"]
     assert set(EXPAND_METHODS) < set(names)
-    assert {"preset:fast", "preset:balanced", "preset:best"} < set(names)
+    assert {"preset:fast", "preset:balanced"} < set(names)
     assert "preset:photo" not in names, "it says nothing about expanding"
 
 
 def test_methods_share_size_and_given_settings() -> None:
     size = ExpandSettings(scale=3.0, tileable=True)
-    methods = expand_methods(["patch", "preset:best", "tile", "patch"], ["patch.block=0.3"], size)
-    assert [m.name for m in methods] == ["patch", "preset:best", "tile"], "each once"
+    methods = expand_methods(["patch", "preset:fast", "tile", "patch"], ["patch.block=0.3"], size)
+    assert [m.name for m in methods] == ["patch", "preset:fast", "tile"], "each once"
     for method in methods[:2]:
         assert isinstance(method.settings, ExpandSettings)
         assert method.settings.scale == 3

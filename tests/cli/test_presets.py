@@ -54,7 +54,7 @@ def test_all_presets_differ(section: str) -> None:
 
 def test_enough_presets_ship() -> None:
     assert len(shipped("stylize")) >= 6
-    assert {"fast", "balanced", "best"} <= set(shipped("expand"))
+    assert {"fast", "balanced"} <= set(shipped("expand"))
 
 
 def test_precedence(tmp_path: Path) -> None:

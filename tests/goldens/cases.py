@@ -245,7 +245,7 @@ CASES = (
         "presets list",
         "presets show photo",
         "presets show own.yaml",
-        "presets show best",
+        "presets show fast",
         "presets validate misspelt.yaml",
     ),
     # failures, by exit code
