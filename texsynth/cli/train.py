@@ -22,10 +22,11 @@ from texsynth.cli.train_options import (
     Notes,
     PackOptions,
     Seed,
+    StylisedOptions,
     TrainOptions,
 )
 from texsynth.config.settings import TransposerSettings
-from texsynth.config.training import BorderSettings, DecoderSettings, DescriptorSettings
+from texsynth.config.training import BorderSettings, DecoderSettings, DescriptorSettings, StylisedSettings
 from texsynth.errors import InputError, UsageError
 from texsynth.images.files import store
 from texsynth.pipelines.progress import Step
@@ -64,11 +65,16 @@ def decoder(
     ),
     *,
     training: TrainOptions,
-    model: str | None = option(None, metavar="NAME|FILE", help="Begin a run with the encoder of this model."),
+    model: str | None = option(
+        None,
+        metavar="NAME|FILE",
+        help="Begin a run with the encoder of this model; with --stylised with its decoders, too.",
+    ),
     level: list[int] | None = option(
         None, min=1, max=5, help="Level to decode from. Repeatable. Default: 1 to 4 in turn."
     ),
     photo: bool = option(False, help="Train the photo decoder instead."),
+    own: StylisedOptions,
     look: LookOptions,
     epochs: float | None = option(None, min=0.001, help="Length in passes over the pictures."),
     terms: AutoencoderOptions,
@@ -78,7 +84,21 @@ def decoder(
 
     texsynth train decoder --model vgg19 --data pictures -p decoder-paper
     texsynth train decoder runs/lite --data pictures --level 4
+    texsynth train decoder --model lite --data pictures --stylised --styles paintings --teacher vgg19.safetensors
     """
+    if own.stylised:
+        _train_stylised(
+            folder,
+            training,
+            model,
+            own,
+            look,
+            terms,
+            given({"photo": photo or None, "level": level or None, "epochs": epochs, "workers": workers}),
+        )
+        return
+    if own.styles or own.teacher:
+        raise UsageError("--styles and --teacher are for training on stylised pictures; add --stylised")
     if photo and level:
         raise UsageError("give either --level or --photo")
     if training.steps and epochs:
@@ -88,11 +108,7 @@ def decoder(
         flags |= {"steps": training.steps, "epochs": epochs and [epochs] * 5}
     settings = look_settings(DecoderSettings, look, flags)
     screen = Screen(training.quiet)
-    if not folder:
-        if not model:
-            raise UsageError("give the folder of a run, or --model to begin one")
-        folder = Path(f"{Path(model).name.removesuffix('.safetensors')}-decoders")
-        screen.note(f"the run is in {folder}")
+    folder = _run_folder(folder, model, "decoders", screen)
     training.check_inputs()
     if not (model or (folder / "encoder.safetensors").exists()):
         raise InputError(f"there is no encoder in {folder}; give --model to begin with that of a model")
@@ -112,6 +128,58 @@ def decoder(
             _train(train_decoder, run, run.steps, replace(training, resume=begun))
         else:
             screen.note(f"{run.name} is finished already")
+
+
+def _train_stylised(
+    folder: Path | None,
+    training: TrainOptions,
+    model: str | None,
+    own: StylisedOptions,
+    look: LookOptions,
+    terms: AutoencoderOptions,
+    others: Mapping[str, Any],
+) -> None:
+    """Train all decoders of a run together. others: options that only other trainings have."""
+    for name in others:
+        raise UsageError(
+            f"--{name} does not go with --stylised, which trains the decoders of levels 1 to 4 together"
+        )
+    if not own.teacher:
+        raise UsageError("--stylised needs --teacher, the file of a full VGG-19 that judges the pictures")
+    renamed = {"kernel_rate": "rate"}
+    flags = {
+        renamed.get(name, name): value
+        for name, value in given({**vars(terms), "steps": training.steps}).items()
+    }
+    settings = look_settings(StylisedSettings, look, flags)
+    folder = _run_folder(folder, model, "stylised", Screen(training.quiet))
+    training.check_inputs(own.teacher, own.styles)
+    from texsynth.training.checkpoint import begin_from_model, check_fresh, check_origin
+    from texsynth.training.stylised import plan_stylised, train_stylised
+
+    if model:
+        begin_from_model(folder, model, decoders=True)
+    run = plan_stylised(
+        folder, training.data, own.styles or training.data, own.teacher, settings, training.seed
+    )
+    check_fresh(run.checkpoint, training.resume)
+    if training.resume:
+        check_origin(run.checkpoint, run.origin)
+    if run.is_finished():
+        Screen(training.quiet).note(f"{folder} is finished already")
+        return
+    _train(train_stylised, run, settings.steps, training)
+
+
+def _run_folder(folder: Path | None, model: str | None, kind: str, screen: Screen) -> Path:
+    """Return the folder of a run, or one named after its model. Raises UsageError without either."""
+    if folder:
+        return folder
+    if not model:
+        raise UsageError("give the folder of a run, or --model to begin one")
+    folder = Path(f"{Path(model).name.removesuffix('.safetensors')}-{kind}")
+    screen.note(f"the run is in {folder}")
+    return folder
 
 
 @app.command()
