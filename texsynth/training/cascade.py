@@ -23,11 +23,21 @@ MAPPED = (4, 3, 2, 1)
 """Levels from coarse to fine, as `stylize` takes them by default."""
 
 
+FLAT = 1e-9
+"""Share of the second moment up to which a variance is the rounding of networks."""
+
+
 class Spread(NamedTuple):
     """Mean (C,) and covariance (C, C) of the features of one picture, float64."""
 
     mean: Tensor
     covariance: Tensor
+
+    @property
+    def has_spread(self) -> bool:
+        """Tell whether the features differ by more than rounding."""
+        variance = float(self.covariance.detach().trace())
+        return variance > FLAT * (variance + float(self.mean.detach().square().sum()))
 
     def regular(self, ridge: float) -> Tensor:
         """Add `ridge` times the mean variance to the covariance, as `Moments.regular_covariance` does."""
@@ -73,6 +83,8 @@ def roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 def map_matrix(content: Spread, style: Spread, settings: TransformSettings) -> Tensor:
     """Compute the matrix (C, C) around the means of `transforms.fit_map`, differentiable by `content`."""
+    if not content.has_spread:
+        return torch.eye(len(content.mean), dtype=torch.float64)
     if isinstance(settings, AdaINSettings):
         own, target = (s.regular(settings.ridge).diagonal() for s in (content, style))
         return (target / own).sqrt().diag()
