@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +10,25 @@ import pytest
 import torch
 from helpers.cli import run_cli
 from helpers.decoder_runs import make_pictures, same_weights
-from helpers.nets import WIDTHS, tiny_model, tiny_tensors, waves
+from helpers.nets import WIDTHS, tiny_tensors, waves
 from torch import Tensor
 
+from texsynth.config.presets import load, resolve
 from texsynth.config.settings import StylizeSettings, TransformSettings
 from texsynth.config.training import StylisedSettings
 from texsynth.errors import UsageError
 from texsynth.metrics.style import edge_similarity, gram_distance
 from texsynth.models.autoencoder import Decoder
-from texsynth.models.registry import load_model
+from texsynth.models.registry import Model, build_model, load_model
 from texsynth.models.vgg import Encoder
 from texsynth.models.weights import read_weights, write_exact
 from texsynth.pipelines.stylize import fit_style, stylize
 from texsynth.training.cascade import MAPPED, Cascade, Spread, map_matrix, roots, spreads
 from texsynth.training.checkpoint import begin_from_model
 from texsynth.training.loop import Session
+from texsynth.training.style_judge import Judge
 from texsynth.training.stylised import (
     TRANSFORMS,
-    Judge,
     StylisedRun,
     flattened,
     losses,
@@ -66,6 +66,12 @@ def random_teacher() -> Encoder:
     with torch.random.fork_rng():
         torch.manual_seed(5)
         return Encoder((8, 8, 8, 8)).requires_grad_(False)
+
+
+def lively(seed: int = 0) -> Model:
+    """A random model whose features vary at all levels, which those of small default weights do not."""
+    tensors = tiny_tensors(seed)
+    return build_model("lively", {k: 2.5 * v if v.ndim > 1 else v for k, v in tensors.items()})
 
 
 def run_of(model: Path, pictures: Path, teacher: Path, folder: Path, **changes: object) -> StylisedRun:
@@ -128,14 +134,16 @@ def test_maps_are_those_of_the_program_and_differentiable(name: str) -> None:
         free = own.covariance.clone().requires_grad_()
 
         def of(covariance: Tensor) -> Tensor:
-            return map_matrix(own._replace(covariance=(covariance + covariance.T) / 2), style, TRANSFORMS[name])
+            return map_matrix(
+                own._replace(covariance=(covariance + covariance.T) / 2), style, TRANSFORMS[name]
+            )
 
         assert torch.autograd.gradcheck(of, free)
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_the_cascade_is_that_of_stylize(name: str) -> None:
-    model, content, style = tiny_model(), waves(64, 64), waves(64, 64, phase=2.0).flip(2)
+    model, content, style = lively(), waves(64, 64), waves(64, 64, phase=2.0).flip(2)
     transform: TransformSettings = TRANSFORMS[name]
     settings = StylizeSettings(transform=transform, strength=0.7, grain=0.0)
     expected = stylize(content, fit_style(style, model, settings), model, settings)
@@ -143,7 +151,20 @@ def test_the_cascade_is_that_of_stylize(name: str) -> None:
     with torch.no_grad():
         fitted = {level: spreads(f) for level, f in enumerate(model.vgg()(style, 4), 1)}
         result = cascade(model.vgg(), content, fitted, [transform], torch.tensor([0.7]))
-    torch.testing.assert_close(result, expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-3)
+    assert float((result - content).abs().mean()) > 0.05
+
+
+def test_a_flat_content_is_no_harm() -> None:
+    model, white = lively(), torch.ones(2, 3, 32, 32)
+    cascade = Cascade({level: model.decoders[level].requires_grad_() for level in MAPPED})
+    fitted = {
+        level: spreads(f) for level, f in enumerate(model.vgg()(waves(32, 32).repeat(2, 1, 1, 1), 4), 1)
+    }
+    result = cascade(model.vgg(), white, fitted, [TRANSFORMS["wct"], TRANSFORMS["ot"]], torch.ones(2))
+    result.square().mean().backward()
+    assert bool(result.isfinite().all())
+    assert all(bool(p.grad.isfinite().all()) for p in cascade.parameters() if p.grad is not None)
 
 
 def test_what_the_next_level_takes_back_has_no_gradient() -> None:
@@ -162,7 +183,7 @@ def test_what_the_next_level_takes_back_has_no_gradient() -> None:
 
 
 def judged(result: Tensor, content: Tensor, style: Tensor, strength: float = 1.0) -> dict[str, float]:
-    ones = {name: 1.0 for name in ("gram", "covariance", "content", "edges")}
+    ones = dict.fromkeys(("gram", "covariance", "content", "edges"), 1.0)
     judge = Judge(random_teacher(), StylisedSettings(precision="float32", **ones))
     terms = judge(result, content, style, torch.full((len(result),), strength))
     return {name: float(value) for name, value in terms.items()}
@@ -193,14 +214,14 @@ def test_flattened_pictures_are_soft_and_keep_their_colours() -> None:
     assert float(soft.diff(dim=3).abs().mean()) < 0.1 * float(images.diff(dim=3).abs().mean())
 
 
-def test_the_loss_falls(model: Path, pictures: Path, teacher: Path, tmp_path: Path) -> None:
+def test_the_loss_falls() -> None:
     """On one batch, over and over."""
-    net, settings = load_model(str(model)), StylisedSettings.model_validate({**SMALL, "grain": 0.0})
+    net, settings = lively(), StylisedSettings.model_validate({**SMALL, "grain": 0.0})
     cascade = Cascade({level: net.decoders[level].requires_grad_() for level in MAPPED})
     judge = Judge(random_teacher(), settings)
     content, style = (torch.cat([waves(32, 32, k + p) for k in range(4)]) for p in (0.0, 0.5))
     descent, totals = torch.optim.Adam(cascade.parameters(), 2e-3), []
-    for _ in range(30):
+    for _ in range(20):
         terms = losses(net.vgg(), cascade, judge, content, style, settings, torch.Generator().manual_seed(1))
         assert set(terms) == {"gram", "covariance", "content", "edges", "identity", "reconstruction", "cycle"}
         total = torch.stack(list(terms.values())).sum()
@@ -225,7 +246,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
         assert same_weights(one, two)
         tensors, header = read_weights(one)
         assert header["trained"] == "6 steps on stylised pictures"
-        assert json.loads(header["gram"]) == 1.0
+        assert header["crop_px"] == "32"
         key = f"decoder{level}.inv1_1.weight"
         assert not torch.equal(tensors[key], start[key].half().float())
     assert whole.curve.read_text() == broken.curve.read_text()
@@ -253,7 +274,8 @@ def test_the_command_from_a_model_to_a_packed_file(
     assert sorted(after.decoders) == [1, 2, 3, 4, 5]
     assert after.photo is not None
     assert torch.equal(
-        before.decoders[5].inv1_1.weight, after.decoders[5].inv1_1.weight  # type: ignore[union-attr]
+        before.decoders[5].inv1_1.weight,
+        after.decoders[5].inv1_1.weight,  # type: ignore[union-attr]
     )
     assert "stylised pictures" in after.provenance["training"]
 
@@ -299,6 +321,4 @@ def test_styles_and_teacher_are_refused_without_stylised(pictures: Path, tmp_pat
 
 def test_settings_without_a_style_loss_are_refused() -> None:
     with pytest.raises(UsageError, match="one of gram and covariance"):
-        from texsynth.config.presets import load, resolve
-
         resolve(StylisedSettings, load("stylised"), ["gram=0", "covariance=0"], {})

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Typer
 
@@ -25,20 +25,19 @@ from texsynth.cli.train_options import (
     StylisedOptions,
     TrainOptions,
 )
+from texsynth.cli.train_run import run_folder, train_on_screen, train_on_stylised
 from texsynth.config.settings import TransposerSettings
-from texsynth.config.training import BorderSettings, DecoderSettings, DescriptorSettings, StylisedSettings
+from texsynth.config.training import BorderSettings, DecoderSettings, DescriptorSettings
 from texsynth.errors import InputError, UsageError
 from texsynth.images.files import store
 from texsynth.pipelines.progress import Step
 
 if TYPE_CHECKING:
-    from texsynth.training.loop import Session
     from texsynth.training.transposer_compare import Score
 
 app = Typer(no_args_is_help=True, help="Train networks, compare them, and pack them into weight files.")
 
 Folder = Annotated[Path, Argument(metavar="RUN", help="Folder of the run: weights, checkpoints and logs.")]
-R = TypeVar("R")
 
 
 @app.command()
@@ -55,7 +54,7 @@ def encoder(folder: Folder, *, training: TrainOptions, own: EncoderOptions) -> N
         if name in flags:
             flags[name] = _numbers(flags[name], f"--{name.replace('_', '-')}", kind)
     run = EncoderRun(data=training.data, folder=folder, **flags)
-    _train(train_encoder, run, run.steps, training)
+    train_on_screen(train_encoder, run, run.steps, training)
 
 
 @app.command()
@@ -84,10 +83,10 @@ def decoder(
 
     texsynth train decoder --model vgg19 --data pictures -p decoder-paper
     texsynth train decoder runs/lite --data pictures --level 4
-    texsynth train decoder --model lite --data pictures --stylised --styles paintings --teacher vgg19.safetensors
+    texsynth train decoder --model lite --data pictures --stylised --teacher vgg19.safetensors
     """
     if own.stylised:
-        _train_stylised(
+        train_on_stylised(
             folder,
             training,
             model,
@@ -108,7 +107,7 @@ def decoder(
         flags |= {"steps": training.steps, "epochs": epochs and [epochs] * 5}
     settings = look_settings(DecoderSettings, look, flags)
     screen = Screen(training.quiet)
-    folder = _run_folder(folder, model, "decoders", screen)
+    folder = run_folder(folder, model, "decoders", screen)
     training.check_inputs()
     if not (model or (folder / "encoder.safetensors").exists()):
         raise InputError(f"there is no encoder in {folder}; give --model to begin with that of a model")
@@ -125,61 +124,9 @@ def decoder(
     for run in runs:
         if run in left:
             begun = training.resume and run.checkpoint.exists()
-            _train(train_decoder, run, run.steps, replace(training, resume=begun))
+            train_on_screen(train_decoder, run, run.steps, replace(training, resume=begun))
         else:
             screen.note(f"{run.name} is finished already")
-
-
-def _train_stylised(
-    folder: Path | None,
-    training: TrainOptions,
-    model: str | None,
-    own: StylisedOptions,
-    look: LookOptions,
-    terms: AutoencoderOptions,
-    others: Mapping[str, Any],
-) -> None:
-    """Train all decoders of a run together. others: options that only other trainings have."""
-    for name in others:
-        raise UsageError(
-            f"--{name} does not go with --stylised, which trains the decoders of levels 1 to 4 together"
-        )
-    if not own.teacher:
-        raise UsageError("--stylised needs --teacher, the file of a full VGG-19 that judges the pictures")
-    renamed = {"kernel_rate": "rate"}
-    flags = {
-        renamed.get(name, name): value
-        for name, value in given({**vars(terms), "steps": training.steps}).items()
-    }
-    settings = look_settings(StylisedSettings, look, flags)
-    folder = _run_folder(folder, model, "stylised", Screen(training.quiet))
-    training.check_inputs(own.teacher, own.styles)
-    from texsynth.training.checkpoint import begin_from_model, check_fresh, check_origin
-    from texsynth.training.stylised import plan_stylised, train_stylised
-
-    if model:
-        begin_from_model(folder, model, decoders=True)
-    run = plan_stylised(
-        folder, training.data, own.styles or training.data, own.teacher, settings, training.seed
-    )
-    check_fresh(run.checkpoint, training.resume)
-    if training.resume:
-        check_origin(run.checkpoint, run.origin)
-    if run.is_finished():
-        Screen(training.quiet).note(f"{folder} is finished already")
-        return
-    _train(train_stylised, run, settings.steps, training)
-
-
-def _run_folder(folder: Path | None, model: str | None, kind: str, screen: Screen) -> Path:
-    """Return the folder of a run, or one named after its model. Raises UsageError without either."""
-    if folder:
-        return folder
-    if not model:
-        raise UsageError("give the folder of a run, or --model to begin one")
-    folder = Path(f"{Path(model).name.removesuffix('.safetensors')}-{kind}")
-    screen.note(f"the run is in {folder}")
-    return folder
 
 
 @app.command()
@@ -245,7 +192,7 @@ def transposer(
 
     run = TransposerRun(data, folder, settings, seed=training.seed, init=init, features=model, dtd=dtd)
     run = replace(run, steps=training.steps or steps_of(run))
-    _tell_use(_train(train_transposer, run, run.steps, training), training)
+    _tell_use(train_on_screen(train_transposer, run, run.steps, training), training)
 
 
 @app.command()
@@ -326,7 +273,7 @@ def descriptor(
     from texsynth.training.descriptor import DescriptorRun, train_descriptor
 
     run = DescriptorRun(training.data, folder, settings, training.seed, model, _header(note))
-    _train(train_descriptor, run, settings.steps, training)
+    train_on_screen(train_descriptor, run, settings.steps, training)
 
 
 @app.command()
@@ -349,28 +296,7 @@ def borders(
     from texsynth.training.borders import BorderRun, train_borders
 
     run = BorderRun(training.data, folder, settings, training.seed, init)
-    _tell_use(_train(train_borders, run, settings.steps, training), training)
-
-
-def _train(train: Callable[[R, Session], Path], run: R, steps: int, training: LengthOptions) -> Path:
-    """Train with a bar and smoothed losses, or a line now and then; print and return the file written."""
-    from texsynth.training.loop import Session
-
-    screen, smooth = Screen(training.quiet), dict[str, float]()
-    with screen.progress(1) as bar:
-
-        def on_step(done: int, terms: Mapping[str, float]) -> None:
-            for name, value in terms.items():
-                smooth[name] = value + 0.95 * (smooth.get(name, value) - value)
-            text = "  ".join(f"{name} {value:.4f}" for name, value in smooth.items())
-            bar.picture(text)
-            bar.step(Step("training", done, steps))
-            if done % 50 == 0 or done == steps:
-                screen.note(f"{done}/{steps}  {text}")
-
-        result = train(run, Session(training.pick_device(), training.resume, screen.note, on_step))
-    screen.result(str(result))
-    return result
+    _tell_use(train_on_screen(train_borders, run, settings.steps, training), training)
 
 
 def _tell_use(network: Path, training: LengthOptions) -> None:

@@ -97,7 +97,7 @@ class DecoderSettings(Settings):
 class StylisedSettings(Settings):
     """Settings of `texsynth train decoder --stylised`."""
 
-    steps: Count = 2000
+    steps: Count = 1250
     """Length of the training."""
     batch: Annotated[int, Field(ge=2)] = 8
     """Crops per step."""
@@ -108,7 +108,7 @@ class StylisedSettings(Settings):
     anchors: Count = 2
     """Contents of a step, and as many styles, that each decoder alone must rebuild."""
     flat: Fraction = 0.125
-    """Share of contents, and half of this share of styles, that are blurred until only soft gradients are left."""
+    """Share of contents, and half of it of styles, that are blurred until only soft gradients are left."""
     ift: Weight = 0.4
     """Odds of the transform ift with its default settings."""
     wct: Weight = 0.3
@@ -121,21 +121,21 @@ class StylisedSettings(Settings):
     """Share of crops that are stylised with strength 1; for the others it is drawn from 0.2 to 1."""
     grain: Fraction = 0.05
     """Deviation of the noise that half of the contents get first, as `stylize` has it."""
-    gram: Weight = 1.0
+    gram: Weight = 2.0
     """Weight of the distance of Gram matrices of the teacher's features to those of the style."""
-    covariance: Weight = 0.5
+    covariance: Weight = 1.0
     """Weight of the distance of covariances of the teacher's features to those of the style."""
     content: Weight = 0.5
     """Weight of the distance of the teacher's features to those of the content, each channel normalised."""
     edges: Weight = 1.0
     """Weight of 1 minus the structural similarity of edges to those of the content."""
-    identity: Weight = 4.0
+    identity: Weight = 2.0
     """Weight of the image error of a content that is stylised by itself."""
-    reconstruction: Weight = 2.0
+    reconstruction: Weight = 1.0
     """Weight of the image error of each decoder alone."""
     cycle: Weight = 0.5
     """Weight of the feature error of each decoder alone."""
-    rate: Rate = 4e-5
+    rate: Rate = 8e-5
     """Learning rate of Adam."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """The learning rate falls to 1% along a cosine, or stays."""
@@ -143,7 +143,7 @@ class StylisedSettings(Settings):
     """Steps over which the learning rate rises."""
     clip: Weight = 1.0
     """Largest gradient norm; larger gradients are scaled down to it. 0 leaves all as they are."""
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
     """Decay of the running average of the weights, which is what is written; 0 writes the last weights."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Number type of the networks while training. Weights are always float32."""

@@ -53,8 +53,8 @@ def max_pool(x: Tensor) -> Tensor:
     """2x2 max pooling. x: (N, C, h, w); an odd last line or column is pooled alone."""
     if x.shape[2] % 2 or x.shape[3] % 2 or (x.requires_grad and torch.is_grad_enabled()):
         return F.max_pool2d(x, 2, 2, ceil_mode=True)
-    # On CPUs twice as fast as the pooling kernel, which also looks for the places of the maxima; with these its
-    # derivative is ten times as fast.
+    # On CPUs twice as fast as the pooling kernel, which also looks for the places of the maxima; with these
+    # its derivative is ten times as fast.
     rows = torch.maximum(x[:, :, ::2], x[:, :, 1::2])
     return torch.maximum(rows[..., ::2], rows[..., 1::2])
 

@@ -1,7 +1,7 @@
 """The cascade of `stylize`, differentiable: also by the statistics that the maps of features follow from.
 
-With the statistics held fixed the decoders of coarse levels would learn means and spreads that the next level's
-map takes back. Derivatives of roots of matrices are the closed form of Daleckii and Krein, in which no
+With the statistics held fixed the decoders of coarse levels would learn means and spreads that the map of the
+next level takes back. Derivatives of roots of matrices are the closed form of Daleckii and Krein, in which no
 difference of eigenvalues is a divisor.
 """
 
@@ -100,7 +100,8 @@ def map_matrix(content: Spread, style: Spread, settings: TransformSettings) -> T
 
 def _descended(sigma: Tensor, target: Tensor, settings: IFTSettings) -> Tensor:
     """Do `ift.descend` with one anchor; the derivative takes the sizes of its steps as given."""
-    assert isinstance(settings.pull, float) and isinstance(settings.n_upd, int)
+    assert isinstance(settings.pull, float)
+    assert isinstance(settings.n_upd, int)
     eye = torch.eye(len(target), dtype=target.dtype)
     weight, mapped = style_weight(sigma.detach(), target, settings.pull), eye
     for _ in range(settings.n_upd):

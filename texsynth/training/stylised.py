@@ -1,19 +1,18 @@
 """Train the decoders of levels 1 to 4 together, on stylised pictures, on a frozen encoder.
 
-A decoder that is trained on an encoder's features is used on others: those that a transform has mapped, and at
-the next level those of a picture that a decoder has made. So the whole cascade of `stylize` is run here, and a
-full VGG-19 judges what comes out, by the style that it has taken and the content that it has kept. Real pictures
-are anchors: each decoder alone must rebuild them, and a content that is its own style must come back.
+A decoder that is trained on an encoder's features is used on others: those that a transform has mapped, and
+at the next level those of a picture that a decoder has made. So the whole cascade of `stylize` is run here,
+and a full VGG-19 judges what comes out, by the style that it has taken and the content that it has kept.
+Real pictures are anchors: each decoder alone must rebuild them, and a content that is its own style must come
+back.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -31,7 +30,6 @@ from texsynth.config.settings import (
     WCTSettings,
 )
 from texsynth.config.training import StylisedSettings
-from texsynth.device import pick_dtype
 from texsynth.errors import InputError, UsageError
 from texsynth.metrics.style import edge_similarity, gram_distance, psnr
 from texsynth.models.autoencoder import Decoder
@@ -39,29 +37,21 @@ from texsynth.models.hub.cache import file_hash
 from texsynth.models.registry import Model
 from texsynth.models.vgg import Encoder, channels_last
 from texsynth.models.weights import collect, part, prefixed, write_exact
-from texsynth.ops.color import luma
 from texsynth.ops.noise import soft_noise
 from texsynth.pipelines.stylize import fit_style, stylize
 from texsynth.training import log
-from texsynth.training.cascade import MAPPED, Cascade, Spread, spreads
+from texsynth.training.cascade import MAPPED, Cascade, spreads
 from texsynth.training.checkpoint import ENCODER, Learner, as_header, running_average, steps_done
 from texsynth.training.data import CACHE_BYTES, BatchLoader, Crops, Pictures, find_pictures, to_image
 from texsynth.training.decoder import IMAGE_VARIANCE, cycle_terms
 from texsynth.training.loop import LoopSettings, Session, run
-from texsynth.training.optimizer import Optimizer, autocast_for
-from texsynth.training.teacher import load_teacher
+from texsynth.training.optimizer import Optimizer
+from texsynth.training.style_judge import JUDGED, Judge, load_judge
 from texsynth.transforms.moments import Moments
-
-JUDGED = 4
-"""Levels of the teacher that judge styles, relu1_1 to relu4_1; contents are judged at the last."""
 
 HELD_OUT = 6  # Pairs of held-out pictures that decoders are judged on
 
 WEAKEST = 0.2  # Least strength that is drawn
-
-_DISTANCE_FLOOR = 0.01
-"""Added to squared relative distances before the root, so that its slope stays finite, and as a share of the
-Gram matrix to covariances, so that flat styles do not count without bound."""
 
 _CONTENT, _STYLE = 10, 11  # Seeds of the two series of crops
 
@@ -108,16 +98,14 @@ def plan_stylised(
 ) -> StylisedRun:
     """Plan a training on contents below `data` and styles below `styles`.
 
-    Raises ModelError without an encoder or teacher, UsageError without decoders of levels 1 to 4 to start from,
-    InputError without pictures.
+    Raises ModelError without an encoder, UsageError without decoders of levels 1 to 4 to start from, InputError
+    without pictures.
     """
     tensors = collect(folder)
     if missing := [level for level in sorted(MAPPED) if not part(tensors, f"decoder{level}")]:
         raise UsageError(
             f"{folder} has no decoder of level {missing[0]} to start from; train it first, or give --model"
         )
-    if len(load_teacher(teacher).widths) < JUDGED:
-        raise UsageError(f"the teacher {teacher} ends before relu{JUDGED}_1; give a whole VGG-19")
     pictures = {"contents": data, "styles": styles}
     paths = {name: tuple(find_pictures(place, held_out=False)) for name, place in pictures.items()}
     try:
@@ -172,7 +160,7 @@ def train_stylised(plan: StylisedRun, session: Session) -> Path:
         {level: Decoder.from_state(part(tensors, f"decoder{level}"), level) for level in MAPPED}
     )
     channels_last(cascade, device)
-    judge = Judge(channels_last(load_teacher(plan.teacher), device), settings)
+    judge = Judge(channels_last(load_judge(plan.teacher), device), settings)
 
     def loader(paths: Sequence[Path], series: int) -> BatchLoader:
         crops = Crops(Pictures(paths, None, CACHE_BYTES), settings.crop_px, (plan.seed, series))
@@ -273,95 +261,6 @@ def flattened(images: Tensor, share: float, rng: torch.Generator) -> Tensor:
     return torch.cat(out).contiguous(memory_format=torch.channels_last)
 
 
-class Judge:
-    """What a full VGG-19 says of stylised pictures."""
-
-    def __init__(self, teacher: Encoder, settings: StylisedSettings) -> None:
-        """teacher: of at least four levels, frozen."""
-        self.teacher, self.settings = teacher, settings
-        self._dtype = pick_dtype(settings.precision, next(teacher.parameters()).device)
-        self._features = teacher if self._dtype == torch.float32 else deepcopy(teacher).to(self._dtype)
-        """The teacher once more, in the number type of the training, so that it is not converted at every step."""
-
-    def __call__(self, result: Tensor, content: Tensor, style: Tensor, strength: Tensor) -> dict[str, Tensor]:
-        """Compare stylised pictures with contents and styles, (N, 3, S, S) each. strength: (N,) in [0, 1].
-
-        Distances are roots of squares over those of the target, means over pictures and levels. What a strength
-        below 1 should give lies between content and style. Returns the weighted terms, all scalar.
-        """
-        settings = self.settings
-        with torch.no_grad():
-            both = self._features(torch.cat([content, style]).to(self._dtype), JUDGED)
-        grams, covariances = [], []
-        share = strength.to(result)[:, None, None]
-        ours = self._features(result.to(self._dtype), JUDGED)
-        for f, references in zip(ours, both, strict=True):
-            second, mean = _second(f)
-            with torch.no_grad():
-                seconds, means = (torch.stack(x.chunk(2)) for x in _second(references))
-                target = torch.lerp(seconds[0], seconds[1], share)
-                spread = seconds - means[..., :, None] * means[..., None, :]
-                spread = torch.lerp(spread[0], spread[1], share)
-                size = target.square().sum((1, 2))
-            grams.append(_relative(second - target, size))
-            own = second - mean[:, :, None] * mean[:, None, :]
-            flat = _DISTANCE_FLOOR * size
-            covariances.append(_relative(own - spread, spread.square().sum((1, 2)) + flat))
-        kept = both[-1][: len(content)]
-        return {
-            "gram": settings.gram * torch.stack(grams).mean(),
-            "covariance": settings.covariance * torch.stack(covariances).mean(),
-            "content": settings.content * F.mse_loss(_standardised(ours[-1]), _standardised(kept)),
-            "edges": settings.edges * (1 - _edge_similarity(result, content)),
-        }
-
-
-def _second(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Second moments (N, C, C) and means (N, C), float32, of features (N, C, h, w) of any floating type."""
-    rows = features.permute(0, 2, 3, 1).flatten(1, 2)
-    # Products of bfloat16 are added up in float32 and rounded once.
-    second, total = rows.mT @ rows, rows.new_ones(len(rows), 1, rows.shape[1]) @ rows
-    return second.float() / rows.shape[1], total[:, 0].float() / rows.shape[1]
-
-
-def _relative(gap: Tensor, size: Tensor) -> Tensor:
-    """Root of squared matrices (N, C, C) over `size` (N,), (N,)."""
-    return (gap.square().sum((1, 2)) / size.clamp_min(1e-12) + _DISTANCE_FLOOR).sqrt()
-
-
-def _standardised(features: Tensor) -> Tensor:
-    return F.instance_norm(features.float(), eps=1e-3)
-
-
-@torch.autocast("cpu", enabled=False)
-def _edge_similarity(result: Tensor, content: Tensor) -> Tensor:
-    """Mean structural similarity of edges (N, 3, H, W), as `edge_similarity` measures it, differentiable."""
-    x, y = (_edges(luma(image.float())) for image in (result, content))
-    across, down = (_window(side, x.device) for side in (x.shape[3], x.shape[2]))
-    maps = down @ torch.cat([x, y, x * x, y * y, x * y]) @ across.T
-    mean_x, mean_y, xx, yy, xy = maps.chunk(5)
-    c1, c2 = 0.01**2, 0.03**2
-    likeness = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
-    structure = (2 * (xy - mean_x * mean_y) + c2) / (xx - mean_x**2 + yy - mean_y**2 + c2)
-    return (likeness * structure).mean()
-
-
-def _window(side: int, device: torch.device) -> Tensor:
-    """Matrix (side - 10, side) that weighs eleven neighbours as SSIM does; a convolution with one channel is slow."""
-    place = torch.arange(side, device=device)
-    away = (place - place[: side - 10, None] - 5).float()
-    weight = torch.exp(-away.square() / (2 * 1.5**2)) * (away.abs() <= 5)
-    return weight / weight.sum(1, keepdim=True)
-
-
-def _edges(grey: Tensor) -> Tensor:
-    """Magnitude of the Sobel gradient of (N, 1, H, W); the root is softened where there is none."""
-    x = F.pad(grey, (1, 1, 1, 1), mode="replicate")
-    x = x[:, :, :-2] + 2 * x[:, :, 1:-1] + x[:, :, 2:], x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]
-    across, down = x[0][..., 2:] - x[0][..., :-2], x[1][:, :, 2:] - x[1][:, :, :-2]
-    return ((across.square() + down.square()) / 16 + 1e-6).sqrt()
-
-
 def _held_out_pairs(plan: StylisedRun) -> list[tuple[Tensor, Tensor]]:
     """Read pairs of content and style, the middles of pictures all over the two lists, (1, 3, S, S) each."""
     crops = [
@@ -374,7 +273,7 @@ def _held_out_pairs(plan: StylisedRun) -> list[tuple[Tensor, Tensor]]:
 def judged(
     encoder: Encoder, cascade: Cascade, teacher: Encoder, pairs: Sequence[tuple[Tensor, Tensor]]
 ) -> dict[str, float]:
-    """Measure what `stylize` makes of pairs: medians of the Gram distance to the style and of the edges' SSIM.
+    """Measure what `stylize` makes of pairs: medians of the Gram distance to the style and of edges' SSIM.
 
     With the defaults, and with WCT without grain. identity: median PSNR in dB of contents as their own style.
     """
