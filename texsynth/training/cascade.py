@@ -71,7 +71,7 @@ class _Roots(torch.autograd.Function):
         roots, vectors = ctx.saved_tensors
         sums, products = roots[:, None] + roots, roots[:, None] * roots
         inside = vectors.T @ root @ vectors - (vectors.T @ inverse @ vectors) / products
-        grad = vectors @ (inside / sums) @ vectors.T
+        grad: Tensor = vectors @ (inside / sums) @ vectors.T
         return (grad + grad.T) / 2
 
 
@@ -182,5 +182,4 @@ def _mapped(
     offset = (share * torch.stack(offsets)).to(features.device, torch.float32)
     rows = features.float().permute(0, 2, 3, 1).flatten(1, 2)
     out = torch.baddbmm(offset[:, None], rows, matrix.mT)
-    height, width = features.shape[2:]
-    return out.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+    return out.reshape(len(out), *features.shape[2:], -1).permute(0, 3, 1, 2)

@@ -119,6 +119,7 @@ def _window(side: int, device: torch.device) -> Tensor:
 def _edges(grey: Tensor) -> Tensor:
     """Magnitude of the Sobel gradient of (N, 1, H, W); the root is softened where there is none."""
     x = F.pad(grey, (1, 1, 1, 1), mode="replicate")
-    x = x[:, :, :-2] + 2 * x[:, :, 1:-1] + x[:, :, 2:], x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]
-    across, down = x[0][..., 2:] - x[0][..., :-2], x[1][:, :, 2:] - x[1][:, :, :-2]
+    tall = x[:, :, :-2] + 2 * x[:, :, 1:-1] + x[:, :, 2:]
+    wide = x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]
+    across, down = tall[..., 2:] - tall[..., :-2], wide[:, :, 2:] - wide[:, :, :-2]
     return ((across.square() + down.square()) / 16 + 1e-6).sqrt()

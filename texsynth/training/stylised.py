@@ -98,8 +98,8 @@ def plan_stylised(
 ) -> StylisedRun:
     """Plan a training on contents below `data` and styles below `styles`.
 
-    Raises ModelError without an encoder, UsageError without decoders of levels 1 to 4 to start from, InputError
-    without pictures.
+    Raises ModelError without an encoder, UsageError without decoders of levels 1 to 4 to begin with,
+    InputError without pictures.
     """
     tensors = collect(folder)
     if missing := [level for level in sorted(MAPPED) if not part(tensors, f"decoder{level}")]:
