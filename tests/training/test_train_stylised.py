@@ -26,7 +26,7 @@ from texsynth.pipelines.stylize import fit_style, stylize
 from texsynth.training.cascade import MAPPED, Cascade, Spread, map_matrix, roots, spreads
 from texsynth.training.checkpoint import begin_from_model
 from texsynth.training.loop import Session
-from texsynth.training.style_judge import Judge
+from texsynth.training.style_judge import Judge, grid_strength
 from texsynth.training.stylised import (
     TRANSFORMS,
     StylisedRun,
@@ -205,6 +205,14 @@ def test_the_judge_measures_what_evaluate_measures() -> None:
     assert judged(content, content, style, strength=0.0)["gram"] == pytest.approx(least, rel=1e-3)
 
 
+def test_a_grid_is_told_from_noise() -> None:
+    noise = torch.rand(4, 3, 192, 192, generator=torch.Generator().manual_seed(0))
+    assert float(grid_strength(noise)) == pytest.approx(1, abs=0.15)
+    woven = noise + 0.2 * torch.rand(8, 8, generator=torch.Generator().manual_seed(1)).repeat(24, 24)
+    assert float(grid_strength(woven)) > 3
+    assert float(grid_strength(waves(192, 192))) < 1
+
+
 def test_flattened_pictures_are_soft_and_keep_their_colours() -> None:
     images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     rng = torch.Generator().manual_seed(0)
@@ -223,7 +231,10 @@ def test_the_loss_falls() -> None:
     descent, totals = torch.optim.Adam(cascade.parameters(), 2e-3), []
     for _ in range(20):
         terms = losses(net.vgg(), cascade, judge, content, style, settings, torch.Generator().manual_seed(1))
-        assert set(terms) == {"gram", "covariance", "content", "edges", "identity", "reconstruction", "cycle"}
+        assert set(terms) == {
+            *("gram", "covariance", "content", "edges", "grid"),
+            *("identity", "tint", "reconstruction", "cycle"),
+        }
         total = torch.stack(list(terms.values())).sum()
         descent.zero_grad()
         total.backward()

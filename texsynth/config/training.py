@@ -127,11 +127,15 @@ class StylisedSettings(Settings):
     """Weight of the distance of covariances of the teacher's features to those of the style."""
     content: Weight = 0.5
     """Weight of the distance of the teacher's features to those of the content, each channel normalised."""
-    edges: Weight = 1.0
+    edges: Weight = 1.5
     """Weight of 1 minus the structural similarity of edges to those of the content."""
-    identity: Weight = 2.0
+    identity: Weight = 4.0
     """Weight of the image error of a content that is stylised by itself."""
-    reconstruction: Weight = 1.0
+    tint: Weight = 20.0
+    """Weight of this error where details do not count, in means of 16 x 16 pixels: light and colours."""
+    grid: Weight = 0.03
+    """Weight of what recurs every eight pixels, the stride of level 4, over what chance leaves of details."""
+    reconstruction: Weight = 2.0
     """Weight of the image error of each decoder alone."""
     cycle: Weight = 0.5
     """Weight of the feature error of each decoder alone."""

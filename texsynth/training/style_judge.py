@@ -123,3 +123,18 @@ def _edges(grey: Tensor) -> Tensor:
     wide = x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]
     across, down = tall[..., 2:] - tall[..., :-2], wide[:, :, 2:] - wide[:, :, :-2]
     return ((across.square() + down.square()) / 16 + 1e-6).sqrt()
+
+
+def grid_strength(image: Tensor) -> Tensor:
+    """Measure what recurs every eight pixels in the details of pictures (N, 3, S, S), S a multiple of 16.
+
+    Decoders leave such traces, as level 4 has one feature vector for 8 x 8 pixels. Details are averaged over
+    all such squares of each quarter; the mean square of these means, times the number of squares, is compared
+    with that of the details. Returns the mean over pictures, about 1 where nothing recurs.
+    """
+    with torch.autocast(image.device.type, enabled=False):
+        details = image - F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), 3, 1)
+        count = image.shape[3] // 16
+        folded = details.reshape(len(image), 3, 2, count, 8, 2, count, 8).mean((3, 6))
+        energy = details.detach().square().mean((1, 2, 3)) + 1e-5
+        return (folded.square().flatten(1).mean(1) * count**2 / energy).mean()

@@ -46,7 +46,7 @@ from texsynth.training.data import CACHE_BYTES, BatchLoader, Crops, Pictures, fi
 from texsynth.training.decoder import IMAGE_VARIANCE, cycle_terms
 from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer
-from texsynth.training.style_judge import JUDGED, Judge, load_judge
+from texsynth.training.style_judge import JUDGED, Judge, grid_strength, load_judge
 from texsynth.transforms.moments import Moments
 
 HELD_OUT = 6  # Pairs of held-out pictures that decoders are judged on
@@ -236,6 +236,9 @@ def losses(
     terms = judge(result[own:], content[own:], style[own:], strength[own:])
     if own:
         terms["identity"] = settings.identity * F.mse_loss(result[:own], content[:own]) / IMAGE_VARIANCE
+        means = (F.avg_pool2d(images[:own], 16) for images in (result, content))
+        terms["tint"] = settings.tint * F.mse_loss(*means) / IMAGE_VARIANCE
+    terms["grid"] = settings.grid * grid_strength(result)
     real = torch.cat([content[: settings.anchors], style[own:][: settings.anchors]])
     with torch.no_grad():
         features = encoder(real, max(MAPPED))
@@ -275,7 +278,8 @@ def judged(
 ) -> dict[str, float]:
     """Measure what `stylize` makes of pairs: medians of the Gram distance to the style and of edges' SSIM.
 
-    With the defaults, and with WCT without grain. identity: median PSNR in dB of contents as their own style.
+    And of `grid_strength`. With the defaults, and with WCT without grain. identity: median PSNR in dB of
+    contents as their own style.
     """
     device = next(encoder.parameters()).device
     decoders = {level: cascade.decoder(level) for level in MAPPED}
@@ -295,6 +299,7 @@ def judged(
             distances = map(gram_distance, moments(result), target)
             figures.setdefault(f"gram_{name}", []).append(fmean(distances))
             figures.setdefault(f"edges_{name}", []).append(edge_similarity(result, content))
+            figures.setdefault(f"grid_{name}", []).append(float(grid_strength(result)))
         own = stylize(content, fit_style(content, model, plain), model, plain).float().cpu()
         figures.setdefault("identity", []).append(psnr(own, content))
     return {name: median(values) for name, values in figures.items()}
