@@ -236,8 +236,8 @@ def losses(
     terms = judge(result[own:], content[own:], style[own:], strength[own:])
     if own:
         terms["identity"] = settings.identity * F.mse_loss(result[:own], content[:own]) / IMAGE_VARIANCE
-        means = (F.avg_pool2d(images[:own], 16) for images in (result, content))
-        terms["tint"] = settings.tint * F.mse_loss(*means) / IMAGE_VARIANCE
+        means = F.avg_pool2d(result[:own], 16), F.avg_pool2d(content[:own], 16)
+        terms["tint"] = settings.tint * F.mse_loss(means[0], means[1]) / IMAGE_VARIANCE
     terms["grid"] = settings.grid * grid_strength(result)
     real = torch.cat([content[: settings.anchors], style[own:][: settings.anchors]])
     with torch.no_grad():
