@@ -52,7 +52,7 @@ def spreads(features: Tensor) -> list[Spread]:
         mean = rows.mean(2, keepdim=True)
         centred = rows - mean
         covariance = centred @ centred.mT / rows.shape[2]
-    return [Spread(m[:, 0], c) for m, c in zip(mean.double().cpu(), covariance.double().cpu(), strict=True)]
+    return [Spread(m[:, 0], c) for m, c in zip(mean.cpu().double(), covariance.cpu().double(), strict=True)]
 
 
 class _Roots(torch.autograd.Function):

@@ -9,6 +9,7 @@ back.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -190,7 +191,7 @@ def train_stylised(plan: StylisedRun, session: Session) -> Path:
                 write_exact(path, prefixed(f"decoder{level}", result.decoder(level).state_dict()), header)
             if pairs:
                 row = {"step": float(step), **judged(encoder, result, judge.teacher, pairs)}
-                log.keep(plan.curve, -(-step // settings.save_every))
+                log.keep(plan.curve, _rows_before(plan.curve, step))
                 log.append(plan.curve, row)
                 session.report("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
 
@@ -201,6 +202,12 @@ def train_stylised(plan: StylisedRun, session: Session) -> Path:
         loop = LoopSettings.of(settings, batch=settings.batch)
         run(learner, draw_losses, loop, plan.checkpoint, session, inspect=inspect, origin=plan.origin)
     return plan.folder
+
+
+def _rows_before(curve: Path, step: int) -> int:
+    """Count the rows of earlier steps; a run that was killed comes by again."""
+    with curve.open(newline="") as file:
+        return sum(float(row["step"]) < step for row in csv.DictReader(file))
 
 
 def losses(
