@@ -206,6 +206,8 @@ def train_stylised(plan: StylisedRun, session: Session) -> Path:
 
 def _rows_before(curve: Path, step: int) -> int:
     """Count the rows of earlier steps; a run that was killed comes by again."""
+    if not curve.exists():
+        return 0
     with curve.open(newline="") as file:
         return sum(float(row["step"]) < step for row in csv.DictReader(file))
 
