@@ -330,4 +330,4 @@ def test_styles_and_teacher_are_refused_without_stylised(pictures: Path, tmp_pat
 
 def test_settings_without_a_style_loss_are_refused() -> None:
     with pytest.raises(UsageError, match="one of gram and covariance"):
-        resolve(StylisedSettings, load("stylised"), ["gram=0", "covariance=0"], {})
+        resolve(StylisedSettings, load("cascade"), ["gram=0", "covariance=0"], {})

@@ -26,7 +26,7 @@ SECTIONS: dict[str, type[Settings]] = {
     "expand": ExpandSettings,
     "transposer": TransposerSettings,
     "decoder": DecoderSettings,
-    "stylised": StylisedSettings,
+    "cascade": StylisedSettings,
     "descriptor": DescriptorSettings,
     "borders": BorderSettings,
 }

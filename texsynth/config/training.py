@@ -95,7 +95,7 @@ class DecoderSettings(Settings):
 
 
 class StylisedSettings(Settings):
-    """Settings of `texsynth train decoder --stylised`."""
+    """Settings of `texsynth train decoder --stylised`; `cascade` is its preset."""
 
     steps: Count = 1250
     """Length of the training."""
