@@ -121,9 +121,9 @@ class StylisedSettings(Settings):
     """Share of crops that are stylised with strength 1; for the others it is drawn from 0.2 to 1."""
     grain: Fraction = 0.05
     """Deviation of the noise that half of the contents get first, as `stylize` has it."""
-    gram: Weight = 2.0
+    gram: Weight = 3.0
     """Weight of the distance of Gram matrices of the teacher's features to those of the style."""
-    covariance: Weight = 1.0
+    covariance: Weight = 1.5
     """Weight of the distance of covariances of the teacher's features to those of the style."""
     content: Weight = 0.5
     """Weight of the distance of the teacher's features to those of the content, each channel normalised."""
