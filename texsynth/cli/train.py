@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Typer
 
@@ -22,8 +22,10 @@ from texsynth.cli.train_options import (
     Notes,
     PackOptions,
     Seed,
+    StylisedOptions,
     TrainOptions,
 )
+from texsynth.cli.train_run import run_folder, train_on_screen, train_on_stylised
 from texsynth.config.settings import TransposerSettings
 from texsynth.config.training import BorderSettings, DecoderSettings, DescriptorSettings
 from texsynth.errors import InputError, UsageError
@@ -31,13 +33,11 @@ from texsynth.images.files import store
 from texsynth.pipelines.progress import Step
 
 if TYPE_CHECKING:
-    from texsynth.training.loop import Session
     from texsynth.training.transposer_compare import Score
 
 app = Typer(no_args_is_help=True, help="Train networks, compare them, and pack them into weight files.")
 
 Folder = Annotated[Path, Argument(metavar="RUN", help="Folder of the run: weights, checkpoints and logs.")]
-R = TypeVar("R")
 
 
 @app.command()
@@ -54,7 +54,7 @@ def encoder(folder: Folder, *, training: TrainOptions, own: EncoderOptions) -> N
         if name in flags:
             flags[name] = _numbers(flags[name], f"--{name.replace('_', '-')}", kind)
     run = EncoderRun(data=training.data, folder=folder, **flags)
-    _train(train_encoder, run, run.steps, training)
+    train_on_screen(train_encoder, run, run.steps, training)
 
 
 @app.command()
@@ -64,11 +64,16 @@ def decoder(
     ),
     *,
     training: TrainOptions,
-    model: str | None = option(None, metavar="NAME|FILE", help="Begin a run with the encoder of this model."),
+    model: str | None = option(
+        None,
+        metavar="NAME|FILE",
+        help="Begin a run with the encoder of this model; with --stylised with its decoders, too.",
+    ),
     level: list[int] | None = option(
         None, min=1, max=5, help="Level to decode from. Repeatable. Default: 1 to 4 in turn."
     ),
     photo: bool = option(False, help="Train the photo decoder instead."),
+    own: StylisedOptions,
     look: LookOptions,
     epochs: float | None = option(None, min=0.001, help="Length in passes over the pictures."),
     terms: AutoencoderOptions,
@@ -78,7 +83,21 @@ def decoder(
 
     texsynth train decoder --model vgg19 --data pictures -p decoder-paper
     texsynth train decoder runs/lite --data pictures --level 4
+    texsynth train decoder --model lite --data pictures --stylised --teacher vgg19.safetensors
     """
+    if own.stylised:
+        train_on_stylised(
+            folder,
+            training,
+            model,
+            own,
+            look,
+            terms,
+            given({"photo": photo or None, "level": level or None, "epochs": epochs, "workers": workers}),
+        )
+        return
+    if own.styles or own.teacher:
+        raise UsageError("--styles and --teacher are for training on stylised pictures; add --stylised")
     if photo and level:
         raise UsageError("give either --level or --photo")
     if training.steps and epochs:
@@ -88,11 +107,7 @@ def decoder(
         flags |= {"steps": training.steps, "epochs": epochs and [epochs] * 5}
     settings = look_settings(DecoderSettings, look, flags)
     screen = Screen(training.quiet)
-    if not folder:
-        if not model:
-            raise UsageError("give the folder of a run, or --model to begin one")
-        folder = Path(f"{Path(model).name.removesuffix('.safetensors')}-decoders")
-        screen.note(f"the run is in {folder}")
+    folder = run_folder(folder, model, "decoders", screen)
     training.check_inputs()
     if not (model or (folder / "encoder.safetensors").exists()):
         raise InputError(f"there is no encoder in {folder}; give --model to begin with that of a model")
@@ -109,7 +124,7 @@ def decoder(
     for run in runs:
         if run in left:
             begun = training.resume and run.checkpoint.exists()
-            _train(train_decoder, run, run.steps, replace(training, resume=begun))
+            train_on_screen(train_decoder, run, run.steps, replace(training, resume=begun))
         else:
             screen.note(f"{run.name} is finished already")
 
@@ -177,7 +192,7 @@ def transposer(
 
     run = TransposerRun(data, folder, settings, seed=training.seed, init=init, features=model, dtd=dtd)
     run = replace(run, steps=training.steps or steps_of(run))
-    _tell_use(_train(train_transposer, run, run.steps, training), training)
+    _tell_use(train_on_screen(train_transposer, run, run.steps, training), training)
 
 
 @app.command()
@@ -260,7 +275,7 @@ def descriptor(
     from texsynth.training.descriptor import DescriptorRun, train_descriptor
 
     run = DescriptorRun(training.data, folder, settings, training.seed, model, _header(note))
-    _train(train_descriptor, run, settings.steps, training)
+    train_on_screen(train_descriptor, run, settings.steps, training)
 
 
 @app.command()
@@ -283,28 +298,7 @@ def borders(
     from texsynth.training.borders import BorderRun, train_borders
 
     run = BorderRun(training.data, folder, settings, training.seed, init)
-    _tell_use(_train(train_borders, run, settings.steps, training), training)
-
-
-def _train(train: Callable[[R, Session], Path], run: R, steps: int, training: LengthOptions) -> Path:
-    """Train with a bar and smoothed losses, or a line now and then; print and return the file written."""
-    from texsynth.training.loop import Session
-
-    screen, smooth = Screen(training.quiet), dict[str, float]()
-    with screen.progress(1) as bar:
-
-        def on_step(done: int, terms: Mapping[str, float]) -> None:
-            for name, value in terms.items():
-                smooth[name] = value + 0.95 * (smooth.get(name, value) - value)
-            text = "  ".join(f"{name} {value:.4f}" for name, value in smooth.items())
-            bar.picture(text)
-            bar.step(Step("training", done, steps))
-            if done % 50 == 0 or done == steps:
-                screen.note(f"{done}/{steps}  {text}")
-
-        result = train(run, Session(training.pick_device(), training.resume, screen.note, on_step))
-    screen.result(str(result))
-    return result
+    _tell_use(train_on_screen(train_borders, run, settings.steps, training), training)
 
 
 def _tell_use(network: Path, training: LengthOptions) -> None:

@@ -67,6 +67,15 @@ class AutoencoderOptions:
 
 
 @dataclass(frozen=True)
+class StylisedOptions:
+    """What training on stylised pictures needs besides contents."""
+
+    stylised: bool = option(False, help="Train levels 1 to 4 together, on pictures stylised through them.")
+    styles: Path | None = option(None, help="Folder with styles for --stylised. Default: that of --data.")
+    teacher: Path | None = option(None, help="File of a full VGG-19 that judges the pictures of --stylised.")
+
+
+@dataclass(frozen=True)
 class EncoderOptions(AutoencoderOptions):
     """Settings of an encoder, by the names that they have in an EncoderRun."""
 

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from texsynth.config.settings import ExpandSettings, Settings, StylizeSettings, TransposerSettings
-from texsynth.config.training import RENAMED, BorderSettings, DecoderSettings, DescriptorSettings
+from texsynth.config.training import (
+    RENAMED,
+    BorderSettings,
+    DecoderSettings,
+    DescriptorSettings,
+    StylisedSettings,
+)
 from texsynth.config.validation import nearest, parse, validate
 from texsynth.errors import UsageError
 
@@ -20,6 +26,7 @@ SECTIONS: dict[str, type[Settings]] = {
     "expand": ExpandSettings,
     "transposer": TransposerSettings,
     "decoder": DecoderSettings,
+    "cascade": StylisedSettings,
     "descriptor": DescriptorSettings,
     "borders": BorderSettings,
 }

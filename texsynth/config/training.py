@@ -94,6 +94,79 @@ class DecoderSettings(Settings):
         return self
 
 
+class StylisedSettings(Settings):
+    """Settings of `texsynth train decoder --stylised`; `cascade` is its preset."""
+
+    steps: Count = 1250
+    """Length of the training."""
+    batch: Annotated[int, Field(ge=2)] = 8
+    """Crops per step."""
+    crop_px: CropSide = 192
+    """Side of the random crops, of contents and of styles."""
+    identity_share: Fraction = 0.25
+    """Share of the crops of a step that are stylised by themselves, and must come back."""
+    anchors: Count = 2
+    """Contents of a step, and as many styles, that each decoder alone must rebuild."""
+    flat: Fraction = 0.125
+    """Share of contents, and half of it of styles, that are blurred until only soft gradients are left."""
+    ift: Weight = 0.4
+    """Odds of the transform ift with its default settings."""
+    wct: Weight = 0.3
+    """Odds of the transform wct."""
+    ot: Weight = 0.2
+    """Odds of the transform ot."""
+    adain: Weight = 0.1
+    """Odds of the transform adain."""
+    full_strength: Fraction = 0.5
+    """Share of crops that are stylised with strength 1; for the others it is drawn from 0.2 to 1."""
+    grain: Fraction = 0.05
+    """Deviation of the noise that half of the contents get first, as `stylize` has it."""
+    gram: Weight = 3.0
+    """Weight of the distance of Gram matrices of the teacher's features to those of the style."""
+    covariance: Weight = 1.5
+    """Weight of the distance of covariances of the teacher's features to those of the style."""
+    content: Weight = 0.5
+    """Weight of the distance of the teacher's features to those of the content, each channel normalised."""
+    edges: Weight = 1.5
+    """Weight of 1 minus the structural similarity of edges to those of the content."""
+    identity: Weight = 4.0
+    """Weight of the image error of a content that is stylised by itself."""
+    tint: Weight = 20.0
+    """Weight of this error where details do not count, in means of 16 x 16 pixels: light and colours."""
+    grid: Weight = 0.03
+    """Weight of what recurs every eight pixels, the stride of level 4, over what chance leaves of details."""
+    reconstruction: Weight = 2.0
+    """Weight of the image error of each decoder alone."""
+    cycle: Weight = 0.5
+    """Weight of the feature error of each decoder alone."""
+    rate: Rate = 8e-5
+    """Learning rate of Adam."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """The learning rate falls to 1% along a cosine, or stays."""
+    warmup: Annotated[int, Field(ge=0)] = 30
+    """Steps over which the learning rate rises."""
+    clip: Weight = 1.0
+    """Largest gradient norm; larger gradients are scaled down to it. 0 leaves all as they are."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    """Decay of the running average of the weights, which is what is written; 0 writes the last weights."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number type of the networks while training. Weights are always float32."""
+    save_every: Count = 50
+    """Steps between checkpoints; the averaged decoders are written and judged there."""
+    judged_px: CropSide = 256
+    """Side of the held-out pictures that are stylised to judge the decoders."""
+
+    @model_validator(mode="after")
+    def _has_work(self) -> StylisedSettings:
+        if not self.ift + self.wct + self.ot + self.adain:
+            raise ValueError("one of the odds ift, wct, ot and adain must be above 0")
+        if not self.gram + self.covariance:
+            raise ValueError(
+                "one of gram and covariance must be above 0; without them use the decoder preset"
+            )
+        return self
+
+
 class DescriptorSettings(Settings):
     """Settings of `texsynth train descriptor`."""
 

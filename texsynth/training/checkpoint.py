@@ -169,12 +169,21 @@ ENCODER = "encoder.safetensors"
 """The encoder of a run. That of a model says so in its header: `model` and `sha256`."""
 
 
-def begin_from_model(folder: Path, name: str) -> None:
-    """Put the encoder of a model into `folder`. Raises ModelError; UsageError when another is there."""
+def begin_from_model(folder: Path, name: str, *, decoders: bool = False) -> None:
+    """Put the encoder of a model into `folder`. Raises ModelError; UsageError when another is there.
+
+    decoders: put in its decoders, too, where the folder has none.
+    """
     model, path = load_model(name), folder / ENCODER
     encoder = model.vgg().state_dict()
+    origin = {"model": short_name(name), "sha256": model.sha256}
+    if decoders:
+        parts = {f"decoder{level}": decoder for level, decoder in model.decoders.items()}
+        for key, network in {**parts, "photo": model.photo}.items():
+            if network is not None and not (file := folder / f"{key}.safetensors").exists():
+                write_exact(file, prefixed(key, network.state_dict()), origin)
     if not path.exists():
-        write_exact(path, prefixed("encoder", encoder), {"model": short_name(name), "sha256": model.sha256})
+        write_exact(path, prefixed("encoder", encoder), origin)
         return
     stored = part(read_weights(path)[0], "encoder")
     if stored.keys() != encoder.keys() or not all(

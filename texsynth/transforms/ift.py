@@ -126,7 +126,7 @@ class _Point:
 
 
 @dataclass(frozen=True)
-class _Line:
+class Line:
     """The loss along a direction D: loss(B + t D) - loss(B) = n (c1 t + c2 t^2 + c3 t^3 + c4 t^4)."""
 
     direction: Tensor
@@ -161,7 +161,7 @@ class _Problem:
         loss = _inner(away * self.spectrum, away) + self.weight * _inner(gap, gap)
         return _Point(mapped, gap, loss)
 
-    def steepest(self, point: _Point) -> _Line:
+    def steepest(self, point: _Point) -> Line:
         """Return the direction of the negative gradient, and the quartic that the loss follows along it."""
         weight, gap = self.weight, point.gap
         towards = torch.addmm(self.anchor, gap, point.mapped, beta=2, alpha=-4 * weight)
@@ -181,9 +181,9 @@ class _Problem:
         # 2 + 4 lambda' (2 |S| + 3 R). The Frobenius norm of S is above the spectral one and costs nothing.
         radius = math.sqrt(point.loss / weight) if weight else 0.0
         bound = 2 + 4 * weight * (2 * float(self.target.norm()) + 3 * radius)
-        return _Line(direction, cross, square, coefficients, 1 / bound)
+        return Line(direction, cross, square, coefficients, 1 / bound)
 
-    def move(self, point: _Point, line: _Line, t: float) -> _Point:
+    def move(self, point: _Point, line: Line, t: float) -> _Point:
         """Take the step t along a line, on which the gap is a polynomial and need not be computed anew."""
         gap = torch.add(point.gap, line.cross, alpha=t).add_(line.square, alpha=t * t)
         return self._point(torch.add(point.mapped, line.direction, alpha=t), gap)
@@ -194,7 +194,7 @@ def _inner(a: Tensor, b: Tensor) -> float:
     return float(torch.dot(a.flatten(), b.flatten()))
 
 
-def _line_step(line: _Line, rate: float) -> float:
+def _line_step(line: Line, rate: float) -> float:
     """Search the line exactly: take the quartic's best stationary point, or the safe step if that is better.
 
     The published code takes the largest root that an absolute test finds real; with three roots that may be a
@@ -210,19 +210,19 @@ def _line_step(line: _Line, rate: float) -> float:
     return min([line.safe, *(line.safe * float(r) for r in roots if r > 0)], key=line.change)
 
 
-def _safe_step(line: _Line, rate: float) -> float:
+def _safe_step(line: Line, rate: float) -> float:
     """Return 1 / L for the bound L of the Hessian on the set of lower loss."""
     del rate
     return line.safe
 
 
-def _fixed_step(line: _Line, rate: float) -> float:
+def _fixed_step(line: Line, rate: float) -> float:
     """Return the paper's constant rate."""
     del line
     return rate
 
 
-STEPS: dict[str, Callable[[_Line, float], float]] = {
+STEPS: dict[str, Callable[[Line, float], float]] = {
     "line": _line_step,
     "safe": _safe_step,
     "fixed": _fixed_step,

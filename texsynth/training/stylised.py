@@ -1,0 +1,314 @@
+"""Train the decoders of levels 1 to 4 together, on stylised pictures, on a frozen encoder.
+
+A decoder that is trained on an encoder's features is used on others: those that a transform has mapped, and
+at the next level those of a picture that a decoder has made. So the whole cascade of `stylize` is run here,
+and a full VGG-19 judges what comes out, by the style that it has taken and the content that it has kept.
+Real pictures are anchors: each decoder alone must rebuild them, and a content that is its own style must come
+back.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texsynth.config.settings import (
+    AdaINSettings,
+    IFTSettings,
+    OTSettings,
+    StylizeSettings,
+    TransformSettings,
+    WCTSettings,
+)
+from texsynth.config.training import StylisedSettings
+from texsynth.errors import InputError, UsageError
+from texsynth.metrics.style import edge_similarity, gram_distance, psnr
+from texsynth.models.autoencoder import Decoder
+from texsynth.models.hub.cache import file_hash
+from texsynth.models.registry import Model
+from texsynth.models.vgg import Encoder, channels_last
+from texsynth.models.weights import collect, part, prefixed, write_exact
+from texsynth.ops.noise import soft_noise
+from texsynth.pipelines.stylize import fit_style, stylize
+from texsynth.training import log
+from texsynth.training.cascade import MAPPED, Cascade, spreads
+from texsynth.training.checkpoint import ENCODER, Learner, as_header, running_average, steps_done
+from texsynth.training.data import CACHE_BYTES, BatchLoader, Crops, Pictures, find_pictures, to_image
+from texsynth.training.decoder import IMAGE_VARIANCE, cycle_terms
+from texsynth.training.loop import LoopSettings, Session, run
+from texsynth.training.optimizer import Optimizer
+from texsynth.training.style_judge import JUDGED, Judge, grid_strength, load_judge
+from texsynth.transforms.moments import Moments
+
+HELD_OUT = 6  # Pairs of held-out pictures that decoders are judged on
+
+WEAKEST = 0.2  # Least strength that is drawn
+
+_CONTENT, _STYLE = 10, 11  # Seeds of the two series of crops
+
+TRANSFORMS: Mapping[str, TransformSettings] = {
+    "ift": IFTSettings(),
+    "wct": WCTSettings(),
+    "ot": OTSettings(),
+    "adain": AdaINSettings(),
+}
+"""Transforms that are drawn, by the names of their odds in the settings."""
+
+
+@dataclass(frozen=True)
+class StylisedRun:
+    """Everything that decides the result."""
+
+    folder: Path  # Run folder with the encoder and the decoders to start from
+    contents: tuple[Path, ...]
+    styles: tuple[Path, ...]
+    held_out: tuple[tuple[Path, ...], tuple[Path, ...]]  # Contents and styles that are never trained on
+    teacher: Path
+    settings: StylisedSettings
+    origin: dict[str, str]
+    """Settings, seed, pictures, encoder and teacher as texts, to recognise them on resume."""
+    seed: int
+
+    @property
+    def checkpoint(self) -> Path:
+        """File to resume from."""
+        return self.folder / "stylised.checkpoint"
+
+    @property
+    def curve(self) -> Path:
+        """Table of what the averaged decoders make of held-out pairs."""
+        return self.folder / "stylised-held-out.csv"
+
+    def is_finished(self) -> bool:
+        """Tell whether all steps are done."""
+        return self.checkpoint.exists() and steps_done(self.checkpoint) >= self.settings.steps
+
+
+def plan_stylised(
+    folder: Path, data: Path, styles: Path, teacher: Path, settings: StylisedSettings, seed: int
+) -> StylisedRun:
+    """Plan a training on contents below `data` and styles below `styles`.
+
+    Raises ModelError without an encoder, UsageError without decoders of levels 1 to 4 to begin with,
+    InputError without pictures.
+    """
+    tensors = collect(folder)
+    if missing := [level for level in sorted(MAPPED) if not part(tensors, f"decoder{level}")]:
+        raise UsageError(
+            f"{folder} has no decoder of level {missing[0]} to start from; train it first, or give --model"
+        )
+    pictures = {"contents": data, "styles": styles}
+    paths = {name: tuple(find_pictures(place, held_out=False)) for name, place in pictures.items()}
+    try:
+        held_out = tuple(tuple(find_pictures(place, held_out=True)) for place in (data, styles))
+    except InputError:
+        held_out = ((), ())
+    origin = {
+        **as_header(settings.model_dump(exclude={"save_every", "judged_px"})),
+        "seed": str(seed),
+        **{name: _named(paths[name], place) for name, place in pictures.items()},
+        "encoder": file_hash(folder / ENCODER),
+        "teacher": file_hash(teacher),
+    }
+    contents, style_paths = paths["contents"], paths["styles"]
+    return StylisedRun(
+        folder, contents, style_paths, (held_out[0], held_out[1]), teacher, settings, origin, seed
+    )
+
+
+def _named(paths: Sequence[Path], folder: Path) -> str:
+    names = "\n".join(path.relative_to(folder).as_posix() for path in paths)
+    digest = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
+    return f"{len(paths)} (names {digest[:12]})"
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Batches of contents and of styles."""
+
+    contents: BatchLoader
+    styles: BatchLoader
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the places in both series."""
+        return {"contents": self.contents.state_dict(), "styles": self.styles.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on at these places."""
+        self.contents.load_state_dict(state["contents"])
+        self.styles.load_state_dict(state["styles"])
+
+
+def train_stylised(plan: StylisedRun, session: Session) -> Path:
+    """Train, and write the averaged decoders to the run folder at every checkpoint. Returns the folder.
+
+    Raises InputError without usable pictures, UsageError for other settings than those of the checkpoint.
+    """
+    settings, device = plan.settings, session.device
+    tensors = collect(plan.folder)
+    encoder = channels_last(Encoder.from_state(part(tensors, "encoder")).requires_grad_(False), device)
+    cascade = Cascade(
+        {level: Decoder.from_state(part(tensors, f"decoder{level}"), level) for level in MAPPED}
+    )
+    channels_last(cascade, device)
+    judge = Judge(channels_last(load_judge(plan.teacher), device), settings)
+
+    def loader(paths: Sequence[Path], series: int) -> BatchLoader:
+        crops = Crops(Pictures(paths, None, CACHE_BYTES), settings.crop_px, (plan.seed, series))
+        return BatchLoader(crops, settings.batch, 0, session.report)
+
+    with closing(loader(plan.contents, _CONTENT)) as contents, closing(loader(plan.styles, _STYLE)) as styles:
+        learner = Learner(
+            cascade,
+            Optimizer(cascade.parameters(), settings.rate, settings.rate, "adam"),
+            torch.Generator().manual_seed(plan.seed),
+            loader=_Pairs(contents, styles),
+            average=running_average(cascade, settings.ema) if settings.ema else None,
+        )
+
+        def draw_losses(rng: torch.Generator) -> dict[str, Tensor]:
+            content, style = (to_image(batch.next(), device) for batch in (contents, styles))
+            return losses(encoder, cascade, judge, content, style, settings, rng)
+
+        pairs = _held_out_pairs(plan)
+
+        def inspect(step: int) -> None:
+            result = learner.result
+            assert isinstance(result, Cascade)
+            for level in MAPPED:
+                path = plan.folder / f"decoder{level}.safetensors"
+                header = {**plan.origin, "trained": f"{step} steps on stylised pictures"}
+                write_exact(path, prefixed(f"decoder{level}", result.decoder(level).state_dict()), header)
+            if pairs:
+                row = {"step": float(step), **judged(encoder, result, judge.teacher, pairs)}
+                log.keep(plan.curve, _rows_before(plan.curve, step))
+                log.append(plan.curve, row)
+                session.report("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
+
+        session.report(f"{settings.steps} steps on {len(plan.contents)} contents, {len(plan.styles)} styles")
+        if not session.resume and pairs:
+            plan.curve.unlink(missing_ok=True)
+            log.append(plan.curve, {"step": 0.0, **judged(encoder, cascade, judge.teacher, pairs)})
+        loop = LoopSettings.of(settings, batch=settings.batch)
+        run(learner, draw_losses, loop, plan.checkpoint, session, inspect=inspect, origin=plan.origin)
+    return plan.folder
+
+
+def _rows_before(curve: Path, step: int) -> int:
+    """Count the rows of earlier steps; a run that was killed comes by again."""
+    if not curve.exists():
+        return 0
+    with curve.open(newline="") as file:
+        return sum(float(row["step"]) < step for row in csv.DictReader(file))
+
+
+def losses(
+    encoder: Encoder,
+    cascade: Cascade,
+    judge: Judge,
+    content: Tensor,
+    style: Tensor,
+    settings: StylisedSettings,
+    rng: torch.Generator,
+) -> dict[str, Tensor]:
+    """Compute the weighted terms for one batch of contents and styles, (N, 3, S, S) in [0, 1] both."""
+    content, style = flattened(content, settings.flat, rng), flattened(style, settings.flat / 2, rng)
+    count = len(content)
+    own = min(count - 1, round(settings.identity_share * count))
+    odds = torch.tensor([getattr(settings, name) for name in TRANSFORMS])
+    drawn = torch.multinomial(odds, count, replacement=True, generator=rng).tolist()
+    transforms = [list(TRANSFORMS.values())[k] for k in drawn]
+    strength, chance, noisy = torch.rand(3, count, generator=rng)
+    strength = torch.where(chance < settings.full_strength, 1.0, WEAKEST + (1 - WEAKEST) * strength)
+    strength[:own] = 1.0
+    style = torch.cat([content[:own], style[own:]])
+    seeds = torch.randint(1 << 31, (count,), generator=rng).tolist()
+    grain = torch.cat([soft_noise((0, 0), (content.shape[2], content.shape[3]), seed) for seed in seeds])
+    deviation = settings.grain * strength * (noisy < 0.5)
+    deviation[:own] = 0
+    start = content + deviation.to(content)[:, None, None, None] * grain.to(content)
+    with torch.no_grad():
+        fitted = {level: spreads(f) for level, f in enumerate(encoder(style, max(MAPPED)), 1)}
+    result = cascade(
+        encoder, start.contiguous(memory_format=torch.channels_last), fitted, transforms, strength
+    )
+    terms = judge(result[own:], content[own:], style[own:], strength[own:])
+    if own:
+        terms["identity"] = settings.identity * F.mse_loss(result[:own], content[:own]) / IMAGE_VARIANCE
+        means = F.avg_pool2d(result[:own], 16), F.avg_pool2d(content[:own], 16)
+        terms["tint"] = settings.tint * F.mse_loss(means[0], means[1]) / IMAGE_VARIANCE
+    terms["grid"] = settings.grid * grid_strength(result)
+    real = torch.cat([content[: settings.anchors], style[own:][: settings.anchors]])
+    with torch.no_grad():
+        features = encoder(real, max(MAPPED))
+    errors = [
+        cycle_terms(encoder, cascade.decoder(level), features[level - 1], level, real, "relative")
+        for level in MAPPED
+    ]
+    for name, values in zip(("reconstruction", "cycle"), zip(*errors, strict=True), strict=True):
+        terms[name] = getattr(settings, name) * torch.stack(values).mean()
+    return terms
+
+
+def flattened(images: Tensor, share: float, rng: torch.Generator) -> Tensor:
+    """Blur pictures (N, 3, S, S) to soft gradients, each with odds `share`."""
+    chances = torch.rand(len(images), generator=rng).tolist()
+    cells = torch.randint(1, 4, (len(images),), generator=rng).tolist()
+    out = [
+        F.interpolate(F.adaptive_avg_pool2d(x[None], 2**k), x.shape[1:], mode="bicubic").clamp(0, 1)
+        if chance < share
+        else x[None]
+        for x, chance, k in zip(images, chances, cells, strict=True)
+    ]
+    return torch.cat(out).contiguous(memory_format=torch.channels_last)
+
+
+def _held_out_pairs(plan: StylisedRun) -> list[tuple[Tensor, Tensor]]:
+    """Read pairs of content and style, the middles of pictures all over the two lists, (1, 3, S, S) each."""
+    crops = [
+        Pictures(paths).held_out_crops(plan.settings.judged_px, HELD_OUT) if paths else ()
+        for paths in plan.held_out
+    ]
+    return [(to_image(x[None]), to_image(y[None])) for x, y in zip(*crops, strict=False)]
+
+
+def judged(
+    encoder: Encoder, cascade: Cascade, teacher: Encoder, pairs: Sequence[tuple[Tensor, Tensor]]
+) -> dict[str, float]:
+    """Measure what `stylize` makes of pairs: medians of the Gram distance to the style and of edges' SSIM.
+
+    And of `grid_strength`. With the defaults, and with WCT without grain. identity: median PSNR in dB of
+    contents as their own style.
+    """
+    device = next(encoder.parameters()).device
+    decoders = {level: cascade.decoder(level) for level in MAPPED}
+    model = Model("", "", encoder, decoders, None, device, torch.float32, {})
+    plain = StylizeSettings(grain=0.0)
+    ways = {"ift": StylizeSettings(), "wct": plain.model_copy(update={"transform": WCTSettings()})}
+    figures: dict[str, list[float]] = {}
+
+    def moments(image: Tensor) -> list[Moments]:
+        with torch.no_grad():
+            return [Moments.of(f) for f in teacher(image.to(device), JUDGED)]
+
+    for content, style in pairs:
+        target = moments(style)
+        for name, settings in ways.items():
+            result = stylize(content, fit_style(style, model, settings), model, settings).float().cpu()
+            distances = map(gram_distance, moments(result), target)
+            figures.setdefault(f"gram_{name}", []).append(fmean(distances))
+            figures.setdefault(f"edges_{name}", []).append(edge_similarity(result, content))
+            figures.setdefault(f"grid_{name}", []).append(float(grid_strength(result)))
+        own = stylize(content, fit_style(content, model, plain), model, plain).float().cpu()
+        figures.setdefault("identity", []).append(psnr(own, content))
+    return {name: median(values) for name, values in figures.items()}
