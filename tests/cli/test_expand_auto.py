@@ -70,6 +70,8 @@ def test_fine_grain_is_made_of_copies() -> None:
         == chosen(exemplar(fine, torch.ones(1, 1, 256, 200)))
         == "patch"
     )
+    maps = Exemplar(exemplar(fine).image, siblings=(exemplar(fine).image[:, :1],))
+    assert chosen(maps) == "patch", "whose values are copied as they are"
     assert coarseness(torch.full((1, 3, 40, 40), 0.3)) == 1
     assert coarseness(exemplar(fine).image) == pytest.approx(1 / 6, rel=0.1), "means of 36 numbers"
 

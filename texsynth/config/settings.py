@@ -220,10 +220,11 @@ class ExpandSettings(Settings):
     method: Method = "auto"
     """Stages, in this order.
 
-    auto is transposer for fine grain (means over 1/32 of the shorter side keep at most 0.45 of the deviation
-    of lightness); transposer+patch for a small exemplar of a regular texture (self-similarity of 0.7 and more
-    in two directions, a shorter side below 192 pixels and of at least 1.5 periods); patch for all others, and
-    for masks, guides, holes, mixtures and tileable outputs. What was chosen is recorded."""
+    auto is transposer for fine grain without sibling maps (means over 1/32 of the shorter side keep at most
+    0.45 of the deviation of lightness); transposer+patch for a small exemplar of a regular texture
+    (self-similarity of 0.7 and more in two directions, a shorter side below 192 pixels and of at least 1.5
+    periods); patch for all others, and for masks, guides, holes, mixtures and tileable outputs. What was
+    chosen is recorded."""
     scale: Annotated[float, Field(gt=0, le=64)] = 2.0
     """Output over exemplar, on both sides; `size` takes precedence."""
     size: Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None, Listed] = None

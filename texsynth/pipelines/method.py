@@ -64,23 +64,24 @@ def plan_expand(
     if whole and (settings.method == "auto" or by_lattice):
         lattice = most_likely_lattice(exemplars[0].image)
     if settings.method == "auto":
-        method = _choose_method(exemplars[0].image, lattice, settings) if whole else "patch"
+        method = _choose_method(exemplars[0], lattice, settings) if whole else "patch"
         settings = without_idle_network(settings.model_copy(update={"method": method}))
     kept = lattice and lattice.confidence >= MIN_CONFIDENCE and settings.patch.lattice == "auto"
     return ExpandPlan(tuple(exemplars), settings, size, lattice if kept else None, notes)
 
 
-def _choose_method(image: Tensor, lattice: Lattice | None, settings: ExpandSettings) -> Method:
+def _choose_method(exemplar: Exemplar, lattice: Lattice | None, settings: ExpandSettings) -> Method:
     """Choose copies for fine-grained textures, copies and then patches for small regular ones, else patches.
 
-    On a torus the lattice has to give, and copies know nothing of it.
+    On a torus the lattice has to give, and copies know nothing of it. Sibling maps may hold values that must
+    not be mixed, as they are at repaired borders.
     """
     if settings.tileable:
         return "patch"
     if lattice and regularity_score(lattice) >= REGULAR:
         longest = max(lattice.periods, default=0.0)
-        return "transposer+patch" if PERIODS * longest <= min(image.shape[2:]) < SMALL else "patch"
-    return "transposer" if coarseness(image) <= FINE else "patch"
+        return "transposer+patch" if PERIODS * longest <= min(exemplar.image.shape[2:]) < SMALL else "patch"
+    return "transposer" if coarseness(exemplar.image) <= FINE and not exemplar.siblings else "patch"
 
 
 def coarseness(image: Tensor) -> float:
