@@ -199,6 +199,7 @@ def blend(own: Tensor, other: Tensor, share: Tensor) -> Tensor:
 
 
 def _mean(x: Tensor, radius: int) -> Tensor:
+    """Average squares of 2 * radius + 1 px of (N, C, H, W), in its own type; the border is repeated."""
     return F.avg_pool2d(F.pad(x, (radius,) * 4, mode="replicate"), 2 * radius + 1, 1)
 
 
