@@ -43,7 +43,7 @@ from texsynth.jobs.memory import (
     plan_tiles,
     retry_with_smaller_tiles,
 )
-from texsynth.jobs.operation import Operation, other_weights, resolve_run_and_model
+from texsynth.jobs.operation import Operation, refuse_other_weights, resolve_run_and_model
 from texsynth.jobs.scratch import FileRaster
 from texsynth.models.registry import Model
 from texsynth.pipelines.progress import OnStep, sub_progress
@@ -79,8 +79,9 @@ class Stylize(Operation[StyledJob]):
         self._measured: tuple[tuple[BlendSpec, str], MeasuredStyles] | None = None
 
     def load_networks(self) -> None:
-        """Load the model."""
+        """Load the model. Raises InputError when a record is of other weights."""
         self.run, self.model = resolve_run_and_model(self.run, self._given)
+        refuse_other_weights(self._recorded_sha256, self.model.sha256, self.run.model)
 
     def prepare(self, note: Callable[[str], None]) -> None:
         """Load the model, and measure the styles that all jobs share."""
@@ -91,8 +92,6 @@ class Stylize(Operation[StyledJob]):
         self._labels = lru_cache(maxsize=2)(read_labels)
         if self._shared:
             self._styles(self._shared)
-        for remark in other_weights(self._recorded_sha256, self.model.sha256, self.run.model):
-            note(remark)
 
     def records(self, job: StyledJob) -> list[tuple[Path, Record]]:
         """Say what the output of `job` will carry."""
