@@ -18,7 +18,7 @@ from texsynth.images.picture import as_depth
 from texsynth.images.tensors import to_image, to_weight
 from texsynth.jobs import cards
 from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyledJob, StyleSource
-from texsynth.jobs.files import memory_guard, read_input, recorded_path
+from texsynth.jobs.files import memory_guard, read_input, read_visible, recorded_path
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.memory import style_tile
 from texsynth.jobs.outcomes import Report
@@ -119,7 +119,7 @@ class MeasuredStyles:
         """Measure a picture, or the part in `mask` (1, 1, h, w), or take the moments from a card."""
         if item.is_card:
             return self._fit_card(item, settings, mask)
-        picture, self.sources[item] = read_input(item, self._run)
+        picture, self.sources[item] = read_visible(item, self._run)
         if mask is None:
             self.warnings += [f"{item}: {warning}" for warning in picture.warnings]
         with memory_guard(item):
