@@ -99,4 +99,5 @@ def test_a_card_measures_what_is_seen(place: Path, model: Path) -> None:
         assert run_cli("card", "make", f"{version}/oil.png", *flags).exit_code == 0
         command = ("stylize", "A/cat.png", f"{version}.card", "-o", f"{version}.png", "--model", model)
         assert run_cli(*command).exit_code == 0
-    assert np.array_equal(*(read(place / f"{version}.png").rgb for version in "AB"))
+    one, other = (read(place / f"{version}.png").rgb for version in "AB")
+    assert np.array_equal(one, other)

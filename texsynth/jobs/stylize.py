@@ -23,7 +23,7 @@ from texsynth.images.files import as_text
 from texsynth.images.hidden import fit_fill
 from texsynth.images.picture import Pixels
 from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
-from texsynth.jobs.blend import MeasuredStyles, read_labels
+from texsynth.jobs.blend import MeasuredStyles
 from texsynth.jobs.blend_inputs import BlendSpec, StyledJob, StylizeJob
 from texsynth.jobs.files import (
     JobResult,
@@ -37,6 +37,7 @@ from texsynth.jobs.files import (
     source_of,
 )
 from texsynth.jobs.inputs import Input, Job, file_seed
+from texsynth.jobs.labels import read_labels
 from texsynth.jobs.memory import (
     MemoryEstimate,
     MemoryForecast,
@@ -172,7 +173,7 @@ class Stylize(Operation[StyledJob]):
     def _masks(self, job: StyledJob) -> int:
         """Return the number of parts with a mask that the picture has at most."""
         labels = job.spec.content_labels
-        return len(self._labels(labels, self.run)[0].unique()) if labels else job.spec.masks
+        return len(self._labels(labels, self.run)[0].colours) if labels else job.spec.masks
 
     def _record(
         self, job: StyledJob, content: Source, source: Callable[[Input], Source], run: RunSettings
