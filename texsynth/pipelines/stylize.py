@@ -15,13 +15,14 @@ from texsynth.errors import UsageError
 from texsynth.models.registry import Model
 from texsynth.ops.bilateral_grid import fit_field, fit_size
 from texsynth.ops.color import with_chroma_of
+from texsynth.ops.detail import with_detail_of
 from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.gatys import descend_image
 from texsynth.pipelines.progress import OnNote, OnStep, Step, silent, sub_progress, unnoted
 from texsynth.pipelines.rasters import (
     EVERYTHING,
+    GrainyRaster,
     MakeCanvas,
-    NoisyRaster,
     Raster,
     TensorRaster,
     map_strips,
@@ -34,6 +35,8 @@ from texsynth.pipelines.transfer import TiledAutoencoder, level_autoencoder, pho
 from texsynth.transforms import fit_mix
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
+
+COARSE = 4  # Level from which on cells, of 8 px and more, are as large as small features of faces
 
 
 @dataclass(frozen=True)
@@ -163,11 +166,6 @@ def stylize_raster(
         total = torch.stack(masks).sum(0)
         over, rest = total.clamp_min(1), (1 - total).clamp_min(0)
         regions = [replace(r, mask=rest if r.mask is None else r.mask / over) for r in regions]
-    start = content
-    deviation = settings.grain * _strength(settings, settings.levels[0])
-    if settings.mode == "artistic" and deviation:
-        # Noise for the transforms to turn into strokes; without any effect of theirs there is none.
-        start = NoisyRaster(content, deviation, seed)
 
     def blend(new: Tensor, ours: Tensor, old: Tensor, alpha: Tensor) -> Tensor:
         return ours.to(new) + alpha.to(new) * (new - old.to(new))
@@ -176,9 +174,16 @@ def stylize_raster(
     result: Raster = content
     for number, region in enumerate(regions):
         stylizer = _RegionStylizer(
-            model, settings, weight, tile, make_canvas, sub_progress(on_step, number, len(regions)), on_note
+            model,
+            settings,
+            weight,
+            seed,
+            tile,
+            make_canvas,
+            sub_progress(on_step, number, len(regions)),
+            on_note,
         )
-        styled = stylizer.run(start, region)
+        styled = stylizer.run(content, region)
         if region.mask is None:
             result = styled
         else:
@@ -197,6 +202,7 @@ class _RegionStylizer:
     model: Model
     settings: StylizeSettings
     weight: Tensor | None
+    seed: int
     tile: int | None
     make_canvas: MakeCanvas
     on_step: OnStep
@@ -204,21 +210,31 @@ class _RegionStylizer:
 
     def run(self, content: Raster, region: StyledRegion) -> Raster:
         """Stylize in the mode of the settings."""
+        if self.settings.mode == "photo":
+            return self._photo(content, region)
+        # Noise for the transforms to turn into strokes; without any effect of theirs there is none.
+        deviation = self.settings.grain * _strength(self.settings, self.settings.levels[0])
+        start = GrainyRaster(content, deviation, self.seed) if deviation else content
         if isinstance(self.settings.transform, DescentSettings):
-            return self._descend(content, region, self.settings.transform)
-        return (
-            self._photo(content, region) if self.settings.mode == "photo" else self._artistic(content, region)
-        )
+            return self._descend(start, region, self.settings.transform)
+        return self._artistic(content, start, region)
 
-    def _artistic(self, content: Raster, region: StyledRegion) -> Raster:
-        """Encode, map and decode at one level after the other, coarse to fine (Li et al. 2017; 002)."""
-        image, levels = content, self.settings.levels
+    def _artistic(self, content: Raster, start: Raster, region: StyledRegion) -> Raster:
+        """Encode, map and decode at one level after the other, coarse to fine (Li et al. 2017; 002).
+
+        Leaves the papers where a cell of a level is as large as an eye: there the picture keeps detail.
+        """
+        image, levels, share = start, self.settings.levels, self.settings.preserve_detail
         for done, level in enumerate(levels, 1):
-            if region.has(level):
-                step = sub_progress(self.on_step, done - 1, len(levels))
-                image = self._transfer(image, region, level_autoencoder(self.model, level), [level], step)
-            else:
+            if not region.has(level):
                 self.on_step(Step("level", done, len(levels)))
+                continue
+            step = sub_progress(self.on_step, done - 1, len(levels))
+            image = self._transfer(image, region, level_autoencoder(self.model, level), [level], step)
+            if share and level >= COARSE:
+                radius = 2 ** (level - 2)  # Half a cell
+                keep = partial(with_detail_of, share=share, radius=radius)
+                image = map_strips(self.make_canvas, keep, content, image, margin=4 * radius)
         return image
 
     def _photo(self, content: Raster, region: StyledRegion) -> Raster:
