@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
 from typing import Any
 
@@ -138,10 +139,11 @@ def partners(ours: LabelMap, theirs: LabelMap) -> dict[int, int]:
 
 def _indexed(values: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Number the colours of (H, W, 3) values, -65792 to 65535. Returns (H, W) and (K, 3)."""
-    shifted = values.astype(np.int64) + (1 << 17)
-    codes, index = np.unique(
-        shifted[..., 0] << 36 | shifted[..., 1] << 18 | shifted[..., 2], return_inverse=True
-    )
+    packed = np.zeros(values.shape[:2], np.int64)
+    for channel in range(3):
+        packed <<= 18
+        packed += values[..., channel] + (1 << 17)
+    codes, index = np.unique(packed, return_inverse=True)
     parts = [(codes >> bits & (1 << 18) - 1) - (1 << 17) for bits in (36, 18, 0)]
     return index.reshape(values.shape[:2]).astype(np.int32), np.stack(parts, 1).astype(np.int32)
 
@@ -188,9 +190,9 @@ def _merged(
 
 def _flat_counts(index: NDArray[np.int32], colours: NDArray[np.float64]) -> NDArray[np.int64]:
     """Count the pixels of each colour in flat places. (K,)."""
-    values = colours[index].astype(np.int16)
+    values = colours.astype(np.int16)[index]
     around = list(_shifted(np.pad(values, ((1, 1), (1, 1), (0, 0)), mode="edge"), 1))
-    flat = (np.maximum.reduce(around) - np.minimum.reduce(around) <= FLAT).all(2)
+    flat = (reduce(np.maximum, around) - reduce(np.minimum, around) <= FLAT).all(2)
     return np.bincount(index[flat], minlength=len(colours))
 
 
