@@ -305,9 +305,6 @@ def check_levels(model: Model, settings: StylizeSettings) -> None:
             model.decoder(level)
 
 
-MIN_SHARE = 1e-3  # A label that covers less of a style than this has no style of its own
-
-
 def resize_mask(mask: Tensor, height: int, width: int, *, smooth: bool) -> Tensor:
     """Resize a mask (1, 1, h, w) to a picture. smooth: interpolate; else take the nearest pixel."""
     if mask.shape[2:] == (height, width):
