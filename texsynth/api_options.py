@@ -66,6 +66,7 @@ class StylizeOptions(Options, total=False):
     preserve_color: bool  # Keep the content's colours
     grain: float  # 0 to 1: noise that becomes strokes in flat areas
     style_scale: float  # Above 1 for larger strokes
+    regions: str  # auto: match regions that content and style share, like sky and ground; or off
     max_side: int  # Reduce larger contents to this longer side in pixels
 
 
@@ -116,6 +117,7 @@ def stylize_settings(options: StylizeOptions) -> StylizeSettings:
         preserve_color=options.get("preserve_color"),
         grain=options.get("grain"),
         style_scale=options.get("style_scale"),
+        regions=options.get("regions"),
     )
     return resolve_settings(StylizeSettings, flags, options, StylizeOptions.__optional_keys__)
 

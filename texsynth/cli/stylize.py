@@ -40,6 +40,11 @@ class StrokeOptions(options.StylizeLookOptions):
         None, help="Noise that becomes strokes in flat areas, 0 to 1; artistic mode only."
     )
     style_scale: float | None = look_option(None, help="Resize the style first: above 1 for larger strokes.")
+    regions: str | None = look_option(
+        None,
+        metavar="auto|off",
+        help="auto: match regions that content and style share, like sky and ground. -v says which.",
+    )
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def stylize(
     from texsynth.jobs.inputs import find_inputs
     from texsynth.jobs.manifest import NO_PRESET
 
-    changes = stylize_changes(look, grain=look.grain, style_scale=look.style_scale)
+    changes = stylize_changes(look, grain=look.grain, style_scale=look.style_scale, regions=look.regions)
     sets = []
     for text in look.level_strength or ():
         level, sign, value = text.partition("=")
