@@ -62,10 +62,10 @@ class RegionalStyles:
         ]
         weights = [weight for _, weight in parts]
         if self._spec.sequential:
-            found = [lay_regions(content, view, shared, [style], [1.0]) for style in styles]
+            laid = [lay_regions(content, view, shared, [style], [1.0]) for style in styles]
         else:
-            found = [lay_regions(content, view, shared, styles, weights)]
-        return [*found], _words(shared)
+            laid = [lay_regions(content, view, shared, styles, weights)]
+        return [*laid], _words(shared)
 
     def _fit(
         self,

@@ -1,7 +1,7 @@
 """Soft masks that follow a picture's contours, from rough ones: the guided filter.
 
-He, Sun and Tang 2013, "Guided Image Filtering", equations 13 to 16, with colours as the guide. It is fitted on
-a reduced copy and applied at full size (He and Sun 2015, "Fast Guided Filter").
+He, Sun and Tang 2013, "Guided Image Filtering", equations 13 to 16, with colours as the guide. It is fitted
+on a reduced copy and applied at full size (He and Sun 2015, "Fast Guided Filter").
 """
 
 from dataclasses import dataclass
@@ -37,8 +37,8 @@ class MaskField:
         maps = torch.lerp(maps[:, near], maps[:, far], share)
         maps = F.interpolate(maps[None], (rows, width), mode="bilinear")[0].unflatten(0, (4, -1))
         masks = ((maps[:3] * strip[0][:, None]).sum(0) + maps[3]).clamp(0, 1)
-        total: Tensor = masks.sum(0)
-        return masks / total
+        shares: Tensor = masks / masks.sum(0)
+        return shares
 
 
 @torch.no_grad()
@@ -48,8 +48,8 @@ def guide_masks(
     """Fit masks to the contours of a picture.
 
     guide: (1, 3, h, w) in [0, 1], reduced from `size` (height, width). masks: (K, h, w) in [0, 1], which
-    add up to 1. radius: of the squares in which a mask depends on the colour in one way, in pixels of the guide.
-    flatness: variance of colours below which an area is flat, so that it keeps a mask's mean.
+    add up to 1. radius: of the squares in which a mask depends on the colour in one way, in pixels of the
+    guide. flatness: variance of colours below which an area is flat, so that it keeps a mask's mean.
     """
     colours, values = guide[0].double(), masks.double()
     mean_colour, mean_value = box_mean(colours, radius), box_mean(values, radius)

@@ -22,8 +22,8 @@ LEVELS = (3, 4)  # Of the features; a cell of the finer one is what regions are 
 AXES = 12  # Principal axes of the features that are looked at
 
 SEARCH, ROUNDS = 24, 2
-"""Contours are finer than cells: so far around, in pixels of the reduced copy, a pixel of the colours of another
-region goes over to it, so many times."""
+"""Contours are finer than cells: so far around, in pixels of the reduced copy, a pixel of the colours of
+another region goes over to it, so many times."""
 
 RADIUS, FLATNESS = 8, 1e-3
 """Of the guided filter: pixels of the reduced copy, and variance of colours."""
@@ -46,12 +46,12 @@ def look_over(picture: Raster, model: Model, opacity: Tensor | None = None) -> O
     factor = min(1.0, SIDE / max(picture.size))
     height, width = (max(1, round(side * factor)) for side in picture.size)
     image = read_resized(picture, height, width)
-    found = tiled_encoder(model, max(LEVELS)).features(TensorRaster(image))
-    cells = found[min(LEVELS)].shape[2:]
+    encoded = tiled_encoder(model, max(LEVELS)).features(TensorRaster(image))
+    cells = int(encoded[min(LEVELS)].shape[2]), int(encoded[min(LEVELS)].shape[3])
     parts = []
     for level in LEVELS:
         # Compressed, so that the few strong responses are not all that counts.
-        part = found[level].float().cpu()
+        part = encoded[level].float().cpu()
         part = (part / part.square().mean().sqrt().clamp_min(1e-6)).log1p()
         parts.append(F.interpolate(part, cells, mode="bilinear"))
     opaque = torch.ones(1, 1, *cells) if opacity is None else F.adaptive_avg_pool2d(opacity.float(), cells)
@@ -84,12 +84,13 @@ def _smooth(cells: Tensor) -> Tensor:
 
 
 def _look(view: Overview) -> Tensor:
-    """Return colour and height of the cells, (n, 4), each of about unit variance."""
+    """Return colour and height of the cells, (n, 4), of about unit variance; less where all is one colour."""
     rows, columns = view.features.shape[2:]
     colour = _smooth(F.adaptive_avg_pool2d(view.image, (rows, columns)))[0].flatten(1).T
     colour = colour - colour.mean(0)
-    contrast = colour.square().mean().sqrt().clamp_min(LEAST_CONTRAST)
-    height = ((torch.arange(rows) + 0.5) / rows - 0.5) * 12**0.5
+    spread = colour.square().mean().sqrt()
+    contrast = spread.clamp_min(LEAST_CONTRAST)
+    height = ((torch.arange(rows) + 0.5) / rows - 0.5) * 12**0.5 * spread / contrast
     return torch.cat([colour / contrast / 3**0.5, height.repeat_interleave(columns)[:, None]], 1)
 
 
