@@ -233,7 +233,7 @@ def blend(
         for number, (style, weight, mask) in enumerate(zip(styles, weights, masks, strict=True), 1)
     )
     spec = BlendSpec(sources, sequential=sequential)
-    check_spec(spec, settings.levels)
+    check_spec(spec, settings)
     job = BlendJob(image.input, PIPE, spec, settings, tuple(source.weight for source in sources))
     operation = Stylize(run_settings(options), job, model=loaded_model(options))
     operation.prepare(log.warning)

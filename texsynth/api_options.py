@@ -67,6 +67,7 @@ class StylizeOptions(Options, total=False):
     grain: float  # 0 to 1: noise that becomes strokes in flat areas
     preserve_detail: float  # 0 to 1: small faces and lettering stay readable
     style_scale: float  # Above 1 for larger strokes
+    regions: str  # auto: match regions that content and style share, like sky and ground; or off
     max_side: int  # Reduce larger contents to this longer side in pixels
 
 
@@ -118,6 +119,7 @@ def stylize_settings(options: StylizeOptions) -> StylizeSettings:
         grain=options.get("grain"),
         preserve_detail=options.get("preserve_detail"),
         style_scale=options.get("style_scale"),
+        regions=options.get("regions"),
     )
     return resolve_settings(StylizeSettings, flags, options, StylizeOptions.__optional_keys__)
 

@@ -56,6 +56,7 @@ COMMANDS = {
     "own colours": ("stylize", "cat.png", "oil.png", "--preserve-color"),
     "clear": ("stylize", "clear.tif", "oil.png"),
     "clear photo": ("stylize", "clear.tif", "oil.png", "--photo"),
+    "regions": ("stylize", "clear.tif", "mask.png", "--photo", "--regions", "auto"),
     "masks": ("blend", "cat.png", "--style", "oil.png", "--mask", "mask.png"),
     "one after the other": ("blend", "cat.png", "--style", "oil.png", "--style", "mask.png", "--sequential"),
 }

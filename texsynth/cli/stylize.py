@@ -43,6 +43,11 @@ class StrokeOptions(options.StylizeLookOptions):
         None, help="Keep small faces and lettering readable, 0 to 1; artistic mode only."
     )
     style_scale: float | None = look_option(None, help="Resize the style first: above 1 for larger strokes.")
+    regions: str | None = look_option(
+        None,
+        metavar="auto|off",
+        help="auto: match regions that content and style share, like sky and ground. -v says which.",
+    )
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,11 @@ def stylize(
     from texsynth.jobs.manifest import NO_PRESET
 
     changes = stylize_changes(
-        look, grain=look.grain, preserve_detail=look.preserve_detail, style_scale=look.style_scale
+        look,
+        grain=look.grain,
+        preserve_detail=look.preserve_detail,
+        style_scale=look.style_scale,
+        regions=look.regions,
     )
     sets = []
     for text in look.level_strength or ():

@@ -21,6 +21,7 @@ from texsynth.jobs.inputs import Input
 from texsynth.jobs.labels import as_tensor, label_regions, merging, read_labels
 from texsynth.jobs.memory import style_tile
 from texsynth.jobs.outcomes import Report
+from texsynth.jobs.regional import RegionalStyles
 from texsynth.models.registry import Model
 from texsynth.ops.color import luma
 from texsynth.pipelines.stylize import (
@@ -59,6 +60,7 @@ class MeasuredStyles:
             self._labels, self.sources[spec.content_labels] = read_labels(spec.content_labels, run)
             self._warn(spec.content_labels, merging(self._labels))
         self._parts = [self._measure(part) for part in spec.styles]
+        self.regional = RegionalStyles(spec, model, run) if settings.regions == "auto" else None
 
     def layers(self, job: StyledJob, size: tuple[int, int]) -> list[Sequence[StyledRegion]]:
         """Return the styles that are laid over a content of a size (height, width), one after the other."""

@@ -166,9 +166,9 @@ def make_spec(
     return BlendSpec(tuple(sources), optional(content_labels), sequential, feather)
 
 
-def check_spec(spec: BlendSpec, levels: Sequence[int]) -> None:
-    """Raise UsageError for what cannot be done together. levels: those that the settings transform."""
-    parts = spec.styles
+def check_spec(spec: BlendSpec, settings: StylizeSettings) -> None:
+    """Raise UsageError for what cannot be done together."""
+    parts, levels = spec.styles, settings.levels
     if not any(part.weight > 0 for part in parts):
         raise UsageError("the weights of all styles are 0; give one of them a weight above 0")
     for part in parts:
@@ -183,6 +183,8 @@ def check_spec(spec: BlendSpec, levels: Sequence[int]) -> None:
         raise UsageError("--mask and --content-labels both say what goes where; use one of them")
     if any(part.labels for part in parts) != bool(spec.content_labels):
         raise UsageError("--content-labels and --style-labels belong together; give both")
+    if settings.regions == "auto" and (masked or spec.content_labels):
+        raise UsageError("masks and labels already say what goes where; use regions off with them")
     if spec.sequential and (masked or spec.content_labels):
         raise UsageError("--sequential lays every style over all; use it without masks and labels")
 
@@ -214,7 +216,7 @@ def blend_jobs(
 
     Raises UsageError.
     """
-    check_spec(spec, settings.levels)
+    check_spec(spec, settings)
     steps: list[tuple[float, ...]] = [tuple(part.weight for part in spec.styles)]
     if sweep is not None:
         if output == "-":

@@ -15,6 +15,7 @@ from torch import Tensor
 
 import texsynth
 from texsynth import images
+from texsynth.analysis.clusters import MOST as MOST_REGIONS
 from texsynth.config import presets
 from texsynth.config.records import BlendRecord, BlendStyle, Record, Source, StylizeRecord, Versions
 from texsynth.config.settings import RunSettings
@@ -120,7 +121,11 @@ class Stylize(Operation[StyledJob]):
             prepared = prepare_content(job, loaded, run)
             size, masks = prepared.raster.size, self._masks(job)
             tiles = loaded.tiles or plan_tiles(job.picture, size, self.model, settings, run, masks=masks)
-            layers = styles.layers(job, size)
+            layers, facts = styles.layers(job, size), {}
+            if styles.regional:
+                layers, facts["regions"] = styles.regional.layers(
+                    job, prepared.raster, prepared.weight, layers
+                )
 
             def attempt(tiles: TilePlan) -> Raster:
                 raster = prepared.raster
@@ -145,11 +150,13 @@ class Stylize(Operation[StyledJob]):
         record = self._record(job, loaded.source, styles.sources.__getitem__, in_tiles)
         file = OutputFile(picture, job.output, dump(presets.as_tree(record)))
         told = [f"level {level}: {note}" if level else note for level, note in notes.items()]
-        return JobResult((file,), (*prepared.warnings, *told))
+        return JobResult((file,), (*prepared.warnings, *told), facts)
 
     def estimate(self, job: StyledJob) -> MemoryEstimate:
         """Estimate from the header of the content. Raises InputError, MemoryExhaustedError."""
         model, run, masks = self.model, self.run, job.spec.masks
+        if job.settings.regions == "auto":
+            masks = MOST_REGIONS
         size = probe_input(job.picture, run)[::-1]
         spills, longest = can_spill(job, size, run), max(size)
         reduced = min(longest, run.max_side or longest)
@@ -171,6 +178,8 @@ class Stylize(Operation[StyledJob]):
 
     def _masks(self, job: StyledJob) -> int:
         """Return the number of parts with a mask that the picture has at most."""
+        if job.settings.regions == "auto":
+            return MOST_REGIONS
         labels = job.spec.content_labels
         return len(self._labels(labels, self.run)[0].colours) if labels else job.spec.masks
 
