@@ -40,10 +40,12 @@ from texsynth.errors import UsageError
 from texsynth.images import Picture
 from texsynth.images.tensors import from_memory, to_pil
 from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyleSource, StylizeJob, check_spec
+from texsynth.jobs.checks import check_outputs
+from texsynth.jobs.color_tables import with_tables
 from texsynth.jobs.describe import Describe, TextureDescription
 from texsynth.jobs.expand import Expand
 from texsynth.jobs.expand_inputs import Command, expand_job, plan_tasks
-from texsynth.jobs.files import JobResult, OutputFile, OutputPolicy
+from texsynth.jobs.files import JobResult, OutputFile, OutputPolicy, write_files
 from texsynth.jobs.inputs import PIPE, Input, InputJob, Job
 from texsynth.jobs.library import Kind as Comparison
 from texsynth.jobs.library import SearchQuery, open_library
@@ -145,7 +147,9 @@ def fill(
 
 
 @same_kind
-def stylize(content: ImageLike, style: ImageLike, **options: Unpack[StylizeOptions]) -> Any:  # noqa: ANN401
+def stylize(
+    content: ImageLike, style: ImageLike, *, lut: PathLike | None = None, **options: Unpack[StylizeOptions]
+) -> Any:  # noqa: ANN401 (see SameKind)
     """Give a picture the style of another one; arguments, result and errors are those of `Stylizer`.
 
     >>> import numpy as np, texsynth
@@ -153,7 +157,7 @@ def stylize(content: ImageLike, style: ImageLike, **options: Unpack[StylizeOptio
     >>> texsynth.stylize(random.random((48, 64, 3)), random.random((32, 32, 3)), strength=0.5).shape
     (48, 64, 3)
     """
-    return Stylizer(style, **options)(content)
+    return Stylizer(style, **options)(content, lut=lut)
 
 
 class Stylizer:
@@ -183,15 +187,29 @@ class Stylizer:
         self._operation = Stylize(self._run, job, model=loaded_model(options))
         self._operation.prepare(log.warning)
 
-    def __call__(self, content: ImageLike, *, name: str | None = None, progress: OnStep | None = None) -> Any:  # noqa: ANN401
+    def __call__(
+        self,
+        content: ImageLike,
+        *,
+        name: str | None = None,
+        progress: OnStep | None = None,
+        lut: PathLike | None = None,
+    ) -> Any:  # noqa: ANN401 (see SameKind)
         """Give a picture the style. name: decides the grain with the seed, see the module.
 
+        lut: a new .cube file for the change of colours, in photo mode.
+
         Returns a picture of the size of `content`, or reduced to max_side. Raises InputError,
-        MemoryExhaustedError.
+        MemoryExhaustedError, and for the table UsageError, OutputError.
         """
         image = _Image.of(content, "content", name or self._name)
         job = StylizeJob(image.input, PIPE, self._style.input, self._settings)
-        return image.back(_in_memory(_do(self._operation, job, progress or self._progress).files[0]))
+        if lut is not None:
+            (job,) = with_tables([job], os.fspath(lut))
+            check_outputs([job], force=False)
+        picture, *tables = _do(self._operation, job, progress or self._progress).files
+        write_files(tables, OutputPolicy())
+        return image.back(_in_memory(picture))
 
 
 @same_kind

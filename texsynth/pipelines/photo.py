@@ -25,6 +25,10 @@ MUTED = (8 / 255) ** 2
 """Mean square chroma of content and style together up to which the network's own colour errors would show."""
 
 
+SURE = 2
+"""Cells for each channel from which on their covariance is taken for what it is."""
+
+
 def photo(
     content: Raster,
     model: Model,
@@ -85,11 +89,11 @@ def chroma_power(colours: Moments) -> float:
 
 
 def without_guesses(fitted: AffineMap, own: Moments) -> AffineMap:
-    """Shrink a map of features to its mean and one contrast, where cells are fewer than channels.
+    """Shrink a map of features to its mean and one contrast, where cells are few.
 
     own: the moments that it was fitted to. What it makes of their mean and of their total variance stays.
     """
-    share = min(1.0, own.n / len(own.sum))
+    share = min(1.0, own.n / (SURE * len(own.sum))) ** 2
     matrix, covariance = fitted.matrix, own.covariance
     contrast = (matrix @ covariance @ matrix.T).trace() / covariance.trace() if own.has_spread else 1.0
     plain = AffineMap.identity(len(own.sum)).matrix * contrast**0.5
