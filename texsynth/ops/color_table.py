@@ -15,7 +15,7 @@ SIZE = 33  # Knots along each channel of a finished table
 
 BINS = 64  # Of colours along each channel: pairs within a bin count as their mean
 
-STIFFNESS = 1e-4
+STIFFNESS = 1e-3
 """Weight of the squared curvature of the table against the squared error of the colours.
 
 Ten times less comes nearer to the pictures by some 0.5 dB, but turns back where places of one colour have
