@@ -40,12 +40,11 @@ from texsynth.errors import UsageError
 from texsynth.images import Picture
 from texsynth.images.tensors import from_memory, to_pil
 from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyleSource, StylizeJob, check_spec
-from texsynth.jobs.checks import check_outputs
-from texsynth.jobs.color_tables import with_tables
+from texsynth.jobs.color_tables import with_new_table
 from texsynth.jobs.describe import Describe, TextureDescription
 from texsynth.jobs.expand import Expand
 from texsynth.jobs.expand_inputs import Command, expand_job, plan_tasks
-from texsynth.jobs.files import JobResult, OutputFile, OutputPolicy, write_files
+from texsynth.jobs.files import JobResult, OutputPolicy, write_files
 from texsynth.jobs.inputs import PIPE, Input, InputJob, Job
 from texsynth.jobs.library import Kind as Comparison
 from texsynth.jobs.library import SearchQuery, open_library
@@ -197,19 +196,15 @@ class Stylizer:
     ) -> Any:  # noqa: ANN401 (see SameKind)
         """Give a picture the style. name: decides the grain with the seed, see the module.
 
-        lut: a new .cube file for the change of colours, in photo mode.
-
-        Returns a picture of the size of `content`, or reduced to max_side. Raises InputError,
-        MemoryExhaustedError, and for the table UsageError, OutputError.
+        lut: a new .cube file for the change of colours, in photo mode. Returns a picture of the size of
+        `content`, or reduced to max_side. Raises InputError, MemoryExhaustedError, UsageError, OutputError.
         """
         image = _Image.of(content, "content", name or self._name)
         job = StylizeJob(image.input, PIPE, self._style.input, self._settings)
-        if lut is not None:
-            (job,) = with_tables([job], os.fspath(lut))
-            check_outputs([job], force=False)
+        job = job if lut is None else with_new_table(job, os.fspath(lut))
         picture, *tables = _do(self._operation, job, progress or self._progress).files
         write_files(tables, OutputPolicy())
-        return image.back(_in_memory(picture))
+        return image.back(picture.in_memory)
 
 
 @same_kind
@@ -391,7 +386,7 @@ def _texture(
     operation = Expand(run_settings(options), model=loaded_model(options))
     operation.prepare(log.warning)
     result = _do(operation, job, options.get("progress"))
-    pictures = [_in_memory(file) for file in result.files]
+    pictures = [file.in_memory for file in result.files]
     if not others:
         return image.back(pictures[0])
     backs = [image.back, *(other.back for other in others)]
@@ -403,8 +398,3 @@ def _do(operation: Operation[Any], job: Job, progress: OnStep | None) -> JobResu
     for warning in result.warnings:
         log.warning("%s: %s", job.picture, warning)
     return result
-
-
-def _in_memory(file: OutputFile) -> Picture:
-    assert isinstance(file.picture, Picture), "results for standard output are never written by strips"
-    return file.picture

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from texsynth.errors import UsageError
 from texsynth.jobs.blend_inputs import StylizeJob
+from texsynth.jobs.checks import check_outputs
 from texsynth.jobs.files import OutputFile
 from texsynth.ops.color_table import ColorPairs, fit_table, to_cube
 from texsynth.pipelines.rasters import EVERYTHING, Raster, strips
@@ -37,6 +38,13 @@ def with_tables(jobs: Sequence[StylizeJob], lut: str) -> list[StylizeJob]:
         else [path / Path(job.picture.key).parent / name for job, name in zip(jobs, names, strict=True)]
     )
     return [replace(job, lut=file) for job, file in zip(jobs, files, strict=True)]
+
+
+def with_new_table(job: StylizeJob, lut: str) -> StylizeJob:
+    """Return `job` with the file of its table, which must be new. Raises UsageError, OutputError."""
+    (job,) = with_tables([job], lut)
+    check_outputs([job], force=False)
+    return job
 
 
 def table_file(job: StylizeJob, content: Raster, result: Raster, weight: Tensor | None) -> OutputFile:

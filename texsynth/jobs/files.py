@@ -39,6 +39,12 @@ class OutputFile:
     path: Path
     settings: str
 
+    @property
+    def in_memory(self) -> images.Picture:
+        """The picture of a file that goes to standard output, which is never written by strips."""
+        assert isinstance(self.picture, images.Picture)
+        return self.picture
+
 
 @dataclass(frozen=True)
 class JobResult:
