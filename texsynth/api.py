@@ -250,7 +250,7 @@ def blend(
     job = BlendJob(image.input, PIPE, spec, settings, tuple(source.weight for source in sources))
     operation = Stylize(run_settings(options), job, model=loaded_model(options))
     operation.prepare(log.warning)
-    return image.back(_in_memory(_do(operation, job, options.get("progress")).files[0]))
+    return image.back(_do(operation, job, options.get("progress")).files[0].in_memory)
 
 
 def describe(image: ImageLike, *, device: str = "auto", threads: int | None = None) -> TextureDescription:

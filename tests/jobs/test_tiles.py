@@ -15,7 +15,7 @@ from helpers.cli import make_model, run_cli
 from helpers.nets import level_tensors, tiny_model, tiny_tensors, wave_tensors, waves
 from torch import Tensor
 
-from texsynth.config.settings import StylizeSettings
+from texsynth.config.settings import IFTSettings, StylizeSettings
 from texsynth.images import embedded_settings, read, write
 from texsynth.images.tensors import to_picture
 from texsynth.jobs.memory import MemoryForecast, TilePlan, allowed_bytes, retry_with_smaller_tiles, style_tile
