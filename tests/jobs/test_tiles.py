@@ -58,11 +58,18 @@ def test_every_pixel_is_in_one_core(size: tuple[int, int], level: int, side: int
         assert (counts == 1).all()
 
 
+def loud(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Let the photo decoder do more, around middle grey: what it hardly changes tells nothing."""
+    scaled = {k: 6 * v if k.startswith("photo") and k.endswith("weight") else v for k, v in tensors.items()}
+    last = scaled.keys() & {"photo.up2.bias", "photo.inv1_1.bias"}
+    return scaled | {k: torch.full_like(scaled[k], 0.5) for k in last}
+
+
 MODELS = {
-    "own": tiny_tensors(),
-    "nearest": tiny_tensors(upsampling="nearest"),
-    "sum": wave_tensors(concatenated=False),
-    "cat5": wave_tensors(concatenated=True),
+    "own": loud(tiny_tensors()),
+    "nearest": loud(tiny_tensors(upsampling="nearest")),
+    "sum": loud(wave_tensors(concatenated=False)),
+    "cat5": loud(wave_tensors(concatenated=True)),
     "levels": level_tensors(),
 }
 
@@ -133,7 +140,7 @@ def test_tiles_with_halos_give_what_the_whole_gives_and_with_less_they_do_not() 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("settings", MODES.values(), ids=MODES)
 def test_tiles_do_not_show(settings: StylizeSettings, side: int) -> None:
-    model, content = tiny_model(), waves(150, 203)
+    model, content = build_model("own", MODELS["own"]), waves(150, 203)
     style = fit_style(waves(50, 60, 1.0) ** 2, model, settings)
     whole, tiled = (stylize(content, style, model, settings, tile=t) for t in (None, side))
     assert float((tiled - whole).abs().max()) < 1e-4
@@ -148,7 +155,7 @@ def test_tiles_do_not_show_with_published_kinds_of_networks(name: str) -> None:
             style = fit_style(waves(50, 60, 1.0) ** 2, model, settings)
             whole, tiled = (stylize(content, style, model, settings, tile=t) for t in (None, 48))
             assert float((tiled - whole).abs().max()) < 1e-4
-            assert float((whole - content).abs().max()) > 1e-2
+            assert float((whole - content).abs().max()) > 1e-3
 
 
 @pytest.mark.parametrize("mode", ["artistic", "photo"])

@@ -73,6 +73,11 @@ def stylize(
     ),
     *,
     output: Annotated[str | None, options.output_option("CONTENT.STYLE.png")] = None,
+    lut: str | None = options.file_option(
+        None,
+        metavar="FILE.cube|FOLDER",
+        help="Also write the change of colours as a 3D table (LUT) for video editors; with --photo.",
+    ),
     look: StrokeOptions,
     suggest: SuggestOptions,
     common: options.StylizeRunOptions,
@@ -122,6 +127,15 @@ def stylize(
         inputs = find_inputs(contents, recursive=common.recursive, piped=data)
         jobs = stylize_jobs(inputs, styles[0], settings, output, suffix=setup.suffix)
         shared = jobs[0]
+    if lut is not None:
+        from texsynth.jobs.color_tables import with_tables
+
+        if common.resume:
+            raise UsageError(
+                "--lut makes a table of every result, and --resume skips some; leave one of them out"
+            )
+        jobs = with_tables(jobs, lut)
+        shared = shared and jobs[0]
     run_operation(
         jobs,
         partial(check_headers, needed=[shared.style] if shared else [], run=run),

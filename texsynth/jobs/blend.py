@@ -139,7 +139,7 @@ class MeasuredStyles:
         self.sources[item] = Source(path=recorded_path(item), sha256=hashlib.sha256(data).hexdigest())
         if settings.style_scale not in (1.0, card.style_scale):
             self.warnings.append(f"{item}: a card keeps its own style scale, {card.style_scale:g}")
-        return FittedStyle(card.moments).only(settings.levels)
+        return FittedStyle(card.moments, card.colours).only(settings.levels)
 
 
 def _check_proportions(item: Input | None, mask: Tensor, job: StyledJob, size: tuple[int, int]) -> None:

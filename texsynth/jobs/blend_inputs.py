@@ -74,6 +74,7 @@ class StylizeJob(Job):
     style: Input
     settings: StylizeSettings
     preset: str | None = None  # A name for the settings, where jobs differ in them
+    lut: Path | None = None  # The file of the table of colours that explains the result
 
     weights: ClassVar[tuple[float, ...]] = (1.0,)
 
@@ -88,9 +89,17 @@ class StylizeJob(Job):
         return (self.picture, self.style)
 
     @property
+    def tables(self) -> tuple[Path, ...]:
+        """The table of colours, where there is one."""
+        return (self.lut,) if self.lut else ()
+
+    @property
     def facts(self) -> dict[str, str]:
-        """Style and preset, where jobs differ in them."""
-        return {} if self.preset is None else {"style": str(self.style.path), "preset": self.preset}
+        """The table of colours, and style and preset where jobs differ in them."""
+        table = {"lut": str(self.lut)} if self.lut else {}
+        return (
+            table if self.preset is None else {"style": str(self.style.path), "preset": self.preset, **table}
+        )
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from texsynth.images.picture import Pixels
 from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
 from texsynth.jobs.blend import MeasuredStyles
 from texsynth.jobs.blend_inputs import BlendSpec, StyledJob, StylizeJob
+from texsynth.jobs.color_tables import table_file
 from texsynth.jobs.files import (
     JobResult,
     LargePicture,
@@ -149,8 +150,11 @@ class Stylize(Operation[StyledJob]):
         in_tiles = run.model_copy(update={"tile": tiles.tile})
         record = self._record(job, loaded.source, styles.sources.__getitem__, in_tiles)
         file = OutputFile(picture, job.output, dump(presets.as_tree(record)))
+        files = [file]
+        if isinstance(job, StylizeJob) and job.lut:
+            files.append(table_file(job, prepared.raster, raster, prepared.weight))
         told = [f"level {level}: {note}" if level else note for level, note in notes.items()]
-        return JobResult((file,), (*prepared.warnings, *told), facts)
+        return JobResult(tuple(files), (*prepared.warnings, *told), facts)
 
     def estimate(self, job: StyledJob) -> MemoryEstimate:
         """Estimate from the header of the content. Raises InputError, MemoryExhaustedError."""
