@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from texsynth.cli import options
+from texsynth.cli import frames, options
 from texsynth.cli.app import INTERRUPTED
 from texsynth.cli.match import IndexFile, find_matches
 from texsynth.cli.options import argument, look_option, option
@@ -92,6 +92,10 @@ def stylize(
     failed: Sequence[Failed] = ()
     shared = None
     if suggest.suggest is not None:
+        if common.sequence:
+            raise UsageError(
+                "--suggest gives each content styles of its own, so it does not go with --sequence"
+            )
         report = _suggest(pictures, suggest.suggest, suggest, output, setup)
         failed = report.failed
         jobs = _suggested_jobs(report, settings, look.preset or NO_PRESET, output, setup.suffix)
@@ -108,6 +112,7 @@ def stylize(
         inputs = find_inputs(contents, recursive=common.recursive, piped=data)
         jobs = stylize_jobs(inputs, styles[0], settings, output, suffix=setup.suffix)
         shared = jobs[0]
+    jobs = frames.arranged(jobs, common)
     run_operation(
         jobs,
         partial(check_headers, needed=[shared.style] if shared else [], run=run),

@@ -40,6 +40,9 @@ FEATURE_COPIES = {"artistic": 3.1, "photo": 3.6}
 WAVELET_COPIES = 8.9
 """The same for a photo decoder that unpools wavelets, measured with the larger of the two kinds."""
 
+FRAME_BYTES = 26
+"""Bytes per pixel of each frame of a take that maps are fitted to: content, opacity and result so far."""
+
 SPILLED_BYTES = 350 << 20
 """Bytes for the strips of pictures that are kept in files, read, written and encoded."""
 
@@ -89,9 +92,9 @@ class MemoryForecast:
 
     @classmethod
     def of(
-        cls, height: int, width: int, model: Model, settings: StylizeSettings, masks: int = 0
+        cls, height: int, width: int, model: Model, settings: StylizeSettings, masks: int = 0, frames: int = 0
     ) -> MemoryForecast:
-        """masks: number of parts that have one."""
+        """masks: number of parts that have one. frames: number of those that maps are fitted to."""
         from texsynth.models.wavelets import WaveDecoder
         from texsynth.pipelines.tiling import autoencoder_reach, photo_reach
 
@@ -103,14 +106,16 @@ class MemoryForecast:
                 copies = WAVELET_COPIES
         else:
             halo = autoencoder_reach(model.encoder, model.decoder(max(settings.levels)))
-        more = masks * PART_BYTES + settings.preserve_color * COLOR_BYTES
+        more = (
+            masks * (1 + frames) * PART_BYTES + frames * FRAME_BYTES + settings.preserve_color * COLOR_BYTES
+        )
         return cls(
             height,
             width,
             halo,
             kept=pixels * (PICTURE_BYTES[mode] + more),
             finish=pixels * (FINISH_BYTES[mode] + more),
-            spilled=SPILLED_BYTES + pixels * masks * SPILLED_MASK_BYTES,
+            spilled=SPILLED_BYTES + pixels * masks * (1 + frames) * SPILLED_MASK_BYTES,
             per_pixel=copies * model.encoder.widths[0] * model.dtype.itemsize,
         )
 
@@ -146,19 +151,20 @@ def plan_tiles(
     run: RunSettings,
     *,
     masks: int = 0,
+    frames: int = 0,
     can_spill: bool = False,
 ) -> TilePlan:
     """Choose the way to work on a picture of `size` (height, width).
 
     run.tile decides on the tiles, or else run.memory_limit, or else half of what is free. masks: number of
-    parts that have one. can_spill: whether files may be used. name: what the message of the
-    MemoryExhaustedError calls a picture that needs more even in tiles.
+    parts that have one. frames: number of those that maps are fitted to. can_spill: whether files may be
+    used. name: what the message of the MemoryExhaustedError calls a picture that needs more even in tiles.
     """
     if settings.transform.name == "optimize":
         return TilePlan(run.tile or None)
     free = free_bytes(model.device)
     limit = allowed_bytes(run.memory_limit, free)
-    forecast = MemoryForecast.of(*size, model, settings, masks)
+    forecast = MemoryForecast.of(*size, model, settings, masks, frames)
     if run.tile is not None:
         tiles = TilePlan(run.tile or None)
         return TilePlan(tiles.tile, can_spill and limit is not None and forecast.bytes(tiles) > limit)

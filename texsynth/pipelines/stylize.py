@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -34,6 +34,8 @@ from texsynth.pipelines.transfer import TiledAutoencoder, level_autoencoder, pho
 from texsynth.transforms import fit_mix
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
+
+Maps = Mapping[int, AffineMap]  # By level
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,10 @@ class StyledRegion:
         styles, weights = zip(*self._at(level), strict=True)
         full = fit_mix(at_level(settings.transform, level), content, styles, weights, device)
         return full.lerp(_strength(settings, level))
+
+    def weight(self, opacity: Tensor | None) -> Tensor | None:
+        """Return by how much each pixel counts, (1, 1, H, W): mask times opacity; None for all alike."""
+        return opacity if self.mask is None else self.mask if opacity is None else self.mask * opacity
 
     def _at(self, level: int) -> list[tuple[Moments, float]]:
         pairs = zip(self.styles, self.weights, strict=True)
@@ -143,6 +149,7 @@ def stylize_raster(
     weight: Tensor | None = None,
     seed: int = 0,
     tile: int | None = None,
+    maps: Sequence[Maps] | None = None,
     make_canvas: MakeCanvas = memory_canvas,
     on_step: OnStep = silent,
     on_note: OnNote = unnoted,
@@ -152,22 +159,14 @@ def stylize_raster(
     content: in [0, 1], any size from 1x1. style: one for all, or regions with masks of the content's size, of
     which one at most has no mask; what no region covers stays as it is. weight: (1, 1, H, W) opacity for the
     statistics. seed: of the grain. tile: side in pixels of what the networks work on at a time, besides the
-    halo around it; only rounding differs from the whole picture at once, which is None. make_canvas:
-    allocates results, the last and those on the way to it. on_note: is told of fits that went wrong, by every
-    region. Returns a picture of the same size, in [0, 1].
+    halo around it; only rounding differs from the whole picture at once, which is None. maps: of each region,
+    instead of those fitted to the content, as `take.fit_maps` gives them. make_canvas: allocates results, the
+    last and those on the way to it. on_note: is told of fits that went wrong, by every region. Returns a
+    picture of the same size, in [0, 1].
     """
     check_levels(model, settings)
-    regions = [StyledRegion((style,), (1.0,))] if isinstance(style, FittedStyle) else list(style)
-    if masks := [region.mask for region in regions if region.mask is not None]:
-        # Masks add up to at most 1 at every pixel; a region without one takes the rest.
-        total = torch.stack(masks).sum(0)
-        over, rest = total.clamp_min(1), (1 - total).clamp_min(0)
-        regions = [replace(r, mask=rest if r.mask is None else r.mask / over) for r in regions]
-    start = content
-    deviation = settings.grain * _strength(settings, settings.levels[0])
-    if settings.mode == "artistic" and deviation:
-        # Noise for the transforms to turn into strokes; without any effect of theirs there is none.
-        start = NoisyRaster(content, deviation, seed)
+    regions = complete([StyledRegion((style,), (1.0,))] if isinstance(style, FittedStyle) else style)
+    start = with_grain(content, settings, seed)
 
     def blend(new: Tensor, ours: Tensor, old: Tensor, alpha: Tensor) -> Tensor:
         return ours.to(new) + alpha.to(new) * (new - old.to(new))
@@ -176,8 +175,9 @@ def stylize_raster(
     result: Raster = content
     for number, region in enumerate(regions):
         stylizer = _RegionStylizer(
-            model, settings, weight, tile, make_canvas, sub_progress(on_step, number, len(regions)), on_note
-        )
+            model, settings, weight, tile, make_canvas, sub_progress(on_step, number, len(regions)), on_note,
+            None if maps is None else maps[number],
+        )  # fmt: skip
         styled = stylizer.run(start, region)
         if region.mask is None:
             result = styled
@@ -188,6 +188,24 @@ def stylize_raster(
             make_canvas, lambda ours, old: with_chroma_of(old.to(ours), ours), result, content
         )
     return result
+
+
+def complete(regions: Sequence[StyledRegion]) -> list[StyledRegion]:
+    """Give every region a mask if any has one; masks then add up to at most 1 at every pixel."""
+    masks = [region.mask for region in regions if region.mask is not None]
+    if not masks:
+        return list(regions)
+    total = torch.stack(masks).sum(0)
+    over, rest = total.clamp_min(1), (1 - total).clamp_min(0)
+    # A region without one takes the rest.
+    return [replace(r, mask=rest if r.mask is None else r.mask / over) for r in regions]
+
+
+def with_grain(content: Raster, settings: StylizeSettings, seed: int) -> Raster:
+    """Add noise for transforms to turn into strokes; none without any effect of theirs, or in photo mode."""
+    deviation = settings.grain * _strength(settings, settings.levels[0])
+    painted = settings.mode == "artistic" and deviation
+    return NoisyRaster(content, deviation, seed) if painted else content
 
 
 @dataclass(frozen=True)
@@ -201,6 +219,7 @@ class _RegionStylizer:
     make_canvas: MakeCanvas
     on_step: OnStep
     on_note: OnNote
+    maps: Maps | None = None
 
     def run(self, content: Raster, region: StyledRegion) -> Raster:
         """Stylize in the mode of the settings."""
@@ -258,17 +277,19 @@ class _RegionStylizer:
         on_step: OnStep,
     ) -> Raster:
         """Give `image` the moments of `region` at all `levels`."""
-        # Pixels count by the mask times the opacity; None for all alike.
-        weight = self.weight if region.mask is None else region.mask
-        if region.mask is not None and self.weight is not None:
-            weight = region.mask * self.weight
 
-        def fit(level: int, own: Moments) -> AffineMap:
-            fitted = region.map(own, self.settings, level, self.model.device)
+        def told(level: int, fitted: AffineMap) -> AffineMap:
             for note in fitted.notes:
                 self.on_note(level, note)
             return fitted
 
+        def fit(level: int, own: Moments) -> AffineMap:
+            return told(level, region.map(own, self.settings, level, self.model.device))
+
+        if self.maps is not None:
+            maps = {level: told(level, self.maps[level]) for level in levels}
+            return autoencoder.apply(image, maps, self.tile, self.make_canvas(image.size), on_step)
+        weight = region.weight(self.weight)
         return autoencoder.transfer(image, levels, weight, fit, self.tile, self.make_canvas, on_step)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from texsynth.errors import UsageError
 from texsynth.models.registry import Model
 from texsynth.ops.resample import pad_to_multiple
-from texsynth.pipelines.progress import OnStep, Step
+from texsynth.pipelines.progress import OnStep, Step, sub_progress
 from texsynth.pipelines.rasters import Canvas, MakeCanvas, Raster
 from texsynth.pipelines.tiling import Tile, autoencoder_reach, cut_tiles, encoder_reach, photo_reach
 from texsynth.transforms.affine import AffineMap
@@ -91,9 +91,16 @@ class TiledAutoencoder(TiledEncoder):
 
         own = _moments(encoded(), size, levels, weight) if levels else {}
         maps = {level: fit(level, moments) for level, moments in own.items()}
-        for done, t in enumerate(tiles, len(tiles) + 1):
+        return self.apply(image, maps, tile, result, sub_progress(on_step, 1, 2))
+
+    def apply(
+        self, image: Raster, maps: Mapping[int, AffineMap], tile: int | None, result: Canvas, on_step: OnStep
+    ) -> Raster:
+        """Map the features of `image` by `maps`, one for each level, into `result`, in [0, 1]."""
+        tiles = cut_tiles(image.size, self.deepest, tile, self.halo)
+        for done, t in enumerate(tiles, 1):
             self._write_tile(result, t, self.encode_tile(t, image), maps)
-            on_step(Step("tile", done, 2 * len(tiles)))
+            on_step(Step("tile", done, len(tiles)))
         return result
 
     def _write_tile(
