@@ -14,6 +14,7 @@ from typing import Any, Generic
 from texsynth.errors import TexsynthError, WorkerLostError
 from texsynth.jobs.files import OutputPolicy
 from texsynth.jobs.inputs import J
+from texsynth.jobs.job_queue import JobQueue
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Events, Failed, Outcome
 from texsynth.jobs.runner import Interrupts, SerialExecutor
@@ -90,8 +91,6 @@ class PooledExecutor(Generic[J]):
         """The jobs that each worker has."""
         self._ready: set[int] = set()
         self._noted: set[str] = set()
-        self._block: dict[int, object] = {}
-        """What the last job of each worker shares with others."""
 
     def outcomes(self, jobs: Sequence[J], events: Events) -> Generator[Outcome]:
         """Yield one outcome for every job. A job whose worker is lost gets a second chance.
@@ -99,8 +98,7 @@ class PooledExecutor(Generic[J]):
         Raises TexsynthError when workers cannot begin at all.
         """
         self._jobs, self._events, self._pool = jobs, events, self._make_pool()
-        self._waiting = deque(range(len(jobs)))
-        self._has_blocks = any(job.block is not None for job in jobs)
+        self._waiting = JobQueue(jobs)
         try:
             for _ in range(min(self._count, len(self._jobs))):
                 self._in_hand[self._pool.start()] = []
@@ -134,23 +132,13 @@ class PooledExecutor(Generic[J]):
         elif self._tried.intersection(numbers):
             return
         else:
-            count = min(len(self._waiting), IN_HAND - len(numbers))
-            chosen = [self._next(worker) for _ in range(count)]
+            chosen = []
+            while self._waiting and len(chosen) < IN_HAND - len(numbers):
+                chosen.append(self._waiting.take(worker))
         for number in chosen:
             numbers.append(number)
             self._events.started(self._jobs[number])
             self._pool.submit(worker, number, self._jobs[number])
-
-    def _next(self, worker: int) -> int:
-        """Take a job from those that wait: of the block of the worker's last one, else of one of its own."""
-        blocks = {number: self._jobs[number].block for number in self._waiting} if self._has_blocks else {}
-        own, taken = self._block.get(worker), set(self._block.values())
-        first = next((n for n, block in blocks.items() if block == own), None)
-        if first is None:
-            first = next((n for n, block in blocks.items() if block not in taken), self._waiting[0])
-        self._block[worker] = self._jobs[first].block
-        self._waiting.remove(first)
-        return first
 
     def _replied(self, worker: int, reply: Reply) -> Outcome:
         self._in_hand[worker].remove(reply.number)
