@@ -19,7 +19,7 @@ def stylize_sequence(
 ) -> Iterator[Any]:
     """Give the frames of one take a style, so that what does not change in them does not flicker.
 
-    frames: in their order. window: frames from one fit of the maps to the next, at least 1. The other
+    frames: in their order. window: frames from one measurement to the next, at least 1. The other
     arguments and errors are those of `Stylizer`; a `name` is not used. Yields a picture for each frame.
 
     >>> import numpy as np, texsynth

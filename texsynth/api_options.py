@@ -67,6 +67,7 @@ class StylizeOptions(Options, total=False):
     strength: float  # 0 keeps the content, 1 applies the whole style
     preserve_color: bool  # Keep the content's colours
     grain: float  # 0 to 1: noise that becomes strokes in flat areas
+    preserve_detail: float  # 0 to 1: small faces and lettering stay readable
     style_scale: float  # Above 1 for larger strokes
     max_side: int  # Reduce larger contents to this longer side in pixels
 
@@ -117,6 +118,7 @@ def stylize_settings(options: StylizeOptions) -> StylizeSettings:
         strength=options.get("strength"),
         preserve_color=options.get("preserve_color"),
         grain=options.get("grain"),
+        preserve_detail=options.get("preserve_detail"),
         style_scale=options.get("style_scale"),
     )
     return resolve_settings(StylizeSettings, flags, options, StylizeOptions.__optional_keys__)

@@ -69,7 +69,7 @@ def test_extends_reaches_neighbours_and_shipped_presets(tmp_path: Path) -> None:
     path = written(tmp_path, "top", "extends: base.yaml\nstylize: {transform: {n_upd: 3}}")
     found = settings(preset=path)
     assert found.strength == 0.5
-    assert found.transform == IFTSettings(pull=8.0, n_upd=3)
+    assert found.transform == IFTSettings(pull=32.0, n_upd=3)
     assert load(path).description == load("bold").description
 
 
@@ -134,8 +134,8 @@ def test_numbers_by_level(tmp_path: Path) -> None:
         "transform.pull.4=3", "transform.pull.1=5", preset=written(tmp_path, "p", text)
     ).transform
     assert found == IFTSettings(pull={5: 1.0, 4: 3.0, 1: 5.0}, n_upd={3: 40})
-    assert at_level(found, 4) == IFTSettings(pull=3.0, n_upd=15)
-    assert at_level(found, 3) == IFTSettings(pull=1.0, n_upd=40)
+    assert at_level(found, 4) == IFTSettings(pull=3.0)
+    assert at_level(found, 3) == IFTSettings(n_upd=40)
     assert at_level(IFTSettings(pull=2.0), 3) == IFTSettings(pull=2.0)
     assert settings("transform.pull=7", preset=str(tmp_path / "p.yaml")).transform == IFTSettings(
         pull=7.0, n_upd={3: 40}

@@ -18,8 +18,9 @@ from texsynth.images import embedded_settings, read, write
 from texsynth.images.tensors import to_picture
 
 COUNT = 9
-STYLIZE = ("stylize", "frames", "wave.png", "--grain", "0.3", "--threads", "1")
-BLEND = ("blend", "frames", "--style", "wave.png:2", "--style", "dots.png", "--threads", "1")
+PLAIN = ("--threads", "1", "--dtype", "float32")
+STYLIZE = ("stylize", "frames", "wave.png", "--grain", "0.3", *PLAIN)
+BLEND = ("blend", "frames", "--style", "wave.png:2", "--style", "dots.png", *PLAIN)
 SEQUENCE = ("--sequence", "--window", "4")
 
 
@@ -58,15 +59,13 @@ def record(path: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("command", [STYLIZE, (*BLEND, "--set", "grain=0.3")], ids=["stylize", "blend"])
-def test_the_name_of_a_picture_counts_with_vary_alone(
-    place: Path, model: Path, command: tuple[str, ...]
-) -> None:
+def test_the_name_of_a_picture_counts_with_vary_alone(place: Path, command: tuple[str, ...]) -> None:
     (place / "frames").mkdir()
     for name in ("cat", "dog"):
         make_picture(place / "frames" / f"{name}.png", seed=1)
 
     def results(folder: str, *more: object) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-        run(*command, "--model", model, "-o", f"{folder}/", *more)
+        run(*command, "-o", f"{folder}/", *more)
         one, other = (read(path).rgb for path in sorted((place / folder).glob("*.png")))
         return one, other
 
@@ -85,42 +84,41 @@ def test_the_name_of_a_picture_counts_with_vary_alone(
     assert np.array_equal(read(Path("again.png")).rgb, varied), "the path counts as it was"
 
 
-def test_vary_in_a_manifest(place: Path, model: Path) -> None:
+def test_vary_in_a_manifest(place: Path) -> None:
     for name in ("cat", "dog"):
         make_picture(place / f"{name}.png", seed=1)
     (place / "rows.csv").write_text("content,style\ncat.png,wave.png\ndog.png,wave.png\n")
     for folder, flags, same in (("one", (), True), ("two", ("--vary",), False)):
-        run("batch", "rows.csv", "-o", folder, "--model", model, *flags)
+        run("batch", "rows.csv", "-o", folder, *flags)
         one, other = (read(path).rgb for path in sorted((place / folder).glob("*.png")))
         assert np.array_equal(one, other) == same
 
 
 @pytest.mark.parametrize("look", [(), ("--photo",)], ids=["artistic", "photo"])
 def test_a_still_take_gives_still_results_which_are_those_of_one_frame(
-    place: Path, model: Path, look: tuple[str, ...]
+    place: Path, look: tuple[str, ...]
 ) -> None:
     make_frames(place / "frames")
-    run(*STYLIZE, *SEQUENCE, *look, "--model", model, "-o", "out/")
-    run(*STYLIZE, *look, "--model", model, "-o", "alone/")
+    run(*STYLIZE, *SEQUENCE, *look, "-o", "out/")
+    run(*STYLIZE, *look, "-o", "alone/")
     for frame in pictures("out"):
         assert np.array_equal(frame, pictures("alone")[0])
     figures = json.loads(run("evaluate", "flicker", "frames", "out", "--json"))
     assert (figures["still"], figures["content"], figures["result"]) == (1.0, 0.0, 0.0)
 
 
-def test_a_ramp_of_light_gives_a_smooth_change(place: Path, model: Path) -> None:
-    make_frames(place / "frames", light=0.03)
-    run(*STYLIZE, *SEQUENCE, "--bit-depth", 16, "--model", model, "-o", "out/")
-    frames = np.stack(pictures("out")).astype(float) / 65535
-    change, bend = np.diff(frames, axis=0), np.diff(frames, 2, axis=0)
-    # Maps fade linearly between fits, so the change itself changes at the fits alone.
-    assert np.sqrt((bend**2).mean()) < 0.3 * np.sqrt((change**2).mean())
+def test_a_ramp_of_light_gives_no_jump_where_statistics_change(place: Path) -> None:
+    make_frames(place / "frames", light=0.02)
+    run(*STYLIZE, *SEQUENCE, "--bit-depth", 16, "-o", "out/")
+    change = np.diff(np.stack(pictures("out")).astype(float) / 65535, axis=0)
+    steps = np.sqrt((change**2).mean((1, 2, 3)))
+    assert steps.max() < 2.5 * steps.mean()
 
 
-def test_frames_go_by_number_and_say_where_their_maps_come_from(place: Path, model: Path) -> None:
+def test_frames_go_by_number_and_say_where_their_maps_come_from(place: Path) -> None:
     make_frames(place / "frames", move=0.1)
     (place / "frames" / "2.png").rename(place / "frames" / "10.png")
-    lines = run(*STYLIZE, *SEQUENCE, "--model", model, "-o", "out/", "--json").splitlines()
+    lines = run(*STYLIZE, *SEQUENCE, "-o", "out/", "--json").splitlines()
     order = [Path(json.loads(line)["content"]).name for line in lines]
     assert order == [f"{k}.png" for k in (1, 3, 4, 5, 6, 7, 8, 9, 10)]
     tween = record(place / "out" / "4.wave.png")["tween"]
@@ -136,17 +134,16 @@ def test_frames_go_by_number_and_say_where_their_maps_come_from(place: Path, mod
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
-    [STYLIZE, (*STYLIZE, "--photo"), BLEND, (*BLEND, "--sequential"),
+    [STYLIZE, (*STYLIZE, "--photo"), BLEND,
+     ("blend", "frames", "--style", "wave.png", "--style", "dots.png", "--sequential", *PLAIN),
      ("blend", "frames", "--style", "wave.png", "--mask", "mask.png", "--style", "dots.png", "--mask", "rest",
-      "--threads", "1")],
+      *PLAIN)],
     ids=["stylize", "photo", "blend", "one after the other", "masks"],
 )  # fmt: skip
-def test_replay_resume_shards_and_workers_make_the_same_files(
-    place: Path, model: Path, command: tuple[str, ...]
-) -> None:
+def test_replay_resume_shards_and_workers_make_the_same_files(place: Path, command: tuple[str, ...]) -> None:
     make_frames(place / "frames", light=0.01, move=0.1)
     make_picture(place / "mask.png", seed=3, height=40, width=56)
-    flags = (*command, *SEQUENCE, "--model", model)
+    flags = (*command, *SEQUENCE)
     run(*flags, "-o", "out/")
     before = {name: (place / "out" / name).read_bytes() for name in names(place / "out")}
     assert len(set(before.values())) == COUNT
@@ -155,18 +152,19 @@ def test_replay_resume_shards_and_workers_make_the_same_files(
     assert Path("again.png").read_bytes() == before[second]
     (place / "out" / first).unlink()
     run(*flags, "-o", "out/", "--resume")
-    for folder, more in (("parts", ("--shard", "1/2")), ("parts", ("--shard", "2/2")),
+    for folder, more in (("parts", ("--shard", "1/2", "--resume")), ("parts", ("--shard", "2/2", "--resume")),
                          ("pool", ("--executor", "processes", "--workers", "2"))):  # fmt: skip
         run(*flags, "-o", f"{folder}/", *more)
     for folder in ("out", "parts", "pool"):
-        assert {name: (place / folder / name).read_bytes() for name in names(place / folder)} == before
+        after = {name: (place / folder / name).read_bytes() for name in names(place / folder)}
+        assert [name for name in before | after if before.get(name) != after.get(name)] == [], folder
 
 
-def test_a_broken_frame_is_reported_and_left_out_of_the_fits(place: Path, model: Path) -> None:
+def test_a_broken_frame_is_reported_and_left_out_of_the_fits(place: Path) -> None:
     make_frames(place / "frames", move=0.1)
     broken = place / "frames" / "5.png"
     broken.write_bytes(broken.read_bytes()[:-200])
-    flags = (*STYLIZE, *SEQUENCE, "--model", model, "-o", "out/")
+    flags = (*STYLIZE, *SEQUENCE, "-o", "out/")
     assert "5.png" in run(*flags, code=3)
     assert len(names(place / "out")) == COUNT - 1
     run("replay", "out/4.wave.png", "-o", "again.png")
@@ -176,9 +174,9 @@ def test_a_broken_frame_is_reported_and_left_out_of_the_fits(place: Path, model:
     assert {name: (place / "out" / name).stat().st_mtime_ns for name in before} == before
 
 
-def test_replay_needs_the_other_frames_and_finds_them_beside_the_content(place: Path, model: Path) -> None:
+def test_replay_needs_the_other_frames_and_finds_them_beside_the_content(place: Path) -> None:
     make_frames(place / "frames", move=0.1)
-    run(*STYLIZE, *SEQUENCE, "--model", model, "-o", "out/")
+    run(*STYLIZE, *SEQUENCE, "-o", "out/")
     shutil.move(place / "frames", place / "elsewhere")
     run("replay", "out/4.wave.png", "-o", "again.png", "--content", "elsewhere/4.png")
     assert Path("again.png").read_bytes() == (place / "out" / "4.wave.png").read_bytes()
@@ -188,13 +186,13 @@ def test_replay_needs_the_other_frames_and_finds_them_beside_the_content(place: 
     assert "make all frames again with --sequence" in message
 
 
-def test_frames_of_other_sizes_and_a_single_one_are_frames_too(place: Path, model: Path) -> None:
+def test_frames_of_other_sizes_and_a_single_one_are_frames_too(place: Path) -> None:
     make_frames(place / "frames")
     write(to_picture(waves(24, 70), None, 8), place / "frames" / "10.png")
-    run(*STYLIZE, *SEQUENCE, "--model", model, "-o", "out/")
+    run(*STYLIZE, *SEQUENCE, "-o", "out/")
     assert {frame.shape for frame in pictures("out")} == {(40, 56, 3), (24, 70, 3)}
-    run("stylize", "frames/1.png", "wave.png", "--sequence", "--model", model, "-o", "one.png")
-    run("stylize", "frames/1.png", "wave.png", "--model", model, "-o", "alone.png")
+    run("stylize", "frames/1.png", "wave.png", "--sequence", "-o", "one.png")
+    run("stylize", "frames/1.png", "wave.png", "-o", "alone.png")
     assert np.array_equal(read(Path("one.png")).rgb, read(Path("alone.png")).rgb)
 
 
@@ -214,11 +212,11 @@ def test_what_does_not_go_together(place: Path, arguments: tuple[str, ...], mess
     assert message in run(*arguments, code=2)
 
 
-def test_sequences_from_python(place: Path, model: Path) -> None:
+def test_sequences_from_python(place: Path) -> None:
     make_frames(place / "frames", light=0.02)
-    run(*STYLIZE, *SEQUENCE, "--dtype", "float32", "--bit-depth", 8, "--model", model, "-o", "out/")
+    run(*STYLIZE, *SEQUENCE, "--dtype", "float32", "--bit-depth", 8, "-o", "out/")
     frames = [place / "frames" / f"{k + 1}.png" for k in range(COUNT)]
-    look = {"grain": 0.3, "model": str(model), "dtype": "float32"}
+    look = {"grain": 0.3, "dtype": "float32"}
     results = texsynth.stylize_sequence(frames, "wave.png", window=4, **look)  # type: ignore[arg-type]
     for ours, theirs in zip(results, pictures("out"), strict=True):
         assert np.array_equal(np.asarray(ours), theirs)

@@ -17,7 +17,7 @@ from texsynth.jobs.inputs import Input, Job
 from texsynth.jobs.job_queue import JobQueue
 from texsynth.pipelines.rasters import TensorRaster, read_all
 from texsynth.pipelines.stylize import StyledRegion, fit_style, stylize, stylize_raster
-from texsynth.pipelines.take import Frame, between, fit_maps, pooled
+from texsynth.pipelines.take import Frame, averaged, between, measure
 from texsynth.transforms.moments import Moments
 
 
@@ -55,37 +55,44 @@ def test_every_frame_is_between_neighbouring_fits(count: int, window: int) -> No
         assert max(used) - min(used) <= max(1.6 * window, count if len(fits) == 1 else 0)
 
 
-def test_frames_are_fitted_as_if_they_were_one_picture() -> None:
+def test_frames_are_measured_as_if_they_were_one_picture() -> None:
     one, two = Moments.of(waves(8, 10)), Moments.of(waves(8, 10, 1.0))
-    both = pooled([one, two])
+    both = averaged([one, two])
     assert torch.allclose(both.mean, (one + two).mean)
     assert torch.allclose(both.covariance, (one + two).covariance)
-    same = pooled([one] * 7)
+    same = averaged([one] * 7)
     assert same.n == one.n
     assert torch.equal(same.outer, one.outer)
 
 
+def test_statistics_fade_linearly() -> None:
+    one, two = Moments.of(waves(8, 10)), Moments.of(waves(8, 10, 1.0))
+    ((half,),) = (list(each.values()) for each in between([{1: one}], [{1: two}], 0.25))
+    assert torch.allclose(half.mean, torch.lerp(one.mean, two.mean, 0.25))
+    assert torch.allclose(half.covariance, torch.lerp(one.covariance, two.covariance, 0.25))
+
+
 @pytest.mark.parametrize("mode", ["artistic", "photo"])
 @pytest.mark.parametrize("tile", [None, 32])
-def test_maps_of_one_frame_give_its_own_result(mode: str, tile: int | None) -> None:
+def test_statistics_of_one_frame_give_its_own_result(mode: str, tile: int | None) -> None:
     model = tiny_model(torch.float64)
     settings = StylizeSettings.model_validate({"mode": mode})
     style, content = fit_style(waves(50, 30, 1.0), model, settings), waves(70, 56)
     regions = [StyledRegion((style,), (1.0,))]
-    maps = fit_maps([Frame(TensorRaster(content), regions)] * 3, model, settings, seed=5, tile=tile)
-    (halfway,) = between(maps, maps, 0.3)
-    assert all(torch.equal(halfway[level].matrix, maps[0][level].matrix) for level in settings.levels)
+    moments = measure([Frame(TensorRaster(content), regions)] * 3, model, settings, seed=5, tile=tile)
+    (halfway,) = between(moments, moments, 0.3)
+    assert all(torch.equal(halfway[level].outer, moments[0][level].outer) for level in settings.levels)
     ours = read_all(
-        stylize_raster(TensorRaster(content), regions, model, settings, seed=5, tile=tile, maps=[halfway])
+        stylize_raster(TensorRaster(content), regions, model, settings, seed=5, tile=tile, moments=[halfway])
     )
     alone = stylize(content, style, model, settings, seed=5)
     assert torch.allclose(ours, alone, atol=0 if tile is None else 1e-6)
 
 
-def test_descent_has_no_maps() -> None:
+def test_descent_has_no_statistics() -> None:
     settings = StylizeSettings(transform=DescentSettings())
     with pytest.raises(UsageError, match="optimize"):
-        fit_maps([Frame(TensorRaster(waves(8, 8)), [])], tiny_model(), settings)
+        measure([Frame(TensorRaster(waves(8, 8)), [])], tiny_model(), settings)
 
 
 def jobs(count: int) -> list[FrameJob]:

@@ -18,6 +18,7 @@ from texsynth.errors import ModelError, UsageError
 from texsynth.models.registry import build_model, load_model
 from texsynth.ops.resample import resize
 from texsynth.pipelines.progress import Step
+from texsynth.pipelines.rasters import GrainyRaster, TensorRaster, read_all
 from texsynth.pipelines.stylize import fit_style, stylize
 
 TRANSFORMS = [AdaINSettings(), WCTSettings(), OTSettings(), IFTSettings(), IFTSettings(centred=False)]
@@ -203,3 +204,33 @@ def test_numbers_by_level_are_those_of_each_level() -> None:
     assert torch.equal(result(pull={2: 9.0}, n_upd={}), result())
     assert not torch.equal(result(pull={1: 0.05}), result())
     assert not torch.equal(result(n_upd={3: 1}), result())
+
+
+def test_grain_tops_up_what_is_flat_and_light_and_leaves_the_rest() -> None:
+    flat = torch.full((1, 3, 96, 96), 0.6)
+    dark, busy = torch.full_like(flat, 0.05), flat + 0.2 * (waves(96, 96) - 0.5).sign()
+
+    def added(image: torch.Tensor) -> torch.Tensor:
+        return read_all(GrainyRaster(TensorRaster(image), 0.05, 3)) - image
+
+    assert 0.045 < float(added(flat).std()) < 0.055
+    assert float(added(dark).std()) < 0.2 * float(added(flat).std())
+    assert not added(torch.zeros_like(flat)).any()
+    assert float(added(busy).std()) < 0.5 * float(added(flat).std())
+
+
+def test_grain_is_the_same_however_it_is_read() -> None:
+    grainy = GrainyRaster(TensorRaster(waves(70, 90) * 0.1 + 0.5), 0.05, 3)
+    part = grainy.read(slice(11, 52), slice(30, 90))
+    torch.testing.assert_close(part, read_all(grainy)[:, :, 11:52, 30:90])
+
+
+def test_detail_is_kept_alike_in_tiles_and_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, content, style = tiny_model(), waves(96, 80), waves(48, 48, 2.0)
+    settings = StylizeSettings(levels=(4, 1), preserve_detail=0.8, grain=0.0)
+    fitted = fit_style(style, model, settings)
+    whole = stylize(content, fitted, model, settings)
+    monkeypatch.setattr("texsynth.pipelines.rasters.STRIP_PIXELS", 80 * 7)
+    torch.testing.assert_close(stylize(content, fitted, model, settings, tile=32), whole, atol=1e-3, rtol=0)
+    without = settings.model_copy(update={"preserve_detail": 0.0})
+    assert not torch.equal(stylize(content, fitted, model, without), whole)

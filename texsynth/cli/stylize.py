@@ -39,6 +39,9 @@ class StrokeOptions(options.StylizeLookOptions):
     grain: float | None = look_option(
         None, help="Noise that becomes strokes in flat areas, 0 to 1; artistic mode only."
     )
+    preserve_detail: float | None = look_option(
+        None, help="Keep small faces and lettering readable, 0 to 1; artistic mode only."
+    )
     style_scale: float | None = look_option(None, help="Resize the style first: above 1 for larger strokes.")
 
 
@@ -79,7 +82,9 @@ def stylize(
     from texsynth.jobs.inputs import find_inputs
     from texsynth.jobs.manifest import NO_PRESET
 
-    changes = stylize_changes(look, grain=look.grain, style_scale=look.style_scale)
+    changes = stylize_changes(
+        look, grain=look.grain, preserve_detail=look.preserve_detail, style_scale=look.style_scale
+    )
     sets = []
     for text in look.level_strength or ():
         level, sign, value = text.partition("=")

@@ -31,7 +31,7 @@ class Versions(Settings):
 
 
 class TweenRecord(Settings):
-    """The frames that the maps of a frame were fitted to; they lie between those of two fits."""
+    """The frames whose statistics a frame got; they lie between those of two measurements."""
 
     before: Annotated[tuple[Source, ...], Listed]
     after: Annotated[tuple[Source, ...], Listed] = ()

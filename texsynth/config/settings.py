@@ -70,12 +70,12 @@ class IFTSettings(Settings):
     """Iterative feature transformation (Chiu and Gurari 2020), run on C x C matrices."""
 
     name: Literal["ift"] = "ift"
-    pull: ByLevel[Annotated[float, Field(gt=0)]] = 1.0
+    pull: ByLevel[Annotated[float, Field(gt=0)]] = 8.0
     """Weight of the style term per pixel, lambda / n, in units of 1 / (mean second moment of the style).
 
     Independent of picture size and of feature scale. Small stays close to the content, large goes to the
     style."""
-    n_upd: ByLevel[Annotated[int, Field(ge=1, le=1000)]] = 15
+    n_upd: ByLevel[Annotated[int, Field(ge=1, le=1000)]] = 60
     """Gradient steps for each anchor."""
     n_iter: Annotated[int, Field(ge=1, le=100)] = 1
     """How often the anchor moves to the current result."""
@@ -133,10 +133,15 @@ class StylizeSettings(Settings):
     """Keep the colours of the content and take only light and dark from the style."""
     edge_aware: bool = True
     """In photo mode, keep to the content's contours: no haloes, no blotches, and no grain from the style."""
-    grain: Fraction = 0.05
-    """In artistic mode, deviation of the noise that the content gets first, so that flat areas get strokes.
+    grain: Fraction = 0.04
+    """In artistic mode, deviation of lightness that noise gives flat areas, so that they get strokes.
 
-    The style's strokes grow out of what is there; a clear sky has nothing for them to grow out of."""
+    The style's strokes grow out of what is there; a clear sky has nothing for them to grow out of. What has
+    as much contrast of its own gets no noise, and dark areas get less."""
+    preserve_detail: Fraction = 0.6
+    """In artistic mode, share of the content's fine detail that goes around levels 4 and 5.
+
+    They would lose small faces and lettering. 0 lets the style have its way everywhere."""
     style_scale: Annotated[float, Field(gt=0, le=8)] = 1.0
     """Size of the style's strokes: the style picture is resized by this factor."""
 

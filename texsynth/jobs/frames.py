@@ -1,4 +1,4 @@
-"""Frames of a take: their order, and the frames that each takes its maps from."""
+"""Frames of a take: their order, and the frames that each takes its statistics from."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import TypeVar
 from texsynth.jobs.inputs import Input, Job, file_seed
 
 WINDOW = 24
-"""Frames from one fit of the maps to the next; one second of a film."""
+"""Frames from one measurement to the next; one second of a film."""
 
 SAMPLES = 6
-"""Frames that maps are fitted to at a time, spread over a window."""
+"""Frames that are measured at a time, spread over a window."""
 
 
 @dataclass(frozen=True)
 class Tween:
-    """The two fits that a frame is between."""
+    """The two measurements that a frame is between."""
 
-    before: tuple[Input, ...]  # Frames that the maps of the fit before it are fitted to
-    after: tuple[Input, ...] = ()  # Those of the fit after it; none where the first alone counts
-    share: float = 0.0  # How far the maps have faded into those after, in [0, 1)
+    before: tuple[Input, ...]  # Frames that were measured before it
+    after: tuple[Input, ...] = ()  # Those after it; none where the first alone counts
+    share: float = 0.0  # How far the statistics have faded into those after, in [0, 1)
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class FrameJob(Job):
     vary: bool = field(default=False, kw_only=True)
     """Whether the key of the picture is mixed into the seed."""
     tween: Tween | None = field(default=None, kw_only=True)
-    """Where its maps come from; None for itself."""
+    """Where its statistics come from; None for itself."""
 
     @property
     def block(self) -> object:
@@ -41,7 +41,7 @@ class FrameJob(Job):
 
     @property
     def held(self) -> int:
-        """Number of frames that maps are fitted to at a time."""
+        """Number of frames that are measured at a time."""
         return max(len(self.tween.before), len(self.tween.after)) if self.tween else 0
 
     def seed(self, seed: int) -> int:
@@ -53,7 +53,7 @@ F = TypeVar("F", bound=FrameJob)
 
 
 def as_take(jobs: Sequence[F], window: int) -> list[F]:
-    """Put frames into the natural order of their names, 2 before 10, and give them shared maps.
+    """Put frames into the natural order of their names, 2 before 10, and give them shared statistics.
 
     window: frames from one fit to the next, about: fits are spread evenly over the take, its ends among them.
     """

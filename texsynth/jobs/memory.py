@@ -41,7 +41,7 @@ WAVELET_COPIES = 8.9
 """The same for a photo decoder that unpools wavelets, measured with the larger of the two kinds."""
 
 FRAME_BYTES = 26
-"""Bytes per pixel of each frame of a take that maps are fitted to: content, opacity and result so far."""
+"""Bytes per pixel of each frame of a take that is measured: content, opacity and result so far."""
 
 SPILLED_BYTES = 350 << 20
 """Bytes for the strips of pictures that are kept in files, read, written and encoded."""
@@ -94,7 +94,7 @@ class MemoryForecast:
     def of(
         cls, height: int, width: int, model: Model, settings: StylizeSettings, masks: int = 0, frames: int = 0
     ) -> MemoryForecast:
-        """masks: number of parts that have one. frames: number of those that maps are fitted to."""
+        """masks: number of parts that have one. frames: number of those that are measured for it."""
         from texsynth.models.wavelets import WaveDecoder
         from texsynth.pipelines.tiling import autoencoder_reach, photo_reach
 
@@ -157,7 +157,7 @@ def plan_tiles(
     """Choose the way to work on a picture of `size` (height, width).
 
     run.tile decides on the tiles, or else run.memory_limit, or else half of what is free. masks: number of
-    parts that have one. frames: number of those that maps are fitted to. can_spill: whether files may be
+    parts that have one. frames: number of those that are measured for it. can_spill: whether files may be
     used. name: what the message of the MemoryExhaustedError calls a picture that needs more even in tiles.
     """
     if settings.transform.name == "optimize":

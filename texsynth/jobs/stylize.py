@@ -55,7 +55,7 @@ from texsynth.jobs.memory import (
 )
 from texsynth.jobs.operation import Operation, other_weights, resolve_run_and_model
 from texsynth.jobs.scratch import FileRaster
-from texsynth.jobs.take import LayerMaps, TakeFitter
+from texsynth.jobs.take import LayerStatistics, TakeMeasurer
 from texsynth.models.registry import Model
 from texsynth.pipelines.progress import OnStep, sub_progress
 from texsynth.pipelines.rasters import (
@@ -88,7 +88,7 @@ class Stylize(Operation[StyledJob]):
         """
         self.run, self._shared, self._recorded_sha256, self._given = run, shared, recorded_sha256, model
         self._measured: tuple[tuple[BlendSpec, str], MeasuredStyles] | None = None
-        self._fits: dict[object, LayerMaps] = {}
+        self._takes: dict[object, LayerStatistics] = {}
 
     def load_networks(self) -> None:
         """Load the model."""
@@ -141,7 +141,8 @@ class Stylize(Operation[StyledJob]):
 
             def attempt(tiles: TilePlan) -> Raster:
                 raster = prepared.raster
-                maps = TakeFitter(job, styles, self.model, read, seed, tiles.tile, on_step).maps(self._fits)
+                take = TakeMeasurer(job, styles, self.model, read, seed, tiles.tile, on_step)
+                statistics = take.statistics(self._takes)
                 for number, regions in enumerate(layers):
                     raster = stylize_raster(
                         raster,
@@ -151,7 +152,7 @@ class Stylize(Operation[StyledJob]):
                         weight=prepared.weight,
                         seed=seed,
                         tile=tiles.tile,
-                        maps=None if maps is None else maps[number],
+                        moments=None if statistics is None else statistics[number],
                         make_canvas=prepared.make_canvas,
                         on_step=sub_progress(on_step, number, len(layers)),
                         on_note=notes.setdefault,
@@ -238,7 +239,7 @@ class Stylize(Operation[StyledJob]):
         )
 
     def _tween(self, job: StyledJob) -> TweenRecord | None:
-        """Record the frames that the maps come from, but for those that nobody can read."""
+        """Record the frames that the statistics come from, but for those that nobody can read."""
 
         def sources(items: Sequence[Input]) -> Iterator[Source]:
             for item in items:

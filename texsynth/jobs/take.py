@@ -1,4 +1,4 @@
-"""The maps of a take's frames, fitted when they are first needed, and kept for the frames that follow."""
+"""Statistics of a take's frames, measured when first needed, and kept for the frames that follow."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from texsynth.jobs.inputs import Input
 from texsynth.models.registry import Model
 from texsynth.pipelines.progress import OnStep, silent
 from texsynth.pipelines.rasters import MakeCanvas, Raster
-from texsynth.pipelines.stylize import Maps, StyledRegion, stylize_raster
-from texsynth.pipelines.take import Frame, between, fit_maps
+from texsynth.pipelines.stylize import Statistics, StyledRegion, stylize_raster
+from texsynth.pipelines.take import Frame, between, measure
 
 KEPT = 4
-"""Fits that are kept: those before and after a frame, and two more for frames that come out of turn."""
+"""Statistics that are kept: those before and after a frame, and two more for frames out of turn."""
 
-LayerMaps = list[list[Maps]]  # By layer and region
+LayerStatistics = list[Sequence[Statistics]]  # By layer and region
 
 ReadFrame = Callable[[Input], tuple[Raster, Tensor | None, MakeCanvas]]
 """Reads a picture, its opacity (1, 1, H, W), and what allocates results of its size. Raises InputError."""
 
 
 @dataclass(frozen=True)
-class TakeFitter:
-    """Fits the maps of one frame, or finds those that were fitted for another."""
+class TakeMeasurer:
+    """Measures the statistics for one frame, or finds those that were measured for another."""
 
     job: StyledJob
     styles: MeasuredStyles
@@ -38,29 +38,29 @@ class TakeFitter:
     tile: int | None
     on_step: OnStep
 
-    def maps(self, known: dict[object, LayerMaps]) -> LayerMaps | None:
-        """Return the maps of the frame; None for a picture of its own.
+    def statistics(self, known: dict[object, LayerStatistics]) -> LayerStatistics | None:
+        """Return what the maps of the frame are fitted to; None for a picture of its own.
 
-        known: fits by what they were made of; new ones are added. Raises InputError when none of the frames
-        that a fit needs can be read.
+        known: statistics by what they were measured on; new ones are added. Raises InputError when none of
+        the frames that count can be read.
         """
         tween = self.job.tween
         if tween is None:
             return None
-        before, *after = (self._fit(inputs, known) for inputs in (tween.before, tween.after) if inputs)
+        before, *after = (self._find(inputs, known) for inputs in (tween.before, tween.after) if inputs)
         if not after:
             return before
         return [between(a, b, tween.share) for a, b in zip(before, after[0], strict=True)]
 
-    def _fit(self, inputs: tuple[Input, ...], known: dict[object, LayerMaps]) -> LayerMaps:
+    def _find(self, inputs: tuple[Input, ...], known: dict[object, LayerStatistics]) -> LayerStatistics:
         key = inputs, self.job.spec, self.job.weights, self.job.settings.model_dump_json()
         if key not in known:
-            known[key] = self._fit_anew(inputs)
+            known[key] = self._measure(inputs)
             while len(known) > KEPT:
                 del known[next(iter(known))]
         return known[key]
 
-    def _fit_anew(self, inputs: tuple[Input, ...]) -> LayerMaps:
+    def _measure(self, inputs: tuple[Input, ...]) -> LayerStatistics:
         frames: list[Frame] = []
         layers: list[Sequence[Sequence[StyledRegion]]] = []
         faults = []
@@ -74,22 +74,22 @@ class TakeFitter:
                 faults.append(str(error))
         if not frames:
             raise InputError(
-                f"{self.job.picture} takes its maps from {len(faults)} frames, none of which can be used; "
-                f"mend them or leave out --sequence: {faults[0]}"
+                f"{self.job.picture} takes its statistics from {len(faults)} frames, none of which can be "
+                f"used; mend them or leave out --sequence: {faults[0]}"
             )
-        result: LayerMaps = []
+        result: LayerStatistics = []
         settings, seed, tile = self.job.settings, self.seed, self.tile
         for number in range(len(layers[0])):
             if number:
                 frames = [self._stylized(frame, result[-1]) for frame in frames]
             frames = [replace(f, regions=each[number]) for f, each in zip(frames, layers, strict=True)]
-            result.append(fit_maps(frames, self.model, settings, seed=seed, tile=tile, on_step=self.on_step))
+            result.append(measure(frames, self.model, settings, seed=seed, tile=tile, on_step=self.on_step))
         return result
 
-    def _stylized(self, frame: Frame, maps: list[Maps]) -> Frame:
+    def _stylized(self, frame: Frame, moments: Sequence[Statistics]) -> Frame:
         """Lay a layer over a frame, for the next one."""
         raster = stylize_raster(
             frame.raster, frame.regions, self.model, self.job.settings, weight=frame.weight, seed=self.seed,
-            tile=self.tile, maps=maps, make_canvas=frame.make_canvas, on_step=silent,
+            tile=self.tile, moments=moments, make_canvas=frame.make_canvas, on_step=silent,
         )  # fmt: skip
         return replace(frame, raster=raster)

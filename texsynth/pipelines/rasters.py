@@ -7,8 +7,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from texsynth.ops.color import luma
 from texsynth.ops.noise import soft_noise
-from texsynth.ops.resample import resize
+from texsynth.ops.resample import box_mean, resize
 
 STRIP_PIXELS = 1 << 20
 """Pixels of a strip, about: what works pixel by pixel takes as many at a time."""
@@ -66,9 +67,19 @@ def memory_canvas(size: tuple[int, int]) -> TensorRaster:
     return TensorRaster(torch.empty(1, 3, *size))
 
 
+GRAIN_RADIUS = 4  # Half a side of the squares whose contrast and brightness decide on the grain
+
+FULLY_LIT = 0.5
+"""Lightness from which on areas get all of the grain; darker ones get less, in proportion."""
+
+
 @dataclass(frozen=True)
-class NoisyRaster:
-    """A picture with noise on it, of the given deviation."""
+class GrainyRaster:
+    """A picture with noise where it is flat, up to the given deviation.
+
+    The noise brings the local deviation of lightness up to `deviation`, times how light the place is, and
+    leaves what has more of its own as it is. So contours stay clean, and the dark does not drown.
+    """
 
     content: Raster
     deviation: float
@@ -81,10 +92,27 @@ class NoisyRaster:
 
     def read(self, rows: slice, columns: slice) -> Tensor:
         """Read a rectangle and add the noise of its place."""
-        image = self.content.read(rows, columns)
+        wide, inner = zip(
+            *(_widened(part, n, GRAIN_RADIUS) for part, n in zip((rows, columns), self.size, strict=True)),
+            strict=True,
+        )
+        image = self.content.read(*wide)
+        light = luma(image.float())
+        mean = box_mean(light, GRAIN_RADIUS)
+        own = (box_mean(light.square(), GRAIN_RADIUS) - mean.square()).clamp_min(0)
+        target = self.deviation * (mean / FULLY_LIT).clamp(0, 1)
+        missing = (target.square() - own).clamp_min(0).sqrt()[:, :, inner[0], inner[1]]
+        image = image[:, :, inner[0], inner[1]]
         (top, _, _), (left, _, _) = rows.indices(self.size[0]), columns.indices(self.size[1])
         noise = soft_noise((top, left), (image.shape[2], image.shape[3]), self.seed)
-        return image + self.deviation * noise.to(image)
+        return image + missing.to(image) * noise.to(image)
+
+
+def _widened(part: slice, size: int, margin: int) -> tuple[slice, slice]:
+    """Widen a slice of 0..`size` by `margin` on both sides. Returns it, and the part in it."""
+    first, last, _ = part.indices(size)
+    start = max(first - margin, 0)
+    return slice(start, min(last + margin, size)), slice(first - start, last - start)
 
 
 def read_all(raster: Raster) -> Tensor:
@@ -103,11 +131,18 @@ def strip_rows(size: tuple[int, int]) -> int:
     return max(1, STRIP_PIXELS // size[1])
 
 
-def map_strips(make_canvas: MakeCanvas, pixelwise: Callable[..., Tensor], *rasters: Raster) -> Raster:
-    """Apply `pixelwise` to the same rows of several pictures of one size, for all rows."""
+def map_strips(
+    make_canvas: MakeCanvas, function: Callable[..., Tensor], *rasters: Raster, margin: int = 0
+) -> Raster:
+    """Apply `function` to the same rows of several pictures of one size, for all rows.
+
+    margin: rows above and below that each row of the result depends on; 0 for what works pixel by pixel.
+    """
     result = make_canvas(rasters[0].size)
     for rows in strips(result.size):
-        result.write(rows, EVERYTHING, pixelwise(*(raster.read(rows, EVERYTHING) for raster in rasters)))
+        wide, inner = _widened(rows, result.size[0], margin)
+        values = function(*(raster.read(wide, EVERYTHING) for raster in rasters))
+        result.write(rows, EVERYTHING, values[:, :, inner])
     return result
 
 

@@ -15,13 +15,14 @@ from texsynth.errors import UsageError
 from texsynth.models.registry import Model
 from texsynth.ops.bilateral_grid import fit_field, fit_size
 from texsynth.ops.color import with_chroma_of
+from texsynth.ops.detail import with_detail_of
 from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.gatys import descend_image
 from texsynth.pipelines.progress import OnNote, OnStep, Step, silent, sub_progress, unnoted
 from texsynth.pipelines.rasters import (
     EVERYTHING,
+    GrainyRaster,
     MakeCanvas,
-    NoisyRaster,
     Raster,
     TensorRaster,
     map_strips,
@@ -35,7 +36,9 @@ from texsynth.transforms import fit_mix
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
 
-Maps = Mapping[int, AffineMap]  # By level
+Statistics = Mapping[int, Moments]  # By level
+
+COARSE = 4  # Level from which on cells, of 8 px and more, are as large as small features of faces
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ def stylize_raster(
     weight: Tensor | None = None,
     seed: int = 0,
     tile: int | None = None,
-    maps: Sequence[Maps] | None = None,
+    moments: Sequence[Statistics] | None = None,
     make_canvas: MakeCanvas = memory_canvas,
     on_step: OnStep = silent,
     on_note: OnNote = unnoted,
@@ -159,14 +162,13 @@ def stylize_raster(
     content: in [0, 1], any size from 1x1. style: one for all, or regions with masks of the content's size, of
     which one at most has no mask; what no region covers stays as it is. weight: (1, 1, H, W) opacity for the
     statistics. seed: of the grain. tile: side in pixels of what the networks work on at a time, besides the
-    halo around it; only rounding differs from the whole picture at once, which is None. maps: of each region,
-    instead of those fitted to the content, as `take.fit_maps` gives them. make_canvas: allocates results, the
-    last and those on the way to it. on_note: is told of fits that went wrong, by every region. Returns a
-    picture of the same size, in [0, 1].
+    halo around it; only rounding differs from the whole picture at once, which is None. moments: of
+    each region, instead of those of the content, as `take.measure` gives them. make_canvas: allocates
+    results, the last and those on the way to it. on_note: is told of fits that went wrong, by every region.
+    Returns a picture of the same size, in [0, 1].
     """
     check_levels(model, settings)
     regions = complete([StyledRegion((style,), (1.0,))] if isinstance(style, FittedStyle) else style)
-    start = with_grain(content, settings, seed)
 
     def blend(new: Tensor, ours: Tensor, old: Tensor, alpha: Tensor) -> Tensor:
         return ours.to(new) + alpha.to(new) * (new - old.to(new))
@@ -174,11 +176,18 @@ def stylize_raster(
     # Every region is made as a whole picture and shown where its mask is: nothing draws the mask's border.
     result: Raster = content
     for number, region in enumerate(regions):
-        stylizer = _RegionStylizer(
-            model, settings, weight, tile, make_canvas, sub_progress(on_step, number, len(regions)), on_note,
-            None if maps is None else maps[number],
-        )  # fmt: skip
-        styled = stylizer.run(start, region)
+        stylizer = RegionStylizer(
+            model,
+            settings,
+            weight,
+            seed,
+            tile,
+            make_canvas,
+            sub_progress(on_step, number, len(regions)),
+            on_note,
+            None if moments is None else moments[number],
+        )
+        styled = stylizer.run(content, region)
         if region.mask is None:
             result = styled
         else:
@@ -201,43 +210,59 @@ def complete(regions: Sequence[StyledRegion]) -> list[StyledRegion]:
     return [replace(r, mask=rest if r.mask is None else r.mask / over) for r in regions]
 
 
-def with_grain(content: Raster, settings: StylizeSettings, seed: int) -> Raster:
-    """Add noise for transforms to turn into strokes; none without any effect of theirs, or in photo mode."""
-    deviation = settings.grain * _strength(settings, settings.levels[0])
-    painted = settings.mode == "artistic" and deviation
-    return NoisyRaster(content, deviation, seed) if painted else content
-
-
 @dataclass(frozen=True)
-class _RegionStylizer:
+class RegionStylizer:
     """The settings by which one region of a picture is stylized, as if it were all of it."""
 
     model: Model
     settings: StylizeSettings
     weight: Tensor | None
+    seed: int
     tile: int | None
     make_canvas: MakeCanvas
     on_step: OnStep
     on_note: OnNote
-    maps: Maps | None = None
+    moments: Statistics | None = None
+    """Those that maps are fitted to; None for those of the picture."""
 
     def run(self, content: Raster, region: StyledRegion) -> Raster:
         """Stylize in the mode of the settings."""
+        if self.settings.mode == "photo":
+            return self._photo(content, region)
+        start = self.grainy(content)
         if isinstance(self.settings.transform, DescentSettings):
-            return self._descend(content, region, self.settings.transform)
-        return (
-            self._photo(content, region) if self.settings.mode == "photo" else self._artistic(content, region)
-        )
+            return self._descend(start, region, self.settings.transform)
+        return self._artistic(content, start, region)
 
-    def _artistic(self, content: Raster, region: StyledRegion) -> Raster:
+    def grainy(self, content: Raster) -> Raster:
+        """Add noise for transforms to turn into strokes; without any effect of theirs there is none."""
+        deviation = self.settings.grain * _strength(self.settings, self.settings.levels[0])
+        return GrainyRaster(content, deviation, self.seed) if deviation else content
+
+    def _artistic(self, content: Raster, start: Raster, region: StyledRegion) -> Raster:
         """Encode, map and decode at one level after the other, coarse to fine (Li et al. 2017; 002)."""
-        image, levels = content, self.settings.levels
+        image, levels = start, self.settings.levels
         for done, level in enumerate(levels, 1):
-            if region.has(level):
-                step = sub_progress(self.on_step, done - 1, len(levels))
-                image = self._transfer(image, region, level_autoencoder(self.model, level), [level], step)
-            else:
+            if not region.has(level):
                 self.on_step(Step("level", done, len(levels)))
+                continue
+            step = sub_progress(self.on_step, done - 1, len(levels))
+            image = self.paint(content, image, region, level, step)
+        return image
+
+    def paint(
+        self, content: Raster, image: Raster, region: StyledRegion, level: int, on_step: OnStep
+    ) -> Raster:
+        """Give `image`, what coarser levels made of `content`, the style of one level.
+
+        Leaves the papers where a cell of a level is as large as an eye: there the picture keeps detail.
+        """
+        share = self.settings.preserve_detail
+        image = self._transfer(image, region, level_autoencoder(self.model, level), [level], on_step)
+        if share and level >= COARSE:
+            radius = 2 ** (level - 2)  # Half a cell
+            keep = partial(with_detail_of, share=share, radius=radius)
+            image = map_strips(self.make_canvas, keep, content, image, margin=4 * radius)
         return image
 
     def _photo(self, content: Raster, region: StyledRegion) -> Raster:
@@ -278,19 +303,14 @@ class _RegionStylizer:
     ) -> Raster:
         """Give `image` the moments of `region` at all `levels`."""
 
-        def told(level: int, fitted: AffineMap) -> AffineMap:
+        def fit(level: int, own: Moments) -> AffineMap:
+            fitted = region.map(own, self.settings, level, self.model.device)
             for note in fitted.notes:
                 self.on_note(level, note)
             return fitted
 
-        def fit(level: int, own: Moments) -> AffineMap:
-            return told(level, region.map(own, self.settings, level, self.model.device))
-
-        if self.maps is not None:
-            maps = {level: told(level, self.maps[level]) for level in levels}
-            return autoencoder.apply(image, maps, self.tile, self.make_canvas(image.size), on_step)
-        weight = region.weight(self.weight)
-        return autoencoder.transfer(image, levels, weight, fit, self.tile, self.make_canvas, on_step)
+        weight, moments = region.weight(self.weight), self.moments
+        return autoencoder.transfer(image, levels, weight, fit, self.tile, self.make_canvas, on_step, moments)
 
 
 def _strength(settings: StylizeSettings, level: int) -> float:

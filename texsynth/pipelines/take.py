@@ -1,8 +1,8 @@
-"""Maps for frames of a take: fitted to several at once, so that results flicker no more than the frames."""
+"""Statistics of a take: of several frames at once, so that results flicker no more than the frames."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,11 +11,10 @@ from torch import Tensor
 from texsynth.config.settings import DescentSettings, StylizeSettings
 from texsynth.errors import UsageError
 from texsynth.models.registry import Model
-from texsynth.pipelines.progress import OnStep, Step, silent
+from texsynth.pipelines.progress import OnStep, Step, silent, unnoted
 from texsynth.pipelines.rasters import MakeCanvas, Raster, memory_canvas
-from texsynth.pipelines.stylize import Maps, StyledRegion, check_levels, complete, with_grain
-from texsynth.pipelines.transfer import TiledAutoencoder, level_autoencoder, photo_autoencoder
-from texsynth.transforms.affine import AffineMap
+from texsynth.pipelines.stylize import RegionStylizer, Statistics, StyledRegion, check_levels, complete
+from texsynth.pipelines.transfer import level_autoencoder, photo_autoencoder
 from texsynth.transforms.moments import Moments
 
 
@@ -30,7 +29,7 @@ class Frame:
 
 
 @torch.inference_mode()
-def fit_maps(
+def measure(
     frames: Sequence[Frame],
     model: Model,
     settings: StylizeSettings,
@@ -38,72 +37,72 @@ def fit_maps(
     seed: int = 0,
     tile: int | None = None,
     on_step: OnStep = silent,
-) -> list[Maps]:
-    """Fit the maps of all levels to `frames`, at least one, as if they were one picture.
+) -> list[Statistics]:
+    """Measure `frames`, at least one, at all levels, as if they were one picture.
 
     In artistic mode all frames go down the cascade side by side, each level by a map that they share, so that
-    the next level is fitted to what it will get. tile: as in `stylize_raster`. Returns the maps of each
-    region. Raises UsageError for transform optimize, which fits none, and as `stylize` does.
+    the moments of the next level are those of what it will get. tile: as in `stylize_raster`. Returns the
+    moments of each region. Raises UsageError for transform optimize, which has none, and as `stylize` does.
     """
     if isinstance(settings.transform, DescentSettings):
         raise UsageError("transform optimize works on each picture alone; use another one for frames")
     check_levels(model, settings)
-    starts = [with_grain(frame.raster, settings, seed) for frame in frames]
     regions = [complete(frame.regions) for frame in frames]
     total, done = len(frames) * len(settings.levels) * len(regions[0]), 0
 
-    def fit(
-        coder: TiledAutoencoder,
-        images: Sequence[Raster],
-        places: Sequence[StyledRegion],
-        levels: Sequence[int],
-    ) -> Maps:
+    def count() -> None:
         nonlocal done
-        measured = []
-        for image, place, frame in zip(images, places, frames, strict=True):
-            measured.append(coder.moments(image, levels, place.weight(frame.weight), tile))
-            on_step(Step("frame", done := done + len(levels), total))
-        pools = {level: pooled(moments[level] for moments in measured) for level in levels}
-        return {k: places[0].map(pool, settings, k, model.device) for k, pool in pools.items()}
+        on_step(Step("frame", done := done + 1, total))
 
-    result: list[Maps] = []
+    result: list[Statistics] = []
     for number in range(len(regions[0])):
         places = [each[number] for each in regions]
         levels = [level for level in settings.levels if places[0].has(level)]
-        if settings.mode == "photo":
-            result.append(fit(photo_autoencoder(model), starts, places, levels))
-            continue
-        images, maps = starts, dict[int, AffineMap]()
-        for level in levels:
-            coder = level_autoencoder(model, level)
-            maps |= fit(coder, images, places, [level])
-            if level != levels[-1]:
-                only = {level: maps[level]}
+        own: dict[int, Moments] = {}
+        stylizers = [
+            RegionStylizer(model, settings, f.weight, seed, tile, f.make_canvas, silent, unnoted, own)
+            for f in frames
+        ]
+        images = [frame.raster for frame in frames]
+        if settings.mode == "artistic":
+            images = [s.grainy(image) for s, image in zip(stylizers, images, strict=True)]
+        for group in [levels] if settings.mode == "photo" else [[level] for level in levels]:
+            coder = (
+                photo_autoencoder(model) if settings.mode == "photo" else level_autoencoder(model, group[0])
+            )
+            measured = []
+            for image, place, frame in zip(images, places, frames, strict=True):
+                measured.append(coder.moments(image, group, place.weight(frame.weight), tile))
+                count()
+            own |= {level: averaged([moments[level] for moments in measured]) for level in group}
+            if group[-1] != levels[-1]:
                 images = [
-                    coder.apply(image, only, tile, frame.make_canvas(image.size), silent)
-                    for image, frame in zip(images, frames, strict=True)
+                    stylizer.paint(frame.raster, image, place, group[0], silent)
+                    for stylizer, frame, image, place in zip(stylizers, frames, images, places, strict=True)
                 ]
-        result.append(maps)
+        result.append(own)
     return result
 
 
-def pooled(moments: Iterable[Moments]) -> Moments:
+def averaged(moments: Sequence[Moments]) -> Moments:
     """Average sums, so that all pixels count alike; those of equal pictures stay as they are, bit for bit."""
-    first, *others = moments
-    share = 1 / (1 + len(others))
-    return Moments(
-        first.n + share * sum(m.n - first.n for m in others),
-        first.sum + share * sum((m.sum - first.sum for m in others), torch.zeros_like(first.sum)),
-        first.outer + share * sum((m.outer - first.outer for m in others), torch.zeros_like(first.outer)),
-    )
+    first, share = moments[0], 1 / len(moments)
+    n, total, outer = first.n, first.sum, first.outer
+    for other in moments[1:]:
+        n += share * (other.n - first.n)
+        total = total + share * (other.sum - first.sum)
+        outer = outer + share * (other.outer - first.outer)
+    return Moments(n, total, outer)
 
 
-def between(before: Sequence[Maps], after: Sequence[Maps], share: float) -> list[Maps]:
-    """Interpolate the maps of each region, from `before` at 0 to `after` at 1; equal ones stay so."""
+def between(before: Sequence[Statistics], after: Sequence[Statistics], share: float) -> list[Statistics]:
+    """Interpolate the moments of each region, from `before` at 0 to `after` at 1; equal ones stay so.
 
-    def lerp(a: AffineMap, b: AffineMap) -> AffineMap:
-        notes = tuple(dict.fromkeys((*a.notes, *b.notes)))
-        matrix, offset = (torch.lerp(x, y, share) for x, y in ((a.matrix, b.matrix), (a.offset, b.offset)))
-        return AffineMap(matrix, offset, notes)
+    Means and covariances are, for raw moments halfway would have the spread between both means, too.
+    """
+
+    def lerp(a: Moments, b: Moments) -> Moments:
+        same = a.n == b.n and torch.equal(a.sum, b.sum) and torch.equal(a.outer, b.outer)
+        return a if same else Moments.average([a, b], [1 - share, share])
 
     return [{level: lerp(a[level], b[level]) for level in a} for a, b in zip(before, after, strict=True)]

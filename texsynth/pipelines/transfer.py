@@ -10,7 +10,7 @@ from torch import Tensor
 from texsynth.errors import UsageError
 from texsynth.models.registry import Model
 from texsynth.ops.resample import pad_to_multiple
-from texsynth.pipelines.progress import OnStep, Step, sub_progress
+from texsynth.pipelines.progress import OnStep, Step
 from texsynth.pipelines.rasters import Canvas, MakeCanvas, Raster
 from texsynth.pipelines.tiling import Tile, autoencoder_reach, cut_tiles, encoder_reach, photo_reach
 from texsynth.transforms.affine import AffineMap
@@ -66,18 +66,20 @@ class TiledAutoencoder(TiledEncoder):
         tile: int | None,
         make_canvas: MakeCanvas,
         on_step: OnStep,
+        own: Mapping[int, Moments] | None = None,
     ) -> Raster:
         """Map the features of `image` at some levels; weight, tile and make_canvas as in `stylize_raster`.
 
-        One tile is encoded once, several once for the moments and once more. Returns a picture in [0, 1].
+        One tile is encoded once, several once for the moments and once more. own: moments to fit to, instead
+        of those of `image`. Returns a picture in [0, 1].
         """
         size = image.size
         tiles = cut_tiles(size, self.deepest, tile, self.halo)
         result = make_canvas(size)
         if len(tiles) == 1:
             features = self.encode_tile(tiles[0], image)
-            own = _moments([(tiles[0], features)], size, levels, weight)
-            maps = {level: fit(level, moments) for level, moments in own.items()}
+            own = own or _moments([(tiles[0], features)], size, levels, weight)
+            maps = {level: fit(level, own[level]) for level in levels}
             self._write_tile(result, tiles[0], features, maps)
             on_step(Step("level", 1, 1))
             return result
@@ -89,18 +91,11 @@ class TiledAutoencoder(TiledEncoder):
                 yield t, self.encode_tile(t, image)
                 on_step(Step("tile", done, 2 * len(tiles)))
 
-        own = _moments(encoded(), size, levels, weight) if levels else {}
-        maps = {level: fit(level, moments) for level, moments in own.items()}
-        return self.apply(image, maps, tile, result, sub_progress(on_step, 1, 2))
-
-    def apply(
-        self, image: Raster, maps: Mapping[int, AffineMap], tile: int | None, result: Canvas, on_step: OnStep
-    ) -> Raster:
-        """Map the features of `image` by `maps`, one for each level, into `result`, in [0, 1]."""
-        tiles = cut_tiles(image.size, self.deepest, tile, self.halo)
-        for done, t in enumerate(tiles, 1):
+        own = own or (_moments(encoded(), size, levels, weight) if levels else {})
+        maps = {level: fit(level, own[level]) for level in levels}
+        for done, t in enumerate(tiles, len(tiles) + 1):
             self._write_tile(result, t, self.encode_tile(t, image), maps)
-            on_step(Step("tile", done, len(tiles)))
+            on_step(Step("tile", done, 2 * len(tiles)))
         return result
 
     def _write_tile(

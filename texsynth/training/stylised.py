@@ -287,14 +287,16 @@ def judged(
 ) -> dict[str, float]:
     """Measure what `stylize` makes of pairs: medians of the Gram distance to the style and of edges' SSIM.
 
-    And of `grid_strength`. With the defaults, and with WCT without grain. identity: median PSNR in dB of
-    contents as their own style.
+    And of `grid_strength`. With the defaults, but for `preserve_detail`, and with WCT without grain.
+    identity: median PSNR in dB of contents as their own style.
     """
     device = next(encoder.parameters()).device
     decoders = {level: cascade.decoder(level) for level in MAPPED}
     model = Model("", "", encoder, decoders, None, device, torch.float32, {})
-    plain = StylizeSettings(grain=0.0)
-    ways = {"ift": StylizeSettings(), "wct": plain.model_copy(update={"transform": WCTSettings()})}
+    # What goes around the decoders would hide what they do.
+    usual = StylizeSettings(preserve_detail=0.0)
+    plain = usual.model_copy(update={"grain": 0.0})
+    ways = {"ift": usual, "wct": plain.model_copy(update={"transform": WCTSettings()})}
     figures: dict[str, list[float]] = {}
 
     def moments(image: Tensor) -> list[Moments]:
