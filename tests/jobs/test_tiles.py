@@ -15,7 +15,7 @@ from helpers.cli import make_model, run_cli
 from helpers.nets import level_tensors, tiny_model, tiny_tensors, wave_tensors, waves
 from torch import Tensor
 
-from texsynth.config.settings import StylizeSettings
+from texsynth.config.settings import IFTSettings, StylizeSettings
 from texsynth.images import embedded_settings, read, write
 from texsynth.images.tensors import to_picture
 from texsynth.jobs.memory import MemoryForecast, TilePlan, allowed_bytes, retry_with_smaller_tiles, style_tile
@@ -26,10 +26,12 @@ from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, mea
 from texsynth.pipelines.tiling import autoencoder_reach, cut_tiles, encoder_reach, photo_reach
 
 SIZES = [(1, 1), (1, 70), (31, 33), (150, 203), (64, 128)]
+# Random decoders make features that a strong pull stretches without bound, rounding with them.
+WEAK = IFTSettings(pull=1.0, n_upd=15)
 MODES = {
-    "artistic": StylizeSettings(),
-    "one level": StylizeSettings(levels=(3,)),
-    "deep": StylizeSettings(levels=(5, 2)),
+    "artistic": StylizeSettings(transform=WEAK),
+    "one level": StylizeSettings(transform=WEAK, levels=(3,)),
+    "deep": StylizeSettings(transform=WEAK, levels=(5, 2)),
     "photo": StylizeSettings(mode="photo"),
     "photo of two levels": StylizeSettings(mode="photo", levels=(3, 1), edge_aware=False),
 }

@@ -21,7 +21,7 @@ from texsynth.images.files import as_text
 from texsynth.images.picture import Pixels, as_depth
 from texsynth.images.tensors import fit_within, to_image, to_weight
 from texsynth.images.writer import flattened
-from texsynth.jobs.files import make_folder, memory_guard, read_input
+from texsynth.jobs.files import make_folder, memory_guard, read_visible
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.memory import style_tile
 from texsynth.jobs.operation import resolve_run_and_model
@@ -64,7 +64,7 @@ def make_card(inputs: Sequence[Input], run: RunSettings, style_scale: float) -> 
     warnings: list[str] = []
     thumbnail: Pixels | None = None
     for item in inputs:
-        picture, source = read_input(item, run)
+        picture, source = read_visible(item, run)
         with memory_guard(item, "use a smaller --style-scale"):
             moments = measure_style(
                 to_image(picture),

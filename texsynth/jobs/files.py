@@ -15,6 +15,7 @@ from texsynth.config.settings import QUALITY, RunSettings
 from texsynth.config.validation import parse, validate
 from texsynth.errors import InputError, MemoryExhaustedError, OutputError, OutputExistsError, TexsynthError
 from texsynth.images.files import as_text
+from texsynth.images.hidden import fill_hidden
 from texsynth.jobs.inputs import PIPE, Input
 from texsynth.jobs.memory import is_exhaustion
 from texsynth.jobs.outcomes import WrittenInfo
@@ -89,6 +90,16 @@ def read_input(item: Input, run: RunSettings, *, as_data: bool = False) -> tuple
     if not as_data:
         refuse_transparent(item, picture)
     return picture, Source(path=recorded_path(item), sha256=hashlib.sha256(data).hexdigest())
+
+
+def read_visible(item: Input, run: RunSettings) -> tuple[images.Picture, Source]:
+    """Decode a picture for networks to see: colours below alpha 0 are made of the visible ones around them.
+
+    Returns and raises what `read_input` does.
+    """
+    picture, source = read_input(item, run)
+    with memory_guard(item):
+        return fill_hidden(picture), source
 
 
 def probe_input(item: Input, run: RunSettings) -> tuple[int, int]:

@@ -30,9 +30,10 @@ from texsynth.config.settings import RunSettings
 from texsynth.config.validation import dump
 from texsynth.errors import InputError
 from texsynth.images.files import as_text
+from texsynth.images.hidden import fit_fill
 from texsynth.images.picture import Pixels
 from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
-from texsynth.jobs.blend import MeasuredStyles, read_labels
+from texsynth.jobs.blend import MeasuredStyles
 from texsynth.jobs.blend_inputs import BlendSpec, StyledJob, StylizeJob
 from texsynth.jobs.files import (
     JobResult,
@@ -41,11 +42,12 @@ from texsynth.jobs.files import (
     make_folder,
     memory_guard,
     probe_input,
-    read_input,
+    read_visible,
     refuse_transparent,
     source_of,
 )
 from texsynth.jobs.inputs import Input, Job
+from texsynth.jobs.labels import read_labels
 from texsynth.jobs.memory import (
     MemoryEstimate,
     MemoryForecast,
@@ -53,7 +55,7 @@ from texsynth.jobs.memory import (
     plan_tiles,
     retry_with_smaller_tiles,
 )
-from texsynth.jobs.operation import Operation, other_weights, resolve_run_and_model
+from texsynth.jobs.operation import Operation, refuse_other_weights, resolve_run_and_model
 from texsynth.jobs.scratch import FileRaster
 from texsynth.jobs.take import LayerStatistics, TakeMeasurer
 from texsynth.models.registry import Model
@@ -91,8 +93,9 @@ class Stylize(Operation[StyledJob]):
         self._takes: dict[object, LayerStatistics] = {}
 
     def load_networks(self) -> None:
-        """Load the model."""
+        """Load the model. Raises InputError when a record is of other weights."""
         self.run, self.model = resolve_run_and_model(self.run, self._given)
+        refuse_other_weights(self._recorded_sha256, self.model.sha256, self.run.model)
 
     def prepare(self, note: Callable[[str], None]) -> None:
         """Load the model, and measure the styles that all jobs share."""
@@ -103,8 +106,6 @@ class Stylize(Operation[StyledJob]):
         self._labels = lru_cache(maxsize=2)(read_labels)
         if self._shared:
             self._styles(self._shared)
-        for remark in other_weights(self._recorded_sha256, self.model.sha256, self.run.model):
-            note(remark)
 
     def records(self, job: StyledJob) -> list[tuple[Path, Record]]:
         """Say what the output of `job` will carry."""
@@ -121,7 +122,7 @@ class Stylize(Operation[StyledJob]):
             )
             if tiles.spilled:
                 return LoadedContent(source_of(item), None, tiles)
-        picture, source = read_input(item, run)
+        picture, source = read_visible(item, run)
         return LoadedContent(source, picture)
 
     def compute(self, job: StyledJob, loaded: LoadedContent, on_step: OnStep) -> JobResult:
@@ -199,7 +200,7 @@ class Stylize(Operation[StyledJob]):
     def _masks(self, job: StyledJob) -> int:
         """Return the number of parts with a mask that the picture has at most."""
         labels = job.spec.content_labels
-        return len(self._labels(labels, self.run)[0].unique()) if labels else job.spec.masks
+        return len(self._labels(labels, self.run)[0].colours) if labels else job.spec.masks
 
     def _record(
         self, job: StyledJob, content: Source, source: Callable[[Input], Source], run: RunSettings
@@ -302,10 +303,14 @@ def prepare_content(job: Job, content: LoadedContent, run: RunSettings) -> Prepa
     size = reader.height, reader.width
     dtype = f"uint{reader.kind.bit_depth}"
     pixels = FileRaster(size, folder, dtype=dtype)
-    alpha, weight = None, None
+    alpha, weight, fill = None, None, None
     if reader.kind.alpha is not None:
         alpha = np.empty(size, dtype)
+        # Nothing can be filled before all of it has been looked at.
+        fill = fit_fill(reader.rows(strip_rows(size)), size)
     for rows, strip in zip(strips(size), reader.rows(strip_rows(size)), strict=True):
+        if fill is not None:
+            strip = fill.apply(strip, rows.start)
         pixels.write_raw(rows, EVERYTHING, strip.rgb.transpose(2, 0, 1))
         if alpha is not None and strip.alpha is not None:
             alpha[rows] = strip.alpha

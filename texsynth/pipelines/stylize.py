@@ -260,9 +260,9 @@ class RegionStylizer:
         share = self.settings.preserve_detail
         image = self._transfer(image, region, level_autoencoder(self.model, level), [level], on_step)
         if share and level >= COARSE:
-            radius = 2 ** (level - 2)  # Half a cell
+            radius = 2 ** (level - 1)  # A cell
             keep = partial(with_detail_of, share=share, radius=radius)
-            image = map_strips(self.make_canvas, keep, content, image, margin=4 * radius)
+            image = map_strips(self.make_canvas, keep, content, image, margin=2 * radius)
         return image
 
     def _photo(self, content: Raster, region: StyledRegion) -> Raster:
@@ -328,9 +328,6 @@ def check_levels(model: Model, settings: StylizeSettings) -> None:
     else:
         for level in settings.levels:
             model.decoder(level)
-
-
-MIN_SHARE = 1e-3  # A label that covers less of a style than this has no style of its own
 
 
 def resize_mask(mask: Tensor, height: int, width: int, *, smooth: bool) -> Tensor:
