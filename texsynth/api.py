@@ -8,8 +8,9 @@ Pictures go in as paths, PIL images, numpy arrays or torch tensors, and come out
   type; (H, W) and the fourth channel, which is opacity, stay where the command keeps them;
 - a torch tensor (3, H, W) or (1, 3, H, W) of floats in [0, 1]: comes out in the same shape, type and device.
 
-Floats are held at 16 bits per channel inside. The same seed gives the same pixels as the command line, where
-a path counts by its file name and a picture in memory by `name`. Errors are those of `texsynth.errors`.
+Floats are held at 16 bits per channel inside. The same seed gives the same pixels as the command line; to
+`expand`, `tile` and `fill` the name of a file counts, too, and of a picture in memory its `name`. Errors are
+those of `texsynth.errors`.
 """
 
 from __future__ import annotations
@@ -160,9 +161,9 @@ def stylize(
 
 
 class Stylizer:
-    """A style that is fitted once, for many contents: the frames of a video, or the requests to a server.
+    """A style that is fitted once, for many contents, such as the requests to a server.
 
-    Several threads may call it at once.
+    Several threads may call it at once. The frames of a film flicker less with `stylize_sequence`.
 
     >>> import numpy as np, texsynth
     >>> paint = texsynth.Stylizer(np.random.default_rng(0).random((32, 32, 3)), photo=True)
@@ -194,13 +195,14 @@ class Stylizer:
         progress: OnStep | None = None,
         lut: PathLike | None = None,
     ) -> Any:  # noqa: ANN401 (see SameKind)
-        """Give a picture the style. name: decides the grain with the seed, see the module.
+        """Give a picture the style. name: mixed into the seed, so that another one gives another grain.
 
         lut: a new .cube file for the change of colours, in photo mode. Returns a picture of the size of
         `content`, or reduced to max_side. Raises InputError, MemoryExhaustedError, UsageError, OutputError.
         """
         image = _Image.of(content, "content", name or self._name)
-        job = StylizeJob(image.input, PIPE, self._style.input, self._settings)
+        vary = bool(name or self._name)
+        job = StylizeJob(image.input, PIPE, self._style.input, self._settings, vary=vary)
         job = job if lut is None else with_new_table(job, os.fspath(lut))
         picture, *tables = _do(self._operation, job, progress or self._progress).files
         write_files(tables, OutputPolicy())
@@ -247,7 +249,8 @@ def blend(
     )
     spec = BlendSpec(sources, sequential=sequential)
     check_spec(spec, settings)
-    job = BlendJob(image.input, PIPE, spec, settings, tuple(source.weight for source in sources))
+    shares = tuple(source.weight for source in sources)
+    job = BlendJob(image.input, PIPE, spec, settings, shares, vary=bool(options.get("name")))
     operation = Stylize(run_settings(options), job, model=loaded_model(options))
     operation.prepare(log.warning)
     return image.back(_do(operation, job, options.get("progress")).files[0].in_memory)

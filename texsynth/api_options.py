@@ -46,9 +46,11 @@ class Options(TypedDict, total=False):
     settings: Settings  # Settings to start from instead: ExpandSettings, or StylizeSettings
     changes: Mapping[str, object]  # Any settings by their path, like `{"patch.iterations": [4, 2]}`
     seed: int
-    """0 to 2^63 - 1; with the name of the picture it decides all random numbers. Default: 0."""
+    """0 to 2^63 - 1, decides all random numbers; in expansions together with the name. Default: 0."""
     name: str
-    """The name of a picture in memory, or another name for that of a file. Default: "image"."""
+    """The name of a picture in memory, or another name for that of a file; expansions have "image".
+
+    Stylizations have none, and one that is given is mixed into the seed."""
     model: str | Model
     """Name or file of a network, or what `load_model` gave, which is not loaded again. Default: "lite"."""
     device: str  # auto, cpu, cuda, cuda:N or mps. Default: auto.

@@ -174,6 +174,9 @@ def shard_of(jobs: Sequence[J], text: str | None) -> Sequence[J]:
     number, count = (int(parts[1]), int(parts[2])) if parts else (0, 0)
     if not 1 <= number <= count:
         raise UsageError(f"--shard is {text!r} but must be I/N with I from 1 to N, like 2/8")
+    if jobs and jobs[0].block is not None:
+        # Frames of a take stay together, since neighbours share work.
+        return jobs[len(jobs) * (number - 1) // count : len(jobs) * number // count]
     return jobs[number - 1 :: count]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from texsynth.cli import options
+from texsynth.cli import frames, options
 from texsynth.cli.app import INTERRUPTED
 from texsynth.cli.match import IndexFile, find_matches
 from texsynth.cli.options import argument, look_option, option
@@ -111,6 +111,10 @@ def stylize(
     failed: Sequence[Failed] = ()
     shared = None
     if suggest.suggest is not None:
+        if common.sequence:
+            raise UsageError(
+                "--suggest gives each content styles of its own, so it does not go with --sequence"
+            )
         report = _suggest(pictures, suggest.suggest, suggest, output, setup)
         failed = report.failed
         jobs = _suggested_jobs(report, settings, look.preset or NO_PRESET, output, setup.suffix)
@@ -136,6 +140,7 @@ def stylize(
             )
         jobs = with_tables(jobs, lut)
         shared = shared and jobs[0]
+    jobs = frames.arranged(jobs, common)
     run_operation(
         jobs,
         partial(check_headers, needed=[shared.style] if shared else [], run=run),

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from texsynth.config.settings import StylizeSettings
 from texsynth.errors import UsageError
-from texsynth.jobs.inputs import Input, Job, destinations
+from texsynth.jobs.frames import FrameJob
+from texsynth.jobs.inputs import Input, destinations
 
 REST = "rest"  # Instead of a mask: what the masks of the other styles leave
 
@@ -68,7 +69,7 @@ class BlendSpec:
 
 
 @dataclass(frozen=True)
-class StylizeJob(Job):
+class StylizeJob(FrameJob):
     """A picture with the style and the settings that it gets."""
 
     style: Input
@@ -103,7 +104,7 @@ class StylizeJob(Job):
 
 
 @dataclass(frozen=True)
-class BlendJob(Job):
+class BlendJob(FrameJob):
     """One picture, the styles that it gets, and how much of every one."""
 
     spec: BlendSpec

@@ -94,6 +94,11 @@ class Job:
         """Names and values that tell it from the other jobs of a run."""
         return {}
 
+    @property
+    def block(self) -> object:
+        """Equal for jobs that share work, and come one after the other; None for a job on its own."""
+        return None
+
 
 @dataclass(frozen=True)
 class InputJob(Job):

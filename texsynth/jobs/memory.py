@@ -42,6 +42,8 @@ WAVELET_COPIES = 8.9
 
 DESCENT_BYTES, DESCENT_WIDTH_BYTES = 650, 64
 """Bytes per pixel of a descent on the picture: history of L-BFGS, and for each channel of level 1."""
+FRAME_BYTES = 26
+"""Bytes per pixel of each frame of a take that is measured: content, opacity and result so far."""
 
 SPILLED_BYTES = 350 << 20
 """Bytes for the strips of pictures that are kept in files, read, written and encoded."""
@@ -93,9 +95,9 @@ class MemoryForecast:
 
     @classmethod
     def of(
-        cls, height: int, width: int, model: Model, settings: StylizeSettings, masks: int = 0
+        cls, height: int, width: int, model: Model, settings: StylizeSettings, masks: int = 0, frames: int = 0
     ) -> MemoryForecast:
-        """masks: number of parts that have one."""
+        """masks: number of parts that have one. frames: number of those that are measured for it."""
         from texsynth.models.wavelets import WaveDecoder
         from texsynth.pipelines.tiling import autoencoder_reach, photo_reach
 
@@ -108,14 +110,16 @@ class MemoryForecast:
         else:
             halo = autoencoder_reach(model.encoder, model.decoder(max(settings.levels)))
         descends = settings.transform.name == "optimize"
-        more = masks * PART_BYTES + settings.preserve_color * COLOR_BYTES
+        more = (
+            masks * (1 + frames) * PART_BYTES + frames * FRAME_BYTES + settings.preserve_color * COLOR_BYTES
+        )
         return cls(
             height,
             width,
             halo,
             kept=pixels * (PICTURE_BYTES[mode] + more),
             finish=pixels * (FINISH_BYTES[mode] + more),
-            spilled=SPILLED_BYTES + pixels * masks * SPILLED_MASK_BYTES,
+            spilled=SPILLED_BYTES + pixels * masks * (1 + frames) * SPILLED_MASK_BYTES,
             per_pixel=copies * model.encoder.widths[0] * model.dtype.itemsize,
             descent=pixels * (DESCENT_BYTES + DESCENT_WIDTH_BYTES * model.encoder.widths[0]) * descends,
         )
@@ -152,17 +156,18 @@ def plan_tiles(
     run: RunSettings,
     *,
     masks: int = 0,
+    frames: int = 0,
     can_spill: bool = False,
 ) -> TilePlan:
     """Choose the way to work on a picture of `size` (height, width).
 
     run.tile decides on the tiles, or else run.memory_limit, or else half of what is free. masks: number of
-    parts that have one. can_spill: whether files may be used. name: what the message of the
-    MemoryExhaustedError calls a picture that needs more even in tiles.
+    parts that have one. frames: number of those that are measured for it. can_spill: whether files may be
+    used. name: what the message of the MemoryExhaustedError calls a picture that needs more even in tiles.
     """
     free = free_bytes(model.device)
     limit = allowed_bytes(run.memory_limit, free)
-    forecast = MemoryForecast.of(*size, model, settings, masks)
+    forecast = MemoryForecast.of(*size, model, settings, masks, frames)
     if run.tile is not None:
         tiles = TilePlan(run.tile or None)
         return TilePlan(tiles.tile, can_spill and limit is not None and forecast.bytes(tiles) > limit)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,18 @@ import texsynth
 from texsynth import images
 from texsynth.analysis.clusters import MOST as MOST_REGIONS
 from texsynth.config import presets
-from texsynth.config.records import BlendRecord, BlendStyle, Record, Source, StylizeRecord, Versions
+from texsynth.config.records import (
+    BlendRecord,
+    BlendStyle,
+    Record,
+    Source,
+    StylizeRecord,
+    TweenRecord,
+    Versions,
+)
 from texsynth.config.settings import RunSettings
 from texsynth.config.validation import dump
+from texsynth.errors import InputError
 from texsynth.images.files import as_text
 from texsynth.images.hidden import fit_fill
 from texsynth.images.picture import Pixels
@@ -38,7 +48,7 @@ from texsynth.jobs.files import (
     refuse_transparent,
     source_of,
 )
-from texsynth.jobs.inputs import Input, Job, file_seed
+from texsynth.jobs.inputs import Input, Job
 from texsynth.jobs.labels import read_labels
 from texsynth.jobs.memory import (
     MemoryEstimate,
@@ -49,6 +59,7 @@ from texsynth.jobs.memory import (
 )
 from texsynth.jobs.operation import Operation, refuse_other_weights, resolve_run_and_model
 from texsynth.jobs.scratch import FileRaster
+from texsynth.jobs.take import LayerStatistics, TakeMeasurer
 from texsynth.models.registry import Model
 from texsynth.pipelines.progress import OnStep, sub_progress
 from texsynth.pipelines.rasters import (
@@ -81,6 +92,7 @@ class Stylize(Operation[StyledJob]):
         """
         self.run, self._shared, self._recorded_sha256, self._given = run, shared, recorded_sha256, model
         self._measured: tuple[tuple[BlendSpec, str], MeasuredStyles] | None = None
+        self._takes: dict[object, LayerStatistics] = {}
 
     def load_networks(self) -> None:
         """Load the model. Raises InputError when a record is of other weights."""
@@ -107,7 +119,9 @@ class Stylize(Operation[StyledJob]):
         size = probe_input(item, run)[::-1]
         if can_spill(job, size, run):
             masks = self._masks(job)
-            tiles = plan_tiles(item, size, self.model, job.settings, run, masks=masks, can_spill=True)
+            tiles = plan_tiles(
+                item, size, self.model, job.settings, run, masks=masks, frames=job.held, can_spill=True
+            )
             if tiles.spilled:
                 return LoadedContent(source_of(item), None, tiles)
         picture, source = read_visible(item, run)
@@ -121,15 +135,21 @@ class Stylize(Operation[StyledJob]):
         with memory_guard(job.picture):
             prepared = prepare_content(job, loaded, run)
             size, masks = prepared.raster.size, self._masks(job)
-            tiles = loaded.tiles or plan_tiles(job.picture, size, self.model, settings, run, masks=masks)
+            tiles = loaded.tiles or plan_tiles(
+                job.picture, size, self.model, settings, run, masks=masks, frames=job.held
+            )
             layers, facts = styles.layers(job, size), {}
             if styles.regional:
                 layers, facts["regions"] = styles.regional.layers(
                     job, prepared.raster, prepared.weight, layers
                 )
+            seed = job.seed(run.seed)
+            read = partial(self._read_frame, job)
 
             def attempt(tiles: TilePlan) -> Raster:
                 raster = prepared.raster
+                take = TakeMeasurer(job, styles, self.model, read, seed, tiles.tile, on_step)
+                statistics = take.statistics(self._takes)
                 for number, regions in enumerate(layers):
                     raster = stylize_raster(
                         raster,
@@ -137,8 +157,9 @@ class Stylize(Operation[StyledJob]):
                         self.model,
                         settings,
                         weight=prepared.weight,
-                        seed=file_seed(run.seed, job.picture.key),
+                        seed=seed,
                         tile=tiles.tile,
+                        moments=None if statistics is None else statistics[number],
                         make_canvas=prepared.make_canvas,
                         on_step=sub_progress(on_step, number, len(layers)),
                         on_note=notes.setdefault,
@@ -156,6 +177,12 @@ class Stylize(Operation[StyledJob]):
         told = [f"level {level}: {note}" if level else note for level, note in notes.items()]
         return JobResult(tuple(files), (*prepared.warnings, *told), facts)
 
+    def _read_frame(self, job: StyledJob, item: Input) -> tuple[Raster, Tensor | None, MakeCanvas]:
+        """Read another frame of the take that `job` is in."""
+        frame = replace(job, picture=item)
+        prepared = prepare_content(frame, self.load(frame), self.run)
+        return prepared.raster, prepared.weight, prepared.make_canvas
+
     def estimate(self, job: StyledJob) -> MemoryEstimate:
         """Estimate from the header of the content. Raises InputError, MemoryExhaustedError."""
         model, run, masks = self.model, self.run, job.spec.masks
@@ -166,9 +193,10 @@ class Stylize(Operation[StyledJob]):
         reduced = min(longest, run.max_side or longest)
         height, width = (max(1, round(side * reduced / longest)) for side in size)
         tiles = plan_tiles(
-            job.picture, (height, width), model, job.settings, run, masks=masks, can_spill=spills
-        )
-        forecast = MemoryForecast.of(height, width, model, job.settings, masks)
+            job.picture, (height, width), model, job.settings, run,
+            masks=masks, frames=job.held, can_spill=spills,
+        )  # fmt: skip
+        forecast = MemoryForecast.of(height, width, model, job.settings, masks, job.held)
         return MemoryEstimate(tiles, forecast.bytes(tiles))
 
     def _styles(self, job: StyledJob) -> MeasuredStyles:
@@ -197,7 +225,8 @@ class Stylize(Operation[StyledJob]):
 
         common: dict[str, Any] = {
             "content": content,
-            "key": as_text(job.picture.key),
+            "key": as_text(job.picture.key) if job.vary else None,
+            "tween": self._tween(job),
             "stylize": job.settings,
             "run": run.model_copy(update={"memory_limit": None}),
             "model_sha256": self.model.sha256,
@@ -222,6 +251,19 @@ class Stylize(Operation[StyledJob]):
             feather=job.spec.feather,
             **common,
         )
+
+    def _tween(self, job: StyledJob) -> TweenRecord | None:
+        """Record the frames that the statistics come from, but for those that nobody can read."""
+
+        def sources(items: Sequence[Input]) -> Iterator[Source]:
+            for item in items:
+                with suppress(InputError):
+                    yield self._source_of(item)
+
+        if (tween := job.tween) is None:
+            return None
+        before, after = tuple(sources(tween.before)), tuple(sources(tween.after))
+        return TweenRecord(before=before, after=after, share=tween.share)
 
 
 LARGE_PIXELS = 1 << 24

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -32,6 +32,8 @@ from texsynth.pipelines.transfer import TiledAutoencoder, level_autoencoder, til
 from texsynth.transforms import fit_mix
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
+
+Statistics = Mapping[int, Moments]  # By level
 
 COARSE = 4  # Level from which on cells, of 8 px and more, are as large as small features of faces
 
@@ -89,6 +91,10 @@ class StyledRegion:
         if settings.mode == "photo":
             full = without_guesses(full, content)
         return full.lerp(_strength(settings, level))
+
+    def weight(self, opacity: Tensor | None) -> Tensor | None:
+        """Return by how much each pixel counts, (1, 1, H, W): mask times opacity; None for all alike."""
+        return opacity if self.mask is None else self.mask if opacity is None else self.mask * opacity
 
     def _at(self, level: int) -> list[tuple[Moments, float]]:
         pairs = zip(self.styles, self.weights, strict=True)
@@ -162,6 +168,7 @@ def stylize_raster(
     weight: Tensor | None = None,
     seed: int = 0,
     tile: int | None = None,
+    moments: Sequence[Statistics] | None = None,
     make_canvas: MakeCanvas = memory_canvas,
     on_step: OnStep = silent,
     on_note: OnNote = unnoted,
@@ -171,19 +178,16 @@ def stylize_raster(
     content: in [0, 1], any size from 1x1. style: one for all, or regions with masks of the content's size, of
     which one at most has no mask; what no region covers stays as it is. weight: (1, 1, H, W) opacity for the
     statistics. seed: of the grain. tile: side in pixels of what the networks work on at a time, besides the
-    halo around it; only rounding differs from the whole picture at once, which is None. make_canvas:
-    allocates results, the last and those on the way to it. on_note: is told of fits that went wrong, by every
-    region. Returns a picture of the same size, in [0, 1].
+    halo around it; only rounding differs from the whole picture at once, which is None. moments: of
+    each region, instead of those of the content, as `take.measure` gives them. make_canvas: allocates
+    results, the last and those on the way to it. on_note: is told of fits that went wrong, by every region.
+    Returns a picture of the same size, in [0, 1].
     """
     check_levels(model, settings)
     regions = [StyledRegion((style,), (1.0,))] if isinstance(style, FittedStyle) else list(style)
     if not any(region.acts(settings) for region in regions):
         return content
-    if masks := [region.mask for region in regions if region.mask is not None]:
-        # Masks add up to at most 1 at every pixel; a region without one takes the rest.
-        total = torch.stack(masks).sum(0)
-        over, rest = total.clamp_min(1), (1 - total).clamp_min(0)
-        regions = [replace(r, mask=rest if r.mask is None else r.mask / over) for r in regions]
+    regions = complete(regions)
 
     def blend(new: Tensor, ours: Tensor, old: Tensor, alpha: Tensor) -> Tensor:
         return ours.to(new) + alpha.to(new) * (new - old.to(new))
@@ -191,7 +195,7 @@ def stylize_raster(
     # Every region is made as a whole picture and shown where its mask is: nothing draws the mask's border.
     result: Raster = content
     for number, region in enumerate(regions):
-        stylizer = _RegionStylizer(
+        stylizer = RegionStylizer(
             model,
             settings,
             weight,
@@ -200,6 +204,7 @@ def stylize_raster(
             make_canvas,
             sub_progress(on_step, number, len(regions)),
             on_note,
+            None if moments is None else moments[number],
         )
         # Without any effect nothing goes through a network, which would lose something.
         styled = stylizer.run(content, region) if region.acts(settings) else content
@@ -214,8 +219,19 @@ def stylize_raster(
     return result
 
 
+def complete(regions: Sequence[StyledRegion]) -> list[StyledRegion]:
+    """Give every region a mask if any has one; masks then add up to at most 1 at every pixel."""
+    masks = [region.mask for region in regions if region.mask is not None]
+    if not masks:
+        return list(regions)
+    total = torch.stack(masks).sum(0)
+    over, rest = total.clamp_min(1), (1 - total).clamp_min(0)
+    # A region without one takes the rest.
+    return [replace(r, mask=rest if r.mask is None else r.mask / over) for r in regions]
+
+
 @dataclass(frozen=True)
-class _RegionStylizer:
+class RegionStylizer:
     """The settings by which one region of a picture is stylized, as if it were all of it."""
 
     model: Model
@@ -226,34 +242,47 @@ class _RegionStylizer:
     make_canvas: MakeCanvas
     on_step: OnStep
     on_note: OnNote
+    moments: Statistics | None = None
+    """Those that maps are fitted to; None for those of the picture."""
 
     def run(self, content: Raster, region: StyledRegion) -> Raster:
         """Stylize in the mode of the settings."""
         if self.settings.mode == "photo":
             return self._photo(content, region)
-        # Noise for the transforms to turn into strokes; without any effect of theirs there is none.
-        deviation = self.settings.grain * _strength(self.settings, self.settings.levels[0])
-        start = GrainyRaster(content, deviation, self.seed) if deviation else content
+        start = self.grainy(content)
         if isinstance(self.settings.transform, DescentSettings):
             return self._descend(start, region, self.settings.transform)
         return self._artistic(content, start, region)
 
-    def _artistic(self, content: Raster, start: Raster, region: StyledRegion) -> Raster:
-        """Encode, map and decode at one level after the other, coarse to fine (Li et al. 2017; 002).
+    def grainy(self, content: Raster) -> Raster:
+        """Add noise for transforms to turn into strokes; without any effect of theirs there is none."""
+        deviation = self.settings.grain * _strength(self.settings, self.settings.levels[0])
+        return GrainyRaster(content, deviation, self.seed) if deviation else content
 
-        Leaves the papers where a cell of a level is as large as an eye: there the picture keeps detail.
-        """
-        image, levels, share = start, self.settings.levels, self.settings.preserve_detail
+    def _artistic(self, content: Raster, start: Raster, region: StyledRegion) -> Raster:
+        """Encode, map and decode at one level after the other, coarse to fine (Li et al. 2017; 002)."""
+        image, levels = start, self.settings.levels
         for done, level in enumerate(levels, 1):
             if not region.has(level):
                 self.on_step(Step("level", done, len(levels)))
                 continue
             step = sub_progress(self.on_step, done - 1, len(levels))
-            image = self._transfer(image, region, level_autoencoder(self.model, level), [level], step)
-            if share and level >= COARSE:
-                radius = 2 ** (level - 1)  # A cell
-                keep = partial(with_detail_of, share=share, radius=radius)
-                image = map_strips(self.make_canvas, keep, content, image, margin=2 * radius)
+            image = self.paint(content, image, region, level, step)
+        return image
+
+    def paint(
+        self, content: Raster, image: Raster, region: StyledRegion, level: int, on_step: OnStep
+    ) -> Raster:
+        """Give `image`, what coarser levels made of `content`, the style of one level.
+
+        Leaves the papers where a cell of a level is as large as an eye: there the picture keeps detail.
+        """
+        share = self.settings.preserve_detail
+        image = self._transfer(image, region, level_autoencoder(self.model, level), [level], on_step)
+        if share and level >= COARSE:
+            radius = 2 ** (level - 1)  # A cell
+            keep = partial(with_detail_of, share=share, radius=radius)
+            image = map_strips(self.make_canvas, keep, content, image, margin=2 * radius)
         return image
 
     def _photo(self, content: Raster, region: StyledRegion) -> Raster:
@@ -269,7 +298,7 @@ class _RegionStylizer:
             transfer,
             self.make_canvas,
             smooth=self.settings.edge_aware,
-            weight=self._weight(region),
+            weight=region.weight(self.weight),
             chroma=region.chroma,
         )
 
@@ -301,14 +330,8 @@ class _RegionStylizer:
                 self.on_note(level, note)
             return fitted
 
-        weight, make_canvas = self._weight(region), make_canvas or self.make_canvas
-        return autoencoder.transfer(image, levels, weight, fit, self.tile, make_canvas, on_step)
-
-    def _weight(self, region: StyledRegion) -> Tensor | None:
-        """Return how much pixels count, the mask times the opacity; None for all alike."""
-        if region.mask is None or self.weight is None:
-            return self.weight if region.mask is None else region.mask
-        return region.mask * self.weight
+        weight, make_canvas = region.weight(self.weight), make_canvas or self.make_canvas
+        return autoencoder.transfer(image, levels, weight, fit, self.tile, make_canvas, on_step, self.moments)
 
 
 def _strength(settings: StylizeSettings, level: int) -> float:

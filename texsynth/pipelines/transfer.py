@@ -72,18 +72,20 @@ class TiledAutoencoder(TiledEncoder):
         tile: int | None,
         make_canvas: MakeCanvas,
         on_step: OnStep,
+        own: Mapping[int, Moments] | None = None,
     ) -> Raster:
         """Map the features of `image` at some levels; weight, tile and make_canvas as in `stylize_raster`.
 
-        One tile is encoded once, several once for the moments and once more. Returns a picture in [0, 1].
+        One tile is encoded once, several once for the moments and once more. own: moments to fit to, instead
+        of those of `image`. Returns a picture in [0, 1].
         """
         size = image.size
         tiles = cut_tiles(size, self.deepest, tile, self.halo)
         result = make_canvas(size)
         if len(tiles) == 1:
             features = self.encode_tile(tiles[0], image)
-            own = _moments([(tiles[0], features)], size, levels, weight)
-            maps = {level: fit(level, moments) for level, moments in own.items()}
+            own = own or _moments([(tiles[0], features)], size, levels, weight)
+            maps = {level: fit(level, own[level]) for level in levels}
             self._write_tile(result, tiles[0], image, features, maps, self._unchanged(own, maps))
             on_step(Step("level", 1, 1))
             return result
@@ -95,8 +97,8 @@ class TiledAutoencoder(TiledEncoder):
                 yield t, self.encode_tile(t, image)
                 on_step(Step("tile", done, 2 * len(tiles)))
 
-        own = _moments(encoded(), size, levels, weight) if levels else {}
-        maps = {level: fit(level, moments) for level, moments in own.items()}
+        own = own or (_moments(encoded(), size, levels, weight) if levels else {})
+        maps = {level: fit(level, own[level]) for level in levels}
         share = self._unchanged(own, maps)
         for done, t in enumerate(tiles, len(tiles) + 1):
             self._write_tile(result, t, image, self.encode_tile(t, image), maps, share)
