@@ -107,6 +107,10 @@ def test_a_table_that_is_there_stays_unless_it_may_be_replaced(place: Path) -> N
         (["--lut", "look.cube"], "artistic mode paints; add --photo"),
         (["--photo", "--lut", "look.png"], "--lut is 'look.png' but must end with .cube, or be a folder"),
         (["--photo", "--lut", "look.cube", "--resume"], "--resume skips some"),
+        (
+            ["--photo", "--lut", "look.cube", "--regions", "auto"],
+            "regions have a map each; leave one of them out",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said_before_any_work(place: Path, flags: list[str], reason: str) -> None:

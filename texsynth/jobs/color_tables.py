@@ -28,6 +28,10 @@ def with_tables(jobs: Sequence[StylizeJob], lut: str) -> list[StylizeJob]:
         raise UsageError(f"{len(jobs)} results cannot share the table {path}; use --lut FOLDER")
     if not is_file and (len(jobs) == 1 and not path.is_dir() and not lut.endswith("/")):
         raise UsageError(f"--lut is {lut!r} but must end with {SUFFIX}, or be a folder")
+    if any(job.settings.regions == "auto" for job in jobs):
+        raise UsageError(
+            "--lut exports one map of colours, and regions have a map each; leave one of them out"
+        )
     if any(job.settings.mode != "photo" for job in jobs):
         raise UsageError(
             "--lut exports a map of colours, and artistic mode paints; add --photo or leave it out"
