@@ -87,6 +87,8 @@ def resolve_settings(
         raise UsageError("settings and preset are both given; change the settings of the preset instead")
     if start is not None and not isinstance(start, kind):
         raise UsageError(f"settings are {type(start).__name__}, but must be {kind.__name__}")
+    # photo=True alone is the preset of that name: what paints would tear a photograph's contours.
+    preset = preset or ("photo" if options.get("photo") and start is None else None)
     base = start or presets.resolve(kind, presets.load(preset) if preset else None, (), {})
     tree = presets.as_tree(base)
     for path, value in options.get("changes", {}).items():
