@@ -17,6 +17,7 @@ from texsynth.ops.bilateral_grid import fit_field, fit_size
 from texsynth.ops.color import with_chroma_of
 from texsynth.ops.detail import with_detail_of
 from texsynth.ops.resample import box_mean, resize
+from texsynth.pipelines.finish import finish
 from texsynth.pipelines.gatys import descend_image
 from texsynth.pipelines.progress import OnNote, OnStep, Step, silent, sub_progress, unnoted
 from texsynth.pipelines.rasters import (
@@ -35,6 +36,7 @@ from texsynth.pipelines.transfer import TiledAutoencoder, level_autoencoder, pho
 from texsynth.transforms import fit_mix
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
+from texsynth.transforms.optimal_transport import barycentre
 
 COARSE = 4  # Level from which on cells, of 8 px and more, are as large as small features of faces
 
@@ -73,6 +75,13 @@ class StyledRegion:
         styles, weights = zip(*self._at(level), strict=True)
         full = fit_mix(at_level(settings.transform, level), content, styles, weights, device)
         return full.lerp(_strength(settings, level))
+
+    def goal(self, content: Moments, settings: StylizeSettings, level: int) -> Moments:
+        """Return the moments between those of the content and of the styles that a full map would give."""
+        styles, weights = zip(*self._at(level), strict=True)
+        strength = _strength(settings, level)
+        shares = [strength * w / sum(weights) for w in weights]
+        return barycentre([content, *styles], [1 - strength, *shares])
 
     def _at(self, level: int) -> list[tuple[Moments, float]]:
         pairs = zip(self.styles, self.weights, strict=True)
@@ -217,7 +226,23 @@ class _RegionStylizer:
         start = GrainyRaster(content, deviation, self.seed) if deviation else content
         if isinstance(self.settings.transform, DescentSettings):
             return self._descend(start, region, self.settings.transform)
-        return self._artistic(content, start, region)
+        if not (steps := self.settings.finish.steps):
+            return self._artistic(content, start, region)
+        painter = replace(self, on_step=sub_progress(self.on_step, 0, 1 + steps))
+        painted = painter._artistic(content, start, region)
+        return TensorRaster(
+            finish(
+                painted,
+                content,
+                lambda level, own: region.goal(own, self.settings, level),
+                [level for level in self.settings.levels if region.has(level)],
+                self.model,
+                self.settings.finish,
+                weight=self._weight_in(region),
+                tile=self.tile,
+                on_step=lambda s: self.on_step(Step(s.stage, 1 + s.done, 1 + s.total)),
+            )
+        )
 
     def _artistic(self, content: Raster, start: Raster, region: StyledRegion) -> Raster:
         """Encode, map and decode at one level after the other, coarse to fine (Li et al. 2017; 002).
@@ -274,18 +299,20 @@ class _RegionStylizer:
         on_step: OnStep,
     ) -> Raster:
         """Give `image` the moments of `region` at all `levels`."""
-        # Pixels count by the mask times the opacity; None for all alike.
-        weight = self.weight if region.mask is None else region.mask
-        if region.mask is not None and self.weight is not None:
-            weight = region.mask * self.weight
-
         def fit(level: int, own: Moments) -> AffineMap:
             fitted = region.map(own, self.settings, level, self.model.device)
             for note in fitted.notes:
                 self.on_note(level, note)
             return fitted
 
+        weight = self._weight_in(region)
         return autoencoder.transfer(image, levels, weight, fit, self.tile, self.make_canvas, on_step)
+
+    def _weight_in(self, region: StyledRegion) -> Tensor | None:
+        """Return how much pixels count, the mask times the opacity; None for all alike."""
+        if region.mask is None or self.weight is None:
+            return self.weight if region.mask is None else region.mask
+        return region.mask * self.weight
 
 
 def _strength(settings: StylizeSettings, level: int) -> float:
