@@ -123,7 +123,7 @@ class FinishSettings(Settings):
     """0 for no finish. Each takes about as long as three passes of the encoder."""
     rate: Annotated[float, Field(gt=0, le=1)] = 0.02
     """Step size of Adam at the start; it falls to a tenth."""
-    content: Annotated[float, Field(ge=0)] = 0.15
+    content: Annotated[float, Field(ge=0)] = 0.03
     """Weight of the content's contours against the style."""
 
 
@@ -161,7 +161,9 @@ class StylizeSettings(Settings):
     @model_validator(mode="after")
     def _finish_of_paintings(self) -> StylizeSettings:
         if self.finish.steps and self.mode == "photo":
-            raise ValueError("a finish sharpens brushwork, so mode must be artistic; or set finish.steps to 0")
+            raise ValueError(
+                "a finish sharpens brushwork, so mode must be artistic; or set finish.steps to 0"
+            )
         if self.finish.steps and self.transform.name == "optimize":
             raise ValueError("transform optimize descends on pixels already; set finish.steps to 0")
         return self

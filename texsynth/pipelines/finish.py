@@ -2,7 +2,8 @@
 
 A decoder answers with something between all pictures that fit the features it is given, so its strokes are
 soft. Descent on pixels needs no decoder. What descends, summed over levels, is the squared Wasserstein-2
-distance of the Gaussian of the features to the style's, over the style's variance. Its derivative by one of n
+distance of the Gaussian of the features to the style's, over the style's variance and half as much for each
+coarser level, or else fine ones would give way, with contours too strong. Its derivative by one of n
 features f is 2 (f - T(f)) / n, where T is optimal transport between the two (`transforms.optimal_transport`).
 So moments are all that has to be known of a style, as elsewhere, and tiles add up to the whole picture.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from texsynth.config.settings import FinishSettings, OTSettings
 from texsynth.models.registry import Model
+from texsynth.ops.color import luma
 from texsynth.pipelines.progress import OnStep, Step
 from texsynth.pipelines.rasters import Raster, TensorRaster, read_all
 from texsynth.pipelines.tiling import Tile, cut_tiles
@@ -30,9 +32,9 @@ CONTOURS = (1, 2)
 """Levels at which the content is kept: their cells are small enough for contours."""
 
 FAINT = 0.05
-"""Share of a level's deviation that is added to each channel's, so that channels of little contrast count less."""
+"""Share of a level's deviation that is added to that of each channel, so that faint ones count less."""
 
-STILL = 1e-3
+STILL = 1e-4
 """Derivative by a value of a pixel, of the loss times the number of pixels, that hardly moves it any more."""
 
 BETAS = (0.9, 0.99)  # Of Adam, whose usual memory of a thousand steps is too long here
@@ -41,15 +43,11 @@ LAST_RATE = 0.1  # Share of the rate that is left at the end
 
 TINY = 1e-12
 
-Goal = Callable[[int, Moments], Moments]
-"""Makes of the content's moments at a level those that the result shall have."""
-
 
 def finish(
     painted: Raster,
     content: Raster,
-    goal: Goal,
-    levels: Collection[int],
+    goals: Mapping[int, Moments],
     model: Model,
     settings: FinishSettings,
     *,
@@ -59,8 +57,9 @@ def finish(
 ) -> Tensor:
     """Sharpen the strokes of a picture by descent on its pixels: Adam, with a rate that falls along a cosine.
 
-    painted, content: of one size, in [0, 1]. levels: those that get the moments of `goal`. weight:
-    (1, 1, H, W), how much pixels count. tile: side in pixels as in `stylize_raster`; only rounding differs.
+    painted, content: of one size, in [0, 1]; of the content light and dark alone count. goals: the moments
+    that features of each level shall have, at least one. weight: (1, 1, H, W), how much pixels count. tile:
+    side in pixels as in `stylize_raster`; only rounding differs.
     Returns (1, 3, H, W) in [0, 1]. Raises UsageError when features overflow.
     """
     if model.dtype != torch.float32:
@@ -70,7 +69,7 @@ def finish(
         image = read_all(painted).to(model.device, torch.float32).clone()
         if weight is not None and not bool(weight.any()):
             return image
-        descent = _Descent(content, goal, levels, model, settings.content, weight, tile)
+        descent = _Descent(_GreyRaster(content), goals, model, settings.content, weight, tile)
         optimizer = torch.optim.Adam([image], settings.rate, BETAS, STILL, foreach=False)
         for done in range(settings.steps):
             cosine = (1 + math.cos(math.pi * done / settings.steps)) / 2
@@ -101,6 +100,22 @@ class _Slope:
     scale: Tensor  # (C,) float64
 
 
+@dataclass(frozen=True)
+class _GreyRaster:
+    """Light and dark of a picture; its colours would come back where the style has none."""
+
+    picture: Raster
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.picture.size
+
+    def read(self, rows: slice, columns: slice) -> Tensor:
+        """Read a rectangle, three channels alike."""
+        return luma(self.picture.read(rows, columns)).expand(-1, 3, -1, -1)
+
+
 class _Leaf:
     """A picture that hands out one part of itself to be derived by."""
 
@@ -121,13 +136,12 @@ class _Leaf:
 
 
 class _Descent:
-    """The loss of a picture against a content and a goal."""
+    """The loss of a picture against a content and goals."""
 
     def __init__(
         self,
         content: Raster,
-        goal: Goal,
-        levels: Collection[int],
+        goals: Mapping[int, Moments],
         model: Model,
         kept: float,
         weight: Tensor | None,
@@ -136,7 +150,7 @@ class _Descent:
         """kept: weight of the content; the others as in `finish`."""
         self._content, self._size, self._kept, self._device = content, content.size, kept, model.device
         self._contours = [n for n in CONTOURS if kept and n <= len(model.encoder.widths)]
-        self._levels = sorted({*levels, *self._contours})
+        self._levels = sorted({*goals, *self._contours})
         encoder = tiled_encoder(model, max(self._levels))
         self._encode = encoder.encode_tile
         self._tiles = cut_tiles(self._size, encoder.deepest, tile, encoder.encoder_halo)
@@ -144,7 +158,7 @@ class _Descent:
         # The content's features are kept of a picture in one piece, and made again for tiles.
         self._whole = self._encode(self._tiles[0], content) if len(self._tiles) == 1 else None
         self._old = self._sums((t, self._of_content(t)) for t in self._tiles)
-        self._goals = {n: goal(n, self._old[n].own) for n in levels}
+        self._goals = goals
 
     def gradient(self, image: Tensor) -> Tensor:
         """Derive the loss times the number of pixels by an image (1, 3, H, W)."""
@@ -202,8 +216,9 @@ class _Descent:
             transport = fit_mix(OTSettings(), own, [goal], [1.0], self._device)
             # A style of one colour has no variance, but power.
             spread = max(float(goal.covariance.trace()), 1e-2 * float(goal.second.trace()), TINY)
-            matrix += 2 * pixels / spread * (torch.eye(len(offset), dtype=torch.float64) - transport.matrix)
-            offset -= 2 * pixels / spread * transport.offset
+            share = 2 ** (2 - level) * pixels / spread
+            matrix += share * (torch.eye(len(offset), dtype=torch.float64) - transport.matrix)
+            offset -= share * transport.offset
         if level in self._contours:
             # 2 - 2 r, averaged over channels, with r the correlation of a channel with the content's.
             share = 2 * self._kept * pixels / len(offset)
@@ -215,9 +230,7 @@ class _Descent:
             scale -= share / (ours * theirs)
         return _Slope(AffineMap(matrix, offset), scale)
 
-    def _by_features(
-        self, tile: Tile, level: int, features: Tensor, old: Tensor, slope: _Slope
-    ) -> Tensor:
+    def _by_features(self, tile: Tile, level: int, features: Tensor, old: Tensor, slope: _Slope) -> Tensor:
         """Derive by all features of a tile; its halo has no part in the loss."""
         result = torch.zeros_like(features)
         values = slope.map(self._cells(tile, level, features.detach()))

@@ -229,20 +229,26 @@ class _RegionStylizer:
         if not (steps := self.settings.finish.steps):
             return self._artistic(content, start, region)
         painter = replace(self, on_step=sub_progress(self.on_step, 0, 1 + steps))
-        painted = painter._artistic(content, start, region)
+        return self._finish(painter._artistic(content, start, region), content, region)
+
+    def _finish(self, painted: Raster, content: Raster, region: StyledRegion) -> Raster:
+        """Give the painted picture itself the moments that a full map would have given its features."""
+        weight, settings = self._weight_in(region), self.settings
+        levels = [level for level in settings.levels if region.has(level)]
+        if not levels:
+            return painted
+        own = tiled_encoder(self.model, max(levels)).moments(content, levels, weight, self.tile)
+        goals = {level: region.goal(own[level], settings, level) for level in levels}
+
+        def report(step: Step) -> None:
+            self.on_step(Step(step.stage, 1 + step.done, 1 + step.total))
+
         return TensorRaster(
             finish(
-                painted,
-                content,
-                lambda level, own: region.goal(own, self.settings, level),
-                [level for level in self.settings.levels if region.has(level)],
-                self.model,
-                self.settings.finish,
-                weight=self._weight_in(region),
-                tile=self.tile,
-                on_step=lambda s: self.on_step(Step(s.stage, 1 + s.done, 1 + s.total)),
+                painted, content, goals, self.model, settings.finish,
+                weight=weight, tile=self.tile, on_step=report,
             )
-        )
+        )  # fmt: skip
 
     def _artistic(self, content: Raster, start: Raster, region: StyledRegion) -> Raster:
         """Encode, map and decode at one level after the other, coarse to fine (Li et al. 2017; 002).
@@ -299,6 +305,7 @@ class _RegionStylizer:
         on_step: OnStep,
     ) -> Raster:
         """Give `image` the moments of `region` at all `levels`."""
+
         def fit(level: int, own: Moments) -> AffineMap:
             fitted = region.map(own, self.settings, level, self.model.device)
             for note in fitted.notes:
