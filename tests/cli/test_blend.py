@@ -34,7 +34,8 @@ from texsynth.jobs.blend_inputs import (
 )
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.outcomes import Done, Report, WrittenInfo
-from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, label_masks, share_masks, stylize
+from texsynth.pipelines.masks import label_masks, share_masks
+from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, stylize
 from texsynth.transforms import fit_map, fit_mix
 from texsynth.transforms.moments import Moments
 

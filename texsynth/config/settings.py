@@ -116,6 +116,17 @@ def at_level(settings: S, level: int) -> S:
     return settings.model_copy(update=own)
 
 
+class FinishSettings(Settings):
+    """Descent on the pixels of a painted picture, which sharpens its strokes."""
+
+    steps: Annotated[int, Field(ge=0, le=10000)] = 0
+    """0 for no finish. Each takes about as long as three passes of the encoder."""
+    rate: Annotated[float, Field(gt=0, le=1)] = 0.02
+    """Step size of Adam at the start; it falls to a tenth."""
+    content: Annotated[float, Field(ge=0)] = 0.03
+    """Weight of the content's contours against the style."""
+
+
 class StylizeSettings(Settings):
     """How `texsynth stylize` works."""
 
@@ -146,6 +157,18 @@ class StylizeSettings(Settings):
     """Size of the style's strokes: the style picture is resized by this factor."""
     regions: Literal["auto", "off"] = "off"
     """Find regions that content and style share, like sky and ground, and match each with its counterpart."""
+    finish: FinishSettings = FinishSettings()
+    """In artistic mode, strokes as sharp as the style's, for seconds instead of less than one."""
+
+    @model_validator(mode="after")
+    def _finish_of_paintings(self) -> StylizeSettings:
+        if self.finish.steps and self.mode == "photo":
+            raise ValueError(
+                "a finish sharpens brushwork, so mode must be artistic; or set finish.steps to 0"
+            )
+        if self.finish.steps and self.transform.name == "optimize":
+            raise ValueError("transform optimize descends on pixels already; set finish.steps to 0")
+        return self
 
     @model_validator(mode="after")
     def _descent_paints(self) -> StylizeSettings:

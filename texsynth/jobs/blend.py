@@ -24,13 +24,11 @@ from texsynth.jobs.outcomes import Report
 from texsynth.jobs.regional import RegionalStyles
 from texsynth.models.registry import Model
 from texsynth.ops.color import luma
+from texsynth.pipelines.masks import label_masks, resize_mask, share_masks
 from texsynth.pipelines.stylize import (
     FittedStyle,
     StyledRegion,
     fit_style,
-    label_masks,
-    resize_mask,
-    share_masks,
 )
 
 ASPECT = 0.02

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.config.settings import DescentSettings, StylizeSettings, at_level
@@ -15,7 +14,8 @@ from texsynth.errors import UsageError
 from texsynth.models.registry import Model
 from texsynth.ops.color import with_chroma_of
 from texsynth.ops.detail import with_detail_of
-from texsynth.ops.resample import box_mean, resize
+from texsynth.ops.resample import resize
+from texsynth.pipelines.finish import finish
 from texsynth.pipelines.gatys import descend_image
 from texsynth.pipelines.photo import chroma_power, photo, without_guesses
 from texsynth.pipelines.progress import OnNote, OnStep, Step, silent, sub_progress, unnoted
@@ -32,6 +32,7 @@ from texsynth.pipelines.transfer import TiledAutoencoder, level_autoencoder, til
 from texsynth.transforms import fit_mix
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
+from texsynth.transforms.optimal_transport import barycentre
 
 Statistics = Mapping[int, Moments]  # By level
 
@@ -95,6 +96,13 @@ class StyledRegion:
     def weight(self, opacity: Tensor | None) -> Tensor | None:
         """Return by how much each pixel counts, (1, 1, H, W): mask times opacity; None for all alike."""
         return opacity if self.mask is None else self.mask if opacity is None else self.mask * opacity
+
+    def goal(self, content: Moments, settings: StylizeSettings, level: int) -> Moments:
+        """Return the moments between those of the content and of the styles that a full map would give."""
+        styles, weights = zip(*self._at(level), strict=True)
+        strength = _strength(settings, level)
+        shares = [strength * w / sum(weights) for w in weights]
+        return barycentre([content, *styles], [1 - strength, *shares])
 
     def _at(self, level: int) -> list[tuple[Moments, float]]:
         pairs = zip(self.styles, self.weights, strict=True)
@@ -252,7 +260,30 @@ class RegionStylizer:
         start = self.grainy(content)
         if isinstance(self.settings.transform, DescentSettings):
             return self._descend(start, region, self.settings.transform)
-        return self._artistic(content, start, region)
+        if not (steps := self.settings.finish.steps):
+            return self._artistic(content, start, region)
+        painter = replace(self, on_step=sub_progress(self.on_step, 0, 1 + steps))
+        return self._finish(painter._artistic(content, start, region), content, region)
+
+    def _finish(self, painted: Raster, content: Raster, region: StyledRegion) -> Raster:
+        """Give the painted picture itself the moments that a full map would have given its features."""
+        weight, settings = region.weight(self.weight), self.settings
+        levels = [level for level in settings.levels if region.has(level)]
+        if not levels:
+            return painted
+        encoder = tiled_encoder(self.model, max(levels))
+        own = encoder.moments(content, levels, weight, self.tile)
+        goals = {level: region.goal(own[level], settings, level) for level in levels}
+
+        def report(step: Step) -> None:
+            self.on_step(Step(step.stage, 1 + step.done, 1 + step.total))
+
+        return TensorRaster(
+            finish(
+                painted, content, goals, self.model, settings.finish,
+                weight=weight, tile=self.tile, on_step=report,
+            )
+        )  # fmt: skip
 
     def grainy(self, content: Raster) -> Raster:
         """Add noise for transforms to turn into strokes; without any effect of theirs there is none."""
@@ -349,36 +380,3 @@ def check_levels(model: Model, settings: StylizeSettings) -> None:
     else:
         for level in settings.levels:
             model.decoder(level)
-
-
-def resize_mask(mask: Tensor, height: int, width: int, *, smooth: bool) -> Tensor:
-    """Resize a mask (1, 1, h, w) to a picture. smooth: interpolate; else take the nearest pixel."""
-    if mask.shape[2:] == (height, width):
-        return mask
-    if not smooth:
-        return F.interpolate(mask, (height, width), mode="nearest-exact")
-    return F.interpolate(mask, (height, width), mode="bilinear", antialias=True).clamp(0, 1)
-
-
-def share_masks(masks: Sequence[Tensor], weights: Sequence[float]) -> list[Tensor]:
-    """Scale masks (1, 1, H, W) until they add up to at most 1; where they overlap, the weights decide.
-
-    What one mask alone covers it keeps, whatever its weight.
-    """
-    stack = torch.stack(list(masks))
-    scale = stack.new_tensor(list(weights)).view(-1, 1, 1, 1, 1)
-    weighted = stack * scale
-    cover = torch.where(scale > 0, stack, torch.zeros_like(stack)).sum(0).clamp_max(1)
-    total = weighted.sum(0)
-    return list(weighted * (cover / total.clamp_min(1e-12)))
-
-
-def label_masks(labels: Tensor, values: Sequence[int], feather: int) -> list[Tensor]:
-    """Make a mask of each label. labels: (1, 1, H, W) whole numbers. feather: px of the fading borders.
-
-    Returns (1, 1, H, W) masks, which add up to 1 where every label is among the `values`.
-    """
-    masks = [(labels == value).float() for value in values]
-    # Twice a box is a ramp without a kink in the middle of the border.
-    radius = (feather + 3) // 4 if feather else 0
-    return [box_mean(box_mean(mask, radius), radius) for mask in masks] if radius else masks

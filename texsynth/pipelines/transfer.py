@@ -178,6 +178,12 @@ def _features(model: Model, image: Tensor, deepest: int) -> Features:
     return dict(enumerate(model.encoder(image, deepest), 1))
 
 
+def pooled_weight(weight: Tensor, level: int) -> Tensor:
+    """Average weights (1, 1, H, W) over the cells of a level; those at the border are reflected."""
+    stride = 2 ** (level - 1)
+    return F.avg_pool2d(pad_to_multiple(weight.float(), stride, at_least=2 * stride), stride)
+
+
 def _moments(
     encoded: Iterable[tuple[Tile, Features]],
     size: tuple[int, int],
@@ -185,12 +191,7 @@ def _moments(
     weight: Tensor | None,
 ) -> dict[int, Moments]:
     """Sum moments over the cells that a picture of `size` covers; padding does not count."""
-    pooled: dict[int, Tensor | None] = dict.fromkeys(levels)
-    if weight is not None:
-        for level in levels:
-            stride = 2 ** (level - 1)
-            padded = pad_to_multiple(weight.float(), stride, at_least=2 * stride)
-            pooled[level] = F.avg_pool2d(padded, stride)
+    pooled = {level: None if weight is None else pooled_weight(weight, level) for level in levels}
     total: dict[int, Moments] = {}
     for tile, features in encoded:
         for level, cells in pooled.items():
