@@ -55,6 +55,7 @@ COMMANDS = {
     "photo": ("stylize", "cat.png", "oil.png", "--photo"),
     "own colours": ("stylize", "cat.png", "oil.png", "--preserve-color"),
     "clear": ("stylize", "clear.tif", "oil.png"),
+    "a frame": ("stylize", "cat.png", "oil.png", "--sequence"),
     "clear photo": ("stylize", "clear.tif", "oil.png", "--photo"),
     "masks": ("blend", "cat.png", "--style", "oil.png", "--mask", "mask.png"),
     "one after the other": ("blend", "cat.png", "--style", "oil.png", "--style", "mask.png", "--sequential"),
