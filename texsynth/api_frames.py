@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Unpack
 
-from texsynth.api import _do, _Image, _in_memory, log
+from texsynth.api import _do, _Image, log
 from texsynth.api_options import ImageLike, StylizeOptions, loaded_model, run_settings, stylize_settings
 from texsynth.errors import UsageError
 from texsynth.jobs.blend_inputs import StylizeJob
-from texsynth.jobs.frames import WINDOW, tweens
+from texsynth.jobs.frames import WINDOW, check_take, tweens
 from texsynth.jobs.inputs import PIPE
 from texsynth.jobs.stylize import Stylize
 
@@ -32,6 +32,7 @@ def stylize_sequence(
     if window < 1:
         raise UsageError(f"window is {window} but must be at least 1")
     settings = stylize_settings(options)
+    check_take(settings)
     pictures = [_Image.of(frame, f"frame {number}") for number, frame in enumerate(frames, 1)]
     look = _Image.of(style, "style").input
     jobs = [
@@ -41,4 +42,4 @@ def stylize_sequence(
     operation = Stylize(run_settings(options), jobs[0] if jobs else None, model=loaded_model(options))
     operation.prepare(log.warning)
     for picture, job in zip(pictures, jobs, strict=True):
-        yield picture.back(_in_memory(_do(operation, job, options.get("progress")).files[0]))
+        yield picture.back(_do(operation, job, options.get("progress")).files[0].in_memory)

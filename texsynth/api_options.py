@@ -69,6 +69,7 @@ class StylizeOptions(Options, total=False):
     grain: float  # 0 to 1: noise that becomes strokes in flat areas
     preserve_detail: float  # 0 to 1: small faces and lettering stay readable
     style_scale: float  # Above 1 for larger strokes
+    regions: str  # auto: match regions that content and style share, like sky and ground; or off
     max_side: int  # Reduce larger contents to this longer side in pixels
 
 
@@ -86,6 +87,8 @@ def resolve_settings(
         raise UsageError("settings and preset are both given; change the settings of the preset instead")
     if start is not None and not isinstance(start, kind):
         raise UsageError(f"settings are {type(start).__name__}, but must be {kind.__name__}")
+    # photo=True alone is the preset of that name: what paints would tear a photograph's contours.
+    preset = preset or ("photo" if options.get("photo") and start is None else None)
     base = start or presets.resolve(kind, presets.load(preset) if preset else None, (), {})
     tree = presets.as_tree(base)
     for path, value in options.get("changes", {}).items():
@@ -120,6 +123,7 @@ def stylize_settings(options: StylizeOptions) -> StylizeSettings:
         grain=options.get("grain"),
         preserve_detail=options.get("preserve_detail"),
         style_scale=options.get("style_scale"),
+        regions=options.get("regions"),
     )
     return resolve_settings(StylizeSettings, flags, options, StylizeOptions.__optional_keys__)
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 from texsynth.cli.options import StylizeRunOptions, TiledNetworkOptions
 from texsynth.errors import UsageError
 from texsynth.jobs.blend_inputs import BlendJob, StylizeJob
-from texsynth.jobs.frames import WINDOW, FrameJob, as_take
+from texsynth.jobs.frames import WINDOW, FrameJob, as_take, check_take
 from texsynth.jobs.inputs import Job
 
 F = TypeVar("F", StylizeJob, BlendJob)
@@ -23,10 +23,7 @@ def arranged(jobs: Sequence[F], options: StylizeRunOptions) -> list[F]:
     if options.vary:
         raise UsageError("--sequence gives all frames the same grain, and --vary does not; leave one out")
     for job in jobs:
-        if job.settings.transform.name == "optimize":
-            raise UsageError(
-                "transform optimize changes each picture on its own, so it does not go with --sequence"
-            )
+        check_take(job.settings)
     return as_take(jobs, options.window or WINDOW)
 
 

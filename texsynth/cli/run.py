@@ -192,11 +192,13 @@ def look_settings(
     kind: type[S], look: LookOptions, flags: Mapping[Any, object], sets: Sequence[str] = ()
 ) -> S:
     """Return the settings of a command: defaults < preset < --set < flags. Raises UsageError."""
-    loaded = load(look.preset) if look.preset else None
+    # --photo alone is the preset of that name: what paints would tear a photograph's contours.
+    preset = look.preset or ("photo" if getattr(look, "photo", None) else None)
+    loaded = load(preset) if preset else None
     section = next(name for name, other in SECTIONS.items() if other is kind)
     if loaded and section not in loaded.sections:
         fitting = ", ".join(name for name in names() if section in load(name).sections)
-        raise UsageError(f"preset {look.preset!r} has no settings for {section}; use one of {fitting}")
+        raise UsageError(f"preset {preset!r} has no settings for {section}; use one of {fitting}")
     return resolve(kind, loaded, [*(look.assignments or ()), *sets], flags)
 
 

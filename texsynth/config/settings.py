@@ -144,6 +144,8 @@ class StylizeSettings(Settings):
     They would lose small faces and lettering. 0 lets the style have its way everywhere."""
     style_scale: Annotated[float, Field(gt=0, le=8)] = 1.0
     """Size of the style's strokes: the style picture is resized by this factor."""
+    regions: Literal["auto", "off"] = "off"
+    """Find regions that content and style share, like sky and ground, and match each with its counterpart."""
 
     @model_validator(mode="after")
     def _descent_paints(self) -> StylizeSettings:

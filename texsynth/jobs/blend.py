@@ -21,6 +21,7 @@ from texsynth.jobs.inputs import Input
 from texsynth.jobs.labels import as_tensor, label_regions, merging, read_labels
 from texsynth.jobs.memory import style_tile
 from texsynth.jobs.outcomes import Report
+from texsynth.jobs.regional import RegionalStyles
 from texsynth.models.registry import Model
 from texsynth.ops.color import luma
 from texsynth.pipelines.stylize import (
@@ -59,6 +60,7 @@ class MeasuredStyles:
             self._labels, self.sources[spec.content_labels] = read_labels(spec.content_labels, run)
             self._warn(spec.content_labels, merging(self._labels))
         self._parts = [self._measure(part) for part in spec.styles]
+        self.regional = RegionalStyles(spec, model, run) if settings.regions == "auto" else None
 
     def layers(self, job: StyledJob, size: tuple[int, int]) -> list[Sequence[StyledRegion]]:
         """Return the styles that are laid over a content of a size (height, width), one after the other."""
@@ -137,7 +139,7 @@ class MeasuredStyles:
         self.sources[item] = Source(path=recorded_path(item), sha256=hashlib.sha256(data).hexdigest())
         if settings.style_scale not in (1.0, card.style_scale):
             self.warnings.append(f"{item}: a card keeps its own style scale, {card.style_scale:g}")
-        return FittedStyle(card.moments).only(settings.levels)
+        return FittedStyle(card.moments, card.colours).only(settings.levels)
 
 
 def _check_proportions(item: Input | None, mask: Tensor, job: StyledJob, size: tuple[int, int]) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from texsynth.config.settings import StylizeSettings
+from texsynth.errors import UsageError
 from texsynth.jobs.inputs import Input, Job, file_seed
 
 WINDOW = 24
@@ -47,6 +49,18 @@ class FrameJob(Job):
     def seed(self, seed: int) -> int:
         """Return the seed of its noise. seed: of the run."""
         return file_seed(seed, self.picture.key) if self.vary else seed
+
+
+def check_take(settings: StylizeSettings) -> None:
+    """Raise UsageError for settings that look at each picture on its own."""
+    if settings.transform.name == "optimize":
+        raise UsageError(
+            "transform optimize changes each picture on its own, so it does not go with --sequence"
+        )
+    if settings.regions == "auto":
+        raise UsageError(
+            "--regions auto finds other regions in each picture, so it does not go with --sequence"
+        )
 
 
 F = TypeVar("F", bound=FrameJob)

@@ -80,6 +80,11 @@ class Job:
         return (self.output,)
 
     @property
+    def tables(self) -> tuple[Path, ...]:
+        """All files that are written besides pictures."""
+        return ()
+
+    @property
     def to_pipe(self) -> bool:
         """True when the result goes to standard output."""
         return self.output == PIPE

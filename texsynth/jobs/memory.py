@@ -40,6 +40,8 @@ FEATURE_COPIES = {"artistic": 3.1, "photo": 3.6}
 WAVELET_COPIES = 8.9
 """The same for a photo decoder that unpools wavelets, measured with the larger of the two kinds."""
 
+DESCENT_BYTES, DESCENT_WIDTH_BYTES = 650, 64
+"""Bytes per pixel of a descent on the picture: history of L-BFGS, and for each channel of level 1."""
 FRAME_BYTES = 26
 """Bytes per pixel of each frame of a take that is measured: content, opacity and result so far."""
 
@@ -89,6 +91,7 @@ class MemoryForecast:
     finish: int  # Bytes of whole pictures after that
     spilled: int  # Bytes of whole pictures where these are in files
     per_pixel: float  # Bytes of features for a pixel of a tile with its halo
+    descent: int = 0  # Bytes of a descent on the picture itself, which works on all of it
 
     @classmethod
     def of(
@@ -106,6 +109,7 @@ class MemoryForecast:
                 copies = WAVELET_COPIES
         else:
             halo = autoencoder_reach(model.encoder, model.decoder(max(settings.levels)))
+        descends = settings.transform.name == "optimize"
         more = (
             masks * (1 + frames) * PART_BYTES + frames * FRAME_BYTES + settings.preserve_color * COLOR_BYTES
         )
@@ -117,6 +121,7 @@ class MemoryForecast:
             finish=pixels * (FINISH_BYTES[mode] + more),
             spilled=SPILLED_BYTES + pixels * masks * (1 + frames) * SPILLED_MASK_BYTES,
             per_pixel=copies * model.encoder.widths[0] * model.dtype.itemsize,
+            descent=pixels * (DESCENT_BYTES + DESCENT_WIDTH_BYTES * model.encoder.widths[0]) * descends,
         )
 
     def bytes(self, tiles: TilePlan) -> int:
@@ -125,8 +130,8 @@ class MemoryForecast:
         height, width = (n if reach is None else min(n, reach) for n in (self.height, self.width))
         networks = round(height * width * self.per_pixel)
         if tiles.spilled:
-            return BASE_BYTES + self.spilled + networks
-        return BASE_BYTES + max(self.kept + networks, self.finish)
+            return BASE_BYTES + self.spilled + max(networks, self.descent)
+        return BASE_BYTES + max(self.kept + networks, self.finish, self.descent)
 
     def best_plan(self, limit: int, *, spilled: bool) -> TilePlan | None:
         """Return the plan with the largest tiles within `limit` bytes; None when there is none.
@@ -160,8 +165,6 @@ def plan_tiles(
     parts that have one. frames: number of those that are measured for it. can_spill: whether files may be
     used. name: what the message of the MemoryExhaustedError calls a picture that needs more even in tiles.
     """
-    if settings.transform.name == "optimize":
-        return TilePlan(run.tile or None)
     free = free_bytes(model.device)
     limit = allowed_bytes(run.memory_limit, free)
     forecast = MemoryForecast.of(*size, model, settings, masks, frames)

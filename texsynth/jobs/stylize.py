@@ -16,6 +16,7 @@ from torch import Tensor
 
 import texsynth
 from texsynth import images
+from texsynth.analysis.clusters import MOST as MOST_REGIONS
 from texsynth.config import presets
 from texsynth.config.records import (
     BlendRecord,
@@ -35,6 +36,7 @@ from texsynth.images.picture import Pixels
 from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
 from texsynth.jobs.blend import MeasuredStyles
 from texsynth.jobs.blend_inputs import BlendSpec, StyledJob, StylizeJob
+from texsynth.jobs.color_tables import table_file
 from texsynth.jobs.files import (
     JobResult,
     LargePicture,
@@ -136,7 +138,11 @@ class Stylize(Operation[StyledJob]):
             tiles = loaded.tiles or plan_tiles(
                 job.picture, size, self.model, settings, run, masks=masks, frames=job.held
             )
-            layers = styles.layers(job, size)
+            layers, facts = styles.layers(job, size), {}
+            if styles.regional:
+                layers, facts["regions"] = styles.regional.layers(
+                    job, prepared.raster, prepared.weight, layers
+                )
             seed = job.seed(run.seed)
             read = partial(self._read_frame, job)
 
@@ -165,8 +171,11 @@ class Stylize(Operation[StyledJob]):
         in_tiles = run.model_copy(update={"tile": tiles.tile})
         record = self._record(job, loaded.source, styles.sources.__getitem__, in_tiles)
         file = OutputFile(picture, job.output, dump(presets.as_tree(record)))
+        files = [file]
+        if isinstance(job, StylizeJob) and job.lut:
+            files.append(table_file(job, prepared.raster, raster, prepared.weight))
         told = [f"level {level}: {note}" if level else note for level, note in notes.items()]
-        return JobResult((file,), (*prepared.warnings, *told))
+        return JobResult(tuple(files), (*prepared.warnings, *told), facts)
 
     def _read_frame(self, job: StyledJob, item: Input) -> tuple[Raster, Tensor | None, MakeCanvas]:
         """Read another frame of the take that `job` is in."""
@@ -177,6 +186,8 @@ class Stylize(Operation[StyledJob]):
     def estimate(self, job: StyledJob) -> MemoryEstimate:
         """Estimate from the header of the content. Raises InputError, MemoryExhaustedError."""
         model, run, masks = self.model, self.run, job.spec.masks
+        if job.settings.regions == "auto":
+            masks = MOST_REGIONS
         size = probe_input(job.picture, run)[::-1]
         spills, longest = can_spill(job, size, run), max(size)
         reduced = min(longest, run.max_side or longest)
@@ -199,6 +210,8 @@ class Stylize(Operation[StyledJob]):
 
     def _masks(self, job: StyledJob) -> int:
         """Return the number of parts with a mask that the picture has at most."""
+        if job.settings.regions == "auto":
+            return MOST_REGIONS
         labels = job.spec.content_labels
         return len(self._labels(labels, self.run)[0].colours) if labels else job.spec.masks
 

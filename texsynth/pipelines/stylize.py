@@ -13,14 +13,13 @@ from torch import Tensor
 from texsynth.config.settings import DescentSettings, StylizeSettings, at_level
 from texsynth.errors import UsageError
 from texsynth.models.registry import Model
-from texsynth.ops.bilateral_grid import fit_field, fit_size
 from texsynth.ops.color import with_chroma_of
 from texsynth.ops.detail import with_detail_of
 from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.gatys import descend_image
+from texsynth.pipelines.photo import chroma_power, photo, without_guesses
 from texsynth.pipelines.progress import OnNote, OnStep, Step, silent, sub_progress, unnoted
 from texsynth.pipelines.rasters import (
-    EVERYTHING,
     GrainyRaster,
     MakeCanvas,
     Raster,
@@ -28,10 +27,8 @@ from texsynth.pipelines.rasters import (
     map_strips,
     memory_canvas,
     read_all,
-    read_resized,
-    strips,
 )
-from texsynth.pipelines.transfer import TiledAutoencoder, level_autoencoder, photo_autoencoder, tiled_encoder
+from texsynth.pipelines.transfer import TiledAutoencoder, level_autoencoder, tiled_encoder
 from texsynth.transforms import fit_mix
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
@@ -46,14 +43,16 @@ class FittedStyle:
     """Moments of a style at every level that is transformed."""
 
     moments: dict[int, Moments]
+    colours: Moments | None = None  # Those of its RGB values; None where they are not known
 
     def plus(self, other: FittedStyle) -> FittedStyle:
         """Add the moments of both, as if they were one picture."""
-        return FittedStyle({level: m + other.moments[level] for level, m in self.moments.items()})
+        colours = self.colours + other.colours if self.colours and other.colours else None
+        return FittedStyle({level: m + other.moments[level] for level, m in self.moments.items()}, colours)
 
     def only(self, levels: Collection[int]) -> FittedStyle:
         """Keep the moments of some levels alone."""
-        return FittedStyle({level: m for level, m in self.moments.items() if level in levels})
+        return replace(self, moments={level: m for level, m in self.moments.items() if level in levels})
 
 
 @dataclass(frozen=True)
@@ -70,10 +69,27 @@ class StyledRegion:
         """Tell whether any of its styles has the level."""
         return bool(self._at(level))
 
+    def acts(self, settings: StylizeSettings) -> bool:
+        """Tell whether it changes anything by `settings`."""
+        if isinstance(settings.transform, DescentSettings):
+            return settings.strength > 0
+        return any(self.has(level) and _strength(settings, level) > 0 for level in settings.levels)
+
+    @property
+    def chroma(self) -> float | None:
+        """Mean square chroma of its styles by weight; None where it is not known."""
+        shares = [w / sum(self.weights) for w in self.weights]
+        known = [s.colours for s in self.styles if s.colours]
+        if len(known) < len(shares):
+            return None
+        return sum(share * chroma_power(m) for share, m in zip(shares, known, strict=True))
+
     def map(self, content: Moments, settings: StylizeSettings, level: int, device: torch.device) -> AffineMap:
         """Fit the map of a level that it has to the moments `content`. device: of the features."""
         styles, weights = zip(*self._at(level), strict=True)
         full = fit_mix(at_level(settings.transform, level), content, styles, weights, device)
+        if settings.mode == "photo":
+            full = without_guesses(full, content)
         return full.lerp(_strength(settings, level))
 
     def weight(self, opacity: Tensor | None) -> Tensor | None:
@@ -121,7 +137,7 @@ def measure_style(
     style = resize(style, size[0], size[1])
     weight = None if weight is None else resize(weight, size[0], size[1])
     encoder = tiled_encoder(model, max(levels))
-    return FittedStyle(encoder.moments(TensorRaster(style), levels, weight, tile))
+    return FittedStyle(encoder.moments(TensorRaster(style), levels, weight, tile), Moments.of(style, weight))
 
 
 def stylize(
@@ -168,7 +184,10 @@ def stylize_raster(
     Returns a picture of the same size, in [0, 1].
     """
     check_levels(model, settings)
-    regions = complete([StyledRegion((style,), (1.0,))] if isinstance(style, FittedStyle) else style)
+    regions = [StyledRegion((style,), (1.0,))] if isinstance(style, FittedStyle) else list(style)
+    if not any(region.acts(settings) for region in regions):
+        return content
+    regions = complete(regions)
 
     def blend(new: Tensor, ours: Tensor, old: Tensor, alpha: Tensor) -> Tensor:
         return ours.to(new) + alpha.to(new) * (new - old.to(new))
@@ -187,7 +206,8 @@ def stylize_raster(
             on_note,
             None if moments is None else moments[number],
         )
-        styled = stylizer.run(content, region)
+        # Without any effect nothing goes through a network, which would lose something.
+        styled = stylizer.run(content, region) if region.acts(settings) else content
         if region.mask is None:
             result = styled
         else:
@@ -268,19 +288,19 @@ class RegionStylizer:
     def _photo(self, content: Raster, region: StyledRegion) -> Raster:
         """Encode once, map every level, decode once with the mapped high frequencies as skips."""
         levels = [level for level in self.settings.levels if region.has(level)]
-        result = self._transfer(content, region, photo_autoencoder(self.model), levels, self.on_step)
-        if not self.settings.edge_aware:
-            return result
-        small = fit_size(content.size)
-        near = read_resized(result, *small)
-        field = fit_field(read_resized(content, *small).to(near), near, content.size)
-        # The field alone is the result.
-        del result
-        out = self.make_canvas(content.size)
-        for rows in strips(content.size):
-            strip = content.read(rows, EVERYTHING).to(near).contiguous()
-            out.write(rows, EVERYTHING, field.apply(strip, rows.start).clamp_(0, 1))
-        return out
+
+        def transfer(autoencoder: TiledAutoencoder, make_canvas: MakeCanvas) -> Raster:
+            return self._transfer(content, region, autoencoder, levels, self.on_step, make_canvas)
+
+        return photo(
+            content,
+            self.model,
+            transfer,
+            self.make_canvas,
+            smooth=self.settings.edge_aware,
+            weight=region.weight(self.weight),
+            chroma=region.chroma,
+        )
 
     def _descend(self, content: Raster, region: StyledRegion, settings: DescentSettings) -> Raster:
         """Optimize the picture itself; statistics are those of all of it, whatever its mask and opacity."""
@@ -300,6 +320,7 @@ class RegionStylizer:
         autoencoder: TiledAutoencoder,
         levels: Collection[int],
         on_step: OnStep,
+        make_canvas: MakeCanvas | None = None,
     ) -> Raster:
         """Give `image` the moments of `region` at all `levels`."""
 
@@ -309,8 +330,8 @@ class RegionStylizer:
                 self.on_note(level, note)
             return fitted
 
-        weight, moments = region.weight(self.weight), self.moments
-        return autoencoder.transfer(image, levels, weight, fit, self.tile, self.make_canvas, on_step, moments)
+        weight, make_canvas = region.weight(self.weight), make_canvas or self.make_canvas
+        return autoencoder.transfer(image, levels, weight, fit, self.tile, make_canvas, on_step, self.moments)
 
 
 def _strength(settings: StylizeSettings, level: int) -> float:

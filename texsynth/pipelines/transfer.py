@@ -126,8 +126,8 @@ class TiledAutoencoder(TiledEncoder):
         """
         picture = self.decode(features, maps)
         if share:
-            lost = tile.read(image).to(picture) - self.decode(features, {})
-            picture = picture + share * lost
+            lost = tile.read(image).to(picture.device) - self.decode(features, {}).float()
+            picture = picture.float() + share * lost
         if not bool(picture.isfinite().all()):
             dtype = str(picture.dtype).removeprefix("torch.")
             raise UsageError(f"the picture has overflowed in {dtype}; use --dtype float32")
