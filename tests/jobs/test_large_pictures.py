@@ -55,6 +55,7 @@ COMMANDS = {
     "photo": ("stylize", "cat.png", "oil.png", "--photo"),
     "own colours": ("stylize", "cat.png", "oil.png", "--preserve-color"),
     "clear": ("stylize", "clear.tif", "oil.png"),
+    "a frame": ("stylize", "cat.png", "oil.png", "--sequence"),
     "clear photo": ("stylize", "clear.tif", "oil.png", "--photo"),
     "regions": ("stylize", "clear.tif", "mask.png", "--photo", "--regions", "auto"),
     "masks": ("blend", "cat.png", "--style", "oil.png", "--mask", "mask.png"),
