@@ -22,7 +22,7 @@ from texsynth.config.settings import RunSettings
 from texsynth.images import Picture, embedded_settings, read, write
 from texsynth.jobs import stylize as stylize_jobs
 from texsynth.jobs.blend_inputs import StyledJob
-from texsynth.jobs.files import read_input
+from texsynth.jobs.files import read_visible
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.stylize import PreparedContent, prepare_content
 
@@ -305,9 +305,9 @@ def test_every_style_is_measured_once(place: Path, model: Path, monkeypatch: pyt
 
     def counted(item: Input, run: RunSettings) -> tuple[Picture, Source]:
         seen.append(item.path.name)
-        return read_input(item, run)
+        return read_visible(item, run)
 
-    monkeypatch.setattr("texsynth.jobs.blend.read_input", counted)
+    monkeypatch.setattr("texsynth.jobs.blend.read_visible", counted)
     pairs = [f"photos/{content},{style}" for content in ("cat.png", "dog.png") for style in STYLES]
     (place / "rows.csv").write_text("\n".join(["content,style", *pairs]))
     assert batch(model, "-o", "out", manifest="rows.csv").exit_code == 0

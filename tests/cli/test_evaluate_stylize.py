@@ -82,7 +82,8 @@ def measures(folder: Path, method: str) -> list[dict[str, Any]]:
 
 def test_baselines_and_all_presets_are_compared_by_default() -> None:
     assert default_names("stylize") == [
-        "content", "colour", "preset:artistic", "preset:bold", "preset:classic-wct", "preset:colour-only",
+        "content", "colour", "preset:artistic", "preset:best", "preset:bold", "preset:classic-wct",
+        "preset:colour-only",
         "preset:gentle", "preset:ift-paper", "preset:pattern", "preset:photo", "preset:photo-soft",
     ]  # fmt: skip
     assert set(NAMED["stylize"]) == set(BASELINES)

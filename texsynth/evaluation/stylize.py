@@ -21,7 +21,7 @@ from texsynth.evaluation.runner import OnFailure, Progress, checked, compare, re
 from texsynth.evaluation.subjects import Pair, distinct_name
 from texsynth.images.tensors import fit_within, to_image, to_picture
 from texsynth.jobs.files import memory_guard
-from texsynth.jobs.inputs import Input, file_seed
+from texsynth.jobs.inputs import Input
 from texsynth.jobs.memory import style_tile
 from texsynth.jobs.operation import resolve_run
 from texsynth.metrics.style import edge_similarity, feature_wasserstein, frechet, gram_distance, psnr
@@ -213,7 +213,7 @@ class _Experiment:
         model = self._models[method.model]
         tile = style_tile(style.shape[2], style.shape[3], settings.style_scale)
         fitted = regional_style(TensorRaster(content), style, model, settings, tile=tile)
-        seed = file_seed(self._plan.run.seed + turn, self._pair.content.key)
+        seed = self._plan.run.seed + turn
         return stylize(content, fitted, model, settings, seed=seed, on_step=on_step).cpu()
 
     def _read(self, item: Input) -> _Loaded:

@@ -178,8 +178,8 @@ def _frechet(problem: Problem) -> Iterator[Comparison]:
     )
 
 
-SEARCHED = IFTSettings(pull=PULL)
-FIXED = IFTSettings(pull=PULL, step="fixed", rate=0.02, centred=False)
+SEARCHED = IFTSettings(pull=PULL, n_upd=15)
+FIXED = IFTSettings(pull=PULL, n_upd=15, step="fixed", rate=0.02, centred=False)
 
 
 def _fit(name: str, source: str, settings: TransformSettings, formula: transfer.Transform) -> Check:
