@@ -235,9 +235,11 @@ class PreparedContent:
     make_canvas: MakeCanvas = memory_canvas
 
 
-def can_spill(job: Job, size: tuple[int, int], run: RunSettings) -> bool:
+def can_spill(job: StyledJob, size: tuple[int, int], run: RunSettings) -> bool:
     """Return True when the picture of `job` may be worked on in scratch files: large ones, file to file."""
     large = size[0] * size[1] >= LARGE_PIXELS
+    if job.settings.finish.steps:
+        return False  # Its optimizer keeps whole pictures in memory
     return large and max(size) <= (run.max_side or max(size)) and job.picture.is_file and not job.to_pipe
 
 
