@@ -9,7 +9,7 @@ from pathlib import Path
 import texsynth
 
 ROOT = Path(texsynth.__file__).parent
-ROWS = ("cli", "evaluation benchmark api api_options", "jobs", "training reference pipelines",
+ROWS = ("cli", "evaluation benchmark api api_options api_frames", "jobs", "training reference pipelines",
         "models metrics", "transforms synthesis", "images analysis config device html",
         "ops errors")  # fmt: skip
 RANK = {name: -row for row, names in enumerate(ROWS) for name in names.split()}

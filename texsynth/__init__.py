@@ -19,6 +19,9 @@ if TYPE_CHECKING:
         stylize,
         tile,
     )
+    from texsynth.api_frames import (
+        stylize_sequence,
+    )
     from texsynth.config.settings import ExpandSettings, StylizeSettings
     from texsynth.errors import (
         InputError,
@@ -50,6 +53,7 @@ __all__ = [
     "load_preset",
     "match",
     "stylize",
+    "stylize_sequence",
     "tile",
 ]
 
@@ -65,6 +69,7 @@ def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'texsynth' has no attribute {name!r}")
     home = "errors" if name.endswith("Error") else "config.settings" if name.endswith("Settings") else "api"
+    home = "api_frames" if name == "stylize_sequence" else home
     return getattr(import_module(f"texsynth.{home}"), name)
 
 

@@ -46,9 +46,11 @@ class Options(TypedDict, total=False):
     settings: Settings  # Settings to start from instead: ExpandSettings, or StylizeSettings
     changes: Mapping[str, object]  # Any settings by their path, like `{"patch.iterations": [4, 2]}`
     seed: int
-    """0 to 2^63 - 1; with the name of the picture it decides all random numbers. Default: 0."""
+    """0 to 2^63 - 1, decides all random numbers; in expansions together with the name. Default: 0."""
     name: str
-    """The name of a picture in memory, or another name for that of a file. Default: "image"."""
+    """The name of a picture in memory, or another name for that of a file; expansions have "image".
+
+    Stylizations have none, and one that is given is mixed into the seed."""
     model: str | Model
     """Name or file of a network, or what `load_model` gave, which is not loaded again. Default: "lite"."""
     device: str  # auto, cpu, cuda, cuda:N or mps. Default: auto.
@@ -67,6 +69,7 @@ class StylizeOptions(Options, total=False):
     grain: float  # 0 to 1: noise that becomes strokes in flat areas
     preserve_detail: float  # 0 to 1: small faces and lettering stay readable
     style_scale: float  # Above 1 for larger strokes
+    regions: str  # auto: match regions that content and style share, like sky and ground; or off
     max_side: int  # Reduce larger contents to this longer side in pixels
 
 
@@ -84,6 +87,8 @@ def resolve_settings(
         raise UsageError("settings and preset are both given; change the settings of the preset instead")
     if start is not None and not isinstance(start, kind):
         raise UsageError(f"settings are {type(start).__name__}, but must be {kind.__name__}")
+    # photo=True alone is the preset of that name: what paints would tear a photograph's contours.
+    preset = preset or ("photo" if options.get("photo") and start is None else None)
     base = start or presets.resolve(kind, presets.load(preset) if preset else None, (), {})
     tree = presets.as_tree(base)
     for path, value in options.get("changes", {}).items():
@@ -118,6 +123,7 @@ def stylize_settings(options: StylizeOptions) -> StylizeSettings:
         grain=options.get("grain"),
         preserve_detail=options.get("preserve_detail"),
         style_scale=options.get("style_scale"),
+        regions=options.get("regions"),
     )
     return resolve_settings(StylizeSettings, flags, options, StylizeOptions.__optional_keys__)
 

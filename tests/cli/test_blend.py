@@ -34,7 +34,8 @@ from texsynth.jobs.blend_inputs import (
 )
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.outcomes import Done, Report, WrittenInfo
-from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, label_masks, share_masks, stylize
+from texsynth.pipelines.masks import label_masks, share_masks
+from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, stylize
 from texsynth.transforms import fit_map, fit_mix
 from texsynth.transforms.moments import Moments
 
@@ -306,7 +307,7 @@ def test_labels_go_to_their_like(place: Path, model: Path) -> None:
         labels = ["--content-labels", f"{content}.png", "--style-labels", f"{style}.png"]
         result = run_cli("blend", "cat.png", "--style", "oil.png", *labels, "-o", f"{name}_.png", *flags)
         assert result.exit_code == 0, result.stderr
-        assert ("next to nothing of label #005a00" in result.stderr) == (name == "less")
+        assert ("next to nothing of #005a00" in result.stderr) == (name == "less")
     assert np.abs(pixels("same_.png") - pixels("plain.png")).max() <= 1
     assert (pixels("two_.png") != pixels("plain.png")).any()
     assert run_cli("replay", "two_.png", "-o", "again.png").exit_code == 0

@@ -44,7 +44,7 @@ PHOTO = (*STYLIZE, "--photo")
 def test_a_fixed_rate_warns_exactly_above_the_bound(
     place: Path, model: Path, mode: str, centred: str, pull: float, level: int
 ) -> None:
-    common = {"step": "fixed", "pull": pull, "centred": centred}
+    common = {"step": "fixed", "pull": pull, "n_upd": 15, "centred": centred}
     one_level = (*STYLIZE, mode, "--set", f"levels=[{level}]")
     (line,), printed = run(model, *one_level, rate=1e6, **common)
     (warning,) = line["warnings"]

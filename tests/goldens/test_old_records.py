@@ -14,7 +14,7 @@ from .running import decoded, run_command
 pytestmark = pytest.mark.slow
 
 DISCRETE = ("wall.expand.png", "normal.expand.png", "mended.png", "tiled.tif")
-CONTINUOUS = ("content.style.png", "photo.jpg", "mix.png")
+STYLED = ("content.style.png", "photo.jpg", "mix.png")
 
 
 def check(before: Path, now: Path) -> None:
@@ -24,7 +24,7 @@ def check(before: Path, now: Path) -> None:
     assert not problems, problems
 
 
-@pytest.mark.parametrize("name", DISCRETE + CONTINUOUS)
+@pytest.mark.parametrize("name", DISCRETE)
 def test_old_record_replays(name: str, tmp_path: Path, program: Program) -> None:
     shutil.copytree(OLD_FOLDER, tmp_path, dirs_exist_ok=True)
     again = tmp_path / f"again{Path(name).suffix}"
@@ -41,6 +41,15 @@ def test_a_result_of_a_network_that_is_gone_replays_with_a_remark(tmp_path: Path
     assert decoded(tmp_path / "again.png").shape == decoded(tmp_path / "fast.2.png").shape
 
 
+@pytest.mark.parametrize("name", STYLED)
+def test_a_painting_of_decoders_that_are_gone_is_refused(name: str, tmp_path: Path, program: Program) -> None:
+    shutil.copytree(OLD_FOLDER, tmp_path, dirs_exist_ok=True)
+    run = run_command(f"replay {name} -o again.png", tmp_path, program)
+    assert run["exit_code"] == 4, run
+    assert any("made with other weights of lite" in line for line in run["stderr"]), run
+    assert not (tmp_path / "again.png").exists()
+
+
 def test_sibling_replays_with_its_texture(tmp_path: Path, program: Program) -> None:
     shutil.copytree(OLD_FOLDER, tmp_path, dirs_exist_ok=True)
     run = run_command("replay wall.expand.png", tmp_path, program)
@@ -53,7 +62,7 @@ def test_old_record_replays_from_elsewhere_with_an_input_moved(tmp_path: Path, p
     here = tmp_path / "here"
     here.mkdir()
     shutil.copytree(OLD_FOLDER, tmp_path / "old")
-    (tmp_path / "old" / "half.png").rename(here / "mask.png")
-    run = run_command("replay ../old/mix.png -o again.png --input half.png=mask.png", here, program)
+    (tmp_path / "old" / "inner" / "hole.png").rename(here / "mask.png")
+    run = run_command("replay ../old/mended.png -o again.png --input inner/hole.png=mask.png", here, program)
     assert run["exit_code"] == 0, run
-    check(tmp_path / "old" / "mix.png", here / "again.png")
+    check(tmp_path / "old" / "mended.png", here / "again.png")

@@ -15,7 +15,7 @@ from helpers.cli import make_model, run_cli
 from helpers.nets import level_tensors, tiny_model, tiny_tensors, wave_tensors, waves
 from torch import Tensor
 
-from texsynth.config.settings import StylizeSettings
+from texsynth.config.settings import IFTSettings, StylizeSettings
 from texsynth.images import embedded_settings, read, write
 from texsynth.images.tensors import to_picture
 from texsynth.jobs.memory import MemoryForecast, TilePlan, allowed_bytes, retry_with_smaller_tiles, style_tile
@@ -26,12 +26,15 @@ from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, mea
 from texsynth.pipelines.tiling import autoencoder_reach, cut_tiles, encoder_reach, photo_reach
 
 SIZES = [(1, 1), (1, 70), (31, 33), (150, 203), (64, 128)]
+# Random decoders make pictures that are nearly flat, and a strong pull, or detail brought back into them,
+# would be stretched without bound, rounding with it.
+WEAK = IFTSettings(pull=1.0, n_upd=15)
 MODES = {
-    "artistic": StylizeSettings(),
-    "one level": StylizeSettings(levels=(3,)),
-    "deep": StylizeSettings(levels=(5, 2)),
-    "photo": StylizeSettings(mode="photo"),
-    "photo of two levels": StylizeSettings(mode="photo", levels=(3, 1), edge_aware=False),
+    "artistic": StylizeSettings(transform=WEAK, preserve_detail=0.0),
+    "one level": StylizeSettings(transform=WEAK, levels=(3,)),
+    "deep": StylizeSettings(transform=WEAK, levels=(5, 2)),
+    "photo": StylizeSettings(mode="photo", transform=WEAK),
+    "photo of two levels": StylizeSettings(mode="photo", transform=WEAK, levels=(3, 1), edge_aware=False),
 }
 SIDES = [16, 64, 100]
 
@@ -55,11 +58,18 @@ def test_every_pixel_is_in_one_core(size: tuple[int, int], level: int, side: int
         assert (counts == 1).all()
 
 
+def loud(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Let the photo decoder do more, around middle grey: what it hardly changes tells nothing."""
+    scaled = {k: 6 * v if k.startswith("photo") and k.endswith("weight") else v for k, v in tensors.items()}
+    last = scaled.keys() & {"photo.up2.bias", "photo.inv1_1.bias"}
+    return scaled | {k: torch.full_like(scaled[k], 0.5) for k in last}
+
+
 MODELS = {
-    "own": tiny_tensors(),
-    "nearest": tiny_tensors(upsampling="nearest"),
-    "sum": wave_tensors(concatenated=False),
-    "cat5": wave_tensors(concatenated=True),
+    "own": loud(tiny_tensors()),
+    "nearest": loud(tiny_tensors(upsampling="nearest")),
+    "sum": loud(wave_tensors(concatenated=False)),
+    "cat5": loud(wave_tensors(concatenated=True)),
     "levels": level_tensors(),
 }
 
@@ -130,7 +140,7 @@ def test_tiles_with_halos_give_what_the_whole_gives_and_with_less_they_do_not() 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("settings", MODES.values(), ids=MODES)
 def test_tiles_do_not_show(settings: StylizeSettings, side: int) -> None:
-    model, content = tiny_model(), waves(150, 203)
+    model, content = build_model("own", MODELS["own"]), waves(150, 203)
     style = fit_style(waves(50, 60, 1.0) ** 2, model, settings)
     whole, tiled = (stylize(content, style, model, settings, tile=t) for t in (None, side))
     assert float((tiled - whole).abs().max()) < 1e-4
@@ -145,13 +155,14 @@ def test_tiles_do_not_show_with_published_kinds_of_networks(name: str) -> None:
             style = fit_style(waves(50, 60, 1.0) ** 2, model, settings)
             whole, tiled = (stylize(content, style, model, settings, tile=t) for t in (None, 48))
             assert float((tiled - whole).abs().max()) < 1e-4
-            assert float((whole - content).abs().max()) > 1e-2
+            assert float((whole - content).abs().max()) > 1e-3
 
 
 @pytest.mark.parametrize("mode", ["artistic", "photo"])
 def test_tiles_do_not_show_in_bfloat16(mode: str) -> None:
     """Where maps are rounded to eight bits, one that rounds otherwise would show at every level after it."""
-    model, settings = load_model("lite", dtype=torch.bfloat16), StylizeSettings.model_validate({"mode": mode})
+    model = load_model("lite", dtype=torch.bfloat16)
+    settings = StylizeSettings.model_validate({"mode": mode, "transform": WEAK})
     content = waves(260, 310)
     style = fit_style(waves(150, 160, 1.0) ** 2, model, settings)
     whole, tiled = (stylize(content, style, model, settings, tile=t) for t in (None, 96))

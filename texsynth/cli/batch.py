@@ -5,7 +5,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from texsynth.cli import options
+from texsynth.cli import frames, options
 from texsynth.cli.run import look_settings, make_setup, run_operation, shard_of
 from texsynth.jobs.checks import check_outputs
 from texsynth.jobs.inputs import Input, grouped
@@ -51,7 +51,7 @@ def batch(
     )
     # Shards must not get in each other's way, so the whole manifest is checked.
     check_outputs(jobs, [Input(manifest, "")], force=True, cure="change `name:` or `output` in the manifest")
-    chosen = grouped(shard_of(jobs, common.shard))
+    chosen = frames.varied(grouped(shard_of(jobs, common.shard)), common)
     if not chosen:
         setup.screen.note(f"shard {common.shard} is empty, {manifest} has {len(jobs)} jobs")
         return

@@ -5,7 +5,7 @@ from functools import partial
 from importlib import import_module
 from typing import Annotated
 
-from texsynth.cli import options
+from texsynth.cli import frames, options
 from texsynth.cli.options import look_option
 from texsynth.cli.run import Sheet, look_settings, make_setup, piped, run_operation, stylize_changes
 from texsynth.errors import UsageError
@@ -82,7 +82,11 @@ def blend(
     contents = find_inputs(pictures, recursive=common.recursive, piped=data)
     if sweep is not None and len(contents) > 1:
         raise UsageError(f"--sweep is for one content, and {len(contents)} are given; run them singly")
-    jobs = blend_jobs(contents, spec, settings, output, sweep=sweep, suffix=setup.suffix)
+    if sweep is not None and common.sequence:
+        raise UsageError("--sweep is for one content, so it does not go with --sequence; leave one out")
+    jobs = frames.arranged(
+        blend_jobs(contents, spec, settings, output, sweep=sweep, suffix=setup.suffix), common
+    )
     sheet = None
     if sweep is not None:
         # It lies beside the first picture, and is called like it.

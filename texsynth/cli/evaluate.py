@@ -196,6 +196,33 @@ def match(
     raise typer.Exit(PARTLY_FAILED if len(evaluation.subjects) < len(inputs) else 0)
 
 
+@app.command()
+def flicker(
+    content: str = argument(..., metavar="CONTENT", help="Folder or quoted pattern of the frames."),
+    results: list[str] = argument(
+        ..., metavar="RESULT...", help="Folders or patterns of what was made of them, a row for each."
+    ),
+    *,
+    threshold: float = comparison_option(
+        2.0, min=0, help="A blurred pixel of the content that changes by no more levels of 255 is still."
+    ),
+    common: options.AnalysisOptions,
+) -> None:
+    """Measure how much results change from frame to frame where the content does not.
+
+    texsynth evaluate flicker frames/ out/
+    """
+    from texsynth.evaluation.flicker import evaluate, in_order, table
+
+    run, screen = run_settings(common), common.screen()
+    frames, *made = (
+        in_order(find_inputs([name], recursive=common.recursive)) for name in (content, *results)
+    )
+    with screen.progress(len(frames) * len(made)) as bar:
+        figures = evaluate(frames, list(zip(results, made, strict=True)), run, threshold, bar)
+    _show(table(figures), [{"result": name, **asdict(figure)} for name, figure in figures], screen)
+
+
 def _textures(arguments: Sequence[str], common: CommonOptions) -> list[Input]:
     """Return the textures to evaluate. Raises InputError."""
     inputs = find_inputs(arguments, recursive=common.recursive)

@@ -32,7 +32,8 @@ def _remember(ctx: typer.Context, value: bool) -> bool:
     return value
 
 
-FILES, LOOK, MACHINE, SCREEN = "Files", "Look", "Machine", "Output on screen"
+FILES, LOOK, MACHINE, FRAMES = "Files", "Look", "Machine", "Frames"
+SCREEN = "Output on screen"
 
 
 def option(default: Any, *names: str, panel: str | None = None, **more: Any) -> Any:  # noqa: ANN401 (as Typer)
@@ -54,8 +55,8 @@ def _declared(default: Any, declare: Callable[..., Any], names: tuple[str, ...])
     return field(default=MISSING if required else default, kw_only=required, metadata=metadata)
 
 
-file_option, look_option, machine_option, screen_option = (
-    partial(option, panel=panel) for panel in (FILES, LOOK, MACHINE, SCREEN)
+file_option, look_option, machine_option, frames_option, screen_option = (
+    partial(option, panel=panel) for panel in (FILES, LOOK, MACHINE, FRAMES, SCREEN)
 )
 _file, _look, _machine, _screen = (
     partial(typer.Option, rich_help_panel=panel) for panel in (FILES, LOOK, MACHINE, SCREEN)
@@ -147,7 +148,7 @@ Dtype = Annotated[
     str | None, _machine(help="auto, float32, bfloat16 or float16. Default: auto, bfloat16 where native.")
 ]
 Threads = Annotated[int | None, _machine(help="CPU threads. Default: torch's choice.")]
-Seed = Annotated[int | None, _machine(help="Seed of all random numbers, mixed with each file's path.")]
+Seed = Annotated[int | None, _machine(help="Seed of all random numbers. Default: 0.")]
 Quiet = Annotated[bool, _screen("-q", "--quiet", help="Only errors.")]
 Json = Annotated[bool, _screen("--json", help="Results as JSON, one object per line.")]
 
@@ -199,6 +200,9 @@ class TiledNetworkOptions(NetworkOptions):
         False,
         "--compile",
         help="Compile the networks: slow once, then kept, and each picture faster. Needs a C++ compiler.",
+    )
+    vary: bool = machine_option(
+        False, help="Mix each file's path into the seed: another grain for each picture."
     )
     memory_limit: str | None = machine_option(
         None,
@@ -287,7 +291,23 @@ class RunOptions(ScreenOptions, OutputOptions, InputOptions, ExecutorOptions, Ne
 
 
 @dataclass(frozen=True)
-class StylizeRunOptions(RunOptions, ReduceOptions, TiledNetworkOptions):
+class FrameOptions:
+    """Contents that are the frames of a film."""
+
+    sequence: bool = frames_option(
+        False,
+        help="The contents are frames of one take, in the order of the numbers in their names: what does not "
+        "change in them shall not flicker.",
+    )
+    window: int | None = frames_option(
+        None,
+        min=1,
+        help="Frames from one fit to the next. Large is steady, small follows faster. Default: 24.",
+    )
+
+
+@dataclass(frozen=True)
+class StylizeRunOptions(RunOptions, ReduceOptions, TiledNetworkOptions, FrameOptions):
     """The same for stylizations."""
 
 

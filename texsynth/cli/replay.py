@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +14,7 @@ from texsynth import images
 from texsynth.cli import options
 from texsynth.cli.options import argument, option
 from texsynth.cli.run import Setup, check_model, given, output_suffix, run_operation
-from texsynth.config.records import BlendRecord, ExpandRecord, Source, StylizeRecord
+from texsynth.config.records import BlendRecord, ExpandRecord, Source, StylizeRecord, TweenRecord
 from texsynth.config.settings import RunSettings
 from texsynth.config.validation import validate
 from texsynth.errors import InputError, UsageError
@@ -22,6 +22,7 @@ from texsynth.jobs.blend_inputs import BlendSpec, StyledJob, StyleSource, blend_
 from texsynth.jobs.checks import check_headers
 from texsynth.jobs.expand_inputs import ExpandJob, LoadedInputs, Task, check_textures, settled_settings
 from texsynth.jobs.files import record_in
+from texsynth.jobs.frames import Tween
 from texsynth.jobs.inputs import PIPE, Input, destinations
 
 Replayed = tuple[Sequence[Any], Callable[..., Any], Callable[[Sequence[Any]], Any]]
@@ -79,14 +80,14 @@ def replay(
 
 
 def _stylize(record: StylizeRecord, inputs: _Inputs, run: RunSettings, output: str) -> Replayed:
-    content = inputs.find(record.content, record.key, "--content")
+    content = inputs.find(record.content, record.key or "", "--content")
     style = inputs.find(record.style, option="--style")
-    jobs = stylize_jobs([content], style, record.stylize, output)
-    return _styled(jobs, [style], run, record)
+    (job,) = stylize_jobs([content], style, record.stylize, output)
+    return _styled(job, [style], run, record, inputs)
 
 
 def _blend(record: BlendRecord, inputs: _Inputs, run: RunSettings, output: str) -> Replayed:
-    content = inputs.find(record.content, record.key, "--content")
+    content = inputs.find(record.content, record.key or "", "--content")
     styles = tuple(
         StyleSource(
             tuple(inputs.find(source) for source in style.sources),
@@ -98,20 +99,42 @@ def _blend(record: BlendRecord, inputs: _Inputs, run: RunSettings, output: str) 
         for style in record.styles
     )
     spec = BlendSpec(styles, inputs.optional(record.content_labels), record.sequential, record.feather)
-    jobs = blend_jobs([content], spec, record.stylize, output, suffix=".png")
-    return _styled(jobs, spec.inputs, run, record)
+    (job,) = blend_jobs([content], spec, record.stylize, output, suffix=".png")
+    return _styled(job, spec.inputs, run, record, inputs)
 
 
 def _styled(
-    jobs: Sequence[StyledJob], needed: Sequence[Input], run: RunSettings, record: StylizeRecord | BlendRecord
+    plain: StyledJob,
+    needed: Sequence[Input],
+    run: RunSettings,
+    record: StylizeRecord | BlendRecord,
+    inputs: _Inputs,
 ) -> Replayed:
+    job = replace(plain, vary=record.key is not None, tween=_tween(record.tween, plain.picture, inputs))
     # Without tiles where the record has none: they change how sums are rounded.
     run = run.model_copy(update={"tile": run.tile or 0})
     return (
-        jobs,
+        [job],
         partial(check_headers, needed=needed, run=run),
-        lambda _: import_module("texsynth.jobs.stylize").Stylize(run, jobs[0], record.model_sha256),
+        lambda _: import_module("texsynth.jobs.stylize").Stylize(run, job, record.model_sha256),
     )
+
+
+def _tween(tween: TweenRecord | None, content: Input, inputs: _Inputs) -> Tween | None:
+    """Return where the frames of the same take are now. InputError says what else makes them again."""
+    if tween is None:
+        return None
+    try:
+        before, after = (
+            tuple(inputs.find(source, beside=content.path.parent) for source in sources)
+            for sources in (tween.before, tween.after)
+        )
+    except InputError as error:
+        raise InputError(
+            f"{inputs.result} is a frame of a sequence, which needs others of its take: {error}; bring them "
+            f"back, or make all frames again with --sequence"
+        ) from None
+    return Tween(before, after, tween.share)
 
 
 def _expand(record: ExpandRecord, inputs: _Inputs, run: RunSettings, output: str) -> Replayed:
@@ -165,10 +188,10 @@ class _Inputs:
     used: set[str] = field(default_factory=set)
     seen: list[str] = field(default_factory=list)
 
-    def find(self, source: Source, key: str = "", option: str = "") -> Input:
+    def find(self, source: Source, key: str = "", option: str = "", beside: Path | None = None) -> Input:
         """Return the file of `source`, moved, from here or beside the result, with the content it had.
 
-        option: may say where it is. Raises InputError.
+        option: may say where it is. beside: another folder to look in. Raises InputError.
         """
         self.seen.append(source.path)
         moved = self.named.get(option)
@@ -184,6 +207,8 @@ class _Inputs:
         path = Path(moved or source.path)
         if not moved and not path.exists():
             path = self.result.parent / source.path
+        if not moved and not path.exists() and beside is not None:
+            path = beside / Path(source.path).name
         if hashlib.sha256(images.read_bytes(path)).hexdigest() != source.sha256:
             raise InputError(f"{path} has changed since {self.result} was made from it")
         return Input(path, key or path.name, recorded=source.path)

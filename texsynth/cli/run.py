@@ -174,6 +174,9 @@ def shard_of(jobs: Sequence[J], text: str | None) -> Sequence[J]:
     number, count = (int(parts[1]), int(parts[2])) if parts else (0, 0)
     if not 1 <= number <= count:
         raise UsageError(f"--shard is {text!r} but must be I/N with I from 1 to N, like 2/8")
+    if jobs and jobs[0].block is not None:
+        # Frames of a take stay together, since neighbours share work.
+        return jobs[len(jobs) * (number - 1) // count : len(jobs) * number // count]
     return jobs[number - 1 :: count]
 
 
@@ -189,11 +192,13 @@ def look_settings(
     kind: type[S], look: LookOptions, flags: Mapping[Any, object], sets: Sequence[str] = ()
 ) -> S:
     """Return the settings of a command: defaults < preset < --set < flags. Raises UsageError."""
-    loaded = load(look.preset) if look.preset else None
+    # --photo alone is the preset of that name: what paints would tear a photograph's contours.
+    preset = look.preset or ("photo" if getattr(look, "photo", None) else None)
+    loaded = load(preset) if preset else None
     section = next(name for name, other in SECTIONS.items() if other is kind)
     if loaded and section not in loaded.sections:
         fitting = ", ".join(name for name in names() if section in load(name).sections)
-        raise UsageError(f"preset {look.preset!r} has no settings for {section}; use one of {fitting}")
+        raise UsageError(f"preset {preset!r} has no settings for {section}; use one of {fitting}")
     return resolve(kind, loaded, [*(look.assignments or ()), *sets], flags)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from texsynth.cli import options
+from texsynth.cli import frames, options
 from texsynth.cli.app import INTERRUPTED
 from texsynth.cli.match import IndexFile, find_matches
 from texsynth.cli.options import argument, look_option, option
@@ -43,6 +43,11 @@ class StrokeOptions(options.StylizeLookOptions):
         None, help="Keep small faces and lettering readable, 0 to 1; artistic mode only."
     )
     style_scale: float | None = look_option(None, help="Resize the style first: above 1 for larger strokes.")
+    regions: str | None = look_option(
+        None,
+        metavar="auto|off",
+        help="auto: match regions that content and style share, like sky and ground. -v says which.",
+    )
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,11 @@ def stylize(
     ),
     *,
     output: Annotated[str | None, options.output_option("CONTENT.STYLE.png")] = None,
+    lut: str | None = options.file_option(
+        None,
+        metavar="FILE.cube|FOLDER",
+        help="Also write the change of colours as a 3D table (LUT) for video editors; with --photo.",
+    ),
     look: StrokeOptions,
     suggest: SuggestOptions,
     common: options.StylizeRunOptions,
@@ -83,7 +93,11 @@ def stylize(
     from texsynth.jobs.manifest import NO_PRESET
 
     changes = stylize_changes(
-        look, grain=look.grain, preserve_detail=look.preserve_detail, style_scale=look.style_scale
+        look,
+        grain=look.grain,
+        preserve_detail=look.preserve_detail,
+        style_scale=look.style_scale,
+        regions=look.regions,
     )
     sets = []
     for text in look.level_strength or ():
@@ -97,6 +111,10 @@ def stylize(
     failed: Sequence[Failed] = ()
     shared = None
     if suggest.suggest is not None:
+        if common.sequence:
+            raise UsageError(
+                "--suggest gives each content styles of its own, so it does not go with --sequence"
+            )
         report = _suggest(pictures, suggest.suggest, suggest, output, setup)
         failed = report.failed
         jobs = _suggested_jobs(report, settings, look.preset or NO_PRESET, output, setup.suffix)
@@ -113,6 +131,16 @@ def stylize(
         inputs = find_inputs(contents, recursive=common.recursive, piped=data)
         jobs = stylize_jobs(inputs, styles[0], settings, output, suffix=setup.suffix)
         shared = jobs[0]
+    if lut is not None:
+        from texsynth.jobs.color_tables import with_tables
+
+        if common.resume:
+            raise UsageError(
+                "--lut makes a table of every result, and --resume skips some; leave one of them out"
+            )
+        jobs = with_tables(jobs, lut)
+        shared = shared and jobs[0]
+    jobs = frames.arranged(jobs, common)
     run_operation(
         jobs,
         partial(check_headers, needed=[shared.style] if shared else [], run=run),

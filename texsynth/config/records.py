@@ -30,13 +30,22 @@ class Versions(Settings):
     torch: str
 
 
+class TweenRecord(Settings):
+    """The frames whose statistics a frame got; they lie between those of two measurements."""
+
+    before: Annotated[tuple[Source, ...], Listed]
+    after: Annotated[tuple[Source, ...], Listed] = ()
+    share: Annotated[float, Field(ge=0, lt=1)] = 0.0  # How far they had faded into those after
+
+
 class StylizeRecord(Settings):
     """Record of a stylized picture."""
 
     command: Literal["stylize"] = "stylize"
     content: Source
     style: Source
-    key: str  # Relative path of the content, which seeds it
+    key: str | None = None  # Relative path of the content, where it is mixed into the seed
+    tween: TweenRecord | None = None
     stylize: StylizeSettings
     run: RunSettings  # Device, dtype and threads are as they were chosen
     model_sha256: str
@@ -84,7 +93,8 @@ class BlendRecord(Settings):
     content_labels: Source | None = None
     sequential: bool = False
     feather: Annotated[int, Field(ge=0)] = 0
-    key: str  # Relative path of the content, which seeds it
+    key: str | None = None  # Relative path of the content, where it is mixed into the seed
+    tween: TweenRecord | None = None
     stylize: StylizeSettings
     run: RunSettings  # Device, dtype and threads are as they were chosen
     model_sha256: str

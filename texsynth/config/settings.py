@@ -70,12 +70,12 @@ class IFTSettings(Settings):
     """Iterative feature transformation (Chiu and Gurari 2020), run on C x C matrices."""
 
     name: Literal["ift"] = "ift"
-    pull: ByLevel[Annotated[float, Field(gt=0)]] = 8.0
+    pull: ByLevel[Annotated[float, Field(gt=0)]] = 32.0
     """Weight of the style term per pixel, lambda / n, in units of 1 / (mean second moment of the style).
 
     Independent of picture size and of feature scale. Small stays close to the content, large goes to the
     style."""
-    n_upd: ByLevel[Annotated[int, Field(ge=1, le=1000)]] = 60
+    n_upd: ByLevel[Annotated[int, Field(ge=1, le=1000)]] = 40
     """Gradient steps for each anchor."""
     n_iter: Annotated[int, Field(ge=1, le=100)] = 1
     """How often the anchor moves to the current result."""
@@ -149,12 +149,14 @@ class StylizeSettings(Settings):
 
     The style's strokes grow out of what is there; a clear sky has nothing for them to grow out of. What has
     as much contrast of its own gets no noise, and dark areas get less."""
-    preserve_detail: Fraction = 0.6
+    preserve_detail: Fraction = 0.4
     """In artistic mode, share of the content's fine detail that goes around levels 4 and 5.
 
     They would lose small faces and lettering. 0 lets the style have its way everywhere."""
     style_scale: Annotated[float, Field(gt=0, le=8)] = 1.0
     """Size of the style's strokes: the style picture is resized by this factor."""
+    regions: Literal["auto", "off"] = "off"
+    """Find regions that content and style share, like sky and ground, and match each with its counterpart."""
     finish: FinishSettings = FinishSettings()
     """In artistic mode, strokes as sharp as the style's, for seconds instead of less than one."""
 

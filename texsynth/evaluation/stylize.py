@@ -29,7 +29,8 @@ from texsynth.metrics.texture import ssim
 from texsynth.models.registry import Model, load_model
 from texsynth.pipelines.progress import OnStep
 from texsynth.pipelines.rasters import TensorRaster
-from texsynth.pipelines.stylize import check_levels, fit_style, stylize
+from texsynth.pipelines.regional import regional_style
+from texsynth.pipelines.stylize import check_levels, stylize
 from texsynth.pipelines.transfer import tiled_encoder
 from texsynth.transforms import fit_map
 from texsynth.transforms.moments import Moments
@@ -211,7 +212,7 @@ class _Experiment:
             return BASELINES[method.name](content, style)
         model = self._models[method.model]
         tile = style_tile(style.shape[2], style.shape[3], settings.style_scale)
-        fitted = fit_style(style, model, settings, tile=tile)
+        fitted = regional_style(TensorRaster(content), style, model, settings, tile=tile)
         seed = file_seed(self._plan.run.seed + turn, self._pair.content.key)
         return stylize(content, fitted, model, settings, seed=seed, on_step=on_step).cpu()
 

@@ -6,35 +6,30 @@ from dataclasses import dataclass
 from functools import reduce
 from itertools import islice
 
-import numpy as np
-import torch
 from torch import Tensor
 
+from texsynth.analysis.label_maps import LabelMap
 from texsynth.config.records import Source
 from texsynth.config.settings import RunSettings, StylizeSettings
 from texsynth.errors import InputError
 from texsynth.images import Picture, contact_sheet, read, thumbnails
-from texsynth.images.picture import as_depth
 from texsynth.images.tensors import to_image, to_weight
 from texsynth.jobs import cards
 from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyledJob, StyleSource
-from texsynth.jobs.files import memory_guard, read_input, recorded_path
+from texsynth.jobs.files import memory_guard, read_input, read_visible, recorded_path
 from texsynth.jobs.inputs import Input
+from texsynth.jobs.labels import as_tensor, label_regions, merging, read_labels
 from texsynth.jobs.memory import style_tile
 from texsynth.jobs.outcomes import Report
+from texsynth.jobs.regional import RegionalStyles
 from texsynth.models.registry import Model
 from texsynth.ops.color import luma
+from texsynth.pipelines.masks import label_masks, resize_mask, share_masks
 from texsynth.pipelines.stylize import (
-    MIN_SHARE,
     FittedStyle,
     StyledRegion,
     fit_style,
-    label_masks,
-    resize_mask,
-    share_masks,
 )
-
-MAX_LABELS = 64
 
 ASPECT = 0.02
 """Largest relative difference between the proportions of a mask and those of its content."""
@@ -58,10 +53,12 @@ class MeasuredStyles:
         self.warnings: list[str] = []
         self.sources: dict[Input, Source] = {}
         """What was read."""
-        self._labels: Tensor | None = None
+        self._labels: LabelMap | None = None
         if spec.content_labels:
             self._labels, self.sources[spec.content_labels] = read_labels(spec.content_labels, run)
+            self._warn(spec.content_labels, merging(self._labels))
         self._parts = [self._measure(part) for part in spec.styles]
+        self.regional = RegionalStyles(spec, model, run) if settings.regions == "auto" else None
 
     def layers(self, job: StyledJob, size: tuple[int, int]) -> list[Sequence[StyledRegion]]:
         """Return the styles that are laid over a content of a size (height, width), one after the other."""
@@ -71,9 +68,9 @@ class MeasuredStyles:
         if self._spec.sequential:
             return [[StyledRegion((style,), (1.0,))] for style in styles]
         if self._labels is not None:
-            _check_proportions(self._spec.content_labels, self._labels, job, size)
-            values = [int(value) for value in self._labels.unique().tolist()]
-            masks = label_masks(resize_mask(self._labels, *size, smooth=False), values, self._spec.feather)
+            labels, values = as_tensor(self._labels.labels), range(len(self._labels.colours))
+            _check_proportions(self._spec.content_labels, labels, job, size)
+            masks = label_masks(resize_mask(labels, *size, smooth=False), values, self._spec.feather)
             return [[
                 StyledRegion(tuple(part.by_label.get(value, part.style) for part, _ in pairs), weights, mask)
                 for value, mask in zip(values, masks, strict=True)
@@ -97,16 +94,10 @@ class MeasuredStyles:
         style = reduce(FittedStyle.plus, [self._fit(item, settings) for item in part.sources])
         by_label = {}
         if part.labels and self._labels is not None:
-            labels, self.sources[part.labels] = read_labels(part.labels, self._run)
-            for value in map(int, self._labels.unique().tolist()):
-                inside = (labels == value).float()
-                if float(inside.mean()) < MIN_SHARE:
-                    self.warnings.append(
-                        f"{part.labels} has next to nothing of label #{value:06x}; "
-                        f"the whole of {part.sources[0]} stands in for it"
-                    )
-                else:
-                    by_label[value] = self._fit(part.sources[0], settings, inside)
+            labels, self.sources[part.labels] = read_labels(part.labels, self._run, self._labels)
+            regions, remarks = label_regions(self._labels, labels, part.sources[0])
+            self._warn(part.labels, remarks)
+            by_label = {label: self._fit(part.sources[0], settings, mask) for label, mask in regions.items()}
         mask = None
         if part.mask:
             picture, self.sources[part.mask] = read_input(part.mask, self._run, as_data=True)
@@ -115,11 +106,15 @@ class MeasuredStyles:
             mask = mask if opaque is None else mask * opaque
         return MeasuredStyle(style, by_label, mask)
 
+    def _warn(self, item: Input, remarks: Sequence[str]) -> None:
+        if remarks:
+            self.warnings.append(f"{item}: {'; '.join(remarks)}")
+
     def _fit(self, item: Input, settings: StylizeSettings, mask: Tensor | None = None) -> FittedStyle:
         """Measure a picture, or the part in `mask` (1, 1, h, w), or take the moments from a card."""
         if item.is_card:
             return self._fit_card(item, settings, mask)
-        picture, self.sources[item] = read_input(item, self._run)
+        picture, self.sources[item] = read_visible(item, self._run)
         if mask is None:
             self.warnings += [f"{item}: {warning}" for warning in picture.warnings]
         with memory_guard(item):
@@ -142,21 +137,7 @@ class MeasuredStyles:
         self.sources[item] = Source(path=recorded_path(item), sha256=hashlib.sha256(data).hexdigest())
         if settings.style_scale not in (1.0, card.style_scale):
             self.warnings.append(f"{item}: a card keeps its own style scale, {card.style_scale:g}")
-        return FittedStyle(card.moments).only(settings.levels)
-
-
-def read_labels(item: Input, run: RunSettings) -> tuple[Tensor, Source]:
-    """Return the colours of a picture as whole numbers, (1, 1, H, W). InputError for more than MAX_LABELS."""
-    picture, source = read_input(item, run, as_data=True)
-    rgb = as_depth(picture.rgb, 8).astype(np.int64)
-    codes = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
-    count = len(np.unique(codes))
-    if count > MAX_LABELS:
-        raise InputError(
-            f"{item} has {count} colours, so it is no label map; give one flat colour for each of at most "
-            f"{MAX_LABELS} labels, in a lossless format"
-        )
-    return torch.from_numpy(codes)[None, None].float(), source
+        return FittedStyle(card.moments, card.colours).only(settings.levels)
 
 
 def _check_proportions(item: Input | None, mask: Tensor, job: StyledJob, size: tuple[int, int]) -> None:

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from texsynth.config.settings import StylizeSettings
 from texsynth.errors import UsageError
-from texsynth.jobs.inputs import Input, Job, destinations
+from texsynth.jobs.frames import FrameJob
+from texsynth.jobs.inputs import Input, destinations
 
 REST = "rest"  # Instead of a mask: what the masks of the other styles leave
 
@@ -68,12 +69,13 @@ class BlendSpec:
 
 
 @dataclass(frozen=True)
-class StylizeJob(Job):
+class StylizeJob(FrameJob):
     """A picture with the style and the settings that it gets."""
 
     style: Input
     settings: StylizeSettings
     preset: str | None = None  # A name for the settings, where jobs differ in them
+    lut: Path | None = None  # The file of the table of colours that explains the result
 
     weights: ClassVar[tuple[float, ...]] = (1.0,)
 
@@ -88,13 +90,21 @@ class StylizeJob(Job):
         return (self.picture, self.style)
 
     @property
+    def tables(self) -> tuple[Path, ...]:
+        """The table of colours, where there is one."""
+        return (self.lut,) if self.lut else ()
+
+    @property
     def facts(self) -> dict[str, str]:
-        """Style and preset, where jobs differ in them."""
-        return {} if self.preset is None else {"style": str(self.style.path), "preset": self.preset}
+        """The table of colours, and style and preset where jobs differ in them."""
+        table = {"lut": str(self.lut)} if self.lut else {}
+        return (
+            table if self.preset is None else {"style": str(self.style.path), "preset": self.preset, **table}
+        )
 
 
 @dataclass(frozen=True)
-class BlendJob(Job):
+class BlendJob(FrameJob):
     """One picture, the styles that it gets, and how much of every one."""
 
     spec: BlendSpec
@@ -166,9 +176,9 @@ def make_spec(
     return BlendSpec(tuple(sources), optional(content_labels), sequential, feather)
 
 
-def check_spec(spec: BlendSpec, levels: Sequence[int]) -> None:
-    """Raise UsageError for what cannot be done together. levels: those that the settings transform."""
-    parts = spec.styles
+def check_spec(spec: BlendSpec, settings: StylizeSettings) -> None:
+    """Raise UsageError for what cannot be done together."""
+    parts, levels = spec.styles, settings.levels
     if not any(part.weight > 0 for part in parts):
         raise UsageError("the weights of all styles are 0; give one of them a weight above 0")
     for part in parts:
@@ -183,6 +193,8 @@ def check_spec(spec: BlendSpec, levels: Sequence[int]) -> None:
         raise UsageError("--mask and --content-labels both say what goes where; use one of them")
     if any(part.labels for part in parts) != bool(spec.content_labels):
         raise UsageError("--content-labels and --style-labels belong together; give both")
+    if settings.regions == "auto" and (masked or spec.content_labels):
+        raise UsageError("masks and labels already say what goes where; use regions off with them")
     if spec.sequential and (masked or spec.content_labels):
         raise UsageError("--sequential lays every style over all; use it without masks and labels")
 
@@ -214,7 +226,7 @@ def blend_jobs(
 
     Raises UsageError.
     """
-    check_spec(spec, settings.levels)
+    check_spec(spec, settings)
     steps: list[tuple[float, ...]] = [tuple(part.weight for part in spec.styles)]
     if sweep is not None:
         if output == "-":

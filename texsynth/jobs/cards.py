@@ -21,16 +21,17 @@ from texsynth.images.files import as_text
 from texsynth.images.picture import Pixels, as_depth
 from texsynth.images.tensors import fit_within, to_image, to_weight
 from texsynth.images.writer import flattened
-from texsynth.jobs.files import make_folder, memory_guard, read_input
+from texsynth.jobs.files import make_folder, memory_guard, read_visible
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.memory import style_tile
 from texsynth.jobs.operation import resolve_run_and_model
 from texsynth.models.registry import Model
 from texsynth.models.weights import header_of, in_order
-from texsynth.pipelines.stylize import measure_style
+from texsynth.pipelines.stylize import FittedStyle, measure_style
 from texsynth.transforms.moments import Moments
 
 FORMAT = "texsynth-card-1"
+COLOURS = "colours"  # Beside `level1`, `level2`, ... in a file
 THUMBNAIL_PX = 128
 MAKE = "make one with `texsynth card make`"
 CURE = "make it again with `texsynth card make`"
@@ -40,7 +41,8 @@ CURE = "make it again with `texsynth card make`"
 class Card:
     """The measurements of a style: its moments by level, 1 to the deepest of the model, and their origin.
 
-    thumbnail: (h, w, 3) uint8 of the first picture, 1 to 128 pixels on a side. version: texsynth's.
+    thumbnail: (h, w, 3) uint8 of the first picture, 1 to 128 pixels on a side. version: texsynth's. colours:
+    moments of the RGB values; None in cards of version 0.1.
     """
 
     moments: dict[int, Moments]
@@ -50,6 +52,7 @@ class Card:
     sources: tuple[Source, ...]
     thumbnail: Pixels
     version: str = texsynth.__version__
+    colours: Moments | None = None
 
 
 def make_card(inputs: Sequence[Input], run: RunSettings, style_scale: float) -> tuple[Card, tuple[str, ...]]:
@@ -59,41 +62,45 @@ def make_card(inputs: Sequence[Input], run: RunSettings, style_scale: float) -> 
     be read, ModelError, and UsageError when features overflow the number type.
     """
     run, model = resolve_run_and_model(run)
-    total = {level: Moments.empty(width) for level, width in enumerate(model.encoder.widths, 1)}
+    levels = range(1, len(model.encoder.widths) + 1)
+    total: FittedStyle | None = None
     sources: list[Source] = []
     warnings: list[str] = []
     thumbnail: Pixels | None = None
     for item in inputs:
-        picture, source = read_input(item, run)
+        picture, source = read_visible(item, run)
         with memory_guard(item, "use a smaller --style-scale"):
-            moments = measure_style(
+            style = measure_style(
                 to_image(picture),
                 model,
-                total.keys(),
+                levels,
                 scale=style_scale,
                 weight=to_weight(picture),
                 tile=style_tile(picture.height, picture.width, style_scale),
-            ).moments
+            )
             if thumbnail is None:
                 thumbnail = as_depth(flattened(fit_within(picture, THUMBNAIL_PX)).rgb, 8)
-        if not all(level_moments.is_finite for level_moments in moments.values()):
+        if not all(level_moments.is_finite for level_moments in style.moments.values()):
             raise UsageError(f"the features of {item} have overflowed; use --dtype float32")
-        total = {level: total[level] + moments[level] for level in total}
+        total = total.plus(style) if total else style
         sources.append(source)
         warnings += [f"{item}: {warning}" for warning in picture.warnings]
-    assert thumbnail is not None, "a card needs a picture"
-    card = Card(total, as_text(model.name), model.sha256, style_scale, tuple(sources), thumbnail)
+    assert total is not None, "a card needs a picture"
+    assert thumbnail is not None, "each picture has one"
+    name, origin = as_text(model.name), tuple(sources)
+    card = Card(total.moments, name, model.sha256, style_scale, origin, thumbnail, colours=total.colours)
     return card, tuple(warnings)
 
 
 def write_card(card: Card, path: Path, *, force: bool) -> None:
     """Write `card`, whole or not at all; equal cards are equal files. Raises OutputError."""
     tensors = {"thumbnail": torch.from_numpy(card.thumbnail.copy())}
-    for level, moments in card.moments.items():
+    parts = {f"level{level}": moments for level, moments in card.moments.items()}
+    for part, moments in (parts | ({COLOURS: card.colours} if card.colours else {})).items():
         rows, columns = torch.triu_indices(*moments.outer.shape)
-        tensors[f"level{level}.n"] = torch.tensor([moments.n], dtype=torch.float64)
-        tensors[f"level{level}.sum"] = moments.sum
-        tensors[f"level{level}.outer"] = moments.outer[rows, columns]
+        tensors[f"{part}.n"] = torch.tensor([moments.n], dtype=torch.float64)
+        tensors[f"{part}.sum"] = moments.sum
+        tensors[f"{part}.outer"] = moments.outer[rows, columns]
     header = {
         "format": FORMAT,
         "texsynth": card.version,
@@ -118,7 +125,7 @@ def read_card(data: bytes, name: str) -> Card:
         raise InputError(f"{name} is no style card or is damaged ({error}); {MAKE}") from error
     if header.get("format") != FORMAT:
         raise InputError(f"{name} is no style card, or one of another version of texsynth; {MAKE}")
-    deepest = max(1, sum(key.endswith(".sum") for key in tensors))
+    deepest = max(1, sum(key.startswith("level") and key.endswith(".sum") for key in tensors))
     try:
         scale = float(header["style_scale"])
         if not 0 < scale < math.inf:
@@ -128,13 +135,14 @@ def read_card(data: bytes, name: str) -> Card:
         if not (good and min(pixels.shape[:2]) >= 1 and max(pixels.shape[:2]) <= THUMBNAIL_PX):
             raise ValueError("its thumbnail is no small picture")
         return Card(
-            moments={level: _read_moments(tensors, level) for level in range(1, deepest + 1)},
+            moments={level: _read_moments(tensors, f"level{level}") for level in range(1, deepest + 1)},
             model=header["model"],
             model_sha256=header["model_sha256"],
             style_scale=scale,
             sources=_sources(header["sources"]),
             thumbnail=pixels.numpy(),
             version=header["texsynth"],
+            colours=_read_colours(tensors),
         )
     except KeyError as error:
         raise InputError(f"{name} is damaged ({error.args[0]} is missing); {CURE}") from error
@@ -151,17 +159,26 @@ def check_model(card: Card, model: Model, name: str) -> None:
         )
 
 
-def _read_moments(tensors: Mapping[str, Tensor], level: int) -> Moments:
+def _read_colours(tensors: Mapping[str, Tensor]) -> Moments | None:
+    if f"{COLOURS}.sum" not in tensors:
+        return None
+    colours = _read_moments(tensors, COLOURS)
+    if len(colours.sum) != 3:
+        raise ValueError(f"its colours have {len(colours.sum)} channels")
+    return colours
+
+
+def _read_moments(tensors: Mapping[str, Tensor], part: str) -> Moments:
     """Read n (1,), sum (C,) and the upper triangle of outer (C (C + 1) / 2,). Raises KeyError, ValueError."""
-    n, total, triangle = parts = [tensors[f"level{level}.{name}"] for name in ("n", "sum", "outer")]
+    n, total, triangle = parts = [tensors[f"{part}.{name}"] for name in ("n", "sum", "outer")]
     channels = total.numel()
     shapes = [(1,), (channels,), (channels * (channels + 1) // 2,)]
     if channels == 0 or [part.shape for part in parts] != shapes:
-        raise ValueError(f"the shapes of level {level} do not agree")
+        raise ValueError(f"the shapes of {part} do not agree")
     if any(part.dtype != torch.float64 for part in parts):
-        raise ValueError(f"level {level} is not in float64")
+        raise ValueError(f"{part} is not in float64")
     if not all(part.isfinite().all() for part in parts) or n.item() <= 0:
-        raise ValueError(f"level {level} has values that are not finite or count no pixels")
+        raise ValueError(f"{part} has values that are not finite or count no pixels")
     rows, columns = torch.triu_indices(channels, channels)
     outer = torch.empty(channels, channels, dtype=torch.float64)
     outer[rows, columns] = outer[columns, rows] = triangle

@@ -28,6 +28,7 @@ def check_outputs(
     files = {item for job in jobs for item in job.inputs} | set(inputs)
     read = {os.path.realpath(item.path) for item in files if item.is_file}
     taken: dict[str, str] = {}
+    also = [*also, *(path for job in jobs for path in job.tables)]
     outputs = [(str(job.picture), path) for job in jobs for path in job.outputs if path != PIPE]
     written = [(owner, file) for owner, path in outputs for file in (path, images.sidecar(path)) if file]
     written += [(str(path), path) for path in also]

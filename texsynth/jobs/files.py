@@ -15,6 +15,7 @@ from texsynth.config.settings import QUALITY, RunSettings
 from texsynth.config.validation import parse, validate
 from texsynth.errors import InputError, MemoryExhaustedError, OutputError, OutputExistsError, TexsynthError
 from texsynth.images.files import as_text
+from texsynth.images.hidden import fill_hidden
 from texsynth.jobs.inputs import PIPE, Input
 from texsynth.jobs.memory import is_exhaustion
 from texsynth.jobs.outcomes import WrittenInfo
@@ -35,9 +36,15 @@ class LargePicture:
 class OutputFile:
     """A finished picture, the file it goes to (or PIPE), and the settings that it carries."""
 
-    picture: images.Picture | LargePicture
+    picture: images.Picture | LargePicture | bytes  # Bytes of what is no picture, which carry no settings
     path: Path
     settings: str
+
+    @property
+    def in_memory(self) -> images.Picture:
+        """The picture of a file that goes to standard output, which is never written by strips."""
+        assert isinstance(self.picture, images.Picture)
+        return self.picture
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,16 @@ def read_input(item: Input, run: RunSettings, *, as_data: bool = False) -> tuple
     return picture, Source(path=recorded_path(item), sha256=hashlib.sha256(data).hexdigest())
 
 
+def read_visible(item: Input, run: RunSettings) -> tuple[images.Picture, Source]:
+    """Decode a picture for networks to see: colours below alpha 0 are made of the visible ones around them.
+
+    Returns and raises what `read_input` does.
+    """
+    picture, source = read_input(item, run)
+    with memory_guard(item):
+        return fill_hidden(picture), source
+
+
 def probe_input(item: Input, run: RunSettings) -> tuple[int, int]:
     """Return width and height of a picture from its header. Raises InputError."""
     if item.picture is not None:
@@ -129,7 +146,9 @@ def write_files(files: Sequence[OutputFile], policy: OutputPolicy) -> tuple[str,
     new: list[Path] = []
     try:
         for file in files:
-            paths = [] if file.path == PIPE else [file.path, images.sidecar(file.path)]
+            is_picture = not isinstance(file.picture, bytes)
+            beside = images.sidecar(file.path) if is_picture and file.path != PIPE else None
+            paths = [] if file.path == PIPE else [file.path, beside]
             missing = [path for path in paths if path and not path.exists()]
             warnings += _write(file.picture, file.path, file.settings, policy)
             new += missing
@@ -143,11 +162,14 @@ def write_files(files: Sequence[OutputFile], policy: OutputPolicy) -> tuple[str,
 
 
 def _write(
-    picture: images.Picture | LargePicture, path: Path, settings: str, policy: OutputPolicy
+    picture: images.Picture | LargePicture | bytes, path: Path, settings: str, policy: OutputPolicy
 ) -> tuple[str, ...]:
     quality, force = policy.quality, policy.force
     if path != PIPE:
         make_folder(path.parent)
+        if isinstance(picture, bytes):
+            images.store(picture, path, force=force)
+            return ()
         if isinstance(picture, images.Picture):
             return images.write(picture, path, settings=settings, quality=quality, force=force)
         return images.write_strips(
@@ -208,6 +230,7 @@ def write_outputs(result: JobResult, policy: OutputPolicy) -> WrittenInfo:
     warnings = result.warnings + write_files(result.files[::-1], policy)
     first = result.files[0]
     picture = first.picture
+    assert not isinstance(picture, bytes), "what counts is a picture"
     shown = picture if first.path == PIPE and isinstance(picture, images.Picture) else None
     return WrittenInfo(picture.width, picture.height, warnings, result.facts, picture=shown)
 

@@ -80,6 +80,11 @@ class Job:
         return (self.output,)
 
     @property
+    def tables(self) -> tuple[Path, ...]:
+        """All files that are written besides pictures."""
+        return ()
+
+    @property
     def to_pipe(self) -> bool:
         """True when the result goes to standard output."""
         return self.output == PIPE
@@ -88,6 +93,11 @@ class Job:
     def facts(self) -> dict[str, str]:
         """Names and values that tell it from the other jobs of a run."""
         return {}
+
+    @property
+    def block(self) -> object:
+        """Equal for jobs that share work, and come one after the other; None for a job on its own."""
+        return None
 
 
 @dataclass(frozen=True)

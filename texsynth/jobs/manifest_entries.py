@@ -183,7 +183,7 @@ def _blend(group: BlendGroup, base: Path) -> BuildJobs:
 
     def build(entry: Entry, path: Path, settings: StylizeSettings, preset: str) -> list[Job]:
         del preset
-        check_spec(spec, settings.levels)
+        check_spec(spec, settings)
         return [BlendJob(entry.picture, path, spec, settings, tuple(style.weight for style in spec.styles))]
 
     return build

@@ -37,12 +37,18 @@ COLOR_BYTES, PART_BYTES = 36, 48
 FEATURE_COPIES = {"artistic": 3.1, "photo": 3.6}
 """Features of level 1 that would take as much memory as the networks do at once."""
 
-DESCENT_BYTES, DESCENT_COPIES = 120, 20.0
+STROKES_BYTES, STROKES_COPIES = 120, 20.0
 """Bytes per pixel of the picture while its strokes are finished, and features of level 1 in float32 that
 would take as much memory as the networks then do, their derivatives and what lies idle of it included."""
 
 WAVELET_COPIES = 8.9
 """The same for a photo decoder that unpools wavelets, measured with the larger of the two kinds."""
+
+DESCENT_BYTES, DESCENT_WIDTH_BYTES = 650, 64
+"""Bytes per pixel of a descent on the picture: history of L-BFGS, and for each channel of level 1."""
+
+FRAME_BYTES = 26
+"""Bytes per pixel of each frame of a take that is measured: content, opacity and result so far."""
 
 SPILLED_BYTES = 350 << 20
 """Bytes for the strips of pictures that are kept in files, read, written and encoded."""
@@ -90,12 +96,13 @@ class MemoryForecast:
     finish: int  # Bytes of whole pictures after that
     spilled: int  # Bytes of whole pictures where these are in files
     per_pixel: float  # Bytes of features for a pixel of a tile with its halo
+    descent: int = 0  # Bytes of a descent on the picture itself, which works on all of it
 
     @classmethod
     def of(
-        cls, height: int, width: int, model: Model, settings: StylizeSettings, masks: int = 0
+        cls, height: int, width: int, model: Model, settings: StylizeSettings, masks: int = 0, frames: int = 0
     ) -> MemoryForecast:
-        """masks: number of parts that have one."""
+        """masks: number of parts that have one. frames: number of those that are measured for it."""
         from texsynth.models.wavelets import WaveDecoder
         from texsynth.pipelines.tiling import autoencoder_reach, photo_reach
 
@@ -107,18 +114,22 @@ class MemoryForecast:
                 copies = WAVELET_COPIES
         else:
             halo = autoencoder_reach(model.encoder, model.decoder(max(settings.levels)))
-        more = masks * PART_BYTES + settings.preserve_color * COLOR_BYTES
+        descends = settings.transform.name == "optimize"
         kept, per_cell = PICTURE_BYTES[mode], copies * model.dtype.itemsize
         if settings.finish.steps:
-            kept, per_cell = max(kept, DESCENT_BYTES), max(per_cell, DESCENT_COPIES * 4)
+            kept, per_cell = max(kept, STROKES_BYTES), max(per_cell, STROKES_COPIES * 4)
+        more = (
+            masks * (1 + frames) * PART_BYTES + frames * FRAME_BYTES + settings.preserve_color * COLOR_BYTES
+        )
         return cls(
             height,
             width,
             halo,
             kept=pixels * (kept + more),
             finish=pixels * (FINISH_BYTES[mode] + more),
-            spilled=SPILLED_BYTES + pixels * masks * SPILLED_MASK_BYTES,
+            spilled=SPILLED_BYTES + pixels * masks * (1 + frames) * SPILLED_MASK_BYTES,
             per_pixel=per_cell * model.encoder.widths[0],
+            descent=pixels * (DESCENT_BYTES + DESCENT_WIDTH_BYTES * model.encoder.widths[0]) * descends,
         )
 
     def bytes(self, tiles: TilePlan) -> int:
@@ -127,8 +138,8 @@ class MemoryForecast:
         height, width = (n if reach is None else min(n, reach) for n in (self.height, self.width))
         networks = round(height * width * self.per_pixel)
         if tiles.spilled:
-            return BASE_BYTES + self.spilled + networks
-        return BASE_BYTES + max(self.kept + networks, self.finish)
+            return BASE_BYTES + self.spilled + max(networks, self.descent)
+        return BASE_BYTES + max(self.kept + networks, self.finish, self.descent)
 
     def best_plan(self, limit: int, *, spilled: bool) -> TilePlan | None:
         """Return the plan with the largest tiles within `limit` bytes; None when there is none.
@@ -153,19 +164,18 @@ def plan_tiles(
     run: RunSettings,
     *,
     masks: int = 0,
+    frames: int = 0,
     can_spill: bool = False,
 ) -> TilePlan:
     """Choose the way to work on a picture of `size` (height, width).
 
     run.tile decides on the tiles, or else run.memory_limit, or else half of what is free. masks: number of
-    parts that have one. can_spill: whether files may be used. name: what the message of the
-    MemoryExhaustedError calls a picture that needs more even in tiles.
+    parts that have one. frames: number of those that are measured for it. can_spill: whether files may be
+    used. name: what the message of the MemoryExhaustedError calls a picture that needs more even in tiles.
     """
-    if settings.transform.name == "optimize":
-        return TilePlan(run.tile or None)
     free = free_bytes(model.device)
     limit = allowed_bytes(run.memory_limit, free)
-    forecast = MemoryForecast.of(*size, model, settings, masks)
+    forecast = MemoryForecast.of(*size, model, settings, masks, frames)
     if run.tile is not None:
         tiles = TilePlan(run.tile or None)
         return TilePlan(tiles.tile, can_spill and limit is not None and forecast.bytes(tiles) > limit)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from texsynth.config.records import Record
 from texsynth.config.settings import RunSettings
+from texsynth.errors import InputError
 from texsynth.jobs.files import JobResult
 from texsynth.jobs.inputs import J
 from texsynth.jobs.memory import MemoryEstimate
@@ -94,6 +95,15 @@ def resolve_run_and_model(run: RunSettings, model: Model | None = None) -> tuple
     if run.compiled:
         compile_networks(model, cache_folder() / "compiled")
     return run, model
+
+
+def refuse_other_weights(recorded: str | None, loaded: str, name: str) -> None:
+    """Raise InputError when the weights are not those of a record. recorded: None where there is none."""
+    if recorded not in (None, loaded):
+        raise InputError(
+            f"the result was made with other weights of {name} ({recorded[:8]}…, here {loaded[:8]}…), so it "
+            f"cannot be made again; make a new one with texsynth stylize or blend"
+        )
 
 
 def other_weights(recorded: str | None, loaded: str | None, name: str) -> list[str]:

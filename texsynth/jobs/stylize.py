@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,27 @@ from torch import Tensor
 
 import texsynth
 from texsynth import images
+from texsynth.analysis.clusters import MOST as MOST_REGIONS
 from texsynth.config import presets
-from texsynth.config.records import BlendRecord, BlendStyle, Record, Source, StylizeRecord, Versions
+from texsynth.config.records import (
+    BlendRecord,
+    BlendStyle,
+    Record,
+    Source,
+    StylizeRecord,
+    TweenRecord,
+    Versions,
+)
 from texsynth.config.settings import RunSettings
 from texsynth.config.validation import dump
+from texsynth.errors import InputError
 from texsynth.images.files import as_text
+from texsynth.images.hidden import fit_fill
 from texsynth.images.picture import Pixels
 from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
-from texsynth.jobs.blend import MeasuredStyles, read_labels
+from texsynth.jobs.blend import MeasuredStyles
 from texsynth.jobs.blend_inputs import BlendSpec, StyledJob, StylizeJob
+from texsynth.jobs.color_tables import table_file
 from texsynth.jobs.files import (
     JobResult,
     LargePicture,
@@ -31,11 +44,12 @@ from texsynth.jobs.files import (
     make_folder,
     memory_guard,
     probe_input,
-    read_input,
+    read_visible,
     refuse_transparent,
     source_of,
 )
-from texsynth.jobs.inputs import Input, Job, file_seed
+from texsynth.jobs.inputs import Input, Job
+from texsynth.jobs.labels import read_labels
 from texsynth.jobs.memory import (
     MemoryEstimate,
     MemoryForecast,
@@ -43,8 +57,9 @@ from texsynth.jobs.memory import (
     plan_tiles,
     retry_with_smaller_tiles,
 )
-from texsynth.jobs.operation import Operation, other_weights, resolve_run_and_model
+from texsynth.jobs.operation import Operation, refuse_other_weights, resolve_run_and_model
 from texsynth.jobs.scratch import FileRaster
+from texsynth.jobs.take import LayerStatistics, TakeMeasurer
 from texsynth.models.registry import Model
 from texsynth.pipelines.progress import OnStep, sub_progress
 from texsynth.pipelines.rasters import (
@@ -77,10 +92,12 @@ class Stylize(Operation[StyledJob]):
         """
         self.run, self._shared, self._recorded_sha256, self._given = run, shared, recorded_sha256, model
         self._measured: tuple[tuple[BlendSpec, str], MeasuredStyles] | None = None
+        self._takes: dict[object, LayerStatistics] = {}
 
     def load_networks(self) -> None:
-        """Load the model."""
+        """Load the model. Raises InputError when a record is of other weights."""
         self.run, self.model = resolve_run_and_model(self.run, self._given)
+        refuse_other_weights(self._recorded_sha256, self.model.sha256, self.run.model)
 
     def prepare(self, note: Callable[[str], None]) -> None:
         """Load the model, and measure the styles that all jobs share."""
@@ -91,8 +108,6 @@ class Stylize(Operation[StyledJob]):
         self._labels = lru_cache(maxsize=2)(read_labels)
         if self._shared:
             self._styles(self._shared)
-        for remark in other_weights(self._recorded_sha256, self.model.sha256, self.run.model):
-            note(remark)
 
     def records(self, job: StyledJob) -> list[tuple[Path, Record]]:
         """Say what the output of `job` will carry."""
@@ -104,10 +119,12 @@ class Stylize(Operation[StyledJob]):
         size = probe_input(item, run)[::-1]
         if can_spill(job, size, run):
             masks = self._masks(job)
-            tiles = plan_tiles(item, size, self.model, job.settings, run, masks=masks, can_spill=True)
+            tiles = plan_tiles(
+                item, size, self.model, job.settings, run, masks=masks, frames=job.held, can_spill=True
+            )
             if tiles.spilled:
                 return LoadedContent(source_of(item), None, tiles)
-        picture, source = read_input(item, run)
+        picture, source = read_visible(item, run)
         return LoadedContent(source, picture)
 
     def compute(self, job: StyledJob, loaded: LoadedContent, on_step: OnStep) -> JobResult:
@@ -118,11 +135,21 @@ class Stylize(Operation[StyledJob]):
         with memory_guard(job.picture):
             prepared = prepare_content(job, loaded, run)
             size, masks = prepared.raster.size, self._masks(job)
-            tiles = loaded.tiles or plan_tiles(job.picture, size, self.model, settings, run, masks=masks)
-            layers = styles.layers(job, size)
+            tiles = loaded.tiles or plan_tiles(
+                job.picture, size, self.model, settings, run, masks=masks, frames=job.held
+            )
+            layers, facts = styles.layers(job, size), {}
+            if styles.regional:
+                layers, facts["regions"] = styles.regional.layers(
+                    job, prepared.raster, prepared.weight, layers
+                )
+            seed = job.seed(run.seed)
+            read = partial(self._read_frame, job)
 
             def attempt(tiles: TilePlan) -> Raster:
                 raster = prepared.raster
+                take = TakeMeasurer(job, styles, self.model, read, seed, tiles.tile, on_step)
+                statistics = take.statistics(self._takes)
                 for number, regions in enumerate(layers):
                     raster = stylize_raster(
                         raster,
@@ -130,8 +157,9 @@ class Stylize(Operation[StyledJob]):
                         self.model,
                         settings,
                         weight=prepared.weight,
-                        seed=file_seed(run.seed, job.picture.key),
+                        seed=seed,
                         tile=tiles.tile,
+                        moments=None if statistics is None else statistics[number],
                         make_canvas=prepared.make_canvas,
                         on_step=sub_progress(on_step, number, len(layers)),
                         on_note=notes.setdefault,
@@ -143,20 +171,32 @@ class Stylize(Operation[StyledJob]):
         in_tiles = run.model_copy(update={"tile": tiles.tile})
         record = self._record(job, loaded.source, styles.sources.__getitem__, in_tiles)
         file = OutputFile(picture, job.output, dump(presets.as_tree(record)))
+        files = [file]
+        if isinstance(job, StylizeJob) and job.lut:
+            files.append(table_file(job, prepared.raster, raster, prepared.weight))
         told = [f"level {level}: {note}" if level else note for level, note in notes.items()]
-        return JobResult((file,), (*prepared.warnings, *told))
+        return JobResult(tuple(files), (*prepared.warnings, *told), facts)
+
+    def _read_frame(self, job: StyledJob, item: Input) -> tuple[Raster, Tensor | None, MakeCanvas]:
+        """Read another frame of the take that `job` is in."""
+        frame = replace(job, picture=item)
+        prepared = prepare_content(frame, self.load(frame), self.run)
+        return prepared.raster, prepared.weight, prepared.make_canvas
 
     def estimate(self, job: StyledJob) -> MemoryEstimate:
         """Estimate from the header of the content. Raises InputError, MemoryExhaustedError."""
         model, run, masks = self.model, self.run, job.spec.masks
+        if job.settings.regions == "auto":
+            masks = MOST_REGIONS
         size = probe_input(job.picture, run)[::-1]
         spills, longest = can_spill(job, size, run), max(size)
         reduced = min(longest, run.max_side or longest)
         height, width = (max(1, round(side * reduced / longest)) for side in size)
         tiles = plan_tiles(
-            job.picture, (height, width), model, job.settings, run, masks=masks, can_spill=spills
-        )
-        forecast = MemoryForecast.of(height, width, model, job.settings, masks)
+            job.picture, (height, width), model, job.settings, run,
+            masks=masks, frames=job.held, can_spill=spills,
+        )  # fmt: skip
+        forecast = MemoryForecast.of(height, width, model, job.settings, masks, job.held)
         return MemoryEstimate(tiles, forecast.bytes(tiles))
 
     def _styles(self, job: StyledJob) -> MeasuredStyles:
@@ -170,8 +210,10 @@ class Stylize(Operation[StyledJob]):
 
     def _masks(self, job: StyledJob) -> int:
         """Return the number of parts with a mask that the picture has at most."""
+        if job.settings.regions == "auto":
+            return MOST_REGIONS
         labels = job.spec.content_labels
-        return len(self._labels(labels, self.run)[0].unique()) if labels else job.spec.masks
+        return len(self._labels(labels, self.run)[0].colours) if labels else job.spec.masks
 
     def _record(
         self, job: StyledJob, content: Source, source: Callable[[Input], Source], run: RunSettings
@@ -183,7 +225,8 @@ class Stylize(Operation[StyledJob]):
 
         common: dict[str, Any] = {
             "content": content,
-            "key": as_text(job.picture.key),
+            "key": as_text(job.picture.key) if job.vary else None,
+            "tween": self._tween(job),
             "stylize": job.settings,
             "run": run.model_copy(update={"memory_limit": None}),
             "model_sha256": self.model.sha256,
@@ -208,6 +251,19 @@ class Stylize(Operation[StyledJob]):
             feather=job.spec.feather,
             **common,
         )
+
+    def _tween(self, job: StyledJob) -> TweenRecord | None:
+        """Record the frames that the statistics come from, but for those that nobody can read."""
+
+        def sources(items: Sequence[Input]) -> Iterator[Source]:
+            for item in items:
+                with suppress(InputError):
+                    yield self._source_of(item)
+
+        if (tween := job.tween) is None:
+            return None
+        before, after = tuple(sources(tween.before)), tuple(sources(tween.after))
+        return TweenRecord(before=before, after=after, share=tween.share)
 
 
 LARGE_PIXELS = 1 << 24
@@ -262,10 +318,14 @@ def prepare_content(job: Job, content: LoadedContent, run: RunSettings) -> Prepa
     size = reader.height, reader.width
     dtype = f"uint{reader.kind.bit_depth}"
     pixels = FileRaster(size, folder, dtype=dtype)
-    alpha, weight = None, None
+    alpha, weight, fill = None, None, None
     if reader.kind.alpha is not None:
         alpha = np.empty(size, dtype)
+        # Nothing can be filled before all of it has been looked at.
+        fill = fit_fill(reader.rows(strip_rows(size)), size)
     for rows, strip in zip(strips(size), reader.rows(strip_rows(size)), strict=True):
+        if fill is not None:
+            strip = fill.apply(strip, rows.start)
         pixels.write_raw(rows, EVERYTHING, strip.rgb.transpose(2, 0, 1))
         if alpha is not None and strip.alpha is not None:
             alpha[rows] = strip.alpha

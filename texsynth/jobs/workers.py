@@ -14,6 +14,7 @@ from typing import Any, Generic
 from texsynth.errors import TexsynthError, WorkerLostError
 from texsynth.jobs.files import OutputPolicy
 from texsynth.jobs.inputs import J
+from texsynth.jobs.job_queue import JobQueue
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Events, Failed, Outcome
 from texsynth.jobs.runner import Interrupts, SerialExecutor
@@ -97,7 +98,7 @@ class PooledExecutor(Generic[J]):
         Raises TexsynthError when workers cannot begin at all.
         """
         self._jobs, self._events, self._pool = jobs, events, self._make_pool()
-        self._waiting = deque(range(len(jobs)))
+        self._waiting = JobQueue(jobs)
         try:
             for _ in range(min(self._count, len(self._jobs))):
                 self._in_hand[self._pool.start()] = []
@@ -131,8 +132,9 @@ class PooledExecutor(Generic[J]):
         elif self._tried.intersection(numbers):
             return
         else:
-            count = min(len(self._waiting), IN_HAND - len(numbers))
-            chosen = [self._waiting.popleft() for _ in range(count)]
+            chosen = []
+            while self._waiting and len(chosen) < IN_HAND - len(numbers):
+                chosen.append(self._waiting.take(worker))
         for number in chosen:
             numbers.append(number)
             self._events.started(self._jobs[number])

@@ -101,8 +101,20 @@ def fit_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 @torch.no_grad()
-def fit_field(content: Tensor, result: Tensor, size: tuple[int, int]) -> ColorField:
-    """Fit the maps that explain `result` by `content`, both (1, 3, h, w) in [0, 1], reduced from `size`."""
+def fit_field(
+    content: Tensor,
+    result: Tensor,
+    size: tuple[int, int],
+    *,
+    plain: Tensor | None = None,
+    weight: Tensor | None = None,
+) -> ColorField:
+    """Fit the maps that explain `result` by `plain`, by default `content`, at its places and tones.
+
+    All (1, 3, h, w) in [0, 1], reduced from `size`. plain: what the way to the result makes of the content
+    without any change. The field is for the content, so it changes nothing where `result` and `plain` agree.
+    weight: (1, 1, h, w), how much each pixel counts.
+    """
     cell_px = -(-max(size) // CELLS)
     knots = (-(-size[0] // cell_px) + 1, -(-size[1] // cell_px) + 1)
     hats = []
@@ -111,15 +123,22 @@ def fit_field(content: Tensor, result: Tensor, size: tuple[int, int]) -> ColorFi
         at = (((torch.arange(n) + 0.5) * full / n - 0.5) / cell_px).to(content)
         # Weights of linear interpolation, (count, n).
         hats.append((1 - (at - torch.arange(count).to(at)[:, None]).abs()).clamp_min(0))
-    return ColorField(_fit(content, result, hats).permute(3, 4, 0, 2, 1).flatten(3), cell_px)
+    parts = _tone_hats(content)
+    if weight is not None:
+        # Where nothing counts, the little that is left decides.
+        parts = parts * weight.clamp_min(1e-6)
+    maps = _fit(content if plain is None else plain, result, parts[0], hats)
+    return ColorField(maps.permute(3, 4, 0, 2, 1).flatten(3), cell_px)
 
 
-def _fit(content: Tensor, result: Tensor, hats: list[Tensor]) -> Tensor:
-    """Solve least squares per knot of the grid. Returns the maps (3, 4, TONES, rows, columns)."""
-    both = torch.cat([content[0], torch.ones_like(content[0, :1]), result[0]])
+def _fit(plain: Tensor, result: Tensor, parts: Tensor, hats: list[Tensor]) -> Tensor:
+    """Solve least squares per knot of the grid. Returns the maps (3, 4, TONES, rows, columns).
+
+    parts: (TONES, h, w), how much each pixel counts for the knots of a tone.
+    """
+    both = torch.cat([plain[0], torch.ones_like(plain[0, :1]), result[0]])
     products = torch.einsum("ihw,jhw->ijhw", both[:4], both).flatten(0, 1)
     rows, columns = hats
-    parts = _tone_hats(content)[0]
     sums = torch.stack([rows @ (products * part) @ columns.T for part in parts], 1)
     # The grid is small, and not every device has float64.
     sums = _blur(sums).cpu().double()
@@ -138,7 +157,7 @@ def _fit(content: Tensor, result: Tensor, hats: list[Tensor]) -> Tensor:
     left = square.permute(2, 3, 4, 0, 1) + anchor
     right = cross.permute(2, 3, 4, 0, 1) + anchor @ middle
     field: Tensor = torch.linalg.solve(left, right)
-    return field.permute(4, 3, 0, 1, 2).to(content)
+    return field.permute(4, 3, 0, 1, 2).to(plain)
 
 
 def _tone_hats(image: Tensor) -> Tensor:

@@ -61,3 +61,14 @@ def box_mean(values: Tensor, radius: int) -> Tensor:
     size, pad = 2 * radius + 1, (radius,) * 4
     count = box_sum(F.pad(torch.ones_like(values), pad), size)
     return (box_sum(F.pad(values, pad), size) / count).to(values.dtype)
+
+
+def soft_mean(values: Tensor, radius: int) -> Tensor:
+    """Average around every position with weights that fall from its own to none at `radius` px, a pyramid.
+
+    values: (N, 1, H, W), replicated beyond the border. Returns the same shape and type.
+    """
+    ramp = radius - torch.arange(1 - radius, radius, device=values.device).abs()
+    weights = (ramp / radius**2).to(values)
+    padded = F.pad(values, (radius - 1,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, weights.view(1, 1, 1, -1)), weights.view(1, 1, -1, 1))

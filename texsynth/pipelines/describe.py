@@ -11,8 +11,8 @@ from texsynth.errors import InputError, ModelError
 from texsynth.models.descriptor import Descriptor, load_descriptor
 from texsynth.models.registry import Model, load_model
 from texsynth.ops.resample import resize
+from texsynth.pipelines.masks import resize_mask
 from texsynth.pipelines.rasters import TensorRaster
-from texsynth.pipelines.stylize import resize_mask
 from texsynth.pipelines.tiling import cut_tiles, encoder_reach
 
 LONGEST = 512

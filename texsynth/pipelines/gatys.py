@@ -70,7 +70,7 @@ def descend_image(
         if not _descend(image, loss, last - done):
             on_note(
                 f"the descent is not finite after {last} iterations, and the picture after {done} is kept; "
-                "use a lower transform.content"
+                "use a lower weight of the content"
             )
             break
         best = image.detach().clone()

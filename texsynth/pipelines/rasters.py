@@ -9,7 +9,7 @@ from torch import Tensor
 
 from texsynth.ops.color import luma
 from texsynth.ops.noise import soft_noise
-from texsynth.ops.resample import box_mean, resize
+from texsynth.ops.resample import resize, soft_mean
 
 STRIP_PIXELS = 1 << 20
 """Pixels of a strip, about: what works pixel by pixel takes as many at a time."""
@@ -67,7 +67,7 @@ def memory_canvas(size: tuple[int, int]) -> TensorRaster:
     return TensorRaster(torch.empty(1, 3, *size))
 
 
-GRAIN_RADIUS = 4  # Half a side of the squares whose contrast and brightness decide on the grain
+GRAIN_RADIUS = 6  # Pixels around a place whose contrast and brightness decide on its grain
 
 FULLY_LIT = 0.5
 """Lightness from which on areas get all of the grain; darker ones get less, in proportion."""
@@ -98,8 +98,8 @@ class GrainyRaster:
         )
         image = self.content.read(*wide)
         light = luma(image.float())
-        mean = box_mean(light, GRAIN_RADIUS)
-        own = (box_mean(light.square(), GRAIN_RADIUS) - mean.square()).clamp_min(0)
+        mean = soft_mean(light, GRAIN_RADIUS)
+        own = (soft_mean(light.square(), GRAIN_RADIUS) - mean.square()).clamp_min(0)
         target = self.deviation * (mean / FULLY_LIT).clamp(0, 1)
         missing = (target.square() - own).clamp_min(0).sqrt()[:, :, inner[0], inner[1]]
         image = image[:, :, inner[0], inner[1]]

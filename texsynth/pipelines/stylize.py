@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.config.settings import DescentSettings, StylizeSettings, at_level
 from texsynth.errors import UsageError
 from texsynth.models.registry import Model
-from texsynth.ops.bilateral_grid import fit_field, fit_size
 from texsynth.ops.color import with_chroma_of
 from texsynth.ops.detail import with_detail_of
-from texsynth.ops.resample import box_mean, resize
+from texsynth.ops.resample import resize
 from texsynth.pipelines.finish import finish
 from texsynth.pipelines.gatys import descend_image
+from texsynth.pipelines.photo import chroma_power, photo, without_guesses
 from texsynth.pipelines.progress import OnNote, OnStep, Step, silent, sub_progress, unnoted
 from texsynth.pipelines.rasters import (
-    EVERYTHING,
     GrainyRaster,
     MakeCanvas,
     Raster,
@@ -29,14 +27,14 @@ from texsynth.pipelines.rasters import (
     map_strips,
     memory_canvas,
     read_all,
-    read_resized,
-    strips,
 )
-from texsynth.pipelines.transfer import TiledAutoencoder, level_autoencoder, photo_autoencoder, tiled_encoder
+from texsynth.pipelines.transfer import TiledAutoencoder, level_autoencoder, tiled_encoder
 from texsynth.transforms import fit_mix
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
 from texsynth.transforms.optimal_transport import barycentre
+
+Statistics = Mapping[int, Moments]  # By level
 
 COARSE = 4  # Level from which on cells, of 8 px and more, are as large as small features of faces
 
@@ -46,14 +44,16 @@ class FittedStyle:
     """Moments of a style at every level that is transformed."""
 
     moments: dict[int, Moments]
+    colours: Moments | None = None  # Those of its RGB values; None where they are not known
 
     def plus(self, other: FittedStyle) -> FittedStyle:
         """Add the moments of both, as if they were one picture."""
-        return FittedStyle({level: m + other.moments[level] for level, m in self.moments.items()})
+        colours = self.colours + other.colours if self.colours and other.colours else None
+        return FittedStyle({level: m + other.moments[level] for level, m in self.moments.items()}, colours)
 
     def only(self, levels: Collection[int]) -> FittedStyle:
         """Keep the moments of some levels alone."""
-        return FittedStyle({level: m for level, m in self.moments.items() if level in levels})
+        return replace(self, moments={level: m for level, m in self.moments.items() if level in levels})
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,32 @@ class StyledRegion:
         """Tell whether any of its styles has the level."""
         return bool(self._at(level))
 
+    def acts(self, settings: StylizeSettings) -> bool:
+        """Tell whether it changes anything by `settings`."""
+        if isinstance(settings.transform, DescentSettings):
+            return settings.strength > 0
+        return any(self.has(level) and _strength(settings, level) > 0 for level in settings.levels)
+
+    @property
+    def chroma(self) -> float | None:
+        """Mean square chroma of its styles by weight; None where it is not known."""
+        shares = [w / sum(self.weights) for w in self.weights]
+        known = [s.colours for s in self.styles if s.colours]
+        if len(known) < len(shares):
+            return None
+        return sum(share * chroma_power(m) for share, m in zip(shares, known, strict=True))
+
     def map(self, content: Moments, settings: StylizeSettings, level: int, device: torch.device) -> AffineMap:
         """Fit the map of a level that it has to the moments `content`. device: of the features."""
         styles, weights = zip(*self._at(level), strict=True)
         full = fit_mix(at_level(settings.transform, level), content, styles, weights, device)
+        if settings.mode == "photo":
+            full = without_guesses(full, content)
         return full.lerp(_strength(settings, level))
+
+    def weight(self, opacity: Tensor | None) -> Tensor | None:
+        """Return by how much each pixel counts, (1, 1, H, W): mask times opacity; None for all alike."""
+        return opacity if self.mask is None else self.mask if opacity is None else self.mask * opacity
 
     def goal(self, content: Moments, settings: StylizeSettings, level: int) -> Moments:
         """Return the moments between those of the content and of the styles that a full map would give."""
@@ -124,7 +145,7 @@ def measure_style(
     style = resize(style, size[0], size[1])
     weight = None if weight is None else resize(weight, size[0], size[1])
     encoder = tiled_encoder(model, max(levels))
-    return FittedStyle(encoder.moments(TensorRaster(style), levels, weight, tile))
+    return FittedStyle(encoder.moments(TensorRaster(style), levels, weight, tile), Moments.of(style, weight))
 
 
 def stylize(
@@ -155,6 +176,7 @@ def stylize_raster(
     weight: Tensor | None = None,
     seed: int = 0,
     tile: int | None = None,
+    moments: Sequence[Statistics] | None = None,
     make_canvas: MakeCanvas = memory_canvas,
     on_step: OnStep = silent,
     on_note: OnNote = unnoted,
@@ -164,17 +186,16 @@ def stylize_raster(
     content: in [0, 1], any size from 1x1. style: one for all, or regions with masks of the content's size, of
     which one at most has no mask; what no region covers stays as it is. weight: (1, 1, H, W) opacity for the
     statistics. seed: of the grain. tile: side in pixels of what the networks work on at a time, besides the
-    halo around it; only rounding differs from the whole picture at once, which is None. make_canvas:
-    allocates results, the last and those on the way to it. on_note: is told of fits that went wrong, by every
-    region. Returns a picture of the same size, in [0, 1].
+    halo around it; only rounding differs from the whole picture at once, which is None. moments: of
+    each region, instead of those of the content, as `take.measure` gives them. make_canvas: allocates
+    results, the last and those on the way to it. on_note: is told of fits that went wrong, by every region.
+    Returns a picture of the same size, in [0, 1].
     """
     check_levels(model, settings)
     regions = [StyledRegion((style,), (1.0,))] if isinstance(style, FittedStyle) else list(style)
-    if masks := [region.mask for region in regions if region.mask is not None]:
-        # Masks add up to at most 1 at every pixel; a region without one takes the rest.
-        total = torch.stack(masks).sum(0)
-        over, rest = total.clamp_min(1), (1 - total).clamp_min(0)
-        regions = [replace(r, mask=rest if r.mask is None else r.mask / over) for r in regions]
+    if not any(region.acts(settings) for region in regions):
+        return content
+    regions = complete(regions)
 
     def blend(new: Tensor, ours: Tensor, old: Tensor, alpha: Tensor) -> Tensor:
         return ours.to(new) + alpha.to(new) * (new - old.to(new))
@@ -182,7 +203,7 @@ def stylize_raster(
     # Every region is made as a whole picture and shown where its mask is: nothing draws the mask's border.
     result: Raster = content
     for number, region in enumerate(regions):
-        stylizer = _RegionStylizer(
+        stylizer = RegionStylizer(
             model,
             settings,
             weight,
@@ -191,8 +212,10 @@ def stylize_raster(
             make_canvas,
             sub_progress(on_step, number, len(regions)),
             on_note,
+            None if moments is None else moments[number],
         )
-        styled = stylizer.run(content, region)
+        # Without any effect nothing goes through a network, which would lose something.
+        styled = stylizer.run(content, region) if region.acts(settings) else content
         if region.mask is None:
             result = styled
         else:
@@ -204,8 +227,19 @@ def stylize_raster(
     return result
 
 
+def complete(regions: Sequence[StyledRegion]) -> list[StyledRegion]:
+    """Give every region a mask if any has one; masks then add up to at most 1 at every pixel."""
+    masks = [region.mask for region in regions if region.mask is not None]
+    if not masks:
+        return list(regions)
+    total = torch.stack(masks).sum(0)
+    over, rest = total.clamp_min(1), (1 - total).clamp_min(0)
+    # A region without one takes the rest.
+    return [replace(r, mask=rest if r.mask is None else r.mask / over) for r in regions]
+
+
 @dataclass(frozen=True)
-class _RegionStylizer:
+class RegionStylizer:
     """The settings by which one region of a picture is stylized, as if it were all of it."""
 
     model: Model
@@ -216,14 +250,14 @@ class _RegionStylizer:
     make_canvas: MakeCanvas
     on_step: OnStep
     on_note: OnNote
+    moments: Statistics | None = None
+    """Those that maps are fitted to; None for those of the picture."""
 
     def run(self, content: Raster, region: StyledRegion) -> Raster:
         """Stylize in the mode of the settings."""
         if self.settings.mode == "photo":
             return self._photo(content, region)
-        # Noise for the transforms to turn into strokes; without any effect of theirs there is none.
-        deviation = self.settings.grain * _strength(self.settings, self.settings.levels[0])
-        start = GrainyRaster(content, deviation, self.seed) if deviation else content
+        start = self.grainy(content)
         if isinstance(self.settings.transform, DescentSettings):
             return self._descend(start, region, self.settings.transform)
         if not (steps := self.settings.finish.steps):
@@ -233,11 +267,12 @@ class _RegionStylizer:
 
     def _finish(self, painted: Raster, content: Raster, region: StyledRegion) -> Raster:
         """Give the painted picture itself the moments that a full map would have given its features."""
-        weight, settings = self._weight_in(region), self.settings
+        weight, settings = region.weight(self.weight), self.settings
         levels = [level for level in settings.levels if region.has(level)]
         if not levels:
             return painted
-        own = tiled_encoder(self.model, max(levels)).moments(content, levels, weight, self.tile)
+        encoder = tiled_encoder(self.model, max(levels))
+        own = encoder.moments(content, levels, weight, self.tile)
         goals = {level: region.goal(own[level], settings, level) for level in levels}
 
         def report(step: Step) -> None:
@@ -250,40 +285,53 @@ class _RegionStylizer:
             )
         )  # fmt: skip
 
-    def _artistic(self, content: Raster, start: Raster, region: StyledRegion) -> Raster:
-        """Encode, map and decode at one level after the other, coarse to fine (Li et al. 2017; 002).
+    def grainy(self, content: Raster) -> Raster:
+        """Add noise for transforms to turn into strokes; without any effect of theirs there is none."""
+        deviation = self.settings.grain * _strength(self.settings, self.settings.levels[0])
+        return GrainyRaster(content, deviation, self.seed) if deviation else content
 
-        Leaves the papers where a cell of a level is as large as an eye: there the picture keeps detail.
-        """
-        image, levels, share = start, self.settings.levels, self.settings.preserve_detail
+    def _artistic(self, content: Raster, start: Raster, region: StyledRegion) -> Raster:
+        """Encode, map and decode at one level after the other, coarse to fine (Li et al. 2017; 002)."""
+        image, levels = start, self.settings.levels
         for done, level in enumerate(levels, 1):
             if not region.has(level):
                 self.on_step(Step("level", done, len(levels)))
                 continue
             step = sub_progress(self.on_step, done - 1, len(levels))
-            image = self._transfer(image, region, level_autoencoder(self.model, level), [level], step)
-            if share and level >= COARSE:
-                radius = 2 ** (level - 2)  # Half a cell
-                keep = partial(with_detail_of, share=share, radius=radius)
-                image = map_strips(self.make_canvas, keep, content, image, margin=4 * radius)
+            image = self.paint(content, image, region, level, step)
+        return image
+
+    def paint(
+        self, content: Raster, image: Raster, region: StyledRegion, level: int, on_step: OnStep
+    ) -> Raster:
+        """Give `image`, what coarser levels made of `content`, the style of one level.
+
+        Leaves the papers where a cell of a level is as large as an eye: there the picture keeps detail.
+        """
+        share = self.settings.preserve_detail
+        image = self._transfer(image, region, level_autoencoder(self.model, level), [level], on_step)
+        if share and level >= COARSE:
+            radius = 2 ** (level - 1)  # A cell
+            keep = partial(with_detail_of, share=share, radius=radius)
+            image = map_strips(self.make_canvas, keep, content, image, margin=2 * radius)
         return image
 
     def _photo(self, content: Raster, region: StyledRegion) -> Raster:
         """Encode once, map every level, decode once with the mapped high frequencies as skips."""
         levels = [level for level in self.settings.levels if region.has(level)]
-        result = self._transfer(content, region, photo_autoencoder(self.model), levels, self.on_step)
-        if not self.settings.edge_aware:
-            return result
-        small = fit_size(content.size)
-        near = read_resized(result, *small)
-        field = fit_field(read_resized(content, *small).to(near), near, content.size)
-        # The field alone is the result.
-        del result
-        out = self.make_canvas(content.size)
-        for rows in strips(content.size):
-            strip = content.read(rows, EVERYTHING).to(near).contiguous()
-            out.write(rows, EVERYTHING, field.apply(strip, rows.start).clamp_(0, 1))
-        return out
+
+        def transfer(autoencoder: TiledAutoencoder, make_canvas: MakeCanvas) -> Raster:
+            return self._transfer(content, region, autoencoder, levels, self.on_step, make_canvas)
+
+        return photo(
+            content,
+            self.model,
+            transfer,
+            self.make_canvas,
+            smooth=self.settings.edge_aware,
+            weight=region.weight(self.weight),
+            chroma=region.chroma,
+        )
 
     def _descend(self, content: Raster, region: StyledRegion, settings: DescentSettings) -> Raster:
         """Optimize the picture itself; statistics are those of all of it, whatever its mask and opacity."""
@@ -303,6 +351,7 @@ class _RegionStylizer:
         autoencoder: TiledAutoencoder,
         levels: Collection[int],
         on_step: OnStep,
+        make_canvas: MakeCanvas | None = None,
     ) -> Raster:
         """Give `image` the moments of `region` at all `levels`."""
 
@@ -312,14 +361,8 @@ class _RegionStylizer:
                 self.on_note(level, note)
             return fitted
 
-        weight = self._weight_in(region)
-        return autoencoder.transfer(image, levels, weight, fit, self.tile, self.make_canvas, on_step)
-
-    def _weight_in(self, region: StyledRegion) -> Tensor | None:
-        """Return how much pixels count, the mask times the opacity; None for all alike."""
-        if region.mask is None or self.weight is None:
-            return self.weight if region.mask is None else region.mask
-        return region.mask * self.weight
+        weight, make_canvas = region.weight(self.weight), make_canvas or self.make_canvas
+        return autoencoder.transfer(image, levels, weight, fit, self.tile, make_canvas, on_step, self.moments)
 
 
 def _strength(settings: StylizeSettings, level: int) -> float:
@@ -337,39 +380,3 @@ def check_levels(model: Model, settings: StylizeSettings) -> None:
     else:
         for level in settings.levels:
             model.decoder(level)
-
-
-MIN_SHARE = 1e-3  # A label that covers less of a style than this has no style of its own
-
-
-def resize_mask(mask: Tensor, height: int, width: int, *, smooth: bool) -> Tensor:
-    """Resize a mask (1, 1, h, w) to a picture. smooth: interpolate; else take the nearest pixel."""
-    if mask.shape[2:] == (height, width):
-        return mask
-    if not smooth:
-        return F.interpolate(mask, (height, width), mode="nearest-exact")
-    return F.interpolate(mask, (height, width), mode="bilinear", antialias=True).clamp(0, 1)
-
-
-def share_masks(masks: Sequence[Tensor], weights: Sequence[float]) -> list[Tensor]:
-    """Scale masks (1, 1, H, W) until they add up to at most 1; where they overlap, the weights decide.
-
-    What one mask alone covers it keeps, whatever its weight.
-    """
-    stack = torch.stack(list(masks))
-    scale = stack.new_tensor(list(weights)).view(-1, 1, 1, 1, 1)
-    weighted = stack * scale
-    cover = torch.where(scale > 0, stack, torch.zeros_like(stack)).sum(0).clamp_max(1)
-    total = weighted.sum(0)
-    return list(weighted * (cover / total.clamp_min(1e-12)))
-
-
-def label_masks(labels: Tensor, values: Sequence[int], feather: int) -> list[Tensor]:
-    """Make a mask of each label. labels: (1, 1, H, W) whole numbers. feather: px of the fading borders.
-
-    Returns (1, 1, H, W) masks, which add up to 1 where every label is among the `values`.
-    """
-    masks = [(labels == value).float() for value in values]
-    # Twice a box is a ramp without a kink in the middle of the border.
-    radius = (feather + 3) // 4 if feather else 0
-    return [box_mean(box_mean(mask, radius), radius) for mask in masks] if radius else masks

@@ -18,6 +18,10 @@ from texsynth.transforms.moments import Moments
 
 Features = Mapping[int, Tensor]  # (N, C, h, w) by level
 
+LOSSY = 3  # Level from which on a decoder's pictures differ visibly from what was encoded
+
+FAINT = 0.5  # Share of what decoding loses below which another decoding is not worth its time
+
 Fit = Callable[[int, Moments], AffineMap]
 """Fits the map of a level to the moments of the picture there."""
 
@@ -56,6 +60,8 @@ class TiledAutoencoder(TiledEncoder):
 
     halo: int  # Pixels around a cell of the coarsest level that the decoded picture depends on
     decode: Callable[[Features, Mapping[int, AffineMap]], Tensor]
+    restores: bool = False
+    """Whether what decoding loses is added again, as far as the maps leave features as they are."""
 
     def transfer(
         self,
@@ -66,19 +72,21 @@ class TiledAutoencoder(TiledEncoder):
         tile: int | None,
         make_canvas: MakeCanvas,
         on_step: OnStep,
+        own: Mapping[int, Moments] | None = None,
     ) -> Raster:
         """Map the features of `image` at some levels; weight, tile and make_canvas as in `stylize_raster`.
 
-        One tile is encoded once, several once for the moments and once more. Returns a picture in [0, 1].
+        One tile is encoded once, several once for the moments and once more. own: moments to fit to, instead
+        of those of `image`. Returns a picture in [0, 1].
         """
         size = image.size
         tiles = cut_tiles(size, self.deepest, tile, self.halo)
         result = make_canvas(size)
         if len(tiles) == 1:
             features = self.encode_tile(tiles[0], image)
-            own = _moments([(tiles[0], features)], size, levels, weight)
-            maps = {level: fit(level, moments) for level, moments in own.items()}
-            self._write_tile(result, tiles[0], features, maps)
+            own = own or _moments([(tiles[0], features)], size, levels, weight)
+            maps = {level: fit(level, own[level]) for level in levels}
+            self._write_tile(result, tiles[0], image, features, maps, self._unchanged(own, maps))
             on_step(Step("level", 1, 1))
             return result
         # The first pass does not decode, so it looks less far.
@@ -89,18 +97,37 @@ class TiledAutoencoder(TiledEncoder):
                 yield t, self.encode_tile(t, image)
                 on_step(Step("tile", done, 2 * len(tiles)))
 
-        own = _moments(encoded(), size, levels, weight) if levels else {}
-        maps = {level: fit(level, moments) for level, moments in own.items()}
+        own = own or (_moments(encoded(), size, levels, weight) if levels else {})
+        maps = {level: fit(level, own[level]) for level in levels}
+        share = self._unchanged(own, maps)
         for done, t in enumerate(tiles, len(tiles) + 1):
-            self._write_tile(result, t, self.encode_tile(t, image), maps)
+            self._write_tile(result, t, image, self.encode_tile(t, image), maps, share)
             on_step(Step("tile", done, 2 * len(tiles)))
         return result
 
+    def _unchanged(self, own: Mapping[int, Moments], maps: Mapping[int, AffineMap]) -> float:
+        """Return the share of what decoding loses that is added again, 0 to 1."""
+        most = max((fitted.change(own[level]) for level, fitted in maps.items()), default=0.0)
+        share = max(0.0, 1 - most) if self.restores else 0.0
+        return share if share > FAINT else 0.0
+
     def _write_tile(
-        self, result: Canvas, tile: Tile, features: Features, maps: Mapping[int, AffineMap]
+        self,
+        result: Canvas,
+        tile: Tile,
+        image: Raster,
+        features: Features,
+        maps: Mapping[int, AffineMap],
+        share: float,
     ) -> None:
-        """Decode mapped features into the core of a tile. Raises UsageError where the numbers overflow."""
+        """Decode mapped features into the core of a tile. Raises UsageError where the numbers overflow.
+
+        share: of what decoding loses that is added again.
+        """
         picture = self.decode(features, maps)
+        if share:
+            lost = tile.read(image).to(picture.device) - self.decode(features, {}).float()
+            picture = picture.float() + share * lost
         if not bool(picture.isfinite().all()):
             dtype = str(picture.dtype).removeprefix("torch.")
             raise UsageError(f"the picture has overflowed in {dtype}; use --dtype float32")
@@ -116,7 +143,10 @@ def tiled_encoder(model: Model, level: int) -> TiledEncoder:
 
 
 def level_autoencoder(model: Model, level: int) -> TiledAutoencoder:
-    """Make the autoencoder of one level. Raises ModelError without its decoder."""
+    """Make the autoencoder of one level. Raises ModelError without its decoder.
+
+    From level 3 on, where decoders are far from exact, it restores what they lose.
+    """
     decoder = model.decoder(level)
     return TiledAutoencoder(
         model,
@@ -124,7 +154,8 @@ def level_autoencoder(model: Model, level: int) -> TiledAutoencoder:
         encoder_reach(model.encoder, level),
         lambda image: {level: model.encoder.segment(image, 0, level)},
         autoencoder_reach(model.encoder, decoder),
-        lambda features, maps: decoder(features[level], maps[level]),
+        lambda features, maps: decoder(features[level], maps.get(level)),
+        restores=level >= LOSSY,
     )
 
 

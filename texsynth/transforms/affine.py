@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -75,6 +76,18 @@ class AffineMap:
         none = AffineMap.identity(len(self.offset), self.offset.device)
         matrix = torch.lerp(none.matrix, self.matrix, strength)
         return replace(self, matrix=matrix, offset=self.offset * strength)
+
+    def change(self, content: Moments) -> float:
+        """Return how far features with these moments move, over their own deviation; both root mean squares.
+
+        inf where features without any spread move.
+        """
+        home = content.sum.device
+        matrix = self.matrix.to(home) - AffineMap.identity(len(self.offset), home).matrix
+        shift = matrix @ content.mean + self.offset.to(home)
+        moved = float((matrix @ content.covariance @ matrix.T).trace() + shift.square().sum())
+        spread = float(content.covariance.trace())
+        return math.sqrt(max(moved, 0.0) / spread) if spread > 0 else math.inf if moved > 0 else 0.0
 
     def fold(self, conv_weight: Tensor, conv_bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return weight and bias of one convolution that equals this map followed by the given one.
