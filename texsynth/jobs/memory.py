@@ -37,11 +37,16 @@ COLOR_BYTES, PART_BYTES = 36, 48
 FEATURE_COPIES = {"artistic": 3.1, "photo": 3.6}
 """Features of level 1 that would take as much memory as the networks do at once."""
 
+STROKES_BYTES, STROKES_COPIES = 120, 20.0
+"""Bytes per pixel of the picture while its strokes are finished, and features of level 1 in float32 that
+would take as much memory as the networks then do, their derivatives and what lies idle of it included."""
+
 WAVELET_COPIES = 8.9
 """The same for a photo decoder that unpools wavelets, measured with the larger of the two kinds."""
 
 DESCENT_BYTES, DESCENT_WIDTH_BYTES = 650, 64
 """Bytes per pixel of a descent on the picture: history of L-BFGS, and for each channel of level 1."""
+
 FRAME_BYTES = 26
 """Bytes per pixel of each frame of a take that is measured: content, opacity and result so far."""
 
@@ -110,6 +115,9 @@ class MemoryForecast:
         else:
             halo = autoencoder_reach(model.encoder, model.decoder(max(settings.levels)))
         descends = settings.transform.name == "optimize"
+        kept, per_cell = PICTURE_BYTES[mode], copies * model.dtype.itemsize
+        if settings.finish.steps:
+            kept, per_cell = max(kept, STROKES_BYTES), max(per_cell, STROKES_COPIES * 4)
         more = (
             masks * (1 + frames) * PART_BYTES + frames * FRAME_BYTES + settings.preserve_color * COLOR_BYTES
         )
@@ -117,10 +125,10 @@ class MemoryForecast:
             height,
             width,
             halo,
-            kept=pixels * (PICTURE_BYTES[mode] + more),
+            kept=pixels * (kept + more),
             finish=pixels * (FINISH_BYTES[mode] + more),
             spilled=SPILLED_BYTES + pixels * masks * (1 + frames) * SPILLED_MASK_BYTES,
-            per_pixel=copies * model.encoder.widths[0] * model.dtype.itemsize,
+            per_pixel=per_cell * model.encoder.widths[0],
             descent=pixels * (DESCENT_BYTES + DESCENT_WIDTH_BYTES * model.encoder.widths[0]) * descends,
         )
 
@@ -185,7 +193,7 @@ def plan_tiles(
             there = f"{size_text(limit)} are allowed; raise --memory-limit or"
         raise MemoryExhaustedError(
             f"{name}: {size[1]} x {size[0]} pixels need {least} of memory even in small tiles, and {there} "
-            f"reduce it with --max-side"
+            f"reduce it with --max-side{', or set finish.steps to 0' if settings.finish.steps else ''}"
         )
     return plan
 
