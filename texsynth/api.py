@@ -197,8 +197,8 @@ class Stylizer:
     ) -> Any:  # noqa: ANN401 (see SameKind)
         """Give a picture the style. name: mixed into the seed, so that another one gives another grain.
 
-        lut: a new .cube file for the change of colours, in photo mode. Returns a picture of the size of
-        `content`, or reduced to max_side. Raises InputError, MemoryExhaustedError, UsageError, OutputError.
+        lut: a new .cube file for the colours, in photo mode. Returns a picture of the size of `content`, or
+        reduced to max_side. Raises InputError, MemoryExhaustedError, UsageError, OutputError.
         """
         image = _Image.of(content, "content", name or self._name)
         vary = bool(name or self._name)
@@ -249,8 +249,8 @@ def blend(
     )
     spec = BlendSpec(sources, sequential=sequential)
     check_spec(spec, settings)
-    shares = tuple(source.weight for source in sources)
-    job = BlendJob(image.input, PIPE, spec, settings, shares, vary=bool(options.get("name")))
+    shares, vary = tuple(source.weight for source in sources), bool(options.get("name"))
+    job = BlendJob(image.input, PIPE, spec, settings, shares, vary=vary)
     operation = Stylize(run_settings(options), job, model=loaded_model(options))
     operation.prepare(log.warning)
     return image.back(_do(operation, job, options.get("progress")).files[0].in_memory)
@@ -379,12 +379,8 @@ def _texture(
     others = [_Image.of(other, f"sibling {number}") for number, other in enumerate(siblings, 1)]
     settings = resolve_settings(ExpandSettings, flags, options)
     files = {role: _Image.of(values, role).input for role, values in maps.items() if values is not None}
-    (task,) = plan_tasks(
-        command,
-        [image.input],
-        siblings=[other.input for other in others],
-        **cast(Any, files),
-    )
+    beside = [other.input for other in others]
+    (task,) = plan_tasks(command, [image.input], siblings=beside, **cast(Any, files))
     job = expand_job(task, settings, PIPE)
     operation = Expand(run_settings(options), model=loaded_model(options))
     operation.prepare(log.warning)
