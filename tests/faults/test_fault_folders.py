@@ -90,7 +90,7 @@ def test_a_full_disk(place: Path, model: Path, whole: dict[str, str]) -> None:
 def test_a_limit_on_the_size_of_files(place: Path, model: Path) -> None:
     resource = pytest.importorskip("resource")
     for number in (4, 7):
-        noise = np.random.default_rng(number).integers(0, 256, (300, 300, 3), np.uint8)
+        noise = np.random.default_rng(number).integers(0, 256, (900, 900, 3), np.uint8)
         write(Picture(noise), place / "photos" / f"{number:02}.png", force=True)
     assert batch(model, "-f", output="whole").exit_code == 0
     sizes = {name: (place / "whole" / name).stat().st_size for name in pictures(place / "whole")}
