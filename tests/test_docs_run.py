@@ -36,7 +36,7 @@ TEXTURES = ("bricks.png", "grass.png", "moss.png", "wall.png", "bricks.jpg", "wa
 PHOTOS = ("photo.jpg", "painting.jpg", "sunset.jpg", "swirl.jpg", "ink.jpg", "a.jpg", "colour.jpg",
           "pattern.jpg", "holiday/one.jpg", "holiday/two.jpg", "paintings/one.jpg", "paintings/two.jpg",
           "photos/one.jpg", "shots/one.jpg", "shots/two.jpg", "extra/three.jpg", "portraits/one.jpg",
-          "scans/one.tif", "style_swirl.jpg", "street.jpg")  # fmt: skip
+          "scans/one.tif", "style_swirl.jpg", "street.jpg", "frames/1.png", "frames/2.png")  # fmt: skip
 
 
 @pytest.fixture
