@@ -215,11 +215,11 @@ def flicker(
     from texsynth.evaluation.flicker import evaluate, in_order, table
 
     run, screen = run_settings(common), common.screen()
-    frames, *made = (
+    frames, *results_frames = (
         in_order(find_inputs([name], recursive=common.recursive)) for name in (content, *results)
     )
-    with screen.progress(len(frames) * len(made)) as bar:
-        figures = evaluate(frames, list(zip(results, made, strict=True)), run, threshold, bar)
+    with screen.progress(len(frames) * len(results_frames)) as bar:
+        figures = evaluate(frames, list(zip(results, results_frames, strict=True)), run, threshold, bar)
     _show(table(figures), [{"result": name, **asdict(figure)} for name, figure in figures], screen)
 
 

@@ -60,8 +60,8 @@ def finish(
     painted, content: of one size, in [0, 1]; of the content light and dark alone count. goals: the moments
     that features of each level shall have, at least one. weight: (1, 1, H, W), how much pixels count. tile:
     side in pixels as in `stylize_raster`; derivatives differ by rounding only, but the kinks of the network
-    make up to half a level of 255 of that, on average. Returns (1, 3, H, W) in [0, 1]. Raises UsageError
-    when features overflow.
+    make up to a level of 255 of that on average, and more at single pixels. Returns (1, 3, H, W) in [0, 1].
+    Raises UsageError when features overflow.
     """
     with torch.inference_mode(False), torch.no_grad():
         if model.dtype != torch.float32:
