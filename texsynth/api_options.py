@@ -68,6 +68,7 @@ class StylizeOptions(Options, total=False):
     preserve_color: bool  # Keep the content's colours
     grain: float  # 0 to 1: noise that becomes strokes in flat areas
     preserve_detail: float  # 0 to 1: small faces and lettering stay readable
+    preserve_light: float  # 0 to 1: dark things stay dark and light ones light
     style_scale: float  # Above 1 for larger strokes
     regions: str  # auto: match regions that content and style share, like sky and ground; or off
     max_side: int  # Reduce larger contents to this longer side in pixels
@@ -122,6 +123,7 @@ def stylize_settings(options: StylizeOptions) -> StylizeSettings:
         preserve_color=options.get("preserve_color"),
         grain=options.get("grain"),
         preserve_detail=options.get("preserve_detail"),
+        preserve_light=options.get("preserve_light"),
         style_scale=options.get("style_scale"),
         regions=options.get("regions"),
     )

@@ -30,7 +30,7 @@ SIZES = [(1, 1), (1, 70), (31, 33), (150, 203), (64, 128)]
 # would be stretched without bound, rounding with it.
 WEAK = IFTSettings(pull=1.0, n_upd=15)
 MODES = {
-    "artistic": StylizeSettings(transform=WEAK, preserve_detail=0.0),
+    "artistic": StylizeSettings(transform=WEAK, preserve_detail=0.0, preserve_light=0.0),
     "one level": StylizeSettings(transform=WEAK, levels=(3,)),
     "deep": StylizeSettings(transform=WEAK, levels=(5, 2)),
     "photo": StylizeSettings(mode="photo", transform=WEAK),

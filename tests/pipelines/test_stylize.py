@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers.nets import tiny_model, tiny_tensors, waves
@@ -17,10 +19,13 @@ from texsynth.config.settings import (
 )
 from texsynth.errors import ModelError, UsageError
 from texsynth.models.registry import build_model, load_model
+from texsynth.ops.color import luma
 from texsynth.ops.resample import resize
+from texsynth.pipelines.preserve import LightMap, light_of, light_of_colours
 from texsynth.pipelines.progress import Step
 from texsynth.pipelines.rasters import GrainyRaster, TensorRaster, read_all
 from texsynth.pipelines.stylize import StyledRegion, fit_style, stylize
+from texsynth.transforms.moments import Moments
 
 TRANSFORMS = [AdaINSettings(), WCTSettings(), OTSettings(), IFTSettings(), IFTSettings(centred=False)]
 ARTISTIC, PHOTO = StylizeSettings(), StylizeSettings(mode="photo")
@@ -245,3 +250,57 @@ def test_detail_is_kept_alike_in_tiles_and_strips(monkeypatch: pytest.MonkeyPatc
     torch.testing.assert_close(stylize(content, fitted, model, settings, tile=32), whole, atol=1e-3, rtol=0)
     without = settings.model_copy(update={"preserve_detail": 0.0})
     assert not torch.equal(stylize(content, fitted, model, without), whole)
+
+
+def test_light_and_dark_stay_where_the_content_has_them() -> None:
+    model, style = tiny_model(), waves(48, 48, 2.0)
+    left = torch.arange(96).lt(48).expand(96, 96)
+    content = (0.1 * waves(96, 96) + torch.where(left, 0.1, 0.7)).clamp(0, 1)
+    settings = StylizeSettings(levels=(4, 3), preserve_detail=0.0, preserve_light=1.0, grain=0.0)
+    fitted = fit_style(style, model, settings)
+    light = luma(stylize(content, fitted, model, settings))[0, 0]
+    # One of a tiny network paints one colour: the steps between the sides are what goes around it.
+    assert float(light[:, 64:].mean() - light[:, :32].mean()) > 0.8 * 2 * float(luma(style).std())
+    free = settings.model_copy(update={"preserve_light": 0.0})
+    paints = luma(stylize(content, fitted, model, free))[0, 0]
+    assert float(light[:, 64:].mean() - light[:, :32].mean()) > 2 * float(
+        (paints[:, 64:].mean() - paints[:, :32].mean()).abs()
+    )
+
+
+def test_light_is_kept_alike_in_tiles_strips_and_regions(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, content, style = tiny_model(), waves(96, 80), waves(48, 48, 2.0)
+    settings = StylizeSettings(levels=(4, 3), preserve_detail=0.0, preserve_light=0.8, grain=0.0)
+    fitted = fit_style(style, model, settings)
+    whole = stylize(content, fitted, model, settings)
+    everywhere = [StyledRegion((fitted,), (1.0,), torch.ones(1, 1, 96, 80))]
+    torch.testing.assert_close(stylize(content, everywhere, model, settings), whole, atol=1e-4, rtol=0)
+    monkeypatch.setattr("texsynth.pipelines.rasters.STRIP_PIXELS", 80 * 7)
+    torch.testing.assert_close(stylize(content, fitted, model, settings, tile=32), whole, atol=1e-3, rtol=0)
+    without_colours = replace(fitted, colours=None)  # As in cards of before: nothing to go by
+    free = settings.model_copy(update={"preserve_light": 0.0})
+    bare = stylize(content, without_colours, model, settings)
+    assert torch.equal(bare, stylize(content, fitted, model, free))
+    assert not torch.equal(bare, whole)
+
+
+def test_light_has_the_mean_and_contrast_of_the_style() -> None:
+    content, style = waves(64, 64) * 0.3 + 0.1, waves(64, 64, 2.0) * 0.5 + 0.4
+    line = LightMap.between(light_of(TensorRaster(content)), light_of_colours(Moments.of(style)))
+    assert line is not None
+    moved = line.gain * luma(content) + line.offset
+    torch.testing.assert_close(moved.mean(), luma(style).mean(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(moved.std(), luma(style).std(), atol=1e-4, rtol=1e-3)
+    flat = light_of(TensorRaster(torch.full((1, 3, 8, 8), 0.5)))
+    level = LightMap.between(flat, light_of_colours(Moments.of(style)))
+    assert level is not None
+    assert level.gain == 0
+    assert level.offset == pytest.approx(float(luma(style).mean()), abs=1e-5)
+    assert LightMap.between(Moments.empty(1), flat) is None
+
+
+def test_a_picture_as_its_own_style_keeps_its_pixels() -> None:
+    # Noise for strokes stays out of what no map changes, and what decoders lose comes back.
+    model, content = load_model("lite"), waves(96, 96) * 0.5 + 0.2
+    settings = StylizeSettings()
+    assert psnr(stylize(content, fit_style(content, model, settings), model, settings), content) > 30

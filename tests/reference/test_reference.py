@@ -80,10 +80,10 @@ def test_plain_layers_equal_those_of_the_models(level: int) -> None:
 
 def test_the_published_cascade_equals_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
     # The published one does not give back what decoders lose.
-    monkeypatch.setattr("texsynth.pipelines.transfer.FAINT", 1.0)
+    monkeypatch.setattr("texsynth.pipelines.transfer.WORTH", 1.0)
     model, levels = random_model((16,) * 5, seed=6), (4, 3, 2, 1)
     content, style = waves(48, 64), waves(64, 48, 2.0)
-    settings = StylizeSettings(transform=IFT, grain=0, preserve_detail=0, levels=levels)
+    settings = StylizeSettings(transform=IFT, grain=0, preserve_detail=0, preserve_light=0, levels=levels)
     ours = stylize(content, fit_style(style, model, settings), model, settings)
 
     def transform(own: Tensor, wanted: Tensor) -> Tensor:

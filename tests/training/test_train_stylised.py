@@ -145,7 +145,9 @@ def test_maps_are_those_of_the_program_and_differentiable(name: str) -> None:
 def test_the_cascade_is_that_of_stylize(name: str) -> None:
     model, content, style = lively(), waves(64, 64), waves(64, 64, phase=2.0).flip(2)
     transform: TransformSettings = TRANSFORMS[name]
-    settings = StylizeSettings(transform=transform, strength=0.7, grain=0.0, preserve_detail=0.0)
+    settings = StylizeSettings(
+        transform=transform, strength=0.7, grain=0.0, preserve_detail=0.0, preserve_light=0.0
+    )
     expected = stylize(content, fit_style(style, model, settings), model, settings)
     cascade = Cascade({level: model.decoders[level] for level in MAPPED})
     with torch.no_grad():

@@ -46,7 +46,7 @@ ARTISTIC = StylizeSettings(mode="artistic")
 SETTINGS: Mapping[str, StylizeSettings] = {
     "artistic": ARTISTIC,
     "photo": StylizeSettings(mode="photo"),
-    "paper-cascade": StylizeSettings(mode="artistic", transform=PAPER_IFT, grain=0, preserve_detail=0),
+    "paper-cascade": StylizeSettings(transform=PAPER_IFT, grain=0, preserve_detail=0, preserve_light=0),
     "paper-photo": StylizeSettings(mode="photo", transform=PAPER_IFT, edge_aware=False),
 }
 """Settings of the stages that are whole pipelines."""

@@ -42,6 +42,9 @@ class StrokeOptions(options.StylizeLookOptions):
     preserve_detail: float | None = look_option(
         None, help="Keep small faces and lettering readable, 0 to 1; artistic mode only."
     )
+    preserve_light: float | None = look_option(
+        None, help="Keep dark things dark and light ones light, 0 to 1; artistic mode only."
+    )
     style_scale: float | None = look_option(None, help="Resize the style first: above 1 for larger strokes.")
     regions: str | None = look_option(
         None,
@@ -96,6 +99,7 @@ def stylize(
         look,
         grain=look.grain,
         preserve_detail=look.preserve_detail,
+        preserve_light=look.preserve_light,
         style_scale=look.style_scale,
         regions=look.regions,
     )

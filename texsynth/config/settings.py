@@ -153,6 +153,10 @@ class StylizeSettings(Settings):
     """In artistic mode, share of the content's fine detail that goes around levels 4 and 5.
 
     They would lose small faces and lettering. 0 lets the style have its way everywhere."""
+    preserve_light: Fraction = 0.35
+    """In artistic mode, how far dark things stay dark and light ones light, at levels 3 to 5.
+
+    0 lets the style put its lights and darks where it likes."""
     style_scale: Annotated[float, Field(gt=0, le=8)] = 1.0
     """Size of the style's strokes: the style picture is resized by this factor."""
     regions: Literal["auto", "off"] = "off"

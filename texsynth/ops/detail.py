@@ -1,4 +1,4 @@
-"""Fine detail of one picture in another: small faces and lettering that a coarse network has lost."""
+"""Fine detail, light and dark of one picture in another: what a coarse network has lost or moved."""
 
 from torch import Tensor
 
@@ -21,3 +21,16 @@ def with_detail_of(content: Tensor, result: Tensor, share: float, radius: int) -
     away = old - luma(result)
     lost = away - soft_mean(away, radius)
     return (result + share * energy / (energy + FAINT) * lost).clamp(0, 1)
+
+
+def with_light_of(
+    content: Tensor, result: Tensor, share: float, radius: int, gain: float, offset: float
+) -> Tensor:
+    """Bring light and dark of `result` towards where `content` has them, both (1, 3, H, W) in [0, 1].
+
+    What counts is the soft mean over `radius` px of lightness, the content's times `gain` plus `offset`.
+    Finer strokes, and colours as differences from grey, stay. share: 0 keeps the result, 1 takes all of
+    the content's. Returns (1, 3, H, W) in [0, 1].
+    """
+    light = (gain * luma(content.to(result)) + offset).clamp(0, 1)
+    return (result + share * soft_mean(light - luma(result), radius)).clamp(0, 1)

@@ -13,11 +13,11 @@ from texsynth.config.settings import DescentSettings, StylizeSettings, at_level
 from texsynth.errors import UsageError
 from texsynth.models.registry import Model
 from texsynth.ops.color import with_chroma_of
-from texsynth.ops.detail import with_detail_of
 from texsynth.ops.resample import resize
 from texsynth.pipelines.finish import finish
 from texsynth.pipelines.gatys import descend_image
 from texsynth.pipelines.photo import chroma_power, photo, without_guesses
+from texsynth.pipelines.preserve import LIGHT, LightMap, keep_detail, keep_light, light_of, light_of_colours
 from texsynth.pipelines.progress import OnNote, OnStep, Step, silent, sub_progress, unnoted
 from texsynth.pipelines.rasters import (
     GrainyRaster,
@@ -34,9 +34,11 @@ from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
 from texsynth.transforms.optimal_transport import barycentre
 
-Statistics = Mapping[int, Moments]  # By level
+Statistics = Mapping[int, Moments]  # By level; at LIGHT those of the content's lightness
 
 COARSE = 4  # Level from which on cells, of 8 px and more, are as large as small features of faces
+
+BLOTCHED = 3  # Level from which on light and dark may change places over whole objects
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,19 @@ class StyledRegion:
             return None
         return sum(share * chroma_power(m) for share, m in zip(shares, known, strict=True))
 
+    def light(self, content: Moments, settings: StylizeSettings, level: int) -> LightMap | None:
+        """Fit the map of lightness, which has the moments `content`; None where a style's is not known."""
+        styles, shares = self._shares(settings, level)
+        colours = [style.colours for style in styles if style.colours]
+        if len(colours) < len(styles):
+            return None
+        return LightMap.between(content, barycentre([content, *map(light_of_colours, colours)], shares))
+
     def map(self, content: Moments, settings: StylizeSettings, level: int, device: torch.device) -> AffineMap:
         """Fit the map of a level that it has to the moments `content`. device: of the features."""
         styles, weights = zip(*self._at(level), strict=True)
-        full = fit_mix(at_level(settings.transform, level), content, styles, weights, device)
+        moments = [style.moments[level] for style in styles]
+        full = fit_mix(at_level(settings.transform, level), content, moments, weights, device)
         if settings.mode == "photo":
             full = without_guesses(full, content)
         return full.lerp(_strength(settings, level))
@@ -99,14 +110,18 @@ class StyledRegion:
 
     def goal(self, content: Moments, settings: StylizeSettings, level: int) -> Moments:
         """Return the moments between those of the content and of the styles that a full map would give."""
+        styles, shares = self._shares(settings, level)
+        return barycentre([content, *(style.moments[level] for style in styles)], shares)
+
+    def _shares(self, settings: StylizeSettings, level: int) -> tuple[tuple[FittedStyle, ...], list[float]]:
+        """Return the styles that have the level, and the shares of the content and of each of them."""
         styles, weights = zip(*self._at(level), strict=True)
         strength = _strength(settings, level)
-        shares = [strength * w / sum(weights) for w in weights]
-        return barycentre([content, *styles], [1 - strength, *shares])
+        return styles, [1 - strength, *(strength * w / sum(weights) for w in weights)]
 
-    def _at(self, level: int) -> list[tuple[Moments, float]]:
+    def _at(self, level: int) -> list[tuple[FittedStyle, float]]:
         pairs = zip(self.styles, self.weights, strict=True)
-        return [(style.moments[level], w) for style, w in pairs if level in style.moments and w > 0]
+        return [(style, w) for style, w in pairs if level in style.moments and w > 0]
 
 
 def fit_style(
@@ -306,14 +321,17 @@ class RegionStylizer:
     ) -> Raster:
         """Give `image`, what coarser levels made of `content`, the style of one level.
 
-        Leaves the papers where a cell of a level is as large as an eye: there the picture keeps detail.
+        Leaves the papers where a cell of a level is as large as an eye: there the picture keeps detail. And
+        where features are matched without regard to light: there it keeps what is light and what is dark.
         """
-        share = self.settings.preserve_detail
+        settings, make = self.settings, self.make_canvas
         image = self._transfer(image, region, level_autoencoder(self.model, level), [level], on_step)
-        if share and level >= COARSE:
-            radius = 2 ** (level - 1)  # A cell
-            keep = partial(with_detail_of, share=share, radius=radius)
-            image = map_strips(self.make_canvas, keep, content, image, margin=2 * radius)
+        if settings.preserve_detail and level >= COARSE:
+            image = keep_detail(make, content, image, settings.preserve_detail, 2 ** (level - 1))
+        if settings.preserve_light and level >= BLOTCHED:
+            own = (self.moments or {}).get(LIGHT) or light_of(content, region.weight(self.weight))
+            if light := region.light(own, settings, level):
+                image = keep_light(make, content, image, settings.preserve_light, light)
         return image
 
     def _photo(self, content: Raster, region: StyledRegion) -> Raster:

@@ -11,6 +11,7 @@ from torch import Tensor
 from texsynth.config.settings import DescentSettings, StylizeSettings
 from texsynth.errors import UsageError
 from texsynth.models.registry import Model
+from texsynth.pipelines.preserve import LIGHT, light_of
 from texsynth.pipelines.progress import OnStep, Step, silent, unnoted
 from texsynth.pipelines.rasters import MakeCanvas, Raster, memory_canvas
 from texsynth.pipelines.stylize import RegionStylizer, Statistics, StyledRegion, check_levels, complete
@@ -66,6 +67,8 @@ def measure(
         images = [frame.raster for frame in frames]
         if settings.mode == "artistic":
             images = [s.grainy(image) for s, image in zip(stylizers, images, strict=True)]
+            pairs = zip(places, frames, strict=True)
+            own[LIGHT] = averaged([light_of(f.raster, place.weight(f.weight)) for place, f in pairs])
         for group in [levels] if settings.mode == "photo" else [[level] for level in levels]:
             coder = (
                 photo_autoencoder(model) if settings.mode == "photo" else level_autoencoder(model, group[0])

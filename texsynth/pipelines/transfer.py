@@ -11,7 +11,7 @@ from texsynth.errors import UsageError
 from texsynth.models.registry import Model
 from texsynth.ops.resample import pad_to_multiple
 from texsynth.pipelines.progress import OnStep, Step
-from texsynth.pipelines.rasters import Canvas, MakeCanvas, Raster
+from texsynth.pipelines.rasters import Canvas, GrainyRaster, MakeCanvas, Raster
 from texsynth.pipelines.tiling import Tile, autoencoder_reach, cut_tiles, encoder_reach, photo_reach
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
@@ -20,7 +20,10 @@ Features = Mapping[int, Tensor]  # (N, C, h, w) by level
 
 LOSSY = 3  # Level from which on a decoder's pictures differ visibly from what was encoded
 
-FAINT = 0.5  # Share of what decoding loses below which another decoding is not worth its time
+WORTH, WORTH_FINE = 0.5, 0.9
+"""Shares of what decoding loses from which on another decoding is worth its time, at lossy levels and others.
+
+Fine levels lose little, and it would not be the style's: there a picture only keeps what no map changes."""
 
 Fit = Callable[[int, Moments], AffineMap]
 """Fits the map of a level to the moments of the picture there."""
@@ -60,8 +63,8 @@ class TiledAutoencoder(TiledEncoder):
 
     halo: int  # Pixels around a cell of the coarsest level that the decoded picture depends on
     decode: Callable[[Features, Mapping[int, AffineMap]], Tensor]
-    restores: bool = False
-    """Whether what decoding loses is added again, as far as the maps leave features as they are."""
+    restores: float = 1.0
+    """What decoding loses is added again as far as maps change nothing, if that is more than this share."""
 
     def transfer(
         self,
@@ -80,13 +83,15 @@ class TiledAutoencoder(TiledEncoder):
         of those of `image`. Returns a picture in [0, 1].
         """
         size = image.size
+        # Noise is for maps to turn into strokes; what they leave as it is should not show it.
+        clean = image.content if isinstance(image, GrainyRaster) else image
         tiles = cut_tiles(size, self.deepest, tile, self.halo)
         result = make_canvas(size)
         if len(tiles) == 1:
             features = self.encode_tile(tiles[0], image)
             own = own or _moments([(tiles[0], features)], size, levels, weight)
             maps = {level: fit(level, own[level]) for level in levels}
-            self._write_tile(result, tiles[0], image, features, maps, self._unchanged(own, maps))
+            self._write_tile(result, tiles[0], clean, features, maps, self._unchanged(own, maps))
             on_step(Step("level", 1, 1))
             return result
         # The first pass does not decode, so it looks less far.
@@ -101,15 +106,14 @@ class TiledAutoencoder(TiledEncoder):
         maps = {level: fit(level, own[level]) for level in levels}
         share = self._unchanged(own, maps)
         for done, t in enumerate(tiles, len(tiles) + 1):
-            self._write_tile(result, t, image, self.encode_tile(t, image), maps, share)
+            self._write_tile(result, t, clean, self.encode_tile(t, image), maps, share)
             on_step(Step("tile", done, 2 * len(tiles)))
         return result
 
     def _unchanged(self, own: Mapping[int, Moments], maps: Mapping[int, AffineMap]) -> float:
         """Return the share of what decoding loses that is added again, 0 to 1."""
         most = max((fitted.change(own[level]) for level, fitted in maps.items()), default=0.0)
-        share = max(0.0, 1 - most) if self.restores else 0.0
-        return share if share > FAINT else 0.0
+        return 1 - most if 1 - most > self.restores else 0.0
 
     def _write_tile(
         self,
@@ -145,7 +149,7 @@ def tiled_encoder(model: Model, level: int) -> TiledEncoder:
 def level_autoencoder(model: Model, level: int) -> TiledAutoencoder:
     """Make the autoencoder of one level. Raises ModelError without its decoder.
 
-    From level 3 on, where decoders are far from exact, it restores what they lose.
+    It restores what the decoder loses.
     """
     decoder = model.decoder(level)
     return TiledAutoencoder(
@@ -155,7 +159,7 @@ def level_autoencoder(model: Model, level: int) -> TiledAutoencoder:
         lambda image: {level: model.encoder.segment(image, 0, level)},
         autoencoder_reach(model.encoder, decoder),
         lambda features, maps: decoder(features[level], maps.get(level)),
-        restores=level >= LOSSY,
+        restores=WORTH if level >= LOSSY else WORTH_FINE,
     )
 
 

@@ -287,14 +287,15 @@ def judged(
 ) -> dict[str, float]:
     """Measure what `stylize` makes of pairs: medians of the Gram distance to the style and of edges' SSIM.
 
-    And of `grid_strength`. With the defaults, but for `preserve_detail`, and with WCT without grain.
+    And of `grid_strength`. With the defaults, but for what goes around the decoders, and with WCT
+    without grain.
     identity: median PSNR in dB of contents as their own style.
     """
     device = next(encoder.parameters()).device
     decoders = {level: cascade.decoder(level) for level in MAPPED}
     model = Model("", "", encoder, decoders, None, device, torch.float32, {})
     # What goes around the decoders would hide what they do.
-    usual = StylizeSettings(preserve_detail=0.0)
+    usual = StylizeSettings(preserve_detail=0.0, preserve_light=0.0)
     plain = usual.model_copy(update={"grain": 0.0})
     ways = {"ift": usual, "wct": plain.model_copy(update={"transform": WCTSettings()})}
     figures: dict[str, list[float]] = {}
