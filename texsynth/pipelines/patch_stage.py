@@ -103,8 +103,11 @@ def layout_faults(quilt: Quilt) -> tuple[float, float]:
     truth (correlations of about 0.4 on textures that were not held out).
     """
     seam = float(seam_cost(quilt.atlas, quilt.image, quilt.at).sqrt().mean())
-    cell = max(min(quilt.used.shape) // USE_CELLS, 1)
-    use = F.avg_pool2d((quilt.used * quilt.use_weight)[None], cell)
+    cell = max(min(quilt.atlas.parts[0].size) // USE_CELLS, 1)
+    # The untouched exemplars show every position once.
+    parts = [number for number, part in enumerate(quilt.atlas.parts) if part.orientation == 0]
+    shown = torch.cat([quilt.atlas.part(quilt.atlas.origin, number) for number in parts], 1)
+    use = F.avg_pool2d((quilt.used * quilt.use_weight)[shown][None], cell)
     return seam + 1e-6, float(use.std(correction=0) / use.mean().clamp_min(1e-6)) + 1e-6
 
 
@@ -129,6 +132,7 @@ def _quilt_blocks(
     quilt = Quilt(atlas, spec.size, sizes, rng, lattice=spec.lattice, guide=spec.guide_target)
     if spec.fixed is not None:
         rows, columns = (torch.arange(n) for n in spec.size)
+        columns = columns + atlas.parts[0].left
         quilt.fix(torch.stack(torch.broadcast_tensors(rows[:, None], columns[None])), spec.fixed)
     corners = block_corners(spec.size, block, overlap, wrap=spec.wrap)
     places = [corner for corner in corners if not quilt.is_fixed(*corner)]
