@@ -11,7 +11,7 @@ from texsynth.config.expand_rules import MIN_SIDE, check_exemplar_size
 from texsynth.errors import InputError
 from texsynth.ops.color import luma
 from texsynth.ops.resample import box_mean, box_sum
-from texsynth.synthesis.orientations import Orientation, turn_normals
+from texsynth.ops.orientations import Orientation, turn_normals
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ Place = tuple[Tensor, Tensor]  # Rows (n, 1) and columns (1, m) of a rectangle o
 
 SIZES = (1.0, 0.7, 0.5, 0.35)  # Blocks of the refinement, as shares of those of the first layout
 
+RANKED = 8192  # Errors among which the median is looked for
+
 NEAR_STEP = 4  # Every fourth row and column says what is shown nearby
 
 NEAR_REACHES = 1.5  # Reaches beyond which nothing counts as near
@@ -205,7 +207,8 @@ class Quilt:
         # Penalties are in units of errors that occur: the median, and one that few positions stay below.
         typical, good = torch.ones(()), torch.ones(())
         if bool(known.any()):
-            ranked = error[allowed].sort().values
+            fits = error[allowed]  # of which a few thousand are enough
+            ranked = fits[:: -(-len(fits) // RANKED)].sort().values
             typical, good = ranked[len(ranked) // 2] + 1e-9, ranked[len(ranked) // 50] + 1e-9
         if self.lattice is not None and self._phases is not None:
             if self._origin is None:
@@ -224,10 +227,10 @@ class Quilt:
             spent = self.settings.occurrence / (level + 0.5) * self.used * self.use_weight
             if self.settings.near:
                 spent = spent + self.settings.near * self._shown_nearby(corner, size)
-            spent = spent * self.salience
+            spent = spent * self.salience * (good / size**2)
             for row, number in enumerate(parts):
-                shown = box_sum(spent[self.atlas.part(self.atlas.origin, number)], size).float() / size**2
-                error[row, : shown.shape[0], : shown.shape[1]] += good * shown
+                shown = box_sum(spent[self.atlas.part(self.atlas.origin, number)], size)
+                error[row, : shown.shape[0], : shown.shape[1]] += shown
         return PartErrors(error, [self.atlas.parts[number].left for number in parts])
 
     def _draw(self) -> list[int]:
@@ -301,9 +304,15 @@ class PartErrors:
 
     def best(self, count: int) -> Tensor:
         """Pick the best source positions, none next to another, (K, 2)."""
-        lowest = -F.max_pool2d(-self.errors[None], 5, 1, 2)[0]
-        places = ((self.errors <= lowest) & self.errors.isfinite()).nonzero()
-        return self.corners(places[self.errors[places.unbind(1)].argsort()[:count]])
+        errors, places = self.errors.clone(), []
+        for _ in range(count):
+            index = int(errors.argmin())
+            part, row, column = (int(i) for i in torch.unravel_index(torch.tensor(index), errors.shape))
+            if not errors[part, row, column].isfinite():
+                break
+            places.append([part, row, column])
+            errors[part, max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3] = torch.inf
+        return self.corners(torch.tensor(places))
 
 
 class Spectra:
