@@ -186,6 +186,9 @@ class StylizeSettings(Settings):
         return value
 
 
+Orientations = Literal["auto", "none", "mirror", "all"]
+"""In which of the eight turns and mirror images pieces may be laid; auto leaves it to the texture."""
+
 Method = Literal[
     "auto",
     "transposer",
@@ -263,6 +266,11 @@ class ExpandSettings(Settings):
     """Make the output periodic: its right border continues at the left, its bottom at the top."""
     upright: bool = False
     """Turn the exemplar by up to 45 degrees first, so that its strongest lines are level or upright."""
+    orientations: Orientations = "auto"
+    """Turns and mirror images in which pieces are laid: those in which the texture is the same by its statistics
+    (auto), none, also mirrored left to right, or all eight."""
+    variety: Fraction = 0.5
+    """How hard copies are kept apart, above all of what stands out: 0 not at all, 1 at the cost of seams."""
     transposer: str | None = BORDERS
     """Network of the transposer stage, a name or a weight file; none leaves copies as they are.
 

@@ -13,6 +13,7 @@ from texsynth.models.registry import Model
 from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.feature_optimization import optimize, synthesize
 from texsynth.pipelines.method import ExpandPlan
+from texsynth.pipelines.orientations import piece_orientations
 from texsynth.pipelines.patch_stage import PatchSpec, patch_stage
 from texsynth.pipelines.progress import OnStep, Step, silent
 from texsynth.synthesis.copy_choice import lay_copies
@@ -86,8 +87,10 @@ def expand(
     if "patch" in stages:
         plan = _close_lattice(plan)
         guided, guide_target = _add_guides(plan, guide, image, rng)
-        atlas = build_atlas(guided, guided=guide_target is not None)
-        spec = PatchSpec(size, settings.tileable, plan.lattice, guide_target, mixed=len(guided) > 1)
+        atlas = build_atlas(guided, guided=guide_target is not None, orientations=plan.orientations)
+        spec = PatchSpec(
+            size, settings.tileable, plan.lattice, guide_target, mixed=len(guided) > 1, variety=settings.variety
+        )
         planes = patch_stage(atlas, spec, settings.patch, rng, on_step)
         image, siblings = planes[None, :3], planes[None, 3:]
     exemplars, model, wrap = plan.exemplars, networks.model, settings.tileable
@@ -150,8 +153,9 @@ def _complete(
     lattice = find_lattice(picture.image) if settings.patch.lattice == "auto" else None
     if lattice and settings.tileable:
         lattice = snap_to_torus(lattice, size)
-    spec = PatchSpec(size, settings.tileable, lattice, fixed=fixed)
-    planes = patch_stage(build_atlas([picture]), spec, settings.patch, rng, on_step)
+    atlas = build_atlas([picture], orientations=piece_orientations([picture], settings, lattice))
+    spec = PatchSpec(size, settings.tileable, lattice, fixed=fixed, variety=settings.variety)
+    planes = patch_stage(atlas, spec, settings.patch, rng, on_step)
     image, notes = planes[None, :3], tuple[str, ...]()
     if "optimize" in settings.method:
         model, wrap = networks.model, settings.tileable

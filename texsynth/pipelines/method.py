@@ -12,6 +12,8 @@ from texsynth.config.expand_rules import MIN_SIDE, output_size, without_idle_net
 from texsynth.config.settings import ExpandSettings, Method
 from texsynth.errors import InputError
 from texsynth.ops.color import luma
+from texsynth.ops.orientations import Orientation
+from texsynth.pipelines.orientations import piece_orientations
 from texsynth.synthesis.exemplar import Exemplar
 from texsynth.synthesis.warp import inner_rectangle, turn_exemplar, upright_angle
 
@@ -41,6 +43,7 @@ class ExpandPlan:
     settings: ExpandSettings
     size: tuple[int, int]  # Rows and columns of the output
     lattice: Lattice | None = None  # Lattice of a single whole exemplar that is regular
+    orientations: tuple[Orientation, ...] = (Orientation(),)  # Those that pieces may have
     notes: tuple[str, ...] = ()  # Remarks for the user
 
 
@@ -66,8 +69,13 @@ def plan_expand(
     if settings.method == "auto":
         method = _choose_method(exemplars[0], lattice, settings) if whole else "patch"
         settings = without_idle_network(settings.model_copy(update={"method": method}))
-    kept = lattice and lattice.confidence >= MIN_CONFIDENCE and settings.patch.lattice == "auto"
-    return ExpandPlan(tuple(exemplars), settings, size, lattice if kept else None, notes)
+    kept = lattice if lattice and lattice.confidence >= MIN_CONFIDENCE else None
+    orientations = (Orientation(),)
+    if "patch" in settings.method:
+        orientations = piece_orientations(exemplars, settings, kept)
+    if settings.patch.lattice == "off":
+        kept = None
+    return ExpandPlan(tuple(exemplars), settings, size, kept, orientations, notes)
 
 
 def _choose_method(exemplar: Exemplar, lattice: Lattice | None, settings: ExpandSettings) -> Method:

@@ -46,6 +46,8 @@ class PatchSpec:
     fixed: Tensor | None = None
     """(H, W) bool, pixels that stay; the atlas has them at the same place."""
     mixed: bool = False  # Several exemplars take turns
+    variety: float = 0.0
+    """How hard copies are kept apart, 0 to 1."""
 
 
 def patch_stage(
