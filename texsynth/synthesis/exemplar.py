@@ -25,6 +25,9 @@ class Exemplar:
     guide: Tensor | None = None
     """(1, g, h, w) in [0, 1], what a guide map's values look like here; None stands for blurred lightness."""
     weight: float = 1.0  # Share of the output among several exemplars, relative to the others
+    normals: tuple[int, ...] = ()  # Which of the siblings are normal maps: their vectors turn with them
+    green_down: tuple[int, ...] = ()  # Which of these have green light where the surface faces downwards
+    labels: tuple[int, ...] = ()  # Which of the siblings have values that must not be mixed
 
     def __post_init__(self) -> None:
         """Check the size."""
