@@ -1,7 +1,7 @@
 """Keyword arguments of the functions in `texsynth.api`, and the settings that they become."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypedDict, TypeVar, cast, overload
 
 import numpy as np
@@ -57,6 +57,13 @@ class Options(TypedDict, total=False):
     dtype: str  # auto, float32, bfloat16 or float16. Default: auto.
     threads: int  # CPU threads of torch for the whole process. Default: they are left as they are.
     progress: OnStep  # Called with a `Step(stage, done, total)` again and again
+
+
+class TextureOptions(Options, total=False):
+    """Keyword arguments of what is made of a texture and its maps."""
+
+    normals: Sequence["ImageLike"]
+    """Further siblings, which are normal maps though neither values nor names show it; results come last."""
 
 
 class StylizeOptions(Options, total=False):

@@ -15,8 +15,16 @@ from texsynth.config.settings import ExpandSettings, Method
 from texsynth.config.validation import nearest
 from texsynth.errors import UsageError
 from texsynth.images import output_format
-from texsynth.jobs.expand_inputs import Command, LoadedInputs, check_textures, expand_jobs, plan_tasks
+from texsynth.jobs.expand_inputs import (
+    Command,
+    LoadedInputs,
+    check_textures,
+    expand_jobs,
+    plan_tasks,
+)
 from texsynth.jobs.inputs import find_input, find_inputs
+from texsynth.jobs.material_tasks import with_materials
+from texsynth.jobs.materials import find_materials
 
 layout_option, map_option = (partial(option, panel=panel) for panel in ("Size and layout", "Maps"))
 
@@ -36,6 +44,13 @@ class TextureOptions(options.LookOptions):
         metavar="FILE",
         help="A map of the same surface, like normals or roughness, that gets the same layout; it keeps "
         "its bit depth and channels. Repeatable.",
+    )
+    normals: list[str] | None = map_option(
+        None,
+        "--with-normal",
+        metavar="FILE",
+        help="The same for a normal map whose values or name do not show that it is one: its vectors turn "
+        "when the texture is turned. Repeatable.",
     )
     mask: str | None = map_option(None, metavar="FILE", help="White where the exemplar may be sampled.")
     preview: str | None = file_option(
@@ -138,16 +153,25 @@ def _carry_out(
     settings = look_settings(ExpandSettings, texture, flags)
     setup = make_setup(common, output)
     run = setup.run
-    siblings = texture.siblings or ()
+    siblings, normals = texture.siblings or (), texture.normals or ()
+    mixed = layout.mix or layout.weights is not None
     maps = {"mask": texture.mask, "guide": layout.guide, "guide_of": layout.guide_of, "hole": layout.hole}
-    data = piped([*pictures, *siblings, *maps.values()])
-    tasks = plan_tasks(
-        command,
-        find_inputs(pictures, recursive=common.recursive, piped=data),
-        mixed=layout.mix or layout.weights is not None,
-        weights=_weights(layout.weights),
-        siblings=[find_input(argument, data) for argument in siblings],
-        **{name: find_input(argument, data) for name, argument in maps.items() if argument is not None},
+    data = piped([*pictures, *siblings, *normals, *maps.values()])
+    materials = [] if common.recursive or mixed or siblings or normals else find_materials(pictures)
+    for material in materials:
+        setup.screen.note(str(material))
+    tasks = with_materials(
+        plan_tasks(
+            command,
+            [material.colour for material in materials]
+            or find_inputs(pictures, recursive=common.recursive, piped=data),
+            mixed=mixed,
+            weights=_weights(layout.weights),
+            siblings=[find_input(argument, data) for argument in siblings],
+            normals=[find_input(argument, data) for argument in normals],
+            **{name: find_input(argument, data) for name, argument in maps.items() if argument is not None},
+        ),
+        materials,
     )
     jobs = expand_jobs(tasks, settings, output, count=layout.count, suffix=setup.suffix)
     sheet = None

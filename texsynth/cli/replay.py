@@ -148,6 +148,7 @@ def _expand(record: ExpandRecord, inputs: _Inputs, run: RunSettings, output: str
         exemplars,
         record.weights,
         tuple(inputs.find(source) for source in record.siblings),
+        tuple(source.kind for source in record.siblings),
         inputs.optional(record.mask),
         inputs.optional(record.guide),
         inputs.optional(record.guide_of),

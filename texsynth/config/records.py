@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, RootModel
 
+from texsynth.config.map_kinds import MapKind
 from texsynth.config.settings import ExpandSettings, Level, Listed, RunSettings, Settings, StylizeSettings
 
 
@@ -21,6 +22,7 @@ class Sibling(Source):
     """A map that was expanded like the exemplar."""
 
     output: str  # Name of the file it was written to, beside the output
+    kind: MapKind = "values"  # What its values are; before version 0.2 all were plain
 
 
 class Versions(Settings):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 import texsynth
 from texsynth.config import presets
+from texsynth.config.map_kinds import MapKind
 from texsynth.config.records import ExpandRecord, Record, Sibling, Versions
 from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.config.validation import dump
@@ -146,8 +147,8 @@ class Expand(Operation[ExpandJob]):
             exemplars=tuple(loaded.source for loaded in inputs.exemplars),
             weights=job.task.weights,
             siblings=tuple(
-                Sibling(path=loaded.source.path, sha256=loaded.source.sha256, output=as_text(name))
-                for loaded, name in zip(inputs.siblings, job.names, strict=True)
+                Sibling(**loaded.source.model_dump(), output=as_text(name), kind=kind)
+                for loaded, name, kind in zip(inputs.siblings, job.names, inputs.kinds, strict=True)
             ),
             **maps,
             key=as_text(job.task.key),
@@ -178,6 +179,10 @@ def preview_sheet(report: Report, run: RunSettings) -> Picture:
 def _exemplars(task: Task, inputs: ExpandInputs) -> list[Exemplar]:
     weights = task.weights or (1.0,) * len(inputs.exemplars)
     siblings = tuple(_values(loaded.picture) for loaded in inputs.siblings)
+
+    def numbers(*kinds: MapKind) -> tuple[int, ...]:
+        return tuple(number for number, kind in enumerate(inputs.kinds) if kind in kinds)
+
     return [
         Exemplar(
             image=to_image(loaded.picture),
@@ -185,6 +190,9 @@ def _exemplars(task: Task, inputs: ExpandInputs) -> list[Exemplar]:
             mask=None if allowed is None else _from_mask(allowed),
             guide=_guide(inputs, "guide_of"),
             weight=weight,
+            normals=numbers("opengl", "directx"),
+            green_down=numbers("directx"),
+            labels=numbers("labels"),
         )
         for loaded, allowed, weight in zip(inputs.exemplars, inputs.allowed, weights, strict=True)
     ]
@@ -218,7 +226,7 @@ def _as_map(values: Tensor, like: Picture) -> Picture:
     alpha = None
     if like.alpha is not None:
         alpha = to_picture(values[:, colours:].expand(-1, 3, -1, -1), None, like.bit_depth).rgb[..., 0]
-    return replace(picture, alpha=alpha, grey=like.grey, is_data=True)
+    return replace(picture, alpha=alpha, grey=like.grey, is_data=True, one_bit=like.one_bit)
 
 
 def _texture(image: Tensor, inputs: ExpandInputs, run: RunSettings) -> Picture:

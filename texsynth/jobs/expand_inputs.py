@@ -17,12 +17,14 @@ from texsynth.config.expand_rules import (
     output_size,
     settle_method,
 )
+from texsynth.config.map_kinds import Declared, MapKind
 from texsynth.config.records import Source
 from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.errors import InputError, TexsynthError, UsageError
 from texsynth.jobs.checks import divide
 from texsynth.jobs.files import probe_input, read_input
 from texsynth.jobs.inputs import PIPE, Input, Job, destinations, file_seed
+from texsynth.jobs.materials import MapName, sibling_kind, sibling_stem
 from texsynth.jobs.memory import check_memory
 from texsynth.jobs.outcomes import Failed
 from texsynth.jobs.transposers import bytes_per_pixel, settle_transposer
@@ -43,16 +45,29 @@ class Task:
     exemplars: tuple[Input, ...]
     weights: tuple[float, ...] = ()  # Shares of the exemplars, one each; empty for equal ones
     siblings: tuple[Input, ...] = ()  # Further maps of the first exemplar
+    declared: tuple[Declared | None, ...] = ()  # What their values are; None has the maps looked at
     mask: Input | None = None  # Where to sample
     guide: Input | None = None  # Layout of the output
     guide_of: Input | None = None  # What the guide's values look like on the exemplar
     hole: Input | None = None  # What to fill
     recorded_key: str = ""  # The key of a result that is made again
+    is_material: bool = False  # Whether the files were named by their folder
 
     @property
     def key(self) -> str:
         """The text that seeds the result."""
         return self.recorded_key or "+".join(item.key for item in self.exemplars)
+
+    @property
+    def stem(self) -> str:
+        """The name of the result, without suffix, where none is given."""
+        return f"{self.exemplars[0].stem}{'.mix' if len(self.exemplars) > 1 else ''}.{self.command}"
+
+    @property
+    def result_stem(self) -> str:
+        """The same, but of a material endings stay in their place, so that the results are one, too."""
+        name = MapName.of(self.exemplars[0].stem if self.is_material else "")
+        return f"{name.stem}.{self.command}{name.joint}{name.ending}" if name.stem else self.stem
 
     @property
     def resizes(self) -> bool:
@@ -115,14 +130,18 @@ def plan_tasks(
     mixed: bool = False,
     weights: Sequence[float] = (),
     siblings: Sequence[Input] = (),
+    normals: Sequence[Input] = (),
     **maps: Input | None,
 ) -> list[Task]:
     """Return a task for every exemplar, or one for all when they are `mixed`. Raises UsageError.
 
-    maps: those of MAPS that there are.
+    normals: further siblings, which are normal maps. maps: those of MAPS that there are.
     """
     named: dict[str, Any] = {**maps}
-    task = Task(command, tuple(exemplars), tuple(weights), tuple(siblings), **named)
+    known: list[Declared | None] = [None] * len(siblings)
+    known += ["normals"] * len(normals)
+    siblings = (*siblings, *normals)
+    task = Task(command, tuple(exemplars), tuple(weights), siblings, tuple(known), **named)
     if weights and len(weights) != len(exemplars):
         raise UsageError(
             f"--weights has {len(weights)} numbers for {len(exemplars)} exemplars; give one for each"
@@ -147,8 +166,7 @@ def expand_jobs(
     if output == "-" and count > 1:
         raise UsageError(f"{count} variations cannot share standard output; use -o FOLDER")
     firsts = [task.exemplars[0] for task in tasks]
-    mix = ".mix" if any(len(task.exemplars) > 1 for task in tasks) else ""
-    names = [f"{first.stem}{mix}.{task.command}{suffix}" for first, task in zip(firsts, tasks, strict=True)]
+    names = [f"{task.result_stem}{suffix}" for task in tasks]
     paths = destinations(firsts, names, output, role="exemplars")
     return [
         expand_job(task, settings, path, index, count)
@@ -186,12 +204,16 @@ def expand_job(task: Task, settings: ExpandSettings, path: Path, index: int = 1,
     """
     settings = settled_settings(task, settings)
     number = f".{index}" if count > 1 else ""
+    stem = task.stem if path == PIPE else path.stem
     if number:
         path = path.with_name(f"{path.stem}{number}{path.suffix}")
     # Values of sibling maps must survive the file.
     suffix = path.suffix if path.suffix.lower() in LOSSLESS else ".png"
     folder = Path() if path == PIPE else path.parent
-    beside = tuple(folder / f"{item.stem}.{task.command}{number}{suffix}" for item in task.siblings)
+    names = [sibling_stem(stem, task.exemplars[0].stem, item.stem) for item in task.siblings]
+    if stem == task.stem:
+        names = [f"{item.stem}.{task.command}" for item in task.siblings]
+    beside = tuple(folder / f"{name}{number}{suffix}" for name in names)
     return ExpandJob(task.exemplars[0], path, task, settings, index, beside, tuple(p.name for p in beside))
 
 
@@ -214,6 +236,7 @@ class ExpandInputs:
     allowed: tuple[Mask | None, ...]
     """For every exemplar, (h, w) where it may be sampled; None for everywhere."""
     siblings: tuple[LoadedImage, ...] = ()
+    kinds: tuple[MapKind, ...] = ()  # What the values of the siblings are
     maps: dict[str, LoadedImage] = field(default_factory=dict)  # By their names in MAPS
 
     @property
@@ -258,7 +281,9 @@ def load_inputs(task: Task, settings: ExpandSettings, run: RunSettings) -> Expan
         _allowed(item, exemplar.picture, mask, task, settings)
         for item, exemplar in zip(task.exemplars, exemplars, strict=True)
     )
-    inputs = ExpandInputs(exemplars, allowed, siblings, maps)
+    known = zip(task.siblings, siblings, task.declared or [None] * len(siblings), strict=True)
+    kinds = tuple(sibling_kind(item, image.picture, declared) for item, image, declared in known)
+    inputs = ExpandInputs(exemplars, allowed, siblings, kinds, maps)
     if (hole := inputs.hole) is not None:
         _check_hole(task, allowed[0], hole)
     return inputs

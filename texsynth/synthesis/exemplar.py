@@ -27,6 +27,8 @@ class Exemplar:
     """(1, g, h, w) in [0, 1], what a guide map's values look like here; None stands for blurred lightness."""
     weight: float = 1.0  # Share of the output among several exemplars, relative to the others
     normals: tuple[int, ...] = ()  # Which of the siblings are normal maps: their vectors turn with them
+    green_down: tuple[int, ...] = ()  # Which of these have green light where the surface faces downwards
+    labels: tuple[int, ...] = ()  # Which of the siblings have values that must not be mixed
 
     def __post_init__(self) -> None:
         """Check the size."""
@@ -35,14 +37,13 @@ class Exemplar:
     def turned(self, orientation: Orientation) -> "Exemplar":
         """Return it and its maps in another orientation; the vectors of normal maps turn, too."""
         turn = orientation.apply
-        mask, guide = self.mask, self.guide
+        mask, guide, siblings = self.mask, self.guide, [turn(s) for s in self.siblings]
+        for n in self.normals:
+            siblings[n] = turn_normals(siblings[n], orientation, green_down=n in self.green_down)
         return replace(
             self,
             image=turn(self.image),
-            siblings=tuple(
-                turn_normals(turn(s), orientation) if number in self.normals else turn(s)
-                for number, s in enumerate(self.siblings)
-            ),
+            siblings=tuple(siblings),
             mask=None if mask is None else turn(mask),
             guide=None if guide is None else turn(guide),
         )
