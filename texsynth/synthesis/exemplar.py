@@ -53,7 +53,10 @@ class Atlas:
 
 
 def build_atlas(exemplars: Sequence[Exemplar], *, guided: bool = False) -> Atlas:
-    """Put exemplars into one row. guided: keep what each says about a guide map, see `guide_planes`."""
+    """Put exemplars into one row, with a column between two so that no piece has parts of both.
+
+    guided: keep what each says about a guide map, see `guide_planes`.
+    """
     height = max(e.image.shape[2] for e in exemplars)
     columns: list[tuple[Tensor, ...]] = []
     total = sum(e.weight for e in exemplars)
@@ -65,7 +68,7 @@ def build_atlas(exemplars: Sequence[Exemplar], *, guided: bool = False) -> Atlas
         guide = guide_planes(e) if guided else e.image[0, :0]
         siblings = torch.cat([e.image[0, :0], *(s[0] for s in e.siblings)])
         planes = (e.image[0], guide, siblings, valid, share)
-        columns.append(tuple(F.pad(p, (0, 0, 0, height - rows)) for p in planes))
+        columns.append(tuple(F.pad(p, (0, int(e is not exemplars[-1]), 0, height - rows)) for p in planes))
     image, guide, siblings, valid, share = (torch.cat(planes, 2) for planes in zip(*columns, strict=True))
     side = min(min(e.image.shape[2:]) for e in exemplars)
     return Atlas(image, guide, siblings, valid[0] > 0.5, share[0] * valid.sum(), side)
