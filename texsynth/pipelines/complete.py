@@ -25,6 +25,9 @@ HOLE_OVERLAP = 0.25  # Share of such a block
 BAND = 0.14
 """Share of the shorter side that `tile` may change along each border; its outer half is laid anew."""
 
+MAX_BEND = 0.2
+"""Largest relative change of a length: from two periods on some whole number of them is as near."""
+
 MISFIT = 0.75
 """Pixels by which a lattice may miss itself around a torus; more is bent, as it would show as a step."""
 
@@ -94,8 +97,8 @@ def tile(
     rows, columns = size[1], size[0]
     lattice = _lattice(source, settings)
     if lattice is not None:
-        closed = snap_to_torus(lattice, (rows, columns))
-        if closed is not None and _misfit(lattice, (rows, columns)) > MISFIT:
+        closed = snap_to_torus(lattice, (rows, columns), MAX_BEND)
+        if closed is not None and _misfit(lattice, closed, (rows, columns)) > MISFIT:
             source = warp_to_lattice(source, lattice, closed)
         lattice = closed
     height, width = source.image.shape[2:]
@@ -133,11 +136,10 @@ def _lattice(source: Exemplar, settings: ExpandSettings) -> Lattice | None:
     return lattice if lattice is not None and lattice.confidence >= MIN_CONFIDENCE else None
 
 
-def _misfit(lattice: Lattice, size: tuple[int, int]) -> float:
-    """Return by how many pixels at most the lattice misses itself around a torus of `size`."""
-    torus = torch.tensor(size, dtype=torch.float64).diag()
-    counts = (torus @ torch.linalg.inv(lattice.vectors)).round()
-    return float((counts @ lattice.vectors - torus).abs().amax())
+def _misfit(lattice: Lattice, closed: Lattice, size: tuple[int, int]) -> float:
+    """Return by how many pixels at most `lattice` misses itself around a torus of `size`, over which `closed` closes."""
+    change = torch.linalg.solve(lattice.vectors, closed.vectors) - torch.eye(2, dtype=torch.float64)
+    return float((torch.tensor(size, dtype=torch.float64).diag() @ change).abs().amax())
 
 
 def _polish(

@@ -29,6 +29,10 @@ HOLE_ROUNDS = 4
 
 CLOSING_TRIES = 16  # Blocks tried at each place where they have to fit on all sides
 
+CLOSING_CHOICE = (
+    0.7  # Largest block over the largest piece of the atlas, so that it can come from many places
+)
+
 CLOSING_ROUNDS = 3  # Blocks laid again over bad seams for each one elsewhere
 
 USE_CELLS = 8  # Cells along each side of the exemplar among which its use is compared
@@ -136,7 +140,8 @@ def _quilt_blocks(
         block = max(round(MIX_BLOCK * block), 4)
     overlap, kept = round(settings.overlap * block), spec.kept
     if kept is not None:
-        block, overlap = max(min(block, kept.block), 4), kept.overlap
+        choice = max(round(CLOSING_CHOICE * largest), MIN_SIDE)
+        block, overlap = max(min(block, kept.block, choice), 4), kept.overlap
     overlap = max(2, min(overlap, block // 2))
     tolerance, occurrence = settings.tolerance, settings.occurrence
     if spec.lattice is not None:

@@ -20,6 +20,9 @@ from texsynth.synthesis.seams import keep_old, seam_cost
 
 Place = tuple[Tensor, Tensor]  # Rows (n, 1) and columns (1, m) of a rectangle of the canvas
 
+CLOSING_PHASE = 3.0
+"""Pixels by which a block that closes a gap may be out of phase: its joints are seen beside those around."""
+
 SIZES = (1.0, 0.7, 0.5, 0.35)  # Blocks of the refinement, as shares of those of the first layout
 
 
@@ -205,6 +208,9 @@ class Quilt:
                 self._origin = (row - corner[0], column - corner[1])
             out = phase_error(self.lattice, error.shape, corner, self._origin)
             error = error + self.settings.phase * typical * (out - 1).clamp(0, 4).square()
+            in_phase = error.isfinite() & (out <= CLOSING_PHASE)
+            if self.settings.closing and bool(in_phase.any()):
+                error = error.masked_fill(~in_phase, torch.inf)
         if self.settings.occurrence and bool(self.known.any()):
             spent = box_sum(self.used * self.use_weight, size).float() / size**2
             level = self.known.sum() / self.atlas.valid.sum()
