@@ -15,6 +15,7 @@ from texsynth.ops.color import luma
 from texsynth.ops.orientations import Orientation
 from texsynth.pipelines.orientations import piece_orientations
 from texsynth.synthesis.exemplar import Exemplar
+from texsynth.synthesis.hidden import paint_hidden
 from texsynth.synthesis.warp import inner_rectangle, turn_exemplar, upright_angle
 
 SMALL = 192
@@ -57,6 +58,7 @@ def plan_expand(
     too little to take from.
     """
     size = output_size(settings, *exemplars[0].image.shape[2:])
+    exemplars = [paint_hidden(e) for e in exemplars]
     notes: tuple[str, ...] = ()
     if settings.upright:
         exemplars, notes = _turn_upright(exemplars)

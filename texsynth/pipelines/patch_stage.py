@@ -1,7 +1,7 @@
 """The patch-based stage of an expansion: quilt, lay again over bad seams, search and vote."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from texsynth.analysis.lattice import Lattice
 from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import PatchSettings
 from texsynth.pipelines.progress import OnStep, Step
-from texsynth.synthesis.exemplar import Atlas, largest_square
+from texsynth.synthesis.exemplar import Atlas
 from texsynth.synthesis.patch_optimization import FixedPixels, optimize_patches
 from texsynth.synthesis.quilting import Quilt, QuiltSettings, block_corners
 from texsynth.synthesis.seams import seam_correction, seam_cost
@@ -24,15 +24,34 @@ LATTICE_TOLERANCE = 0.05
 MIX_BLOCK = 0.5
 """Blocks of a mixed texture, over those of a single one, so that they follow the regions."""
 
-HOLE_BLOCK = 1.6  # Blocks that fill a hole, over the largest square inside it
-
 HOLE_ROUNDS = 4
 """Rounds of search and vote in a hole for each elsewhere: its border cannot be cut, only voted over."""
+
+CLOSING_TRIES = 16  # Blocks tried at each place where they have to fit on all sides
+
+CLOSING_CHOICE = (
+    0.7  # Largest block over the largest piece of the atlas, so that it can come from many places
+)
+
+CLOSING_ROUNDS = 3  # Blocks laid again over bad seams for each one elsewhere
 
 USE_CELLS = 8  # Cells along each side of the exemplar among which its use is compared
 
 SPREAD = 0.15
 """Distance over which brightness steps at seams are spread, as a share of the exemplar's side."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The part of an output that is laid before anything else: a picture with a hole or without borders."""
+
+    at: Tensor  # (2, H, W) source positions
+    known: Tensor  # (H, W) bool, where they are laid
+    fixed: Tensor  # (H, W) bool, where nothing may be laid over them
+    corners: Callable[[int, int], list[tuple[int, int]]]
+    """Lists the top left corners of blocks that cover the rest, by the side of a block and its overlap."""
+    block: int  # Side of a block in pixels, at most
+    overlap: int  # Pixels, at most half a block
 
 
 @dataclass(frozen=True)
@@ -43,8 +62,7 @@ class PatchSpec:
     wrap: bool = False  # Make the output periodic
     lattice: Lattice | None = None  # Lattice to keep
     guide_target: Tensor | None = None  # (g, H, W), what the guide channels of the atlas should be
-    fixed: Tensor | None = None
-    """(H, W) bool, pixels that stay; the atlas has them at the same place."""
+    kept: Kept | None = None
     mixed: bool = False  # Several exemplars take turns
     variety: float = 0.0
     """How hard copies are kept apart, 0 to 1."""
@@ -61,29 +79,33 @@ def patch_stage(
     quilt = best_layout(
         settings.layouts, lambda name: _quilt_blocks(atlas, spec, settings, rng, name, on_step)
     )
+    kept = spec.kept
     if settings.refine:
-        free = quilt.known.numel() if spec.fixed is None else int((~spec.fixed).sum())
+        free = quilt.known.numel() if kept is None else CLOSING_ROUNDS * int((~kept.fixed).sum())
         blocks = max(free / (quilt.settings.block - quilt.settings.overlap) ** 2, 1)
         rounds = round(settings.refine * blocks)
         quilt.refine(rounds, _reporter(on_step, "seams", rounds))
     seam = seam_cost(atlas, quilt.image, quilt.at) > 0
     grow = settings.patch_px // 2
     active = F.max_pool2d(seam.float()[None, None], 2 * grow + 1, 1, grow)[0, 0] > 0
-    planes = torch.cat([atlas.image, atlas.siblings])
-    laid = planes[:, quilt.at[0], quilt.at[1]]
-    correction = seam_correction(planes, quilt.at, SPREAD * atlas.side, wrap=spec.wrap, fixed=spec.fixed)
+    held = None if kept is None else kept.fixed
+    correction = seam_correction(
+        atlas.image, quilt.at, SPREAD * atlas.side, wrap=spec.wrap, valid=atlas.valid, fixed=held
+    )
     iterations = settings.iterations
-    if spec.fixed is not None:
+    if held is not None:
         iterations = tuple(HOLE_ROUNDS * rounds for rounds in iterations)
     patch = min(settings.patch_px, MIN_SIDE // 2, *spec.size)
     if not any(iterations) or patch < 4:
-        return laid + correction
+        siblings = atlas.siblings[:, quilt.at[0], quilt.at[1]]
+        return torch.cat([quilt.image + correction, siblings])
     on_round = _reporter(on_step, "patches", sum(iterations))
-    fixed = None if spec.fixed is None else FixedPixels(spec.fixed, laid)
+    fixed = None if held is None else FixedPixels(held, quilt.image)
     result = optimize_patches(
         atlas, quilt.at, patch, iterations, rng, wrap=spec.wrap, active=active, fixed=fixed, on_round=on_round
     )
-    return result + correction
+    result[:3] += correction
+    return result
 
 
 def best_layout(count: int, make: Callable[[str], Quilt]) -> Quilt:
@@ -121,27 +143,35 @@ def _quilt_blocks(
     block = max(min(round(settings.block * atlas.side), largest), 4)
     if spec.mixed:
         block = max(round(MIX_BLOCK * block), 4)
-    if spec.fixed is not None:
-        # Blocks not much larger than the hole: what is far from it need not agree.
-        middle = [n // 2 if spec.wrap else 0 for n in spec.size]
-        hole = largest_square((~spec.fixed).roll(middle, (0, 1)), block)
-        block = min(block, max(round(HOLE_BLOCK * hole), MIN_SIDE))
-    overlap = max(2, min(round(settings.overlap * block), block // 2))
+    overlap, kept = round(settings.overlap * block), spec.kept
+    if kept is not None:
+        choice = max(round(CLOSING_CHOICE * largest), MIN_SIDE)
+        block, overlap = max(min(block, kept.block, choice), 4), kept.overlap
+    overlap = max(2, min(overlap, block // 2))
     tolerance, occurrence = settings.tolerance, settings.occurrence
     if spec.lattice is not None:
         tolerance, occurrence = LATTICE_TOLERANCE, LATTICE_OCCURRENCE
     sizes = QuiltSettings(block, overlap, tolerance, occurrence, guide=settings.guide, wrap=spec.wrap)
+    if kept is not None:
+        sizes = replace(sizes, tries=CLOSING_TRIES, closing=True)
     quilt = Quilt(atlas, spec.size, sizes, rng, lattice=spec.lattice, guide=spec.guide_target)
-    if spec.fixed is not None:
-        rows, columns = (torch.arange(n) for n in spec.size)
-        columns = columns + atlas.parts[0].left
-        quilt.fix(torch.stack(torch.broadcast_tensors(rows[:, None], columns[None])), spec.fixed)
-    corners = block_corners(spec.size, block, overlap, wrap=spec.wrap)
-    places = [corner for corner in corners if not quilt.is_fixed(*corner)]
+    if kept is None:
+        places = block_corners(spec.size, block, overlap, wrap=spec.wrap)
+        on_block = _reporter(on_step, name, len(places))
+        for done, place in enumerate(places, 1):
+            quilt.place_block(*place)
+            on_block(done)
+        return quilt
+    quilt.fix(kept.at, kept.known, kept.fixed)
+    places = kept.corners(block, overlap)
     on_block = _reporter(on_step, name, len(places))
-    for done, place in enumerate(places, 1):
-        quilt.place_block(*place)
-        on_block(done)
+    for done in range(len(places)):
+        # Those first that have most to go by.
+        shares = [quilt.known_share(*place) for place in places]
+        place = places.pop(max(range(len(places)), key=shares.__getitem__))
+        if max(shares) < 1:
+            quilt.place_block(*place)
+        on_block(done + 1)
     return quilt
 
 

@@ -115,15 +115,16 @@ def build_atlas(
             share = valid * (e.weight / total / valid.sum().clamp_min(1))
             guide = guide_planes(turned) if guided else turned.image[0, :0]
             colours = torch.cat([turned.image[0], guide, *(s[0] for s in turned.siblings)])
-            margin = (gap, gap, 0, height - rows)
+            before = gap * bool(parts)
+            margin = (before, gap, 0, height - rows)
             columns.append(
                 (
                     F.pad(colours, margin, mode="replicate"),
                     *(F.pad(p, margin) for p in (valid, share, orientation.apply(index)[None])),
                 )
             )
-            parts.append(Part(left + gap, (rows, width), number, name))
-            left += width + 2 * gap
+            parts.append(Part(left + before, (rows, width), number, name))
+            left += before + width + gap
     colours, valid, share, origin = (torch.cat(planes, 2) for planes in zip(*columns, strict=True))
     guides = len(guide_planes(exemplars[0])) if guided else 0
     image, guide, siblings = colours.split([3, guides, len(colours) - 3 - guides])

@@ -7,7 +7,7 @@ block laid again over a bad seam are all the same step.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,9 @@ from texsynth.synthesis.exemplar import Atlas, Exemplar, Part, build_atlas, free
 from texsynth.synthesis.seams import keep_old, seam_cost
 
 Place = tuple[Tensor, Tensor]  # Rows (n, 1) and columns (1, m) of a rectangle of the canvas
+
+CLOSING_PHASE = 3.0
+"""Pixels by which a block that closes a gap may be out of phase: its joints are seen beside those around."""
 
 SIZES = (1.0, 0.7, 0.5, 0.35)  # Blocks of the refinement, as shares of those of the first layout
 
@@ -47,6 +50,8 @@ class QuiltSettings:
     """Penalty of showing again what is shown nearby, in units of a good error."""
     reach: float = 0.0
     """Distance in pixels at which that penalty has fallen to 1 / e."""
+    closing: bool = False
+    """Try blocks from all over the atlas, for those that close a gap have to fit on all sides."""
 
 
 class Quilt:
@@ -89,26 +94,39 @@ class Quilt:
         self._free: dict[tuple[int, int], Tensor] = {}
         self._phases = part_phases(atlas) if lattice else None
 
-    def fix(self, at: Tensor, known: Tensor) -> None:
-        """Fix source positions (2, H, W) where `known` (H, W) is True, for good."""
-        self.fixed |= known
+    def fix(self, at: Tensor, known: Tensor, fixed: Tensor | None = None) -> None:
+        """Lay source positions (2, H, W) where `known` (H, W) is True, for good where `fixed` is: everywhere.
+
+        A lattice is then in their phase.
+        """
+        fixed = known if fixed is None else fixed
+        self.fixed |= fixed
         reach = self.settings.block // 2
-        self._near = box_mean((~known).float(), reach) > 0
+        self._near = box_mean((~fixed).float(), reach) > 0
+        if bool(known.any()):
+            row, column = known.nonzero()[0].tolist()
+            self._origin = (int(at[0, row, column]) - row, int(at[1, row, column]) - column)
         self.at, self.known = torch.where(known, at, self.at), self.known | known
         self.image = torch.where(known, self.atlas.image[:, at[0], at[1]], self.image)
 
-    def is_fixed(self, top: int, left: int) -> bool:
-        """Tell whether nothing may change in the block at (top, left)."""
-        return bool(self.fixed[self._window(top, left, self.settings.block)].all())
+    def known_share(self, top: int, left: int) -> float:
+        """Return the share of the block at (top, left) that has been laid."""
+        return float(self.known[self._window(top, left, self.settings.block)].float().mean())
 
     def place_block(self, top: int, left: int) -> None:
         """Draw blocks that nearly fit best at (top, left), and join one of them to what is known there."""
         here = self._window(top, left, self.settings.block)
         known = self.known[here] & self._near[here]
         errors = self._errors((top, left), known, self._colours(here), self.settings.block)
-        good = (errors.errors <= errors.errors.min() * (1 + self.settings.tolerance) + 1e-9).nonzero()
-        drawn = good[torch.randperm(len(good), generator=self.rng)[: self.settings.tries]]
-        self._join(here, errors.corners(drawn), self.settings.overlap)
+        if self.settings.closing:
+            chance = torch.rand(errors.errors.shape, generator=self.rng)
+            errors = replace(errors, errors=errors.errors * (1 + self.settings.tolerance * chance))
+            corners = errors.best(self.settings.tries)
+        else:
+            good = (errors.errors <= errors.errors.min() * (1 + self.settings.tolerance) + 1e-9).nonzero()
+            drawn = good[torch.randperm(len(good), generator=self.rng)[: self.settings.tries]]
+            corners = errors.corners(drawn)
+        self._join(here, corners, self.settings.overlap)
 
     def refine(self, rounds: int, on_round: Callable[[int], None] | None = None) -> None:
         """Lay blocks again over the worst seams, of changing sizes; only what makes them better stays.
@@ -222,6 +240,9 @@ class Quilt:
                 origin = (self._origin[0] - dy, self._origin[1] - dx)
                 out = phase_error(self.lattice, error.shape[1:], corner, origin)
                 error[row] += self.settings.phase * typical * (out - 1).clamp(0, 4).square()
+                in_phase = error[row].isfinite() & (out <= CLOSING_PHASE)
+                if self.settings.closing and bool(in_phase.any()):
+                    error[row].masked_fill_(~in_phase, torch.inf)
         if bool(self.known.any()) and (self.settings.occurrence or self.settings.near):
             level = self.known.sum() / self._distinct
             spent = self.settings.occurrence / (level + 0.5) * self.used * self.use_weight
