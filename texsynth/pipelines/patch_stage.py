@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.analysis.lattice import Lattice
+from texsynth.analysis.salience import salience
+from texsynth.analysis.symmetry import alignment
 from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import PatchSettings
 from texsynth.pipelines.progress import OnStep, Step
@@ -34,6 +36,10 @@ CLOSING_CHOICE = (
 )
 
 CLOSING_ROUNDS = 3  # Blocks laid again over bad seams for each one elsewhere
+
+NEAR = 8.0  # Penalty of a copy beside a place at full variety, in units of a good error
+
+REACH = 0.5  # Distance at which that penalty is a half, as a share of the exemplar's side
 
 USE_CELLS = 8  # Cells along each side of the exemplar among which its use is compared
 
@@ -66,6 +72,8 @@ class PatchSpec:
     mixed: bool = False  # Several exemplars take turns
     variety: float = 0.0
     """How hard copies are kept apart, 0 to 1."""
+    salience: Tensor | None = None  # (n,) of the untouched positions, see `Quilt`
+    phases: tuple[tuple[int, int], ...] | None = None  # Of the parts of the atlas, see `Quilt`
 
 
 def patch_stage(
@@ -76,6 +84,10 @@ def patch_stage(
     on_step: OnStep,
 ) -> Tensor:
     """Lay out and refine a texture. Returns its colours and sibling maps, (3 + s, H, W)."""
+    if spec.lattice is not None and len(atlas.parts) > 1:
+        spec = replace(spec, phases=part_phases(atlas))
+    if spec.variety:
+        spec = replace(spec, salience=atlas_salience(atlas))
     quilt = best_layout(
         settings.layouts, lambda name: _quilt_blocks(atlas, spec, settings, rng, name, on_step)
     )
@@ -154,7 +166,12 @@ def _quilt_blocks(
     sizes = QuiltSettings(block, overlap, tolerance, occurrence, guide=settings.guide, wrap=spec.wrap)
     if kept is not None:
         sizes = replace(sizes, tries=CLOSING_TRIES, closing=True)
-    quilt = Quilt(atlas, spec.size, sizes, rng, lattice=spec.lattice, guide=spec.guide_target)
+    if spec.variety:
+        sizes = replace(sizes, near=NEAR * spec.variety, reach=REACH * atlas.side)
+    quilt = Quilt(
+        atlas, spec.size, sizes, rng,
+        lattice=spec.lattice, guide=spec.guide_target, salience=spec.salience, phases=spec.phases,
+    )  # fmt: skip
     if kept is None:
         places = block_corners(spec.size, block, overlap, wrap=spec.wrap)
         on_block = _reporter(on_step, name, len(places))
@@ -173,6 +190,22 @@ def _quilt_blocks(
             quilt.place_block(*place)
         on_block(done + 1)
     return quilt
+
+
+def part_phases(atlas: Atlas) -> tuple[tuple[int, int], ...]:
+    """Return by how many rows and columns each part of an atlas must be moved to lie on the first one."""
+    first, *others = (atlas.part(atlas.image, number)[None] for number in range(len(atlas.parts)))
+    return ((0, 0), *(alignment(first, other)[0] for other in others))
+
+
+def atlas_salience(atlas: Atlas) -> Tensor:
+    """Measure how much each untouched position of an atlas stands out in its exemplar, (n,)."""
+    result = torch.ones(int(atlas.origin.max()) + 1)
+    for number, part in enumerate(atlas.parts):
+        if part.orientation == 0:
+            image, valid = atlas.part(atlas.image, number)[None], atlas.part(atlas.valid, number)
+            result[atlas.part(atlas.origin, number)] = salience(image, valid[None, None].float())
+    return result
 
 
 def _reporter(on_step: OnStep, name: str, total: int) -> Callable[[int], None]:

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from texsynth.analysis.lattice import Lattice, phase_error
 from texsynth.ops.resample import box_mean, box_sum
-from texsynth.synthesis.exemplar import Atlas, Exemplar, Part, build_atlas, free_squares
+from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, free_squares
+from texsynth.synthesis.matching import PartErrors, Spectra
+from texsynth.synthesis.nearness import shown_nearby
 from texsynth.synthesis.seams import keep_old, seam_cost
 
 Place = tuple[Tensor, Tensor]  # Rows (n, 1) and columns (1, m) of a rectangle of the canvas
@@ -26,10 +28,6 @@ CLOSING_PHASE = 3.0
 SIZES = (1.0, 0.7, 0.5, 0.35)  # Blocks of the refinement, as shares of those of the first layout
 
 RANKED = 8192  # Errors among which the median is looked for
-
-NEAR_STEP = 4  # Every fourth row and column says what is shown nearby
-
-NEAR_REACHES = 1.5  # Reaches beyond which nothing counts as near
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class QuiltSettings:
     near: float = 0.0
     """Penalty of showing again what is shown nearby, in units of a good error."""
     reach: float = 0.0
-    """Distance in pixels at which that penalty has fallen to 1 / e."""
+    """Distance in pixels at which that penalty has fallen to a half."""
     closing: bool = False
     """Try blocks from all over the atlas, for those that close a gap have to fit on all sides."""
 
@@ -67,11 +65,13 @@ class Quilt:
         lattice: Lattice | None = None,
         guide: Tensor | None = None,
         salience: Tensor | None = None,
+        phases: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         """Start empty, `size` rows and columns.
 
         guide: (g, H, W), values for the atlas's guide channels. salience: (n,) of the untouched positions, how
-        much each stands out, 1 on average; None for all alike.
+        much each stands out, 1 on average; None for all alike. phases: by how much each part of the atlas must
+        be moved to lie on the first one, for a lattice.
         """
         self.atlas, self.settings, self.rng, self.lattice, self.guide = atlas, settings, rng, lattice, guide
         self.at = torch.zeros(2, *size, dtype=torch.long)
@@ -92,7 +92,7 @@ class Quilt:
         self.salience = torch.ones(len(self.used)) if salience is None else salience
         self._distinct = atlas.valid.sum() / self._orientations
         self._free: dict[tuple[int, int], Tensor] = {}
-        self._phases = part_phases(atlas) if lattice else None
+        self._phases = phases or [(0, 0)] * len(atlas.parts)
 
     def fix(self, at: Tensor, known: Tensor, fixed: Tensor | None = None) -> None:
         """Lay source positions (2, H, W) where `known` (H, W) is True, for good where `fixed` is: everywhere.
@@ -123,7 +123,8 @@ class Quilt:
             errors = replace(errors, errors=errors.errors * (1 + self.settings.tolerance * chance))
             corners = errors.best(self.settings.tries)
         else:
-            good = (errors.errors <= errors.errors.min() * (1 + self.settings.tolerance) + 1e-9).nonzero()
+            most = errors.errors.min() + self.settings.tolerance * errors.least
+            good = (errors.errors <= most + 1e-9).nonzero()
             drawn = good[torch.randperm(len(good), generator=self.rng)[: self.settings.tries]]
             corners = errors.corners(drawn)
         self._join(here, corners, self.settings.overlap)
@@ -223,12 +224,12 @@ class Quilt:
             error = error + weight * self._guide.errors(parts, target, torch.ones(size, size), size)
         error = error.masked_fill(~allowed, torch.inf)
         # Penalties are in units of errors that occur: the median, and one that few positions stay below.
-        typical, good = torch.ones(()), torch.ones(())
+        least, typical, good = error.min().clamp_min(0), torch.ones(()), torch.ones(())
         if bool(known.any()):
             fits = error[allowed]  # of which a few thousand are enough
             ranked = fits[:: -(-len(fits) // RANKED)].sort().values
             typical, good = ranked[len(ranked) // 2] + 1e-9, ranked[len(ranked) // 50] + 1e-9
-        if self.lattice is not None and self._phases is not None:
+        if self.lattice is not None:
             if self._origin is None:
                 # The first block goes where it fits a guide, else anywhere.
                 places = (allowed & (error <= error.min())).nonzero() if self._guide else allowed.nonzero()
@@ -247,12 +248,17 @@ class Quilt:
             level = self.known.sum() / self._distinct
             spent = self.settings.occurrence / (level + 0.5) * self.used * self.use_weight
             if self.settings.near:
-                spent = spent + self.settings.near * self._shown_nearby(corner, size)
-            spent = spent * self.salience * (good / size**2)
+                near = shown_nearby(
+                    self.at, self.known, self.atlas.origin, corner, size,
+                    self.settings.reach, wrap=self.settings.wrap,
+                )  # fmt: skip
+                # About its mean, so that what stands out is kept apart but used as often as the rest.
+                spent = spent + self.settings.near * self.salience * (near - near.mean())
+            spent = spent * (good / size**2)
             for row, number in enumerate(parts):
                 shown = box_sum(spent[self.atlas.part(self.atlas.origin, number)], size)
                 error[row, : shown.shape[0], : shown.shape[1]] += shown
-        return PartErrors(error, [self.atlas.parts[number].left for number in parts])
+        return PartErrors(error, [self.atlas.parts[number].left for number in parts], float(least))
 
     def _draw(self) -> list[int]:
         """Draw orientations; return the numbers of the parts of all exemplars in them."""
@@ -267,27 +273,6 @@ class Quilt:
             rows, columns = (n - m for n, m in zip(largest, free.shape, strict=True))
             self._free[number, size] = F.pad(free, (0, columns, 0, rows))
         return self._free[number, size]
-
-    def _shown_nearby(self, corner: tuple[int, int], size: int) -> Tensor:
-        """Sum the nearness of what shows each untouched position around a square, outside of it, (n,)."""
-        span = size + 2 * round(NEAR_REACHES * self.settings.reach)
-        start = [c - (span - size) // 2 for c in corner]
-        sides = []
-        for first, length in zip(start, self.known.shape, strict=True):
-            index = first + torch.arange(0, min(span, length) if self.settings.wrap else span, NEAR_STEP)
-            sides.append(index if self.settings.wrap else index[(index >= 0) & (index < length)])
-        # Distance from the square, zero inside.
-        away = [
-            (c - index).clamp_min(0).maximum(index - c - size + 1).float()
-            for c, index in zip(corner, sides, strict=True)
-        ]
-        distance = torch.hypot(away[0][:, None], away[1][None])
-        rows, columns = (i % n for i, n in zip(sides, self.known.shape, strict=True))
-        rows, columns = rows[:, None], columns[None]
-        weight = torch.exp(-(distance / self.settings.reach).square()) * self.known[rows, columns]
-        weight = weight.masked_fill(distance == 0, 0) * NEAR_STEP**2
-        index = self.atlas.origin[self.at[0, rows, columns], self.at[1, rows, columns]]
-        return torch.zeros(len(self.used)).index_add_(0, index.flatten(), weight.flatten())
 
     def _count_use(self, at: Tensor, where: Tensor, amount: float) -> None:
         rows, columns = at[:, where]
@@ -310,61 +295,6 @@ class Quilt:
         more = self._window(*corner, size + 1)
         more = more[0][: height + 1], more[1][:, : width + 1]
         cost[here] = self._cost(more)[: here[0].shape[0], : here[1].shape[1]]
-
-
-@dataclass(frozen=True)
-class PartErrors:
-    """Errors of the source positions in some parts of an atlas."""
-
-    errors: Tensor  # (parts, rows, columns) by top left corner, infinite where none is allowed
-    lefts: list[int]  # Columns of the atlas at which the parts begin
-
-    def corners(self, places: Tensor) -> Tensor:
-        """Turn places (K, 3) in `errors` into rows and columns of the atlas, (K, 2)."""
-        return torch.stack([places[:, 1], places[:, 2] + torch.tensor(self.lefts)[places[:, 0]]], 1)
-
-    def best(self, count: int) -> Tensor:
-        """Pick the best source positions, none next to another, (K, 2)."""
-        errors, places = self.errors.clone(), []
-        for _ in range(count):
-            index = int(errors.argmin())
-            part, row, column = (int(i) for i in torch.unravel_index(torch.tensor(index), errors.shape))
-            if not errors[part, row, column].isfinite():
-                break
-            places.append([part, row, column])
-            errors[part, max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3] = torch.inf
-        return self.corners(torch.tensor(places))
-
-
-class Spectra:
-    """Fourier transforms of planes of an atlas and their squares, part by part, for errors at all positions."""
-
-    def __init__(self, planes: Tensor, parts: Sequence[Part]) -> None:
-        """Transform planes (C, h, w)."""
-        self.mean = planes.mean((1, 2), keepdim=True)  # smaller numbers, less rounding
-        centred = planes - self.mean
-        self.size = tuple(max(part.size[dim] for part in parts) for dim in (0, 1))
-        own = [centred[:, : p.size[0], p.left : p.left + p.size[1]] for p in parts]
-        self.plain = torch.stack([torch.fft.rfft2(part, s=self.size) for part in own])
-        self.square = torch.stack([torch.fft.rfft2(part.square().sum(0), s=self.size) for part in own])
-
-    def errors(self, parts: Sequence[int], target: Tensor, weight: Tensor, size: int) -> Tensor:
-        """Sum weight * |atlas - target|^2 over a square at every position of its top left corner.
-
-        target: (C, b, b), weight: (b, b). Returns (len(parts), h - b + 1, w - b + 1). Positions inside do not
-        wrap around, so circular correlation at the parts' own size is exact.
-        """
-        centred = (target - self.mean) * weight
-        stack = torch.fft.rfft2(torch.cat([centred, weight[None]]), s=self.size).conj()
-        spectra = [stack[-1] * self.square[n] - 2 * (stack[:-1] * self.plain[n]).sum(0) for n in parts]
-        sums: Tensor = torch.fft.irfft2(torch.stack(spectra), s=self.size)
-        own = (centred * (target - self.mean)).sum()
-        return sums[:, : self.size[0] - size + 1, : self.size[1] - size + 1] + own
-
-
-def part_phases(atlas: Atlas) -> list[tuple[int, int]]:
-    """Return by how much each part must be moved to lie on the first one, row and column."""
-    return [(0, 0) for part in atlas.parts]
 
 
 def block_corners(size: tuple[int, int], block: int, overlap: int, *, wrap: bool) -> list[tuple[int, int]]:
