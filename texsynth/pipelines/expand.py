@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from texsynth.analysis.lattice import relative_change, snap_to_torus
-from texsynth.config.settings import ExpandSettings
 from texsynth.models.registry import Model
 from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.feature_optimization import optimize, synthesize
 from texsynth.pipelines.method import ExpandPlan
-from texsynth.pipelines.patch_stage import PatchSpec, patch_stage
+from texsynth.pipelines.patch_stage import PatchSpec, elongation, patch_stage
 from texsynth.pipelines.progress import OnStep, Step, silent
 from texsynth.synthesis.copy_choice import lay_copies
 from texsynth.synthesis.exemplar import Exemplar, build_atlas, guide_planes, label_field
@@ -85,7 +84,10 @@ def expand(
         plan = _close_lattice(plan)
         guided, guide_target = _add_guides(plan, guide, image, rng)
         atlas = build_atlas(guided, guided=guide_target is not None)
-        spec = PatchSpec(size, settings.tileable, plan.lattice, guide_target, mixed=len(guided) > 1)
+        spec = PatchSpec(
+            size, settings.tileable, plan.lattice, guide_target,
+            elongation=elongation(guided[0].image), mixed=len(guided) > 1,
+        )  # fmt: skip
         planes = patch_stage(atlas, spec, settings.patch, rng, on_step)
         image, siblings = planes[None, :3], planes[None, 3:]
     exemplars, model, wrap = plan.exemplars, networks.model, settings.tileable

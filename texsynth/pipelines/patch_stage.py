@@ -1,5 +1,6 @@
 """The patch-based stage of an expansion: quilt, lay again over bad seams, search and vote."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -35,6 +36,11 @@ CLOSING_CHOICE = (
 
 CLOSING_ROUNDS = 3  # Blocks laid again over bad seams for each one elsewhere
 
+ENOUGH = 1.5
+"""Elongation from which on blocks are larger, as a long narrow exemplar has more to choose from."""
+
+LONG_BLOCK = 0.75  # Largest block of such an exemplar, as a share of its shorter side
+
 USE_CELLS = 8  # Cells along each side of the exemplar among which its use is compared
 
 SPREAD = 0.15
@@ -63,6 +69,7 @@ class PatchSpec:
     lattice: Lattice | None = None  # Lattice to keep
     guide_target: Tensor | None = None  # (g, H, W), what the guide channels of the atlas should be
     kept: Kept | None = None
+    elongation: float = 1.0  # Root of the exemplar's area over its shorter side
     mixed: bool = False  # Several exemplars take turns
 
 
@@ -74,14 +81,23 @@ def patch_stage(
     on_step: OnStep,
 ) -> Tensor:
     """Lay out and refine a texture. Returns its colours and sibling maps, (3 + s, H, W)."""
+    sizes = _block_sizes(atlas, spec, settings)
+    # Where blocks are small for the exemplar's area, there are many, and any layout is as good as another.
+    ideal = (
+        settings.block * atlas.side * spec.elongation
+        if spec.kept is None
+        else spec.kept.block * spec.elongation
+    )
+    effort = min(1.0, (sizes.block * ENOUGH / ideal) ** 2)
     quilt = best_layout(
-        settings.layouts, lambda name: _quilt_blocks(atlas, spec, settings, rng, name, on_step)
+        max(round(settings.layouts * effort), 1),
+        lambda name: _quilt_blocks(atlas, spec, sizes, rng, name, on_step),
     )
     kept = spec.kept
     if settings.refine:
         free = quilt.known.numel() if kept is None else CLOSING_ROUNDS * int((~kept.fixed).sum())
         blocks = max(free / (quilt.settings.block - quilt.settings.overlap) ** 2, 1)
-        rounds = round(settings.refine * blocks)
+        rounds = round(settings.refine * blocks * effort)
         quilt.refine(rounds, _reporter(on_step, "seams", rounds))
     seam = seam_cost(atlas, quilt.image, quilt.at) > 0
     grow = settings.patch_px // 2
@@ -104,6 +120,11 @@ def patch_stage(
     )
     result[:3] += correction
     return result
+
+
+def elongation(image: Tensor) -> float:
+    """Return the root of the area of (1, 3, h, w) over its shorter side."""
+    return math.sqrt(image.shape[2] * image.shape[3]) / min(image.shape[2:])
 
 
 def best_layout(count: int, make: Callable[[str], Quilt]) -> Quilt:
@@ -130,12 +151,11 @@ def layout_faults(quilt: Quilt) -> tuple[float, float]:
     return seam + 1e-6, float(use.std(correction=0) / use.mean().clamp_min(1e-6)) + 1e-6
 
 
-def _quilt_blocks(
-    atlas: Atlas, spec: PatchSpec, settings: PatchSettings, rng: torch.Generator, name: str, on_step: OnStep
-) -> Quilt:
-    """Lay out an output block by block; progress goes under `name`."""
+def _block_sizes(atlas: Atlas, spec: PatchSpec, settings: PatchSettings) -> QuiltSettings:
+    """Choose how large blocks are, and the rest of what laying them needs."""
     largest = min(atlas.largest_square(), *spec.size)
-    block = max(min(round(settings.block * atlas.side), largest), 4)
+    share = settings.block * max(1.0, spec.elongation / ENOUGH)
+    block = max(min(round(min(share, max(settings.block, LONG_BLOCK)) * atlas.side), largest), 4)
     if spec.mixed:
         block = max(round(MIX_BLOCK * block), 4)
     overlap, kept = round(settings.overlap * block), spec.kept
@@ -147,8 +167,14 @@ def _quilt_blocks(
     if spec.lattice is not None:
         tolerance, occurrence = LATTICE_TOLERANCE, LATTICE_OCCURRENCE
     sizes = QuiltSettings(block, overlap, tolerance, occurrence, guide=settings.guide, wrap=spec.wrap)
-    if kept is not None:
-        sizes = replace(sizes, tries=CLOSING_TRIES, closing=True)
+    return sizes if kept is None else replace(sizes, tries=CLOSING_TRIES, closing=True)
+
+
+def _quilt_blocks(
+    atlas: Atlas, spec: PatchSpec, sizes: QuiltSettings, rng: torch.Generator, name: str, on_step: OnStep
+) -> Quilt:
+    """Lay out an output block by block; progress goes under `name`."""
+    block, overlap, kept = sizes.block, sizes.overlap, spec.kept
     quilt = Quilt(atlas, spec.size, sizes, rng, lattice=spec.lattice, guide=spec.guide_target)
     if kept is None:
         places = block_corners(spec.size, block, overlap, wrap=spec.wrap)

@@ -2,7 +2,7 @@
 
 
 def spread_starts(first: int, last: int, block: int, overlap: int) -> list[int]:
-    """Spread blocks evenly from `first` to `last` (excluded); where one is too large it lies in the middle."""
+    """Spread blocks evenly from `first` to `last` (excluded); one that is too large lies in the middle."""
     room = last - first - block
     if room <= 0:
         return [first + room // 2]
