@@ -13,6 +13,7 @@ from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import PatchSettings
 from texsynth.pipelines.progress import OnStep, Step
 from texsynth.synthesis.exemplar import Atlas
+from texsynth.synthesis.gaps import fullest_first
 from texsynth.synthesis.patch_optimization import FixedPixels, optimize_patches
 from texsynth.synthesis.quilting import Quilt, QuiltSettings, block_corners
 from texsynth.synthesis.seams import seam_correction, seam_cost
@@ -22,11 +23,10 @@ LATTICE_OCCURRENCE = 0.25
 
 LATTICE_TOLERANCE = 0.05
 
-MIX_BLOCK = 0.5
-"""Blocks of a mixed texture, over those of a single one, so that they follow the regions."""
-
 HOLE_ROUNDS = 4
 """Rounds of search and vote in a hole for each elsewhere: its border cannot be cut, only voted over."""
+
+LEAST_TRIES = 4  # Blocks tried at a place
 
 CLOSING_TRIES = 16  # Blocks tried at each place where they have to fit on all sides
 
@@ -70,7 +70,7 @@ class PatchSpec:
     guide_target: Tensor | None = None  # (g, H, W), what the guide channels of the atlas should be
     kept: Kept | None = None
     elongation: float = 1.0  # Root of the exemplar's area over its shorter side
-    mixed: bool = False  # Several exemplars take turns
+    region: Tensor | None = None  # (H, W) bool, what is to be laid; None for everything
 
 
 def patch_stage(
@@ -81,42 +81,66 @@ def patch_stage(
     on_step: OnStep,
 ) -> Tensor:
     """Lay out and refine a texture. Returns its colours and sibling maps, (3 + s, H, W)."""
-    sizes = _block_sizes(atlas, spec, settings)
+    quilt = lay_out(atlas, spec, settings, rng, on_step)
+    held = None if spec.kept is None else spec.kept.fixed
+    return vote_on_layout(atlas, quilt.at, settings, rng, on_step, wrap=spec.wrap, fixed=held)
+
+
+def lay_out(
+    atlas: Atlas,
+    spec: PatchSpec,
+    settings: PatchSettings,
+    rng: torch.Generator,
+    on_step: OnStep,
+) -> Quilt:
+    """Lay blocks, and others over their worst seams."""
+    sizes, kept = _block_sizes(atlas, spec, settings), spec.kept
     # Where blocks are small for the exemplar's area, there are many, and any layout is as good as another.
-    ideal = (
-        settings.block * atlas.side * spec.elongation
-        if spec.kept is None
-        else spec.kept.block * spec.elongation
-    )
+    ideal = spec.elongation * (settings.block * atlas.side if kept is None else kept.block)
     effort = min(1.0, (sizes.block * ENOUGH / ideal) ** 2)
+    sizes = replace(sizes, tries=max(round(sizes.tries * effort), LEAST_TRIES))
     quilt = best_layout(
         max(round(settings.layouts * effort), 1),
         lambda name: _quilt_blocks(atlas, spec, sizes, rng, name, on_step),
     )
-    kept = spec.kept
     if settings.refine:
-        free = quilt.known.numel() if kept is None else CLOSING_ROUNDS * int((~kept.fixed).sum())
-        blocks = max(free / (quilt.settings.block - quilt.settings.overlap) ** 2, 1)
-        rounds = round(settings.refine * blocks * effort)
+        free = int(quilt.known.sum()) if kept is None else CLOSING_ROUNDS * int((~kept.fixed).sum())
+        rounds = round(settings.refine * effort * max(free / (sizes.block - sizes.overlap) ** 2, 1))
         quilt.refine(rounds, _reporter(on_step, "seams", rounds))
-    seam = seam_cost(atlas, quilt.image, quilt.at) > 0
+    return quilt
+
+
+def vote_on_layout(
+    atlas: Atlas,
+    at: Tensor,
+    settings: PatchSettings,
+    rng: torch.Generator,
+    on_step: OnStep,
+    *,
+    wrap: bool,
+    fixed: Tensor | None = None,
+) -> Tensor:
+    """Search and vote along the seams of a layout (2, H, W), and even out their steps.
+
+    fixed: (H, W) bool, pixels that stay. Returns colours and sibling maps, (3 + s, H, W).
+    """
+    image = atlas.image[:, at[0], at[1]]
+    seam = seam_cost(atlas, image, at) > 0
     grow = settings.patch_px // 2
     active = F.max_pool2d(seam.float()[None, None], 2 * grow + 1, 1, grow)[0, 0] > 0
-    held = None if kept is None else kept.fixed
     correction = seam_correction(
-        atlas.image, quilt.at, SPREAD * atlas.side, wrap=spec.wrap, valid=atlas.valid, fixed=held
+        atlas.image, at, SPREAD * atlas.side, wrap=wrap, valid=atlas.valid, fixed=fixed
     )
     iterations = settings.iterations
-    if held is not None:
+    if fixed is not None:
         iterations = tuple(HOLE_ROUNDS * rounds for rounds in iterations)
-    patch = min(settings.patch_px, MIN_SIDE // 2, *spec.size)
+    patch = min(settings.patch_px, MIN_SIDE // 2, *at.shape[1:])
     if not any(iterations) or patch < 4:
-        siblings = atlas.siblings[:, quilt.at[0], quilt.at[1]]
-        return torch.cat([quilt.image + correction, siblings])
+        return torch.cat([image + correction, atlas.siblings[:, at[0], at[1]]])
     on_round = _reporter(on_step, "patches", sum(iterations))
-    fixed = None if held is None else FixedPixels(held, quilt.image)
+    held = None if fixed is None else FixedPixels(fixed, image)
     result = optimize_patches(
-        atlas, quilt.at, patch, iterations, rng, wrap=spec.wrap, active=active, fixed=fixed, on_round=on_round
+        atlas, at, patch, iterations, rng, wrap=wrap, active=active, fixed=held, on_round=on_round
     )
     result[:3] += correction
     return result
@@ -145,7 +169,7 @@ def layout_faults(quilt: Quilt) -> tuple[float, float]:
     In layouts of one texture the first goes with coherence, the second with the Wasserstein distance to the
     truth (correlations of about 0.4 on textures that were not held out).
     """
-    seam = float(seam_cost(quilt.atlas, quilt.image, quilt.at).sqrt().mean())
+    seam = float(seam_cost(quilt.atlas, quilt.image, quilt.at, quilt.known).sqrt().mean())
     cell = max(min(quilt.used.shape) // USE_CELLS, 1)
     use = F.avg_pool2d((quilt.used * quilt.use_weight)[None], cell)
     return seam + 1e-6, float(use.std(correction=0) / use.mean().clamp_min(1e-6)) + 1e-6
@@ -156,8 +180,6 @@ def _block_sizes(atlas: Atlas, spec: PatchSpec, settings: PatchSettings) -> Quil
     largest = min(atlas.largest_square(), *spec.size)
     share = settings.block * max(1.0, spec.elongation / ENOUGH)
     block = max(min(round(min(share, max(settings.block, LONG_BLOCK)) * atlas.side), largest), 4)
-    if spec.mixed:
-        block = max(round(MIX_BLOCK * block), 4)
     overlap, kept = round(settings.overlap * block), spec.kept
     if kept is not None:
         choice = max(round(CLOSING_CHOICE * largest), MIN_SIDE)
@@ -178,6 +200,8 @@ def _quilt_blocks(
     quilt = Quilt(atlas, spec.size, sizes, rng, lattice=spec.lattice, guide=spec.guide_target)
     if kept is None:
         places = block_corners(spec.size, block, overlap, wrap=spec.wrap)
+        if spec.region is not None:
+            places = [place for place in places if quilt.reaches(spec.region, *place)]
         on_block = _reporter(on_step, name, len(places))
         for done, place in enumerate(places, 1):
             quilt.place_block(*place)
@@ -186,13 +210,9 @@ def _quilt_blocks(
     quilt.fix(kept.at, kept.known, kept.fixed)
     places = kept.corners(block, overlap)
     on_block = _reporter(on_step, name, len(places))
-    for done in range(len(places)):
-        # Those first that have most to go by.
-        shares = [quilt.known_share(*place) for place in places]
-        place = places.pop(max(range(len(places)), key=shares.__getitem__))
-        if max(shares) < 1:
-            quilt.place_block(*place)
-        on_block(done + 1)
+    for done, place in enumerate(fullest_first(places, quilt.known_share, block, spec.size), 1):
+        quilt.place_block(*place)
+        on_block(done)
     return quilt
 
 

@@ -90,6 +90,10 @@ class Quilt:
         """Return the share of the block at (top, left) that has been laid."""
         return float(self.known[self._window(top, left, self.settings.block)].float().mean())
 
+    def reaches(self, region: Tensor, top: int, left: int) -> bool:
+        """Tell whether the block at (top, left) has any pixel of a region (H, W)."""
+        return bool(region[self._window(top, left, self.settings.block)].any())
+
     def place_block(self, top: int, left: int) -> None:
         """Draw blocks that nearly fit best at (top, left), and join one of them to what is known there."""
         here = self._window(top, left, self.settings.block)
