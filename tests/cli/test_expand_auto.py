@@ -16,7 +16,8 @@ from torch import Tensor
 
 from texsynth.analysis.lattice import Lattice, most_likely_lattice
 from texsynth.config.settings import ExpandSettings, Method
-from texsynth.pipelines.method import coarseness, plan_expand
+from texsynth.analysis.coarseness import coarseness
+from texsynth.pipelines.method import plan_expand
 from texsynth.synthesis.exemplar import Exemplar
 
 FLAGS = (

@@ -211,9 +211,9 @@ class PatchSettings(Settings):
     """Overlap of neighbouring blocks, as a share of the block."""
     tolerance: Annotated[float, Field(ge=0, le=10)] = 0.1
     """Blocks whose error is within this share of the best may be drawn."""
-    occurrence: Annotated[float, Field(ge=0, le=100)] = 0.3
+    occurrence: Annotated[float, Field(ge=0, le=100)] = 3.0
     """How strongly parts of the exemplar that are already used are avoided."""
-    layouts: Annotated[int, Field(ge=1, le=100)] = 4
+    layouts: Annotated[int, Field(ge=1, le=100)] = 2
     """Layouts made; the one with the faintest seams and the most even use of the exemplar is kept."""
     lattice: Literal["auto", "off"] = "auto"
     """Keep the lattice of a regular texture; off treats every texture as irregular."""

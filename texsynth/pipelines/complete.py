@@ -12,7 +12,7 @@ from texsynth.config.settings import ExpandSettings
 from texsynth.pipelines.expand import Expanded, Networks, split_siblings
 from texsynth.pipelines.feature_optimization import optimize
 from texsynth.pipelines.orientations import piece_orientations
-from texsynth.pipelines.patch_stage import Kept, PatchSpec, patch_stage
+from texsynth.pipelines.patch_stage import Kept, PatchSpec, elongation, patch_stage
 from texsynth.pipelines.progress import OnStep, silent
 from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, largest_square
 from texsynth.synthesis.gaps import spread_starts, torus_starts
@@ -57,7 +57,7 @@ def fill(
     # Only what is near a hole can matter to it.
     rows, columns = (_around(empty.any(1 - dim), min(block, side)) for dim in (0, 1))
     at = _grid(rows, columns)
-    known, empty_here = usable[rows][:, columns], empty[rows][:, columns]
+    known = usable[rows][:, columns]
 
     def corners(block: int, overlap: int) -> list[tuple[int, int]]:
         starts = []
@@ -123,7 +123,10 @@ def tile(
         return list(product(*(torus_starts(length, band, block, overlap) for length, band in sides)))
 
     kept = Kept(at, known, fixed, corners, min(bands), overlap)
-    spec = PatchSpec((rows, columns), wrap=True, lattice=lattice, kept=kept, variety=settings.variety)
+    spec = PatchSpec(
+        (rows, columns), wrap=True, lattice=lattice, kept=kept,
+        elongation=elongation(source.image), variety=settings.variety,
+    )  # fmt: skip
     planes = patch_stage(_atlas(source, settings, lattice), spec, settings.patch, rng, on_step)
     image, notes = _polish(planes[None, :3], source, settings, networks, rng, fixed, on_step, wrap=True)
     return Expanded(image.clamp(0, 1), split_siblings(planes[None, 3:], picture), notes)
@@ -142,7 +145,7 @@ def _lattice(source: Exemplar, settings: ExpandSettings) -> Lattice | None:
 
 
 def _misfit(lattice: Lattice, closed: Lattice, size: tuple[int, int]) -> float:
-    """Return by how many pixels at most `lattice` misses itself around a torus of `size`, over which `closed` closes."""
+    """Return by how many pixels `lattice` misses itself around a torus of `size`, as `closed` does not."""
     change = torch.linalg.solve(lattice.vectors, closed.vectors) - torch.eye(2, dtype=torch.float64)
     return float((torch.tensor(size, dtype=torch.float64).diag() @ change).abs().amax())
 

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from texsynth.analysis.lattice import relative_change, snap_to_torus
-from texsynth.config.settings import ExpandSettings
 from texsynth.models.registry import Model
 from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.feature_optimization import optimize, synthesize
 from texsynth.pipelines.method import ExpandPlan
-from texsynth.pipelines.patch_stage import PatchSpec, patch_stage
+from texsynth.pipelines.mixture import mix_textures
+from texsynth.pipelines.patch_stage import PatchSpec, elongation, patch_stage
 from texsynth.pipelines.progress import OnStep, Step, silent
 from texsynth.synthesis.copy_choice import lay_copies
-from texsynth.synthesis.exemplar import Exemplar, build_atlas, guide_planes, label_field
+from texsynth.synthesis.exemplar import Exemplar, build_atlas, guide_planes
 from texsynth.synthesis.warp import warp_to_lattice
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ CONSTANT = 1 / 255  # Exemplars whose colours differ by less are one colour, and
 
 SMALL_CHANGE = 0.01
 """A lattice whose lengths are off by a smaller share closes by itself: seams take up the difference."""
-
-MIX_SCALE = 0.3  # Width of the regions of a mixed output, as a share of the exemplars' side
 
 
 @dataclass(frozen=True)
@@ -83,12 +81,16 @@ def expand(
         on_step(Step("transposer", 1, 1))
     if "patch" in stages:
         plan = _close_lattice(plan)
-        guided, guide_target = _add_guides(plan, guide, image, rng)
-        atlas = build_atlas(guided, guided=guide_target is not None, orientations=plan.orientations)
-        spec = PatchSpec(
-            size, settings.tileable, plan.lattice, guide_target, mixed=len(guided) > 1, variety=settings.variety
-        )
-        planes = patch_stage(atlas, spec, settings.patch, rng, on_step)
+        guided, guide_target = _add_guides(plan, guide, image)
+        if len(guided) > 1:
+            planes = mix_textures(plan, guided, guide_target, rng, on_step)
+        else:
+            atlas = build_atlas(guided, guided=guide_target is not None, orientations=plan.orientations)
+            spec = PatchSpec(
+                size, settings.tileable, plan.lattice, guide_target,
+                elongation=elongation(guided[0].image), variety=settings.variety,
+            )  # fmt: skip
+            planes = patch_stage(atlas, spec, settings.patch, rng, on_step)
         image, siblings = planes[None, :3], planes[None, 3:]
     exemplars, model, wrap = plan.exemplars, networks.model, settings.tileable
     if image is None:
@@ -138,7 +140,7 @@ def _close_lattice(plan: ExpandPlan) -> ExpandPlan:
 
 
 def _add_guides(
-    plan: ExpandPlan, guide: Tensor | None, image: Tensor | None, rng: torch.Generator
+    plan: ExpandPlan, guide: Tensor | None, image: Tensor | None
 ) -> tuple[list[Exemplar], Tensor | None]:
     """Give exemplars the planes that guide a layout. Returns them and the target of the planes, (g, H, W)."""
     exemplars, size = plan.exemplars, plan.size
@@ -152,12 +154,6 @@ def _add_guides(
         radius = max(1, min(exemplars[0].image.shape[2:]) // 32)
         planes = [[*p, box_mean(e.image, radius)] for p, e in zip(planes, exemplars, strict=True)]
         targets.append(box_mean(image, radius)[0])
-    if len(exemplars) > 1:
-        scale = MIX_SCALE * min(min(e.image.shape[2:]) for e in exemplars)
-        shares = [e.weight for e in exemplars]
-        targets.append(label_field(size, shares, scale, rng, wrap=plan.settings.tileable))
-        for p, e, label in zip(planes, exemplars, torch.eye(len(exemplars)), strict=True):
-            p.append(label.view(1, -1, 1, 1).expand(-1, -1, *e.image.shape[2:]))
     if not targets:
         return list(exemplars), None
     both = zip(planes, exemplars, strict=True)

@@ -27,7 +27,7 @@ TILE, HALO = 768, 64
 FLAT = 1e-3  # Deviation of colours below which a texture has no statistics but its colour
 
 CONTRAST = 0.1
-"""Deviation of colours from which on a step is as long as the settings say; below it is shorter in proportion.
+"""Deviation of colours from which on steps are as long as the settings say; below, they go by it.
 
 A step of the same length would be grain on what has little contrast."""
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from texsynth.analysis.coarseness import coarseness
 from texsynth.analysis.lattice import MIN_CONFIDENCE, REGULAR, Lattice, most_likely_lattice, regularity_score
 from texsynth.config.expand_rules import MIN_SIDE, output_size, without_idle_network
 from texsynth.config.settings import ExpandSettings, Method
@@ -92,16 +93,6 @@ def _choose_method(exemplar: Exemplar, lattice: Lattice | None, settings: Expand
         longest = max(lattice.periods, default=0.0)
         return "transposer+patch" if PERIODS * longest <= min(exemplar.image.shape[2:]) < SMALL else "patch"
     return "transposer" if coarseness(exemplar.image) <= FINE and not exemplar.siblings else "patch"
-
-
-def coarseness(image: Tensor) -> float:
-    """Measure how large the details of (1, 3, h, w) are: 0 for grain, near 1 for stones, 1 for one colour.
-
-    It is the share of the deviation of lightness that is left in means over 1/32 of the shorter side.
-    """
-    grey = luma(image)
-    left = F.avg_pool2d(grey, max(min(image.shape[2:]) // 32, 1)).std()
-    return float((left + 1e-6) / (grey.std() + 1e-6))
 
 
 def _turn_upright(exemplars: Sequence[Exemplar]) -> tuple[list[Exemplar], tuple[str, ...]]:

@@ -157,13 +157,20 @@ def free_squares(valid: Tensor, size: int) -> Tensor:
 ROUNDS = 60  # Corrections of the offsets; shares are then met to a fraction of a percent
 
 
-def label_field(
-    size: tuple[int, int], shares: Sequence[float], scale: float, rng: torch.Generator, *, wrap: bool
+def label_potentials(
+    size: tuple[int, int],
+    shares: Sequence[float],
+    scale: float,
+    rng: torch.Generator,
+    *,
+    wrap: bool,
+    bias: Tensor | None = None,
 ) -> Tensor:
-    """Draw smooth random regions, one kind for each exemplar.
+    """Draw smooth random fields, one for each exemplar; the highest one says whose a pixel is.
 
-    shares: of the area, one per exemplar, not all zero. scale: width of the regions in pixels. wrap: continue
-    around the torus. Returns (len(shares), *size), one at one exemplar for every pixel and zero elsewhere.
+    shares: of the area, one per exemplar, not all zero. scale: width of the regions in pixels; fields change
+    by about 1 over it. wrap: continue around the torus. bias: (len(shares), *size), added before the shares
+    are met. Returns (len(shares), *size).
     """
     target = torch.tensor(shares) / sum(shares)
     margin = 0 if wrap else 2 * round(scale)
@@ -174,11 +181,11 @@ def label_field(
     smooth = torch.fft.rfft2(noise) * torch.exp(-frequency * (2 * scale**2))
     field = torch.fft.irfft2(smooth, s=(rows, columns))[:, : size[0], : size[1]]
     field = field / field.std().clamp_min(1e-9)
+    field = field if bias is None else field + bias
     offset = target.clamp_min(1e-9).log()
     for _ in range(ROUNDS):
         chosen = (field + offset[:, None, None]).argmax(0)
         area = torch.bincount(chosen.flatten(), minlength=len(shares)) / chosen.numel()
         offset = offset + 0.5 * (target - area)
     offset = offset.masked_fill(target == 0, -torch.inf)
-    chosen = (field + offset[:, None, None]).argmax(0)
-    return F.one_hot(chosen, len(shares)).movedim(-1, 0).float()
+    return field + offset[:, None, None]

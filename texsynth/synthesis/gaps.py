@@ -1,8 +1,12 @@
-"""Blocks that close a gap: where they lie, so that each reaches what is known on both sides of it."""
+"""Blocks that close a gap: where they lie, so that each reaches what is known on both sides of it, and in which order."""
+
+from collections.abc import Callable, Iterator
+
+import torch
 
 
 def spread_starts(first: int, last: int, block: int, overlap: int) -> list[int]:
-    """Spread blocks evenly from `first` to `last` (excluded); where one is too large it lies in the middle."""
+    """Spread blocks evenly from `first` to `last` (excluded); one that is too large lies in the middle."""
     room = last - first - block
     if room <= 0:
         return [first + room // 2]
@@ -18,3 +22,25 @@ def torus_starts(length: int, band: int, block: int, overlap: int) -> list[int]:
     count = max(-(-rest // max(block - overlap, 1)), 1)
     along = [across[-1] + round(i * rest / count) for i in range(1, count)]
     return [start % length for start in (*across, *along)]
+
+
+def fullest_first(
+    places: list[tuple[int, int]], share: Callable[[int, int], float], block: int, size: tuple[int, int]
+) -> Iterator[tuple[int, int]]:
+    """Yield places of blocks, always the one that has most to go by; those that are full are left out.
+
+    share: tells how much of a block is known, 0 to 1; asked again for those beside the last. size: rows and
+    columns of the torus, or of a picture.
+    """
+    corners = torch.tensor(places)
+    shares = torch.tensor([share(*place) for place in places])
+    sides = torch.tensor(size)
+    while bool((shares < 1).any()):
+        chosen = int(shares.where(shares < 1, -1.0).argmax())
+        yield places[chosen]
+        away = (corners - corners[chosen]).abs()
+        beside = (torch.minimum(away, sides - away) < block).all(1) & (shares < 1)
+        beside[chosen] = False
+        shares[chosen] = 1.0
+        for number in beside.nonzero()[:, 0].tolist():
+            shares[number] = share(*places[number])

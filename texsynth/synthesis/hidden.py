@@ -1,6 +1,6 @@
 """Paint over what must not be looked at, so that nothing that is made can depend on it.
 
-Masks alone do not do that: transforms, pyramids, filters and statistics read neighbours of what they may read.
+Masks alone do not do that: transforms, pyramids, filters and statistics read beside what they may read.
 """
 
 from dataclasses import replace

@@ -9,8 +9,8 @@ from texsynth.synthesis.patch_search import STRIDE, PatchField
 def medoid_positions(field: PatchField, planes: Tensor, output: Tensor, deviation: float) -> Tensor:
     """Find, for each pixel, whose patch speaks loudest for what the vote made of it.
 
-    planes: (C, h, w) of the atlas. output: (C, H, W), the result of a vote for `field`. deviation: that of the
-    vote. Returns the source positions (2, H, W).
+    planes: (C, h, w) of the atlas. output: (C, H, W), the result of a vote for `field` with this deviation.
+    Returns the source positions (2, H, W).
     """
     p, (height, width) = field.patch, field.size
     best, chosen = torch.full(field.size, -torch.inf), torch.zeros(2, *field.size, dtype=torch.long)

@@ -84,6 +84,7 @@ class Quilt:
         self._near = torch.ones(size, dtype=torch.bool)
         self._colour = Spectra(atlas.image, atlas.parts)
         self._guide = Spectra(atlas.guide, atlas.parts) if guide is not None else None
+        self._used = [n for n in range(len(atlas.parts)) if bool(atlas.part(atlas.valid, n).any())]
         self._orientations = max(part.orientation for part in atlas.parts) + 1
         # The inverse of how often each position should be used.
         weight = (1 / atlas.share.clamp_min(1e-6)).where(atlas.valid, torch.zeros(()))
@@ -112,6 +113,10 @@ class Quilt:
     def known_share(self, top: int, left: int) -> float:
         """Return the share of the block at (top, left) that has been laid."""
         return float(self.known[self._window(top, left, self.settings.block)].float().mean())
+
+    def reaches(self, region: Tensor, top: int, left: int) -> bool:
+        """Tell whether the block at (top, left) has any pixel of a region (H, W)."""
+        return bool(region[self._window(top, left, self.settings.block)].any())
 
     def place_block(self, top: int, left: int) -> None:
         """Draw blocks that nearly fit best at (top, left), and join one of them to what is known there."""
@@ -261,9 +266,9 @@ class Quilt:
         return PartErrors(error, [self.atlas.parts[number].left for number in parts], float(least))
 
     def _draw(self) -> list[int]:
-        """Draw orientations; return the numbers of the parts of all exemplars in them."""
+        """Draw orientations; return the numbers of the parts in them that may be used."""
         drawn = torch.randperm(self._orientations, generator=self.rng)[: self.settings.draws].tolist()
-        return [number for number, part in enumerate(self.atlas.parts) if part.orientation in drawn]
+        return [number for number in self._used if self.atlas.parts[number].orientation in drawn]
 
     def _allowed(self, number: int, size: int) -> Tensor:
         """Mark the top left corners of the blocks that a part holds whole, padded to those of the largest."""

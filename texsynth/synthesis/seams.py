@@ -114,7 +114,7 @@ def seam_cost(atlas: Atlas, image: Tensor, at: Tensor, known: Tensor | None = No
 
 
 def _going_on(valid: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
-    """Move positions (2, ...) into the atlas, and tell which of them may be read: those that `valid` marks."""
+    """Move positions (2, ...) into the atlas, and tell which may be read: those that `valid` marks."""
     inside = at.clamp_min(0).minimum(at.new_tensor(valid.shape).view(2, *[1] * (at.dim() - 1)) - 1)
     return inside, valid[inside[0], inside[1]] & (inside == at).all(0)
 
