@@ -22,7 +22,7 @@ COARSE = (0.6, 0.85)
 
 GENTLE = 0.25  # Share of the penalty that is left where things are so large that few blocks fit
 
-REGULAR_NEAR = 0.25  # The same on a lattice
+REGULAR_NEAR = 0.03  # The same on a lattice, where more tears its lines
 
 
 def varied_sizes(
