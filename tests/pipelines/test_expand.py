@@ -20,7 +20,8 @@ from texsynth.config.settings import ExpandSettings, OptimizeSettings
 from texsynth.errors import InputError, UsageError
 from texsynth.metrics.losses import random_directions, sliced_wasserstein
 from texsynth.models.registry import build_model
-from texsynth.pipelines.expand import Expanded, Networks, expand, fill, tile
+from texsynth.pipelines.complete import fill, tile
+from texsynth.pipelines.expand import Expanded, Networks, expand
 from texsynth.pipelines.feature_optimization import optimize
 from texsynth.pipelines.method import plan_expand
 from texsynth.synthesis.exemplar import Exemplar

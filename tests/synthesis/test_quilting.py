@@ -13,7 +13,7 @@ from texsynth.analysis.lattice import Lattice, find_lattice, phase_error, snap_t
 from texsynth.errors import InputError
 from texsynth.ops.resample import box_mean, box_sum
 from texsynth.pipelines.patch_stage import best_layout, layout_faults
-from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, label_field
+from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, label_potentials
 from texsynth.synthesis.patch_optimization import FixedPixels, optimize_patches
 from texsynth.synthesis.patch_search import field_of_layout, vote
 from texsynth.synthesis.quilting import Quilt, QuiltSettings, _Spectra, block_corners, image_quilting
@@ -255,7 +255,7 @@ def test_a_layout_without_seams_is_not_corrected() -> None:
 
 @pytest.mark.parametrize("shares", [(1.0, 1.0), (3.0, 1.0), (1.0, 0.0), (2.0, 1.0, 1.0)])
 def test_a_mixture_has_the_shares_that_are_asked_for(shares: tuple[float, ...]) -> None:
-    field = label_field((120, 150), shares, 12.0, rng(), wrap=True)
+    field = label_potentials((120, 150), shares, 12.0, rng(), wrap=True)
     assert torch.equal(field.sum(0), torch.ones(120, 150))
     for part, share in zip(field, shares, strict=True):
         assert float(part.mean()) == pytest.approx(share / sum(shares), abs=0.02)

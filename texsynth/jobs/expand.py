@@ -32,6 +32,7 @@ from texsynth.jobs.operation import Operation, other_weights, resolve_run, run_o
 from texsynth.jobs.outcomes import Report
 from texsynth.models.registry import Model, load_model
 from texsynth.ops.color import luma
+from texsynth.pipelines import complete
 from texsynth.pipelines import expand as pipeline
 from texsynth.pipelines.method import ExpandPlan, plan_expand
 from texsynth.pipelines.progress import OnStep
@@ -121,10 +122,10 @@ class Expand(Operation[ExpandJob]):
                 expanded = pipeline.expand(plan, networks, guide=guide, rng=rng, on_step=on_step)
             elif hole is None:
                 exemplar = _exemplars(job.task, loaded)[0]
-                expanded = pipeline.tile(exemplar, job.settings, networks, rng=rng, on_step=on_step)
+                expanded = complete.tile(exemplar, job.settings, networks, rng=rng, on_step=on_step)
             else:
                 exemplar, mask = _exemplars(job.task, loaded)[0], _from_mask(hole)
-                expanded = pipeline.fill(exemplar, mask, job.settings, networks, rng=rng, on_step=on_step)
+                expanded = complete.fill(exemplar, mask, job.settings, networks, rng=rng, on_step=on_step)
             maps = zip(expanded.siblings, loaded.siblings, strict=True)
             pictures = [_texture(expanded.image, loaded, self.run)]
             pictures += [_as_map(values, like.picture) for values, like in maps]

@@ -119,8 +119,13 @@ class ExpandJob(Job):
         return [(self.part, self.output), *enumerate(self.beside, 1)]
 
     def seed(self, seed: int) -> int:
-        """Return the seed of this variation: the same for any `--count`, alone or in a batch."""
-        return file_seed(seed, self.task.key if self.index == 1 else f"{self.task.key}\0{self.index}")
+        """Return the seed of this variation: the same for any `--count`, alone or in a batch.
+
+        That of a hole leaves the file's name out, so that two pictures that differ in the hole alone have the
+        same fill.
+        """
+        key = "hole" if self.task.hole else self.task.key
+        return file_seed(seed, key if self.index == 1 else f"{key}\0{self.index}")
 
 
 def plan_tasks(

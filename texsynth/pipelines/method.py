@@ -13,6 +13,7 @@ from texsynth.config.settings import ExpandSettings, Method
 from texsynth.errors import InputError
 from texsynth.ops.color import luma
 from texsynth.synthesis.exemplar import Exemplar
+from texsynth.synthesis.hidden import paint_hidden
 from texsynth.synthesis.warp import inner_rectangle, turn_exemplar, upright_angle
 
 SMALL = 192
@@ -54,6 +55,7 @@ def plan_expand(
     too little to take from.
     """
     size = output_size(settings, *exemplars[0].image.shape[2:])
+    exemplars = [paint_hidden(e) for e in exemplars]
     notes: tuple[str, ...] = ()
     if settings.upright:
         exemplars, notes = _turn_upright(exemplars)

@@ -56,7 +56,10 @@ class Atlas:
 
 
 def build_atlas(exemplars: Sequence[Exemplar], *, guided: bool = False) -> Atlas:
-    """Put exemplars into one row. guided: keep what each says about a guide map, see `guide_planes`."""
+    """Put exemplars into one row, with a column between two so that no piece has parts of both.
+
+    guided: keep what each says about a guide map, see `guide_planes`.
+    """
     height = max(e.image.shape[2] for e in exemplars)
     columns: list[tuple[Tensor, ...]] = []
     total = sum(e.weight for e in exemplars)
@@ -68,7 +71,7 @@ def build_atlas(exemplars: Sequence[Exemplar], *, guided: bool = False) -> Atlas
         guide = guide_planes(e) if guided else e.image[0, :0]
         siblings = torch.cat([e.image[0, :0], *(s[0] for s in e.siblings)])
         planes = (e.image[0], guide, siblings, valid, share)
-        columns.append(tuple(F.pad(p, (0, 0, 0, height - rows)) for p in planes))
+        columns.append(tuple(F.pad(p, (0, int(e is not exemplars[-1]), 0, height - rows)) for p in planes))
     image, guide, siblings, valid, share = (torch.cat(planes, 2) for planes in zip(*columns, strict=True))
     side = min(min(e.image.shape[2:]) for e in exemplars)
     return Atlas(image, guide, siblings, valid[0] > 0.5, share[0] * valid.sum(), side)
@@ -98,13 +101,20 @@ def free_squares(valid: Tensor, size: int) -> Tensor:
 ROUNDS = 60  # Corrections of the offsets; shares are then met to a fraction of a percent
 
 
-def label_field(
-    size: tuple[int, int], shares: Sequence[float], scale: float, rng: torch.Generator, *, wrap: bool
+def label_potentials(
+    size: tuple[int, int],
+    shares: Sequence[float],
+    scale: float,
+    rng: torch.Generator,
+    *,
+    wrap: bool,
+    bias: Tensor | None = None,
 ) -> Tensor:
-    """Draw smooth random regions, one kind for each exemplar.
+    """Draw smooth random fields, one for each exemplar; the highest one says whose a pixel is.
 
-    shares: of the area, one per exemplar, not all zero. scale: width of the regions in pixels. wrap: continue
-    around the torus. Returns (len(shares), *size), one at one exemplar for every pixel and zero elsewhere.
+    shares: of the area, one per exemplar, not all zero. scale: width of the regions in pixels; fields change
+    by about 1 over it. wrap: continue around the torus. bias: (len(shares), *size), added before the shares
+    are met. Returns (len(shares), *size).
     """
     target = torch.tensor(shares) / sum(shares)
     margin = 0 if wrap else 2 * round(scale)
@@ -115,11 +125,11 @@ def label_field(
     smooth = torch.fft.rfft2(noise) * torch.exp(-frequency * (2 * scale**2))
     field = torch.fft.irfft2(smooth, s=(rows, columns))[:, : size[0], : size[1]]
     field = field / field.std().clamp_min(1e-9)
+    field = field if bias is None else field + bias
     offset = target.clamp_min(1e-9).log()
     for _ in range(ROUNDS):
         chosen = (field + offset[:, None, None]).argmax(0)
         area = torch.bincount(chosen.flatten(), minlength=len(shares)) / chosen.numel()
         offset = offset + 0.5 * (target - area)
     offset = offset.masked_fill(target == 0, -torch.inf)
-    chosen = (field + offset[:, None, None]).argmax(0)
-    return F.one_hot(chosen, len(shares)).movedim(-1, 0).float()
+    return field + offset[:, None, None]

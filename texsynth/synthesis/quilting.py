@@ -20,6 +20,9 @@ from texsynth.synthesis.seams import keep_old, seam_cost
 
 Place = tuple[Tensor, Tensor]  # Rows (n, 1) and columns (1, m) of a rectangle of the canvas
 
+CLOSING_PHASE = 3.0
+"""Pixels by which a block that closes a gap may be out of phase: its joints are seen beside those around."""
+
 SIZES = (1.0, 0.7, 0.5, 0.35)  # Blocks of the refinement, as shares of those of the first layout
 
 
@@ -36,6 +39,8 @@ class QuiltSettings:
     guide: float = 2.0
     tries: int = 6
     wrap: bool = False
+    closing: bool = False
+    """Try blocks from all over the atlas, for those that close a gap have to fit on all sides."""
 
 
 class Quilt:
@@ -66,25 +71,40 @@ class Quilt:
         # The inverse of how often each position should be used.
         self.use_weight = (1 / atlas.share.clamp_min(1e-6)).where(atlas.valid, torch.zeros(()))
 
-    def fix(self, at: Tensor, known: Tensor) -> None:
-        """Fix source positions (2, H, W) where `known` (H, W) is True, for good."""
-        self.fixed |= known
+    def fix(self, at: Tensor, known: Tensor, fixed: Tensor | None = None) -> None:
+        """Lay source positions (2, H, W) where `known` (H, W) is True, for good where `fixed` is: everywhere.
+
+        A lattice is then in their phase.
+        """
+        fixed = known if fixed is None else fixed
+        self.fixed |= fixed
         reach = self.settings.block // 2
-        self._near = box_mean((~known).float(), reach) > 0
+        self._near = box_mean((~fixed).float(), reach) > 0
+        if bool(known.any()):
+            row, column = known.nonzero()[0].tolist()
+            self._origin = (int(at[0, row, column]) - row, int(at[1, row, column]) - column)
         self.at, self.known = torch.where(known, at, self.at), self.known | known
         self.image = torch.where(known, self.atlas.image[:, at[0], at[1]], self.image)
 
-    def is_fixed(self, top: int, left: int) -> bool:
-        """Tell whether nothing may change in the block at (top, left)."""
-        return bool(self.fixed[self._window(top, left, self.settings.block)].all())
+    def known_share(self, top: int, left: int) -> float:
+        """Return the share of the block at (top, left) that has been laid."""
+        return float(self.known[self._window(top, left, self.settings.block)].float().mean())
+
+    def reaches(self, region: Tensor, top: int, left: int) -> bool:
+        """Tell whether the block at (top, left) has any pixel of a region (H, W)."""
+        return bool(region[self._window(top, left, self.settings.block)].any())
 
     def place_block(self, top: int, left: int) -> None:
         """Draw blocks that nearly fit best at (top, left), and join one of them to what is known there."""
         here = self._window(top, left, self.settings.block)
         known = self.known[here] & self._near[here]
         errors = self._errors((top, left), known, self._colours(here), self.settings.block)
-        good = (errors <= errors.min() * (1 + self.settings.tolerance) + 1e-9).nonzero()
-        drawn = good[torch.randperm(len(good), generator=self.rng)[: self.settings.tries]]
+        if self.settings.closing:
+            chance = torch.rand(errors.shape, generator=self.rng)
+            drawn = self._best(errors * (1 + self.settings.tolerance * chance), self.settings.tries)
+        else:
+            good = (errors <= errors.min() * (1 + self.settings.tolerance) + 1e-9).nonzero()
+            drawn = good[torch.randperm(len(good), generator=self.rng)[: self.settings.tries]]
         self._join(here, drawn, self.settings.overlap)
 
     def refine(self, rounds: int, on_round: Callable[[int], None] | None = None) -> None:
@@ -192,6 +212,9 @@ class Quilt:
                 self._origin = (row - corner[0], column - corner[1])
             out = phase_error(self.lattice, error.shape, corner, self._origin)
             error = error + self.settings.phase * typical * (out - 1).clamp(0, 4).square()
+            in_phase = error.isfinite() & (out <= CLOSING_PHASE)
+            if self.settings.closing and bool(in_phase.any()):
+                error = error.masked_fill(~in_phase, torch.inf)
         if self.settings.occurrence and bool(self.known.any()):
             spent = box_sum(self.used * self.use_weight, size).float() / size**2
             level = self.known.sum() / self.atlas.valid.sum()
