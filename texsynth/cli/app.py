@@ -24,6 +24,7 @@ BUG, USAGE, INTERRUPTED = 1, 2, 130
 COMMANDS = {
     "expand": "expand",
     "tile": "expand",
+    "maps": "maps",
     "stylize": "stylize",
     "blend": "blend",
     "batch": "batch",

@@ -14,7 +14,7 @@ from texsynth import images
 from texsynth.cli import options
 from texsynth.cli.options import argument, option
 from texsynth.cli.run import Setup, check_model, given, output_suffix, run_operation
-from texsynth.config.records import BlendRecord, ExpandRecord, Source, StylizeRecord, TweenRecord
+from texsynth.config.records import BlendRecord, ExpandRecord, MapsRecord, Source, StylizeRecord, TweenRecord
 from texsynth.config.settings import RunSettings
 from texsynth.config.validation import validate
 from texsynth.errors import InputError, UsageError
@@ -24,6 +24,7 @@ from texsynth.jobs.expand_inputs import ExpandJob, LoadedInputs, Task, check_tex
 from texsynth.jobs.files import record_in
 from texsynth.jobs.frames import Tween
 from texsynth.jobs.inputs import PIPE, Input, destinations
+from texsynth.jobs.map_inputs import MapsJob
 
 Replayed = tuple[Sequence[Any], Callable[..., Any], Callable[[Sequence[Any]], Any]]
 """The only job, its check, and what makes its operation, as `run_operation` takes them."""
@@ -170,11 +171,22 @@ def _expand(record: ExpandRecord, inputs: _Inputs, run: RunSettings, output: str
     )
 
 
+def _maps(record: MapsRecord, inputs: _Inputs, run: RunSettings, output: str) -> Replayed:
+    picture = inputs.find(record.picture)
+    job = MapsJob(picture, Path(output), record.maps, ((record.role, Path(output)),))
+    return (
+        [job],
+        partial(check_headers, needed=(), run=run),
+        lambda _: import_module("texsynth.jobs.maps").EstimateMaps(run),
+    )
+
+
 KINDS: dict[str, tuple[Callable[..., Replayed], Sequence[str]]] = {
     "stylize": (_stylize, ("--content", "--style")),
     "blend": (_blend, ("--content",)),
     "expand": (_expand, ("--exemplar",)),
     "tile": (_expand, ("--exemplar",)),
+    "maps": (_maps, ()),
 }
 """How a command's results are made again, and the options that may say where an input is now."""
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, RootModel
 
 from texsynth.config.map_kinds import MapKind
+from texsynth.config.map_settings import MapsSettings
 from texsynth.config.settings import ExpandSettings, Level, Listed, RunSettings, Settings, StylizeSettings
 
 
@@ -103,7 +104,21 @@ class BlendRecord(Settings):
     versions: Versions
 
 
-Record = Annotated[StylizeRecord | BlendRecord | ExpandRecord, Field(discriminator="command")]
+MapRole = Literal["height", "normal", "roughness", "ao"]  # Maps of a surface; ao is ambient occlusion
+
+
+class MapsRecord(Settings):
+    """Record of a map that was guessed from a photograph."""
+
+    command: Literal["maps"] = "maps"
+    picture: Source
+    role: MapRole  # Which of the maps it is
+    maps: MapsSettings
+    run: RunSettings
+    versions: Versions
+
+
+Record = Annotated[StylizeRecord | BlendRecord | ExpandRecord | MapsRecord, Field(discriminator="command")]
 """Record that `texsynth replay` reads to make an output again; embedded in every output."""
 
 
