@@ -8,11 +8,14 @@ import torch
 from torch import Tensor
 
 from texsynth.analysis.lattice import find_lattice, relative_change, snap_to_torus
+from texsynth.analysis.light import Light
 from texsynth.config.settings import ExpandSettings
 from texsynth.models.registry import Model
 from texsynth.ops.resample import box_mean, resize
+from texsynth.pipelines.even_light import take_light
 from texsynth.pipelines.feature_optimization import optimize, synthesize
 from texsynth.pipelines.method import ExpandPlan
+from texsynth.pipelines.noise_stage import make_noise
 from texsynth.pipelines.patch_stage import PatchSpec, patch_stage
 from texsynth.pipelines.progress import OnStep, Step, silent
 from texsynth.synthesis.copy_choice import lay_copies
@@ -80,6 +83,9 @@ def expand(
     stages = settings.method.split("+")
     image, siblings = None, None
     notes: tuple[str, ...] = ()
+    if "noise" in stages:
+        image, siblings = make_noise(plan.exemplars[0], size, settings, rng, on_step)
+        return Expanded(image, _split(siblings, plan.exemplars[0]), plan.notes)
     if "transposer" in stages:
         image, siblings = _transpose(plan, networks, rng)
         on_step(Step("transposer", 1, 1))
@@ -116,7 +122,9 @@ def fill(
     fixed = hole[0, 0] <= 0.5
     mask = fixed if picture.mask is None else fixed & (picture.mask[0, 0] > 0.5)
     source = Exemplar(picture.image, picture.siblings, mask[None, None].float())
-    return _complete(source, fixed, settings, networks, rng, on_step)
+    even, light = take_light(source, settings.even_light)
+    filled = _complete(even, fixed, settings, networks, rng, on_step)
+    return _relight(filled, light, picture.image, fixed)
 
 
 @torch.no_grad()
@@ -134,7 +142,16 @@ def tile(
     inside = torch.zeros(height, width, dtype=torch.bool)
     inside[band:-band, band:-band] = True
     settings = settings.model_copy(update={"tileable": True})
-    return _complete(picture, inside, settings, networks, rng, on_step)
+    even, light = take_light(picture, settings.even_light)
+    made = _complete(even, inside, settings, networks, rng, on_step)
+    return _relight(made, light, picture.image, inside, band)
+
+
+def _relight(made: Expanded, light: Light | None, image: Tensor, fixed: Tensor, band: int = 0) -> Expanded:
+    """Give its light back to what was laid in even light; `fixed` (h, w) pixels are those of `image`."""
+    if light is None:
+        return made
+    return replace(made, image=torch.where(fixed, image, light.restore(made.image, band)))
 
 
 def _complete(

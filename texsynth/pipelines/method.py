@@ -12,6 +12,8 @@ from texsynth.config.expand_rules import MIN_SIDE, output_size, without_idle_net
 from texsynth.config.settings import ExpandSettings, Method
 from texsynth.errors import InputError
 from texsynth.ops.color import luma
+from texsynth.pipelines.even_light import even_out
+from texsynth.pipelines.noise_gate import noise_suits
 from texsynth.synthesis.exemplar import Exemplar
 from texsynth.synthesis.warp import inner_rectangle, turn_exemplar, upright_angle
 
@@ -48,7 +50,7 @@ class ExpandPlan:
 def plan_expand(
     exemplars: Sequence[Exemplar], settings: ExpandSettings, *, guided: bool = False
 ) -> ExpandPlan:
-    """Turn exemplars upright if `settings` say so, find their lattice, and choose the method if it is open.
+    """Turn exemplars upright and even out their light, find their lattice, choose the method if it is open.
 
     settings: as `check_combination` allows them. guided: a guide says what goes where. Raises InputError for
     too little to take from.
@@ -57,6 +59,8 @@ def plan_expand(
     notes: tuple[str, ...] = ()
     if settings.upright:
         exemplars, notes = _turn_upright(exemplars)
+    exemplars, remark = even_out(exemplars, settings.even_light)
+    notes += remark
     # Two textures share no lattice, and a mask hides it; a guide decides where things go, so would a lattice.
     whole = len(exemplars) == 1 and exemplars[0].mask is None and not guided
     by_lattice = "patch" in settings.method and settings.patch.lattice == "auto"
@@ -71,11 +75,15 @@ def plan_expand(
 
 
 def _choose_method(exemplar: Exemplar, lattice: Lattice | None, settings: ExpandSettings) -> Method:
-    """Choose copies for fine-grained textures, copies and then patches for small regular ones, else patches.
+    """Choose noise for textures without shapes, copies for other fine-grained ones, or patches.
 
-    On a torus the lattice has to give, and copies know nothing of it. Sibling maps may hold values that must
-    not be mixed, as they are at repaired borders.
+    Small regular ones get copies and then patches. On a torus the lattice has to give, and copies know
+    nothing of it. Sibling maps may hold values that must not be mixed, as they are at repaired borders, and
+    would show where a patch of noise ends.
     """
+    regular = lattice is not None and lattice.confidence >= MIN_CONFIDENCE
+    if not regular and not exemplar.siblings and noise_suits(exemplar.image):
+        return "noise"
     if settings.tileable:
         return "patch"
     if lattice and regularity_score(lattice) >= REGULAR:
