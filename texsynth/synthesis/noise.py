@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, sqrt
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from texsynth.config.expand_rules import MIN_SIDE
@@ -16,7 +18,10 @@ TABLE = 1 << 14  # Entries of the inverse tables; their quantiles are as fine as
 
 REACH = 4.5  # Deviations that the tables cover on both sides; beyond lies less than one pixel in 100,000
 
-STRIP_PIXELS = 1 << 16  # Pixels that are computed at once: what is kept of them fits in a processor's cache
+STRIP_PIXELS = 1 << 15  # Pixels that are computed at once: what is kept of them fits in a processor's cache
+
+
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -28,12 +33,15 @@ class GaussianTexture:
     axes: Tensor  # (k, 3), colours = mean + decorrelated @ axes; the strongest comes last
     mean: Tensor  # (3,)
 
-    def colours(self, gaussian: Tensor) -> Tensor:
-        """Return the colours, (n, 3), of Gaussian values (n, k)."""
-        scale = (TABLE - 1) / (2 * REACH)
-        at = ((gaussian + REACH) * scale + 0.5).clamp(0, TABLE - 1).long()
-        looked_up = torch.stack([table[at[:, c]] for c, table in enumerate(self.tables)], 1)
-        return torch.addmm(self.mean, looked_up, self.axes)
+    def colours(self, gaussian: Floats) -> Floats:
+        """Return the colours, (3, n) in [0, 1], of Gaussian values (n, k)."""
+        gaussian += np.float32(REACH)
+        gaussian *= np.float32((TABLE - 1) / (2 * REACH))
+        at = np.clip(gaussian, 0, TABLE - 1, out=gaussian).round().astype(np.int64)
+        out = np.repeat(self.mean.numpy()[:, None], len(at), 1)
+        for c, (table, axis) in enumerate(zip(self.tables.numpy(), self.axes.numpy(), strict=True)):
+            out += axis[:, None] * table[at[:, c]]
+        return np.clip(out, 0, 1, out=out)
 
 
 def gaussian_texture(image: Tensor, valid: Tensor) -> GaussianTexture:
@@ -73,30 +81,33 @@ class _Grid:
     step: float  # Pixels between neighbours of a row
     row_step: float  # Pixels between rows
     columns: int  # Of stored centres; the first column and row lie one step outside of the output
-    bases: Tensor  # (rows * columns,), what leads from a pixel's number to that in the exemplar
+    bases: NDArray[np.int64]
+    """(rows * columns,), what leads from a pixel's number, at the exemplar's width, to that in there."""
     width: int  # Columns of pixels of the exemplar
 
-    def corners(self, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """Return positions in the exemplar and weights of the three patches at pixels, both (3, n).
+    def corners(
+        self, rows: NDArray[np.int64], columns: NDArray[np.int64]
+    ) -> list[tuple[NDArray[np.int64], Floats]]:
+        """Return positions in the exemplar and weights, both (n,), of each of the three patches at pixels.
 
-        rows: (a, 1), columns: (1, b), whole numbers; n = a * b, row by row. The weights are barycentric in
-        the triangle of middles that a pixel lies in.
+        rows: (a, 1), columns: (1, b); n = a * b, row by row. The weights are barycentric in the triangle of
+        middles that a pixel lies in.
         """
-        down = rows / self.row_step
-        along = columns / self.step - 0.5 * down
-        row, column = down.floor(), along.floor()
-        x, y = along - column, down - row
+        down = (rows / self.row_step).astype(np.float32)
+        along = (columns / self.step - 0.5 * down).astype(np.float32)
+        number = np.floor(down).astype(np.int64)
+        place = np.floor(along).astype(np.int64)
+        x, y = along - place.astype(np.float32), down - number.astype(np.float32)
         # Skewed to stored columns: a centre in row r lies r / 2 steps further on.
-        number = row.long()
         above, below = ((r + 1) * self.columns + r // 2 + 1 for r in (number, number + 1))
-        place = column.long()
         # Beyond the diagonal the corner at the lower right takes the place of that at the upper left.
         beyond = x + (y - 1)
-        excess = beyond.clamp_min(0)
-        corner = torch.where(beyond > 0, below + 1, above) + place
-        bases = self.bases[torch.stack([corner, above + 1 + place, below + place])]
-        weights = torch.stack([beyond.abs_(), x - excess, y - excess])
-        return bases.add_(rows * self.width + columns).flatten(1), weights.flatten(1)
+        excess = np.maximum(beyond, 0)
+        corner = np.where(beyond > 0, below + 1, above) + place
+        pixel = rows * self.width + columns
+        numbers = (corner, above + 1 + place, below + place)
+        weights = (np.abs(beyond), x - excess, y - excess)
+        return [((self.bases[n] + pixel).ravel(), w.ravel()) for n, w in zip(numbers, weights, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -113,26 +124,29 @@ class Noise:
         """Yield rows, their colours (3, n, W) in [0, 1] and sibling maps (s, n, W), from the top down.
 
         Gaussian values are blended with weights whose squares add up to 1, which keeps their deviation (Heitz
-        and Neyret 2018, equation 5). A sibling pixel is that of the patch with most weight.
+        and Neyret 2018, equation 5). A sibling pixel is that of the patch with most weight. In NumPy: each
+        step is too short to be shared among threads.
         """
         height, width = self.size
-        flat = self.texture.values.flatten(0, 1)
-        columns = torch.arange(width)[None]
+        columns = np.arange(width)[None]
+        values, siblings = self.texture.values.flatten(0, 1).numpy(), self.siblings.numpy()
         count = max(1, STRIP_PIXELS // width)
         for top in range(0, height, count):
-            rows = torch.arange(top, min(top + count, height))[:, None]
-            at, weights = self.grid.corners(rows, columns)
-            weights = weights.pow_(self.sharpness)
-            weights = (weights / weights.square().sum(0).sqrt())[..., None]
-            blended = flat.index_select(0, at[0]).mul_(weights[0])
-            for corner in (1, 2):
-                blended.addcmul_(flat.index_select(0, at[corner]), weights[corner])
-            colours = self.texture.colours(blended).clamp_(0, 1)
-            siblings = colours[:, :0]
-            if self.siblings.shape[1]:
-                siblings = self.siblings[at.gather(0, weights[..., 0].argmax(0, keepdim=True))[0]]
-            strip = (len(rows), width)
-            yield slice(top, top + len(rows)), colours.T.unflatten(1, strip), siblings.T.unflatten(1, strip)
+            rows = np.arange(top, min(top + count, height))[:, None]
+            corners = self.grid.corners(rows, columns)
+            weights = np.stack([w for _, w in corners])
+            weights = np.square(weights) if self.sharpness == 2 else weights ** np.float32(self.sharpness)
+            weights /= np.sqrt(np.square(weights).sum(0))
+            blended = np.zeros((weights.shape[1], values.shape[1]), np.float32)
+            for (at, _), weight in zip(corners, weights, strict=True):
+                blended += values[at] * weight[:, None]
+            shape = (-1, len(rows), width)
+            maps = np.empty((0, len(rows), width), np.float32)
+            if siblings.shape[1]:
+                most = np.choose(weights.argmax(0), [at for at, _ in corners])
+                maps = siblings[most].T.reshape(shape)
+            colours = self.texture.colours(blended).reshape(shape)
+            yield slice(top, top + len(rows)), torch.from_numpy(colours), torch.from_numpy(maps)
 
 
 def lay_noise(
@@ -175,7 +189,7 @@ def lay_noise(
     start = free[place]
     bases = (start[..., 0] - middle_row) * width + start[..., 1] - middle_column
     planes = torch.cat([exemplar.image[:, :0], *exemplar.siblings], 1)[0].flatten(1).T.contiguous()
-    grid = _Grid(step, row_step, columns, bases.flatten(), width)
+    grid = _Grid(step, row_step, columns, bases.flatten().numpy(), width)
     return Noise(gaussian_texture(exemplar.image, valid), planes, grid, size, sharpness)
 
 
