@@ -24,9 +24,9 @@ from typing import Any, Literal, Unpack, cast, overload
 
 from texsynth.api_options import (
     ImageLike,
-    Options,
     PathLike,
     StylizeOptions,
+    TextureOptions,
     given,
     loaded_model,
     resolve_settings,
@@ -76,16 +76,16 @@ def expand(
     mask: ImageLike | None = None,
     guide: ImageLike | None = None,
     guide_of: ImageLike | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[TextureOptions],
 ) -> Any:  # noqa: ANN401 (see SameKind)
     """Make more of a texture.
 
     exemplar: at least 16 pixels on both sides. scale: output over exemplar, 2 by default; size: (width,
-    height) in pixels instead. method: auto, patch, transposer, optimize, or stages joined by +. transposer:
+    height) in pixels instead. method: auto, noise, patch, transposer, optimize, or stages with +. transposer:
     name or file of its network, in place of the embedded one. tileable: the borders meet. upright: turn the
     exemplar first. siblings: further maps of the same surface, of its size, which get the same layout. mask:
     white where the exemplar may be sampled. guide, guide_of: layout of the output, and what its values mean
-    on the exemplar. options: see `Options`.
+    on the exemplar. options: see `TextureOptions`.
 
     Returns the texture; with siblings a list of it and of every sibling. Raises InputError, UsageError,
     ModelError, MemoryExhaustedError.
@@ -110,7 +110,7 @@ def tile(
     method: str | None = None,
     siblings: Sequence[ImageLike] = (),
     mask: ImageLike | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[TextureOptions],
 ) -> Any:  # noqa: ANN401 (see SameKind)
     """Make a picture seamless: same size, the borders meet, the middle stays.
 
@@ -131,7 +131,7 @@ def fill(
     method: str | None = None,
     siblings: Sequence[ImageLike] = (),
     mask: ImageLike | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[TextureOptions],
 ) -> Any:  # noqa: ANN401 (see SameKind)
     """Fill the hole in a texture: in place, where `hole` is white, from the rest of it.
 
@@ -373,11 +373,12 @@ def _texture(
     siblings: Sequence[ImageLike],
     maps: Mapping[str, ImageLike | None],
     flags: Mapping[str, object],
-    options: Options,
+    options: TextureOptions,
 ) -> Any:  # noqa: ANN401 (see SameKind)
     image = _Image.of(exemplar, "exemplar", options.get("name"))
     others = [_Image.of(other, f"sibling {number}") for number, other in enumerate(siblings, 1)]
-    settings = resolve_settings(ExpandSettings, flags, options)
+    flags = {**flags, **given(even_light=options.get("even_light"))}
+    settings = resolve_settings(ExpandSettings, flags, options, TextureOptions.__optional_keys__)
     files = {role: _Image.of(values, role).input for role, values in maps.items() if values is not None}
     beside = [other.input for other in others]
     (task,) = plan_tasks(command, [image.input], siblings=beside, **cast(Any, files))

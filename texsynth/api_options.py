@@ -59,6 +59,13 @@ class Options(TypedDict, total=False):
     progress: OnStep  # Called with a `Step(stage, done, total)` again and again
 
 
+class TextureOptions(Options, total=False):
+    """Keyword arguments of what is made of a texture and its maps."""
+
+    even_light: str | float
+    """Take slow changes of light out first: auto, off, or a share from 0 to 1. Default: auto."""
+
+
 class StylizeOptions(Options, total=False):
     """Keyword arguments of a stylization."""
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -24,5 +24,9 @@ class NoiseSettings(Settings):
     """Power of the blending weights: 1 blends most, larger ones show more of a single patch."""
 
 
-EvenLight = Literal["auto", "off"] | Fraction
+EvenLight = Annotated[
+    Annotated[Literal["auto", "off"], Field(title="word"), Tag("word")]
+    | Annotated[Fraction, Field(title="number"), Tag("number")],
+    Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
+]
 """How much of a slow change of light and colour is taken out: a share, or auto, or off."""

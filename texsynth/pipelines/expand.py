@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 
 from texsynth.analysis.lattice import find_lattice, relative_change, snap_to_torus
-from texsynth.analysis.light import Light
 from texsynth.config.settings import ExpandSettings
 from texsynth.models.registry import Model
 from texsynth.ops.resample import box_mean, resize
-from texsynth.pipelines.even_light import take_light
 from texsynth.pipelines.feature_optimization import optimize, synthesize
 from texsynth.pipelines.method import ExpandPlan
 from texsynth.pipelines.noise_stage import make_noise
@@ -122,9 +120,7 @@ def fill(
     fixed = hole[0, 0] <= 0.5
     mask = fixed if picture.mask is None else fixed & (picture.mask[0, 0] > 0.5)
     source = Exemplar(picture.image, picture.siblings, mask[None, None].float())
-    even, light = take_light(source, settings.even_light)
-    filled = _complete(even, fixed, settings, networks, rng, on_step)
-    return _relight(filled, light, picture.image, fixed)
+    return _complete(source, fixed, settings, networks, rng, on_step)
 
 
 @torch.no_grad()
@@ -142,16 +138,7 @@ def tile(
     inside = torch.zeros(height, width, dtype=torch.bool)
     inside[band:-band, band:-band] = True
     settings = settings.model_copy(update={"tileable": True})
-    even, light = take_light(picture, settings.even_light)
-    made = _complete(even, inside, settings, networks, rng, on_step)
-    return _relight(made, light, picture.image, inside, band)
-
-
-def _relight(made: Expanded, light: Light | None, image: Tensor, fixed: Tensor, band: int = 0) -> Expanded:
-    """Give its light back to what was laid in even light; `fixed` (h, w) pixels are those of `image`."""
-    if light is None:
-        return made
-    return replace(made, image=torch.where(fixed, image, light.restore(made.image, band)))
+    return _complete(picture, inside, settings, networks, rng, on_step)
 
 
 def _complete(
