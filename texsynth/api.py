@@ -29,10 +29,10 @@ from texsynth.api_options import (
     TextureOptions,
     given,
     loaded_model,
-    resolve_settings,
     run_settings,
     same_kind,
     stylize_settings,
+    texture_settings,
 )
 from texsynth.config import presets
 from texsynth.config.settings import ExpandSettings, RunSettings, StylizeSettings
@@ -81,7 +81,7 @@ def expand(
     """Make more of a texture.
 
     exemplar: at least 16 pixels on both sides. scale: output over exemplar, 2 by default; size: (width,
-    height) in pixels instead. method: auto, patch, transposer, optimize, or stages joined by +. transposer:
+    height) in pixels instead. method: auto, noise, patch, transposer, optimize, or stages with +. transposer:
     name or file of its network, in place of the embedded one. tileable: the borders meet. upright: turn the
     exemplar first. siblings: further maps of the same surface, of its size, which get the same layout. mask:
     white where the exemplar may be sampled. guide, guide_of: layout of the output, and what its values mean
@@ -378,7 +378,7 @@ def _texture(
     image = _Image.of(exemplar, "exemplar", options.get("name"))
     maps_of = [*siblings, *options.get("normals", ())]
     others = [_Image.of(other, f"sibling {number}") for number, other in enumerate(maps_of, 1)]
-    settings = resolve_settings(ExpandSettings, flags, options, TextureOptions.__optional_keys__)
+    settings = texture_settings(flags, options)
     files = {role: _Image.of(values, role).input for role, values in maps.items() if values is not None}
     beside = [other.input for other in others]
     beside, normals = beside[: len(siblings)], beside[len(siblings) :]

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from texsynth.config import presets
-from texsynth.config.settings import RunSettings, Settings, StylizeSettings
+from texsynth.config.settings import ExpandSettings, RunSettings, Settings, StylizeSettings
 from texsynth.config.validation import validate
 from texsynth.errors import UsageError
 from texsynth.images.tensors import InMemory
@@ -64,6 +64,11 @@ class TextureOptions(Options, total=False):
 
     normals: Sequence["ImageLike"]
     """Further siblings, which are normal maps though neither values nor names show it; results come last."""
+    even_light: str | float
+    """Take slow changes of light out first: auto, off, or a share from 0 to 1. Default: auto."""
+    orientations: str
+    """Turns and mirror images of pieces: auto, as the texture allows, none, mirror or all. Default: auto."""
+    variety: float  # 0 to 1: how hard copies are kept apart, above all of what stands out. Default: 0.5.
 
 
 class StylizeOptions(Options, total=False):
@@ -133,6 +138,16 @@ def stylize_settings(options: StylizeOptions) -> StylizeSettings:
         regions=options.get("regions"),
     )
     return resolve_settings(StylizeSettings, flags, options, StylizeOptions.__optional_keys__)
+
+
+def texture_settings(flags: Mapping[str, object], options: TextureOptions) -> ExpandSettings:
+    """Return the settings of an expansion. Raises UsageError, TypeError."""
+    own = given(
+        even_light=options.get("even_light"),
+        orientations=options.get("orientations"),
+        variety=options.get("variety"),
+    )
+    return resolve_settings(ExpandSettings, {**flags, **own}, options, TextureOptions.__optional_keys__)
 
 
 def given(**values: object) -> dict[str, object]:

@@ -14,9 +14,9 @@ from helpers.texture_files import ok, record, save, square
 from numpy.typing import NDArray
 from torch import Tensor
 
+from texsynth.analysis.coarseness import coarseness
 from texsynth.analysis.lattice import Lattice, most_likely_lattice
 from texsynth.config.settings import ExpandSettings, Method
-from texsynth.analysis.coarseness import coarseness
 from texsynth.pipelines.method import plan_expand
 from texsynth.synthesis.exemplar import Exemplar
 

@@ -13,10 +13,11 @@ from texsynth.analysis.lattice import Lattice, find_lattice, phase_error, snap_t
 from texsynth.errors import InputError
 from texsynth.ops.resample import box_mean, box_sum
 from texsynth.pipelines.patch_stage import best_layout, layout_faults
-from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, label_potentials
+from texsynth.synthesis.exemplar import Atlas, Exemplar, Part, build_atlas, label_potentials
+from texsynth.synthesis.matching import Spectra
 from texsynth.synthesis.patch_optimization import FixedPixels, optimize_patches
 from texsynth.synthesis.patch_search import field_of_layout, vote
-from texsynth.synthesis.quilting import Quilt, QuiltSettings, Spectra, block_corners, image_quilting
+from texsynth.synthesis.quilting import Quilt, QuiltSettings, block_corners, image_quilting
 from texsynth.synthesis.seams import keep_old, min_error_cut, seam_correction, seam_cost
 from texsynth.synthesis.warp import warp_to_lattice
 
@@ -109,7 +110,7 @@ def test_the_phase_error_is_zero_on_the_lattice_only() -> None:
 def test_errors_by_fft_are_the_errors_of_a_scan() -> None:
     planes, wanted = noise(17, 23)[0], noise(6, 6, 1)[0]
     weight = (noise(6, 6, 2)[0, 0] > 0.4).float()
-    errors = Spectra(planes).errors(wanted, weight, 6)
+    (errors,) = Spectra(planes, [Part(0, (17, 23), 0, 0)]).errors([0], wanted, weight, 6)
     assert errors.shape == (12, 18)
     for row, column in ((0, 0), (11, 17), (4, 9)):
         window = planes[:, row : row + 6, column : column + 6]
@@ -185,7 +186,7 @@ def test_fixed_pixels_stay_and_masked_ones_are_not_taken() -> None:
     quilt = Quilt(atlas, (48, 48), QuiltSettings(12, 4, 0.1, 0.5), rng())
     quilt.fix(identity(48, 48), mask[0, 0] > 0.5)
     for top, left in block_corners((48, 48), 12, 4, wrap=False):
-        if not quilt.is_fixed(top, left):
+        if quilt.known_share(top, left) < 1:
             quilt.place_block(top, left)
     quilt.refine(10)
     kept = mask[0, 0] > 0.5

@@ -20,15 +20,16 @@ MOST = 8.0  # Times the usual that a place may stand out
 def salience(image: Tensor, mask: Tensor | None = None) -> Tensor:
     """Measure how far every place of (1, 3, h, w) is from the places that are most like it.
 
-    Colour, contrast and fine contrast are compared, at two sizes. mask: (1, 1, h, w), above 0.5 where the texture
-    is. Returns (h, w), 1 on average, up to MOST.
+    Colour, contrast and fine contrast are compared, at two sizes. mask: (1, 1, h, w), above 0.5 where the
+    texture is. Returns (h, w), 1 on average, up to MOST.
     """
     height, width = image.shape[2:]
     cell = max(round(CELL * min(height, width)), 1)
     inside = torch.ones(1, 1, height, width) if mask is None else (mask > 0.5).float()
     grey = luma(image)
     padded = F.pad(grey, (1, 1, 1, 1), mode="reflect")
-    fine = torch.cat([padded[:, :, 1:-1, 1:-1] - p for p in (padded[:, :, :-2, 1:-1], padded[..., 1:-1, :-2])], 1)
+    before = padded[:, :, :-2, 1:-1], padded[:, :, 1:-1, :-2]
+    fine = torch.cat([grey - values for values in before], 1)
     planes = []
     for radius in (cell // 2, 3 * cell // 2 + 1):
         weight = box_mean(inside, radius).clamp_min(1e-6)

@@ -26,12 +26,12 @@ A difference that is small beside both cannot be seen: parts of the exemplar dif
 LIKE = 0.55
 """Most difference of statistics, in that unit, of what is the same texture.
 
-Of 89 textures that were looked at, it refuses quarter turns of wood, planks, walls, ripples and slanted grass,
-half turns of leather, pebbles and dried mud under light from one side; it lets pass large stones under
+Of 89 textures that were looked at, it refuses quarter turns of wood, planks, walls, ripples and slanted
+grass, half turns of leather, pebbles and dried mud under light from one side; it lets pass large stones under
 soft light."""
 
 REPEATS_LIKE = 0.32
-"""Most difference of the correlation of a texture with itself at any shift; perspective and courses are above."""
+"""Most difference of the correlation of a texture with itself at any shift; perspective is above."""
 
 ALIGNED = 0.9
 """Least correlation of a regular texture with its turned self, over that with itself along its lattice."""
@@ -43,8 +43,8 @@ def same_orientations(
     """Return the orientations in which (1, 3, h, w) is the same texture; the untouched one is the first.
 
     mask: (1, 1, h, w), above 0.5 where the texture is. lattice: that of a regular texture, None for others.
-    Gradients must be alike by direction and size, and so must their skewness, which tells the side of the light;
-    a lattice must lie on itself.
+    Gradients must be alike by direction and size, and so must their skewness, which tells the side of the
+    light; a lattice must lie on itself.
     """
     if mask is not None:
         inside = mask > 0.5  # What is masked must not be seen, not even by gradients at the border
@@ -72,7 +72,7 @@ def _middle(score: Tensor) -> Tensor:
 
 
 def _difference(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> float:
-    """Compare mean and deviation of statistics, each (groups, DIRECTIONS): the largest difference of a group."""
+    """Return the largest difference of a group of statistics: means and deviations, (groups, DIRECTIONS)."""
     unit = SHARES[0] * (a[1] + b[1]) / 2 + SHARES[1] * (a[0].abs() + b[0].abs()) / 2
     return float(((a[0] - b[0]) / (unit + 1e-3)).square().mean(1).sqrt().max())
 
@@ -80,14 +80,15 @@ def _difference(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> float:
 def _statistics(image: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """Measure gradients of (1, 3, h, w) by direction, octave and side of the light, in cells.
 
-    For every octave four groups: mean, mean square and mean cube of the rise of lightness in eight directions, and
-    the lightness where it rises. Returns their means and deviations over cells, each (groups, DIRECTIONS).
+    For every octave four groups: mean, mean square and mean cube of the rise of lightness in eight
+    directions, and the lightness where it rises. Returns their means and deviations over cells, each
+    (groups, DIRECTIONS).
     """
     grey = luma(image)
     inside = torch.ones_like(grey) if mask is None else mask
     angles = (torch.arange(DIRECTIONS) * (2 * torch.pi / DIRECTIONS)).view(1, -1, 1, 1)
     groups: list[tuple[Tensor, Tensor]] = []
-    while min(grey.shape[2:]) >= LEAST_PX * CELLS and len(groups) < 4 * SCALES or not groups:
+    while (min(grey.shape[2:]) >= LEAST_PX * CELLS and len(groups) < 4 * SCALES) or not groups:
         free = -F.max_pool2d(-inside, 3, 1)
         smooth = F.avg_pool2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), 3, 1)
         gy = 0.5 * (smooth[:, :, 2:, 1:-1] - smooth[:, :, :-2, 1:-1])
@@ -113,8 +114,8 @@ def _statistics(image: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
 def alignment(first: Tensor, second: Tensor) -> tuple[tuple[int, int], float]:
     """Find where two pictures (1, 3, ., .) of one texture agree best when laid over each other.
 
-    Returns how far the second must be moved, rows and columns, and the correlation of their detail there, up to
-    1. At least half of each side overlaps.
+    Returns how far the second must be moved, rows and columns, and the correlation of their detail there, up
+    to 1. At least half of each side overlaps.
     """
     details = []
     for image in (first, second):

@@ -13,6 +13,7 @@ from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.feature_optimization import optimize, synthesize
 from texsynth.pipelines.method import ExpandPlan
 from texsynth.pipelines.mixture import mix_textures
+from texsynth.pipelines.noise_stage import make_noise
 from texsynth.pipelines.patch_stage import PatchSpec, elongation, patch_stage
 from texsynth.pipelines.progress import OnStep, Step, silent
 from texsynth.synthesis.copy_choice import lay_copies
@@ -76,6 +77,9 @@ def expand(
     stages = settings.method.split("+")
     image, siblings = None, None
     notes: tuple[str, ...] = ()
+    if "noise" in stages:
+        image, siblings = make_noise(plan.exemplars[0], size, settings, rng, on_step)
+        return Expanded(image, split_siblings(siblings, plan.exemplars[0]), plan.notes)
     if "transposer" in stages:
         image, siblings = _transpose(plan, networks, rng)
         on_step(Step("transposer", 1, 1))

@@ -32,8 +32,8 @@ def mix_textures(
 ) -> Tensor:
     """Mix exemplars in regions, each with its weight as its share of the area.
 
-    exemplars: those of `plan`, with guides. guide_target: (g, H, W), what the exemplars' guides should be. Returns colours and sibling maps,
-    (3 + s, *size).
+    exemplars: those of `plan`, with guides. guide_target: (g, H, W), what these should be. Returns colours
+    and sibling maps, (3 + s, *size).
     """
     size, settings, orientations = plan.size, plan.settings, plan.orientations
     wrap, guided = settings.tileable, guide_target is not None

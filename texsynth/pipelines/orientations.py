@@ -11,7 +11,16 @@ from texsynth.synthesis.exemplar import Exemplar
 MAX_PIXELS = 1 << 22
 """Pixels of all orientations together; a search for patches takes about 100 bytes for each."""
 
-ORDER = (0, 2, 4, 6, 1, 3, 5, 7)  # Which are kept of too many: half turns and mirror images before quarter turns
+ORDER = (
+    0,
+    2,
+    4,
+    6,
+    1,
+    3,
+    5,
+    7,
+)  # Which are kept of too many: half turns and mirror images before quarter turns
 
 
 def piece_orientations(
@@ -19,8 +28,8 @@ def piece_orientations(
 ) -> tuple[Orientation, ...]:
     """Return the orientations of pieces, the untouched one first, as `settings.orientations` says.
 
-    lattice: that of a single regular exemplar. Of several exemplars all must be the same texture when turned. Of
-    large ones, of MAX_PIXELS together, there are fewer.
+    lattice: that of a single regular exemplar. Of several exemplars all must be the same texture when turned.
+    Large ones, which have MAX_PIXELS together, have fewer.
     """
     if settings.orientations == "auto":
         each = [set(same_orientations(e.image, e.mask, lattice)) for e in exemplars]

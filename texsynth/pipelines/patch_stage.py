@@ -20,7 +20,7 @@ from texsynth.synthesis.quilting import Quilt, QuiltSettings, block_corners
 from texsynth.synthesis.seams import seam_correction, seam_cost
 
 LATTICE_OCCURRENCE = 1 / 12
-"""On a lattice this share of the penalty of what is used already is enough: more tears the threads of a cloth."""
+"""Share of the penalty of what is used already that is enough on a lattice: more tears threads of a cloth."""
 
 LATTICE_TOLERANCE = 0.05
 

@@ -1,4 +1,4 @@
-"""How copies are kept apart: small blocks where the texture allows it, and what may not be shown again nearby."""
+"""How copies are kept apart: small blocks where the texture allows it, and no copy near another."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ REACH = 1.0  # Distance at which that penalty is a half, as a share of the exemp
 SMALLER = 0.5  # By which share blocks of fine textures are smaller at full variety
 
 COARSE = (0.6, 0.85)
-"""Coarseness from which on things are too large for smaller blocks: grain and straw lie below, stones above."""
+"""Coarseness between which things become too large for small blocks: straw lies below, stones above."""
 
 GENTLE = 0.25  # Share of the penalty that is left where things are so large that few blocks fit
 
@@ -32,7 +32,9 @@ def varied_sizes(
 
     overlap: of neighbouring blocks, as a share of the block. regular: a lattice is kept.
     """
-    grain = max(coarseness(atlas.part(atlas.image, n)[None]) for n, p in enumerate(atlas.parts) if not p.orientation)
+    grain = max(
+        coarseness(atlas.part(atlas.image, n)[None]) for n, p in enumerate(atlas.parts) if not p.orientation
+    )
     large = min(max((grain - COARSE[0]) / (COARSE[1] - COARSE[0]), 0.0), 1.0)
     block = sizes.block
     if not regular:

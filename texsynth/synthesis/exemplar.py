@@ -10,8 +10,8 @@ from torch import Tensor
 from texsynth.config.expand_rules import MIN_SIDE, check_exemplar_size
 from texsynth.errors import InputError
 from texsynth.ops.color import luma
-from texsynth.ops.resample import box_mean, box_sum
 from texsynth.ops.orientations import Orientation, turn_normals
+from texsynth.ops.resample import box_mean, box_sum
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Atlas:
-    """Exemplars side by side, each in one or more orientations; a source position is a row and a column of it."""
+    """Exemplars side by side, in one or more orientations; a source position is a row and a column of it."""
 
     image: Tensor  # (3, h, w) in [0, 1]
     guide: Tensor  # (g, h, w), g = 0 without a guide

@@ -35,7 +35,7 @@ class PartErrors:
 
 
 class Spectra:
-    """Fourier transforms of planes of an atlas and their squares, part by part, for errors at all positions."""
+    """Fourier transforms of planes of an atlas and their squares, part by part."""
 
     def __init__(self, planes: Tensor, parts: Sequence[Part]) -> None:
         """Transform planes (C, h, w)."""

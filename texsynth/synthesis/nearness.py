@@ -20,9 +20,9 @@ def shown_nearby(
 ) -> Tensor:
     """Sum by untouched position the nearness of all that shows it around a square, but not inside of it.
 
-    at: (2, H, W) positions in an atlas, where `known` (H, W) is True. origin: (h, w) long, the untouched position
-    that each of the atlas shows, numbered from 0. corner, size: of the square, on a torus with `wrap`. reach:
-    distance in pixels at which nearness is a half; beside the square it is 1. Returns (n,).
+    at: (2, H, W) positions in an atlas, where `known` (H, W) is True. origin: (h, w) long, the untouched
+    position that each of the atlas shows, numbered from 0. corner, size: of the square, on a torus with
+    `wrap`. reach: distance in pixels at which nearness is a half; beside the square it is 1. Returns (n,).
     """
     margin = round(REACHES * reach)
     sides, away = [], []

@@ -69,9 +69,9 @@ class Quilt:
     ) -> None:
         """Start empty, `size` rows and columns.
 
-        guide: (g, H, W), values for the atlas's guide channels. salience: (n,) of the untouched positions, how
-        much each stands out, 1 on average; None for all alike. phases: by how much each part of the atlas must
-        be moved to lie on the first one, for a lattice.
+        guide: (g, H, W), values for the atlas's guide channels. salience: (n,) of the untouched positions,
+        how much each stands out, 1 on average; None for all alike. phases: by how much each part of the atlas
+        must be moved to lie on the first one, for a lattice.
         """
         self.atlas, self.settings, self.rng, self.lattice, self.guide = atlas, settings, rng, lattice, guide
         self.at = torch.zeros(2, *size, dtype=torch.long)
