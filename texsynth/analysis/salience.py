@@ -26,6 +26,9 @@ def salience(image: Tensor, mask: Tensor | None = None) -> Tensor:
     height, width = image.shape[2:]
     cell = max(round(CELL * min(height, width)), 1)
     inside = torch.ones(1, 1, height, width) if mask is None else (mask > 0.5).float()
+    image = torch.where(
+        inside > 0, image, (image * inside).sum((2, 3), keepdim=True) / inside.sum().clamp_min(1)
+    )
     grey = luma(image)
     padded = F.pad(grey, (1, 1, 1, 1), mode="reflect")
     before = padded[:, :, :-2, 1:-1], padded[:, :, 1:-1, :-2]

@@ -30,6 +30,9 @@ Of 89 textures that were looked at, it refuses quarter turns of wood, planks, wa
 grass, half turns of leather, pebbles and dried mud under light from one side; it lets pass large stones under
 soft light."""
 
+LIKE_ON_LATTICE = 0.3
+"""The same of two regular textures that lie on each other: shingles upside down are above, bricks below."""
+
 REPEATS_LIKE = 0.32
 """Most difference of the correlation of a texture with itself at any shift; perspective is above."""
 
@@ -42,7 +45,8 @@ def same_orientations(
 ) -> tuple[Orientation, ...]:
     """Return the orientations in which (1, 3, h, w) is the same texture; the untouched one is the first.
 
-    mask: (1, 1, h, w), above 0.5 where the texture is. lattice: that of a regular texture, None for others.
+    mask: (1, 1, h, w), above 0.5 where the texture is. lattice: that of a regular texture without a mask, None
+    for others.
     Gradients must be alike by direction and size, and so must their skewness, which tells the side of the
     light; a lattice must lie on itself.
     """
@@ -55,11 +59,16 @@ def same_orientations(
     for orientation in ORIENTATIONS[1:]:
         if float((orientation.apply(repeats) - repeats).abs().max()) > REPEATS_LIKE:
             continue
-        turned = orientation.apply(image)
+        turned, compared, most = orientation.apply(image), own, LIKE
+        if lattice is not None:
+            shift, likeness = alignment(image, turned)
+            if likeness < ALIGNED * lattice.confidence:
+                continue
+            # What lies on each other, or a period that is cut in another place would count as a difference.
+            first, turned = _overlap(image, turned, shift)
+            compared, most = _statistics(first, None), LIKE_ON_LATTICE
         statistics = _statistics(turned, None if mask is None else orientation.apply(mask))
-        if _difference(own, statistics) > LIKE:
-            continue
-        if lattice is None or alignment(image, turned)[1] >= ALIGNED * lattice.confidence:
+        if _difference(compared, statistics) <= most:
             same.append(orientation)
     return tuple(same)
 
@@ -109,6 +118,15 @@ def _statistics(image: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         inside = F.avg_pool2d(inside, 2).floor()
     means, deviations = zip(*groups, strict=True)
     return torch.stack(means), torch.stack(deviations)
+
+
+def _overlap(first: Tensor, second: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Cut two pictures to what lies on each other when the second is moved."""
+    for dim, by in zip((2, 3), shift, strict=True):
+        start = max(by, 0)
+        length = min(first.shape[dim], second.shape[dim] + by) - start
+        first, second = first.narrow(dim, start, length), second.narrow(dim, start - by, length)
+    return first, second
 
 
 def alignment(first: Tensor, second: Tensor) -> tuple[tuple[int, int], float]:
