@@ -77,13 +77,13 @@ def test_nearness_counts_what_is_shown_around_in_any_orientation() -> None:
     mirrored = atlas.parts[1].left + 15  # the mirror image of column 0
     at[1, 8:24, :8], at[1, 8:24, 8:16], at[1, 8:24, 36:] = 3, 0, mirrored
     known[8:24] = True
-    near = shown_nearby(at, known, atlas.origin, (8, 8), 16, 4.0, wrap=False)
+    near = shown_nearby(at, known, atlas.origin, (8, 8), 16, 8.0, wrap=False)
     assert float(near[3]) > float(near[0]) > 0, "what is beside counts more than a mirror image far away"
     inside = known.clone()
     inside[:, :8] = inside[:, 24:] = False
-    assert float(shown_nearby(at, inside, atlas.origin, (8, 8), 16, 4.0, wrap=False).sum()) == 0
-    on_torus = shown_nearby(at, known, atlas.origin, (8, 0), 16, 4.0, wrap=True)
-    assert float(on_torus[0]) > float(shown_nearby(at, known, atlas.origin, (8, 0), 16, 4.0, wrap=False)[0])
+    assert float(shown_nearby(at, inside, atlas.origin, (8, 8), 16, 8.0, wrap=False).sum()) == 0
+    on_torus = shown_nearby(at, known, atlas.origin, (8, 0), 16, 8.0, wrap=True)
+    assert float(on_torus[0]) > float(shown_nearby(at, known, atlas.origin, (8, 0), 16, 8.0, wrap=False)[0])
 
 
 def distances(quilt: Quilt, place: int) -> list[float]:

@@ -45,8 +45,7 @@ def same_orientations(
 ) -> tuple[Orientation, ...]:
     """Return the orientations in which (1, 3, h, w) is the same texture; the untouched one is the first.
 
-    mask: (1, 1, h, w), above 0.5 where the texture is. lattice: that of a regular texture without a mask, None
-    for others.
+    mask: (1, 1, h, w), above 0.5 where the texture is. lattice: that of a regular texture, None for others.
     Gradients must be alike by direction and size, and so must their skewness, which tells the side of the
     light; a lattice must lie on itself.
     """
@@ -54,21 +53,19 @@ def same_orientations(
         inside = mask > 0.5  # What is masked must not be seen, not even by gradients at the border
         mean = (image * inside).sum((2, 3), keepdim=True) / inside.sum().clamp_min(1)
         image, mask = torch.where(inside, image, mean), inside.to(image.dtype)
-    own, repeats = _statistics(image, mask), _middle(self_correlation(image, mask))
-    same = [ORIENTATIONS[0]]
+    repeats, same = _middle(self_correlation(image, mask)), [ORIENTATIONS[0]]
     for orientation in ORIENTATIONS[1:]:
         if float((orientation.apply(repeats) - repeats).abs().max()) > REPEATS_LIKE:
             continue
-        turned, compared, most = orientation.apply(image), own, LIKE
+        pairs = [(planes, orientation.apply(planes)) for planes in (image, mask) if planes is not None]
         if lattice is not None:
-            shift, likeness = alignment(image, turned)
+            shift, likeness = alignment(*pairs[0])
             if likeness < ALIGNED * lattice.confidence:
                 continue
             # What lies on each other, or a period that is cut in another place would count as a difference.
-            first, turned = _overlap(image, turned, shift)
-            compared, most = _statistics(first, None), LIKE_ON_LATTICE
-        statistics = _statistics(turned, None if mask is None else orientation.apply(mask))
-        if _difference(compared, statistics) <= most:
+            pairs = [_overlap(*pair, shift) for pair in pairs]
+        own, turned = (_statistics(*planes) for planes in zip(*pairs, strict=True))
+        if _difference(own, turned) <= (LIKE if lattice is None else LIKE_ON_LATTICE):
             same.append(orientation)
     return tuple(same)
 
@@ -86,7 +83,7 @@ def _difference(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> float:
     return float(((a[0] - b[0]) / (unit + 1e-3)).square().mean(1).sqrt().max())
 
 
-def _statistics(image: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+def _statistics(image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Measure gradients of (1, 3, h, w) by direction, octave and side of the light, in cells.
 
     For every octave four groups: mean, mean square and mean cube of the rise of lightness in eight
