@@ -82,7 +82,8 @@ def _row_distance(image: Tensor, seam: int, other: int) -> float:
 def _along(top: int, columns: int, other: int) -> Tensor:
     """Return the numbers of patches along a row that do not cross column `other`."""
     places = torch.linspace(0, columns - 1, QUERIES).round().long().unique()
-    return top * columns + places[(places >= other) | (places <= other - PATCH)]
+    numbers: Tensor = top * columns + places[(places >= other) | (places <= other - PATCH)]
+    return numbers
 
 
 def _nearest(patches: Tensor, queries: Tensor, inside: Tensor, row: Tensor, column: Tensor) -> Tensor:
@@ -90,4 +91,5 @@ def _nearest(patches: Tensor, queries: Tensor, inside: Tensor, row: Tensor, colu
     distance = torch.cdist(patches[queries], patches[inside])
     beside = (row[queries][:, None] - row[inside]).abs() < PATCH
     beside &= (column[queries][:, None] - column[inside]).abs() < PATCH
-    return distance.masked_fill(beside, torch.inf).amin(1).mean() / PATCH
+    nearest: Tensor = distance.masked_fill(beside, torch.inf).amin(1).mean() / PATCH
+    return nearest
