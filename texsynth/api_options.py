@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from texsynth.config import presets
+from texsynth.config.expand_rules import with_preset_method
 from texsynth.config.settings import ExpandSettings, RunSettings, Settings, StylizeSettings
 from texsynth.config.validation import validate
 from texsynth.errors import UsageError
@@ -108,6 +109,16 @@ def resolve_settings(
     return validate(kind, presets.merge(tree, dict(flags)), "")
 
 
+def expand_settings(flags: Mapping[str, object], options: TextureOptions, *, limited: bool) -> ExpandSettings:
+    """Return the settings of an expansion; see `with_preset_method`. Raises UsageError, TypeError."""
+    keys = ("even_light", "orientations", "variety")
+    own = {key: options[key] for key in keys if key in options}  # type: ignore[literal-required]
+    settings = resolve_settings(ExpandSettings, {**flags, **own}, options, TextureOptions.__optional_keys__)
+    if options.get("preset") is None or "method" in flags or "method" in options.get("changes", {}):
+        return settings
+    return with_preset_method(settings, limited=limited)
+
+
 def run_settings(options: Options) -> RunSettings:
     """Return what a run needs besides the look. Raises UsageError."""
     keys = ("seed", "device", "dtype", "threads", "max_side")
@@ -138,16 +149,6 @@ def stylize_settings(options: StylizeOptions) -> StylizeSettings:
         regions=options.get("regions"),
     )
     return resolve_settings(StylizeSettings, flags, options, StylizeOptions.__optional_keys__)
-
-
-def texture_settings(flags: Mapping[str, object], options: TextureOptions) -> ExpandSettings:
-    """Return the settings of an expansion. Raises UsageError, TypeError."""
-    own = given(
-        even_light=options.get("even_light"),
-        orientations=options.get("orientations"),
-        variety=options.get("variety"),
-    )
-    return resolve_settings(ExpandSettings, {**flags, **own}, options, TextureOptions.__optional_keys__)
 
 
 def given(**values: object) -> dict[str, object]:

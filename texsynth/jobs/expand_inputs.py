@@ -77,6 +77,8 @@ class Task:
     @property
     def cure(self) -> str:
         """The advice for an output that is too large."""
+        if self.command == "tile":
+            return "choose a smaller --size or give a smaller picture"
         return "choose a smaller --size or --scale" if self.resizes else "give a smaller picture"
 
     @property
@@ -332,7 +334,7 @@ def check_size(
 ) -> None:
     """Refuse a size that is too small or large. Raises InputError, UsageError, MemoryExhaustedError."""
     check_exemplar_size(width, height, str(item))
-    if task.resizes:
+    if task.resizes or (task.command == "tile" and settings.size is not None):
         height, width = output_size(settings, height, width)
     check_output_size(width, height, run.max_pixels, str(item))
     siblings = len(task.siblings)
