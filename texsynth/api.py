@@ -382,8 +382,7 @@ def _texture(
     others = [_Image.of(other, f"sibling {number}") for number, other in enumerate(maps_of, 1)]
     files = {role: _Image.of(values, role).input for role, values in maps.items() if values is not None}
     settings = expand_settings(flags, options, limited=command == "tile" or bool(files))
-    beside = [other.input for other in others]
-    beside, normals = beside[: len(siblings)], beside[len(siblings) :]
+    beside, normals = [o.input for o in others[: len(siblings)]], [o.input for o in others[len(siblings) :]]
     (task,) = plan_tasks(command, [image.input], siblings=beside, normals=normals, **cast(Any, files))
     job = expand_job(task, settings, PIPE)
     operation = Expand(run_settings(options), model=loaded_model(options))
