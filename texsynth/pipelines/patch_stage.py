@@ -104,7 +104,7 @@ def lay_out(
     if spec.lattice is not None and len(atlas.parts) > 1:
         spec = replace(spec, phases=part_phases(atlas))
     if spec.variety:
-        spec = replace(spec, salience=atlas_salience(atlas))
+        spec = replace(spec, salience=atlas_salience(atlas, regular=spec.lattice is not None))
     sizes, kept = _block_sizes(atlas, spec, settings), spec.kept
     # Where blocks are small for the exemplar's area, there are many, and any layout is as good as another.
     ideal = spec.elongation * (settings.block * atlas.side if kept is None else kept.block)

@@ -22,7 +22,7 @@ COARSE = (0.6, 0.85)
 
 GENTLE = 0.25  # Share of the penalty that is left where things are so large that few blocks fit
 
-REGULAR_NEAR = 0.03  # The same on a lattice, where more tears its lines
+REGULAR_NEAR = 0.1  # The same on a lattice, for what stands out alone: more tears its lines
 
 
 def varied_sizes(
@@ -50,11 +50,14 @@ def part_phases(atlas: Atlas) -> tuple[tuple[int, int], ...]:
     return ((0, 0), *(alignment(first, other)[0] for other in others))
 
 
-def atlas_salience(atlas: Atlas) -> Tensor:
-    """Measure how much each untouched position of an atlas stands out in its exemplar, (n,)."""
+def atlas_salience(atlas: Atlas, *, regular: bool) -> Tensor:
+    """Measure how much each untouched position of an atlas stands out in its exemplar, (n,).
+
+    regular: zero for what does not stand out, as on a lattice the rest must be free to fit.
+    """
     result = torch.ones(int(atlas.origin.max()) + 1)
     for number, part in enumerate(atlas.parts):
         if part.orientation == 0:
             image, valid = atlas.part(atlas.image, number)[None], atlas.part(atlas.valid, number)
             result[atlas.part(atlas.origin, number)] = salience(image, valid[None, None].float())
-    return result
+    return (result - 1).clamp_min(0) if regular else result
