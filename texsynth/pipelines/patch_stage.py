@@ -71,6 +71,7 @@ class PatchSpec:
     kept: Kept | None = None
     elongation: float = 1.0  # Root of the exemplar's area over its shorter side
     region: Tensor | None = None  # (H, W) bool, what is to be laid; None for everything
+    used: Tensor | None = None  # How often others have used positions already, as `Quilt.used` counts it
 
 
 def patch_stage(
@@ -198,6 +199,8 @@ def _quilt_blocks(
     """Lay out an output block by block; progress goes under `name`."""
     block, overlap, kept = sizes.block, sizes.overlap, spec.kept
     quilt = Quilt(atlas, spec.size, sizes, rng, lattice=spec.lattice, guide=spec.guide_target)
+    if spec.used is not None:
+        quilt.used += spec.used
     if kept is None:
         places = block_corners(spec.size, block, overlap, wrap=spec.wrap)
         if spec.region is not None:
