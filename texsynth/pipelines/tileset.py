@@ -42,6 +42,7 @@ MISFIT = 0.01  # Relative change of a lattice that is not worth another size, no
 
 CORNER = 0.3  # Half a corner's width over a tile's shorter side
 OVERLAP = 0.12  # Width in which pieces inside of a tile are cut from its edges, over that
+EDGE_ROUNDS = 0.5  # Blocks laid again around an edge, over those in a tile
 DRAWN = 6  # Places among which a corner is chosen
 AVOID = 0.25  # How strongly tiles avoid what others show, over how they avoid to repeat themselves
 CORE = 3  # Pixels beside an edge that all tiles at it have in common
@@ -269,7 +270,9 @@ class _Plan:
 
         kept = Kept(at, known, fixed, places, self.block, self.overlap)
         spec = PatchSpec((at.shape[1], at.shape[2]), lattice=self.lattice, kept=kept)
-        quilt = lay_out(self.atlas, spec, self.patch.model_copy(update={"layouts": 1}), rng, silent)
+        # Only what is near the edge will show.
+        fewer = {"layouts": 1, "refine": EDGE_ROUNDS * self.patch.refine}
+        quilt = lay_out(self.atlas, spec, self.patch.model_copy(update=fewer), rng, silent)
         inside = slice(corner, corner + length), slice(self.half - margin, self.half + margin)
         inside = inside if turned else inside[::-1]
         cost = seam_cost(self.atlas, quilt.image, quilt.at, quilt.known)[inside].sum()
