@@ -9,8 +9,8 @@ Pictures go in as paths, PIL images, numpy arrays or torch tensors, and come out
 - a torch tensor (3, H, W) or (1, 3, H, W) of floats in [0, 1]: comes out in the same shape, type and device.
 
 Floats are held at 16 bits per channel inside. The same seed gives the same pixels as the command line; to
-`expand`, `tile` and `fill` the name of a file counts, too, and of a picture in memory its `name`. Errors are
-those of `texsynth.errors`.
+`expand` and `tile` the name of a file counts, too, and of a picture in memory its `name`. Errors are those of
+`texsynth.errors`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from texsynth.api_options import (
     PathLike,
     StylizeOptions,
     TextureOptions,
+    expand_settings,
     given,
     loaded_model,
-    resolve_settings,
     run_settings,
     same_kind,
     stylize_settings,
@@ -107,20 +107,22 @@ def expand(
 def tile(
     image: ImageLike,
     *,
+    size: tuple[int, int] | None = None,
     method: str | None = None,
     siblings: Sequence[ImageLike] = (),
     mask: ImageLike | None = None,
     **options: Unpack[TextureOptions],
 ) -> Any:  # noqa: ANN401 (see SameKind)
-    """Make a picture seamless: same size, the borders meet, the middle stays.
+    """Make a picture seamless: the borders meet, the middle stays.
 
-    Arguments, result and errors are those of `expand`.
+    Arguments, result and errors are those of `expand`; size is that of the picture by default.
 
     >>> import numpy as np, texsynth
     >>> texsynth.tile(np.random.default_rng(0).random((32, 48, 3))).shape
     (32, 48, 3)
     """
-    return _texture("tile", image, siblings, {"mask": mask}, given(method=method), options)
+    flags = {"method": method, "size": size and list(size)}
+    return _texture("tile", image, siblings, {"mask": mask}, given(**flags), options)
 
 
 @same_kind
@@ -376,19 +378,18 @@ def _texture(
     options: TextureOptions,
 ) -> Any:  # noqa: ANN401 (see SameKind)
     image = _Image.of(exemplar, "exemplar", options.get("name"))
-    maps_of = [*siblings, *options.get("normals", ())]
-    others = [_Image.of(other, f"sibling {number}") for number, other in enumerate(maps_of, 1)]
-    settings = resolve_settings(ExpandSettings, flags, options, TextureOptions.__optional_keys__)
+    maps_of = enumerate([*siblings, *options.get("normals", ())], 1)
+    others = [_Image.of(other, f"sibling {number}") for number, other in maps_of]
     files = {role: _Image.of(values, role).input for role, values in maps.items() if values is not None}
-    beside = [other.input for other in others]
-    beside, normals = beside[: len(siblings)], beside[len(siblings) :]
+    settings = expand_settings(flags, options, limited=command == "tile" or bool(files))
+    inputs = [other.input for other in others]
+    beside, normals = inputs[: len(siblings)], inputs[len(siblings) :]
     (task,) = plan_tasks(command, [image.input], siblings=beside, normals=normals, **cast(Any, files))
     job = expand_job(task, settings, PIPE)
     operation = Expand(run_settings(options), model=loaded_model(options))
     operation.prepare(log.warning)
-    result = _do(operation, job, options.get("progress"))
-    backs = [image.back, *(other.back for other in others)]
-    pictures = [back(file.in_memory) for back, file in zip(backs, result.files, strict=True)]
+    made = _do(operation, job, options.get("progress")).files
+    pictures = [one.back(file.in_memory) for one, file in zip([image, *others], made, strict=True)]
     return pictures if others else pictures[0]
 
 

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from texsynth.config import presets
-from texsynth.config.settings import RunSettings, Settings, StylizeSettings
+from texsynth.config.expand_rules import with_preset_method
+from texsynth.config.settings import ExpandSettings, RunSettings, Settings, StylizeSettings
 from texsynth.config.validation import validate
 from texsynth.errors import UsageError
 from texsynth.images.tensors import InMemory
@@ -101,6 +102,14 @@ def resolve_settings(
     for path, value in options.get("changes", {}).items():
         tree = presets.merge(tree, presets.nested(path, value))
     return validate(kind, presets.merge(tree, dict(flags)), "")
+
+
+def expand_settings(flags: Mapping[str, object], options: TextureOptions, *, limited: bool) -> ExpandSettings:
+    """Return the settings of an expansion; see `with_preset_method`. Raises UsageError, TypeError."""
+    settings = resolve_settings(ExpandSettings, flags, options, TextureOptions.__optional_keys__)
+    if options.get("preset") is None or "method" in flags or "method" in options.get("changes", {}):
+        return settings
+    return with_preset_method(settings, limited=limited)
 
 
 def run_settings(options: Options) -> RunSettings:

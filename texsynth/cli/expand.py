@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn, get_args
 from texsynth.cli import options
 from texsynth.cli.options import argument, complete_model, file_option, look_option, option
 from texsynth.cli.run import Sheet, given, look_settings, make_setup, piped, run_operation
+from texsynth.config.expand_rules import with_preset_method
 from texsynth.config.settings import ExpandSettings, Method
 from texsynth.config.validation import nearest
 from texsynth.errors import UsageError
@@ -58,12 +59,22 @@ class TextureOptions(options.LookOptions):
     )
 
 
+size_option = layout_option(None, metavar="WxH", help="Output in pixels, like 1024x512.")
+
+
+@dataclass(frozen=True)
+class TileOptions:
+    """The size of a tile."""
+
+    size: str | None = size_option
+
+
 @dataclass(frozen=True)
 class LayoutOptions:
     """The size of the output, and what goes where."""
 
     scale: float | None = layout_option(None, help="Output over exemplar, on both sides. Default: 2.")
-    size: str | None = layout_option(None, metavar="WxH", help="Output in pixels, like 1024x512.")
+    size: str | None = size_option
     tileable: bool | None = layout_option(
         None,
         "--tileable/--no-tileable",
@@ -125,14 +136,15 @@ def tile(
     pictures: Annotated[list[str], options.pictures_argument("PICTURE...")],
     *,
     output: Annotated[str | None, options.output_option("NAME.tile.png")] = None,
+    layout: TileOptions,
     texture: TextureOptions,
     common: options.RunOptions,
 ) -> None:
-    """Make pictures seamless: same size, their borders meet, the middle stays.
+    """Make pictures seamless: their borders meet, the middle stays.
 
     texsynth tile wall.png
     """
-    _carry_out("tile", pictures, output, LayoutOptions(), texture, common)
+    _carry_out("tile", pictures, output, LayoutOptions(size=layout.size), texture, common)
 
 
 def _carry_out(
@@ -156,6 +168,11 @@ def _carry_out(
     siblings, normals = texture.siblings or (), texture.normals or ()
     mixed = layout.mix or layout.weights is not None
     maps = {"mask": texture.mask, "guide": layout.guide, "guide_of": layout.guide_of, "hole": layout.hole}
+    named = method is not None or any(
+        a.partition("=")[0].strip() == "method" for a in texture.assignments or ()
+    )
+    if not named:
+        settings = with_preset_method(settings, limited=command == "tile" or mixed or any(maps.values()))
     data = piped([*pictures, *siblings, *normals, *maps.values()])
     materials = [] if common.recursive or mixed or siblings or normals else find_materials(pictures)
     for material in materials:

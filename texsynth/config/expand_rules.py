@@ -92,6 +92,16 @@ def check_combination(
             )
 
 
+def with_preset_method(settings: ExpandSettings, *, limited: bool) -> ExpandSettings:
+    """Choose patch where the method that a preset names cannot do what is asked for.
+
+    limited: as for `settle_method`.
+    """
+    if limited and settings.method not in COMPLETING_METHODS:
+        return without_idle_network(settings.model_copy(update={"method": "patch"}))
+    return settings
+
+
 def settle_method(settings: ExpandSettings, *, limited: bool) -> ExpandSettings:
     """Choose patch for an open method whose choice the look of the exemplar cannot change.
 

@@ -23,11 +23,11 @@ from texsynth.jobs.expand_inputs import (
     ExpandInputs,
     ExpandJob,
     LoadedInputs,
-    Mask,
     Task,
     load_inputs,
 )
 from texsynth.jobs.files import JobResult, OutputFile, memory_guard, read_input
+from texsynth.jobs.masks import Mask
 from texsynth.jobs.operation import Operation, other_weights, resolve_run, run_on
 from texsynth.jobs.outcomes import Report
 from texsynth.jobs.sibling_values import map_picture, map_values

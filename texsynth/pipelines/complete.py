@@ -1,12 +1,19 @@
 """Completion of a picture of a texture: fill a hole in it, make its borders meet."""
 
 from dataclasses import replace
-from itertools import product
 
 import torch
 from torch import Tensor
 
-from texsynth.analysis.lattice import MIN_CONFIDENCE, Lattice, most_likely_lattice, snap_to_torus
+from texsynth.analysis.lattice import (
+    MIN_CONFIDENCE,
+    Lattice,
+    closing_size,
+    most_likely_lattice,
+    snap_to_torus,
+)
+from texsynth.analysis.seamless import is_seamless
+from texsynth.analysis.tile_advice import tile_advice
 from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import ExpandSettings
 from texsynth.pipelines.expand import Expanded, Networks, split_siblings
@@ -30,6 +37,9 @@ MAX_BEND = 0.2
 
 MISFIT = 0.75
 """Pixels by which a lattice may miss itself around a torus; more is bent, as it would show as a step."""
+
+
+SEAMLESS = "the picture is seamless already and was left as it is"
 
 
 @torch.no_grad()
@@ -65,7 +75,7 @@ def fill(
             first, last = max(int(inside[0]) - overlap, 0), min(int(inside[-1]) + 1 + overlap, length)
             spread = spread_starts(first, last, block, overlap)
             starts.append([max(0, min(start, length - block)) for start in spread])
-        return list(product(*starts))
+        return [(top, left) for top in starts[0] for left in starts[1]]
 
     kept = Kept(at, known, known, corners, block, round(HOLE_OVERLAP * block))
     spec = PatchSpec((len(rows), len(columns)), lattice=lattice, kept=kept)
@@ -90,16 +100,28 @@ def tile(
 ) -> Expanded:
     """Make a picture seamless: a band along its borders is laid anew on the torus, the inside stays.
 
-    The band is laid from the inside outwards and the inside cut where it joins best, on all sides alike.
+    The inside is cut where the band joins it best, on all sides alike. A lattice is bent until it closes.
+    A picture that is seamless, or whose lattice cannot be bent so far, is left as it is, with a note.
     """
+    own = (picture.image.shape[2], picture.image.shape[3])
+    rows, columns = own if settings.size is None else (settings.size[1], settings.size[0])
+    if picture.mask is None and (rows, columns) == own and is_seamless(picture.image):
+        return Expanded(picture.image, picture.siblings, (SEAMLESS,))
     source = paint_hidden(picture)
-    size = settings.size or (picture.image.shape[3], picture.image.shape[2])
-    rows, columns = size[1], size[0]
     lattice = _lattice(source, settings)
+    advice = tile_advice(source.image)
     if lattice is not None:
         closed = snap_to_torus(lattice, (rows, columns), MAX_BEND)
         if closed is not None and _misfit(lattice, closed, (rows, columns)) > MISFIT:
             source = warp_to_lattice(source, lattice, closed)
+        if closed is None:
+            fitting = closing_size(lattice, (rows, columns))
+            advice = advice or (
+                f"whole periods of the pattern do not fit into {columns} x {rows} pixels; give --size "
+                f"{fitting[1]}x{fitting[0]}, or --set patch.lattice=off"
+            )
+            if (rows, columns) == own:
+                return Expanded(picture.image, picture.siblings, (f"left as it is: {advice}",))
         lattice = closed
     height, width = source.image.shape[2:]
     shift = ((height - rows) // 2, (width - columns) // 2)
@@ -118,8 +140,11 @@ def tile(
     )
 
     def corners(block: int, overlap: int) -> list[tuple[int, int]]:
-        sides = zip((rows, columns), bands, strict=True)
-        return list(product(*(torus_starts(length, band, block, overlap) for length, band in sides)))
+        tops, lefts = (
+            torus_starts(length, band, block, overlap)
+            for length, band in zip((rows, columns), bands, strict=True)
+        )
+        return [(top, left) for top in tops for left in lefts]
 
     kept = Kept(at, known, fixed, corners, min(bands), overlap)
     spec = PatchSpec(
@@ -127,6 +152,7 @@ def tile(
     )
     planes = patch_stage(build_atlas([source]), spec, settings.patch, rng, on_step)
     image, notes = _polish(planes[None, :3], source, settings, networks, rng, fixed, on_step, wrap=True)
+    notes = notes if advice is None else (advice, *notes)
     return Expanded(image.clamp(0, 1), split_siblings(planes[None, 3:], picture), notes)
 
 

@@ -132,4 +132,5 @@ def label_potentials(
         area = torch.bincount(chosen.flatten(), minlength=len(shares)) / chosen.numel()
         offset = offset + 0.5 * (target - area)
     offset = offset.masked_fill(target == 0, -torch.inf)
-    return field + offset[:, None, None]
+    potentials: Tensor = field + offset[:, None, None]
+    return potentials

@@ -1,4 +1,4 @@
-"""Blocks that close a gap: where they lie, so that each reaches what is known on both sides of it, and in which order."""
+"""Blocks that close a gap: places that reach what is known on both sides of it, and their order."""
 
 from collections.abc import Callable, Iterator
 

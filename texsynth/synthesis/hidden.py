@@ -33,9 +33,12 @@ def _spread(planes: Tensor, visible: Tensor) -> Tensor:
     """
     if bool(visible.all()) or planes.shape[2:] == (1, 1):
         return planes * visible
-    pool = {"kernel_size": 2, "ceil_mode": True, "count_include_pad": False}
-    share = F.avg_pool2d(visible, **pool)
-    mean = F.avg_pool2d(planes * visible, **pool) / share.clamp_min(1e-6)
+    share = _halved(visible)
+    mean = _halved(planes * visible) / share.clamp_min(1e-6)
     below = _spread(mean, (share > 0).float())
     smooth = F.interpolate(below, planes.shape[2:], mode="bilinear", align_corners=False)
     return torch.where(visible > 0, planes, smooth)
+
+
+def _halved(planes: Tensor) -> Tensor:
+    return F.avg_pool2d(planes, 2, ceil_mode=True, count_include_pad=False)
