@@ -32,8 +32,8 @@ NEEDS_MORE = (
 """Trainings need data and hours, checkpoints and Transposers a file; other tests run these on small ones."""
 
 TEXTURES = ("bricks.png", "grass.png", "moss.png", "wall.png", "bricks.jpg", "wall.jpg", "old/bricks.png",
-            "textures/one.png", "textures/two.png", "walls/brick.png", "floor.png", "material/brick_color.png",
-            "material/brick_normal.png")  # fmt: skip
+            "textures/one.png", "textures/two.png", "walls/brick.png", "floor.png",
+            "material/brick_color.png", "material/brick_normal.png")  # fmt: skip
 PHOTOS = ("photo.jpg", "painting.jpg", "sunset.jpg", "swirl.jpg", "ink.jpg", "a.jpg", "colour.jpg",
           "pattern.jpg", "holiday/one.jpg", "holiday/two.jpg", "paintings/one.jpg", "paintings/two.jpg",
           "photos/one.jpg", "shots/one.jpg", "shots/two.jpg", "extra/three.jpg", "portraits/one.jpg",
