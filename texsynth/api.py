@@ -387,9 +387,8 @@ def _texture(
     job = expand_job(task, settings, PIPE)
     operation = Expand(run_settings(options), model=loaded_model(options))
     operation.prepare(log.warning)
-    result = _do(operation, job, options.get("progress"))
-    backs = [image.back, *(other.back for other in others)]
-    pictures = [back(file.in_memory) for back, file in zip(backs, result.files, strict=True)]
+    made = _do(operation, job, options.get("progress")).files
+    pictures = [one.back(file.in_memory) for one, file in zip([image, *others], made, strict=True)]
     return pictures if others else pictures[0]
 
 

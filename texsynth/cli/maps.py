@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 from texsynth.cli import options
 from texsynth.cli.options import look_option
@@ -40,9 +40,9 @@ class PlainRunOptions(
 
     threads: options.Threads = None
 
-    def as_run(self) -> options.RunOptions:
+    def as_run(self, **more: Any) -> options.RunOptions:  # noqa: ANN401 (further options)
         """Return them as those of a command with networks."""
-        return options.RunOptions(**vars(self))
+        return options.RunOptions(**vars(self), **more)
 
 
 def maps(

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from texsynth.config.settings import Fraction, Listed, Settings
+from texsynth.config.settings import Fraction, Listed, PatchSettings, Settings
+
+TilePixels = Annotated[int, Field(ge=16)]
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -30,3 +32,16 @@ class MapsSettings(Settings):
     """Distance within which the surface hides light from itself, as a share of the shorter side."""
     roughness: Annotated[tuple[Fraction, Fraction], Listed] = (0.35, 0.95)
     """Roughness of a surface without fine detail, and of one with a lot."""
+
+
+class TilesetSettings(Settings):
+    """How `texsynth tileset` makes tiles that go on at their corners' colours."""
+
+    size: Annotated[tuple[TilePixels, TilePixels] | None, Listed] = None
+    """Width and height of a tile in pixels.
+
+    None is half of the exemplar's shorter side, or near it what holds whole periods of a regular texture."""
+    corners: Annotated[int, Field(ge=1, le=100)] = 3
+    """Pairs of corners that are tried; the one whose edges have the faintest seams is kept."""
+    patch: PatchSettings = PatchSettings(layouts=2)
+    """The pieces between the edges, as in expansions."""

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-from texsynth.config.map_settings import MapsSettings
+from texsynth.config.map_settings import MapsSettings, TilesetSettings
 from texsynth.config.settings import ExpandSettings, Settings, StylizeSettings, TransposerSettings
 from texsynth.config.training import (
     RENAMED,
@@ -26,6 +26,7 @@ SECTIONS: dict[str, type[Settings]] = {
     "stylize": StylizeSettings,
     "expand": ExpandSettings,
     "maps": MapsSettings,
+    "tileset": TilesetSettings,
     "transposer": TransposerSettings,
     "decoder": DecoderSettings,
     "cascade": StylisedSettings,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, RootModel
 
 from texsynth.config.map_kinds import MapKind
-from texsynth.config.map_settings import MapsSettings
+from texsynth.config.map_settings import MapsSettings, TilesetSettings
 from texsynth.config.settings import ExpandSettings, Level, Listed, RunSettings, Settings, StylizeSettings
 
 
@@ -118,7 +118,22 @@ class MapsRecord(Settings):
     versions: Versions
 
 
-Record = Annotated[StylizeRecord | BlendRecord | ExpandRecord | MapsRecord, Field(discriminator="command")]
+class TilesetRecord(Settings):
+    """Record of a set of tiles, or of a sample of a layout of them."""
+
+    command: Literal["tileset"] = "tileset"
+    exemplar: Source
+    siblings: Annotated[tuple[Sibling, ...], Listed] = ()
+    key: str  # Relative path of the exemplar, which seeds it
+    part: Annotated[int, Field(ge=-1)] = 0  # 0 in the tiles, k in those of the k-th sibling, -1 in the layout
+    tileset: TilesetSettings
+    run: RunSettings
+    versions: Versions
+
+
+Record = Annotated[
+    StylizeRecord | BlendRecord | ExpandRecord | MapsRecord | TilesetRecord, Field(discriminator="command")
+]
 """Record that `texsynth replay` reads to make an output again; embedded in every output."""
 
 

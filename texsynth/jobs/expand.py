@@ -23,13 +23,14 @@ from texsynth.jobs.expand_inputs import (
     ExpandInputs,
     ExpandJob,
     LoadedInputs,
-    Mask,
     Task,
     load_inputs,
 )
 from texsynth.jobs.files import JobResult, OutputFile, memory_guard, read_input
+from texsynth.jobs.masks import Mask
 from texsynth.jobs.operation import Operation, other_weights, resolve_run, run_on
 from texsynth.jobs.outcomes import Report
+from texsynth.jobs.sibling_values import map_picture, map_values
 from texsynth.models.registry import Model, load_model
 from texsynth.ops.color import luma
 from texsynth.pipelines import complete
@@ -138,7 +139,7 @@ class Expand(Operation[ExpandJob]):
                 )
             maps = zip(expanded.siblings, loaded.siblings, strict=True)
             pictures = [_texture(expanded.image, loaded, self.run)]
-            pictures += [_as_map(values, like.picture) for values, like in maps]
+            pictures += [map_picture(values, like.picture) for values, like in maps]
         record = self._record(job, loaded, settings)
         files = tuple(
             OutputFile(pictures[part], path, dump(presets.as_tree(record.model_copy(update={"part": part}))))
@@ -189,7 +190,7 @@ def preview_sheet(report: Report, run: RunSettings) -> Picture:
 
 def _exemplars(task: Task, inputs: ExpandInputs) -> list[Exemplar]:
     weights = task.weights or (1.0,) * len(inputs.exemplars)
-    siblings = tuple(_values(loaded.picture) for loaded in inputs.siblings)
+    siblings = tuple(map_values(loaded.picture) for loaded in inputs.siblings)
 
     def numbers(*kinds: MapKind) -> tuple[int, ...]:
         return tuple(number for number, kind in enumerate(inputs.kinds) if kind in kinds)
@@ -219,25 +220,6 @@ def _guide(inputs: ExpandInputs, name: str) -> Tensor | None:
         return None
     image = to_image(inputs.maps[name].picture)
     return image if "guide_of" in inputs.maps else luma(image)
-
-
-def _values(picture: Picture) -> Tensor:
-    """All channels of a map as they are, alpha among them. Returns (1, c, H, W) in [0, 1], c from 1 to 4."""
-    image = to_image(picture)[:, : 1 if picture.grey else 3]
-    if picture.alpha is None:
-        return image
-    alpha = picture.alpha.astype(np.float32) / np.iinfo(picture.alpha.dtype).max
-    return torch.cat([image, torch.from_numpy(alpha)[None, None]], 1)
-
-
-def _as_map(values: Tensor, like: Picture) -> Picture:
-    """The inverse of `_values`: a picture of the kind of `like`."""
-    colours = 1 if like.grey else 3
-    picture = to_picture(values[:, :colours].expand(-1, 3, -1, -1), None, like.bit_depth)
-    alpha = None
-    if like.alpha is not None:
-        alpha = to_picture(values[:, colours:].expand(-1, 3, -1, -1), None, like.bit_depth).rgb[..., 0]
-    return replace(picture, alpha=alpha, grey=like.grey, is_data=True, one_bit=like.one_bit)
 
 
 def _texture(image: Tensor, inputs: ExpandInputs, run: RunSettings) -> Picture:

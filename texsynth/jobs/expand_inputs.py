@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from texsynth import images
 from texsynth.config.expand_rules import (
@@ -24,6 +23,7 @@ from texsynth.errors import InputError, TexsynthError, UsageError
 from texsynth.jobs.checks import divide
 from texsynth.jobs.files import probe_input, read_input
 from texsynth.jobs.inputs import PIPE, Input, Job, destinations, file_seed
+from texsynth.jobs.masks import Mask, has_square
 from texsynth.jobs.materials import MapName, sibling_kind, sibling_stem
 from texsynth.jobs.memory import check_memory
 from texsynth.jobs.outcomes import Failed
@@ -224,9 +224,6 @@ def expand_job(task: Task, settings: ExpandSettings, path: Path, index: int = 1,
     return ExpandJob(task.exemplars[0], path, task, settings, index, beside, tuple(p.name for p in beside))
 
 
-Mask = NDArray[np.bool_]
-
-
 @dataclass(frozen=True)
 class LoadedImage:
     """A decoded picture of a task, with its path and hash for a record."""
@@ -395,13 +392,3 @@ def _check_hole(task: Task, allowed: Mask | None, hole: Mask) -> None:
             f"the hole {task.hole} leaves no whole {MIN_SIDE} x {MIN_SIDE} pixels of {task.exemplars[0]} "
             f"to fill it from; make it smaller"
         )
-
-
-def has_square(mask: Mask, side: int) -> bool:
-    """Return True when `mask` (H, W) holds a square of `side` x `side` pixels, all true."""
-    sums = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
-    sums[1:, 1:] = mask.cumsum(0).cumsum(1)
-    if min(mask.shape) < side:
-        return False
-    boxes = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    return bool((boxes == side * side).any())

@@ -78,6 +78,7 @@ class PatchSpec:
     """How hard copies are kept apart, 0 to 1."""
     salience: Tensor | None = None  # (n,) of the untouched positions, see `Quilt`
     phases: tuple[tuple[int, int], ...] | None = None  # Of the parts of the atlas, see `Quilt`
+    used: Tensor | None = None  # How often others have used positions already, as `Quilt.used` counts it
 
 
 def patch_stage(
@@ -220,6 +221,8 @@ def _quilt_blocks(
         atlas, spec.size, sizes, rng,
         lattice=spec.lattice, guide=spec.guide_target, salience=spec.salience, phases=spec.phases,
     )  # fmt: skip
+    if spec.used is not None:
+        quilt.used += spec.used
     if kept is None:
         places = block_corners(spec.size, block, overlap, wrap=spec.wrap)
         if spec.region is not None:
