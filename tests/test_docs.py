@@ -36,7 +36,8 @@ from texsynth.config.settings import (
 )
 
 PAGE_OF = {
-    "expand": "expand", "tile": "expand", "stylize": "stylize", "blend": "blend", "card": "blend",
+    "expand": "expand", "tile": "expand", "tileset": "maps", "maps": "maps",
+    "stylize": "stylize", "blend": "blend", "card": "blend",
     "batch": "batch", "match": "match", "describe": "match", "replay": "formats", "doctor": "faq",
     "bench": "performance", "presets": "presets", "models": "models", "train": "training",
     "evaluate": "quality", "docs": "faq",

@@ -32,7 +32,8 @@ NEEDS_MORE = (
 """Trainings need data and hours, checkpoints and Transposers a file; other tests run these on small ones."""
 
 TEXTURES = ("bricks.png", "grass.png", "moss.png", "wall.png", "bricks.jpg", "wall.jpg", "old/bricks.png",
-            "textures/one.png", "textures/two.png", "walls/brick.png")  # fmt: skip
+            "textures/one.png", "textures/two.png", "walls/brick.png", "floor.png",
+            "material/brick_color.png", "material/brick_normal.png")  # fmt: skip
 PHOTOS = ("photo.jpg", "painting.jpg", "sunset.jpg", "swirl.jpg", "ink.jpg", "a.jpg", "colour.jpg",
           "pattern.jpg", "holiday/one.jpg", "holiday/two.jpg", "paintings/one.jpg", "paintings/two.jpg",
           "photos/one.jpg", "shots/one.jpg", "shots/two.jpg", "extra/three.jpg", "portraits/one.jpg",
@@ -85,7 +86,10 @@ def run_line(line: str) -> None:
     """Run a line of a page in this process, with what a shell would do for it."""
     before, _, call = line.partition("texsynth")
     # Large results take minutes and show nothing new.
-    words = [word.replace("1024x512", "96x48") for word in arguments_of("texsynth" + call)]
+    words = [
+        word.replace("1024x512", "96x48").replace("256x256", "28x28")
+        for word in arguments_of("texsynth" + call)
+    ]
     data = Path(before.split()[1]).read_bytes() if before.startswith("cat ") else None
     _, command, _ = leaf(words)
     options = {option for parameter in command.params for option in parameter.opts}

@@ -1,7 +1,8 @@
 """Texture synthesis and style transfer, offline from the first minute.
 
-`texsynth.expand`, `tile`, `fill`, `stylize`, `blend`, `describe` and `match` do what the commands do, on
-pictures in memory or in files; see `texsynth.api`. Torch is imported when one of them is used.
+`texsynth.expand`, `tile`, `fill`, `stylize`, `blend`, `describe`, `match`, `maps` and `tileset` do what the
+commands do, on pictures in memory or in files; see `texsynth.api`. Torch is imported when one of them is
+used.
 """
 
 from typing import TYPE_CHECKING
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from texsynth.api_frames import (
         stylize_sequence,
     )
+    from texsynth.api_maps import (
+        maps,
+        tileset,
+    )
+    from texsynth.config.map_settings import MapsSettings, TilesetSettings
     from texsynth.config.settings import ExpandSettings, StylizeSettings
     from texsynth.errors import (
         InputError,
@@ -37,12 +43,14 @@ if TYPE_CHECKING:
 __all__ = [
     "ExpandSettings",
     "InputError",
+    "MapsSettings",
     "MemoryExhaustedError",
     "ModelError",
     "OutputError",
     "StylizeSettings",
     "Stylizer",
     "TexsynthError",
+    "TilesetSettings",
     "UsageError",
     "__version__",
     "blend",
@@ -51,10 +59,12 @@ __all__ = [
     "fill",
     "load_model",
     "load_preset",
+    "maps",
     "match",
     "stylize",
     "stylize_sequence",
     "tile",
+    "tileset",
 ]
 
 
@@ -68,8 +78,11 @@ def __getattr__(name: str) -> object:
             return "0+source"
     if name not in __all__:
         raise AttributeError(f"module 'texsynth' has no attribute {name!r}")
+    homes = {"stylize_sequence": "api_frames"}
+    homes |= dict.fromkeys(("maps", "tileset"), "api_maps")
+    homes |= dict.fromkeys(("MapsSettings", "TilesetSettings"), "config.map_settings")
     home = "errors" if name.endswith("Error") else "config.settings" if name.endswith("Settings") else "api"
-    home = "api_frames" if name == "stylize_sequence" else home
+    home = homes.get(name, home)
     return getattr(import_module(f"texsynth.{home}"), name)
 
 

@@ -9,8 +9,8 @@ Pictures go in as paths, PIL images, numpy arrays or torch tensors, and come out
 - a torch tensor (3, H, W) or (1, 3, H, W) of floats in [0, 1]: comes out in the same shape, type and device.
 
 Floats are held at 16 bits per channel inside. The same seed gives the same pixels as the command line; to
-`expand`, `tile` and `fill` the name of a file counts, too, and of a picture in memory its `name`. Errors are
-those of `texsynth.errors`.
+`expand` and `tile` the name of a file counts, too, and of a picture in memory its `name`. Errors are those of
+`texsynth.errors`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from typing import Any, Literal, Unpack, cast, overload
 
 from texsynth.api_options import (
     ImageLike,
-    Options,
     PathLike,
     StylizeOptions,
+    TextureOptions,
+    expand_settings,
     given,
     loaded_model,
-    resolve_settings,
     run_settings,
     same_kind,
     stylize_settings,
@@ -76,16 +76,16 @@ def expand(
     mask: ImageLike | None = None,
     guide: ImageLike | None = None,
     guide_of: ImageLike | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[TextureOptions],
 ) -> Any:  # noqa: ANN401 (see SameKind)
     """Make more of a texture.
 
     exemplar: at least 16 pixels on both sides. scale: output over exemplar, 2 by default; size: (width,
-    height) in pixels instead. method: auto, patch, transposer, optimize, or stages joined by +. transposer:
+    height) in pixels instead. method: auto, noise, patch, transposer, optimize, or stages with +. transposer:
     name or file of its network, in place of the embedded one. tileable: the borders meet. upright: turn the
     exemplar first. siblings: further maps of the same surface, of its size, which get the same layout. mask:
     white where the exemplar may be sampled. guide, guide_of: layout of the output, and what its values mean
-    on the exemplar. options: see `Options`.
+    on the exemplar. options: see `TextureOptions`.
 
     Returns the texture; with siblings a list of it and of every sibling. Raises InputError, UsageError,
     ModelError, MemoryExhaustedError.
@@ -107,20 +107,22 @@ def expand(
 def tile(
     image: ImageLike,
     *,
+    size: tuple[int, int] | None = None,
     method: str | None = None,
     siblings: Sequence[ImageLike] = (),
     mask: ImageLike | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[TextureOptions],
 ) -> Any:  # noqa: ANN401 (see SameKind)
-    """Make a picture seamless: same size, the borders meet, the middle stays.
+    """Make a picture seamless: the borders meet, the middle stays.
 
-    Arguments, result and errors are those of `expand`.
+    Arguments, result and errors are those of `expand`; size is that of the picture by default.
 
     >>> import numpy as np, texsynth
     >>> texsynth.tile(np.random.default_rng(0).random((32, 48, 3))).shape
     (32, 48, 3)
     """
-    return _texture("tile", image, siblings, {"mask": mask}, given(method=method), options)
+    flags = {"method": method, "size": size and list(size)}
+    return _texture("tile", image, siblings, {"mask": mask}, given(**flags), options)
 
 
 @same_kind
@@ -131,7 +133,7 @@ def fill(
     method: str | None = None,
     siblings: Sequence[ImageLike] = (),
     mask: ImageLike | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[TextureOptions],
 ) -> Any:  # noqa: ANN401 (see SameKind)
     """Fill the hole in a texture: in place, where `hole` is white, from the rest of it.
 
@@ -373,23 +375,21 @@ def _texture(
     siblings: Sequence[ImageLike],
     maps: Mapping[str, ImageLike | None],
     flags: Mapping[str, object],
-    options: Options,
+    options: TextureOptions,
 ) -> Any:  # noqa: ANN401 (see SameKind)
     image = _Image.of(exemplar, "exemplar", options.get("name"))
-    others = [_Image.of(other, f"sibling {number}") for number, other in enumerate(siblings, 1)]
-    settings = resolve_settings(ExpandSettings, flags, options)
+    maps_of = [*siblings, *options.get("normals", ())]
+    others = [_Image.of(other, f"sibling {number}") for number, other in enumerate(maps_of, 1)]
     files = {role: _Image.of(values, role).input for role, values in maps.items() if values is not None}
-    beside = [other.input for other in others]
-    (task,) = plan_tasks(command, [image.input], siblings=beside, **cast(Any, files))
+    settings = expand_settings(flags, options, limited=command == "tile" or bool(files))
+    beside, normals = [o.input for o in others[: len(siblings)]], [o.input for o in others[len(siblings) :]]
+    (task,) = plan_tasks(command, [image.input], siblings=beside, normals=normals, **cast(Any, files))
     job = expand_job(task, settings, PIPE)
     operation = Expand(run_settings(options), model=loaded_model(options))
     operation.prepare(log.warning)
-    result = _do(operation, job, options.get("progress"))
-    pictures = [file.in_memory for file in result.files]
-    if not others:
-        return image.back(pictures[0])
-    backs = [image.back, *(other.back for other in others)]
-    return [back(picture) for back, picture in zip(backs, pictures, strict=True)]
+    made = _do(operation, job, options.get("progress")).files
+    pictures = [one.back(file.in_memory) for one, file in zip([image, *others], made, strict=True)]
+    return pictures if others else pictures[0]
 
 
 def _do(operation: Operation[Any], job: Job, progress: OnStep | None) -> JobResult:

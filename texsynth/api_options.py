@@ -1,7 +1,7 @@
 """Keyword arguments of the functions in `texsynth.api`, and the settings that they become."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypedDict, TypeVar, cast, overload
 
 import numpy as np
@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from texsynth.config import presets
-from texsynth.config.settings import RunSettings, Settings, StylizeSettings
+from texsynth.config.expand_rules import with_preset_method
+from texsynth.config.settings import ExpandSettings, RunSettings, Settings, StylizeSettings
 from texsynth.config.validation import validate
 from texsynth.errors import UsageError
 from texsynth.images.tensors import InMemory
@@ -59,6 +60,18 @@ class Options(TypedDict, total=False):
     progress: OnStep  # Called with a `Step(stage, done, total)` again and again
 
 
+class TextureOptions(Options, total=False):
+    """Keyword arguments of what is made of a texture and its maps."""
+
+    normals: Sequence["ImageLike"]
+    """Further siblings, which are normal maps though neither values nor names show it; results come last."""
+    even_light: str | float
+    """Take slow changes of light out first: auto, off, or a share from 0 to 1. Default: auto."""
+    orientations: str
+    """Turns and mirror images of pieces: auto, as the texture allows, none, mirror or all. Default: auto."""
+    variety: float  # 0 to 1: how hard copies are kept apart, above all of what stands out. Default: 0.5.
+
+
 class StylizeOptions(Options, total=False):
     """Keyword arguments of a stylization."""
 
@@ -95,6 +108,16 @@ def resolve_settings(
     for path, value in options.get("changes", {}).items():
         tree = presets.merge(tree, presets.nested(path, value))
     return validate(kind, presets.merge(tree, dict(flags)), "")
+
+
+def expand_settings(flags: Mapping[str, object], options: TextureOptions, *, limited: bool) -> ExpandSettings:
+    """Return the settings of an expansion; see `with_preset_method`. Raises UsageError, TypeError."""
+    keys = ("even_light", "orientations", "variety")
+    own = {key: options[key] for key in keys if key in options}  # type: ignore[literal-required]
+    settings = resolve_settings(ExpandSettings, {**flags, **own}, options, TextureOptions.__optional_keys__)
+    if options.get("preset") is None or "method" in flags or "method" in options.get("changes", {}):
+        return settings
+    return with_preset_method(settings, limited=limited)
 
 
 def run_settings(options: Options) -> RunSettings:

@@ -93,9 +93,7 @@ def test_siblings_get_the_layout_of_the_exemplar(place: Path, quick: list[object
     save(place / "packed.png", pixels // 257, alpha=pixels[..., 2] // 257)
     flags = ["--with", "height.png", "--with", "normal.tif", "--with", "packed.png"]
     result = ok("expand", "wall.png", *flags, "-o", "new/big.png", *quick)
-    files = [
-        f"new/{name}" for name in ("big.png", "height.expand.png", "normal.expand.png", "packed.expand.png")
-    ]
+    files = [f"new/{name}" for name in ("big.png", "big_height.png", "big_normal.png", "big_packed.png")]
     assert result.stdout.split() == files
     big, height, normal, packed = (read(place / name) for name in files)
     assert [p.bit_depth for p in (big, height, normal, packed)] == [16, 16, 8, 8]

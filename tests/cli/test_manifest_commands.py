@@ -51,8 +51,8 @@ def hashes(folder: Path) -> dict[str, str]:
 
 RESULTS = [
     "0.blend.photo.png", "0.expand.1.png", "0.expand.2.png", "0.tile.balanced.png", "0.tile.fast.png",
-    "0.wave.png", "1.blend.photo.png", "1.expand.1.png", "1.expand.2.png", "1.wave.png", "rough.tile.png",
-    "two.png",
+    "0.tile.fast_rough.png", "0.wave.png", "1.blend.photo.png", "1.expand.1.png", "1.expand.2.png",
+    "1.wave.png", "two.png",
 ]  # fmt: skip
 
 
@@ -96,9 +96,10 @@ def test_all_commands_in_one_manifest(place: Path, model: Path) -> None:
 
 
 def test_collisions_between_commands_are_found_first(place: Path, model: Path) -> None:
+    (place / "jobs.yaml").write_text(MIXED.replace("two.png", "0.tile.fast_rough.png"))
     result = batch(model, "-n")
-    assert result.exit_code == 2, "both tiles would write their sibling to rough.tile.png"
-    assert "rough.tile.png" in result.stderr
+    assert result.exit_code == 2, "the blend would be written to the sibling of a tile"
+    assert "0.tile.fast_rough.png" in result.stderr
 
 
 @pytest.mark.slow

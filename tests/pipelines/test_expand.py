@@ -20,7 +20,7 @@ from texsynth.config.settings import ExpandSettings, OptimizeSettings
 from texsynth.errors import InputError, UsageError
 from texsynth.metrics.losses import random_directions, sliced_wasserstein
 from texsynth.models.registry import build_model
-from texsynth.pipelines.expand import Expanded, Networks, expand, fill, tile
+from texsynth.pipelines.expand import Expanded, Networks, expand
 from texsynth.pipelines.feature_optimization import optimize
 from texsynth.pipelines.method import plan_expand
 from texsynth.synthesis.exemplar import Exemplar
@@ -85,7 +85,9 @@ def test_siblings_have_the_layout_of_the_picture() -> None:
     image = texture()
     result = run(Exemplar(image, siblings=(image[:, :1], image)))
     assert [s.shape[1] for s in result.siblings] == [1, 3]
-    assert torch.allclose(result.siblings[0], result.image[:, :1], atol=1e-5)
+    assert torch.equal(result.siblings[0], result.siblings[1][:, :1])
+    error = (result.siblings[1] - result.image).abs().mean()
+    assert float(error) < 0.02
     alone = run(Exemplar(image)).image
     assert torch.allclose(result.image, alone, atol=1e-5)
 
@@ -137,27 +139,6 @@ def test_a_tileable_texture_has_no_border(method: str) -> None:
         for dim in (2, 3)
     ]
     assert 0.6 < sum(ratios) / len(ratios) < 1.5
-
-
-def test_a_hole_is_filled_and_nothing_else_changes() -> None:
-    image = texture(48, 48)
-    hole = torch.zeros(1, 1, 48, 48)
-    hole[:, :, 15:25, 20:35] = 1
-    damaged = torch.where(hole > 0.5, torch.ones(()), image)
-    rng = torch.Generator().manual_seed(0)
-    result = fill(Exemplar(damaged), hole, settings(), Networks(tiny_model()), rng=rng).image
-    outside = (hole < 0.5).expand_as(image)
-    assert torch.equal(result[outside], image[outside])
-    assert float(result[~outside].max()) < 1
-
-
-def test_tile_keeps_the_inside() -> None:
-    image = texture(48, 64)
-    rng = torch.Generator().manual_seed(0)
-    result = tile(Exemplar(image), settings(), Networks(tiny_model()), rng=rng).image
-    assert result.shape == image.shape
-    assert torch.equal(result[:, :, 12:-12, 12:-12], image[:, :, 12:-12, 12:-12])
-    assert not torch.equal(result[:, :, :4], image[:, :, :4])
 
 
 def test_a_small_exemplar_is_refused() -> None:
@@ -239,5 +220,5 @@ def test_an_open_method_is_patch_where_the_exemplar_cannot_change_it() -> None:
     auto = ExpandSettings(method="auto")
     assert settle_method(auto, limited=False).method == "auto"
     assert settle_method(auto, limited=True).method == "patch"
-    assert settle_method(ExpandSettings(method="auto", tileable=True), limited=False).method == "patch"
+    assert settle_method(ExpandSettings(method="auto", tileable=True), limited=False).method == "auto"
     assert settle_method(ExpandSettings(method="optimize"), limited=True).method == "optimize"

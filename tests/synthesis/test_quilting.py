@@ -9,14 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from texsynth.analysis.lattice import Lattice, find_lattice, phase_error, snap_to_torus
+from texsynth.analysis.lattice import Lattice, closing_size, find_lattice, phase_error, snap_to_torus
 from texsynth.errors import InputError
 from texsynth.ops.resample import box_mean, box_sum
 from texsynth.pipelines.patch_stage import best_layout, layout_faults
-from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, label_field
+from texsynth.synthesis.exemplar import Atlas, Exemplar, Part, build_atlas, free_squares, label_potentials
+from texsynth.synthesis.matching import Spectra
+from texsynth.synthesis.medoids import medoid_positions
 from texsynth.synthesis.patch_optimization import FixedPixels, optimize_patches
 from texsynth.synthesis.patch_search import field_of_layout, vote
-from texsynth.synthesis.quilting import Quilt, QuiltSettings, _Spectra, block_corners, image_quilting
+from texsynth.synthesis.quilting import Quilt, QuiltSettings, block_corners, image_quilting
 from texsynth.synthesis.seams import keep_old, min_error_cut, seam_correction, seam_cost
 from texsynth.synthesis.warp import warp_to_lattice
 
@@ -109,7 +111,7 @@ def test_the_phase_error_is_zero_on_the_lattice_only() -> None:
 def test_errors_by_fft_are_the_errors_of_a_scan() -> None:
     planes, wanted = noise(17, 23)[0], noise(6, 6, 1)[0]
     weight = (noise(6, 6, 2)[0, 0] > 0.4).float()
-    errors = _Spectra(planes).errors(wanted, weight, 6)
+    (errors,) = Spectra(planes, [Part(0, (17, 23), 0, 0)]).errors([0], wanted, weight, 6)
     assert errors.shape == (12, 18)
     for row, column in ((0, 0), (11, 17), (4, 9)):
         window = planes[:, row : row + 6, column : column + 6]
@@ -185,7 +187,7 @@ def test_fixed_pixels_stay_and_masked_ones_are_not_taken() -> None:
     quilt = Quilt(atlas, (48, 48), QuiltSettings(12, 4, 0.1, 0.5), rng())
     quilt.fix(identity(48, 48), mask[0, 0] > 0.5)
     for top, left in block_corners((48, 48), 12, 4, wrap=False):
-        if not quilt.is_fixed(top, left):
+        if quilt.known_share(top, left) < 1:
             quilt.place_block(top, left)
     quilt.refine(10)
     kept = mask[0, 0] > 0.5
@@ -215,7 +217,7 @@ def test_patch_optimization_keeps_what_is_perfect_and_siblings_aligned() -> None
     image = noise(40, 40)
     atlas = build_atlas([Exemplar(image, siblings=(image[:, :1],))])
     planes = optimize_patches(atlas, identity(40, 40), 8, (1, 1), rng(), wrap=False)
-    assert torch.allclose(planes[3], planes[0], atol=1e-6)
+    assert torch.equal(planes[3, 6:-6, 6:-6], image[0, 0, 6:-6, 6:-6])
     alone = optimize_patches(atlas, identity(40, 40), 8, (2,), rng(), wrap=False)
     inside = slice(6, -6)  # at the border of white noise nothing says which patch is right
     assert torch.allclose(alone[:3, inside, inside], image[0, :, inside, inside], atol=1e-3)
@@ -253,12 +255,51 @@ def test_a_layout_without_seams_is_not_corrected() -> None:
     assert float(seam_correction(source, identity(16, 16), 5.0, wrap=False).abs().max()) < 1e-6
 
 
+def test_what_may_not_be_read_is_not_read_beside_a_seam() -> None:
+    source = noise(20, 20)[0]
+    valid = torch.ones(20, 20, dtype=torch.bool)
+    valid[:, 10:] = False
+    other = source.clone()
+    other[:, :, 10:] = 0
+    at = identity(20, 20)
+    at[1, :, 10:] -= 10  # the left half goes on with itself
+    atlases = [build_atlas([Exemplar(s[None], mask=valid[None, None].float())]) for s in (source, other)]
+    costs = [seam_cost(atlas, source[:, at[0], at[1]], at) for atlas in atlases]
+    assert torch.equal(costs[0], costs[1])
+    assert float(costs[0][:, 9].min()) > 0
+    corrections = [seam_correction(s, at, 5.0, wrap=False, valid=valid) for s in (source, other)]
+    assert torch.equal(corrections[0], corrections[1])
+
+
+def test_exemplars_of_an_atlas_do_not_touch() -> None:
+    atlas = build_atlas([Exemplar(noise(20, 20)), Exemplar(noise(24, 30, 1))])
+    assert atlas.largest_square() == 20
+    corners = free_squares(atlas.valid, 20).nonzero()[:, 1]
+    assert not bool(((corners > 0) & (corners < 21)).any())
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+def test_the_medoids_of_a_copy_are_the_copy(wrap: bool) -> None:
+    planes = noise(48, 64)[0]
+    layout = identity(24, 32) if wrap else identity(48, 64)
+    field = field_of_layout(layout, torch.ones(41, 57, dtype=torch.bool), 8, wrap=wrap)
+    assert torch.equal(medoid_positions(field, planes, planes[:, layout[0], layout[1]], 0.03), layout)
+
+
+def test_a_torus_rather_stretches_rows_than_tilts_them() -> None:
+    bricks = Lattice(torch.tensor([[30.0, 28], [0, 56]], dtype=torch.float64), 0.9)
+    closed = snap_to_torus(bricks, (240, 252))  # 4.5 bricks in a row
+    assert closed is not None
+    row = torch.linalg.solve(closed.vectors.T, torch.tensor([0.0, 252], dtype=torch.float64))
+    assert row.round().tolist() in ([0, 4], [0, 5])
+    assert closing_size(bricks, (236, 252)) == (240, 56 * round(float(row[1])))
+
+
 @pytest.mark.parametrize("shares", [(1.0, 1.0), (3.0, 1.0), (1.0, 0.0), (2.0, 1.0, 1.0)])
 def test_a_mixture_has_the_shares_that_are_asked_for(shares: tuple[float, ...]) -> None:
-    field = label_field((120, 150), shares, 12.0, rng(), wrap=True)
-    assert torch.equal(field.sum(0), torch.ones(120, 150))
-    for part, share in zip(field, shares, strict=True):
-        assert float(part.mean()) == pytest.approx(share / sum(shares), abs=0.02)
+    owner = label_potentials((120, 150), shares, 12.0, rng(), wrap=True).argmax(0)
+    for number, share in enumerate(shares):
+        assert float((owner == number).float().mean()) == pytest.approx(share / sum(shares), abs=0.02)
 
 
 def test_a_mask_must_leave_a_square() -> None:

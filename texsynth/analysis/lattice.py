@@ -21,6 +21,8 @@ REGULAR = 0.7
 MAX_CHANGE = 0.15
 """Largest relative change of a length by which a texture may be warped to close over a torus."""
 
+TILT = 3.0  # How much worse it is to tilt rows by some pixels than to stretch them by as many
+
 MIN_SHIFT = 6  # Pixels; nearer peaks of the map are smoothness, not repetition
 
 FLAT = 1e-9
@@ -72,7 +74,7 @@ def most_likely_lattice(image: Tensor, mask: Tensor | None = None) -> Lattice | 
     """
     score = self_correlation(image, mask)
     limit = [int(0.6 * side) for side in image.shape[2:]]
-    peaks = _peaks(score, limit)
+    peaks = peaks_within(score, limit)
     basis = _basis(peaks)
     if basis is None:
         return None
@@ -146,18 +148,40 @@ def phase_error(
     return distance.float()
 
 
-def snap_to_torus(lattice: Lattice, size: tuple[int, int]) -> Lattice | None:
-    """Find the nearest lattice that a torus of `size` (rows, columns) closes over, row offsets included.
+def snap_to_torus(lattice: Lattice, size: tuple[int, int], limit: float = MAX_CHANGE) -> Lattice | None:
+    """Find the nearest lattice that a torus of `size` (rows, columns) closes over.
 
-    Returns None when that would change a length by more than MAX_CHANGE.
+    Rows may close with an offset, but are rather stretched than tilted. Returns None when that would change a
+    length by more than `limit`.
     """
     torus = torch.tensor(size, dtype=torch.float64).diag()
-    counts = (torus @ torch.linalg.inv(lattice.vectors)).round()
+    counts = torch.stack([_closing_count(lattice, axis, size[axis]) for axis in (0, 1)])
     if float(torch.linalg.det(counts).abs()) < 0.5:
         return None
     vectors = torch.linalg.solve(counts, torus)
     closed = Lattice(vectors, lattice.confidence)
-    return closed if relative_change(lattice, closed) <= MAX_CHANGE else None
+    return closed if relative_change(lattice, closed) <= limit else None
+
+
+def closing_size(lattice: Lattice, size: tuple[int, int]) -> tuple[int, int]:
+    """Return the rows and columns near `size` that whole periods fit into."""
+    rows, columns = (
+        round(abs(float((_closing_count(lattice, axis, size[axis]) @ lattice.vectors)[axis])))
+        for axis in (0, 1)
+    )
+    return rows, columns
+
+
+def _closing_count(lattice: Lattice, axis: int, length: int) -> Tensor:
+    """Find the whole numbers (2,) of the lattice's vectors that come nearest to one side of a torus."""
+    side = torch.zeros(2, dtype=torch.float64).index_fill(0, torch.tensor(axis), length)
+    middle = (side @ torch.linalg.inv(lattice.vectors)).round()
+    near = middle + torch.cartesian_prod(*[torch.arange(-3.0, 4.0, dtype=torch.float64)] * 2)
+    along, across = (near @ lattice.vectors)[:, [axis, 1 - axis]].unbind(1)
+    # To make twice as much of a length is as bad as to make half of it.
+    change = (along.clamp_min(1e-3) / length).log().abs() + TILT * across.abs() / length
+    nearest: Tensor = near[change.argmin()]
+    return nearest
 
 
 def relative_change(before: Lattice, after: Lattice) -> float:
@@ -171,7 +195,7 @@ def _mean_inside(image: Tensor, inside: Tensor, radius: int) -> Tensor:
     return box_mean(image * inside, radius) / box_mean(inside, radius).clamp_min(1e-6)
 
 
-def _peaks(score: Tensor, limit: list[int]) -> list[Peak]:
+def peaks_within(score: Tensor, limit: list[int]) -> list[Peak]:
     """Find the local maxima within `limit` of one half plane, the strongest first."""
     top, left = score.shape[0] // 2, score.shape[1] // 2
     best = F.max_pool2d(score[None, None], 7, 1, 3)[0, 0]

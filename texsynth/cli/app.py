@@ -24,6 +24,8 @@ BUG, USAGE, INTERRUPTED = 1, 2, 130
 COMMANDS = {
     "expand": "expand",
     "tile": "expand",
+    "tileset": "tileset",
+    "maps": "maps",
     "stylize": "stylize",
     "blend": "blend",
     "batch": "batch",

@@ -11,12 +11,21 @@ from typing import Annotated, NoReturn, get_args
 from texsynth.cli import options
 from texsynth.cli.options import argument, complete_model, file_option, look_option, option
 from texsynth.cli.run import Sheet, given, look_settings, make_setup, piped, run_operation
+from texsynth.config.expand_rules import with_preset_method
 from texsynth.config.settings import ExpandSettings, Method
 from texsynth.config.validation import nearest
 from texsynth.errors import UsageError
 from texsynth.images import output_format
-from texsynth.jobs.expand_inputs import Command, LoadedInputs, check_textures, expand_jobs, plan_tasks
+from texsynth.jobs.expand_inputs import (
+    Command,
+    LoadedInputs,
+    check_textures,
+    expand_jobs,
+    plan_tasks,
+)
 from texsynth.jobs.inputs import find_input, find_inputs
+from texsynth.jobs.material_tasks import with_materials
+from texsynth.jobs.materials import find_materials
 
 layout_option, map_option = (partial(option, panel=panel) for panel in ("Size and layout", "Maps"))
 
@@ -27,8 +36,23 @@ class TextureOptions(options.LookOptions):
 
     method: str | None = look_option(
         None,
-        help="auto, by how regular the texture is; or stages: transposer, patch, optimize, or joined "
+        help="auto, by how the texture looks; noise; or stages: transposer, patch, optimize, or joined "
         "like patch+optimize.",
+    )
+    even_light: str | None = look_option(
+        None,
+        metavar="auto|off|SHARE",
+        help="First take slow changes of light and colour out: auto, where they are no part of the texture; "
+        "off; or a share from 0 to 1.",
+    )
+    orientations: str | None = look_option(
+        None,
+        metavar="auto|none|mirror|all",
+        help="Also lay turned and mirrored pieces: auto, where the texture stays the same by its statistics; "
+        "none; mirror, left to right alone; or all eight.",
+    )
+    variety: float | None = look_option(
+        None, help="How hard copies are kept apart, above all of what stands out: 0 not at all, to 1."
     )
     siblings: list[str] | None = map_option(
         None,
@@ -37,10 +61,27 @@ class TextureOptions(options.LookOptions):
         help="A map of the same surface, like normals or roughness, that gets the same layout; it keeps "
         "its bit depth and channels. Repeatable.",
     )
+    normals: list[str] | None = map_option(
+        None,
+        "--with-normal",
+        metavar="FILE",
+        help="The same for a normal map whose values or name do not show that it is one: its vectors turn "
+        "when the texture is turned. Repeatable.",
+    )
     mask: str | None = map_option(None, metavar="FILE", help="White where the exemplar may be sampled.")
     preview: str | None = file_option(
         None, metavar="FILE", help="Also write a contact sheet: every exemplar and its results, small."
     )
+
+
+size_option = layout_option(None, metavar="WxH", help="Output in pixels, like 1024x512.")
+
+
+@dataclass(frozen=True)
+class TileOptions:
+    """The size of a tile."""
+
+    size: str | None = size_option
 
 
 @dataclass(frozen=True)
@@ -48,7 +89,7 @@ class LayoutOptions:
     """The size of the output, and what goes where."""
 
     scale: float | None = layout_option(None, help="Output over exemplar, on both sides. Default: 2.")
-    size: str | None = layout_option(None, metavar="WxH", help="Output in pixels, like 1024x512.")
+    size: str | None = size_option
     tileable: bool | None = layout_option(
         None,
         "--tileable/--no-tileable",
@@ -110,14 +151,15 @@ def tile(
     pictures: Annotated[list[str], options.pictures_argument("PICTURE...")],
     *,
     output: Annotated[str | None, options.output_option("NAME.tile.png")] = None,
+    layout: TileOptions,
     texture: TextureOptions,
     common: options.RunOptions,
 ) -> None:
-    """Make pictures seamless: same size, their borders meet, the middle stays.
+    """Make pictures seamless: their borders meet, the middle stays.
 
     texsynth tile wall.png
     """
-    _carry_out("tile", pictures, output, LayoutOptions(), texture, common)
+    _carry_out("tile", pictures, output, LayoutOptions(size=layout.size), texture, common)
 
 
 def _carry_out(
@@ -133,21 +175,36 @@ def _carry_out(
     if method is not None and method not in get_args(Method):
         raise UsageError(f"unknown method {method!r}{nearest(method, get_args(Method))}")
     flags = given({"tileable": layout.tileable, "upright": layout.upright, "variation": layout.variation})
-    flags |= given({"transposer": layout.transposer})
+    flags |= given({"transposer": layout.transposer, "even_light": _even_light(texture.even_light)})
+    flags |= given({"orientations": texture.orientations, "variety": texture.variety})
     flags |= given({"method": method}) | size_settings(layout.size, layout.scale)
     settings = look_settings(ExpandSettings, texture, flags)
     setup = make_setup(common, output)
     run = setup.run
-    siblings = texture.siblings or ()
+    siblings, normals = texture.siblings or (), texture.normals or ()
+    mixed = layout.mix or layout.weights is not None
     maps = {"mask": texture.mask, "guide": layout.guide, "guide_of": layout.guide_of, "hole": layout.hole}
-    data = piped([*pictures, *siblings, *maps.values()])
-    tasks = plan_tasks(
-        command,
-        find_inputs(pictures, recursive=common.recursive, piped=data),
-        mixed=layout.mix or layout.weights is not None,
-        weights=_weights(layout.weights),
-        siblings=[find_input(argument, data) for argument in siblings],
-        **{name: find_input(argument, data) for name, argument in maps.items() if argument is not None},
+    named = method is not None or any(
+        a.partition("=")[0].strip() == "method" for a in texture.assignments or ()
+    )
+    if not named:
+        settings = with_preset_method(settings, limited=command == "tile" or mixed or any(maps.values()))
+    data = piped([*pictures, *siblings, *normals, *maps.values()])
+    materials = [] if common.recursive or mixed or siblings or normals else find_materials(pictures)
+    for material in materials:
+        setup.screen.note(str(material))
+    tasks = with_materials(
+        plan_tasks(
+            command,
+            [material.colour for material in materials]
+            or find_inputs(pictures, recursive=common.recursive, piped=data),
+            mixed=mixed,
+            weights=_weights(layout.weights),
+            siblings=[find_input(argument, data) for argument in siblings],
+            normals=[find_input(argument, data) for argument in normals],
+            **{name: find_input(argument, data) for name, argument in maps.items() if argument is not None},
+        ),
+        materials,
     )
     jobs = expand_jobs(tasks, settings, output, count=layout.count, suffix=setup.suffix)
     sheet = None
@@ -178,6 +235,18 @@ def size_settings(size: str | None, scale: float | None) -> dict[str, object]:
     if not sides:
         raise UsageError(f"--size {size!r} is not of the form WxH, like 1024x512")
     return {"size": [int(sides[1]), int(sides[2])]}
+
+
+def _even_light(text: str | None) -> str | float | None:
+    if text in (None, "auto", "off"):
+        return text
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise UsageError(f"--even-light {text!r} must be auto, off or a share from 0 to 1")
+    return share
 
 
 def _weights(text: str | None) -> list[float]:

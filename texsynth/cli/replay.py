@@ -14,7 +14,15 @@ from texsynth import images
 from texsynth.cli import options
 from texsynth.cli.options import argument, option
 from texsynth.cli.run import Setup, check_model, given, output_suffix, run_operation
-from texsynth.config.records import BlendRecord, ExpandRecord, Source, StylizeRecord, TweenRecord
+from texsynth.config.records import (
+    BlendRecord,
+    ExpandRecord,
+    MapsRecord,
+    Source,
+    StylizeRecord,
+    TilesetRecord,
+    TweenRecord,
+)
 from texsynth.config.settings import RunSettings
 from texsynth.config.validation import validate
 from texsynth.errors import InputError, UsageError
@@ -24,6 +32,8 @@ from texsynth.jobs.expand_inputs import ExpandJob, LoadedInputs, Task, check_tex
 from texsynth.jobs.files import record_in
 from texsynth.jobs.frames import Tween
 from texsynth.jobs.inputs import PIPE, Input, destinations
+from texsynth.jobs.map_inputs import MapsJob
+from texsynth.jobs.tileset_inputs import TilesetJob
 
 Replayed = tuple[Sequence[Any], Callable[..., Any], Callable[[Sequence[Any]], Any]]
 """The only job, its check, and what makes its operation, as `run_operation` takes them."""
@@ -148,6 +158,7 @@ def _expand(record: ExpandRecord, inputs: _Inputs, run: RunSettings, output: str
         exemplars,
         record.weights,
         tuple(inputs.find(source) for source in record.siblings),
+        tuple(source.kind for source in record.siblings),
         inputs.optional(record.mask),
         inputs.optional(record.guide),
         inputs.optional(record.guide_of),
@@ -169,11 +180,42 @@ def _expand(record: ExpandRecord, inputs: _Inputs, run: RunSettings, output: str
     )
 
 
+def _maps(record: MapsRecord, inputs: _Inputs, run: RunSettings, output: str) -> Replayed:
+    picture = inputs.find(record.picture)
+    job = MapsJob(picture, Path(output), record.maps, ((record.role, Path(output)),))
+    return (
+        [job],
+        partial(check_headers, needed=(), run=run),
+        lambda _: import_module("texsynth.jobs.maps").EstimateMaps(run),
+    )
+
+
+def _tileset(record: TilesetRecord, inputs: _Inputs, run: RunSettings, output: str) -> Replayed:
+    exemplar = inputs.find(record.exemplar, record.key, "--exemplar")
+    job = TilesetJob(
+        exemplar,
+        Path(output),
+        record.tileset,
+        tuple(inputs.find(source) for source in record.siblings),
+        tuple(source.kind for source in record.siblings),
+        names=tuple(source.output for source in record.siblings),
+        part=record.part,
+        key=record.key,
+    )
+    return (
+        [job],
+        partial(check_headers, needed=(), run=run),
+        lambda _: import_module("texsynth.jobs.tileset").MakeTileset(run),
+    )
+
+
 KINDS: dict[str, tuple[Callable[..., Replayed], Sequence[str]]] = {
     "stylize": (_stylize, ("--content", "--style")),
     "blend": (_blend, ("--content",)),
     "expand": (_expand, ("--exemplar",)),
     "tile": (_expand, ("--exemplar",)),
+    "maps": (_maps, ()),
+    "tileset": (_tileset, ("--exemplar",)),
 }
 """How a command's results are made again, and the options that may say where an input is now."""
 

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
+from texsynth.config.map_settings import MapsSettings, TilesetSettings
 from texsynth.config.settings import ExpandSettings, Settings, StylizeSettings, TransposerSettings
 from texsynth.config.training import (
     RENAMED,
@@ -24,6 +25,8 @@ Tree = dict[str | int, Any]  # Nested settings as YAML holds them
 SECTIONS: dict[str, type[Settings]] = {
     "stylize": StylizeSettings,
     "expand": ExpandSettings,
+    "maps": MapsSettings,
+    "tileset": TilesetSettings,
     "transposer": TransposerSettings,
     "decoder": DecoderSettings,
     "cascade": StylisedSettings,

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, RootModel
 
+from texsynth.config.map_kinds import MapKind
+from texsynth.config.map_settings import MapsSettings, TilesetSettings
 from texsynth.config.settings import ExpandSettings, Level, Listed, RunSettings, Settings, StylizeSettings
 
 
@@ -21,6 +23,7 @@ class Sibling(Source):
     """A map that was expanded like the exemplar."""
 
     output: str  # Name of the file it was written to, beside the output
+    kind: MapKind = "values"  # What its values are; before version 0.2 all were plain
 
 
 class Versions(Settings):
@@ -101,7 +104,36 @@ class BlendRecord(Settings):
     versions: Versions
 
 
-Record = Annotated[StylizeRecord | BlendRecord | ExpandRecord, Field(discriminator="command")]
+MapRole = Literal["height", "normal", "roughness", "ao"]  # Maps of a surface; ao is ambient occlusion
+
+
+class MapsRecord(Settings):
+    """Record of a map that was guessed from a photograph."""
+
+    command: Literal["maps"] = "maps"
+    picture: Source
+    role: MapRole  # Which of the maps it is
+    maps: MapsSettings
+    run: RunSettings
+    versions: Versions
+
+
+class TilesetRecord(Settings):
+    """Record of a set of tiles, or of a sample of a layout of them."""
+
+    command: Literal["tileset"] = "tileset"
+    exemplar: Source
+    siblings: Annotated[tuple[Sibling, ...], Listed] = ()
+    key: str  # Relative path of the exemplar, which seeds it
+    part: Annotated[int, Field(ge=-1)] = 0  # 0 in the tiles, k in those of the k-th sibling, -1 in the layout
+    tileset: TilesetSettings
+    run: RunSettings
+    versions: Versions
+
+
+Record = Annotated[
+    StylizeRecord | BlendRecord | ExpandRecord | MapsRecord | TilesetRecord, Field(discriminator="command")
+]
 """Record that `texsynth replay` reads to make an output again; embedded in every output."""
 
 

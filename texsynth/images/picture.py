@@ -42,7 +42,8 @@ class Picture:
     """sRGB pixels, upright, with what is needed to write a picture of the same kind.
 
     rgb: (H, W, 3) uint8 or uint16. alpha: (H, W) of the same type, or None. grey: the three channels are
-    equal, and one is written. is_data: the values are no colours, so no colour profile is written.
+    equal, and one is written. is_data: the values are no colours, so no colour profile is written. one_bit:
+    data of a bit for each pixel, which are written so.
     """
 
     rgb: Pixels
@@ -51,6 +52,7 @@ class Picture:
     grey: bool = False
     warnings: tuple[str, ...] = ()
     is_data: bool = False
+    one_bit: bool = False
 
     def strips(self, count: int) -> Iterator[Picture]:
         """Strips of `count` rows from the top down, the last one shorter."""

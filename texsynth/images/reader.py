@@ -120,12 +120,13 @@ def read(
             picture = from_pil(image, name, header.format)
         else:
             picture = from_deep(*deep, image.info.get("icc_profile"), header.format)
+        one_bit = as_data and image.mode == "1"
         turn = UPRIGHT.get(image.getexif().get(ORIENTATION_TAG, 1))
     rgb, alpha = picture.rgb, picture.alpha
     if turn:
         rgb = np.ascontiguousarray(turn(rgb))
         alpha = None if alpha is None else np.ascontiguousarray(turn(alpha))
-    return replace(picture, rgb=rgb, alpha=alpha, is_data=as_data)
+    return replace(picture, rgb=rgb, alpha=alpha, is_data=as_data, one_bit=one_bit)
 
 
 def verify(path: Path) -> None:

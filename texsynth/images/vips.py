@@ -98,9 +98,15 @@ def to_srgb(pixels: Pixels, profile: bytes, srgb: Path) -> Pixels:
         return _array(image.write_to_memory(), image.height, image)
 
 
-def encode(pixels: Pixels, name: str, text: str, profile: bytes | None) -> bytes:
-    """Encode (H, W, 1 to 4) uint8 or uint16 as PNG or TIFF. text: ASCII, kept by PNG. Raises OSError."""
+def encode(pixels: Pixels, name: str, text: str, profile: bytes | None, *, one_bit: bool = False) -> bytes:
+    """Encode (H, W, 1 to 4) uint8 or uint16 as PNG or TIFF. text: ASCII, kept by PNG. Raises OSError.
+
+    one_bit: (H, W, 1) uint8 of 0 and 255 are written with a bit for each pixel.
+    """
     operation, options = _saver(name, pixels.nbytes)
+    if one_bit:
+        # TIFF predicts only whole bytes.
+        options |= {"bitdepth": 1} | ({"predictor": "none"} if name == "TIFF" else {})
     with _failures():
         image = _described(_from_array(pixels), pixels.dtype, text, profile)
         return bytes(getattr(image, f"{operation}_buffer")(**options))

@@ -86,8 +86,12 @@ def encode(
     grey = picture.grey and name in GREY_FORMATS and (picture.alpha is None or name != "TIFF")
     # The profile of sRGB describes three channels; grey without one is taken for sRGB everywhere.
     profile = None if grey or picture.is_data else srgb_profile()
+    one_bit = picture.one_bit and grey and picture.alpha is None and name in DEEP_FORMATS
+    pixels = samples(picture, depth, grey=grey)
+    if one_bit:
+        pixels = np.where(as_depth(pixels, 8) > 127, np.uint8(255), np.uint8(0))
     try:
-        return _encoded(samples(picture, depth, grey=grey), name, settings, quality, profile), warnings
+        return _encoded(pixels, name, settings, quality, profile, one_bit=one_bit), warnings
     except (OSError, ValueError) as error:  # for example a side beyond what JPEG or WebP can count
         size = f"{picture.width} x {picture.height}"
         raise OutputError(f"a {size} picture cannot be written as {name}: {error}") from error
@@ -130,9 +134,11 @@ PILLOW_OPTIONS: dict[str, Callable[[int], dict[str, Any]]] = {
 """Format that libvips would write with other pixels -> options for a quality from 1 to 100."""
 
 
-def _encoded(pixels: Pixels, name: str, settings: str, quality: int, profile: bytes | None) -> bytes:
+def _encoded(
+    pixels: Pixels, name: str, settings: str, quality: int, profile: bytes | None, *, one_bit: bool
+) -> bytes:
     if name not in PILLOW_OPTIONS:
-        return vips.encode(pixels, name, as_ascii(settings), profile)
+        return vips.encode(pixels, name, as_ascii(settings), profile, one_bit=one_bit)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     options = PILLOW_OPTIONS[name](quality) | {"format": name, "icc_profile": profile}
     buffer = io.BytesIO()

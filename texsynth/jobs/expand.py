@@ -12,6 +12,7 @@ from torch import Tensor
 
 import texsynth
 from texsynth.config import presets
+from texsynth.config.map_kinds import MapKind
 from texsynth.config.records import ExpandRecord, Record, Sibling, Versions
 from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.config.validation import dump
@@ -22,18 +23,21 @@ from texsynth.jobs.expand_inputs import (
     ExpandInputs,
     ExpandJob,
     LoadedInputs,
-    Mask,
     Task,
     load_inputs,
 )
 from texsynth.jobs.files import JobResult, OutputFile, memory_guard, read_input
+from texsynth.jobs.masks import Mask
 from texsynth.jobs.operation import Operation, other_weights, resolve_run, run_on
 from texsynth.jobs.outcomes import Report
+from texsynth.jobs.sibling_values import map_picture, map_values
 from texsynth.models.registry import Model, load_model
 from texsynth.ops.color import luma
+from texsynth.pipelines import complete
 from texsynth.pipelines import expand as pipeline
 from texsynth.pipelines.method import ExpandPlan, plan_expand
 from texsynth.pipelines.progress import OnStep
+from texsynth.pipelines.relight import in_even_light
 from texsynth.synthesis.exemplar import Exemplar
 
 SHEET_COLUMNS = 6
@@ -120,13 +124,22 @@ class Expand(Operation[ExpandJob]):
                 expanded = pipeline.expand(plan, networks, guide=guide, rng=rng, on_step=on_step)
             elif hole is None:
                 exemplar = _exemplars(job.task, loaded)[0]
-                expanded = pipeline.tile(exemplar, job.settings, networks, rng=rng, on_step=on_step)
+                expanded = in_even_light(
+                    exemplar,
+                    settings.even_light,
+                    lambda even: complete.tile(even, settings, networks, rng=rng, on_step=on_step),
+                )
             else:
                 exemplar, mask = _exemplars(job.task, loaded)[0], _from_mask(hole)
-                expanded = pipeline.fill(exemplar, mask, job.settings, networks, rng=rng, on_step=on_step)
+                expanded = in_even_light(
+                    exemplar,
+                    settings.even_light,
+                    lambda even: complete.fill(even, mask, settings, networks, rng=rng, on_step=on_step),
+                    hole=mask,
+                )
             maps = zip(expanded.siblings, loaded.siblings, strict=True)
             pictures = [_texture(expanded.image, loaded, self.run)]
-            pictures += [_as_map(values, like.picture) for values, like in maps]
+            pictures += [map_picture(values, like.picture) for values, like in maps]
         record = self._record(job, loaded, settings)
         files = tuple(
             OutputFile(pictures[part], path, dump(presets.as_tree(record.model_copy(update={"part": part}))))
@@ -146,8 +159,8 @@ class Expand(Operation[ExpandJob]):
             exemplars=tuple(loaded.source for loaded in inputs.exemplars),
             weights=job.task.weights,
             siblings=tuple(
-                Sibling(path=loaded.source.path, sha256=loaded.source.sha256, output=as_text(name))
-                for loaded, name in zip(inputs.siblings, job.names, strict=True)
+                Sibling(**loaded.source.model_dump(), output=as_text(name), kind=kind)
+                for loaded, name, kind in zip(inputs.siblings, job.names, inputs.kinds, strict=True)
             ),
             **maps,
             key=as_text(job.task.key),
@@ -177,7 +190,11 @@ def preview_sheet(report: Report, run: RunSettings) -> Picture:
 
 def _exemplars(task: Task, inputs: ExpandInputs) -> list[Exemplar]:
     weights = task.weights or (1.0,) * len(inputs.exemplars)
-    siblings = tuple(_values(loaded.picture) for loaded in inputs.siblings)
+    siblings = tuple(map_values(loaded.picture) for loaded in inputs.siblings)
+
+    def numbers(*kinds: MapKind) -> tuple[int, ...]:
+        return tuple(number for number, kind in enumerate(inputs.kinds) if kind in kinds)
+
     return [
         Exemplar(
             image=to_image(loaded.picture),
@@ -185,6 +202,9 @@ def _exemplars(task: Task, inputs: ExpandInputs) -> list[Exemplar]:
             mask=None if allowed is None else _from_mask(allowed),
             guide=_guide(inputs, "guide_of"),
             weight=weight,
+            normals=numbers("opengl", "directx"),
+            green_down=numbers("directx"),
+            labels=numbers("labels"),
         )
         for loaded, allowed, weight in zip(inputs.exemplars, inputs.allowed, weights, strict=True)
     ]
@@ -200,25 +220,6 @@ def _guide(inputs: ExpandInputs, name: str) -> Tensor | None:
         return None
     image = to_image(inputs.maps[name].picture)
     return image if "guide_of" in inputs.maps else luma(image)
-
-
-def _values(picture: Picture) -> Tensor:
-    """All channels of a map as they are, alpha among them. Returns (1, c, H, W) in [0, 1], c from 1 to 4."""
-    image = to_image(picture)[:, : 1 if picture.grey else 3]
-    if picture.alpha is None:
-        return image
-    alpha = picture.alpha.astype(np.float32) / np.iinfo(picture.alpha.dtype).max
-    return torch.cat([image, torch.from_numpy(alpha)[None, None]], 1)
-
-
-def _as_map(values: Tensor, like: Picture) -> Picture:
-    """The inverse of `_values`: a picture of the kind of `like`."""
-    colours = 1 if like.grey else 3
-    picture = to_picture(values[:, :colours].expand(-1, 3, -1, -1), None, like.bit_depth)
-    alpha = None
-    if like.alpha is not None:
-        alpha = to_picture(values[:, colours:].expand(-1, 3, -1, -1), None, like.bit_depth).rgb[..., 0]
-    return replace(picture, alpha=alpha, grey=like.grey, is_data=True)
 
 
 def _texture(image: Tensor, inputs: ExpandInputs, run: RunSettings) -> Picture:

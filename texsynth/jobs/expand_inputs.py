@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from texsynth import images
 from texsynth.config.expand_rules import (
@@ -17,12 +16,15 @@ from texsynth.config.expand_rules import (
     output_size,
     settle_method,
 )
+from texsynth.config.map_kinds import Declared, MapKind
 from texsynth.config.records import Source
 from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.errors import InputError, TexsynthError, UsageError
 from texsynth.jobs.checks import divide
 from texsynth.jobs.files import probe_input, read_input
 from texsynth.jobs.inputs import PIPE, Input, Job, destinations, file_seed
+from texsynth.jobs.masks import Mask, has_square
+from texsynth.jobs.materials import MapName, sibling_kind, sibling_stem
 from texsynth.jobs.memory import check_memory
 from texsynth.jobs.outcomes import Failed
 from texsynth.jobs.transposers import bytes_per_pixel, settle_transposer
@@ -43,16 +45,29 @@ class Task:
     exemplars: tuple[Input, ...]
     weights: tuple[float, ...] = ()  # Shares of the exemplars, one each; empty for equal ones
     siblings: tuple[Input, ...] = ()  # Further maps of the first exemplar
+    declared: tuple[Declared | None, ...] = ()  # What their values are; None has the maps looked at
     mask: Input | None = None  # Where to sample
     guide: Input | None = None  # Layout of the output
     guide_of: Input | None = None  # What the guide's values look like on the exemplar
     hole: Input | None = None  # What to fill
     recorded_key: str = ""  # The key of a result that is made again
+    is_material: bool = False  # Whether the files were named by their folder
 
     @property
     def key(self) -> str:
         """The text that seeds the result."""
         return self.recorded_key or "+".join(item.key for item in self.exemplars)
+
+    @property
+    def stem(self) -> str:
+        """The name of the result, without suffix, where none is given."""
+        return f"{self.exemplars[0].stem}{'.mix' if len(self.exemplars) > 1 else ''}.{self.command}"
+
+    @property
+    def result_stem(self) -> str:
+        """The same, but of a material endings stay in their place, so that the results are one, too."""
+        name = MapName.of(self.exemplars[0].stem if self.is_material else "")
+        return f"{name.stem}.{self.command}{name.joint}{name.ending}" if name.stem else self.stem
 
     @property
     def resizes(self) -> bool:
@@ -62,6 +77,8 @@ class Task:
     @property
     def cure(self) -> str:
         """The advice for an output that is too large."""
+        if self.command == "tile":
+            return "choose a smaller --size or give a smaller picture"
         return "choose a smaller --size or --scale" if self.resizes else "give a smaller picture"
 
     @property
@@ -104,8 +121,13 @@ class ExpandJob(Job):
         return [(self.part, self.output), *enumerate(self.beside, 1)]
 
     def seed(self, seed: int) -> int:
-        """Return the seed of this variation: the same for any `--count`, alone or in a batch."""
-        return file_seed(seed, self.task.key if self.index == 1 else f"{self.task.key}\0{self.index}")
+        """Return the seed of this variation: the same for any `--count`, alone or in a batch.
+
+        That of a hole leaves the file's name out, so that two pictures that differ in the hole alone have the
+        same fill.
+        """
+        key = "hole" if self.task.hole else self.task.key
+        return file_seed(seed, key if self.index == 1 else f"{key}\0{self.index}")
 
 
 def plan_tasks(
@@ -115,14 +137,18 @@ def plan_tasks(
     mixed: bool = False,
     weights: Sequence[float] = (),
     siblings: Sequence[Input] = (),
+    normals: Sequence[Input] = (),
     **maps: Input | None,
 ) -> list[Task]:
     """Return a task for every exemplar, or one for all when they are `mixed`. Raises UsageError.
 
-    maps: those of MAPS that there are.
+    normals: further siblings, which are normal maps. maps: those of MAPS that there are.
     """
     named: dict[str, Any] = {**maps}
-    task = Task(command, tuple(exemplars), tuple(weights), tuple(siblings), **named)
+    known: list[Declared | None] = [None] * len(siblings)
+    known += ["normals"] * len(normals)
+    siblings = (*siblings, *normals)
+    task = Task(command, tuple(exemplars), tuple(weights), siblings, tuple(known), **named)
     if weights and len(weights) != len(exemplars):
         raise UsageError(
             f"--weights has {len(weights)} numbers for {len(exemplars)} exemplars; give one for each"
@@ -147,8 +173,7 @@ def expand_jobs(
     if output == "-" and count > 1:
         raise UsageError(f"{count} variations cannot share standard output; use -o FOLDER")
     firsts = [task.exemplars[0] for task in tasks]
-    mix = ".mix" if any(len(task.exemplars) > 1 for task in tasks) else ""
-    names = [f"{first.stem}{mix}.{task.command}{suffix}" for first, task in zip(firsts, tasks, strict=True)]
+    names = [f"{task.result_stem}{suffix}" for task in tasks]
     paths = destinations(firsts, names, output, role="exemplars")
     return [
         expand_job(task, settings, path, index, count)
@@ -186,16 +211,17 @@ def expand_job(task: Task, settings: ExpandSettings, path: Path, index: int = 1,
     """
     settings = settled_settings(task, settings)
     number = f".{index}" if count > 1 else ""
+    stem = task.stem if path == PIPE else path.stem
     if number:
         path = path.with_name(f"{path.stem}{number}{path.suffix}")
     # Values of sibling maps must survive the file.
     suffix = path.suffix if path.suffix.lower() in LOSSLESS else ".png"
     folder = Path() if path == PIPE else path.parent
-    beside = tuple(folder / f"{item.stem}.{task.command}{number}{suffix}" for item in task.siblings)
+    names = [sibling_stem(stem, task.exemplars[0].stem, item.stem) for item in task.siblings]
+    if stem == task.stem:
+        names = [f"{item.stem}.{task.command}" for item in task.siblings]
+    beside = tuple(folder / f"{name}{number}{suffix}" for name in names)
     return ExpandJob(task.exemplars[0], path, task, settings, index, beside, tuple(p.name for p in beside))
-
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -214,6 +240,7 @@ class ExpandInputs:
     allowed: tuple[Mask | None, ...]
     """For every exemplar, (h, w) where it may be sampled; None for everywhere."""
     siblings: tuple[LoadedImage, ...] = ()
+    kinds: tuple[MapKind, ...] = ()  # What the values of the siblings are
     maps: dict[str, LoadedImage] = field(default_factory=dict)  # By their names in MAPS
 
     @property
@@ -258,7 +285,9 @@ def load_inputs(task: Task, settings: ExpandSettings, run: RunSettings) -> Expan
         _allowed(item, exemplar.picture, mask, task, settings)
         for item, exemplar in zip(task.exemplars, exemplars, strict=True)
     )
-    inputs = ExpandInputs(exemplars, allowed, siblings, maps)
+    known = zip(task.siblings, siblings, task.declared or [None] * len(siblings), strict=True)
+    kinds = tuple(sibling_kind(item, image.picture, declared) for item, image, declared in known)
+    inputs = ExpandInputs(exemplars, allowed, siblings, kinds, maps)
     if (hole := inputs.hole) is not None:
         _check_hole(task, allowed[0], hole)
     return inputs
@@ -302,7 +331,7 @@ def check_size(
 ) -> None:
     """Refuse a size that is too small or large. Raises InputError, UsageError, MemoryExhaustedError."""
     check_exemplar_size(width, height, str(item))
-    if task.resizes:
+    if task.resizes or (task.command == "tile" and settings.size is not None):
         height, width = output_size(settings, height, width)
     check_output_size(width, height, run.max_pixels, str(item))
     siblings = len(task.siblings)
@@ -363,13 +392,3 @@ def _check_hole(task: Task, allowed: Mask | None, hole: Mask) -> None:
             f"the hole {task.hole} leaves no whole {MIN_SIDE} x {MIN_SIDE} pixels of {task.exemplars[0]} "
             f"to fill it from; make it smaller"
         )
-
-
-def has_square(mask: Mask, side: int) -> bool:
-    """Return True when `mask` (H, W) holds a square of `side` x `side` pixels, all true."""
-    sums = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
-    sums[1:, 1:] = mask.cumsum(0).cumsum(1)
-    if min(mask.shape) < side:
-        return False
-    boxes = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    return bool((boxes == side * side).any())

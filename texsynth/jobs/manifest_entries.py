@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field
 
@@ -20,6 +20,8 @@ from texsynth.images import SUFFIXES
 from texsynth.jobs.blend_inputs import BlendJob, StylizeJob, check_spec, make_spec
 from texsynth.jobs.expand_inputs import MAPS, Task, expand_job, plan_tasks
 from texsynth.jobs.inputs import CARD_SUFFIX, PIPE, Input, Job, find_inputs
+from texsynth.jobs.material_tasks import with_materials
+from texsynth.jobs.materials import find_materials
 
 
 def as_tuple(value: object) -> object:
@@ -74,6 +76,7 @@ class TextureGroup(Group):
     command: Literal["expand", "tile"]
     exemplars: SomeTexts
     siblings: Annotated[Texts, Field(alias="with")] = ()
+    normals: Annotated[Texts, Field(alias="with_normal")] = ()
     mask: Text | None = None
     guide: Text | None = None
     guide_of: Text | None = None
@@ -143,14 +146,20 @@ def _expanded(where: str, group: Group, base: Path, name: str | None) -> list[En
     else:
         assert isinstance(group, TextureGroup)
         maps = {name: text for name in MAPS if (text := getattr(group, name)) is not None}
+        mixed, named = group.mix or bool(group.weights), bool(group.siblings or group.normals)
+        plain = group.recursive or mixed or named
+        materials = [] if plain else find_materials([str(base / text) for text in group.exemplars])
         tasks = plan_tasks(
             group.command,
-            _find(group.exemplars, base, recursive=group.recursive),
-            mixed=group.mix or bool(group.weights),
+            [material.colour for material in materials]
+            or _find(group.exemplars, base, recursive=group.recursive),
+            mixed=mixed,
             weights=group.weights,
             siblings=[file_in(text, base) for text in group.siblings],
-            **{name: file_in(text, base) for name, text in maps.items()},
+            normals=[file_in(text, base) for text in group.normals],
+            **cast(Any, {name: file_in(text, base) for name, text in maps.items()}),
         )
+        tasks = with_materials(tasks, materials)
         pictures = [task.exemplars[0] for task in tasks]
         builders = [_expand(task, group.count) for task in tasks]
     kind = ExpandSettings if isinstance(group, TextureGroup) else StylizeSettings

@@ -127,7 +127,13 @@ class SerialExecutor(Generic[J]):
                 result = self.operation.compute(loaded.job, loaded.content, events.step)
             if loaded.missing is not None:
                 # Of a run that was stopped between the files of a job, some are there.
-                files = tuple(file for file in result.files if file.path in loaded.missing)
+                files = tuple(
+                    file
+                    for file in result.files
+                    # What carries no record goes with the pictures.
+                    if file.path in loaded.missing
+                    or (isinstance(file.picture, bytes) and not file.path.exists())
+                )
                 result = replace(result, files=files)
         except Exception as error:  # as above
             result = error

@@ -144,7 +144,7 @@ class BorderNetwork(Network):
         """Repair a layout of any size.
 
         exemplar: (1, 3, h, w) in [0, 1]; layout: (2, H, W) source positions, periodic if `wrap`. siblings:
-        (1, s, h, w) further maps of the same surface, which are bent and mixed like the colours.
+        (1, s, h, w) further maps of the same surface: every pixel is copied from where most of its colour is.
         Returns image (1, 3, H, W) in [0, 1] and siblings (1, s, H, W) or None.
         """
         size, borders = layout.shape[1:], find_borders(layout[None], REACH, wrap=wrap)
@@ -160,8 +160,7 @@ class BorderNetwork(Network):
                 with torch.autocast(exemplar.device.type, self.dtype, enabled=self.dtype != torch.float32):
                     image, repair = self(exemplar, parts[0], Borders(*parts[1:]))
                 if siblings is not None:
-                    own, beyond = bent_copies(siblings, parts[0], parts[1], repair)
-                    image = torch.cat([image, own + repair.share * (beyond - own)], 1)
+                    image = torch.cat([image, _copied(siblings, parts[0], parts[1], repair)], 1)
                 here = [slice(span.start, span.stop) for span in spans]
                 output[:, :, here[0], here[1]] = image[:, :, inside[0], inside[1]]
         return output[:, :3].clamp(0, 1), None if siblings is None else output[:, 3:]
@@ -179,6 +178,13 @@ def _around(span: range, length: int, wrap: bool) -> tuple[Tensor, slice]:
 def bent_copies(source: Tensor, layout: Tensor, other: Tensor, repair: Repair) -> tuple[Tensor, Tensor]:
     """Bend both copies of each pixel. source: (N, c, h, w). Returns two pictures (N, c, H, W)."""
     return sample(source, layout + repair.bend[:, :2]), sample(source, other + repair.bend[:, 2:])
+
+
+def _copied(source: Tensor, layout: Tensor, other: Tensor, repair: Repair) -> Tensor:
+    """Copy each pixel from the copy that has the larger share there: values that may not be mixed."""
+    at = torch.where(repair.share > 0.5, other + repair.bend[:, 2:], layout + repair.bend[:, :2])[0]
+    row, column = (x.round().long().clamp(0, n - 1) for x, n in zip(at, source.shape[2:], strict=True))
+    return source[:, :, row, column]
 
 
 def blend(own: Tensor, other: Tensor, share: Tensor) -> Tensor:

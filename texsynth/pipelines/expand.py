@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from texsynth.analysis.lattice import find_lattice, relative_change, snap_to_torus
-from texsynth.config.settings import ExpandSettings
+from texsynth.analysis.lattice import relative_change, snap_to_torus
 from texsynth.models.registry import Model
 from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.feature_optimization import optimize, synthesize
 from texsynth.pipelines.method import ExpandPlan
-from texsynth.pipelines.patch_stage import PatchSpec, patch_stage
+from texsynth.pipelines.mixture import mix_textures
+from texsynth.pipelines.noise_stage import make_noise
+from texsynth.pipelines.patch_stage import PatchSpec, elongation, patch_stage
 from texsynth.pipelines.progress import OnStep, Step, silent
 from texsynth.synthesis.copy_choice import lay_copies
-from texsynth.synthesis.exemplar import Exemplar, build_atlas, guide_planes, label_field
+from texsynth.synthesis.exemplar import Exemplar, build_atlas, guide_planes
 from texsynth.synthesis.warp import warp_to_lattice
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ CONSTANT = 1 / 255  # Exemplars whose colours differ by less are one colour, and
 
 SMALL_CHANGE = 0.01
 """A lattice whose lengths are off by a smaller share closes by itself: seams take up the difference."""
-
-MIX_SCALE = 0.3  # Width of the regions of a mixed output, as a share of the exemplars' side
-
-TILE_BAND = 0.14  # Share of the shorter side that `tile` lays anew along each border
 
 
 @dataclass(frozen=True)
@@ -80,86 +77,31 @@ def expand(
     stages = settings.method.split("+")
     image, siblings = None, None
     notes: tuple[str, ...] = ()
+    if "noise" in stages:
+        image, siblings = make_noise(plan.exemplars[0], size, settings, rng, on_step)
+        return Expanded(image, split_siblings(siblings, plan.exemplars[0]), plan.notes)
     if "transposer" in stages:
         image, siblings = _transpose(plan, networks, rng)
         on_step(Step("transposer", 1, 1))
     if "patch" in stages:
         plan = _close_lattice(plan)
-        guided, guide_target = _add_guides(plan, guide, image, rng)
-        atlas = build_atlas(guided, guided=guide_target is not None)
-        spec = PatchSpec(size, settings.tileable, plan.lattice, guide_target, mixed=len(guided) > 1)
-        planes = patch_stage(atlas, spec, settings.patch, rng, on_step)
+        guided, guide_target = _add_guides(plan, guide, image)
+        if len(guided) > 1:
+            planes = mix_textures(plan, guided, guide_target, rng, on_step)
+        else:
+            atlas = build_atlas(guided, guided=guide_target is not None, orientations=plan.orientations)
+            spec = PatchSpec(
+                size, settings.tileable, plan.lattice, guide_target,
+                elongation=elongation(guided[0].image), variety=settings.variety,
+            )  # fmt: skip
+            planes = patch_stage(atlas, spec, settings.patch, rng, on_step)
         image, siblings = planes[None, :3], planes[None, 3:]
     exemplars, model, wrap = plan.exemplars, networks.model, settings.tileable
     if image is None:
         image, notes = synthesize(size, exemplars, model, settings.optimize, rng, wrap=wrap, on_step=on_step)
     elif "optimize" in stages:
         image, notes = optimize(image, exemplars, model, settings.optimize, rng, wrap=wrap, on_step=on_step)
-    return Expanded(image.clamp(0, 1), _split(siblings, exemplars[0]), plan.notes + notes)
-
-
-@torch.no_grad()
-def fill(
-    picture: Exemplar,
-    hole: Tensor,
-    settings: ExpandSettings,
-    networks: Networks,
-    *,
-    rng: torch.Generator,
-    on_step: OnStep = silent,
-) -> Expanded:
-    """Fill a hole: the texture goes on over it, everything else stays.
-
-    hole: (1, 1, h, w), above 0.5 what is to be filled. settings: as `check_combination` allows them. Raises
-    InputError when too little is left.
-    """
-    fixed = hole[0, 0] <= 0.5
-    mask = fixed if picture.mask is None else fixed & (picture.mask[0, 0] > 0.5)
-    source = Exemplar(picture.image, picture.siblings, mask[None, None].float())
-    return _complete(source, fixed, settings, networks, rng, on_step)
-
-
-@torch.no_grad()
-def tile(
-    picture: Exemplar,
-    settings: ExpandSettings,
-    networks: Networks,
-    *,
-    rng: torch.Generator,
-    on_step: OnStep = silent,
-) -> Expanded:
-    """Make a picture seamless: a band along its borders is laid anew on the torus, the inside stays."""
-    height, width = picture.image.shape[2:]
-    band = max(4, round(TILE_BAND * min(height, width)))
-    inside = torch.zeros(height, width, dtype=torch.bool)
-    inside[band:-band, band:-band] = True
-    settings = settings.model_copy(update={"tileable": True})
-    return _complete(picture, inside, settings, networks, rng, on_step)
-
-
-def _complete(
-    picture: Exemplar,
-    fixed: Tensor,
-    settings: ExpandSettings,
-    networks: Networks,
-    rng: torch.Generator,
-    on_step: OnStep,
-) -> Expanded:
-    """Lay everything of a picture anew but its `fixed` (h, w) pixels."""
-    size = (picture.image.shape[2], picture.image.shape[3])
-    lattice = find_lattice(picture.image) if settings.patch.lattice == "auto" else None
-    if lattice and settings.tileable:
-        lattice = snap_to_torus(lattice, size)
-    spec = PatchSpec(size, settings.tileable, lattice, fixed=fixed)
-    planes = patch_stage(build_atlas([picture]), spec, settings.patch, rng, on_step)
-    image, notes = planes[None, :3], tuple[str, ...]()
-    if "optimize" in settings.method:
-        model, wrap = networks.model, settings.tileable
-        image, notes = optimize(
-            image, [picture], model, settings.optimize, rng, wrap=wrap, fixed=fixed, on_step=on_step
-        )
-    image = torch.where(fixed, picture.image, image)
-    return Expanded(image.clamp(0, 1), _split(planes[None, 3:], picture), notes)
+    return Expanded(image.clamp(0, 1), split_siblings(siblings, exemplars[0]), plan.notes + notes)
 
 
 def _expand_constant(exemplars: Sequence[Exemplar], size: tuple[int, int]) -> Expanded | None:
@@ -202,7 +144,7 @@ def _close_lattice(plan: ExpandPlan) -> ExpandPlan:
 
 
 def _add_guides(
-    plan: ExpandPlan, guide: Tensor | None, image: Tensor | None, rng: torch.Generator
+    plan: ExpandPlan, guide: Tensor | None, image: Tensor | None
 ) -> tuple[list[Exemplar], Tensor | None]:
     """Give exemplars the planes that guide a layout. Returns them and the target of the planes, (g, H, W)."""
     exemplars, size = plan.exemplars, plan.size
@@ -216,19 +158,13 @@ def _add_guides(
         radius = max(1, min(exemplars[0].image.shape[2:]) // 32)
         planes = [[*p, box_mean(e.image, radius)] for p, e in zip(planes, exemplars, strict=True)]
         targets.append(box_mean(image, radius)[0])
-    if len(exemplars) > 1:
-        scale = MIX_SCALE * min(min(e.image.shape[2:]) for e in exemplars)
-        shares = [e.weight for e in exemplars]
-        targets.append(label_field(size, shares, scale, rng, wrap=plan.settings.tileable))
-        for p, e, label in zip(planes, exemplars, torch.eye(len(exemplars)), strict=True):
-            p.append(label.view(1, -1, 1, 1).expand(-1, -1, *e.image.shape[2:]))
     if not targets:
         return list(exemplars), None
     both = zip(planes, exemplars, strict=True)
     return [replace(e, guide=torch.cat(p, 1)) for p, e in both], torch.cat(targets)
 
 
-def _split(siblings: Tensor | None, exemplar: Exemplar) -> tuple[Tensor, ...]:
+def split_siblings(siblings: Tensor | None, exemplar: Exemplar) -> tuple[Tensor, ...]:
     """Split the channels of all sibling maps, (1, s, H, W), as those of the exemplar."""
     if siblings is None or not exemplar.siblings:
         return ()

@@ -26,6 +26,11 @@ TILE, HALO = 768, 64
 
 FLAT = 1e-3  # Deviation of colours below which a texture has no statistics but its colour
 
+CONTRAST = 0.1
+"""Deviation of colours from which on steps are as long as the settings say; below, they go by it.
+
+A step of the same length would be grain on what has little contrast."""
+
 LEVELS = {False: 3, True: 4}
 """Deepest feature level, for a start that has its large shapes already and for noise."""
 
@@ -60,6 +65,7 @@ def optimize(
     if all(float(e.image.flatten(2).std(2).amax()) < FLAT for e in exemplars):
         return image, ()
     statistics = _measure(exemplars, model, LEVELS[False], rng)
+    rate = settings.rate * _relative_contrast(exemplars)
     tiles = _tiles(image.shape[2], image.shape[3], wrap=wrap)
     notes: list[str] = []
     result = image.clone()
@@ -69,7 +75,7 @@ def optimize(
         descent = _Descent(model, settings, statistics, rng, wrap=wrap and whole)
         keep = None if fixed is None else fixed[rows][:, columns]
         report = sub_progress(on_step, number, len(tiles))
-        changed = descent.run(part, settings.iterations, settings.rate, LEVELS[False], keep, report)
+        changed = descent.run(part, settings.iterations, rate, LEVELS[False], keep, report)
         notes += descent.notes
         weight = torch.ones(1, 1, len(rows), len(columns)) if whole else _ramp(len(rows), len(columns))
         blended = part + weight * (changed - part)
@@ -92,6 +98,7 @@ def synthesize(
     size: rows and columns. Returns (1, 3, *size) and notes for the user.
     """
     smallest = min(min(e.image.shape[2:]) for e in exemplars)
+    contrast = _relative_contrast(exemplars)
     levels = max(1, min(4, int(math.log2(min(smallest, *size) / 16)) + 1))
     notes: list[str] = []
     image = None
@@ -108,7 +115,7 @@ def synthesize(
         statistics = _measure(at_level, model, deep, rng)
         descent = _Descent(model, settings, statistics, rng, wrap=wrap)
         report = sub_progress(on_step, levels - 1 - level, levels)
-        rate = settings.noise_rate * (0.5 + 0.5 * level / max(levels - 1, 1))
+        rate = settings.noise_rate * contrast * (0.5 + 0.5 * level / max(levels - 1, 1))
         image = descent.run(image, settings.noise_iterations, rate, deep, None, report)
         notes += descent.notes
     assert image is not None
@@ -193,6 +200,12 @@ class _Descent:
         identity = torch.eye(DIRECTIONS, device=band.device)
         distance = sliced_wasserstein(_sample(values, count, self.rng), goal, identity)
         return distance / (target.var() + 1e-6)
+
+
+def _relative_contrast(exemplars: Sequence[Exemplar]) -> float:
+    """Return the deviation of colours over CONTRAST, at most 1: that of the exemplar that has most of it."""
+    visible = (_allowed(e.image.flatten(2), e.mask, e.image.shape[2:]) for e in exemplars if e.weight)
+    return min(1.0, max(float(v.std(2).square().mean().sqrt()) for v in visible) / CONTRAST)
 
 
 def _sample(values: Tensor, count: int, rng: torch.Generator) -> Tensor:

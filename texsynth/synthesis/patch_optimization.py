@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.synthesis.exemplar import Atlas, free_squares
+from texsynth.synthesis.medoids import medoid_positions
 from texsynth.synthesis.patch_search import PatchSearch, field_of_layout, upsample_field, vote
 
 MEDOID = (0.15, 0.06, 0.03)
@@ -21,7 +22,7 @@ class FixedPixels:
     """Pixels of an output that stay as they are."""
 
     fixed: Tensor  # (H, W) bool
-    image: Tensor  # (3 + s, H, W), the fixed pixels and those of the sibling maps
+    image: Tensor  # (3, H, W)
 
     def at_level(self, level: int) -> FixedPixels:
         """Reduce them to 1 / 2^level of the size."""
@@ -29,8 +30,8 @@ class FixedPixels:
         return FixedPixels(fixed, downsample(self.image, level))
 
     def restore(self, image: Tensor) -> Tensor:
-        """Put the fixed pixels back into an image (C, H, W), C <= 3 + s."""
-        return torch.where(self.fixed, self.image[: len(image)], image)
+        """Put the fixed pixels back into an image (3, H, W)."""
+        return torch.where(self.fixed, self.image, image)
 
 
 def optimize_patches(
@@ -49,7 +50,8 @@ def optimize_patches(
 
     layout: (2, H, W) source positions. iterations: rounds per level, coarse to fine; levels at which the
     exemplar is smaller than three patches are skipped. active: (H, W) bool, where the layout may change.
-    Returns all planes of the output, colours then siblings, (3 + s, H, W).
+    Returns all planes of the output, colours then siblings, (3 + s, H, W). Colours are voted; a pixel of all
+    siblings is copied from one place.
     """
     levels = len(iterations)
     while levels > 1 and (atlas.side >> (levels - 1)) < 3 * patch:
@@ -84,12 +86,16 @@ def optimize_patches(
     if field is None:
         field = field_of_layout(layout, free_squares(atlas.valid, patch), patch, wrap=wrap)
     # At full size the votes are ever sharper for one patch's own colours.
-    planes = torch.cat([atlas.image, atlas.siblings])
     restore = fixed.restore if fixed else _unchanged
-    output = restore(vote(field, planes))
+    output = restore(vote(field, atlas.image))
     for deviation in MEDOID:
-        output = restore(vote(field, planes, output[:3], deviation))
-    return output
+        output = restore(vote(field, atlas.image, output, deviation))
+    if not len(atlas.siblings):
+        return output
+    at = medoid_positions(field, atlas.image, output, MEDOID[-1])
+    if fixed:
+        at = torch.where(fixed.fixed, layout, at)
+    return torch.cat([output, atlas.siblings[:, at[0], at[1]]])
 
 
 def _unchanged(image: Tensor) -> Tensor:

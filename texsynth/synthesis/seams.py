@@ -85,7 +85,6 @@ def seam_cost(atlas: Atlas, image: Tensor, at: Tensor, known: Tensor | None = No
     a neighbour.
     """
     total = torch.zeros(image.shape[1:])
-    limit = torch.tensor(atlas.valid.shape).view(2, 1, 1) - 1
     for dim in (1, 2):
         count = at.shape[dim] - 1
         step = torch.tensor([2 - dim, dim - 1]).view(2, 1, 1)
@@ -99,29 +98,47 @@ def seam_cost(atlas: Atlas, image: Tensor, at: Tensor, known: Tensor | None = No
         pick = pick + (at.shape[2] if dim == 1 else 1)
         next_at, after = at.flatten(1)[:, pick], image.flatten(1)[:, pick]
         flat = step[:, :, 0]
-        ahead_at = (here_at + flat).clamp_min(0).minimum(limit[:, :, 0])
-        behind_at = (next_at - flat).clamp_min(0).minimum(limit[:, :, 0])
-        ahead, behind = atlas.image[:, *ahead_at], atlas.image[:, *behind_at]
-        error = ((ahead - after).square() + (behind - here).square()).sum(0)
+        (ahead_at, goes_on), (behind_at, came_from) = (
+            _going_on(atlas.valid, place) for place in (here_at + flat, next_at - flat)
+        )
+        # A piece that ends here says nothing; where both do the step itself has to.
+        ahead = torch.where(goes_on, atlas.image[:, *ahead_at], here)
+        behind = torch.where(came_from, atlas.image[:, *behind_at], after)
+        error = (goes_on * (ahead - after).square() + came_from * (behind - here).square()).sum(0)
+        error = torch.where(goes_on & came_from, error, 2 * torch.where(
+            goes_on | came_from, error, (after - here).square().sum(0)
+        ))  # fmt: skip
         contrast = ((ahead - here).square() + (behind - after).square()).sum(0)
         total[rows, columns] += error / (contrast + CONTRAST).sqrt()
     return total
 
 
+def _going_on(valid: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+    """Move positions (2, ...) into the atlas, and tell which may be read: those that `valid` marks."""
+    inside = at.clamp_min(0).minimum(at.new_tensor(valid.shape).view(2, *[1] * (at.dim() - 1)) - 1)
+    return inside, valid[inside[0], inside[1]] & (inside == at).all(0)
+
+
 def seam_correction(
-    source: Tensor, at: Tensor, reach: float, *, wrap: bool, fixed: Tensor | None = None
+    source: Tensor,
+    at: Tensor,
+    reach: float,
+    *,
+    wrap: bool,
+    valid: Tensor | None = None,
+    fixed: Tensor | None = None,
 ) -> Tensor:
     """Solve for what to add to a layout so that its pieces meet without a step.
 
-    source: (C, h, w), the colours and then siblings, which follow the colours; at: (2, H, W) source
-    positions. reach: distance in pixels over which a step is spread. fixed: (H, W) bool, where the
-    correction is zero. Returns (C, H, W).
+    source: (C, h, w) colours; at: (2, H, W) source positions. reach: distance in pixels over which a step is
+    spread. valid: (h, w) bool, pixels of `source` that may be read, None for all. fixed: (H, W) bool, where
+    the correction is zero. Returns (C, H, W).
     """
     image = source[:, at[0], at[1]]
-    limit = torch.tensor(source.shape[1:]).view(2, 1, 1) - 1
+    valid = torch.ones(source.shape[1:], dtype=torch.bool) if valid is None else valid
     # Steps are seen where the texture is smooth; elsewhere its grain hides them.
-    mean = box_mean(image[:3], GRAIN_RADIUS)
-    variance = (box_mean(image[:3].square(), GRAIN_RADIUS) - mean.square()).clamp_min(0).mean(0)
+    mean = box_mean(image, GRAIN_RADIUS)
+    variance = (box_mean(image.square(), GRAIN_RADIUS) - mean.square()).clamp_min(0).mean(0)
     visible = 1 / (1 + variance / SMOOTH**2)
     changes = []
     for dim in (1, 2):
@@ -130,11 +147,13 @@ def seam_correction(
         joined = (next_at != at + step).any(0)
         if not wrap:
             joined.narrow(dim - 1, joined.shape[dim - 1] - 1, 1).zero_()
-        ahead = source[:, *(at + step).clamp_min(0).minimum(limit)]
-        behind = source[:, *(next_at - step).clamp_min(0).minimum(limit)]
-        # The mean of the gradients in both pieces, less the one that the layout has there.
-        change = 0.5 * ((ahead - image) + (after - behind)) - (after - image)
-        size = change[:3].square().sum(0) / MAX_STEP**2
+        (ahead, goes_on), (behind, came_from) = (
+            _going_on(valid, place) for place in (at + step, next_at - step)
+        )
+        # The mean of the gradients in the pieces that go on, less the one that the layout has there.
+        gradient = goes_on * (source[:, *ahead] - image) + came_from * (after - source[:, *behind])
+        change = gradient / (goes_on.float() + came_from).clamp_min(1) - (after - image)
+        size = change.square().sum(0) / MAX_STEP**2
         changes.append(change * (joined * visible * torch.exp(-size)))
     right_side = sum(
         (g.roll(1, dim) - g for g, dim in zip(changes, (1, 2), strict=True)), torch.zeros_like(image)

@@ -1,6 +1,9 @@
 """Resample exemplars: warp them to another lattice, turn them upright."""
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +11,7 @@ from torch import Tensor
 
 from texsynth.analysis.lattice import Lattice
 from texsynth.analysis.orientation import texture_orientations
+from texsynth.ops.normals import carry_normals, normal_lengths
 from texsynth.synthesis.exemplar import Exemplar
 
 MIN_ANGLE = 1.0
@@ -31,12 +35,13 @@ def warp_to_lattice(exemplar: Exemplar, before: Lattice, after: Lattice) -> Exem
     grid = _sampling_grid(place, height, width).float()
     inside = (grid.abs() <= 1).all(-1)[None, None].float()
     given = torch.ones(1, 1, height, width) if exemplar.mask is None else exemplar.mask.float()
-    return Exemplar(
-        _sample(exemplar.image, grid).clamp(0, 1),
-        tuple(_sample(s, grid).clamp(0, 1) for s in exemplar.siblings),
-        inside * (_sample(given, grid) > 0.99),
-        None if exemplar.guide is None else _sample(exemplar.guide, grid),
-        exemplar.weight,
+    return replace(
+        exemplar,
+        image=_sample(exemplar.image, grid).clamp(0, 1),
+        # The lattice has rows (dy, dx), normals have columns (x, y).
+        siblings=_moved_siblings(exemplar, partial(_sample, grid=grid), change.mT.flip(0, 1)),
+        mask=inside * (_sample(given, grid) > 0.99),
+        guide=None if exemplar.guide is None else _sample(exemplar.guide, grid),
     )
 
 
@@ -45,13 +50,34 @@ def turn_exemplar(exemplar: Exemplar, angle: float) -> Exemplar:
     if not angle:
         return exemplar
     mask = exemplar.mask
-    return Exemplar(
-        rotate(exemplar.image, angle).clamp(0, 1),
-        tuple(rotate(s, angle).clamp(0, 1) for s in exemplar.siblings),
-        None if mask is None else (rotate((mask > 0.5).float(), angle) > 0.99).float(),
-        None if exemplar.guide is None else rotate(exemplar.guide, angle).clamp(0, 1),
-        exemplar.weight,
+    sine, cosine = math.sin(math.radians(angle)), math.cos(math.radians(angle))
+    change = torch.tensor([[cosine, sine], [-sine, cosine]], dtype=torch.float64)
+    return replace(
+        exemplar,
+        image=rotate(exemplar.image, angle).clamp(0, 1),
+        siblings=_moved_siblings(exemplar, partial(rotate, angle=angle), change),
+        mask=None if mask is None else (rotate((mask > 0.5).float(), angle) > 0.99).float(),
+        guide=None if exemplar.guide is None else rotate(exemplar.guide, angle).clamp(0, 1),
     )
+
+
+def _moved_siblings(
+    exemplar: Exemplar, resample: Callable[..., Tensor], change: Tensor
+) -> tuple[Tensor, ...]:
+    """Resample all siblings; normals turn and keep their lengths, labels are taken from the nearest pixel.
+
+    resample: takes planes (1, C, H, W) and a `mode`. change: (2, 2) as for `carry_normals`.
+    """
+    moved = []
+    for number, sibling in enumerate(exemplar.siblings):
+        planes = resample(sibling, mode="nearest" if number in exemplar.labels else "bicubic").clamp(0, 1)
+        if number in exemplar.normals:
+            lengths = resample(normal_lengths(sibling[:, :3]), mode="bicubic").clamp_min(0)
+            y_up = number not in exemplar.green_down
+            normals = carry_normals(planes[:, :3], change, lengths, y_up=y_up)
+            planes = torch.cat([normals, planes[:, 3:]], 1)
+        moved.append(planes)
+    return tuple(moved)
 
 
 def upright_angle(image: Tensor, mask: Tensor | None = None) -> float | None:
@@ -73,16 +99,17 @@ def upright_angle(image: Tensor, mask: Tensor | None = None) -> float | None:
     return angle if abs(angle) >= MIN_ANGLE else 0.0
 
 
-def rotate(planes: Tensor, angle: float) -> Tensor:
+def rotate(planes: Tensor, angle: float, mode: str = "bicubic") -> Tensor:
     """Turn `planes` (N, C, H, W) by `angle` degrees counter-clockwise about their middle, bicubically.
 
-    Returns (N, C, h, w), the largest rectangle with nothing from beyond the picture; not clamped.
+    mode: another one of `grid_sample`. Returns (N, C, h, w), the largest rectangle with nothing from beyond
+    the picture; not clamped.
     """
     height, width = planes.shape[2:]
     y, x = _centred(*inner_rectangle(height, width, angle))
     sine, cosine = math.sin(math.radians(angle)), math.cos(math.radians(angle))
     place = torch.stack([x * sine + y * cosine, x * cosine - y * sine], -1)
-    return _sample(planes, _sampling_grid(place, height, width))
+    return _sample(planes, _sampling_grid(place, height, width), mode)
 
 
 def inner_rectangle(height: int, width: int, angle: float) -> tuple[int, int]:
@@ -116,7 +143,7 @@ def _sampling_grid(place: Tensor, height: int, width: int) -> Tensor:
     return (2 * place / size).flip(-1)
 
 
-def _sample(planes: Tensor, grid: Tensor) -> Tensor:
+def _sample(planes: Tensor, grid: Tensor, mode: str = "bicubic") -> Tensor:
     """Read planes (N, C, H, W) at a grid (h, w, 2) of `grid_sample`."""
     grid = grid.to(planes).expand(len(planes), -1, -1, -1)
-    return F.grid_sample(planes, grid, mode="bicubic", padding_mode="border", align_corners=True)
+    return F.grid_sample(planes, grid, mode=mode, padding_mode="border", align_corners=True)
