@@ -158,6 +158,10 @@ def _terms(rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _fit(terms: Tensor, values: Tensor) -> Tensor:
-    """Fit values (c, n) by terms (t, n). Returns coefficients (c, t)."""
-    solution: Tensor = torch.linalg.lstsq(terms.T, values.T).solution
+    """Fit values (c, n) by terms (t, n). Returns coefficients (c, t).
+
+    By sums and a small system, whose bits, other than those of LAPACK's least squares, are the same each time.
+    """
+    left, right = ((terms[:, None] * x).sum(2) for x in (terms, values))
+    solution: Tensor = torch.linalg.solve(left, right)
     return solution.T.clone()
