@@ -160,7 +160,7 @@ def _terms(rows: Tensor, columns: Tensor) -> Tensor:
 def _fit(terms: Tensor, values: Tensor) -> Tensor:
     """Fit values (c, n) by terms (t, n). Returns coefficients (c, t).
 
-    By sums and a small system, whose bits, other than those of LAPACK's least squares, are the same each time.
+    By sums and a small system: the bits of LAPACK's least squares differ from call to call.
     """
     left, right = ((terms[:, None] * x).sum(2) for x in (terms, values))
     solution: Tensor = torch.linalg.solve(left, right)
