@@ -12,7 +12,8 @@ SIDE = 96
 
 
 def axes(height: int = SIDE, width: int = SIDE) -> tuple[Tensor, Tensor]:
-    return torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    return y, x
 
 
 def wall(height: int = SIDE, width: int = SIDE, seed: int = 0) -> Tensor:

@@ -19,7 +19,9 @@ MAX_STEP = 0.2
 """Steps larger than about this are contours that do not meet; to spread them would draw haloes."""
 
 SMOOTH = 0.02
-"""Deviation of colours at which the grain of a texture begins to hide steps; there copies stay exact."""
+"""Deviation of colours from which on grain hides steps from pixel to pixel; local means still show them."""
+
+LOCAL = 1 / 16  # Radius of the squares whose means the eye compares through grain, as a share of the exemplar
 
 GRAIN_RADIUS = 3  # Pixels around a seam that count as its grain
 
@@ -117,9 +119,10 @@ def seam_correction(
     positions. reach: distance in pixels over which a step is spread. fixed: (H, W) bool, where the
     correction is zero. Returns (C, H, W).
     """
+    channels, source = len(source), torch.cat([source, local_means(source[:3])])
     image = source[:, at[0], at[1]]
     limit = torch.tensor(source.shape[1:]).view(2, 1, 1) - 1
-    # Steps are seen where the texture is smooth; elsewhere its grain hides them.
+    # Steps from pixel to pixel are seen where the texture is smooth, those of local means through its grain.
     mean = box_mean(image[:3], GRAIN_RADIUS)
     variance = (box_mean(image[:3].square(), GRAIN_RADIUS) - mean.square()).clamp_min(0).mean(0)
     visible = 1 / (1 + variance / SMOOTH**2)
@@ -134,13 +137,26 @@ def seam_correction(
         behind = source[:, *(next_at - step).clamp_min(0).minimum(limit)]
         # The mean of the gradients in both pieces, less the one that the layout has there.
         change = 0.5 * ((ahead - image) + (after - behind)) - (after - image)
-        size = change[:3].square().sum(0) / MAX_STEP**2
-        changes.append(change * (joined * visible * torch.exp(-size)))
+        change, local = change.split([channels, 3])
+        fine, coarse = (torch.exp(-c[:3].square().sum(0) / MAX_STEP**2) * joined for c in (change, local))
+        change = change * (visible * fine)
+        change[:3] += local * ((1 - visible) * coarse)
+        changes.append(change)
     right_side = sum(
-        (g.roll(1, dim) - g for g, dim in zip(changes, (1, 2), strict=True)), torch.zeros_like(image)
+        (g.roll(1, dim) - g for g, dim in zip(changes, (1, 2), strict=True)),
+        torch.zeros_like(image[:channels]),
     )
     solve = _ScreenedPoisson(image.shape[1], image.shape[2], reach, wrap=wrap)
     return solve(right_side) if fixed is None else _solve_free(solve, right_side, (~fixed).float())
+
+
+def local_means(source: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Average (C, h, w) around every position, of what is `valid` (h, w) alone. Returns the same shape."""
+    radius = max(round(LOCAL * min(source.shape[1:])), 2)
+    if valid is None:
+        return box_mean(source, radius)
+    share = box_mean(valid.float(), radius).clamp_min(1e-6)
+    return box_mean(torch.where(valid, source, 0), radius) / share
 
 
 def _solve_free(solve: _ScreenedPoisson, right_side: Tensor, free: Tensor) -> Tensor:
