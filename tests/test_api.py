@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -232,3 +233,22 @@ def test_the_examples_of_the_docstrings() -> None:
     import texsynth.api
 
     assert doctest.testmod(texsynth.api).failed == 0
+
+
+def test_even_light_is_an_argument_of_all_functions_on_textures() -> None:
+    y, x = np.mgrid[:64, :64]
+    wall = 0.3 + 0.004 * x + 0.003 * y + np.random.default_rng(0).normal(0, 0.03, (64, 64))
+    hole = np.zeros((64, 64))
+    hole[20:36, 20:36] = 1
+    quick = {"patch.layouts": 1, "patch.iterations": []}
+    for make in (
+        partial(texsynth.expand, size=(64, 64), method="patch"),
+        texsynth.tile,
+        partial(texsynth.fill, hole=hole),
+    ):
+        even, plain = (np.asarray(make(wall, even_light=share, changes=quick)) for share in ("auto", "off"))
+        assert not np.array_equal(even, plain)
+    even = texsynth.expand(wall, size=(64, 64), method="noise", even_light=1.0)
+    assert abs(even[:, :32].mean() - even[:, 32:].mean()) < 0.02
+    with pytest.raises(texsynth.UsageError, match="even_light is 2"):
+        texsynth.expand(wall, even_light=2.0)

@@ -12,7 +12,8 @@ SIDE = 96
 
 
 def axes(height: int = SIDE, width: int = SIDE) -> tuple[Tensor, Tensor]:
-    return torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    return y, x
 
 
 def wall(height: int = SIDE, width: int = SIDE, seed: int = 0) -> Tensor:
@@ -92,6 +93,16 @@ def test_what_the_mask_hides_does_not_count() -> None:
     assert torch.equal(one.colours, two.colours)
     assert torch.equal(one.contrast, two.contrast)
     assert torch.equal(one.centre, two.centre)
+
+
+def test_a_picture_of_another_size_has_the_same_middle() -> None:
+    light = find_light(wall() + slope(), "auto")
+    assert light is not None
+    whole, part, more = (light.centre.view(1, 3, 1, 1).expand(1, 3, n, n) for n in (SIDE, 40, 128))
+    plain = light.restore(whole)
+    assert torch.equal(light.restore(part), plain[..., 28:68, 28:68])
+    assert torch.equal(light.restore(more)[..., 16:-16, 16:-16], plain)
+    assert float(light.restore(more, band=30).amax()) <= float(plain.amax()) + 1e-6
 
 
 def test_light_passes_over_into_that_of_the_other_side() -> None:

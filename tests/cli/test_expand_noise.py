@@ -27,7 +27,7 @@ def test_noise_of_any_size_is_the_same_again(place: Path, flags: tuple[object, .
     assert pixels.mean((0, 1)) == pytest.approx(texture().mean((0, 1)), rel=0.1)
     assert pixels.std((0, 1)) == pytest.approx(texture().std((0, 1)), rel=0.15)
     found = record(place / "wall.expand.png")
-    assert (found.expand.method, found.expand.transposer, found.expand.noise.spacing) == ("noise", None, 0.16)
+    assert (found.expand.method, found.expand.transposer, found.expand.noise.spacing) == ("noise", None, 0.14)
     ok("replay", "wall.expand.png")
     assert (place / "wall.expand.replay.png").read_bytes() == (place / "wall.expand.png").read_bytes()
     for axis in (0, 1):
@@ -102,7 +102,8 @@ def test_light_is_taken_out_before_more_is_made(place: Path, quick: list[object]
     made = read(place / "lit.expand.png").rgb.astype(float)[..., 0]
     means = made.reshape(12, 8, 15, 8).mean((1, 3))
     assert means.std() < 4, "no patchwork"
-    assert np.ptp(read(place / "map.expand.png").rgb) > 120, "maps keep their values"
+    assert np.isin(read(place / "map.expand.png").rgb, lit().astype(np.uint8)).all(), "maps keep their values"
+    assert np.ptp(read(place / "map.expand.png").rgb) > 1.2 * np.ptp(made), "and so their light"
     assert record(place / "lit.expand.png").expand.even_light == "auto"
     quiet = ok("expand", "lit.png", "--even-light", "off", "-o", "off.png", *layouts, *quick)
     assert "light" not in quiet.stderr

@@ -19,8 +19,9 @@ def straw(side: int = SIDE) -> Tensor:
     rng = torch.Generator().manual_seed(0)
     frequency = torch.fft.fftfreq(side)[:, None].square() + torch.fft.rfftfreq(side).square()
     spectrum = torch.fft.rfft2(torch.randn(side, side, generator=rng)) / (1 + frequency * 300).sqrt()
-    field = torch.fft.irfft2(spectrum, s=(side, side))
-    return (0.5 + 0.12 * field / field.std()).expand(1, 3, -1, -1).clamp(0, 1)
+    field: Tensor = torch.fft.irfft2(spectrum, s=(side, side))
+    field = 0.5 + 0.12 * field / field.std()
+    return field.expand(1, 3, -1, -1).clamp(0, 1)
 
 
 def cracks() -> Tensor:

@@ -39,18 +39,17 @@ class Light:
 
     def remove(self, image: Tensor) -> Tensor:
         """Even out the light of the picture (1, 3, h, w); where colours reach 0 or 1 they are cut off."""
-        excess, gain = self.fields(*self._axes())
+        excess, gain = self.fields(*_places(image, self.size))
         return ((image - self._middle - excess) / gain + self._middle).clamp(0, 1)
 
     def restore(self, image: Tensor, band: int = 0) -> Tensor:
-        """Give the light back to an evened picture (1, 3, h, w), the inverse of `remove` but for what is cut.
+        """Give the light back to an evened picture (1, 3, H, W), the inverse of `remove` but for what is cut.
 
-        band: pixels along all borders over which the light becomes periodic.
+        A picture of another size lies with its middle on that of the first. band: pixels along all borders
+        over which the light becomes periodic.
         """
-        if not band:
-            excess, gain = self.fields(*self._axes())
-        else:
-            excess, gain = self._periodic(band)
+        places = _places(image, self.size)
+        excess, gain = self._periodic(places, band) if band else self.fields(*places)
         return ((image - self._middle) * gain + self._middle + excess).clamp(0, 1)
 
     def scaled(self, strength: float) -> "Light":
@@ -60,9 +59,9 @@ class Light:
     def fields(self, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Return the excess of colours, (3, h, w), and the gain of contrast, (1, h, w), at places.
 
-        rows, columns: (h,) and (w,) in pixels, also beyond the picture.
+        rows, columns: (h,) and (w,) in pixels; beyond the picture it is that of its border.
         """
-        terms = _terms(rows / self.size[0], columns / self.size[1])
+        terms = _terms((rows / self.size[0]).clamp(0, 1), (columns / self.size[1]).clamp(0, 1))
         both = torch.einsum("ct,thw->chw", torch.cat([self.colours, self.contrast]), terms).float()
         return both[:3], both[3:].exp().clamp(*CONTRAST)
 
@@ -70,19 +69,17 @@ class Light:
     def _middle(self) -> Tensor:
         return self.centre.view(3, 1, 1)
 
-    def _axes(self) -> tuple[Tensor, Tensor]:
-        rows, columns = (torch.arange(n, dtype=torch.float64) + 0.5 for n in self.size)
-        return rows, columns
-
-    def _periodic(self, band: int) -> tuple[Tensor, Tensor]:
+    def _periodic(self, places: list[Tensor], band: int) -> tuple[Tensor, Tensor]:
         """Return fields that are `fields` inside the bands and pass over into their other side's in them."""
-        excess, gain = torch.zeros(3, *self.size), torch.zeros(1, *self.size)
+        excess, gain = (torch.zeros(c, *(len(at) for at in places)) for c in (3, 1))
         shares = []
-        for n, at in zip(self.size, self._axes(), strict=True):
+        for at in places:
             # Beyond the nearer border lies the other side, one period on: half of it shows at the border.
-            depth = (at.minimum(n - at) / band).clamp(0, 1)
-            here = 0.5 + 0.5 * depth * depth * (3 - 2 * depth)
-            shares.append(((at, here), (torch.where(at < n / 2, at + n, at - n), 1 - here)))
+            near_start = torch.arange(len(at)) < len(at) / 2
+            depth = torch.minimum(at - at[0], at[-1] - at) + 0.5
+            ramp = (depth / band).clamp(0, 1)
+            here = 0.5 + 0.5 * ramp * ramp * (3 - 2 * ramp)
+            shares.append(((at, here), (torch.where(near_start, at + len(at), at - len(at)), 1 - here)))
         for rows, down in shares[0]:
             for columns, along in shares[1]:
                 share = (down[:, None] * along).float()
@@ -145,6 +142,12 @@ def _explained(values: Tensor, fit: Tensor, free: int) -> tuple[float, float, fl
     return float(rest), float(total), float(fit.var(1).mean().sqrt())
 
 
+def _places(image: Tensor, size: tuple[int, int]) -> list[Tensor]:
+    """Return where the middles of the rows and columns of an image lie in a picture of `size`, in pixels."""
+    sides = zip(image.shape[2:], size, strict=True)
+    return [torch.arange(n, dtype=torch.float64) + ((own - n) // 2 + 0.5) for n, own in sides]
+
+
 def _terms(rows: Tensor, columns: Tensor) -> Tensor:
     """Return the terms of a polynomial, (t, h, w), at shares of the height and width."""
     y, x = 2 * rows[:, None] - 1, 2 * columns[None] - 1
@@ -158,6 +161,10 @@ def _terms(rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _fit(terms: Tensor, values: Tensor) -> Tensor:
-    """Fit values (c, n) by terms (t, n). Returns coefficients (c, t)."""
-    solution: Tensor = torch.linalg.lstsq(terms.T, values.T).solution
+    """Fit values (c, n) by terms (t, n). Returns coefficients (c, t).
+
+    By sums and a small system: the bits of LAPACK's least squares differ from call to call.
+    """
+    left, right = ((terms[:, None] * x).sum(2) for x in (terms, values))
+    solution: Tensor = torch.linalg.solve(left, right)
     return solution.T.clone()

@@ -16,10 +16,11 @@ class Settings(BaseModel):
 class NoiseSettings(Settings):
     """By-example noise: patches from random places of the exemplar, blended without loss of contrast."""
 
-    spacing: Annotated[float, Field(gt=0.01, le=0.33)] = 0.16
+    spacing: Annotated[float, Field(gt=0.01, le=0.33)] = 0.14
     """Distance of the middles of patches, as a share of the exemplar's shorter side.
 
-    Larger keeps larger shapes and repeats them sooner."""
+    Larger keeps larger shapes and repeats them sooner: of blocks of 31 x 31 pixels in outputs of twice the
+    side of 256, none to 2% recur at 0.14, 22% at 0.16, 41% at 0.2 (medians)."""
     sharpness: Annotated[float, Field(ge=1, le=16)] = 2.0
     """Power of the blending weights: 1 blends most, larger ones show more of a single patch."""
 

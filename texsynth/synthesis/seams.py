@@ -19,7 +19,9 @@ MAX_STEP = 0.2
 """Steps larger than about this are contours that do not meet; to spread them would draw haloes."""
 
 SMOOTH = 0.02
-"""Deviation of colours at which the grain of a texture begins to hide steps; there copies stay exact."""
+"""Deviation of colours from which on grain hides steps from pixel to pixel; local means still show them."""
+
+LOCAL = 1 / 16  # Radius of the squares whose means the eye compares through grain, as a share of the exemplar
 
 GRAIN_RADIUS = 3  # Pixels around a seam that count as its grain
 
@@ -134,11 +136,12 @@ def seam_correction(
     spread. valid: (h, w) bool, pixels of `source` that may be read, None for all. fixed: (H, W) bool, where
     the correction is zero. Returns (C, H, W).
     """
-    image = source[:, at[0], at[1]]
     valid = torch.ones(source.shape[1:], dtype=torch.bool) if valid is None else valid
-    # Steps are seen where the texture is smooth; elsewhere its grain hides them.
-    mean = box_mean(image, GRAIN_RADIUS)
-    variance = (box_mean(image.square(), GRAIN_RADIUS) - mean.square()).clamp_min(0).mean(0)
+    channels, source = len(source), torch.cat([source, local_means(source, valid)])
+    image = source[:, at[0], at[1]]
+    # Steps from pixel to pixel are seen where the texture is smooth, those of local means through its grain.
+    mean = box_mean(image[:channels], GRAIN_RADIUS)
+    variance = (box_mean(image[:channels].square(), GRAIN_RADIUS) - mean.square()).clamp_min(0).mean(0)
     visible = 1 / (1 + variance / SMOOTH**2)
     changes = []
     for dim in (1, 2):
@@ -153,13 +156,24 @@ def seam_correction(
         # The mean of the gradients in the pieces that go on, less the one that the layout has there.
         gradient = goes_on * (source[:, *ahead] - image) + came_from * (after - source[:, *behind])
         change = gradient / (goes_on.float() + came_from).clamp_min(1) - (after - image)
-        size = change.square().sum(0) / MAX_STEP**2
-        changes.append(change * (joined * visible * torch.exp(-size)))
+        change, local = change.split([channels, channels])
+        fine, coarse = (torch.exp(-c.square().sum(0) / MAX_STEP**2) * joined for c in (change, local))
+        changes.append(change * (visible * fine) + local * ((1 - visible) * coarse))
     right_side = sum(
-        (g.roll(1, dim) - g for g, dim in zip(changes, (1, 2), strict=True)), torch.zeros_like(image)
+        (g.roll(1, dim) - g for g, dim in zip(changes, (1, 2), strict=True)),
+        torch.zeros_like(image[:channels]),
     )
     solve = _ScreenedPoisson(image.shape[1], image.shape[2], reach, wrap=wrap)
     return solve(right_side) if fixed is None else _solve_free(solve, right_side, (~fixed).float())
+
+
+def local_means(source: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Average (C, h, w) around every position, of what is `valid` (h, w) alone. Returns the same shape."""
+    radius = max(round(LOCAL * min(source.shape[1:])), 2)
+    if valid is None:
+        return box_mean(source, radius)
+    share = box_mean(valid.float(), radius).clamp_min(1e-6)
+    return box_mean(torch.where(valid, source, 0), radius) / share
 
 
 def _solve_free(solve: _ScreenedPoisson, right_side: Tensor, free: Tensor) -> Tensor:
