@@ -22,7 +22,7 @@ ROUNDS = 2
 def warp_to_lattice(exemplar: Exemplar, before: Lattice, after: Lattice) -> Exemplar:
     """Stretch and shear `exemplar` until the lattice `before` is `after`; what sticks out is masked.
 
-    Detail lies a fraction of a pixel off the grid of pixels afterwards, so this costs a little sharpness.
+    Siblings take the nearest pixel, as their values may not be mixed. Detail lies a fraction of a pixel off the grid of pixels afterwards, so this costs a little sharpness.
     """
     change = torch.linalg.solve(before.vectors, after.vectors)  # rows (dy, dx) times this
     height, width = exemplar.image.shape[2:]
@@ -33,7 +33,7 @@ def warp_to_lattice(exemplar: Exemplar, before: Lattice, after: Lattice) -> Exem
     given = torch.ones(1, 1, height, width) if exemplar.mask is None else exemplar.mask.float()
     return Exemplar(
         _sample(exemplar.image, grid).clamp(0, 1),
-        tuple(_sample(s, grid).clamp(0, 1) for s in exemplar.siblings),
+        tuple(_sample(s, grid, mode="nearest") for s in exemplar.siblings),
         inside * (_sample(given, grid) > 0.99),
         None if exemplar.guide is None else _sample(exemplar.guide, grid),
         exemplar.weight,
@@ -116,7 +116,7 @@ def _sampling_grid(place: Tensor, height: int, width: int) -> Tensor:
     return (2 * place / size).flip(-1)
 
 
-def _sample(planes: Tensor, grid: Tensor) -> Tensor:
+def _sample(planes: Tensor, grid: Tensor, mode: str = "bicubic") -> Tensor:
     """Read planes (N, C, H, W) at a grid (h, w, 2) of `grid_sample`."""
     grid = grid.to(planes).expand(len(planes), -1, -1, -1)
-    return F.grid_sample(planes, grid, mode="bicubic", padding_mode="border", align_corners=True)
+    return F.grid_sample(planes, grid, mode=mode, padding_mode="border", align_corners=True)
