@@ -381,8 +381,7 @@ def _texture(
     others = [_Image.of(other, f"sibling {number}") for number, other in enumerate(siblings, 1)]
     files = {role: _Image.of(values, role).input for role, values in maps.items() if values is not None}
     settings = expand_settings(flags, options, limited=command == "tile" or bool(files))
-    beside = [other.input for other in others]
-    (task,) = plan_tasks(command, [image.input], siblings=beside, **cast(Any, files))
+    (task,) = plan_tasks(command, [image.input], siblings=[o.input for o in others], **cast(Any, files))
     job = expand_job(task, settings, PIPE)
     operation = Expand(run_settings(options), model=loaded_model(options))
     operation.prepare(log.warning)
