@@ -22,8 +22,8 @@ ROUNDS = 2
 def warp_to_lattice(exemplar: Exemplar, before: Lattice, after: Lattice) -> Exemplar:
     """Stretch and shear `exemplar` until the lattice `before` is `after`; what sticks out is masked.
 
-    Siblings take the nearest pixel, as their values may not be mixed. Detail lies a fraction of a pixel off the
-    grid of pixels afterwards, so this costs a little sharpness.
+    Siblings take the nearest pixel, as their values may not be mixed. Detail lies a fraction of a pixel off
+    the grid of pixels afterwards, so this costs a little sharpness.
     """
     change = torch.linalg.solve(before.vectors, after.vectors)  # rows (dy, dx) times this
     height, width = exemplar.image.shape[2:]
