@@ -93,7 +93,7 @@ BAD: list[tuple[list[str], int, str]] = [
     (["wall.png", "--method", "optimize", "--with", "white.png"], 2, "be used with sibling maps"),
     (["wall.png", "--method", "optimize", "--guide", "map.png"], 2, "be used with a guide"),
     (["wall.png", "--method", "transposer", "--hole", "hole.png"], 2, "cannot be used with a hole"),
-    (["wall.png", "two.png", "--mix", "-p", "fast"], 2, "cannot be used with several exemplars"),
+    (["wall.png", "two.png", "--mix", "--method", "transposer"], 2, "cannot be used with several exemplars"),
     (["part.png", "--method", "transposer"], 2, "part.png has transparent parts, which method transposer"),
     (["-", "--mask", "-"], 2, "standard input (-) can be used for one picture only"),
 ]

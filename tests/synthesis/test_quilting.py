@@ -321,6 +321,7 @@ def test_bending_moves_the_lattice_and_masks_what_sticks_out() -> None:
     periods = found.vectors @ torch.linalg.inv(after.vectors)
     assert float((periods - periods.round()).abs().max()) < 0.03
     assert changed.siblings[0].shape[2:] == changed.image.shape[2:]
+    assert bool(torch.isin(changed.siblings[0], exemplar.siblings[0]).all())
     assert changed.mask is not None
     assert float(changed.mask.mean()) > 0.9
 

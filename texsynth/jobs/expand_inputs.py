@@ -77,8 +77,6 @@ class Task:
     @property
     def cure(self) -> str:
         """The advice for an output that is too large."""
-        if self.command == "tile":
-            return "choose a smaller --size or give a smaller picture"
         return "choose a smaller --size or --scale" if self.resizes else "give a smaller picture"
 
     @property

@@ -39,7 +39,10 @@ def cut_regions(layouts: Sequence[Tensor], potentials: Tensor, reach: float, *, 
         rest = potentials.clone()
         rest[number] = -torch.inf
         other = pictures.gather(0, rest.argmax(0)[None, None].expand(1, *picture.shape))[0]
-        shares.append(_share(picture, other, lead(potentials, number), reach, wrap=wrap))
+        ahead = lead(potentials, number)
+        share = _share(picture, other, ahead, reach, wrap=wrap)
+        # In doubt the higher potential decides; beyond reach nothing may be laid.
+        shares.append((share + 1e-3 * ahead.clamp(-1, 1)).masked_fill(ahead <= -reach, -torch.inf))
     return torch.stack(shares).argmax(0)
 
 

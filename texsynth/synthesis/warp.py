@@ -26,7 +26,8 @@ ROUNDS = 2
 def warp_to_lattice(exemplar: Exemplar, before: Lattice, after: Lattice) -> Exemplar:
     """Stretch and shear `exemplar` until the lattice `before` is `after`; what sticks out is masked.
 
-    Detail lies a fraction of a pixel off the grid of pixels afterwards, so this costs a little sharpness.
+    Siblings take the nearest pixel, as their values may not be mixed. Detail lies a fraction of a pixel off
+    the grid of pixels afterwards, so this costs a little sharpness.
     """
     change = torch.linalg.solve(before.vectors, after.vectors)  # rows (dy, dx) times this
     height, width = exemplar.image.shape[2:]
@@ -64,14 +65,15 @@ def turn_exemplar(exemplar: Exemplar, angle: float) -> Exemplar:
 def _moved_siblings(
     exemplar: Exemplar, resample: Callable[..., Tensor], change: Tensor
 ) -> tuple[Tensor, ...]:
-    """Resample all siblings; normals turn and keep their lengths, labels are taken from the nearest pixel.
+    """Resample all siblings from the nearest pixels; normals, between pixels, turn and keep their lengths.
 
     resample: takes planes (1, C, H, W) and a `mode`. change: (2, 2) as for `carry_normals`.
     """
     moved = []
     for number, sibling in enumerate(exemplar.siblings):
-        planes = resample(sibling, mode="nearest" if number in exemplar.labels else "bicubic").clamp(0, 1)
-        if number in exemplar.normals:
+        is_normal = number in exemplar.normals
+        planes = resample(sibling, mode="bicubic" if is_normal else "nearest").clamp(0, 1)
+        if is_normal:
             lengths = resample(normal_lengths(sibling[:, :3]), mode="bicubic").clamp_min(0)
             y_up = number not in exemplar.green_down
             normals = carry_normals(planes[:, :3], change, lengths, y_up=y_up)
