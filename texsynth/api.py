@@ -81,7 +81,7 @@ def expand(
     """Make more of a texture.
 
     exemplar: at least 16 pixels on both sides. scale: output over exemplar, 2 by default; size: (width,
-    height) in pixels instead. method: auto, patch, transposer, optimize, or stages joined by +. transposer:
+    height) in pixels instead. method: auto, noise, patch, transposer, optimize, or stages with +. transposer:
     name or file of its network, in place of the embedded one. tileable: the borders meet. upright: turn the
     exemplar first. siblings: further maps of the same surface, of its size, which get the same layout. mask:
     white where the exemplar may be sampled. guide, guide_of: layout of the output, and what its values mean
@@ -378,12 +378,11 @@ def _texture(
     options: TextureOptions,
 ) -> Any:  # noqa: ANN401 (see SameKind)
     image = _Image.of(exemplar, "exemplar", options.get("name"))
-    maps_of = enumerate([*siblings, *options.get("normals", ())], 1)
-    others = [_Image.of(other, f"sibling {number}") for number, other in maps_of]
+    maps_of = [*siblings, *options.get("normals", ())]
+    others = [_Image.of(other, f"sibling {number}") for number, other in enumerate(maps_of, 1)]
     files = {role: _Image.of(values, role).input for role, values in maps.items() if values is not None}
     settings = expand_settings(flags, options, limited=command == "tile" or bool(files))
-    inputs = [other.input for other in others]
-    beside, normals = inputs[: len(siblings)], inputs[len(siblings) :]
+    beside, normals = [o.input for o in others[: len(siblings)]], [o.input for o in others[len(siblings) :]]
     (task,) = plan_tasks(command, [image.input], siblings=beside, normals=normals, **cast(Any, files))
     job = expand_job(task, settings, PIPE)
     operation = Expand(run_settings(options), model=loaded_model(options))

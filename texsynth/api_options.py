@@ -65,6 +65,11 @@ class TextureOptions(Options, total=False):
 
     normals: Sequence["ImageLike"]
     """Further siblings, which are normal maps though neither values nor names show it; results come last."""
+    even_light: str | float
+    """Take slow changes of light out first: auto, off, or a share from 0 to 1. Default: auto."""
+    orientations: str
+    """Turns and mirror images of pieces: auto, as the texture allows, none, mirror or all. Default: auto."""
+    variety: float  # 0 to 1: how hard copies are kept apart, above all of what stands out. Default: 0.5.
 
 
 class StylizeOptions(Options, total=False):
@@ -106,7 +111,9 @@ def resolve_settings(
 
 def expand_settings(flags: Mapping[str, object], options: TextureOptions, *, limited: bool) -> ExpandSettings:
     """Return the settings of an expansion; see `with_preset_method`. Raises UsageError, TypeError."""
-    settings = resolve_settings(ExpandSettings, flags, options, TextureOptions.__optional_keys__)
+    keys = ("even_light", "orientations", "variety")
+    own = {key: options[key] for key in keys if key in options}  # type: ignore[literal-required]
+    settings = resolve_settings(ExpandSettings, {**flags, **own}, options, TextureOptions.__optional_keys__)
     if options.get("preset") is None or "method" in flags or "method" in options.get("changes", {}):
         return settings
     return with_preset_method(settings, limited=limited)

@@ -220,5 +220,5 @@ def test_an_open_method_is_patch_where_the_exemplar_cannot_change_it() -> None:
     auto = ExpandSettings(method="auto")
     assert settle_method(auto, limited=False).method == "auto"
     assert settle_method(auto, limited=True).method == "patch"
-    assert settle_method(ExpandSettings(method="auto", tileable=True), limited=False).method == "patch"
+    assert settle_method(ExpandSettings(method="auto", tileable=True), limited=False).method == "auto"
     assert settle_method(ExpandSettings(method="optimize"), limited=True).method == "optimize"

@@ -13,11 +13,12 @@ from texsynth.analysis.lattice import Lattice, closing_size, find_lattice, phase
 from texsynth.errors import InputError
 from texsynth.ops.resample import box_mean, box_sum
 from texsynth.pipelines.patch_stage import best_layout, layout_faults
-from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, free_squares, label_potentials
+from texsynth.synthesis.exemplar import Atlas, Exemplar, Part, build_atlas, free_squares, label_potentials
+from texsynth.synthesis.matching import Spectra
 from texsynth.synthesis.medoids import medoid_positions
 from texsynth.synthesis.patch_optimization import FixedPixels, optimize_patches
 from texsynth.synthesis.patch_search import field_of_layout, vote
-from texsynth.synthesis.quilting import Quilt, QuiltSettings, _Spectra, block_corners, image_quilting
+from texsynth.synthesis.quilting import Quilt, QuiltSettings, block_corners, image_quilting
 from texsynth.synthesis.seams import keep_old, min_error_cut, seam_correction, seam_cost
 from texsynth.synthesis.warp import warp_to_lattice
 
@@ -110,7 +111,7 @@ def test_the_phase_error_is_zero_on_the_lattice_only() -> None:
 def test_errors_by_fft_are_the_errors_of_a_scan() -> None:
     planes, wanted = noise(17, 23)[0], noise(6, 6, 1)[0]
     weight = (noise(6, 6, 2)[0, 0] > 0.4).float()
-    errors = _Spectra(planes).errors(wanted, weight, 6)
+    (errors,) = Spectra(planes, [Part(0, (17, 23), 0, 0)]).errors([0], wanted, weight, 6)
     assert errors.shape == (12, 18)
     for row, column in ((0, 0), (11, 17), (4, 9)):
         window = planes[:, row : row + 6, column : column + 6]

@@ -36,8 +36,23 @@ class TextureOptions(options.LookOptions):
 
     method: str | None = look_option(
         None,
-        help="auto, by how regular the texture is; or stages: transposer, patch, optimize, or joined "
+        help="auto, by how the texture looks; noise; or stages: transposer, patch, optimize, or joined "
         "like patch+optimize.",
+    )
+    even_light: str | None = look_option(
+        None,
+        metavar="auto|off|SHARE",
+        help="First take slow changes of light and colour out: auto, where they are no part of the texture; "
+        "off; or a share from 0 to 1.",
+    )
+    orientations: str | None = look_option(
+        None,
+        metavar="auto|none|mirror|all",
+        help="Also lay turned and mirrored pieces: auto, where the texture stays the same by its statistics; "
+        "none; mirror, left to right alone; or all eight.",
+    )
+    variety: float | None = look_option(
+        None, help="How hard copies are kept apart, above all of what stands out: 0 not at all, to 1."
     )
     siblings: list[str] | None = map_option(
         None,
@@ -160,7 +175,8 @@ def _carry_out(
     if method is not None and method not in get_args(Method):
         raise UsageError(f"unknown method {method!r}{nearest(method, get_args(Method))}")
     flags = given({"tileable": layout.tileable, "upright": layout.upright, "variation": layout.variation})
-    flags |= given({"transposer": layout.transposer})
+    flags |= given({"transposer": layout.transposer, "even_light": _even_light(texture.even_light)})
+    flags |= given({"orientations": texture.orientations, "variety": texture.variety})
     flags |= given({"method": method}) | size_settings(layout.size, layout.scale)
     settings = look_settings(ExpandSettings, texture, flags)
     setup = make_setup(common, output)
@@ -219,6 +235,18 @@ def size_settings(size: str | None, scale: float | None) -> dict[str, object]:
     if not sides:
         raise UsageError(f"--size {size!r} is not of the form WxH, like 1024x512")
     return {"size": [int(sides[1]), int(sides[2])]}
+
+
+def _even_light(text: str | None) -> str | float | None:
+    if text in (None, "auto", "off"):
+        return text
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise UsageError(f"--even-light {text!r} must be auto, off or a share from 0 to 1")
+    return share
 
 
 def _weights(text: str | None) -> list[float]:

@@ -61,8 +61,8 @@ def check_combination(
 ) -> None:
     """Raise UsageError for what cannot be done together, or not by the stages of `settings.method`.
 
-    The transposer lays out the whole output from one whole exemplar; `optimize` alone has no layout that
-    a guide could steer or siblings could share; what completes a picture keeps it in its place.
+    The transposer lays out the whole output from one whole exemplar, and noise from one; `optimize` alone has
+    no layout that a guide could steer or siblings could share; what completes a picture keeps its place.
     """
     if completes == "a hole" and guide:
         raise UsageError("--guide lays out a whole output and --hole keeps most of it; use one of them")
@@ -78,11 +78,12 @@ def check_combination(
             "use `texsynth expand --upright --tileable`"
         )
     transposer, layout = "transposer" in settings.method, settings.method != "optimize"
+    noise = settings.method == "noise"
     refused = {
         completes: completes and settings.method not in COMPLETING_METHODS,
-        "several exemplars": transposer and exemplars > 1,
+        "several exemplars": (transposer or noise) and exemplars > 1,
         "a mask": transposer and mask,
-        "a guide": guide and (transposer or not layout),
+        "a guide": guide and (transposer or noise or not layout),
         "sibling maps": siblings and not layout,
     }
     for reason, is_refused in refused.items():
@@ -105,9 +106,9 @@ def with_preset_method(settings: ExpandSettings, *, limited: bool) -> ExpandSett
 def settle_method(settings: ExpandSettings, *, limited: bool) -> ExpandSettings:
     """Choose patch for an open method whose choice the look of the exemplar cannot change.
 
-    limited: several exemplars, a mask, a guide, or a picture to complete. A tileable output limits too.
+    limited: several exemplars, a mask, a guide, or a picture to complete.
     """
-    if settings.method == "auto" and (limited or settings.tileable):
+    if settings.method == "auto" and limited:
         settings = settings.model_copy(update={"method": "patch"})
     return without_idle_network(settings)
 

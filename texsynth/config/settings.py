@@ -8,19 +8,13 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+
+from texsynth.config.base import EvenLight, NoiseSettings, Orientations
+from texsynth.config.base import Fraction as Fraction
+from texsynth.config.base import Settings as Settings
 
 Level = Annotated[int, Field(ge=1, le=5)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Ridge = Annotated[float, Field(gt=0, le=1)]
 
 Listed = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
@@ -34,12 +28,6 @@ ByLevel = Annotated[
     Discriminator(lambda value: "levels" if isinstance(value, dict) else "number"),
 ]
 """A number for all levels, or numbers of some: `{4: 2.0}`; levels that are left out have the default."""
-
-
-class Settings(BaseModel):
-    """Base of all settings: immutable, unknown keys refused, no silent conversion of text to numbers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class AdaINSettings(Settings):
@@ -138,7 +126,7 @@ class StylizeSettings(Settings):
     """Levels that are transformed, from coarse to fine."""
     strength: Fraction = 1.0
     """0 keeps the content, 1 applies the whole map."""
-    level_strength: dict[Level, Fraction] = {}
+    level_strength: dict[Level, Fraction] = Field(default={})
     """Strength of single levels, multiplied with `strength`."""
     preserve_color: bool = False
     """Keep the colours of the content and take only light and dark from the style."""
@@ -188,6 +176,7 @@ class StylizeSettings(Settings):
 
 Method = Literal[
     "auto",
+    "noise",
     "transposer",
     "patch",
     "optimize",
@@ -208,9 +197,9 @@ class PatchSettings(Settings):
     """Overlap of neighbouring blocks, as a share of the block."""
     tolerance: Annotated[float, Field(ge=0, le=10)] = 0.1
     """Blocks whose error is within this share of the best may be drawn."""
-    occurrence: Annotated[float, Field(ge=0, le=100)] = 0.3
+    occurrence: Annotated[float, Field(ge=0, le=100)] = 3.0
     """How strongly parts of the exemplar that are already used are avoided."""
-    layouts: Annotated[int, Field(ge=1, le=100)] = 4
+    layouts: Annotated[int, Field(ge=1, le=100)] = 2
     """Layouts made; the one with the faintest seams and the most even use of the exemplar is kept."""
     lattice: Literal["auto", "off"] = "auto"
     """Keep the lattice of a regular texture; off treats every texture as irregular."""
@@ -248,13 +237,14 @@ class ExpandSettings(Settings):
     """How `texsynth expand` works."""
 
     method: Method = "auto"
-    """Stages, in this order.
+    """Stages, in this order, or noise, which is none.
 
-    auto is transposer for fine grain without sibling maps (means over 1/32 of the shorter side keep at most
-    0.45 of the deviation of lightness); transposer+patch for a small exemplar of a regular texture
-    (self-similarity of 0.7 and more in two directions, a shorter side below 192 pixels and of at least 1.5
-    periods); patch for all others, and for masks, guides, holes, mixtures and tileable outputs. What was
-    chosen is recorded."""
+    auto is noise for textures without shapes and sibling maps, by four figures; else transposer for fine
+    grain without these maps (means over 1/32 of the shorter side keep at most 0.45 of the deviation of
+    lightness) that need not be tileable, if variety is 0; transposer+patch for a small exemplar of a regular
+    texture (self-similarity of 0.7 and more in two directions, a shorter side below 192 pixels and of at
+    least 1.5 periods); patch for all others, and for masks, guides, holes, mixtures and tileable outputs.
+    What was chosen is recorded."""
     scale: Annotated[float, Field(gt=0, le=64)] = 2.0
     """Output over exemplar, on both sides; `size` takes precedence."""
     size: Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None, Listed] = None
@@ -263,6 +253,11 @@ class ExpandSettings(Settings):
     """Make the output periodic: its right border continues at the left, its bottom at the top."""
     upright: bool = False
     """Turn the exemplar by up to 45 degrees first, so that its strongest lines are level or upright."""
+    orientations: Orientations = "auto"
+    """Turns and mirror images in which pieces are laid: auto, those in which the texture is the same by its
+    statistics; none; mirror, left to right alone; or all eight."""
+    variety: Fraction = 0.5
+    """How hard copies are kept apart, above all of what stands out: 0 not at all, 1 at the cost of seams."""
     transposer: str | None = BORDERS
     """Network of the transposer stage, a name or a weight file; none leaves copies as they are.
 
@@ -274,6 +269,13 @@ class ExpandSettings(Settings):
     """The patch-based stage."""
     optimize: OptimizeSettings = OptimizeSettings()
     """The statistics stage."""
+    noise: NoiseSettings = NoiseSettings()
+    """The method noise."""
+    even_light: EvenLight = "auto"
+    """Take slow changes of light and colour out of the exemplar first, all of them at 1.
+
+    auto does so where they are too smooth to be part of the texture. What stays of a picture, by `texsynth
+    tile` or around a hole, keeps its light; sibling maps keep theirs."""
 
     @field_validator("transposer", mode="before")
     @classmethod

@@ -14,6 +14,8 @@ from texsynth.errors import InputError
 from texsynth.images.picture import Picture, Pixels, as_depth
 from texsynth.images.writer import samples
 
+STRIP_ROWS = 256  # Rows that are rounded at once
+
 
 def to_image(picture: Picture) -> Tensor:
     """The colours of `picture`. Returns (1, 3, H, W) float32 in [0, 1]."""
@@ -30,9 +32,12 @@ def to_weight(picture: Picture) -> Tensor | None:
 def to_picture(image: Tensor, alpha: Pixels | None, bit_depth: int) -> Picture:
     """image: (1, 3, H, W) in [0, 1]; alpha: (H, W) uint8 or uint16. Rounds to `bit_depth` 8 or 16."""
     top = 2**bit_depth - 1
-    values = image[0].detach().float().clamp(0, 1).mul(top).round().permute(1, 2, 0).cpu().numpy()
-    rgb = values.astype(np.uint16 if bit_depth == 16 else np.uint8)
-    return Picture(np.ascontiguousarray(rgb), None if alpha is None else as_depth(alpha, bit_depth))
+    rgb = np.empty((*image.shape[2:], 3), np.uint16 if bit_depth == 16 else np.uint8)
+    # By strips: of a large picture, copies in floats would take most of the memory.
+    for start in range(0, len(rgb), STRIP_ROWS):
+        part = image[0, :, start : start + STRIP_ROWS].detach().float()
+        rgb[start : start + STRIP_ROWS] = part.clamp(0, 1).mul_(top).round_().permute(1, 2, 0).cpu().numpy()
+    return Picture(rgb, None if alpha is None else as_depth(alpha, bit_depth))
 
 
 def fit_within(picture: Picture, max_side: int | None) -> Picture:

@@ -37,6 +37,7 @@ from texsynth.pipelines import complete
 from texsynth.pipelines import expand as pipeline
 from texsynth.pipelines.method import ExpandPlan, plan_expand
 from texsynth.pipelines.progress import OnStep
+from texsynth.pipelines.relight import in_even_light
 from texsynth.synthesis.exemplar import Exemplar
 
 SHEET_COLUMNS = 6
@@ -123,10 +124,19 @@ class Expand(Operation[ExpandJob]):
                 expanded = pipeline.expand(plan, networks, guide=guide, rng=rng, on_step=on_step)
             elif hole is None:
                 exemplar = _exemplars(job.task, loaded)[0]
-                expanded = complete.tile(exemplar, job.settings, networks, rng=rng, on_step=on_step)
+                expanded = in_even_light(
+                    exemplar,
+                    settings.even_light,
+                    lambda even: complete.tile(even, settings, networks, rng=rng, on_step=on_step),
+                )
             else:
                 exemplar, mask = _exemplars(job.task, loaded)[0], _from_mask(hole)
-                expanded = complete.fill(exemplar, mask, job.settings, networks, rng=rng, on_step=on_step)
+                expanded = in_even_light(
+                    exemplar,
+                    settings.even_light,
+                    lambda even: complete.fill(even, mask, settings, networks, rng=rng, on_step=on_step),
+                    hole=mask,
+                )
             maps = zip(expanded.siblings, loaded.siblings, strict=True)
             pictures = [_texture(expanded.image, loaded, self.run)]
             pictures += [map_picture(values, like.picture) for values, like in maps]

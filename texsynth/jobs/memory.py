@@ -246,7 +246,7 @@ def free_bytes(device: torch.device) -> int | None:
 
 EXPAND_BASE_BYTES = 300 << 20  # Bytes of the program, torch and the networks, for expansions
 
-BYTES_PER_PIXEL = {"transposer": 100, "patch": 120, "optimize": 40, "auto": 120}
+BYTES_PER_PIXEL = {"noise": 12, "transposer": 100, "patch": 120, "optimize": 40, "auto": 120}
 """Bytes per pixel of an output while a stage works, about four fifths of what was measured; `optimize` works
 in tiles, and whatever `auto` chooses has patches."""
 

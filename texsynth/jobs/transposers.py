@@ -25,9 +25,10 @@ def settle_transposer(settings: ExpandSettings, *, siblings: bool = False) -> Ex
     if settings.method == "auto":
         settings = settings.model_copy(update={"method": "transposer"})
     if "transposer" not in settings.method:
+        other = "transposer" if settings.method == "noise" else f"transposer+{settings.method}"
         raise UsageError(
             f"method {settings.method} does not use the transposer {name}; leave it out, or use --method "
-            f"transposer+{settings.method}"
+            f"{other}"
         )
     if layout_of(name) == "paper":
         if settings.tileable:

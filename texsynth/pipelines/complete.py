@@ -18,9 +18,10 @@ from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import ExpandSettings
 from texsynth.pipelines.expand import Expanded, Networks, split_siblings
 from texsynth.pipelines.feature_optimization import optimize
+from texsynth.pipelines.orientations import piece_orientations
 from texsynth.pipelines.patch_stage import Kept, PatchSpec, elongation, patch_stage
 from texsynth.pipelines.progress import OnStep, silent
-from texsynth.synthesis.exemplar import Exemplar, build_atlas, largest_square
+from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, largest_square
 from texsynth.synthesis.gaps import spread_starts, torus_starts
 from texsynth.synthesis.hidden import paint_hidden
 from texsynth.synthesis.warp import warp_to_lattice
@@ -78,8 +79,8 @@ def fill(
         return [(top, left) for top in starts[0] for left in starts[1]]
 
     kept = Kept(at, known, known, corners, block, round(HOLE_OVERLAP * block))
-    spec = PatchSpec((len(rows), len(columns)), lattice=lattice, kept=kept)
-    planes = patch_stage(build_atlas([source]), spec, settings.patch, rng, on_step)
+    spec = PatchSpec((len(rows), len(columns)), lattice=lattice, kept=kept, variety=settings.variety)
+    planes = patch_stage(_atlas(source, settings, lattice), spec, settings.patch, rng, on_step)
     result = torch.cat([source.image, *source.siblings], 1)[0]
     near = result[:, rows[:, None], columns]
     result[:, rows[:, None], columns] = torch.where(known, near, planes)
@@ -148,12 +149,17 @@ def tile(
 
     kept = Kept(at, known, fixed, corners, min(bands), overlap)
     spec = PatchSpec(
-        (rows, columns), wrap=True, lattice=lattice, kept=kept, elongation=elongation(source.image)
-    )
-    planes = patch_stage(build_atlas([source]), spec, settings.patch, rng, on_step)
+        (rows, columns), wrap=True, lattice=lattice, kept=kept,
+        elongation=elongation(source.image), variety=settings.variety,
+    )  # fmt: skip
+    planes = patch_stage(_atlas(source, settings, lattice), spec, settings.patch, rng, on_step)
     image, notes = _polish(planes[None, :3], source, settings, networks, rng, fixed, on_step, wrap=True)
     notes = notes if advice is None else (advice, *notes)
     return Expanded(image.clamp(0, 1), split_siblings(planes[None, 3:], picture), notes)
+
+
+def _atlas(source: Exemplar, settings: ExpandSettings, lattice: Lattice | None) -> Atlas:
+    return build_atlas([source], orientations=piece_orientations([source], settings, lattice))
 
 
 def _lattice(source: Exemplar, settings: ExpandSettings) -> Lattice | None:

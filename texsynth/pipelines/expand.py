@@ -13,6 +13,7 @@ from texsynth.ops.resample import box_mean, resize
 from texsynth.pipelines.feature_optimization import optimize, synthesize
 from texsynth.pipelines.method import ExpandPlan
 from texsynth.pipelines.mixture import mix_textures
+from texsynth.pipelines.noise_stage import make_noise
 from texsynth.pipelines.patch_stage import PatchSpec, elongation, patch_stage
 from texsynth.pipelines.progress import OnStep, Step, silent
 from texsynth.synthesis.copy_choice import lay_copies
@@ -76,6 +77,9 @@ def expand(
     stages = settings.method.split("+")
     image, siblings = None, None
     notes: tuple[str, ...] = ()
+    if "noise" in stages:
+        image, siblings = make_noise(plan.exemplars[0], size, settings, rng, on_step)
+        return Expanded(image, split_siblings(siblings, plan.exemplars[0]), plan.notes)
     if "transposer" in stages:
         image, siblings = _transpose(plan, networks, rng)
         on_step(Step("transposer", 1, 1))
@@ -83,10 +87,13 @@ def expand(
         plan = _close_lattice(plan)
         guided, guide_target = _add_guides(plan, guide, image)
         if len(guided) > 1:
-            planes = mix_textures(guided, plan.size, settings, guide_target, rng, on_step)
+            planes = mix_textures(plan, guided, guide_target, rng, on_step)
         else:
-            atlas, side = build_atlas(guided, guided=guide_target is not None), elongation(guided[0].image)
-            spec = PatchSpec(size, settings.tileable, plan.lattice, guide_target, elongation=side)
+            atlas = build_atlas(guided, guided=guide_target is not None, orientations=plan.orientations)
+            spec = PatchSpec(
+                size, settings.tileable, plan.lattice, guide_target,
+                elongation=elongation(guided[0].image), variety=settings.variety,
+            )  # fmt: skip
             planes = patch_stage(atlas, spec, settings.patch, rng, on_step)
         image, siblings = planes[None, :3], planes[None, 3:]
     exemplars, model, wrap = plan.exemplars, networks.model, settings.tileable

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
+from texsynth.analysis.coarseness import coarseness
 from texsynth.analysis.lattice import MIN_CONFIDENCE, REGULAR, Lattice, most_likely_lattice, regularity_score
 from texsynth.config.expand_rules import MIN_SIDE, output_size, without_idle_network
 from texsynth.config.settings import ExpandSettings, Method
 from texsynth.errors import InputError
-from texsynth.ops.color import luma
+from texsynth.ops.orientations import Orientation
+from texsynth.pipelines.even_light import even_out
+from texsynth.pipelines.noise_gate import noise_suits
+from texsynth.pipelines.orientations import piece_orientations
 from texsynth.synthesis.exemplar import Exemplar
 from texsynth.synthesis.hidden import paint_hidden
 from texsynth.synthesis.warp import inner_rectangle, turn_exemplar, upright_angle
@@ -42,6 +44,7 @@ class ExpandPlan:
     settings: ExpandSettings
     size: tuple[int, int]  # Rows and columns of the output
     lattice: Lattice | None = None  # Lattice of a single whole exemplar that is regular
+    orientations: tuple[Orientation, ...] = (Orientation(),)  # Those that pieces may have
     notes: tuple[str, ...] = ()  # Remarks for the user
 
 
@@ -49,7 +52,7 @@ class ExpandPlan:
 def plan_expand(
     exemplars: Sequence[Exemplar], settings: ExpandSettings, *, guided: bool = False
 ) -> ExpandPlan:
-    """Turn exemplars upright if `settings` say so, find their lattice, and choose the method if it is open.
+    """Turn exemplars upright and even out their light, find their lattice, choose the method if it is open.
 
     settings: as `check_combination` allows them. guided: a guide says what goes where. Raises InputError for
     too little to take from.
@@ -59,6 +62,8 @@ def plan_expand(
     notes: tuple[str, ...] = ()
     if settings.upright:
         exemplars, notes = _turn_upright(exemplars)
+    exemplars, remark = even_out(exemplars, settings.even_light)
+    notes += remark
     # Two textures share no lattice, and a mask hides it; a guide decides where things go, so would a lattice.
     whole = len(exemplars) == 1 and exemplars[0].mask is None and not guided
     by_lattice = "patch" in settings.method and settings.patch.lattice == "auto"
@@ -68,32 +73,33 @@ def plan_expand(
     if settings.method == "auto":
         method = _choose_method(exemplars[0], lattice, settings) if whole else "patch"
         settings = without_idle_network(settings.model_copy(update={"method": method}))
-    kept = lattice and lattice.confidence >= MIN_CONFIDENCE and settings.patch.lattice == "auto"
-    return ExpandPlan(tuple(exemplars), settings, size, lattice if kept else None, notes)
+    kept = lattice if lattice and lattice.confidence >= MIN_CONFIDENCE else None
+    orientations: tuple[Orientation, ...] = (Orientation(),)
+    if "patch" in settings.method:
+        orientations = piece_orientations(exemplars, settings, kept)
+    if settings.patch.lattice == "off":
+        kept = None
+    return ExpandPlan(tuple(exemplars), settings, size, kept, orientations, notes)
 
 
 def _choose_method(exemplar: Exemplar, lattice: Lattice | None, settings: ExpandSettings) -> Method:
-    """Choose copies for fine-grained textures, copies and then patches for small regular ones, else patches.
+    """Choose noise for textures without shapes, copies for other fine ones without variety, or patches.
 
-    On a torus the lattice has to give, and copies know nothing of it. Sibling maps may hold values that must
-    not be mixed, as they are at repaired borders.
+    Small regular ones get copies and then patches. On a torus the lattice has to give, and copies know
+    nothing of it. Sibling maps may hold values that must not be mixed, as they are at repaired borders, and
+    would show where a patch of noise ends.
     """
+    regular = lattice is not None and lattice.confidence >= MIN_CONFIDENCE
+    if not regular and not exemplar.siblings and noise_suits(exemplar.image):
+        return "noise"
     if settings.tileable:
         return "patch"
     if lattice and regularity_score(lattice) >= REGULAR:
         longest = max(lattice.periods, default=0.0)
         return "transposer+patch" if PERIODS * longest <= min(exemplar.image.shape[2:]) < SMALL else "patch"
-    return "transposer" if coarseness(exemplar.image) <= FINE and not exemplar.siblings else "patch"
-
-
-def coarseness(image: Tensor) -> float:
-    """Measure how large the details of (1, 3, h, w) are: 0 for grain, near 1 for stones, 1 for one colour.
-
-    It is the share of the deviation of lightness that is left in means over 1/32 of the shorter side.
-    """
-    grey = luma(image)
-    left = F.avg_pool2d(grey, max(min(image.shape[2:]) // 32, 1)).std()
-    return float((left + 1e-6) / (grey.std() + 1e-6))
+    # Copies of the whole exemplar show it again and again.
+    copies = not settings.variety and coarseness(exemplar.image) <= FINE
+    return "transposer" if copies and not exemplar.siblings else "patch"
 
 
 def _turn_upright(exemplars: Sequence[Exemplar]) -> tuple[list[Exemplar], tuple[str, ...]]:

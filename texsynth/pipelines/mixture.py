@@ -6,8 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from texsynth.config.settings import ExpandSettings
 from texsynth.ops.resample import box_mean
+from texsynth.pipelines.method import ExpandPlan
 from texsynth.pipelines.patch_stage import PatchSpec, elongation, lay_out, vote_on_layout
 from texsynth.pipelines.progress import OnStep
 from texsynth.synthesis.exemplar import Exemplar, build_atlas, label_potentials
@@ -24,18 +24,18 @@ COMMON = (0.05, 0.95)  # Quantiles of an exemplar's guide between which its valu
 
 
 def mix_textures(
+    plan: ExpandPlan,
     exemplars: Sequence[Exemplar],
-    size: tuple[int, int],
-    settings: ExpandSettings,
     guide_target: Tensor | None,
     rng: torch.Generator,
     on_step: OnStep,
 ) -> Tensor:
     """Mix exemplars in regions, each with its weight as its share of the area.
 
-    guide_target: (g, H, W), what the exemplars' guides should be. Returns colours and sibling maps,
-    (3 + s, *size).
+    exemplars: those of `plan`, with guides. guide_target: (g, H, W), what these should be. Returns colours
+    and sibling maps, (3 + s, *size).
     """
+    size, settings, orientations = plan.size, plan.settings, plan.orientations
     wrap, guided = settings.tileable, guide_target is not None
     scale = SCALE * min(min(e.image.shape[2:]) for e in exemplars)
     bias = None if guide_target is None else _guide_bias(exemplars, guide_target, scale)
@@ -49,11 +49,12 @@ def mix_textures(
         region = lead(potentials[used], used.index(number)) > -REACH if len(used) > 1 else None
         spec = PatchSpec(
             size, wrap, guide_target=guide_target, region=region,
-            elongation=elongation(exemplars[number].image),
+            elongation=elongation(exemplars[number].image), variety=settings.variety,
         )  # fmt: skip
         if region is not None and not bool(region.any()):
             region = region.fill_(True)
-        quilt = lay_out(build_atlas(alone, guided=guided), spec, settings.patch, rng, on_step)
+        atlas = build_atlas(alone, guided=guided, orientations=orientations)
+        quilt = lay_out(atlas, spec, settings.patch, rng, on_step)
         layouts.append(quilt.image)
         places.append(quilt.at)
     chosen = cut_regions(layouts, potentials[used], REACH, wrap=wrap) if len(used) > 1 else None
@@ -62,7 +63,7 @@ def mix_textures(
         if chosen is None
         else torch.stack(places).gather(0, chosen[None, None].expand(1, 2, *size))[0]
     )
-    atlas = build_atlas(exemplars, guided=guided)
+    atlas = build_atlas(exemplars, guided=guided, orientations=orientations)
     return vote_on_layout(atlas, at, settings.patch, rng, on_step, wrap=wrap)
 
 

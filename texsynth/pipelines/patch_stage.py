@@ -12,14 +12,15 @@ from texsynth.analysis.lattice import Lattice
 from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import PatchSettings
 from texsynth.pipelines.progress import OnStep, Step
+from texsynth.pipelines.variety import atlas_salience, part_phases, varied_sizes
 from texsynth.synthesis.exemplar import Atlas
 from texsynth.synthesis.gaps import fullest_first
 from texsynth.synthesis.patch_optimization import FixedPixels, optimize_patches
 from texsynth.synthesis.quilting import Quilt, QuiltSettings, block_corners
 from texsynth.synthesis.seams import seam_correction, seam_cost
 
-LATTICE_OCCURRENCE = 0.25
-"""On a lattice less is enough: more tears the threads of a cloth, none repeats one odd brick for ever."""
+LATTICE_OCCURRENCE = 1 / 12
+"""Share of the penalty of what is used already that is enough on a lattice: more tears threads of a cloth."""
 
 LATTICE_TOLERANCE = 0.05
 
@@ -33,6 +34,8 @@ CLOSING_TRIES = 16  # Blocks tried at each place where they have to fit on all s
 CLOSING_CHOICE = (
     0.7  # Largest block over the largest piece of the atlas, so that it can come from many places
 )
+
+CLOSING_OCCURRENCE = 0.1  # Share of that penalty where blocks have to fit on all sides
 
 CLOSING_ROUNDS = 3  # Blocks laid again over bad seams for each one elsewhere
 
@@ -72,6 +75,10 @@ class PatchSpec:
     elongation: float = 1.0  # Root of the exemplar's area over its shorter side
     region: Tensor | None = None  # (H, W) bool, what is to be laid; None for everything
     used: Tensor | None = None  # How often others have used positions already, as `Quilt.used` counts it
+    variety: float = 0.0
+    """How hard copies are kept apart, 0 to 1."""
+    salience: Tensor | None = None  # (n,) of the untouched positions, see `Quilt`
+    phases: tuple[tuple[int, int], ...] | None = None  # Of the parts of the atlas, see `Quilt`
 
 
 def patch_stage(
@@ -95,6 +102,10 @@ def lay_out(
     on_step: OnStep,
 ) -> Quilt:
     """Lay blocks, and others over their worst seams."""
+    if spec.lattice is not None and len(atlas.parts) > 1:
+        spec = replace(spec, phases=part_phases(atlas))
+    if spec.variety:
+        spec = replace(spec, salience=atlas_salience(atlas, regular=spec.lattice is not None))
     sizes, kept = _block_sizes(atlas, spec, settings), spec.kept
     # Where blocks are small for the exemplar's area, there are many, and any layout is as good as another.
     ideal = spec.elongation * (settings.block * atlas.side if kept is None else kept.block)
@@ -171,8 +182,12 @@ def layout_faults(quilt: Quilt) -> tuple[float, float]:
     truth (correlations of about 0.4 on textures that were not held out).
     """
     seam = float(seam_cost(quilt.atlas, quilt.image, quilt.at, quilt.known).sqrt().mean())
-    cell = max(min(quilt.used.shape) // USE_CELLS, 1)
-    use = F.avg_pool2d((quilt.used * quilt.use_weight)[None], cell)
+    cell = max(min(quilt.atlas.parts[0].size) // USE_CELLS, 1)
+    # The untouched exemplars show every position once.
+    parts = [number for number, part in enumerate(quilt.atlas.parts) if part.orientation == 0]
+    use = quilt.used * quilt.use_weight
+    shown = [F.avg_pool2d(use[quilt.atlas.part(quilt.atlas.origin, n)][None], cell).flatten() for n in parts]
+    use = torch.cat(shown)
     return seam + 1e-6, float(use.std(correction=0) / use.mean().clamp_min(1e-6)) + 1e-6
 
 
@@ -188,8 +203,12 @@ def _block_sizes(atlas: Atlas, spec: PatchSpec, settings: PatchSettings) -> Quil
     overlap = max(2, min(overlap, block // 2))
     tolerance, occurrence = settings.tolerance, settings.occurrence
     if spec.lattice is not None:
-        tolerance, occurrence = LATTICE_TOLERANCE, LATTICE_OCCURRENCE
+        tolerance, occurrence = LATTICE_TOLERANCE, LATTICE_OCCURRENCE * occurrence
+    if kept is not None:
+        occurrence *= CLOSING_OCCURRENCE
     sizes = QuiltSettings(block, overlap, tolerance, occurrence, guide=settings.guide, wrap=spec.wrap)
+    if spec.variety and kept is None:
+        sizes = varied_sizes(sizes, atlas, spec.variety, settings.overlap, regular=spec.lattice is not None)
     return sizes if kept is None else replace(sizes, tries=CLOSING_TRIES, closing=True)
 
 
@@ -198,7 +217,10 @@ def _quilt_blocks(
 ) -> Quilt:
     """Lay out an output block by block; progress goes under `name`."""
     block, overlap, kept = sizes.block, sizes.overlap, spec.kept
-    quilt = Quilt(atlas, spec.size, sizes, rng, lattice=spec.lattice, guide=spec.guide_target)
+    quilt = Quilt(
+        atlas, spec.size, sizes, rng,
+        lattice=spec.lattice, guide=spec.guide_target, salience=spec.salience, phases=spec.phases,
+    )  # fmt: skip
     if spec.used is not None:
         quilt.used += spec.used
     if kept is None:

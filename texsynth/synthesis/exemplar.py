@@ -1,7 +1,7 @@
 """Exemplars, and the atlas: several side by side in one field of source positions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from torch import Tensor
 from texsynth.config.expand_rules import MIN_SIDE, check_exemplar_size
 from texsynth.errors import InputError
 from texsynth.ops.color import luma
+from texsynth.ops.orientations import Orientation, turn_normals
 from texsynth.ops.resample import box_mean, box_sum
 
 
@@ -33,10 +34,34 @@ class Exemplar:
         """Check the size."""
         check_exemplar_size(self.image.shape[3], self.image.shape[2])
 
+    def turned(self, orientation: Orientation) -> "Exemplar":
+        """Return it and its maps in another orientation; the vectors of normal maps turn, too."""
+        turn = orientation.apply
+        mask, guide, siblings = self.mask, self.guide, [turn(s) for s in self.siblings]
+        for n in self.normals:
+            siblings[n] = turn_normals(siblings[n], orientation, green_down=n in self.green_down)
+        return replace(
+            self,
+            image=turn(self.image),
+            siblings=tuple(siblings),
+            mask=None if mask is None else turn(mask),
+            guide=None if guide is None else turn(guide),
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """A rectangle of an atlas: one exemplar in one orientation."""
+
+    left: int  # Its column in the atlas; all parts begin in row 0
+    size: tuple[int, int]  # Rows and columns
+    exemplar: int  # Number of the exemplar
+    orientation: int  # Number of the orientation, 0 for the untouched exemplar
+
 
 @dataclass(frozen=True)
 class Atlas:
-    """Exemplars side by side; a source position is a row and a column of it."""
+    """Exemplars side by side, in one or more orientations; a source position is a row and a column of it."""
 
     image: Tensor  # (3, h, w) in [0, 1]
     guide: Tensor  # (g, h, w), g = 0 without a guide
@@ -44,6 +69,14 @@ class Atlas:
     valid: Tensor  # (h, w) bool, where the texture may be taken from
     share: Tensor  # (h, w), how often a position should be used, 1 on average over the valid ones
     side: int  # Shorter side in pixels of the smallest exemplar
+    parts: tuple[Part, ...]
+    origin: Tensor
+    """(h, w) long, row * w + column of the position in the untouched exemplar that a position shows."""
+
+    def part(self, planes: Tensor, number: int) -> Tensor:
+        """Cut a part out of planes (..., h, w) of the atlas."""
+        part = self.parts[number]
+        return planes[..., : part.size[0], part.left : part.left + part.size[1]]
 
     def largest_square(self) -> int:
         """Return the side of the largest valid square, up to `side`. Raises InputError below MIN_SIDE."""
@@ -55,26 +88,49 @@ class Atlas:
         return side
 
 
-def build_atlas(exemplars: Sequence[Exemplar], *, guided: bool = False) -> Atlas:
-    """Put exemplars into one row, with a column between two so that no piece has parts of both.
+def build_atlas(
+    exemplars: Sequence[Exemplar],
+    *,
+    guided: bool = False,
+    orientations: Sequence[Orientation] = (Orientation(),),
+) -> Atlas:
+    """Put exemplars into one row. guided: keep what each says about a guide map, see `guide_planes`.
 
-    guided: keep what each says about a guide map, see `guide_planes`.
+    orientations: those that pieces may have, the untouched one first.
     """
-    height = max(e.image.shape[2] for e in exemplars)
-    columns: list[tuple[Tensor, ...]] = []
     total = sum(e.weight for e in exemplars)
-    for e in exemplars:
-        rows, width = e.image.shape[2:]
-        valid = torch.ones(1, rows, width) if e.mask is None else (e.mask[0] > 0.5).float()
-        valid = valid * float(e.weight > 0)
-        share = valid * (e.weight / total / valid.sum().clamp_min(1))
-        guide = guide_planes(e) if guided else e.image[0, :0]
-        siblings = torch.cat([e.image[0, :0], *(s[0] for s in e.siblings)])
-        planes = (e.image[0], guide, siblings, valid, share)
-        columns.append(tuple(F.pad(p, (0, int(e is not exemplars[-1]), 0, height - rows)) for p in planes))
-    image, guide, siblings, valid, share = (torch.cat(planes, 2) for planes in zip(*columns, strict=True))
+    sides = [side for e in exemplars for o in orientations for side in o.apply(e.image).shape[2:3]]
+    height, gap = max(sides), int(len(sides) > 1)  # Beyond its border a part goes on as it ends
+    columns: list[tuple[Tensor, ...]] = []
+    parts: list[Part] = []
+    first = left = 0
+    for number, e in enumerate(exemplars):
+        index = first + torch.arange(e.image[0, 0].numel()).view(e.image.shape[2:])
+        first += index.numel()
+        for name, orientation in enumerate(orientations):
+            turned = e.turned(orientation) if name else e
+            rows, width = turned.image.shape[2:]
+            valid = torch.ones(1, rows, width) if turned.mask is None else (turned.mask[0] > 0.5).float()
+            valid = valid * float(e.weight > 0)
+            share = valid * (e.weight / total / valid.sum().clamp_min(1))
+            guide = guide_planes(turned) if guided else turned.image[0, :0]
+            colours = torch.cat([turned.image[0], guide, *(s[0] for s in turned.siblings)])
+            before = gap * bool(parts)
+            margin = (before, gap, 0, height - rows)
+            columns.append(
+                (
+                    F.pad(colours, margin, mode="replicate"),
+                    *(F.pad(p, margin) for p in (valid, share, orientation.apply(index)[None])),
+                )
+            )
+            parts.append(Part(left + before, (rows, width), number, name))
+            left += before + width + gap
+    colours, valid, share, origin = (torch.cat(planes, 2) for planes in zip(*columns, strict=True))
+    guides = len(guide_planes(exemplars[0])) if guided else 0
+    image, guide, siblings = colours.split([3, guides, len(colours) - 3 - guides])
     side = min(min(e.image.shape[2:]) for e in exemplars)
-    return Atlas(image, guide, siblings, valid[0] > 0.5, share[0] * valid.sum(), side)
+    count = valid.sum() / len(orientations)
+    return Atlas(image, guide, siblings, valid[0] > 0.5, share[0] * count, side, tuple(parts), origin[0])
 
 
 def guide_planes(exemplar: Exemplar) -> Tensor:

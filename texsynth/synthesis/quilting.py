@@ -6,8 +6,8 @@ FFTs of the atlas's size instead of a scan, whatever is known around it: raster 
 block laid again over a bad seam are all the same step.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,8 @@ from torch import Tensor
 from texsynth.analysis.lattice import Lattice, phase_error
 from texsynth.ops.resample import box_mean, box_sum
 from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, free_squares
+from texsynth.synthesis.matching import PartErrors, Spectra
+from texsynth.synthesis.nearness import shown_nearby
 from texsynth.synthesis.seams import keep_old, seam_cost
 
 Place = tuple[Tensor, Tensor]  # Rows (n, 1) and columns (1, m) of a rectangle of the canvas
@@ -24,6 +26,8 @@ CLOSING_PHASE = 3.0
 """Pixels by which a block that closes a gap may be out of phase: its joints are seen beside those around."""
 
 SIZES = (1.0, 0.7, 0.5, 0.35)  # Blocks of the refinement, as shares of those of the first layout
+
+RANKED = 8192  # Errors among which the median is looked for
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,11 @@ class QuiltSettings:
     guide: float = 2.0
     tries: int = 6
     wrap: bool = False
+    draws: int = 2  # Orientations, drawn anew for each block, in which it is looked for
+    near: float = 0.0
+    """Penalty of showing again what is shown nearby, in units of a good error."""
+    reach: float = 0.0
+    """Distance in pixels at which that penalty has fallen to a half."""
     closing: bool = False
     """Try blocks from all over the atlas, for those that close a gap have to fit on all sides."""
 
@@ -55,21 +64,36 @@ class Quilt:
         *,
         lattice: Lattice | None = None,
         guide: Tensor | None = None,
+        salience: Tensor | None = None,
+        phases: Sequence[tuple[int, int]] | None = None,
     ) -> None:
-        """Start empty, `size` rows and columns. guide: (g, H, W), values for the atlas's guide channels."""
+        """Start empty, `size` rows and columns.
+
+        guide: (g, H, W), values for the atlas's guide channels. salience: (n,) of the untouched positions,
+        how much each stands out, 1 on average; None for all alike. phases: by how much each part of the atlas
+        must be moved to lie on the first one, for a lattice.
+        """
         self.atlas, self.settings, self.rng, self.lattice, self.guide = atlas, settings, rng, lattice, guide
         self.at = torch.zeros(2, *size, dtype=torch.long)
         self.image = torch.zeros(atlas.image.shape[0], *size)
         self.known = torch.zeros(size, dtype=torch.bool)
-        self.used = torch.zeros(atlas.valid.shape)
+        self.used = torch.zeros(int(atlas.origin.max()) + 1)  # By untouched positions, in any orientation
         self._origin: tuple[int, int] | None = None
         self.fixed = torch.zeros(size, dtype=torch.bool)
         # True where a fit counts: everywhere, or around what is not fixed.
         self._near = torch.ones(size, dtype=torch.bool)
-        self._colour = _Spectra(atlas.image)
-        self._guide = _Spectra(atlas.guide) if guide is not None else None
+        self._colour = Spectra(atlas.image, atlas.parts)
+        self._guide = Spectra(atlas.guide, atlas.parts) if guide is not None else None
+        self._used = [n for n in range(len(atlas.parts)) if bool(atlas.part(atlas.valid, n).any())]
+        self._orientations = max(part.orientation for part in atlas.parts) + 1
         # The inverse of how often each position should be used.
-        self.use_weight = (1 / atlas.share.clamp_min(1e-6)).where(atlas.valid, torch.zeros(()))
+        weight = (1 / atlas.share.clamp_min(1e-6)).where(atlas.valid, torch.zeros(()))
+        self.use_weight = torch.zeros(len(self.used))
+        self.use_weight[atlas.origin[atlas.valid]] = weight[atlas.valid]
+        self.salience = torch.ones(len(self.used)) if salience is None else salience
+        self._distinct = atlas.valid.sum() / self._orientations
+        self._free: dict[tuple[int, int], Tensor] = {}
+        self._phases = phases or [(0, 0)] * len(atlas.parts)
 
     def fix(self, at: Tensor, known: Tensor, fixed: Tensor | None = None) -> None:
         """Lay source positions (2, H, W) where `known` (H, W) is True, for good where `fixed` is: everywhere.
@@ -100,12 +124,15 @@ class Quilt:
         known = self.known[here] & self._near[here]
         errors = self._errors((top, left), known, self._colours(here), self.settings.block)
         if self.settings.closing:
-            chance = torch.rand(errors.shape, generator=self.rng)
-            drawn = self._best(errors * (1 + self.settings.tolerance * chance), self.settings.tries)
+            chance = torch.rand(errors.errors.shape, generator=self.rng)
+            errors = replace(errors, errors=errors.errors * (1 + self.settings.tolerance * chance))
+            corners = errors.best(self.settings.tries)
         else:
-            good = (errors <= errors.min() * (1 + self.settings.tolerance) + 1e-9).nonzero()
+            most = errors.errors.min() + self.settings.tolerance * errors.least
+            good = (errors.errors <= most + 1e-9).nonzero()
             drawn = good[torch.randperm(len(good), generator=self.rng)[: self.settings.tries]]
-        self._join(here, drawn, self.settings.overlap)
+            corners = errors.corners(drawn)
+        self._join(here, corners, self.settings.overlap)
 
     def refine(self, rounds: int, on_round: Callable[[int], None] | None = None) -> None:
         """Lay blocks again over the worst seams, of changing sizes; only what makes them better stays.
@@ -129,7 +156,7 @@ class Quilt:
             ring = self.known[here] & self._near[here]
             ring[overlap:-overlap, overlap:-overlap] = False
             errors = self._errors((corner[0], corner[1]), ring, self._colours(here), size)
-            if not self._join(here, self._best(errors, self.settings.tries), overlap, only_better=True):
+            if not self._join(here, errors.best(self.settings.tries), overlap, only_better=True):
                 retry_penalty[here] *= 0.6  # elsewhere first
             else:
                 self._refresh(cost, (corner[0] - 1, corner[1] - 1), size + 1)
@@ -188,51 +215,74 @@ class Quilt:
             cost += self.settings.guide * float((guide - self.guide[:, here[0], here[1]]).square().sum())
         return cost
 
-    def _errors(self, corner: tuple[int, int], known: Tensor, old: Tensor, size: int) -> Tensor:
-        """Compute the penalised error of every source position; infinite where it is not allowed."""
-        allowed = free_squares(self.atlas.valid, size)
+    def _errors(self, corner: tuple[int, int], known: Tensor, old: Tensor, size: int) -> "PartErrors":
+        """Compute the penalised errors of the source positions in a draw of the parts of the atlas."""
+        parts = self._draw()
+        allowed = torch.stack([self._allowed(number, size) for number in parts])
         error = torch.zeros(allowed.shape)
         if bool(known.any()):
-            error = self._colour.errors(old, known.float(), size)
+            error = self._colour.errors(parts, old, known.float(), size)
         if self._guide is not None and self.guide is not None:
             here = self._window(*corner, size)
             weight = self.settings.guide * max(float(known.float().mean()), 0.5)
             target = self.guide[:, here[0], here[1]]
-            error = error + weight * self._guide.errors(target, torch.ones(size, size), size)
-        error = error.clamp_min(0).masked_fill(~allowed, torch.inf)
-        typical, good = torch.ones(()), torch.ones(())
+            error = error + weight * self._guide.errors(parts, target, torch.ones(size, size), size)
+        error = error.masked_fill(~allowed, torch.inf)
+        # Penalties are in units of errors that occur: the median, and one that few positions stay below.
+        least, typical, good = error.min().clamp_min(0), torch.ones(()), torch.ones(())
         if bool(known.any()):
-            ranked = error[allowed].sort().values
+            fits = error[allowed]  # of which a few thousand are enough
+            ranked = fits[:: -(-len(fits) // RANKED)].sort().values
             typical, good = ranked[len(ranked) // 2] + 1e-9, ranked[len(ranked) // 50] + 1e-9
         if self.lattice is not None:
             if self._origin is None:
                 # The first block goes where it fits a guide, else anywhere.
                 places = (allowed & (error <= error.min())).nonzero() if self._guide else allowed.nonzero()
-                row, column = places[int(torch.randint(len(places), (), generator=self.rng))].tolist()
-                self._origin = (row - corner[0], column - corner[1])
-            out = phase_error(self.lattice, error.shape, corner, self._origin)
-            error = error + self.settings.phase * typical * (out - 1).clamp(0, 4).square()
-            in_phase = error.isfinite() & (out <= CLOSING_PHASE)
-            if self.settings.closing and bool(in_phase.any()):
-                error = error.masked_fill(~in_phase, torch.inf)
-        if self.settings.occurrence and bool(self.known.any()):
-            spent = box_sum(self.used * self.use_weight, size).float() / size**2
-            level = self.known.sum() / self.atlas.valid.sum()
-            error = error + self.settings.occurrence * good * spent / (level + 0.5)
-        return error
+                place = places[int(torch.randint(len(places), (), generator=self.rng))].tolist()
+                shift = self._phases[parts[place[0]]]
+                self._origin = (place[1] + shift[0] - corner[0], place[2] + shift[1] - corner[1])
+            for row, number in enumerate(parts):
+                dy, dx = self._phases[number]
+                origin = (self._origin[0] - dy, self._origin[1] - dx)
+                out = phase_error(self.lattice, error.shape[1:], corner, origin)
+                error[row] += self.settings.phase * typical * (out - 1).clamp(0, 4).square()
+                in_phase = error[row].isfinite() & (out <= CLOSING_PHASE)
+                if self.settings.closing and bool(in_phase.any()):
+                    error[row].masked_fill_(~in_phase, torch.inf)
+        if bool(self.known.any()) and (self.settings.occurrence or self.settings.near):
+            level = self.known.sum() / self._distinct
+            spent = self.settings.occurrence / (level + 0.5) * self.used * self.use_weight
+            if self.settings.near:
+                near = shown_nearby(
+                    self.at, self.known, self.atlas.origin, corner, size,
+                    self.settings.reach, wrap=self.settings.wrap,
+                )  # fmt: skip
+                # About its mean, so that what stands out is kept apart but used as often as the rest.
+                spent = spent + self.settings.near * self.salience * (near - near.mean())
+            spent = spent * (good / size**2)
+            for row, number in enumerate(parts):
+                shown = box_sum(spent[self.atlas.part(self.atlas.origin, number)], size)
+                error[row, : shown.shape[0], : shown.shape[1]] += shown
+        return PartErrors(error, [self.atlas.parts[number].left for number in parts], float(least))
 
-    @staticmethod
-    def _best(errors: Tensor, count: int) -> Tensor:
-        """Pick the best source positions, none next to another, (K, 2)."""
-        lowest = -F.max_pool2d(-errors[None, None], 5, 1, 2)[0, 0]
-        places = ((errors <= lowest) & errors.isfinite()).nonzero()
-        order = errors[places[:, 0], places[:, 1]].argsort()[:count]
-        return places[order]
+    def _draw(self) -> list[int]:
+        """Draw orientations; return the numbers of the parts in them that may be used."""
+        drawn = torch.randperm(self._orientations, generator=self.rng)[: self.settings.draws].tolist()
+        return [number for number in self._used if self.atlas.parts[number].orientation in drawn]
+
+    def _allowed(self, number: int, size: int) -> Tensor:
+        """Mark the top left corners of the blocks that a part holds whole, padded to those of the largest."""
+        if (number, size) not in self._free:
+            free = free_squares(self.atlas.part(self.atlas.valid, number), size)
+            largest = (n - size + 1 for n in self._colour.size)
+            rows, columns = (n - m for n, m in zip(largest, free.shape, strict=True))
+            self._free[number, size] = F.pad(free, (0, columns, 0, rows))
+        return self._free[number, size]
 
     def _count_use(self, at: Tensor, where: Tensor, amount: float) -> None:
         rows, columns = at[:, where]
-        index = rows * self.used.shape[1] + columns
-        self.used.view(-1).index_add_(0, index, torch.full((len(index),), amount))
+        index = self.atlas.origin[rows, columns]
+        self.used.index_add_(0, index, torch.full((len(index),), amount))
 
     def _window(self, top: int, left: int, size: int) -> Place:
         """Return the rows and columns of a square, around the torus or cut off at the border."""
@@ -250,30 +300,6 @@ class Quilt:
         more = self._window(*corner, size + 1)
         more = more[0][: height + 1], more[1][:, : width + 1]
         cost[here] = self._cost(more)[: here[0].shape[0], : here[1].shape[1]]
-
-
-class _Spectra:
-    """Fourier transforms of planes and their squares, for errors at all positions."""
-
-    def __init__(self, planes: Tensor) -> None:
-        self.mean = planes.mean((1, 2), keepdim=True)  # smaller numbers, less rounding
-        centred = planes - self.mean
-        self.size = planes.shape[1:]
-        self.plain = torch.fft.rfft2(centred)
-        self.square = torch.fft.rfft2(centred.square().sum(0))
-
-    def errors(self, target: Tensor, weight: Tensor, size: int) -> Tensor:
-        """Sum weight * |atlas - target|^2 over a square at every position of its top left corner.
-
-        target: (C, b, b), weight: (b, b). Returns (h - b + 1, w - b + 1). Positions inside do not wrap
-        around, so circular correlation at the atlas's own size is exact.
-        """
-        centred = (target - self.mean) * weight
-        stack = torch.fft.rfft2(torch.cat([centred, weight[None]]), s=self.size).conj()
-        spectrum = stack[-1] * self.square - 2 * (stack[:-1] * self.plain).sum(0)
-        sums: Tensor = torch.fft.irfft2(spectrum, s=self.size)
-        own = (centred * (target - self.mean)).sum()
-        return sums[: self.size[0] - size + 1, : self.size[1] - size + 1] + own
 
 
 def block_corners(size: tuple[int, int], block: int, overlap: int, *, wrap: bool) -> list[tuple[int, int]]:

@@ -1,0 +1,63 @@
+"""How copies are kept apart: small blocks where the texture allows it, and no copy near another."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from texsynth.analysis.coarseness import coarseness
+from texsynth.analysis.salience import salience
+from texsynth.analysis.symmetry import alignment
+from texsynth.synthesis.exemplar import Atlas
+from texsynth.synthesis.quilting import QuiltSettings
+
+NEAR = 32.0  # Penalty of a copy beside a place at full variety, in units of a good error
+
+REACH = 1.0  # Distance at which that penalty is a half, as a share of the exemplar's side
+
+SMALLER = 0.5  # By which share blocks of fine textures are smaller at full variety
+
+COARSE = (0.6, 0.85)
+"""Coarseness between which things become too large for small blocks: straw lies below, stones above."""
+
+GENTLE = 0.25  # Share of the penalty that is left where things are so large that few blocks fit
+
+REGULAR_NEAR = 0.1  # The same on a lattice, for what stands out alone: more tears its lines
+
+
+def varied_sizes(
+    sizes: QuiltSettings, atlas: Atlas, variety: float, overlap: float, *, regular: bool
+) -> QuiltSettings:
+    """Change how blocks are laid so that copies are kept apart, as hard as `variety` says, 0 to 1.
+
+    overlap: of neighbouring blocks, as a share of the block. regular: a lattice is kept.
+    """
+    grain = max(
+        coarseness(atlas.part(atlas.image, n)[None]) for n, p in enumerate(atlas.parts) if not p.orientation
+    )
+    large = min(max((grain - COARSE[0]) / (COARSE[1] - COARSE[0]), 0.0), 1.0)
+    block = sizes.block
+    if not regular:
+        block = max(round(block * (1 - SMALLER * variety * (1 - large))), 4)
+    near = NEAR * variety * (REGULAR_NEAR if regular else 1 - (1 - GENTLE) * large)
+    overlap_px = max(2, min(round(overlap * block), block // 2))
+    return replace(sizes, block=block, overlap=overlap_px, near=near, reach=REACH * atlas.side)
+
+
+def part_phases(atlas: Atlas) -> tuple[tuple[int, int], ...]:
+    """Return by how many rows and columns each part of an atlas must be moved to lie on the first one."""
+    first, *others = (atlas.part(atlas.image, number)[None] for number in range(len(atlas.parts)))
+    return ((0, 0), *(alignment(first, other)[0] for other in others))
+
+
+def atlas_salience(atlas: Atlas, *, regular: bool) -> Tensor:
+    """Measure how much each untouched position of an atlas stands out in its exemplar, (n,).
+
+    regular: zero for what does not stand out, as on a lattice the rest must be free to fit.
+    """
+    result = torch.ones(int(atlas.origin.max()) + 1)
+    for number, part in enumerate(atlas.parts):
+        if part.orientation == 0:
+            image, valid = atlas.part(atlas.image, number)[None], atlas.part(atlas.valid, number)
+            result[atlas.part(atlas.origin, number)] = salience(image, valid[None, None].float())
+    return (result - 1).clamp_min(0) if regular else result
