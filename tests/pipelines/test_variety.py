@@ -42,9 +42,8 @@ def test_fine_textures_get_smaller_blocks_and_coarse_ones_a_gentler_penalty() ->
 def test_salience_is_that_of_the_untouched_exemplar() -> None:
     image = 0.1 * grains(64) + 0.5
     image[:, :, 20:30, 40:50] = 0
-    one, all_eight = (
-        build_atlas([Exemplar(image)], orientations=o) for o in (ORIENTATIONS[:1], ORIENTATIONS)
-    )
+    given = [Exemplar(image)]
+    one, all_eight = build_atlas(given), build_atlas(given, orientations=ORIENTATIONS)
     assert torch.equal(atlas_salience(one, regular=False), atlas_salience(all_eight, regular=False))
     regular = atlas_salience(one, regular=True).view(64, 64)
     assert float(regular[22:28, 42:48].min()) > 1
@@ -70,6 +69,20 @@ def test_named_orientations_are_taken(name: str, count: int) -> None:
     assert plan.orientations[0] == ORIENTATIONS[0]
     if name == "mirror":
         assert plan.orientations == MIRROR
+
+
+def test_siblings_must_be_the_same_when_turned() -> None:
+    image, settings = grains(64), ExpandSettings()
+    bumps = torch.cat([grains(64)[:, :2], torch.ones(1, 1, 64, 64)], 1)
+    leaning = torch.tensor([0.8, 0.5, 0.9]).view(1, 3, 1, 1).expand(1, 3, 64, 64)
+    stripes = (torch.arange(64) % 4 / 4).expand(1, 1, 64, 64)
+    counts = [
+        len(piece_orientations([Exemplar(image, (sibling,), normals=normals)], settings, None))
+        for sibling, normals in ((bumps, (0,)), (leaning, (0,)), (image[:, :1], ()), (stripes, ()))
+    ]
+    assert counts[0] == counts[2] == 8
+    assert counts[1] == 2, "a mirror image top to bottom leans the same way"
+    assert counts[3] < 5
 
 
 def test_large_exemplars_have_fewer_orientations() -> None:

@@ -117,6 +117,18 @@ def _statistics(image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tens
     return torch.stack(means), torch.stack(deviations)
 
 
+def same_vectors(before: Tensor, after: Tensor) -> bool:
+    """Tell whether two fields of vectors (2, ., .) have the same mean and the same spread by direction."""
+    fields = [field.flatten(1) for field in (before, after)]
+    spread = [field.cov(correction=0) for field in fields]
+    unit = LIKE_ON_LATTICE * spread[0].trace()
+    shift = (fields[0].mean(1) - fields[1].mean(1)).square().sum()
+    flat = 1e-4  # Square of 1 / 100, less than anybody sees
+    return bool((spread[0] - spread[1]).norm() <= unit + flat) and bool(
+        shift <= LIKE_ON_LATTICE * unit + flat
+    )
+
+
 def _overlap(first: Tensor, second: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Cut two pictures to what lies on each other when the second is moved."""
     for dim, by in zip((2, 3), shift, strict=True):

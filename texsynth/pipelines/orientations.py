@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from texsynth.analysis.lattice import Lattice
-from texsynth.analysis.symmetry import same_orientations
+from texsynth.analysis.symmetry import same_orientations, same_vectors
 from texsynth.config.settings import ExpandSettings
 from texsynth.ops.orientations import MIRROR, ORIENTATIONS, Orientation
 from texsynth.synthesis.exemplar import Exemplar
@@ -32,10 +32,22 @@ def piece_orientations(
     Large ones, which have MAX_PIXELS together, have fewer.
     """
     if settings.orientations == "auto":
-        each = [set(same_orientations(e.image, e.mask, lattice)) for e in exemplars]
-        same = set.intersection(*each)
+        same = set.intersection(*(_same(e, lattice) for e in exemplars))
     else:
         same = set({"none": ORIENTATIONS[:1], "mirror": MIRROR, "all": ORIENTATIONS}[settings.orientations])
     pixels = sum(e.image[0, 0].numel() for e in exemplars)
     ordered = [ORIENTATIONS[n] for n in ORDER if ORIENTATIONS[n] in same]
     return tuple(ordered[: max(MAX_PIXELS // pixels, 1)])
+
+
+def _same(exemplar: Exemplar, lattice: Lattice | None) -> set[Orientation]:
+    """Find the orientations in which an exemplar and all its sibling maps are the same."""
+    same = set(same_orientations(exemplar.image, exemplar.mask, lattice))
+    for number, sibling in enumerate(exemplar.siblings):
+        if number not in exemplar.normals:
+            grey = sibling.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+            same &= set(same_orientations(grey, exemplar.mask))
+    for number in exemplar.normals:
+        before = exemplar.siblings[number][0, :2]
+        same = {o for o in same if same_vectors(before, exemplar.turned(o).siblings[number][0, :2])}
+    return same

@@ -74,11 +74,11 @@ class PatchSpec:
     kept: Kept | None = None
     elongation: float = 1.0  # Root of the exemplar's area over its shorter side
     region: Tensor | None = None  # (H, W) bool, what is to be laid; None for everything
-    used: Tensor | None = None  # How often others have used positions already, as `Quilt.used` counts it
     variety: float = 0.0
     """How hard copies are kept apart, 0 to 1."""
     salience: Tensor | None = None  # (n,) of the untouched positions, see `Quilt`
     phases: tuple[tuple[int, int], ...] | None = None  # Of the parts of the atlas, see `Quilt`
+    used: Tensor | None = None  # How often others have used positions already, as `Quilt.used` counts it
 
 
 def patch_stage(
