@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from texsynth.metrics.cuts import straight_cuts
+from texsynth.metrics.cuts import misfits, straight_cuts, usual_distance
 from texsynth.metrics.texture import pyramid_wasserstein
 
 
@@ -79,3 +79,43 @@ def test_cut_discs_are_seen_where_the_mixture_of_patches_is_not_worse() -> None:
 def test_sizes_without_room_have_no_cuts() -> None:
     assert straight_cuts(torch.rand(1, 3, 14, 90, generator=rng()), FLAT, rng()) == 0
     assert straight_cuts(torch.rand(1, 3, 31, 31, generator=rng()), FLAT, rng()) == 0
+
+
+def noise(height: int, width: int, seed: int) -> Tensor:
+    return torch.rand(1, 3, height, width, generator=rng(seed))
+
+
+def test_misfits_are_the_patches_around_a_cut() -> None:
+    """Both margins of 5 px are copies in 6 of 26 places for a patch of 15: the cut is between them."""
+    exemplar = noise(48, 60, 0)
+    output = torch.cat([exemplar[:, :, 3:33, 2:22], exemplar[:, :, 11:41, 37:57]], 3)
+    assert misfits(output, exemplar, 0.0, rng()) == pytest.approx(6 / 26)
+    assert misfits(output.mT, exemplar.mT, 0.0, rng()) == pytest.approx(6 / 26)
+    piece = noise(30, 40, 1)
+    usual = usual_distance([piece, noise(40, 30, 2)], exemplar, rng())
+    assert misfits(output, exemplar, usual, rng()) == 0, "in noise a cut is like anything else"
+    assert misfits(piece, exemplar, 0.0, rng()) == 0, "nothing is copied"
+    assert misfits(exemplar, exemplar, 0.0, rng()) == 0, "everything is"
+
+
+def test_misfits_among_objects() -> None:
+    """Squares of the exemplar side by side cut discs; another picture of such discs does not."""
+    exemplar, other, corner = discs(96), discs(192, seed=1), rng(5)
+    rows = []
+    for _ in range(4):
+        at = torch.randint(96 - 47, (4, 2), generator=corner).tolist()
+        rows.append(torch.cat([exemplar[:, :, y : y + 48, x : x + 48] for y, x in at], 3))
+    usual = usual_distance([other], exemplar, rng())
+    laid = torch.cat(rows, 2)
+    assert misfits(laid, exemplar, usual, rng()) > 0.02
+    assert misfits(discs(192, seed=2), exemplar, usual, rng()) < 0.002
+    blurred = torch.nn.functional.avg_pool2d(laid, 9, 1, 4)
+    assert misfits(blurred, exemplar, usual, rng()) == 0, "as it says, blur hides them"
+
+
+def test_the_usual_distance_is_the_median() -> None:
+    """Flat pieces 0.1 and 0.3 from a flat exemplar, the second of twice as many."""
+    exemplar = torch.full((1, 3, 20, 20), 0.4)
+    pieces = [exemplar + 0.1, exemplar + 0.3, exemplar + 0.3]
+    assert usual_distance(pieces, exemplar, rng()) == pytest.approx(0.3)
+    assert misfits(pieces[0], exemplar, 0.05, rng()) == 0

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from texsynth.analysis.lattice import Lattice, find_lattice
 from texsynth.evaluation.results import SECONDS, Row, present
-from texsynth.metrics.cuts import straight_cuts
+from texsynth.metrics.cuts import misfits, straight_cuts, usual_distance
 from texsynth.metrics.recurrence import recurrence
 from texsynth.metrics.structure import lattice_displacements, regularity, spectrum_distance
 from texsynth.metrics.style import frechet
@@ -35,7 +35,7 @@ KEPT, KEPT_HEIGHT = 0.02, 0.6
 IMPOSED = 0.2
 """Regularity above the truth's from which on a pattern shows where there was none; quilting adds 0.1-0.2."""
 
-SURROUND_PX = 17  # Least width of what is around an exemplar for it to be a yardstick
+AROUND_PX = 17  # Least width of what is around an exemplar for it to be a yardstick
 
 QUERIES = 768  # Patches of which the coherence is taken
 
@@ -44,14 +44,14 @@ BANDS = (0.14, 0.07)
 
 MEASURES = (
     "coherence", "coherence_gap", "completeness", "sharpness", "wasserstein", "frechet", "spectrum",
-    "recurrence", "repetition", "excess", "cuts", "seam_vertical", "seam_horizontal", "seam_rank",
+    "recurrence", "repetition", "excess", "cuts", "misfits", "seam_vertical", "seam_horizontal", "seam_rank",
     "seam_inside", "lattice", "lattice_height", "regularity", "imposed", "ssim",
 )  # fmt: skip
 
 COLUMNS = (
     "done", "failed", "coherence_gap", "sharpness", "figures.sharp_share", "figures.wasserstein_ratio",
-    "frechet", "excess", "figures.excess_irregular", "figures.cuts_irregular", "figures.lattices_kept",
-    "figures.unimposed", "seam_vertical", "seam_horizontal", "seam_inside", SECONDS,
+    "frechet", "excess", "figures.excess_irregular", "figures.cuts_irregular", "misfits",
+    "figures.lattices_kept", "figures.unimposed", "seam_vertical", "seam_horizontal", "seam_inside", SECONDS,
 )  # fmt: skip
 """Columns of the first table."""
 
@@ -64,9 +64,10 @@ class Reference:
     """The exemplar and the truth with their own measures, taken once.
 
     exemplar: (1, 3, h, w) in [0, 1]. truth: (1, 3, H, W), the surface the exemplar was cut out of.
-    lattice_heights: correlation at the lattice's peaks; 0 where it cannot be measured. coherence: of what
-    is around the exemplar in the truth. recurrence, regularity: of the truth. describe: gives the features
-    for the Frechet distance; features: those of the truth, or of the exemplar where it is not known.
+    lattice_heights: correlation at the lattice's peaks; 0 where it cannot be measured. coherence, distance:
+    of what is around the exemplar in the truth, by patches of 7 and of 15 px. recurrence, regularity: of the
+    truth. describe: gives the features for the Frechet distance; features: those of the truth, or of the
+    exemplar where it is not known.
     """
 
     exemplar: Tensor
@@ -74,6 +75,7 @@ class Reference:
     lattice: Lattice | None
     lattice_heights: tuple[float, ...]
     coherence: float | None
+    distance: float | None
     recurrence: float | None
     regularity: float | None
     describe: Describe | None = None
@@ -90,12 +92,14 @@ def refer(exemplar: Tensor, truth: Tensor | None, describe: Describe | None = No
     peaks = lattice_displacements(target, lattice.vectors) if lattice else []
     if truth is not None and any(peak.relative > CONFIRMED for peak in peaks):
         lattice, peaks = None, []
+    around = [] if truth is None else _around(truth, exemplar)
     return Reference(
         exemplar,
         truth,
         lattice,
         tuple(peak.height for peak in peaks),
-        None if truth is None else _coherence_around(truth, exemplar),
+        _coherence_of(around, exemplar) if around else None,
+        usual_distance(around, exemplar, _rng()) if around else None,
         None if truth is None else recurrence(truth).turned,
         None if truth is None else regularity(truth),
         describe,
@@ -116,6 +120,7 @@ def measure(output: Tensor, reference: Reference) -> dict[str, float | None]:
     heights = [peak.height / height for peak, height in pairs if height > 0]
     seam, repeats, regular = seams(output), recurrence(output), regularity(output)
     irregular = None if lattice else reference.regularity
+    usual = reference.distance
     near = coherence(output, exemplar, _rng(), QUERIES)
     return {
         "coherence": near,
@@ -129,6 +134,7 @@ def measure(output: Tensor, reference: Reference) -> dict[str, float | None]:
         "repetition": repeats.upright,
         "excess": None if reference.recurrence is None else repeats.turned - reference.recurrence,
         "cuts": straight_cuts(output, exemplar, _rng()),
+        "misfits": None if usual is None else misfits(output, exemplar, usual, _rng()),
         "seam_vertical": seam.vertical,
         "seam_horizontal": seam.horizontal,
         "seam_rank": min(seam_ranks(output)),
@@ -156,20 +162,22 @@ def largest_inner_seam(tile: Tensor) -> float:
     return max(inner_seams(tile, [max(2, round(band * side)) for band in BANDS]))
 
 
-def _coherence_around(truth: Tensor, exemplar: Tensor) -> float | None:
-    """Coherence of what is around the exemplar in the truth, as another piece of the surface."""
+def _around(truth: Tensor, exemplar: Tensor) -> list[Tensor]:
+    """Up to four strips of the truth around the exemplar, which is its middle."""
     height, width = exemplar.shape[2:]
     top, left = (truth.shape[2] - height) // 2, (truth.shape[3] - width) // 2
     middle = truth[:, :, top : top + height]
     strips = [
         truth[:, :, :top], truth[:, :, top + height :], middle[..., :left], middle[..., left + width :]
     ]  # fmt: skip
-    strips = [strip for strip in strips if min(strip.shape[2:]) >= SURROUND_PX]
-    areas = [strip[0, 0].numel() for strip in strips]
-    if not strips:
-        return None
-    means = [coherence(strip, exemplar, _rng(), QUERIES // len(strips)) for strip in strips]
-    return sum(a * m for a, m in zip(areas, means, strict=True)) / sum(areas)
+    return [strip for strip in strips if min(strip.shape[2:]) >= AROUND_PX]
+
+
+def _coherence_of(pieces: Sequence[Tensor], exemplar: Tensor) -> float:
+    """Coherence of several pieces, weighted by their areas."""
+    areas = [piece[0, 0].numel() for piece in pieces]
+    means = [coherence(piece, exemplar, _rng(), QUERIES // len(pieces)) for piece in pieces]
+    return sum(area * mean for area, mean in zip(areas, means, strict=True)) / sum(areas)
 
 
 def _gap(ours: float, truth: float | None) -> float | None:

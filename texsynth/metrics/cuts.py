@@ -1,7 +1,9 @@
-"""Straight cuts: where the border of a copy runs through what should be whole.
+"""Cuts through what should be whole: pieces that do not fit, and straight lines.
 
 Images are (1, 3, H, W) in [0, 1].
 """
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +23,12 @@ PATCH_PX = 15  # Side of the patches that are looked for in the exemplar
 
 UNLIKE = 0.25  # Distance, in deviations of the exemplar, from which on a patch does not occur there
 
-MOST_PATCHES = 256  # Patches that are looked for; of more, some are drawn
+MOST_PATCHES = 256  # Patches on lines that are looked for; of more, some are drawn
+
+MARGIN_PX, KNOWN = 5, 0.2
+"""Width of the margins of a patch, and distance, in deviations of the exemplar, up to which one is a copy."""
+
+QUERIES = 768  # Patches of a picture that are drawn to look for misfits
 
 
 def straight_cuts(output: Tensor, exemplar: Tensor, rng: torch.Generator) -> float:
@@ -46,10 +53,53 @@ def straight_cuts(output: Tensor, exemplar: Tensor, rng: torch.Generator) -> flo
         return 0.0
     drawn = corners[torch.randperm(len(corners), generator=rng)[:MOST_PATCHES].to(corners.device)]
     patches = patches_at(output, drawn[:, 0], drawn[:, 1], PATCH_PX)
-    distances = nearest_distances(patches, exemplar, PATCH_PX)
-    deviation = exemplar.flatten(2).var(2, correction=0).mean().sqrt()
-    share = (distances > UNLIKE * deviation.clamp_min(LEVEL)).double().mean()
+    distances = nearest_distances(patches, exemplar)
+    share = (distances > UNLIKE * _deviation(exemplar)).double().mean()
     return 1000 * float(share) * len(corners) / output[0, 0].numel()
+
+
+def misfits(output: Tensor, exemplar: Tensor, usual: float, rng: torch.Generator) -> float:
+    """Share of patches that are strange in the middle of what is copied; 0 is best.
+
+    768 patches of 15x15 px are drawn. A misfit is farther from every patch of the exemplar than `usual`,
+    though its left and its right margin, of 5 px, are both copies, or its upper and its lower one: each is
+    within 0.2 deviations of a margin of the exemplar. usual: `usual_distance` of other pieces of the surface,
+    which hardly have misfits themselves, as nothing in them is a copy.
+
+    It sees cuts along any path, and none where a cut is no stranger than what the texture shows anyway: in
+    grass or noise. It lies by rewarding whoever changes the pixels beside a cut, by blur, noise or a network:
+    then the margins are no copies. `straight_cuts` still sees those.
+    """
+    if min(*output.shape[2:], *exemplar.shape[2:]) < PATCH_PX:
+        return 0.0
+    patches = _drawn(output, rng)
+    count = len(patches)
+    patches = patches[nearest_distances(patches, exemplar) > max(usual, LEVEL)]
+    limit = KNOWN * _deviation(exemplar)
+    copied = torch.zeros(len(patches), dtype=torch.bool, device=patches.device)
+    for across, picture in ((patches, exemplar), (patches.mT, exemplar.mT)):
+        margins = across[..., :MARGIN_PX], across[..., -MARGIN_PX:]
+        near, far = (nearest_distances(margin, picture) <= limit for margin in margins)
+        copied |= near & far
+    return int(copied.sum()) / count
+
+
+def usual_distance(pieces: Sequence[Tensor], exemplar: Tensor, rng: torch.Generator) -> float:
+    """Median distance of 15x15 patches of other pieces of a surface to the exemplar's most similar ones."""
+    patches = torch.cat([_drawn(piece, rng, QUERIES // len(pieces)) for piece in pieces])
+    return float(nearest_distances(patches, exemplar).median())
+
+
+def _drawn(image: Tensor, rng: torch.Generator, most: int = QUERIES) -> Tensor:
+    """Draw at most `most` patches, (n, C, 15, 15)."""
+    rows, columns = (size - PATCH_PX + 1 for size in image.shape[2:])
+    places = torch.randperm(rows * columns, generator=rng)[:most]
+    return patches_at(image, places // columns, places % columns, PATCH_PX)
+
+
+def _deviation(exemplar: Tensor) -> Tensor:
+    """Root of the mean variance of the channels."""
+    return exemplar.flatten(2).var(2, correction=0).mean().sqrt().clamp_min(LEVEL)
 
 
 def _lines(image: Tensor) -> Tensor:
