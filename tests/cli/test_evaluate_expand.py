@@ -18,7 +18,7 @@ from torch import Tensor
 from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.errors import UsageError
 from texsynth.evaluation.expand import BASELINES, TRUTH, Baseline, Plan, describer, evaluate, mirror, tile
-from texsynth.evaluation.expand_measures import measure, measure_truth, pooled_figures, refer
+from texsynth.evaluation.expand_measures import against, measure, measure_truth, pooled_figures, refer
 from texsynth.evaluation.methods import EXPAND_METHODS, default_names, expand_methods
 from texsynth.evaluation.results import Evaluation, Row, Subject, json_table
 from texsynth.evaluation.runner import exit_code, page
@@ -276,6 +276,18 @@ def test_lattices_count_on_regular_textures_only_and_imposed_ones_on_the_others(
     assert irregular["lattices_kept"] is None
 
 
+def test_differences_to_quilting_are_of_the_same_exemplars() -> None:
+    ours, quilted = scored(frechet=0.2, cuts=1), scored(frechet=0.1)
+    by_name = {d.measure: d for d in against(ours, quilted[1:], 0)}
+    assert set(by_name) == {"frechet", "seconds"}, "quilting's cuts are unknown"
+    frechet = by_name["frechet"]
+    assert (frechet.method, frechet.estimate.count, frechet.better) == ("x", 2, 0)
+    assert frechet.estimate.mean == pytest.approx((0.1 + 0.11) / 2)
+    assert by_name["seconds"].estimate.mean == 0
+    assert against(ours, [], 0) == []
+    assert against([], quilted, 0) == []
+
+
 def test_no_figure_is_judged(place: Path) -> None:
     done = run_cli(
         "evaluate", "expand", "moss.png", "--crop", 24, "-o", "out", "--method", "tile", "--tileable"
@@ -314,6 +326,8 @@ def test_table_and_page(place: Path, model: Path) -> None:
     assert found["versions"]["torch"] == torch.__version__
     assert [s["method"] for s in found["summary"]] == ["truth", "tile", "quilting", "patch"]
     text = (place / "out/index.html").read_text()
+    assert text.index("<img") < text.index("<table"), "pictures come first"
+    assert text.count("Mean differences to quilting on the same exemplars") == 1
     assert text.count("data:image/png;base64,") == 2 * (1 + 4)
     assert "http:" not in text
     assert "https:" not in text

@@ -15,13 +15,14 @@ from texsynth.evaluation.expand_measures import (
     COLUMNS,
     MEASURES,
     Describe,
+    against,
     largest_inner_seam,
     measure,
     measure_truth,
     pooled_figures,
     refer,
 )
-from texsynth.evaluation.results import SECONDS, Evaluation, Row, Subject, Thumbnail
+from texsynth.evaluation.results import SECONDS, Evaluation, Row, Subject, Thumbnail, difference_table
 from texsynth.evaluation.runner import OnFailure, Progress, checked, compare, read_opaque
 from texsynth.evaluation.subjects import distinct_name
 from texsynth.images.tensors import to_image, to_picture
@@ -45,6 +46,8 @@ CURE = "choose a smaller --crop"
 TRUTH = "truth"  # The method that nothing can beat: the picture the exemplar was cut out of
 
 QUILTING = "quilting"  # The baseline that ratios refer to
+
+AGAINST = "against quilting"  # The table of differences to it
 
 SEAMLESS = "seamless"  # The exemplar as `texsynth tile` leaves it, repeated
 
@@ -92,6 +95,10 @@ def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluatio
         evaluation.table("figures", {c: c.removeprefix("figures.") for c in COLUMNS}, "median"),
         evaluation.table("medians", {name: name for name in (*MEASURES, SECONDS)}, "median"),
     ]
+    compared = [name for name in evaluation.names if name not in (TRUTH, QUILTING)]
+    differences = [d for name in compared for d in against(evaluation.good_rows(name), quilted, run.seed)]
+    if differences:
+        evaluation.tables.append(difference_table(AGAINST, differences))
     return evaluation
 
 

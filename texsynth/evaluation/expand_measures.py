@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from texsynth.analysis.lattice import Lattice, find_lattice
-from texsynth.evaluation.results import SECONDS, Row, present
+from texsynth.evaluation.results import SECONDS, Difference, Estimate, Row, present
 from texsynth.metrics.cuts import misfits, straight_cuts, usual_distance
 from texsynth.metrics.recurrence import recurrence
 from texsynth.metrics.structure import lattice_displacements, regularity, spectrum_distance
@@ -54,6 +54,9 @@ COLUMNS = (
     "figures.lattices_kept", "figures.unimposed", "seam_vertical", "seam_horizontal", "seam_inside", SECONDS,
 )  # fmt: skip
 """Columns of the first table."""
+
+LESS_IS_BETTER = ("coherence_gap", "wasserstein", "frechet", "excess", "cuts", "misfits", SECONDS)
+"""Figures whose differences to quilting are shown."""
 
 Describe = Callable[[Tensor], Moments]
 """(1, 3, H, W) in [0, 1] -> the moments of its features."""
@@ -221,6 +224,20 @@ def pooled_figures(rows: Sequence[Row], quilted: Sequence[Row]) -> dict[str, flo
         "lattices_kept": _of(fmean, [_keeps_lattice(row) for row in regular]),
         "unimposed": _of(fmean, [value <= IMPOSED for value in present(irregular, "imposed")]),
     }
+
+
+def against(rows: Sequence[Row], quilted: Sequence[Row], seed: int) -> list[Difference]:
+    """Compare figures of a method with those of quilting, exemplar by exemplar. seed: of the bootstrap."""
+    theirs = {row.subject.name: row for row in quilted}
+    pairs = [(row, theirs[row.subject.name]) for row in rows if row.subject.name in theirs]
+    differences = []
+    for name in LESS_IS_BETTER:
+        values = [(ours.value(name), theirs.value(name)) for ours, theirs in pairs]
+        changes = [a - b for a, b in values if a is not None and b is not None]
+        if estimate := Estimate.of(changes, seed):
+            better = fmean(change < 0 for change in changes)
+            differences.append(Difference(rows[0].method, name, estimate, better))
+    return differences
 
 
 def _of(statistic: Callable[[Sequence[float]], float], values: Sequence[float]) -> float | None:
