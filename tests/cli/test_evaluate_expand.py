@@ -17,27 +17,20 @@ from torch import Tensor
 
 from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.errors import UsageError
-from texsynth.evaluation.expand import (
-    BASELINES,
-    TRUTH,
-    Baseline,
-    Plan,
-    evaluate,
-    measure,
-    mirror,
-    pooled_figures,
-    refer,
-    tile,
-)
+from texsynth.evaluation.expand import BASELINES, TRUTH, Baseline, Plan, describer, evaluate, mirror, tile
+from texsynth.evaluation.expand_measures import against, measure, measure_truth, pooled_figures, refer
 from texsynth.evaluation.methods import EXPAND_METHODS, default_names, expand_methods
 from texsynth.evaluation.results import Evaluation, Row, Subject, json_table
 from texsynth.evaluation.runner import exit_code, page
 from texsynth.images import Picture, read, write
 from texsynth.images.tensors import to_image
 from texsynth.jobs.inputs import find_inputs
+from texsynth.metrics.texture import inner_seams
+from texsynth.models.registry import load_model
 from texsynth.pipelines.progress import Step
 from texsynth.synthesis.quilting import quilting
 from texsynth.training.data import is_held_out
+from texsynth.transforms.moments import Moments
 
 
 @pytest.fixture
@@ -96,7 +89,7 @@ def test_baselines() -> None:
 
 def test_every_method_and_preset_is_compared_by_default() -> None:
     names = default_names("expand")
-    assert names[:3] == ["tile", "mirror", "quilting"]
+    assert names[:4] == ["tile", "mirror", "quilting", "seamless"]
     assert set(EXPAND_METHODS) < set(names)
     assert {"preset:fast", "preset:balanced"} < set(names)
     assert "preset:photo" not in names, "it says nothing about expanding"
@@ -138,8 +131,9 @@ def test_the_truth_is_the_middle_and_the_exemplar_the_middle_of_that(place: Path
     picture = rows[TRUTH].picture
     assert picture
     assert torch.equal(to_image(read(picture.data)), truth)
-    expected = measure(tile(exemplar, (48, 48), torch.Generator()), refer(exemplar, truth))
-    assert rows["tile"].measures == expected
+    reference = refer(exemplar, truth, describer(load_model("lite")))
+    assert rows[TRUTH].measures == measure_truth(reference, truth)
+    assert rows["tile"].measures == measure(tile(exemplar, (48, 48), torch.Generator()), reference)
 
 
 def test_without_room_there_is_no_truth(place: Path) -> None:
@@ -159,7 +153,64 @@ def test_what_is_measured_is_what_is_shown(place: Path) -> None:
     assert row.picture
     shown = to_image(read(row.picture.data))
     deep = to_image(read(place / "deep.png"))
-    assert row.measures == measure(shown, refer(deep[:, :, 12:36, 12:36], deep))
+    reference = refer(deep[:, :, 12:36, 12:36], deep, describer(load_model("lite")))
+    assert row.measures == measure(shown, reference)
+
+
+def test_the_second_piece_of_a_texture_is_the_yardstick() -> None:
+    """Exact copies of the exemplar are too coherent, fine noise is too little, and another piece is right."""
+    rng = torch.Generator().manual_seed(0)
+    coarse = torch.rand(1, 3, 60, 60, generator=rng)
+    surface = torch.nn.functional.interpolate(coarse, scale_factor=3, mode="bilinear")
+    truth, other = surface[:, :, :90, :90], surface[:, :, 90:, 90:]
+    exemplar = truth[:, :, 22:67, 22:67]
+    reference = refer(exemplar, truth)
+    real = measure_truth(reference, truth)
+    assert (real["coherence_gap"], real["excess"], real["frechet"]) == (0, 0, None)
+    gaps = {
+        name: measure(picture, reference)["coherence_gap"] or 0.0
+        for name, picture in (
+            ("copies", tile(exemplar, (90, 90), rng)),
+            ("piece", other),
+            ("noise", torch.rand(1, 3, 90, 90, generator=rng).round()),
+        )
+    }
+    assert gaps["copies"] > 1
+    assert gaps["piece"] < 0.1
+    assert gaps["noise"] > 0.5
+    assert refer(exemplar, truth[:, :, 10:80, 10:80]).coherence is None, "too little is around"
+
+
+def test_the_frechet_distance_is_of_features_over_their_variance() -> None:
+    """A network that returns the pixels: a shift of one channel by its deviation is a third."""
+
+    def pixels(image: Tensor) -> Moments:
+        return Moments.of(image)
+
+    truth = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    reference = refer(truth[:, :, 16:48, 16:48], truth, pixels)
+    shifted = truth + truth[:, :1].std() * torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1)
+    assert measure(shifted, reference)["frechet"] == pytest.approx(1 / 3, rel=0.03)
+    assert measure_truth(reference, truth)["frechet"] == pytest.approx(0, abs=1e-6)
+    order = torch.randperm(64 * 64, generator=torch.Generator().manual_seed(1))
+    shuffled = truth.flatten(2)[:, :, order].view_as(truth)
+    assert measure(shuffled, reference)["frechet"] == pytest.approx(0, abs=1e-6), "places do not count"
+
+
+def test_seams_inside_are_of_tiles_alone(place: Path) -> None:
+    """`seamless` is what `texsynth tile` makes, again and again; the truth has the exemplar's own."""
+    rows = compare(place / "moss.png", methods=("seamless", "tile"), watcher=Watcher()).rows
+    assert [row.method for row in rows] == [TRUTH, "seamless", "tile"]
+    truth, seamless, plain = (row.measures["seam_inside"] for row in rows)
+    assert plain is None
+    assert truth is not None
+    assert seamless is not None
+    picture = rows[1].picture
+    assert picture
+    shown = to_image(read(picture.data))
+    assert torch.equal(shown[:, :, 24:, 24:], shown[:, :, :24, :24])
+    lines = inner_seams(shown[:, :, :24, :24], [3, 2])
+    assert seamless == pytest.approx(max(lines), rel=0.02), "of 8 bits, but for rounding"
 
 
 def test_a_lattice_counts_when_the_truth_has_it() -> None:
@@ -194,15 +245,13 @@ def scored(**values: float) -> list[Row]:
 
 
 def test_ratios_are_of_medians_on_what_quilting_could_do_too() -> None:
-    quilted = scored(coherence=0.04, wasserstein=0.2)
-    figures = pooled_figures(scored(coherence=0.03, wasserstein=0.1), quilted)
-    assert figures["coherence_ratio"] == pytest.approx(0.75)
-    assert figures["wasserstein_ratio"] == pytest.approx(0.5)
-    ours = scored(coherence=0.02)
-    assert pooled_figures(ours, quilted[:1])["coherence_ratio"] == pytest.approx(0.5)
-    assert pooled_figures(ours[:1], quilted[1:])["coherence_ratio"] is None
+    quilted = scored(wasserstein=0.2)
+    assert pooled_figures(scored(wasserstein=0.1), quilted)["wasserstein_ratio"] == pytest.approx(0.5)
+    ours = scored(wasserstein=0.1)
+    assert pooled_figures(ours, quilted[:1])["wasserstein_ratio"] == pytest.approx(0.5)
+    assert pooled_figures(ours[:1], quilted[1:])["wasserstein_ratio"] is None
     assert pooled_figures(scored(wasserstein=1), [])["wasserstein_ratio"] is None
-    assert pooled_figures(scored(coherence=1), scored(coherence=0))["coherence_ratio"] is None
+    assert pooled_figures(scored(wasserstein=1), scored(wasserstein=0))["wasserstein_ratio"] is None
     assert set(pooled_figures([], quilted).values()) == {None}
 
 
@@ -219,10 +268,24 @@ def test_lattices_count_on_regular_textures_only_and_imposed_ones_on_the_others(
     assert pooled_figures(scored(lattice=0.019), [])["lattices_kept"] == pytest.approx(2 / 3)
     blurred = pooled_figures(scored(lattice=0.01, lattice_height=0.5), [])
     assert blurred["lattices_kept"] == 0, "peaks at the right places, but hardly any"
-    irregular = pooled_figures(scored(imposed=0.2, excess=0.3), [])
+    irregular = pooled_figures(scored(imposed=0.2, excess=0.3, cuts=2), [])
+    assert irregular["cuts_irregular"] == pytest.approx(2)
+    assert kept["cuts_irregular"] is None
     assert irregular["unimposed"] == pytest.approx(2 / 3)
     assert irregular["excess_irregular"] == pytest.approx(0.3)
     assert irregular["lattices_kept"] is None
+
+
+def test_differences_to_quilting_are_of_the_same_exemplars() -> None:
+    ours, quilted = scored(frechet=0.2, cuts=1), scored(frechet=0.1)
+    by_name = {d.measure: d for d in against(ours, quilted[1:], 0)}
+    assert set(by_name) == {"frechet", "seconds"}, "quilting's cuts are unknown"
+    frechet = by_name["frechet"]
+    assert (frechet.method, frechet.estimate.count, frechet.better) == ("x", 2, 0)
+    assert frechet.estimate.mean == pytest.approx((0.1 + 0.11) / 2)
+    assert by_name["seconds"].estimate.mean == 0
+    assert against(ours, [], 0) == []
+    assert against([], quilted, 0) == []
 
 
 def test_no_figure_is_judged(place: Path) -> None:
@@ -263,6 +326,8 @@ def test_table_and_page(place: Path, model: Path) -> None:
     assert found["versions"]["torch"] == torch.__version__
     assert [s["method"] for s in found["summary"]] == ["truth", "tile", "quilting", "patch"]
     text = (place / "out/index.html").read_text()
+    assert text.index("<img") < text.index("<table"), "pictures come first"
+    assert text.count("Mean differences to quilting on the same exemplars") == 1
     assert text.count("data:image/png;base64,") == 2 * (1 + 4)
     assert "http:" not in text
     assert "https:" not in text

@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from helpers.nets import waves
 from torch import Tensor
 
-from texsynth.metrics.structure import lattice_displacements, regularity, repetition, spectrum_distance
+from texsynth.metrics.structure import lattice_displacements, regularity, spectrum_distance
 from texsynth.metrics.texture import (
     coherence,
     completeness,
+    inner_seams,
     pyramid_wasserstein,
     seam_ranks,
     seams,
@@ -136,6 +137,23 @@ def test_seam_ranks() -> None:
     torch.testing.assert_close(ranks.mean(0), torch.full((2,), 0.5), atol=1e-5, rtol=0)
 
 
+def test_inner_seams_are_on_the_lines_asked_for() -> None:
+    """A step of 0.5 along a quarter of one side, on a ramp of a hundredth a pixel in both directions."""
+    ramp = (torch.arange(48)[:, None] + torch.arange(60)) / 1000
+    image = ramp.expand(1, 3, -1, -1).clone()
+    assert inner_seams(image, [8, 4]) == pytest.approx([1] * 8, rel=1e-3)
+    image[:, :, 40:, 8:19] += 0.5
+    top, bottom, left, right = inner_seams(image, [8])
+    # 11 of 44 pixels of the side step by 0.501; 11 of 60 x 47 pixels of all.
+    assert bottom == pytest.approx((0.001 + 0.5 / 4) / (0.001 + 0.5 * 11 / (60 * 47)), rel=1e-2)
+    assert top < 1
+    # The shift's own sides are along columns 8 and 19, below the rectangle's left and right sides.
+    assert max(left, right) < 1
+    assert inner_seams(image.mT, [8]) == pytest.approx([left, right, top, bottom])
+    assert max(inner_seams(image, [9])) < 1, "beside the line it is not seen"
+    assert inner_seams(FLAT, [5]) == [1] * 4
+
+
 def test_wasserstein_of_a_shift_is_its_length() -> None:
     """Only the coarse rest sees a change of colour; there SW^2 = |t|^2 / D, over the truth's deviation."""
     truth = noise(64, 64)
@@ -182,31 +200,6 @@ def test_spectrum_sees_direction_and_scale_apart() -> None:
     assert spectrum_distance(wide, image) > 3 * chance, "another size of detail"
     assert spectrum_distance(image.roll(10, 3), image) < 0.2
     assert spectrum_distance(noise(96, 96, seed=1), noise(64, 70)) < 0.5
-
-
-def test_repetition_finds_every_copy_and_no_chance_likeness() -> None:
-    piece = noise(93, 93)
-    assert repetition(piece) == 0
-    doubled = torch.cat([piece, noise(93, 93, seed=1), piece], 3)
-    assert repetition(doubled) == pytest.approx(18 / 27)
-    faint = doubled + 0.03 * torch.randn(doubled.shape, generator=rng())
-    assert repetition(faint.clamp(0, 1)) == pytest.approx(18 / 27), "noise does not hide a copy"
-    shifted = torch.cat([noise(13, 93, seed=7), piece, noise(20, 93, seed=8), piece], 2)
-    assert repetition(shifted) > 0.5, "copies need not lie on the grid"
-
-
-def test_repetition_of_flat_small_and_overlapping() -> None:
-    assert repetition(torch.full((1, 3, 100, 100), 0.5)) == 0
-    assert repetition(noise(30, 200)) == 0
-    # A stripe every 20 px recurs, but at 20 px it would overlap itself: only from 40 px on.
-    stripes = (torch.arange(124) % 20 < 10).float().expand(1, 3, 62, 124)
-    assert repetition(stripes) == 1
-    assert repetition(stripes[:, :, :31, :60]) == 0
-
-
-def test_repetition_of_many_blocks_is_sampled() -> None:
-    piece = noise(62, 62)
-    assert repetition(piece.repeat(1, 1, 3, 3), most=10) == 1
 
 
 @pytest.mark.parametrize("vectors", [((12.0, 0.0), (0.0, 17.0)), ((10.5, 4.0), (-6.0, 14.25))])

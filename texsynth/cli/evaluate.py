@@ -73,7 +73,7 @@ def expand(
     method: Names = comparison_option(
         None,
         metavar="NAME",
-        help="tile, mirror, quilting, a method of expand, or preset:NAME. Repeatable. Default: all.",
+        help="tile, mirror, quilting, seamless, a method, or preset:NAME. Repeatable. Default: all.",
     ),
     crop: int | None = comparison_option(
         None, min=16, help="Side of a centre crop to expand; the picture around it is the truth."

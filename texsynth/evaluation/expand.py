@@ -3,41 +3,43 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean, median
 
 import torch
 from torch import Tensor
 
-from texsynth.analysis.lattice import Lattice, find_lattice
+from texsynth import api
 from texsynth.config.expand_rules import output_size
 from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.evaluation import methods
-from texsynth.evaluation.results import SECONDS, Evaluation, Row, Subject, Thumbnail, present
+from texsynth.evaluation.expand_measures import (
+    COLUMNS,
+    MEASURES,
+    Describe,
+    against,
+    largest_inner_seam,
+    measure,
+    measure_truth,
+    pooled_figures,
+    refer,
+)
+from texsynth.evaluation.results import SECONDS, Evaluation, Row, Subject, Thumbnail, difference_table
 from texsynth.evaluation.runner import OnFailure, Progress, checked, compare, read_opaque
 from texsynth.evaluation.subjects import distinct_name
-from texsynth.images import Picture
 from texsynth.images.tensors import to_image, to_picture
 from texsynth.jobs.expand_inputs import Task, check_size
 from texsynth.jobs.files import memory_guard
 from texsynth.jobs.inputs import Input, file_seed
 from texsynth.jobs.operation import resolve_run
-from texsynth.metrics.structure import lattice_displacements, regularity, repetition, spectrum_distance
-from texsynth.metrics.texture import (
-    coherence,
-    completeness,
-    pyramid_wasserstein,
-    seam_ranks,
-    seams,
-    sharpness,
-    ssim,
-)
-from texsynth.models.registry import load_model
+from texsynth.models.registry import Model, load_model
 from texsynth.ops.resample import reflected_index
 from texsynth.pipelines.expand import Networks, expand, load_networks
 from texsynth.pipelines.method import plan_expand
 from texsynth.pipelines.progress import OnStep
+from texsynth.pipelines.rasters import TensorRaster
+from texsynth.pipelines.transfer import tiled_encoder
 from texsynth.synthesis.exemplar import Exemplar
 from texsynth.synthesis.quilting import quilting
+from texsynth.transforms.moments import Moments
 
 CURE = "choose a smaller --crop"
 
@@ -45,26 +47,11 @@ TRUTH = "truth"  # The method that nothing can beat: the picture the exemplar wa
 
 QUILTING = "quilting"  # The baseline that ratios refer to
 
-CONFIRMED = 0.05  # Displacement up to which the truth shows the lattice of its exemplar
+AGAINST = "against quilting"  # The table of differences to it
 
-KEPT, KEPT_HEIGHT = 0.02, 0.6
-"""Displacement up to which, and height over the truth's from which on, a lattice counts as kept."""
+SEAMLESS = "seamless"  # The exemplar as `texsynth tile` leaves it, repeated
 
-IMPOSED = 0.2
-"""Regularity above the truth's from which on a pattern shows where there was none; quilting adds 0.1-0.2."""
-
-MEASURES = (
-    "coherence", "completeness", "sharpness", "wasserstein", "spectrum", "repetition", "excess",
-    "seam_vertical", "seam_horizontal", "seam_rank", "lattice", "lattice_height", "regularity", "imposed",
-    "ssim",
-)  # fmt: skip
-
-COLUMNS = (
-    "done", "failed", "figures.coherence_ratio", "sharpness", "figures.sharp_share",
-    "figures.wasserstein_ratio", "excess", "figures.excess_irregular", "figures.lattices_kept",
-    "figures.unimposed", "seam_vertical", "seam_horizontal", SECONDS,
-)  # fmt: skip
-"""Columns of the first table."""
+JUDGE, LEVEL = "lite", 3  # The network, and its level, whose features the Frechet distance compares
 
 
 @dataclass(frozen=True)
@@ -98,7 +85,8 @@ def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluatio
         "tileable": size.tileable,
     }
     evaluation = Evaluation("evaluate expand", "exemplar", MEASURES, plan.methods, run, settings)
-    compare(evaluation, _Experiment(plan, networks), plan.inputs, progress, on_failure)
+    judge = load_model(JUDGE, device, torch.float32)
+    compare(evaluation, _Experiment(plan, networks, judge), plan.inputs, progress, on_failure)
     quilted = evaluation.good_rows(QUILTING)
     for name in evaluation.names:
         figures = pooled_figures(evaluation.good_rows(name), quilted)
@@ -107,14 +95,19 @@ def evaluate(plan: Plan, progress: Progress, on_failure: OnFailure) -> Evaluatio
         evaluation.table("figures", {c: c.removeprefix("figures.") for c in COLUMNS}, "median"),
         evaluation.table("medians", {name: name for name in (*MEASURES, SECONDS)}, "median"),
     ]
+    compared = [name for name in evaluation.names if name not in (TRUTH, QUILTING)]
+    differences = [d for name in compared for d in against(evaluation.good_rows(name), quilted, run.seed)]
+    if differences:
+        evaluation.tables.append(difference_table(AGAINST, differences))
     return evaluation
 
 
 class _Experiment:
     """Expansions of one exemplar after the other."""
 
-    def __init__(self, plan: Plan, networks: Mapping[str | None, Networks]) -> None:
+    def __init__(self, plan: Plan, networks: Mapping[str | None, Networks], judge: Model) -> None:
         self._plan, self._networks = plan, networks
+        self._describe = describer(judge)
 
     def begin(self, item: Input) -> Subject:
         """Turn to another exemplar."""
@@ -135,14 +128,19 @@ class _Experiment:
         is_known = crop is not None and image.shape[2] >= height and image.shape[3] >= width
         truth = _centre(image, height, width) if is_known else None
         with memory_guard(self._item, CURE):
-            self._reference = refer(exemplar, truth)
+            self._reference = refer(exemplar, truth, self._describe)
         thumbnail = Thumbnail.of(to_picture(exemplar, None, 8), label="exemplar")
         if lattice := self._reference.lattice:
             facts = {"vectors": lattice.vectors.tolist(), "confidence": lattice.confidence}
             self._subject.facts["lattice"] = facts
         self._subject.facts["size"] = thumbnail.size
         self._subject.originals.append(thumbnail)
-        return [] if truth is None else [self._row(TRUTH, to_picture(truth, None, 8))]
+        if truth is None:
+            return []
+        with memory_guard(self._item, CURE):
+            picture = to_picture(truth, None, 8)
+            measures = measure_truth(self._reference, to_image(picture))
+        return [Row(self._subject, TRUTH, measures, None, Thumbnail.of(picture))]
 
     def attempt(self, method: methods.Method, on_step: OnStep) -> Row:
         """Expand the exemplar."""
@@ -155,14 +153,35 @@ class _Experiment:
                 work = plan_expand([Exemplar(exemplar)], method.settings)
                 networks = self._networks[work.settings.transposer]
                 output = expand(work, networks, rng=rng, on_step=on_step).image.cpu()
+            elif method.name == SEAMLESS:
+                exemplar = self._seamless(exemplar)
+                output = tile(exemplar, size, rng)
             else:
                 output = BASELINES[method.name](exemplar, size, rng)
             seconds = time.perf_counter() - start
-            return self._row(method.name, checked(output, (1, 3, *size)), seconds)
+            picture = checked(output, (1, 3, *size))
+            measures = measure(to_image(picture), self._reference)
+            if method.name == SEAMLESS:
+                measures |= {"seam_inside": largest_inner_seam(exemplar)}
+        return Row(self._subject, method.name, measures, seconds, Thumbnail.of(picture))
 
-    def _row(self, method: str, picture: Picture, seconds: float | None = None) -> Row:
-        measures = measure(to_image(picture), self._reference)
-        return Row(self._subject, method, measures, seconds, Thumbnail.of(picture))
+    def _seamless(self, exemplar: Tensor) -> Tensor:
+        """Make the exemplar a tile, as `texsynth tile` does by default."""
+        pixels = exemplar[0].permute(1, 2, 0).numpy()
+        model, seed = self._networks[None].model, self._plan.run.seed
+        laid: Tensor = torch.from_numpy(api.tile(pixels, model=model, seed=seed, name=str(self._item)))
+        return laid.permute(2, 0, 1)[None].float()
+
+
+def describer(judge: Model) -> Describe:
+    """Make the function that takes the moments of a picture's features."""
+    encoder = tiled_encoder(judge, LEVEL)
+
+    @torch.inference_mode()
+    def describe(image: Tensor) -> Moments:
+        return Moments.of(encoder.features(TensorRaster(image))[LEVEL].float())
+
+    return describe
 
 
 def _centre(image: Tensor, height: int, width: int) -> Tensor:
@@ -189,111 +208,3 @@ def mirror(exemplar: Tensor, size: tuple[int, int], rng: torch.Generator) -> Ten
 
 
 BASELINES: dict[str, Baseline] = {"tile": tile, "mirror": mirror, "quilting": quilting}
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The exemplar and the truth with their own measures, taken once.
-
-    exemplar: (1, 3, h, w) in [0, 1]. truth: (1, 3, H, W), the surface the exemplar was cut out of.
-    lattice_heights: correlation at the lattice's peaks; 0 where it cannot be measured. repetition,
-    regularity: of the truth.
-    """
-
-    exemplar: Tensor
-    truth: Tensor | None
-    lattice: Lattice | None
-    lattice_heights: tuple[float, ...]
-    repetition: float | None
-    regularity: float | None
-
-
-def refer(exemplar: Tensor, truth: Tensor | None) -> Reference:
-    """Measure what does not depend on the output.
-
-    A lattice that the truth does not have is none: a small exemplar may look regular by chance.
-    """
-    lattice = find_lattice(exemplar)
-    target = exemplar if truth is None else truth
-    peaks = lattice_displacements(target, lattice.vectors) if lattice else []
-    if truth is not None and any(peak.relative > CONFIRMED for peak in peaks):
-        lattice, peaks = None, []
-    return Reference(
-        exemplar,
-        truth,
-        lattice,
-        tuple(peak.height for peak in peaks),
-        None if truth is None else repetition(truth),
-        None if truth is None else regularity(truth),
-    )
-
-
-def measure(output: Tensor, reference: Reference) -> dict[str, float | None]:
-    """All measures of `output` (1, 3, H, W) in [0, 1], at places that are the same for all of one size.
-
-    Wasserstein and spectrum are to the exemplar where no truth is known. None where a measure needs a truth,
-    a lattice, or none, that is not there.
-    """
-    exemplar, truth, lattice = reference.exemplar, reference.truth, reference.lattice
-    target = exemplar if truth is None else truth
-    peaks = lattice_displacements(output, lattice.vectors) if lattice else []
-    pairs = zip(peaks, reference.lattice_heights, strict=True)
-    heights = [peak.height / height for peak, height in pairs if height > 0]
-    seam, repeats, regular = seams(output), repetition(output), regularity(output)
-    irregular = None if lattice else reference.regularity
-    return {
-        "coherence": coherence(output, exemplar, _rng()),
-        "completeness": completeness(output, exemplar, _rng()),
-        "sharpness": sharpness(output, exemplar),
-        "wasserstein": pyramid_wasserstein(output, target, _rng()),
-        "spectrum": spectrum_distance(output, target),
-        "repetition": repeats,
-        "excess": None if reference.repetition is None else repeats - reference.repetition,
-        "seam_vertical": seam.vertical,
-        "seam_horizontal": seam.horizontal,
-        "seam_rank": min(seam_ranks(output)),
-        "lattice": max((peak.relative for peak in peaks), default=None),
-        "lattice_height": min(heights, default=None),
-        "regularity": regular,
-        "imposed": None if irregular is None else regular - irregular,
-        "ssim": None if truth is None else ssim(output, truth),
-    }
-
-
-def _rng() -> torch.Generator:
-    """Fixed: every method is measured at the same places and in the same directions."""
-    return torch.Generator().manual_seed(0)
-
-
-def pooled_figures(rows: Sequence[Row], quilted: Sequence[Row]) -> dict[str, float | None]:
-    """Figures of all results of a method from its rows. quilted: the rows of quilting.
-
-    Ratios to quilting are of medians on the exemplars that both could do; None without any, or where
-    quilting's is 0.
-    """
-    shared = {row.subject.name for row in rows} & {row.subject.name for row in quilted}
-    both = [[row for row in side if row.subject.name in shared] for side in (rows, quilted)]
-    regular = [row for row in rows if row.value("lattice") is not None]
-    irregular = [row for row in rows if row.value("lattice") is None]
-
-    def ratio(name: str) -> float | None:
-        ours, theirs = (_of(median, present(side, name)) for side in both)
-        return None if ours is None or not theirs else ours / theirs
-
-    return {
-        "coherence_ratio": ratio("coherence"),
-        "sharp_share": _of(fmean, [0.85 <= value <= 1.15 for value in present(rows, "sharpness")]),
-        "wasserstein_ratio": ratio("wasserstein"),
-        "excess_irregular": _of(median, present(irregular, "excess")),
-        "lattices_kept": _of(fmean, [_keeps_lattice(row) for row in regular]),
-        "unimposed": _of(fmean, [value <= IMPOSED for value in present(irregular, "imposed")]),
-    }
-
-
-def _of(statistic: Callable[[Sequence[float]], float], values: Sequence[float]) -> float | None:
-    return statistic(values) if values else None
-
-
-def _keeps_lattice(row: Row) -> bool:
-    displacement, height = row.value("lattice"), row.value("lattice_height")
-    return displacement is not None and displacement <= KEPT and (height is None or height >= KEPT_HEIGHT)

@@ -19,6 +19,7 @@ BASELINES = {
         "tile": "the exemplar again and again",
         "mirror": "the exemplar and its mirror image in turn",
         "quilting": "image quilting (Efros and Freeman 2001) with blocks of 0.28 of the shorter side",
+        "seamless": "the exemplar, made seamless by texsynth tile, again and again",
     },
     "stylize": {
         "content": "the content as it is",

@@ -97,7 +97,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure of a method now minus then; better: share of the common subjects where it is better now."""
+    """A figure of a method minus another; better: share of the common subjects where it is better."""
 
     method: str
     measure: str
@@ -128,13 +128,17 @@ class Comparison:
 
     def table(self) -> Table:
         """The differences as a table of the page."""
-        head = ["figure", "pairs", "change", "low", "high", "better"]
-        rows = [
-            (d.method, (d.measure, e.count, e.mean, e.low, e.high, d.better))
-            for d in self.differences
-            for e in [d.estimate]
-        ]
-        return Table("differences", head, rows)
+        return difference_table("differences", self.differences)
+
+
+def difference_table(name: str, differences: Iterable[Difference]) -> Table:
+    """Differences as a table of the page."""
+    rows = [
+        (d.method, (d.measure, e.count, e.mean, e.low, e.high, d.better))
+        for d in differences
+        for e in [d.estimate]
+    ]
+    return Table(name, ["figure", "pairs", "change", "low", "high", "better"], rows)
 
 
 @dataclass

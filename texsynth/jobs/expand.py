@@ -204,7 +204,6 @@ def _exemplars(task: Task, inputs: ExpandInputs) -> list[Exemplar]:
             weight=weight,
             normals=numbers("opengl", "directx"),
             green_down=numbers("directx"),
-            labels=numbers("labels"),
         )
         for loaded, allowed, weight in zip(inputs.exemplars, inputs.allowed, weights, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Measures of what repeats in a texture: recurring blocks, spectra, the lattice of a regular one."""
+"""Measures of what repeats in a texture: spectra, the lattice of a regular one."""
 
 import math
 from typing import NamedTuple
@@ -9,13 +9,7 @@ from torch import Tensor
 
 from texsynth.analysis.self_similarity import autocorrelation, masked_overlap, quadratic_vertex
 from texsynth.ops.color import luma
-from texsynth.ops.resample import box_mean, box_sum
-
-BLOCK_PX = 31  # Side of the blocks that are looked for elsewhere
-
-FLAT = 2 / 255  # Deviation below which a block shows nothing that could be recognised again
-
-RECURS = 0.8  # Normalised correlation above which a block counts as the same
+from texsynth.ops.resample import box_mean
 
 
 class Displacement(NamedTuple):
@@ -27,35 +21,6 @@ class Displacement(NamedTuple):
 
     relative: float
     height: float
-
-
-def repetition(image: Tensor, most: int = 256) -> float:
-    """Share of 31x31 blocks, side by side on a grid, that occur again without overlapping themselves.
-
-    image: (1, 3, H, W) in [0, 1]; of more than `most` blocks every n-th is tried. A block recurs when
-    its lightness correlates with another place by more than 0.8; flat blocks never do.
-
-    Faint noise does not hide a repeat. It lies on periodic textures, which must repeat, and on smooth
-    ones, where one gradient looks like the next: compare it with the truth's share, never with 0.
-    """
-    grey = luma(image.double()).float()[0, 0]
-    height, width = grey.shape
-    if min(height, width) < BLOCK_PX:
-        return 0.0
-    # Float64: the difference of two means of squares is all that is left of a faint texture.
-    both = torch.stack([grey.double(), grey.double().square()])
-    mean, square = box_sum(both, BLOCK_PX) / BLOCK_PX**2
-    deviation = (square - mean.square()).clamp_min(0).sqrt().float()
-    corners = [(y, x) for y in range(0, height - BLOCK_PX + 1, BLOCK_PX)
-               for x in range(0, width - BLOCK_PX + 1, BLOCK_PX)]  # fmt: skip
-    corners = corners[:: math.ceil(len(corners) / most)]
-    recurring = 0
-    spectrum = torch.fft.rfft2(grey - grey.mean())
-    for start in range(0, len(corners), 32):
-        chunk = [(y, x) for y, x in corners[start : start + 32] if deviation[y, x] > FLAT]
-        if chunk:
-            recurring += _count_recurring(spectrum, grey, chunk, mean.float(), deviation)
-    return recurring / len(corners)
 
 
 def spectrum_distance(output: Tensor, truth: Tensor) -> float:
@@ -102,26 +67,6 @@ def _detail(image: Tensor) -> Tensor:
     """Take from the lightness (H, W) its mean over a quarter of the picture, whose changes drown peaks."""
     grey = luma(image.double())[0, 0]
     return grey - box_mean(grey, max(1, min(grey.shape) // 8))
-
-
-def _count_recurring(
-    spectrum: Tensor, grey: Tensor, corners: list[tuple[int, int]], mean: Tensor, deviation: Tensor
-) -> int:
-    """Count the blocks with these corners that occur elsewhere."""
-    height, width = grey.shape
-    blocks = torch.stack([grey[y : y + BLOCK_PX, x : x + BLOCK_PX] - mean[y, x] for y, x in corners])
-    # Blocks have mean 0, so the windows' means need not be taken off. Places whose window would wrap
-    # around are cut off, hence no padding.
-    products = torch.fft.irfft2(
-        torch.fft.rfft2(blocks, s=(height, width)).conj() * spectrum, s=(height, width)
-    )
-    products = products[:, : mean.shape[0], : mean.shape[1]]
-    correlation = products / (BLOCK_PX**2 * deviation.clamp_min(FLAT))
-    count = 0
-    for (y, x), values in zip(corners, correlation, strict=True):
-        values[max(0, y - BLOCK_PX + 1) : y + BLOCK_PX, max(0, x - BLOCK_PX + 1) : x + BLOCK_PX] = -1
-        count += bool(values.max() > RECURS * deviation[y, x])
-    return count
 
 
 def _log_spectrum(image: Tensor, lowest: float, rings: int = 16, sectors: int = 18) -> tuple[Tensor, Tensor]:

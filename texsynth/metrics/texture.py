@@ -3,7 +3,7 @@
 All take images (1, 3, H, W) in [0, 1], on any device. What repeats, spectra and lattices are in `structure`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -83,6 +83,28 @@ def seam_ranks(image: Tensor) -> Seams:
     )
 
 
+def inner_seams(image: Tensor, bands: Sequence[int]) -> list[float]:
+    """Compare the steps across lines inside `image` with the usual ones, mean absolute values.
+
+    bands: distances in pixels from the borders; each gives the four sides of a rectangle, top, bottom, left,
+    right. With the width of the band that `texsynth tile` changes, and half of it, these are the eight
+    lines where old and new may meet. The usual step is the mean of all in that direction, 1 is best.
+
+    It sees straight seams on these lines alone. The largest of eight is above 1 on any texture with lines or
+    large objects, so compare it with that of the picture before; blur along a line looks like a missing seam.
+    """
+    floor = LEVEL / 1000
+    ratios = []
+    for band in bands:
+        for picture in (image, image.mT):
+            steps = picture.diff(dim=2).abs().mean((0, 1))
+            usual = steps.mean() + floor
+            for row in (band, picture.shape[2] - band):
+                side = steps[row - 1, band : picture.shape[3] - band]
+                ratios.append(float((side.mean() + floor) / usual))
+    return ratios
+
+
 def pyramid_wasserstein(
     output: Tensor, truth: Tensor, rng: torch.Generator, *, samples: int = 16384, directions: int = 64
 ) -> float:
@@ -102,7 +124,7 @@ def pyramid_wasserstein(
         count = min(samples, _places(ours), _places(theirs))
         picked = torch.randperm(_places(theirs), generator=rng)[:count]
         own = picked if ours.shape == theirs.shape else torch.randperm(_places(ours), generator=rng)[:count]
-        a, b = _patches_at(ours, own).T[None], _patches_at(theirs, picked).T[None]
+        a, b = (_patches_at(*each).flatten(1).T[None] for each in ((ours, own), (theirs, picked)))
         axes = random_directions(directions, a.shape[1], rng, a)
         distances.append(float(sliced_wasserstein(a, b, axes).sqrt() / theirs.std().clamp_min(LEVEL)))
     return sum(distances) / len(distances)
@@ -140,38 +162,49 @@ def blurred(image: Tensor) -> Tensor:
     return F.conv2d(image, kernel, groups=image.shape[1])
 
 
-def _mean_nearest(source: Tensor, target: Tensor, step: int, rng: torch.Generator, queries: int) -> float:
-    picked = torch.randperm(_places(source, step), generator=rng)[:queries]
-    patches = _patches_at(source, picked, step)
-    best = torch.full((len(patches), 1), torch.inf, device=patches.device)
-    nearest = patches
-    for others in _bands(target, step):
-        score = torch.addmm(others.square().sum(1), patches, others.T, alpha=-2)
+def nearest_distances(patches: Tensor, image: Tensor, step: int = 1) -> Tensor:
+    """Root-mean-square difference of patches (n, C, a, b) from the most similar one of `image`, (n,).
+
+    step: pixels between neighbours inside a patch. The search is exhaustive.
+    """
+    wanted = patches.flatten(1)
+    best = torch.full((len(wanted), 1), torch.inf, device=wanted.device)
+    nearest = wanted
+    for others in _bands(image, (patches.shape[2], patches.shape[3]), step):
+        score = torch.addmm(others.square().sum(1), wanted, others.T, alpha=-2)
         value, index = score.min(1, keepdim=True)
         nearest = torch.where(value < best, others[index[:, 0]], nearest)
         best = torch.minimum(best, value)
     # From the patches themselves: the matrix product loses small distances to rounding.
-    return float((patches - nearest).square().mean(1).sqrt().mean())
+    return (wanted - nearest).square().mean(1).sqrt()
 
 
-def _bands(image: Tensor, step: int) -> Iterator[Tensor]:
-    """Yield all patches of `image`, about 16,384 at a time, each (n, C * 49)."""
-    reach = (PATCH_PX - 1) * step
-    rows, columns = image.shape[2] - reach, image.shape[3] - reach
+def patches_at(image: Tensor, rows: Tensor, columns: Tensor, side: int, step: int = 1) -> Tensor:
+    """Gather the patches with these upper left pixels, (n, C, side, side)."""
+    along = torch.arange(side, device=image.device) * step
+    rows, columns = (at.to(image.device)[:, None, None] for at in (rows, columns))
+    return image[0][:, rows + along[:, None], columns + along].transpose(0, 1)
+
+
+def _mean_nearest(source: Tensor, target: Tensor, step: int, rng: torch.Generator, queries: int) -> float:
+    picked = torch.randperm(_places(source, step), generator=rng)[:queries]
+    return float(nearest_distances(_patches_at(source, picked, step), target, step).mean())
+
+
+def _bands(image: Tensor, size: tuple[int, int], step: int) -> Iterator[Tensor]:
+    """Yield all patches of `image`, about 16,384 at a time, each (n, C * a * b)."""
+    reach, across = ((n - 1) * step for n in size)
+    rows, columns = image.shape[2] - reach, image.shape[3] - across
     height = max(1, 16384 // columns)
     for top in range(0, rows, height):
         band = image[:, :, top : min(top + height, rows) + reach]
-        yield F.unfold(band, PATCH_PX, dilation=step)[0].T
+        yield F.unfold(band, size, dilation=step)[0].T
 
 
 def _patches_at(image: Tensor, places: Tensor, step: int = 1) -> Tensor:
-    """Gather the patches with the given running numbers, (len(places), C * 49), in the order of `unfold`."""
+    """Gather the patches with the given running numbers, (len(places), C, 7, 7)."""
     columns = image.shape[3] - (PATCH_PX - 1) * step
-    side = torch.arange(PATCH_PX, device=image.device) * step
-    places = places.to(image.device)
-    rows = (places // columns)[:, None, None] + side[None, :, None]
-    cols = (places % columns)[:, None, None] + side[None, None, :]
-    return image[0][:, rows, cols].transpose(0, 1).flatten(1)
+    return patches_at(image, places // columns, places % columns, PATCH_PX, step)
 
 
 def _places(image: Tensor, step: int = 1) -> int:

@@ -28,7 +28,6 @@ class Exemplar:
     weight: float = 1.0  # Share of the output among several exemplars, relative to the others
     normals: tuple[int, ...] = ()  # Which of the siblings are normal maps: their vectors turn with them
     green_down: tuple[int, ...] = ()  # Which of these have green light where the surface faces downwards
-    labels: tuple[int, ...] = ()  # Which of the siblings have values that must not be mixed
 
     def __post_init__(self) -> None:
         """Check the size."""
