@@ -83,7 +83,8 @@ def test_siblings_become_seamless_with_their_picture(place: Path, quick: list[ob
     assert result.stdout.split() == ["out/wall.tile.png", "out/deep.tile.png"]
     deep, wall = read(place / "out/deep.tile.png"), read(place / "out/wall.tile.png")
     assert (deep.bit_depth, deep.grey) == (16, True)
-    assert set(deep.rgb[..., 0].flat) <= set(uneven(65535)[..., 1].flat)    assert np.abs(deep.rgb[..., 0] / 257 - wall.rgb[..., 1]).mean() < 4
+    assert set(deep.rgb[..., 0].flat) <= set(uneven(65535)[..., 1].flat)
+    assert np.abs(deep.rgb[..., 0] / 257 - wall.rgb[..., 1]).mean() < 4
 
 
 def test_replay_of_a_tile_gives_the_same_bytes(place: Path, quick: list[object]) -> None:
