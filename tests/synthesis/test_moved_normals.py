@@ -28,24 +28,24 @@ def normals_of(height: Tensor, *, green_down: bool) -> Tensor:
 
 def exemplar(*, green_down: bool) -> Exemplar:
     height, normals = height_and_normals(green_down=green_down)
-    label = (height > 0).float()
     return Exemplar(
-        torch.rand(1, 3, 97, 97, generator=torch.Generator().manual_seed(0)),
-        (normals, height / 10 + 0.5, label),
+        (height / 10 + 0.5).expand(1, 3, -1, -1),  # Colours are resampled between pixels
+        (normals, (height > 0).float(), height / 10 + 0.5),
         normals=(0,),
         green_down=(0,) if green_down else (),
-        labels=(2,),
     )
 
 
 def check_moved(moved: Exemplar, *, green_down: bool) -> None:
-    normals, height, label = moved.siblings
-    want = normals_of((height[0, 0] - 0.5) * 10, green_down=green_down)
+    normals, label, height = moved.siblings
+    want = normals_of((moved.image[0, 0] - 0.5) * 10, green_down=green_down)
     inner = (..., slice(6, -6), slice(6, -6))
-    inside = torch.ones_like(height) if moved.mask is None else moved.mask
+    inside = torch.ones_like(label) if moved.mask is None else moved.mask
     assert float(((normals - want).abs() * inside)[inner].max()) < 0.02
     assert float((normal_lengths(normals) - 1).abs()[inner].max()) < 1e-3
     assert set(label.unique().tolist()) <= {0.0, 1.0}
+    before = exemplar(green_down=green_down).siblings[2]
+    assert set(height.unique().tolist()) <= set(before.unique().tolist()), "values are copied, not mixed"
 
 
 def test_turned_normals_are_those_of_the_turned_height() -> None:

@@ -137,7 +137,6 @@ def _exemplar(loaded: TilesetInputs) -> Exemplar:
         None if weight is None else (weight > 0.5).float(),
         normals=normals,
         green_down=tuple(n for n in normals if loaded.kinds[n] == "directx"),
-        labels=tuple(n for n, kind in enumerate(loaded.kinds) if kind == "labels"),
     )
 
 
