@@ -10,7 +10,7 @@ from texsynth.config.settings import ExpandSettings
 from texsynth.ops.orientations import MIRROR, ORIENTATIONS
 from texsynth.pipelines.method import plan_expand
 from texsynth.pipelines.orientations import MAX_PIXELS, piece_orientations
-from texsynth.pipelines.variety import atlas_salience, part_phases, varied_sizes
+from texsynth.pipelines.variety import LEAST_BLOCK, atlas_salience, part_phases, varied_sizes
 from texsynth.synthesis.exemplar import Exemplar, build_atlas
 from texsynth.synthesis.quilting import QuiltSettings
 
@@ -21,7 +21,7 @@ def grains(side: int, of: int = 1) -> Tensor:
     return values.repeat_interleave(of, 2).repeat_interleave(of, 3)
 
 
-PLAIN = QuiltSettings(40, 8, 0.1, 3.0)
+PLAIN = QuiltSettings(80, 16, 0.1, 3.0)
 
 
 def test_fine_textures_get_smaller_blocks_and_coarse_ones_a_gentler_penalty() -> None:
@@ -30,12 +30,12 @@ def test_fine_textures_get_smaller_blocks_and_coarse_ones_a_gentler_penalty() ->
         varied_sizes(PLAIN, atlas, variety, 0.2, regular=False)
         for atlas, variety in ((fine, 0.2), (fine, 1.0), (coarse, 1.0))
     )
-    assert much.block == 20 < little.block < large.block == 40
+    assert much.block == LEAST_BLOCK < little.block < large.block == 80
     assert 0 < little.near < much.near
     assert 0 < large.near < much.near
-    assert much.overlap == 4
+    assert much.overlap == round(0.2 * LEAST_BLOCK)
     regular = varied_sizes(PLAIN, fine, 1.0, 0.2, regular=True)
-    assert (regular.block, regular.overlap) == (40, 8)
+    assert (regular.block, regular.overlap) == (80, 16)
     assert 0 < regular.near < much.near
 
 

@@ -15,7 +15,9 @@ NEAR = 32.0  # Penalty of a copy beside a place at full variety, in units of a g
 
 REACH = 1.0  # Distance at which that penalty is a half, as a share of the exemplar's side
 
-SMALLER = 0.5  # By which share blocks of fine textures are smaller at full variety
+SMALLER = 1.0  # By which share blocks of fine textures are smaller for each unit of variety
+
+LEAST_BLOCK = 32  # Pixels; smaller ones keep too little
 
 COARSE = (0.6, 0.85)
 """Coarseness between which things become too large for small blocks: straw lies below, stones above."""
@@ -38,7 +40,7 @@ def varied_sizes(
     large = min(max((grain - COARSE[0]) / (COARSE[1] - COARSE[0]), 0.0), 1.0)
     block = sizes.block
     if not regular:
-        block = max(round(block * (1 - SMALLER * variety * (1 - large))), 4)
+        block = max(round(block * (1 - SMALLER * variety * (1 - large))), min(block, LEAST_BLOCK))
     near = NEAR * variety * (REGULAR_NEAR if regular else 1 - (1 - GENTLE) * large)
     overlap_px = max(2, min(round(overlap * block), block // 2))
     return replace(sizes, block=block, overlap=overlap_px, near=near, reach=REACH * atlas.side)
