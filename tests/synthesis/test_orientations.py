@@ -10,7 +10,7 @@ from torch import Tensor
 
 from texsynth.ops.orientations import ORIENTATIONS, Orientation, turn_normals
 from texsynth.synthesis.exemplar import Exemplar, build_atlas
-from texsynth.synthesis.nearness import shown_nearby
+from texsynth.synthesis.nearness import shown_nearby, twins
 from texsynth.synthesis.quilting import Quilt, QuiltSettings, block_corners
 
 
@@ -93,7 +93,7 @@ def distances(quilt: Quilt, place: int) -> list[float]:
 
 
 def test_copies_are_kept_apart_those_of_what_stands_out_most() -> None:
-    atlas = build_atlas([Exemplar(noise(40, 40))], orientations=ORIENTATIONS)
+    atlas = build_atlas([Exemplar(noise(40, 40))])
     plain = QuiltSettings(16, 4, 0.1, 1.0)
     place = 20 * 40 + 20
     salience = torch.ones(1600)
@@ -105,3 +105,23 @@ def test_copies_are_kept_apart_those_of_what_stands_out_most() -> None:
             quilt = Quilt(atlas, (120, 120), settings, rng(seed), salience=salience if kind else None)
             close[kind] += sum(d < 30 for d in distances(quilted(quilt), place))
     assert close[1] < close[0]
+
+
+def test_no_piece_lies_beside_its_mirror_image() -> None:
+    shown = torch.tensor([7, 8, 50])
+    origin = torch.arange(100).view(10, 10)
+    twin = twins(shown, torch.tensor([True, True, False]), origin, 4)
+    assert twin[0, 5]
+    assert not twin[4:].any(), "what is seen in the same orientation goes on here"
+    atlas = build_atlas([Exemplar(noise(64, 64))], orientations=(Orientation(), Orientation(mirror=True)))
+    quilt = quilted(Quilt(atlas, (96, 96), QuiltSettings(16, 4, 0.1, 0.3), rng()))
+    rows, columns = (
+        torch.div(atlas.origin[*quilt.at], 64, rounding_mode="floor"),
+        atlas.origin[*quilt.at] % 64,
+    )
+    orientation = quilt.at[1] > 64
+    for away in (2, 5):
+        near = (rows[:, away:] - rows[:, :-away]).abs() + (columns[:, away:] - columns[:, :-away]).abs() < 6
+        mirrored = orientation[:, away:] != orientation[:, :-away]
+        assert float(mirrored.float().mean()) > 0.01, "both orientations take turns"
+        assert not (near & mirrored).any()

@@ -140,8 +140,9 @@ def vote_on_layout(
     seam = seam_cost(atlas, image, at) > 0
     grow = settings.patch_px // 2
     active = F.max_pool2d(seam.float()[None, None], 2 * grow + 1, 1, grow)[0, 0] > 0
+    parts = [slice(part.left, part.left + part.size[1]) for part in atlas.parts]
     correction = seam_correction(
-        atlas.image, at, SPREAD * atlas.side, wrap=wrap, valid=atlas.valid, fixed=fixed
+        atlas.image, at, SPREAD * atlas.side, wrap=wrap, valid=atlas.valid, fixed=fixed, parts=parts
     )
     iterations = settings.iterations
     if fixed is not None:

@@ -3,9 +3,25 @@
 import torch
 from torch import Tensor
 
+from texsynth.ops.resample import box_sum
+
 STEP = 4  # Every fourth row and column says what is shown nearby
 
 REACHES = 3.0  # Reaches beyond which nothing counts as near
+
+TWIN = 0.05  # Share of a block from which on it is a twin of what is beside it
+
+
+def twins(shown: Tensor, turned: Tensor, origin: Tensor, size: int) -> Tensor:
+    """Find the blocks of a part of an atlas that show what is beside them in another orientation.
+
+    Such a mirror image would join without a seam, and catch the eye. shown: (k,) untouched positions
+    that are seen around a place; turned: (k,) bool, in another orientation than the part. origin: (h, w)
+    long, the untouched position of each of the part. Returns (h - size + 1, w - size + 1) bool.
+    """
+    seen = torch.zeros(int(max(origin.max(), shown.max())) + 1)
+    seen[shown[turned]] = 1
+    return box_sum(seen[origin], size) > TWIN * size**2
 
 
 def shown_nearby(

@@ -17,7 +17,7 @@ from texsynth.analysis.lattice import Lattice, phase_error
 from texsynth.ops.resample import box_mean, box_sum
 from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, free_squares
 from texsynth.synthesis.matching import PartErrors, Spectra
-from texsynth.synthesis.nearness import shown_nearby
+from texsynth.synthesis.nearness import shown_nearby, twins
 from texsynth.synthesis.seams import keep_old, seam_cost
 
 Place = tuple[Tensor, Tensor]  # Rows (n, 1) and columns (1, m) of a rectangle of the canvas
@@ -26,6 +26,9 @@ CLOSING_PHASE = 3.0
 """Pixels by which a block that closes a gap may be out of phase: its joints are seen beside those around."""
 
 SIZES = (1.0, 0.7, 0.5, 0.35)  # Blocks of the refinement, as shares of those of the first layout
+
+TWIN_PENALTY = 100.0
+"""Penalty of a block beside its own mirror image, in units of the median error: the last resort."""
 
 RANKED = 8192  # Errors among which the median is looked for
 
@@ -86,6 +89,10 @@ class Quilt:
         self._guide = Spectra(atlas.guide, atlas.parts) if guide is not None else None
         self._used = [n for n in range(len(atlas.parts)) if bool(atlas.part(atlas.valid, n).any())]
         self._orientations = max(part.orientation for part in atlas.parts) + 1
+        # By column of the atlas, for its parts stand side by side.
+        self._orientation = torch.zeros(atlas.valid.shape[1], dtype=torch.long)
+        for part in atlas.parts:
+            self._orientation[part.left : part.left + part.size[1]] = part.orientation
         # The inverse of how often each position should be used.
         weight = (1 / atlas.share.clamp_min(1e-6)).where(atlas.valid, torch.zeros(()))
         self.use_weight = torch.zeros(len(self.used))
@@ -249,6 +256,15 @@ class Quilt:
                 in_phase = error[row].isfinite() & (out <= CLOSING_PHASE)
                 if self.settings.closing and bool(in_phase.any()):
                     error[row].masked_fill_(~in_phase, torch.inf)
+        if self._orientations > 1 and bool(self.known.any()):
+            around = self._window(corner[0] - size // 2, corner[1] - size // 2, 2 * size)
+            at = self.at[:, around[0], around[1]][:, self.known[around]]
+            shown, orientation = self.atlas.origin[*at], self._orientation[at[1]]
+            for row, number in enumerate(parts):
+                turned = orientation != self.atlas.parts[number].orientation
+                if bool(turned.any()):
+                    bad = twins(shown, turned, self.atlas.part(self.atlas.origin, number), size)
+                    error[row, : bad.shape[0], : bad.shape[1]] += TWIN_PENALTY * typical * bad
         if bool(self.known.any()) and (self.settings.occurrence or self.settings.near):
             level = self.known.sum() / self._distinct
             spent = self.settings.occurrence / (level + 0.5) * self.used * self.use_weight

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from texsynth.ops.resample import box_mean
+from texsynth.ops.resample import box_mean, box_sum
 from texsynth.synthesis.exemplar import Atlas
 
 CONTRAST = 1e-3  # Squared contrast below which every difference is equally visible
@@ -129,15 +130,19 @@ def seam_correction(
     wrap: bool,
     valid: Tensor | None = None,
     fixed: Tensor | None = None,
+    parts: Sequence[slice] = (slice(None),),
 ) -> Tensor:
     """Solve for what to add to a layout so that its pieces meet without a step.
 
     source: (C, h, w) colours; at: (2, H, W) source positions. reach: distance in pixels over which a step is
     spread. valid: (h, w) bool, pixels of `source` that may be read, None for all. fixed: (H, W) bool, where
-    the correction is zero. Returns (C, H, W).
+    the correction is zero. parts: columns of `source` that have nothing to do with each other. Returns
+    (C, H, W).
     """
     valid = torch.ones(source.shape[1:], dtype=torch.bool) if valid is None else valid
-    channels, source = len(source), torch.cat([source, local_means(source, valid)])
+    means, sure = local_means(source, valid, parts)
+    channels, source = len(source), torch.cat([source, means])
+    known = sure[at[0], at[1]]
     image = source[:, at[0], at[1]]
     # Steps from pixel to pixel are seen where the texture is smooth, those of local means through its grain.
     mean = box_mean(image[:channels], GRAIN_RADIUS)
@@ -158,6 +163,7 @@ def seam_correction(
         change = gradient / (goes_on.float() + came_from).clamp_min(1) - (after - image)
         change, local = change.split([channels, channels])
         fine, coarse = (torch.exp(-c.square().sum(0) / MAX_STEP**2) * joined for c in (change, local))
+        coarse = coarse * (known & known.roll(-1, dim - 1))
         changes.append(change * (visible * fine) + local * ((1 - visible) * coarse))
     right_side = sum(
         (g.roll(1, dim) - g for g, dim in zip(changes, (1, 2), strict=True)),
@@ -167,13 +173,20 @@ def seam_correction(
     return solve(right_side) if fixed is None else _solve_free(solve, right_side, (~fixed).float())
 
 
-def local_means(source: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Average (C, h, w) around every position, of what is `valid` (h, w) alone. Returns the same shape."""
+def local_means(source: Tensor, valid: Tensor, parts: Sequence[slice]) -> tuple[Tensor, Tensor]:
+    """Average squares around every position of (C, h, w), each part by itself.
+
+    Returns the same shape, and (h, w) bool, where all of a square is `valid` (h, w) and in one part: the mean
+    of less would differ by what happens to be cut off.
+    """
     radius = max(round(LOCAL * min(source.shape[1:])), 2)
-    if valid is None:
-        return box_mean(source, radius)
-    share = box_mean(valid.float(), radius).clamp_min(1e-6)
-    return box_mean(torch.where(valid, source, 0), radius) / share
+    means, sure = torch.zeros_like(source), torch.zeros_like(valid)
+    for part in parts:
+        means[:, :, part] = box_mean(torch.where(valid[:, part], source[:, :, part], 0), radius)
+        sure[:, part] = (
+            box_sum(F.pad(valid[:, part], (radius,) * 4), 2 * radius + 1) > (2 * radius + 1) ** 2 - 0.5
+        )
+    return means, sure
 
 
 def _solve_free(solve: _ScreenedPoisson, right_side: Tensor, free: Tensor) -> Tensor:
