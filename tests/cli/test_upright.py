@@ -110,7 +110,9 @@ def test_maps_and_masks_are_turned_along() -> None:
     mask[:, :, :, 70:] = 0
     given = Exemplar(image, siblings=(image[:, :1],), mask=mask, guide=image[:, :2], weight=0.3)
     found = turn_exemplar(given, -20.0)
-    assert set(found.siblings[0].unique().tolist()) <= set(image[:, :1].unique().tolist()), "copied, not mixed"
+    assert set(found.siblings[0].unique().tolist()) <= set(image[:, :1].unique().tolist()), (
+        "copied, not mixed"
+    )
     assert float((found.siblings[0] - found.image[:, :1]).abs().mean()) < 0.05
     assert found.guide is not None
     assert torch.equal(found.guide, found.image[:, :2])

@@ -28,7 +28,7 @@ from texsynth.jobs.expand_inputs import (
 )
 from texsynth.jobs.files import JobResult, OutputFile, memory_guard, read_input
 from texsynth.jobs.masks import Mask
-from texsynth.jobs.operation import Operation, other_weights, resolve_run, run_on
+from texsynth.jobs.operation import Operation, other_version, other_weights, resolve_run, run_on
 from texsynth.jobs.outcomes import Report
 from texsynth.jobs.sibling_values import map_picture, map_values
 from texsynth.models.registry import Model, load_model
@@ -96,6 +96,7 @@ class Expand(Operation[ExpandJob]):
         if self._recorded:
             loaded = self._networks(self._recorded.expand)
             for remark in (
+                *other_version(self._recorded.versions.texsynth),
                 *other_weights(self._recorded.model_sha256, loaded.model.sha256, self.run.model),
                 *other_weights(self._recorded.transposer_sha256, loaded.transposer_sha256, "the transposer"),
             ):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
+import texsynth
 from texsynth.config.records import Record
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError
@@ -104,6 +105,13 @@ def refuse_other_weights(recorded: str | None, loaded: str, name: str) -> None:
             f"the result was made with other weights of {name} ({recorded[:8]}…, here {loaded[:8]}…), so it "
             f"cannot be made again; make a new one with texsynth stylize or blend"
         )
+
+
+def other_version(recorded: str) -> list[str]:
+    """Return a remark when a record is of another version, whose pieces lie elsewhere."""
+    if recorded == texsynth.__version__:
+        return []
+    return [f"the result was made by texsynth {recorded}; expect another picture of the same texture"]
 
 
 def other_weights(recorded: str | None, loaded: str | None, name: str) -> list[str]:
