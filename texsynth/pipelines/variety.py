@@ -19,10 +19,12 @@ SMALLER = 1.0  # By which share blocks of fine textures are smaller for each uni
 
 LEAST_BLOCK = 32  # Pixels; smaller ones keep too little
 
-COARSE = (0.6, 0.85)
+COARSE = (0.55, 0.75)
 """Coarseness between which things become too large for small blocks: straw lies below, stones above."""
 
 GENTLE = 0.25  # Share of the penalty that is left where things are so large that few blocks fit
+
+SPARING = 0.1  # Share of the penalty of use that is left there: stones that are cut jump to the eye first
 
 REGULAR_NEAR = 0.1  # The same on a lattice, for what stands out alone: more tears its lines
 
@@ -43,7 +45,10 @@ def varied_sizes(
         block = max(round(block * (1 - SMALLER * variety * (1 - large))), min(block, LEAST_BLOCK))
     near = NEAR * variety * (REGULAR_NEAR if regular else 1 - (1 - GENTLE) * large)
     overlap_px = max(2, min(round(overlap * block), block // 2))
-    return replace(sizes, block=block, overlap=overlap_px, near=near, reach=REACH * atlas.side)
+    occurrence = sizes.occurrence if regular else sizes.occurrence * (1 - (1 - SPARING) * large)
+    return replace(
+        sizes, block=block, overlap=overlap_px, occurrence=occurrence, near=near, reach=REACH * atlas.side
+    )
 
 
 def part_phases(atlas: Atlas) -> tuple[tuple[int, int], ...]:
