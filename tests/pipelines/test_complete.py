@@ -14,6 +14,7 @@ from texsynth.ops.resample import box_mean
 from texsynth.pipelines import complete
 from texsynth.pipelines.complete import SEAMLESS, fill, tile
 from texsynth.pipelines.expand import Expanded, Networks
+from texsynth.pipelines.relight import in_even_light
 from texsynth.synthesis.exemplar import Exemplar
 
 QUICK = {
@@ -153,6 +154,19 @@ def closed(size: int) -> Tensor:
     noise = torch.rand(1, 3, size, size, generator=rng())
     tiled = box_mean(box_mean(noise.tile(1, 1, 3, 3), 2), 2)[:, :, size : 2 * size, size : 2 * size]
     return ((tiled - tiled.amin()) / (tiled.amax() - tiled.amin())).contiguous()
+
+
+def test_light_that_does_not_close_is_no_seamless_picture() -> None:
+    image = closed(96) * 0.5
+    image = image + torch.linspace(0, 0.4, 96)
+
+    def make(even: Exemplar) -> Expanded:
+        return tile(even, settings(), networks(), rng=rng())
+
+    result = in_even_light(Exemplar(image), 1.0, make)
+    assert SEAMLESS not in result.notes
+    assert not torch.equal(result.image, image)
+    assert border_step(result.image) < border_step(image)
 
 
 def test_a_seamless_picture_stays_and_a_part_of_it_does_not() -> None:

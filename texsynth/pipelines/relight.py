@@ -8,9 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.config.base import EvenLight
+from texsynth.pipelines.complete import SEAMLESS
 from texsynth.pipelines.even_light import take_light
 from texsynth.pipelines.expand import Expanded
 from texsynth.synthesis.exemplar import Exemplar
+
+LIGHT_ALONE = "the texture is seamless already, so only its light was changed along the borders"
 
 BAND = 0.14  # Share of the shorter side over which light passes over to the other side, if all pixels stay
 
@@ -42,7 +45,8 @@ def in_even_light(
     band = _band(kept)
     # A texture that was found to close already still has to get light that does.
     kept &= F.pad(torch.ones(1, 1, height - 2 * band, width - 2 * band, dtype=torch.bool), (band,) * 4)
-    return replace(made, image=torch.where(kept, original, light.restore(made.image, band)))
+    image = torch.where(kept, original, light.restore(made.image, band))
+    return replace(made, image=image, notes=tuple(LIGHT_ALONE if n == SEAMLESS else n for n in made.notes))
 
 
 def _centred(image: Tensor, size: tuple[int, int]) -> Tensor:
