@@ -141,6 +141,8 @@ from texsynth.errors import OutputError
 from texsynth.images import Picture, write_strips
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+# One that runs in the background of a script would ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 path, rows = Path(sys.argv[1]), np.random.default_rng(0).integers(90, 160, (100, 800, 3), np.uint8)
 
 def strips():
@@ -171,6 +173,8 @@ from pathlib import Path
 import numpy as np
 from texsynth.images import Picture, write_strips
 
+# One that runs in the background of a script would ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 path, rows = Path(sys.argv[1]), np.random.default_rng(0).integers(0, 256, (400, 4000, 3), np.uint8)
 start = time.monotonic()
 try:
