@@ -113,11 +113,11 @@ def test_a_guide_says_where_bright_parts_go() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("weights", "dark"), [((1, 1), 0.5), ((3, 1), 0.75), ((1, 0), 1.0)])
+@pytest.mark.parametrize(("weights", "dark"), [((3, 1), 0.75), ((1, 0), 1.0)])
 def test_exemplars_are_mixed_in_their_shares(weights: tuple[float, float], dark: float) -> None:
     noise = 0.1 * torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     mixed = run(
-        Exemplar(noise[:1], weight=weights[0]), Exemplar(0.9 + noise[1:], weight=weights[1]), size=(160, 160)
+        Exemplar(noise[:1], weight=weights[0]), Exemplar(0.9 + noise[1:], weight=weights[1]), size=(128, 128)
     ).image
     assert float((mixed < 0.5).float().mean()) == pytest.approx(dark, abs=0.15)
 
@@ -135,7 +135,7 @@ def test_a_tileable_texture_has_no_border(method: str) -> None:
     image[:, :, :, 32:] *= 0.5  # a plain repetition of this one has two visible seams
     ratios = [
         gradient_ratio(run(Exemplar(image), method=method, tileable=True, seed=s).image, dim)
-        for s in range(3)
+        for s in range(2)
         for dim in (2, 3)
     ]
     assert 0.6 < sum(ratios) / len(ratios) < 1.5
