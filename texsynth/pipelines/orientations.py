@@ -11,16 +11,8 @@ from texsynth.synthesis.exemplar import Exemplar
 MAX_PIXELS = 1 << 22
 """Pixels of all orientations together; a search for patches takes about 100 bytes for each."""
 
-ORDER = (
-    0,
-    2,
-    4,
-    6,
-    1,
-    3,
-    5,
-    7,
-)  # Which are kept of too many: half turns and mirror images before quarter turns
+ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
+"""Which are kept of too many: half turns and mirror images before quarter turns."""
 
 
 def piece_orientations(
