@@ -1,6 +1,7 @@
 """The environment of the tests and the benchmarks, before anything loads torch."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,9 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 # No test shall meet the models of who runs it; the folder is made by none.
 os.environ["TEXSYNTH_CACHE"] = os.path.join(tempfile.gettempdir(), f"texsynth-no-cache-{os.getpid()}")
+
+# A job in the background ignores Ctrl-C and hands that on to the commands that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests run side by side, one for each core.
