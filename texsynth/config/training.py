@@ -47,10 +47,18 @@ class DecoderSettings(Settings):
     """Share of crops with up to twice the contrast, as styles have and photographs do not."""
     start: Literal["closed-form", "random"] = "closed-form"
     """The run's weights, else regression and the shallower decoder; or random weights, as in paper 002."""
+    bottleneck: Count | None = None
+    """Channels on the way to the next finer level, whose decoder does the rest; None for a whole decoder."""
+    decoded: Count | None = None
+    """Crops of a step that are decoded to pictures, for all terms but `finer`; None for all."""
     reconstruction: Weight = 1.0
     """Weight of the image error."""
     cycle: Weight = 1.0
     """Weight of the feature error."""
+    finer: Weight = 0.0
+    """Weight of the error of the features of the next finer level, halfway to the image."""
+    mapped: Weight = 0.0
+    """Weight of the feature error where WCT has mapped the features to another crop's, by 0.2 to 1."""
     errors: Literal["relative", "sum"] = "relative"
     """Mean squares over the variance of their targets, or the squared norms of (002, eq. 28) per picture."""
     optimizer: Literal["muon+adam", "adam"] = "muon+adam"

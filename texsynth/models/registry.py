@@ -14,7 +14,7 @@ from texsynth.models.autoencoder import Decoder, PhotoDecoder
 from texsynth.models.hub.catalog import locate
 from texsynth.models.vgg import LEVELS, Encoder, LevelEncoders, inference
 from texsynth.models.wavelets import WaveDecoder
-from texsynth.models.weights import part, read_checked, transposer_layout
+from texsynth.models.weights import decoder_part, part, read_checked, transposer_layout
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def build_model(
         decoders = {
             level: inference(Decoder.from_state(state, level), device, dtype)
             for level in LEVELS
-            if (state := part(tensors, f"decoder{level}"))
+            if (state := decoder_part(tensors, level))
         }
         skips = part(tensors, "photo")
         kind = WaveDecoder if any(key.startswith("inv") for key in skips) else PhotoDecoder

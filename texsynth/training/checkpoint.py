@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 from texsynth.config.training import RENAMED
 from texsynth.errors import InputError, UsageError
 from texsynth.images.files import placed
+from texsynth.models.autoencoder import Decoder
 from texsynth.models.registry import load_model
 from texsynth.models.weights import PARTS, part, prefixed, read_weights, write_exact
 from texsynth.training import log
@@ -181,7 +182,8 @@ def begin_from_model(folder: Path, name: str, *, decoders: bool = False) -> None
         parts = {f"decoder{level}": decoder for level, decoder in model.decoders.items()}
         for key, network in {**parts, "photo": model.photo}.items():
             if network is not None and not (file := folder / f"{key}.safetensors").exists():
-                write_exact(file, prefixed(key, network.state_dict()), origin)
+                state = network.own_state() if isinstance(network, Decoder) else network.state_dict()
+                write_exact(file, prefixed(key, state), origin)
     if not path.exists():
         write_exact(path, prefixed("encoder", encoder), origin)
         return
