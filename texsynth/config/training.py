@@ -24,6 +24,9 @@ CropSide = Annotated[int, Field(ge=32, le=1024), AfterValidator(_pooled_four_tim
 NEUTRAL = ("workers", "save_every", "validate_every")
 """Settings that do not change the result, so that a resumed training may have others."""
 
+LATER = ("bottleneck", "decoded", "finer", "mapped")
+"""Settings of decoders that checkpoints of earlier versions do not have; they are kept if not the default."""
+
 RENAMED = {"vivid": "contrast_jitter", "alike": "same_view", "turn": "rotate"}
 """Present names of settings by those of earlier versions, which presets and --set may still use."""
 

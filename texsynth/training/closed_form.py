@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from texsynth.models.autoencoder import Decoder, PhotoDecoder, upsample, upsampling_of
 from texsynth.models.vgg import Encoder, conv_names, pad_reflect
-from texsynth.models.weights import decoder_part, part
+from texsynth.models.weights import decoder_part
 from texsynth.training.data import to_image
 from texsynth.training.teacher import CROPS_AT_ONCE, gather, sample_positions
 
@@ -243,16 +243,19 @@ def start_bottleneck(decoder: Decoder, encoder: Encoder, crops: Tensor, rng: tor
     x, y = _sampled(gather, features, positions), _sampled(gather, finer, positions)
     weight, bias = regress(x, y, 1e-3)
     predicted = x @ weight
-    spread = (predicted - predicted.mean(0)).T @ (predicted - predicted.mean(0)) / len(x)
-    basis = torch.linalg.eigh(spread.double())[1][:, -(decoder.bottleneck or 0) :].float()
+    centred = (predicted - predicted.mean(0)).double()
+    basis = torch.linalg.eigh(centred.T @ centred)[1][:, -(decoder.bottleneck or 0) :].float()
     inside = x @ (weight @ basis)
+    spread = inside.std(0)
+    # The others are rounding, and begin at nothing.
+    alive = spread > 1e-3 * torch.maximum(spread.max(), inside.mean(0).abs())
     first, *middle, last = (decoder.conv(*name) for name in decoder.to_finer)
-    scale = inside.std(0).clamp_min(1e-6)
-    _set(first, weight @ basis / scale, LIFTED - inside.mean(0) / scale)
+    per_unit = (1 / spread).where(alive, torch.zeros(()))
+    _set(first, weight @ basis * per_unit, LIFTED - inside.mean(0) * per_unit)
     for conv in middle:
         nn.init.dirac_(conv.weight)
         nn.init.zeros_(conv.bias)
-    back = basis * scale
+    back = basis * spread.where(alive, torch.zeros(()))
     _set(last, back.T, bias + predicted.mean(0) - LIFTED * back.sum(1))
 
 

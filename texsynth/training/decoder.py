@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from texsynth.config.settings import WCTSettings
-from texsynth.config.training import NEUTRAL, DecoderSettings
+from texsynth.config.training import LATER, NEUTRAL, DecoderSettings
 from texsynth.errors import InputError, UsageError
 from texsynth.metrics.style import psnr
 from texsynth.models.autoencoder import Decoder, PhotoDecoder, bottleneck_of, upsampling_of
@@ -46,6 +46,8 @@ START_CROPS, START_PX, HELD_OUT = 320, 128, 16
 """Crops for the closed-form start and their largest side, and most pictures for the PSNR on the way."""
 
 IMAGE_VARIANCE = 0.07  # Mean variance of training pictures; errors are measured against it
+
+LEAST_VARIANCE = 1e-6  # The same of features, whose mean activation is about one
 
 Errors = Literal["relative", "sum"]
 
@@ -113,8 +115,9 @@ def plan(
         held_out = ()
     names = "\n".join(path.relative_to(data).as_posix() for path in pictures)
     digest = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
+    usual = {name for name in LATER if getattr(settings, name) == DecoderSettings.model_fields[name].default}
     common = {
-        **as_header(settings.model_dump(exclude={*NEUTRAL, "steps", "epochs"})),
+        **as_header(settings.model_dump(exclude={*NEUTRAL, *usual, "steps", "epochs"})),
         "seed": str(seed),
         "pictures": f"{len(pictures)} (names {digest[:12]})",
         "encoder": file_hash(folder / ENCODER),
@@ -127,7 +130,7 @@ def plan(
 
 
 def check_bottleneck(channels: int, levels: Sequence[int], tensors: Mapping[str, Tensor]) -> None:
-    """Raise UsageError unless decoders of `levels` can have a bottleneck and be completed by the finer one."""
+    """Raise UsageError unless decoders of `levels` can have a bottleneck and the finer ones exist."""
     widths = Encoder.from_state(part(tensors, "encoder")).widths
     for level in levels:
         if level < 4:
@@ -139,8 +142,8 @@ def check_bottleneck(channels: int, levels: Sequence[int], tensors: Mapping[str,
             )
         if not part(tensors, f"decoder{level - 1}") and level - 1 not in levels:
             raise UsageError(
-                f"a decoder of level {level} with a bottleneck ends at level {level - 1}, which has no decoder "
-                "in the run; train that first"
+                f"a decoder of level {level} with a bottleneck ends at level {level - 1}, which has no "
+                "decoder in the run; train that first"
             )
 
 
@@ -187,7 +190,12 @@ def train_decoder(plan: DecoderRun, session: Session) -> Path:
             channels_last(net, device)
         learner = Learner(
             decoder,
-            Optimizer([p for p in decoder.parameters() if p.requires_grad], settings.kernel_rate, settings.rate, settings.optimizer),
+            Optimizer(
+                [p for p in decoder.parameters() if p.requires_grad],
+                settings.kernel_rate,
+                settings.rate,
+                settings.optimizer,
+            ),
             torch.Generator().manual_seed(plan.seed + 100 * plan.level),
             loader=loader,
             average=running_average(decoder, settings.ema) if settings.ema else None,
@@ -232,7 +240,7 @@ def losses(
     settings: DecoderSettings,
     rng: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
-    """Compute the weighted terms for one batch. level: PHOTO has no feature error. rng: for strengths of maps.
+    """Compute the weighted terms for one batch. level: PHOTO has no feature error. rng: for strengths.
 
     With `errors: sum` they are the squared norms of (002, eq. 28) for each picture, averaged over the batch;
     with `relative` mean squares over the variance of their targets, so that levels compare.
@@ -261,7 +269,7 @@ def losses(
 
 
 def map_to_others(features: Tensor, count: int, rng: torch.Generator | None) -> Tensor:
-    """Give the first `count` of (N, C, h, w) the moments of the last, by WCT with strengths that are drawn."""
+    """Give the first `count` of (N, C, h, w) the moments of the last, by WCT, with strengths from rng."""
     strength = WEAKEST + (1 - WEAKEST) * torch.rand(count, generator=rng)
     with torch.autocast(features.device.type, enabled=False):
         styles = spreads(features.flip(0)[:count])
@@ -281,7 +289,9 @@ def cycle_terms(
 
 
 def _feature_error(result: Tensor, target: Tensor, errors: Errors) -> Tensor:
-    return _error(result, target, target.detach().float().var((0, 2, 3)).mean(), errors)
+    # A crop of one colour has none.
+    variance = target.detach().float().var((0, 2, 3)).mean().clamp_min(LEAST_VARIANCE)
+    return _error(result, target, variance, errors)
 
 
 def _error(result: Tensor, target: Tensor, variance: Tensor | float, errors: Errors) -> Tensor:
