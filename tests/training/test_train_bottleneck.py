@@ -74,12 +74,14 @@ def test_it_begins_as_the_best_linear_map() -> None:
     crops = torch.randint(256, (8, 3, 64, 64), generator=rng, dtype=torch.uint8)
     decoder = Decoder(encoder.widths, 5, "nearest", bottleneck=WIDTHS[3])
     start_bottleneck(decoder, encoder, crops, torch.Generator().manual_seed(1))
-    first = decoder.conv(5, 1)
-    first.bias.data += 20
-    decoder.conv(4, 2).bias.data -= 20 * decoder.conv(4, 2).weight.data.sum((1, 2, 3))
+    state = decoder.state_dict()
+    state["inv5_1.bias"] += 20
+    state["inv4_2.bias"] -= 20 * state["inv4_2.weight"].sum((1, 2, 3))
+    decoder.load_state_dict(state)
     finer = encoder(crops / 255, 4)[-1]
     features = encoder.segment(finer, 4, 5)
-    weight, bias = regress(*(x.permute(0, 2, 3, 1).flatten(0, 2) for x in (_doubled(features), finer)), 1e-3)
+    x, y = (f.permute(0, 2, 3, 1).flatten(0, 2) for f in (_doubled(features), finer))
+    weight, bias = regress(x, y, 1e-3)
     linear = torch.einsum("nchw,co->nohw", _doubled(features), weight) + bias[:, None, None]
     ours = decoder.through(features, decoder.to_finer)
     torch.testing.assert_close(ours, linear.relu(), atol=1e-4, rtol=1e-3)
@@ -128,6 +130,8 @@ def test_the_command_and_the_file_that_it_leads_to(shallow: Path, pictures: Path
     common = ("decoder", folder, "--model", shallow, "--data", pictures, "-p", "decoder-bottleneck")
     small = ("--level", 5, "--steps", 1, "--set", "bottleneck=6")
     command(*common, *small)
+    # Of the decoders of the model, the others alone: this one begins anew.
+    assert (folder / "decoder4.safetensors").exists()
     command("pack", folder, "--data", pictures, "-o", out)
     model = load_model(str(out))
     assert sorted(model.decoders) == [1, 2, 3, 4, 5]
@@ -135,6 +139,7 @@ def test_the_command_and_the_file_that_it_leads_to(shallow: Path, pictures: Path
     assert not any(key.startswith("decoder5.inv4_1") for key in load_file(out))
     assert "levels 1 2 3 4 5" in run_cli("models", "show", out).stdout
     assert "a bottleneck is for the decoders of levels 4 and 5, not for level 1" in command(*common, code=2)
+    assert "has a decoder of level 4 already" in command("decoder", folder, *common[4:], "--level", 4, code=2)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def decoder(
     autocast_for(training.pick_device(), settings.precision)
     if model:
         # A bottleneck leaves the rest of the way to the decoder of the next finer level.
-        begin_from_model(folder, model, decoders=settings.bottleneck is not None)
+        begin_from_model(folder, model, decoders=settings.bottleneck is not None, without=level or ())
     runs = plan(folder, training.data, [PHOTO] if photo else level or [], settings, training.seed)
     left = unfinished(runs, training.resume)
     for run in runs:

@@ -100,8 +100,8 @@ class DecoderSettings(Settings):
             raise ValueError("one of steps and epochs must be given, and the other must be null")
         if self.resize_px is not None and self.resize_px < self.crop_px:
             raise ValueError(f"resize_px {self.resize_px} must not be less than crop_px {self.crop_px}")
-        if self.reconstruction + self.cycle == 0:
-            raise ValueError("one of reconstruction and cycle must be above 0")
+        if self.reconstruction + self.cycle + self.finer == 0:
+            raise ValueError("one of reconstruction, cycle and finer must be above 0")
         return self
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -170,16 +170,20 @@ ENCODER = "encoder.safetensors"
 """The encoder of a run. That of a model says so in its header: `model` and `sha256`."""
 
 
-def begin_from_model(folder: Path, name: str, *, decoders: bool = False) -> None:
+def begin_from_model(
+    folder: Path, name: str, *, decoders: bool = False, without: Collection[int] = ()
+) -> None:
     """Put the encoder of a model into `folder`. Raises ModelError; UsageError when another is there.
 
-    decoders: put in its decoders, too, where the folder has none.
+    decoders: put in its decoders, too, where the folder has none; those of the levels `without` stay out.
     """
     model, path = load_model(name), folder / ENCODER
     encoder = model.vgg().state_dict()
     origin = {"model": short_name(name), "sha256": model.sha256}
     if decoders:
-        parts = {f"decoder{level}": decoder for level, decoder in model.decoders.items()}
+        parts = {
+            f"decoder{level}": decoder for level, decoder in model.decoders.items() if level not in without
+        }
         for key, network in {**parts, "photo": model.photo}.items():
             if network is not None and not (file := folder / f"{key}.safetensors").exists():
                 state = network.own_state() if isinstance(network, Decoder) else network.state_dict()

@@ -253,8 +253,8 @@ def start_bottleneck(decoder: Decoder, encoder: Encoder, crops: Tensor, rng: tor
     per_unit = (1 / spread).where(alive, torch.zeros(()))
     _set(first, weight @ basis * per_unit, LIFTED - inside.mean(0) * per_unit)
     for conv in middle:
-        nn.init.dirac_(conv.weight)
-        nn.init.zeros_(conv.bias)
+        same = nn.init.dirac_(torch.empty_like(conv.weight))
+        conv.load_state_dict({"weight": same, "bias": torch.zeros(conv.out_channels)})
     back = basis * spread.where(alive, torch.zeros(()))
     _set(last, back.T, bias + predicted.mean(0) - LIFTED * back.sum(1))
 

@@ -136,6 +136,12 @@ def check_bottleneck(channels: int, levels: Sequence[int], tensors: Mapping[str,
         if level < 4:
             what = f"level {level}" if level else "photographs"
             raise UsageError(f"a bottleneck is for the decoders of levels 4 and 5, not for {what}")
+        stored = part(tensors, f"decoder{level}")
+        if stored and bottleneck_of(stored, level) != channels:
+            raise UsageError(
+                f"the run has a decoder of level {level} already, without a bottleneck of {channels}; "
+                "remove its file, or set bottleneck to null"
+            )
         if channels > widths[level - 2]:
             raise UsageError(
                 f"bottleneck {channels} is wider than level {level - 1}; take at most {widths[level - 2]}"
@@ -258,8 +264,9 @@ def losses(
         error = _feature_error(decoder.through(features, decoder.to_finer), finer, settings.errors)
         terms["finer"] = settings.finer * error
     few = slice(settings.decoded)
-    error, cycle = cycle_terms(encoder, decoder, features[few], level, image[few], settings.errors)
-    terms |= {"reconstruction": settings.reconstruction * error, "cycle": settings.cycle * cycle}
+    if settings.reconstruction + settings.cycle:
+        error, cycle = cycle_terms(encoder, decoder, features[few], level, image[few], settings.errors)
+        terms |= {"reconstruction": settings.reconstruction * error, "cycle": settings.cycle * cycle}
     if settings.mapped:
         with torch.no_grad():
             goal = map_to_others(features, len(features[few]), rng)
