@@ -11,7 +11,7 @@ from torch import Tensor
 
 from texsynth.errors import ModelError, UsageError
 from texsynth.models.autoencoder import Decoder, PhotoDecoder
-from texsynth.models.hub.catalog import locate
+from texsynth.models.hub.catalog import SOURCES, locate
 from texsynth.models.vgg import LEVELS, Encoder, LevelEncoders, inference
 from texsynth.models.wavelets import WaveDecoder
 from texsynth.models.weights import decoder_part, part, read_checked, transposer_layout
@@ -55,6 +55,10 @@ class Model:
     def _lacks(self, what: str, option: str) -> str:
         if isinstance(self.encoder, LevelEncoders):
             return f"model {self.name} has no {what}, and none can be trained for it; use another model"
+        if "joined" in self.provenance:
+            # Decoders were joined to it by an earlier version that had fewer.
+            again = f"fetch {self.name}" if self.name in SOURCES else "import"
+            return f"model {self.name} has no {what}; get it with `texsynth models {again} --force`"
         return (
             f"model {self.name} has no {what}; train it with "
             f"`texsynth train decoder --model {quote(self.name)} {option} --data PICTURES`"
