@@ -433,7 +433,7 @@ def test_embedded_decoders_are_joined_to_their_encoder(tmp_path: Path) -> None:
     assert both.header["joined"].startswith("decoder1, decoder3, decoder4, photo from vgg19-decoders")
     assert file_hash(assets / "vgg19-decoders.safetensors") in both.header["joined"]
     assert (both.header["licence"], both.header["joined.licence"]) == ("CC BY 4.0", "MIT")
-    (tmp_path / "both.safetensors").write_bytes(model_file(both, []))
+    (tmp_path / "both.safetensors").write_bytes(model_file(both, [], assets))
     model = load_model(str(tmp_path / "both.safetensors"))
     assert (sorted(model.decoders), model.photo is not None) == ([1, 2, 3, 4], True)
     # An earlier version joined what it had.
