@@ -10,7 +10,7 @@ from texsynth.config.settings import StylizeSettings
 from texsynth.ops.detail import detail_gain, with_lost_detail
 from texsynth.ops.resample import resize_rows, rows_for_resize
 from texsynth.pipelines.preserve import keep_detail
-from texsynth.pipelines.rasters import EVERYTHING, MakeCanvas, Raster, map_strips
+from texsynth.pipelines.rasters import EVERYTHING, MakeCanvas, Raster, map_strips, strip_rows
 
 STROKES = 3
 """Level from which on the size of cells, 4 px and more, is that of strokes; finer ones only finish them."""
@@ -53,7 +53,13 @@ def size_for_strokes(size: tuple[int, int], scale: float) -> tuple[int, int]:
 
 def resized(make_canvas: MakeCanvas, picture: Raster, size: tuple[int, int]) -> Raster:
     """Resize a picture in [0, 1] of any size to `size` (height, width)."""
-    return map_strips(make_canvas, lambda image: image, ResizedRaster(picture, size))
+    result, source = make_canvas(size), ResizedRaster(picture, size)
+    # Of a picture that is much reduced, a strip has many rows.
+    step = max(1, min(strip_rows(size), strip_rows(picture.size) * size[0] // picture.size[0]))
+    for top in range(0, size[0], step):
+        rows = slice(top, min(top + step, size[0]))
+        result.write(rows, EVERYTHING, source.read(rows, EVERYTHING))
+    return result
 
 
 def brought_back(

@@ -72,8 +72,8 @@ def measure(
         images = [raster for _, raster, _ in painters]
         if settings.mode == "artistic":
             images = [s.grainy(raster) for s, raster, _ in painters]
-            pairs = zip(places, frames, strict=True)
-            own[LIGHT] = averaged([light_of(f.raster, place.weight(f.weight)) for place, f in pairs])
+            # Levels that look at light all paint at this size.
+            own[LIGHT] = averaged([light_of(raster, place.weight(s.weight)) for s, raster, place in painters])
         for group in [levels] if settings.mode == "photo" else [[level] for level in levels]:
             coder = (
                 photo_autoencoder(model) if settings.mode == "photo" else level_autoencoder(model, group[0])
