@@ -18,20 +18,29 @@ def detail_gain(content: Tensor, result: Tensor, radius: int) -> Tensor:
     """Measure how much of the content's structure is in `result`, both (1, 3, H, W) in [0, 1].
 
     That is the slope of a straight line from one to the other over the square of `radius` px around each
-    pixel (as in He, Sun, Tang 2013, eq. 5), held within [0, 1]: 1 where the result follows the content, 0
-    where it has structure of its own. Returns (1, 3, H, W): the slope of lightness, twice that of colours.
+    pixel (as in He, Sun, Tang 2013, eq. 5), times the share of the result's variance that this line
+    explains: 1 where the result follows the content, 0 where it has structure of its own. Returns
+    (1, 3, H, W) in [0, 1]: the gain of lightness, twice that of colours.
     """
 
-    def slope(old: Tensor, new: Tensor) -> Tensor:
-        mean = box_mean(old, radius)
-        shared = (box_mean(old * new, radius) - mean * box_mean(new, radius)).sum(1, keepdim=True)
-        own = (box_mean(old * old, radius) - mean * mean).sum(1, keepdim=True).clamp_min(0)
-        return (shared / (own + FAINTEST)).clamp(0, 1)
+    def gain(old: Tensor, new: Tensor) -> Tensor:
+        old_mean, new_mean = box_mean(old, radius), box_mean(new, radius)
+        shared, old_own, new_own = (
+            (box_mean(a * b, radius) - mean).sum(1, keepdim=True).clamp_min(0)
+            for a, b, mean in (
+                (old, new, old_mean * new_mean),
+                (old, old, old_mean.square()),
+                (new, new, new_mean.square()),
+            )
+        )
+        slope = (shared / (old_own + FAINTEST)).clamp_max(1)
+        return slope * (shared.square() / (old_own * new_own + FAINTEST**2)).clamp_max(1)
 
-    content = content.to(result)
+    # float64: small variances are differences of large numbers.
+    content, result = content.to(result).double(), result.double()
     light, new = luma(content), luma(result)
-    colours = slope(content - light, result - new)
-    return torch.cat([slope(light, new), colours, colours], 1)
+    colours = gain(content - light, result - new)
+    return torch.cat([gain(light, new), colours, colours], 1).float()
 
 
 def with_lost_detail(content: Tensor, result: Tensor, known: Tensor, gain: Tensor) -> Tensor:

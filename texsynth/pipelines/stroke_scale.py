@@ -9,13 +9,10 @@ from torch import Tensor
 from texsynth.config.settings import StylizeSettings
 from texsynth.ops.detail import detail_gain, with_lost_detail
 from texsynth.ops.resample import resize_rows, rows_for_resize
-from texsynth.pipelines.preserve import keep_detail
 from texsynth.pipelines.rasters import EVERYTHING, MakeCanvas, Raster, map_strips, strip_rows
 
 STROKES = 3
 """Level from which on the size of cells, 4 px and more, is that of strokes; finer ones only finish them."""
-
-DETAIL_RADIUS = 8  # Pixels of the size of results; what is finer is kept as around level 4
 
 GAIN_RADIUS = 2  # Pixels, of the size at which strokes are painted, that decide what is kept of the content
 
@@ -62,20 +59,14 @@ def resized(make_canvas: MakeCanvas, picture: Raster, size: tuple[int, int]) -> 
     return result
 
 
-def brought_back(
-    make_canvas: MakeCanvas, content: Raster, small: Raster, painted: Raster, settings: StylizeSettings
-) -> Raster:
+def brought_back(make_canvas: MakeCanvas, content: Raster, small: Raster, painted: Raster) -> Raster:
     """Bring `painted`, made of `small`, to the size of `content`, of which `small` is a resized copy.
 
     What resizing took from the content comes back as far as the painting follows the content there: contours
     are crisp, and strokes show no grain of a photograph. An unchanged `small` gives the content, but for the
-    faintest detail. settings: by which was painted; where a smaller `small` showed too little to keep
-    detail, it is kept here.
+    faintest detail.
     """
     measure = partial(detail_gain, radius=GAIN_RADIUS)
     gain = map_strips(make_canvas, measure, small, painted, margin=GAIN_RADIUS)
     parts = (ResizedRaster(part, content.size) for part in (painted, small, gain))
-    image = map_strips(make_canvas, with_lost_detail, content, *parts)
-    if settings.preserve_detail and settings.style_scale > 1:
-        image = keep_detail(make_canvas, content, image, settings.preserve_detail, DETAIL_RADIUS)
-    return image
+    return map_strips(make_canvas, with_lost_detail, content, *parts)

@@ -259,7 +259,7 @@ class RegionStylizer:
             return self._paint(content, self.grainy(content), region)
         painter, small, place = self.at_scale(content, region, coarse)
         painted = replace(painter, on_step=sub_progress(self.on_step, 0, 2)).run(small, place)
-        image = brought_back(self.make_canvas, content, small, painted, self.settings)
+        image = brought_back(self.make_canvas, content, small, painted)
         # For the fine levels that follow there is more memory without these.
         del small, painted
         finer = replace(

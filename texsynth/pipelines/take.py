@@ -80,7 +80,7 @@ def measure(
             )
             if coarse and group[0] not in coarse and painters is not whole:
                 images = [
-                    brought_back(stylizer.make_canvas, raster, small, image, settings)
+                    brought_back(stylizer.make_canvas, raster, small, image)
                     for (stylizer, raster, _), (_, small, _), image in zip(
                         whole, painters, images, strict=True
                     )
