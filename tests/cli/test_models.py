@@ -436,6 +436,11 @@ def test_embedded_decoders_are_joined_to_their_encoder(tmp_path: Path) -> None:
     (tmp_path / "both.safetensors").write_bytes(model_file(both, []))
     model = load_model(str(tmp_path / "both.safetensors"))
     assert (sorted(model.decoders), model.photo is not None) == ([1, 2, 3, 4], True)
+    # An earlier version joined what it had.
+    with pytest.raises(
+        ModelError, match="no decoder for level 5; get it with `texsynth models import --force`"
+    ):
+        model.decoder(5)
     assert joined(alone, tmp_path / "none") is alone
     other = Converted("pytorch-wct", "pytorch-wct", encoder, {})
     assert joined(other, assets) is other
