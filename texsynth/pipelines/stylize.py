@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from texsynth.config.settings import DescentSettings, StylizeSettings, at_level
+from texsynth.config.settings import DescentSettings, FinishSettings, StylizeSettings, at_level
 from texsynth.models.registry import Model
 from texsynth.ops.color import with_chroma_of
 from texsynth.ops.resample import resize
@@ -262,9 +262,10 @@ class RegionStylizer:
         image = brought_back(self.make_canvas, content, small, painted)
         # For the fine levels that follow there is more memory without these.
         del small, painted
-        finer = replace(
-            self._with(self.settings.levels[len(coarse) :]), on_step=sub_progress(self.on_step, 1, 2)
-        )
+        finer = self._with(self.settings.levels[len(coarse) :])
+        # Strokes were finished at their size; here descent would bring back the content and small ones.
+        plain = finer.settings.model_copy(update={"finish": FinishSettings()})
+        finer = replace(finer, settings=plain, on_step=sub_progress(self.on_step, 1, 2))
         return finer._paint(content, image, region) if finer.settings.levels else image
 
     def coarse(self, region: StyledRegion) -> tuple[int, ...]:
