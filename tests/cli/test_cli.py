@@ -16,6 +16,7 @@ import pytest
 from helpers.cli import cut_files, make_picture, names, run_cli, run_program
 from typer.main import get_command
 
+import texsynth
 from texsynth.cli import app
 from texsynth.config.records import StylizeRecord
 from texsynth.config.validation import parse
@@ -132,6 +133,19 @@ def test_replay_gives_the_same_bytes(place: Path, model: Path, suffix: str) -> N
     result = run_cli("replay", f"o.{suffix}")
     assert (result.exit_code, result.stdout) == (0, f"o.replay.{suffix}\n"), result.stderr
     assert (place / f"o.replay.{suffix}").read_bytes() == (place / f"o.{suffix}").read_bytes()
+
+
+def test_replay_says_where_strokes_were_scaled_otherwise(place: Path, model: Path) -> None:
+    for scale, mode in ((2, "--artistic"), (1, "--artistic"), (2, "--photo")):
+        flags = ("-o", "o.png", "--style-scale", scale, mode, "--model", model, "-f")
+        assert run_cli("stylize", "cat.png", "wave.png", *flags).exit_code == 0
+        text = embedded_settings(place / "o.png") or ""
+        old = text.replace(f"texsynth: {texsynth.__version__}", "texsynth: 0.1.0")
+        assert old != text
+        write(read(place / "o.png"), place / "old.png", settings=old, force=True)
+        result = run_cli("replay", "old.png", "-f")
+        assert result.exit_code == 0, result.stderr
+        assert ("expect strokes of another size" in result.stderr) == ((scale, mode) == (2, "--artistic"))
 
 
 def test_replay_refuses_changed_pictures(place: Path, model: Path) -> None:

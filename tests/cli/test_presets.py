@@ -59,7 +59,7 @@ def test_enough_presets_ship() -> None:
 
 
 def test_precedence(tmp_path: Path) -> None:
-    path = written(tmp_path, "p", "stylize: {strength: 0.1, style_scale: 0.2, preserve_color: true}")
+    path = written(tmp_path, "p", "stylize: {strength: 0.1, style_scale: 0.4, preserve_color: true}")
     found = settings("style_scale=0.3", "strength=0.3", preset=path, strength=0.4)
     assert (found.preserve_color, found.style_scale, found.strength) == (True, 0.3, 0.4)
     assert found.levels == StylizeSettings().levels

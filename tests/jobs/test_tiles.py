@@ -298,8 +298,8 @@ def test_a_limit_is_a_size_or_a_share() -> None:
 
 
 def test_large_styles_alone_are_measured_in_tiles() -> None:
-    assert style_tile(2048, 2048, 1.0) is None
-    assert style_tile(2048, 2049, 1.0) == style_tile(1025, 2048, 2.0) == 1024
+    assert style_tile(2048, 2048) is None
+    assert style_tile(2048, 2049) == 1024
 
 
 @pytest.fixture

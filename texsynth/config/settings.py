@@ -145,8 +145,8 @@ class StylizeSettings(Settings):
     """In artistic mode, how far dark things stay dark and light ones light, at levels 3 to 5.
 
     0 lets the style put its lights and darks where it likes."""
-    style_scale: Annotated[float, Field(gt=0, le=8)] = 1.0
-    """Size of the style's strokes: the style picture is resized by this factor."""
+    style_scale: Annotated[float, Field(ge=0.25, le=8)] = 1.0
+    """In artistic mode, size of strokes over the style's: coarse levels paint the content reduced by it."""
     regions: Literal["auto", "off"] = "off"
     """Find regions that content and style share, like sky and ground, and match each with its counterpart."""
     finish: FinishSettings = FinishSettings()
