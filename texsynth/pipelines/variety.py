@@ -5,11 +5,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from texsynth.analysis.cells import find_cells
 from texsynth.analysis.coarseness import coarseness
+from texsynth.analysis.lattice import Lattice
 from texsynth.analysis.salience import salience
 from texsynth.analysis.symmetry import alignment
+from texsynth.synthesis.cells import CellDealer
 from texsynth.synthesis.exemplar import Atlas
-from texsynth.synthesis.quilting import QuiltSettings
+from texsynth.synthesis.quilting import Quilt, QuiltSettings
 
 NEAR = 32.0  # Penalty of a copy beside a place at full variety, in units of a good error
 
@@ -68,3 +71,14 @@ def atlas_salience(atlas: Atlas, *, regular: bool) -> Tensor:
             image, valid = atlas.part(atlas.image, number)[None], atlas.part(atlas.valid, number)
             result[atlas.part(atlas.origin, number)] = salience(image, valid[None, None].float())
     return (result - 1).clamp_min(0) if regular else result
+
+
+def deal_cells(quilt: Quilt, lattice: Lattice, variety: float, rng: torch.Generator, *, wrap: bool) -> None:
+    """Let whole cells of a lattice change places in a layout, so that copies of one are few and far apart."""
+    atlas = quilt.atlas
+    cells = find_cells(atlas.part(atlas.image, 0), atlas.part(atlas.valid, 0), lattice)
+    if cells is None:
+        return
+    dealer = CellDealer(atlas, quilt.at, cells, wrap=wrap)
+    dealer.deal(variety, rng)
+    quilt.at, quilt.image = dealer.at, dealer.image
