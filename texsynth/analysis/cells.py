@@ -31,6 +31,8 @@ PLAIN = 0.75  # Variance along an outline over that of whole cells, above which 
 
 RANDOM = 1.3  # How much more parts of cells may differ from each other than the cells; more has an order
 
+MANY = 6  # Cells from which on their variance is known well enough to say so
+
 NEAR = 2  # Pixels around a vector within which the correlation may peak
 
 MOST = 6.0  # Times the median that a cell may stand out
@@ -49,7 +51,7 @@ class Cells:
     likeness: Tensor  # (n, n) 1 for the same colours, 0 for other ones
 
     def number(self, at: Tensor) -> Tensor:
-        """Return by how many vectors (..., 2) the cells that hold positions (..., 2) are away from one of them."""
+        """Return by how many vectors (..., 2) the cells that hold positions (..., 2) are off the first."""
         index: Tensor = ((at.double() - self.phase) @ torch.linalg.inv(self.vectors)).round().long()
         return index
 
@@ -108,7 +110,7 @@ def _smallest(smooth: Tensor, given: "_Outline", score: Tensor, confidence: floa
         for o in outlines
         if o.relative <= _correlation(score, o.cells.vectors) / confidence
         # If small cells differ more than large ones, their order means something.
-        and o.everywhere <= RANDOM * given.everywhere
+        and (o.everywhere <= RANDOM * given.everywhere or given.area * MANY > smooth[0].numel())
     ]
     least = min((o.area for o in good), default=math.inf)
     small = [o for o in good if o.area <= 1.01 * least]

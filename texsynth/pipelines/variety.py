@@ -10,6 +10,7 @@ from texsynth.analysis.coarseness import coarseness
 from texsynth.analysis.lattice import Lattice
 from texsynth.analysis.salience import salience
 from texsynth.analysis.symmetry import alignment
+from texsynth.ops.resample import box_mean
 from texsynth.synthesis.cells import CellDealer
 from texsynth.synthesis.exemplar import Atlas
 from texsynth.synthesis.quilting import Quilt, QuiltSettings
@@ -25,6 +26,9 @@ LEAST_BLOCK = 32  # Pixels; smaller ones keep too little
 COARSE = (0.55, 0.75)
 """Coarseness between which things become too large for small blocks: straw lies below, stones above."""
 
+FAINT = (0.14, 0.18)
+"""Deviations of colours between which cuts come to be seen: marble and metal lie below, stones above."""
+
 GENTLE = 0.25  # Share of the penalty that is left where things are so large that few blocks fit
 
 SPARING = 0.1  # Share of the penalty of use that is left there: stones that are cut jump to the eye first
@@ -39,10 +43,9 @@ def varied_sizes(
 
     overlap: of neighbouring blocks, as a share of the block. regular: a lattice is kept.
     """
-    grain = max(
-        coarseness(atlas.part(atlas.image, n)[None]) for n, p in enumerate(atlas.parts) if not p.orientation
-    )
-    large = min(max((grain - COARSE[0]) / (COARSE[1] - COARSE[0]), 0.0), 1.0)
+    untouched = [atlas.part(atlas.image, n)[None] for n, p in enumerate(atlas.parts) if not p.orientation]
+    large = _between(max(coarseness(image) for image in untouched), COARSE)
+    large = min(large, _between(max(_deviation(image) for image in untouched), FAINT))
     block = sizes.block
     if not regular:
         block = max(round(block * (1 - SMALLER * variety * (1 - large))), min(block, LEAST_BLOCK))
@@ -52,6 +55,16 @@ def varied_sizes(
     return replace(
         sizes, block=block, overlap=overlap_px, occurrence=occurrence, near=near, reach=REACH * atlas.side
     )
+
+
+def _between(value: float, limits: tuple[float, float]) -> float:
+    """Return where a value lies between two limits, 0 to 1."""
+    return min(max((value - limits[0]) / (limits[1] - limits[0]), 0.0), 1.0)
+
+
+def _deviation(image: Tensor) -> float:
+    """Return the deviation of the colours of (1, 3, h, w), without noise from pixel to pixel."""
+    return float(box_mean(image, 1).var((2, 3)).sum().sqrt())
 
 
 def part_phases(atlas: Atlas) -> tuple[tuple[int, int], ...]:

@@ -32,8 +32,8 @@ ROUNDS = 2  # Times every place is looked at
 SAMPLES = 5  # Places at which the usual cost of seams is tried
 
 PENALTY = 8.0
-"""Penalty at full strength of a usual cell whose copies are twice as near as usual. The unit is the median cost
-of the seams around a cell that is laid."""
+"""Penalty at full strength of a usual cell whose copies are twice as near as usual. The unit is the median
+cost of the seams around a cell that is laid."""
 
 MIXED = 2.0  # Penalty of a place that shows parts of several cells, in the same units
 
@@ -138,7 +138,7 @@ class CellDealer:
         return max(sorted(costs)[len(costs) // 2], 1e-6)
 
     def _shown(self) -> tuple[Tensor, Tensor]:
-        """Tell which cell each place shows, (N,), -1 for one that is not whole, and the share of others, (N,)."""
+        """Tell which cell each place shows, (N,), -1 if it is not whole, and the share of others, (N,)."""
         known = {tuple(i.tolist()): k for k, i in enumerate(self.cells.number(self.cells.centres))}
         shown, mixed = [], []
         limit = torch.tensor(self.half) * ASTRAY
@@ -192,7 +192,7 @@ class CellDealer:
         return float(seam_cost(self.atlas, image, at, ok).sum())
 
     def _fit(self, place: Tensor, tries: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Move cells to where they fit best and cut them out. Returns positions, and where they are inside."""
+        """Move cells to where they fit best and cut them out. Returns positions and what is inside."""
         size = torch.tensor(self.at.shape[1:])
         spots = place + self.rays
         outside = ((spots < 0) | (spots >= size)).any(-1)
