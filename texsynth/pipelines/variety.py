@@ -27,7 +27,10 @@ COARSE = (0.55, 0.75)
 """Coarseness between which things become too large for small blocks: straw lies below, stones above."""
 
 FAINT = (0.14, 0.18)
-"""Deviations of colours between which cuts come to be seen: marble and metal lie below, stones above."""
+"""Deviations of colours between which cuts come to be seen: zinc and moss lie below, stones above."""
+
+SMOOTH = (0.88, 0.92)
+"""Coarseness between which there comes to be no grain that hides cuts in faint things: veins of marble."""
 
 GENTLE = 0.25  # Share of the penalty that is left where things are so large that few blocks fit
 
@@ -44,8 +47,9 @@ def varied_sizes(
     overlap: of neighbouring blocks, as a share of the block. regular: a lattice is kept.
     """
     untouched = [atlas.part(atlas.image, n)[None] for n, p in enumerate(atlas.parts) if not p.orientation]
-    large = _between(max(coarseness(image) for image in untouched), COARSE)
-    large = min(large, _between(max(_deviation(image) for image in untouched), FAINT))
+    grain = max(coarseness(image) for image in untouched)
+    seen = max(_between(max(_deviation(image) for image in untouched), FAINT), _between(grain, SMOOTH))
+    large = min(_between(grain, COARSE), seen)
     block = sizes.block
     if not regular:
         block = max(round(block * (1 - SMALLER * variety * (1 - large))), min(block, LEAST_BLOCK))
