@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.walls import HEIGHT, WIDTH, wall
 from torch import Tensor
 
 from texsynth.analysis.cells import find_cells
@@ -13,22 +14,7 @@ from texsynth.analysis.lattice import Lattice
 from texsynth.synthesis.cells import CellDealer
 from texsynth.synthesis.exemplar import Exemplar, build_atlas
 
-HEIGHT, WIDTH = 12, 24
-
 BOND = Lattice(torch.tensor([[12, 12], [0, 24]], dtype=torch.float64), 0.4)
-
-
-def wall(rows: int, columns: int, colours: Tensor) -> Tensor:
-    """A running bond with mortar of two pixels, (1, 3, rows * 12, columns * 24)."""
-    rng = torch.Generator().manual_seed(1)
-    image = 0.5 + 0.03 * torch.rand(1, 3, rows * HEIGHT, columns * WIDTH, generator=rng)
-    for row in range(rows):
-        for column in range(columns + 1):
-            left = column * WIDTH - WIDTH // 2 * (row % 2)
-            across = slice(max(left + 1, 0), max(left + WIDTH - 1, 0))
-            brick = image[:, :, row * HEIGHT + 1 : (row + 1) * HEIGHT - 1, across]
-            brick *= 0.2 + 1.5 * colours[row, column].view(3, 1, 1)
-    return image
 
 
 def bricks(rows: int = 10, columns: int = 5) -> Tensor:
