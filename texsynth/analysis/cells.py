@@ -31,6 +31,8 @@ PLAIN = 0.75  # Variance along an outline over that of whole cells, above which 
 
 RANDOM = 1.3  # How much more parts of cells may differ from each other than the cells; more has an order
 
+CLEARER = 0.8  # Variance along an outline over that of a larger one from which on it needs no likeness
+
 MANY = 6  # Cells from which on their variance is known well enough to say so
 
 NEAR = 2  # Pixels around a vector within which the correlation may peak
@@ -105,12 +107,16 @@ def _smallest(smooth: Tensor, given: "_Outline", score: Tensor, confidence: floa
     self-correlation. confidence: of the given lattice, the correlation along its vectors.
     """
     outlines = [o for basis in _finer(given.cells.vectors) if (o := _best_outline(smooth, basis))]
+    known = given.area * MANY <= smooth[0].numel()  # else how much large cells differ is a guess
     good = [
         o
         for o in outlines
-        if o.relative <= _correlation(score, o.cells.vectors) / confidence
         # If small cells differ more than large ones, their order means something.
-        and (o.everywhere <= RANDOM * given.everywhere or given.area * MANY > smooth[0].numel())
+        if (o.everywhere <= RANDOM * given.everywhere or not known)
+        and (
+            o.relative <= _correlation(score, o.cells.vectors) / confidence
+            or (known and o.relative <= CLEARER * given.relative)
+        )
     ]
     least = min((o.area for o in good), default=math.inf)
     small = [o for o in good if o.area <= 1.01 * least]
