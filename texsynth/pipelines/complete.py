@@ -31,7 +31,10 @@ HOLE_BLOCK = 1.6  # Blocks that fill a hole, over the largest square inside it
 HOLE_OVERLAP = 0.25  # Share of such a block
 
 BAND = 0.14
-"""Share of the shorter side that `tile` may change along each border; its outer half is laid anew."""
+"""Share of the shorter side that `tile` may change along each border; its outer quarter is laid anew."""
+
+RING = 0.75
+"""Share of that band, from the inside, where old and new overlap; a narrower one is cut along its border."""
 
 MAX_BEND = 0.2
 """Largest relative change of a length: from two periods on some whole number of them is as near."""
@@ -40,7 +43,7 @@ MISFIT = 0.75
 """Pixels by which a lattice may miss itself around a torus; more is bent, as it would show as a step."""
 
 
-SEAMLESS = "the picture is seamless already and was left as it is"
+ALREADY_SEAMLESS = "the picture is seamless already and was left as it is"
 
 
 @torch.no_grad()
@@ -107,7 +110,7 @@ def tile(
     own = (picture.image.shape[2], picture.image.shape[3])
     rows, columns = own if settings.size is None else (settings.size[1], settings.size[0])
     if picture.mask is None and (rows, columns) == own and is_seamless(picture.image):
-        return Expanded(picture.image, picture.siblings, (SEAMLESS,))
+        return Expanded(picture.image, picture.siblings, (ALREADY_SEAMLESS,))
     source = paint_hidden(picture)
     lattice = _lattice(source, settings)
     advice = tile_advice(source.image)
@@ -134,7 +137,7 @@ def tile(
     reach = max(4, round(BAND * min(rows, columns, height, width)))
     bands = [2 * reach + max(n - m, 0) for n, m in zip((rows, columns), (height, width), strict=True)]
     near = _border_distance(rows, columns)
-    overlap = max(2, reach // 2)
+    overlap = max(2, round(RING * reach))
     fixed, known = (
         inside & (near[0] >= -(-bands[0] // 2) - less) & (near[1] >= -(-bands[1] // 2) - less)
         for less in (0, overlap)
