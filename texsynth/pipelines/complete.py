@@ -16,10 +16,19 @@ from texsynth.analysis.seamless import is_seamless
 from texsynth.analysis.tile_advice import tile_advice
 from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import ExpandSettings
+from texsynth.metrics.fit import misfit
 from texsynth.pipelines.expand import Expanded, Networks, split_siblings
 from texsynth.pipelines.feature_optimization import optimize
 from texsynth.pipelines.orientations import piece_orientations
-from texsynth.pipelines.patch_stage import Kept, PatchSpec, elongation, patch_stage
+from texsynth.pipelines.patch_stage import (
+    CLOSING_CHOICE,
+    Kept,
+    PatchSpec,
+    elongation,
+    lay_out,
+    patch_stage,
+    vote_on_layout,
+)
 from texsynth.pipelines.progress import OnStep, silent
 from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, largest_square
 from texsynth.synthesis.gaps import spread_starts, torus_starts
@@ -29,6 +38,9 @@ from texsynth.synthesis.warp import warp_to_lattice
 HOLE_BLOCK = 1.6  # Blocks that fill a hole, over the largest square inside it
 
 HOLE_OVERLAP = 0.25  # Share of such a block
+
+FILL_BLOCKS = (1.0, 0.5, 0.7, 0.5)
+"""Blocks of the fills of which the best is taken, in turn, over the largest with enough places to come from."""
 
 BAND = 0.14
 """Share of the shorter side that `tile` may change along each border; its outer quarter is laid anew."""
@@ -81,11 +93,24 @@ def fill(
             starts.append([max(0, min(start, length - block)) for start in spread])
         return [(top, left) for top in starts[0] for left in starts[1]]
 
-    kept = Kept(at, known, known, corners, block, round(HOLE_OVERLAP * block))
-    spec = PatchSpec((len(rows), len(columns)), lattice=lattice, kept=kept, variety=settings.variety)
-    planes = patch_stage(_atlas(source, settings, lattice), spec, settings.patch, rng, on_step)
-    result = torch.cat([source.image, *source.siblings], 1)[0]
+    atlas = _atlas(source, settings, lattice)
+    block = min(block, max(round(CLOSING_CHOICE * atlas.largest_square()), MIN_SIDE))
+    patch = settings.patch.model_copy(update={"layouts": 1})
+    result, best, least = torch.cat([source.image, *source.siblings], 1)[0], None, torch.inf
     near = result[:, rows[:, None], columns]
+    # What fits depends on how large things are beside the hole, which no single size of blocks serves.
+    for number in range(2 * settings.patch.layouts):
+        side = max(round(FILL_BLOCKS[number % len(FILL_BLOCKS)] * block), MIN_SIDE)
+        kept = Kept(at, known, known, corners, side, round(HOLE_OVERLAP * side))
+        spec = PatchSpec((len(rows), len(columns)), lattice=lattice, kept=kept, variety=settings.variety)
+        quilt = lay_out(atlas, spec, patch, rng, on_step)
+        # Before votes smooth it, for what is smooth fits everywhere.
+        result[:3, rows[:, None], columns] = torch.where(known, near[:3], quilt.image)
+        strange = misfit(result[None, :3], empty, usable)
+        if strange < least:
+            best, least = quilt.at, strange
+    assert best is not None
+    planes = vote_on_layout(atlas, best, patch, rng, on_step, wrap=False, fixed=known)
     result[:, rows[:, None], columns] = torch.where(known, near, planes)
     image, notes = _polish(result[None, :3], source, settings, networks, rng, usable, on_step, wrap=False)
     result = torch.cat([image, result[None, 3:]], 1)
