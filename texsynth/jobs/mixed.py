@@ -35,7 +35,7 @@ class Mixed(Operation[Job]):
     def __init__(self, run: RunSettings, jobs: Sequence[Job]) -> None:
         """jobs: at least one; only the operations that they need are prepared."""
         self.run = run
-        kinds = {_kind(job) for job in jobs}
+        kinds: set[Any] = {_kind(job) for job in jobs}
         # Those with a network last, which decide on the device.
         self._operations: dict[type[Operation[Any]], Operation[Any]] = {
             kind: kind(run) for kind in OPERATIONS if kind in kinds

@@ -40,7 +40,7 @@ HOLE_BLOCK = 1.6  # Blocks that fill a hole, over the largest square inside it
 HOLE_OVERLAP = 0.25  # Share of such a block
 
 FILL_BLOCKS = (1.0, 0.5, 0.7, 0.5)
-"""Blocks of the fills of which the best is taken, in turn, over the largest with enough places to come from."""
+"""Sides of the blocks of one fill after another, over the largest that can come from many places."""
 
 BAND = 0.14
 """Share of the shorter side that `tile` may change along each border; its outer quarter is laid anew."""
