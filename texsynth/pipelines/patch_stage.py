@@ -37,7 +37,7 @@ CLOSING_CHOICE = (
 
 CLOSING_OCCURRENCE = 0.1  # Share of that penalty where blocks have to fit on all sides
 
-CLOSING_ROUNDS = 1  # Blocks laid again over bad seams for each one elsewhere
+CLOSING_ROUNDS = 3  # Blocks laid again over bad seams for each one elsewhere
 
 ENOUGH = 1.5
 """Elongation from which on blocks are larger, as a long narrow exemplar has more to choose from."""
