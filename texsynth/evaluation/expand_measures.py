@@ -26,6 +26,7 @@ from texsynth.metrics.texture import (
     sharpness,
     ssim,
 )
+from texsynth.pipelines.complete import BAND, RING
 from texsynth.transforms.moments import Moments
 
 CONFIRMED = 0.05  # Displacement up to which the truth shows the lattice of its exemplar
@@ -40,7 +41,7 @@ AROUND_PX = 17  # Least width of what is around an exemplar for it to be a yards
 
 QUERIES = 768  # Patches of which the coherence is taken
 
-BANDS = (0.14, 0.07)
+BANDS = (BAND, (1 - RING) * BAND)
 """Distances of lines inside a tile from its borders, over its shorter side: where `texsynth tile` joins."""
 
 MEASURES = (
