@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Unpack, cast, overload
@@ -47,6 +48,7 @@ from texsynth.jobs.expand import Expand
 from texsynth.jobs.expand_inputs import Command, expand_job, plan_tasks
 from texsynth.jobs.files import JobResult, OutputPolicy, write_files
 from texsynth.jobs.inputs import PIPE, Input, InputJob, Job
+from texsynth.jobs.interrupts import Interrupts
 from texsynth.jobs.library import Kind as Comparison
 from texsynth.jobs.library import SearchQuery, open_library
 from texsynth.jobs.match import FindMatches, IndexedLibrary, Match
@@ -300,10 +302,12 @@ def match(
     folder = open_library(os.fspath(library), None if index is None else os.fspath(index))
 
     indexed = IndexedLibrary(folder, run, rebuild=rebuild)
-    outcomes = SerialExecutor(indexed.operation, OutputPolicy()).outcomes(
-        indexed.jobs, Events(note=log.warning)
-    )
-    report = collect(outcomes, len(indexed.jobs), on_outcome=indexed.add)
+    with Interrupts() as interrupts:
+        events = Events(note=log.warning, interruptible=interrupts.allowed, check=interrupts.check)
+        with closing(
+            SerialExecutor(indexed.operation, OutputPolicy()).outcomes(indexed.jobs, events)
+        ) as outcomes:
+            report = collect(outcomes, len(indexed.jobs), on_outcome=indexed.add)
     indexed.finish(interrupted=report.interrupted)
     if report.interrupted:
         raise KeyboardInterrupt
