@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typer.main import get_command
 
 import texsynth
 from texsynth.cli import app
+from texsynth.cli.doctor import PACKAGES
 from texsynth.config.records import StylizeRecord
 from texsynth.config.validation import parse
 from texsynth.images import Picture, embedded_settings, read, write
@@ -420,6 +423,11 @@ def test_presets_commands(tmp_path: Path) -> None:
     bad = run_cli("presets", "validate", tmp_path / "bad.yaml", "photo")
     assert (bad.exit_code, bad.stdout) == (2, "photo: ok\n")
     assert bad.stderr == "texsynth: preset bad: unknown setting 'strenght'; did you mean 'strength'?\n"
+
+
+def test_doctor_lists_all_that_is_needed() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert set(PACKAGES) == {re.split(r"\W", name)[0] for name in project["dependencies"]}
 
 
 def test_doctor_with_damaged_weights(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from texsynth.cli import frames, options
-from texsynth.cli.app import INTERRUPTED
 from texsynth.cli.match import IndexFile, find_matches
 from texsynth.cli.options import argument, look_option, option
 from texsynth.cli.run import Setup, look_settings, make_setup, piped, run_operation, stylize_changes
-from texsynth.cli.show import print_error
+from texsynth.cli.show import INTERRUPTED, print_error
 from texsynth.errors import UsageError
 
 if TYPE_CHECKING:

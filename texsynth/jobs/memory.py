@@ -270,7 +270,7 @@ def check_memory(
 ) -> None:
     """Refuse an output that cannot fit. MemoryExhaustedError with the sizes and the `cure`.
 
-    network: bytes per pixel of the output that a named Transposer takes, where it is more than the method.
+    network: bytes per pixel of the output that the transposer stage takes, where it is more than the method.
     The estimate is a lower bound: what passes may still turn out too large, what does not pass is hopeless.
     """
     available = available_bytes()
