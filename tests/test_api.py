@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,10 @@ COMMANDS: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
         ("expand", "wall.png", "--method", "patch", *QUICK, "--size", "60x50"),
         lambda **more: texsynth.expand("wall.png", size=(60, 50), **{**EXPAND, **more}),
     ),
+    "expand mix": (
+        ("expand", "wall.png", "rough.png", "--weights", "2,1", "--method", "patch", *QUICK),
+        lambda **more: texsynth.expand("wall.png", mix=["rough.png"], weights=[2, 1], **{**EXPAND, **more}),
+    ),
     "tile": (("tile", "wall.png"), lambda **more: texsynth.tile("wall.png", **more)),
     "fill": (
         ("expand", "wall.png", "--hole", "hole.png", "--method", "patch"),
@@ -92,6 +97,20 @@ COMMANDS: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
         ),
         lambda **more: texsynth.blend(
             "wall.png", ["wave.png", "rough.png"], masks=["mask.png", None], **more
+        ),
+    ),
+    "blend labels": (
+        (
+            *("blend", "wall.png", "--style", "rough.png", "--content-labels", "mask.png"),
+            *("--style-labels", "hole.png", "--feather", "2"),
+        ),
+        lambda **more: texsynth.blend(
+            "wall.png",
+            ["rough.png"],
+            content_labels="mask.png",
+            style_labels=[pixels("hole.png")],
+            feather=2,
+            **more,
         ),
     ),
 }
@@ -207,6 +226,9 @@ def test_describe_and_match(place: Path) -> None:
         (lambda: texsynth.tile(torch.zeros(20, 20, 3)), texsynth.InputError, "has the shape (20, 20, 3)"),
         (lambda: texsynth.stylize("wall.png", "wave.png", model="x.safetensors"), texsynth.ModelError, "x."),
         (lambda: texsynth.blend("wall.png", ["wave.png"], weights=[1, 2]), texsynth.UsageError, "2 weights"),
+        (lambda: texsynth.blend("wall.png", ["wave.png"], feather=-1), texsynth.UsageError, "feather is -1"),
+        (lambda: texsynth.expand("wall.png", weights=[1, 2]), texsynth.UsageError, "1 exemplars have 2"),
+        (lambda: texsynth.expand("wall.png", weights=[-1]), texsynth.UsageError, "negative"),
         (lambda: texsynth.match("wall.png", "nowhere"), texsynth.InputError, "nowhere does not exist"),
         (lambda: untyped.expand("wall.png", strenght=1), TypeError, "'strenght'"),
     ],
@@ -230,9 +252,8 @@ def test_importing_is_light() -> None:
 
 @pytest.mark.slow
 def test_the_examples_of_the_docstrings() -> None:
-    import texsynth.api
-
-    assert doctest.testmod(texsynth.api).failed == 0
+    for name in ("api", "api_frames", "api_maps", "api_search"):
+        assert doctest.testmod(import_module(f"texsynth.{name}")).failed == 0
 
 
 def test_even_light_is_an_argument_of_all_functions_on_textures() -> None:

@@ -11,12 +11,10 @@ if TYPE_CHECKING:
     from texsynth.api import (
         Stylizer,
         blend,
-        describe,
         expand,
         fill,
         load_model,
         load_preset,
-        match,
         stylize,
         tile,
     )
@@ -26,6 +24,10 @@ if TYPE_CHECKING:
     from texsynth.api_maps import (
         maps,
         tileset,
+    )
+    from texsynth.api_search import (
+        describe,
+        match,
     )
     from texsynth.config.map_settings import MapsSettings, TilesetSettings
     from texsynth.config.settings import ExpandSettings, StylizeSettings
@@ -79,6 +81,7 @@ def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'texsynth' has no attribute {name!r}")
     homes = {"stylize_sequence": "api_frames"}
+    homes |= dict.fromkeys(("describe", "match"), "api_search")
     homes |= dict.fromkeys(("maps", "tileset"), "api_maps")
     homes |= dict.fromkeys(("MapsSettings", "TilesetSettings"), "config.map_settings")
     home = "errors" if name.endswith("Error") else "config.settings" if name.endswith("Settings") else "api"

@@ -15,11 +15,8 @@ Floats are held at 16 bits per channel inside. The same seed gives the same pixe
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Unpack, cast, overload
 
 from texsynth.api_options import (
@@ -34,32 +31,23 @@ from texsynth.api_options import (
     same_kind,
     stylize_settings,
 )
+from texsynth.api_pictures import UserPicture, do_job, log
 from texsynth.config import presets
+from texsynth.config.expand_rules import check_weights
 from texsynth.config.settings import ExpandSettings, RunSettings, StylizeSettings
 from texsynth.config.validation import validate
 from texsynth.errors import UsageError
-from texsynth.images import Picture
-from texsynth.images.tensors import from_memory, to_pil
 from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyleSource, StylizeJob, check_spec
 from texsynth.jobs.color_tables import with_new_table
-from texsynth.jobs.describe import Describe, TextureDescription
 from texsynth.jobs.expand import Expand
 from texsynth.jobs.expand_inputs import Command, expand_job, plan_tasks
-from texsynth.jobs.files import JobResult, OutputPolicy, write_files
-from texsynth.jobs.inputs import PIPE, Input, InputJob, Job
-from texsynth.jobs.library import Kind as Comparison
-from texsynth.jobs.library import SearchQuery, open_library
-from texsynth.jobs.match import FindMatches, IndexedLibrary, Match
-from texsynth.jobs.operation import Operation, resolve_run
-from texsynth.jobs.outcomes import Events, collect
-from texsynth.jobs.runner import SerialExecutor
+from texsynth.jobs.files import OutputPolicy, write_files
+from texsynth.jobs.inputs import PIPE, Input
+from texsynth.jobs.operation import resolve_run
 from texsynth.jobs.stylize import Stylize
 from texsynth.models import registry
 from texsynth.models.registry import Model
-from texsynth.pipelines.progress import OnStep, silent
-
-log = logging.getLogger("texsynth")  # Warnings about pictures go here; nothing is printed
-log.addHandler(logging.NullHandler())
+from texsynth.pipelines.progress import OnStep
 
 
 @same_kind
@@ -72,6 +60,8 @@ def expand(
     transposer: str | None = None,
     tileable: bool | None = None,
     upright: bool | None = None,
+    mix: Sequence[ImageLike] = (),
+    weights: Sequence[float] | None = None,
     siblings: Sequence[ImageLike] = (),
     mask: ImageLike | None = None,
     guide: ImageLike | None = None,
@@ -81,11 +71,13 @@ def expand(
     """Make more of a texture.
 
     exemplar: at least 16 pixels on both sides. scale: output over exemplar, 2 by default; size: (width,
-    height) in pixels instead. method: auto, noise, patch, transposer, optimize, or stages with +. transposer:
-    name or file of its network, in place of the embedded one. tileable: the borders meet. upright: turn the
-    exemplar first. siblings: further maps of the same surface, of its size, which get the same layout. mask:
-    white where the exemplar may be sampled. guide, guide_of: layout of the output, and what its values mean
-    on the exemplar. options: see `TextureOptions`.
+    height) in pixels instead. method: auto, noise, patch, transposer, optimize, or stages with +.
+    transposer: name or file of its network, in place of the embedded one. tileable: the borders meet.
+    upright: turn the exemplar first. mix: further exemplars, mixed with the first into one output.
+    weights: shares of the exemplar and of each of `mix`; equal by default. siblings: further maps of the
+    same surface, of its size, which get the same layout. mask: white where the exemplar may be sampled.
+    guide, guide_of: layout of the output, and what its values mean on the exemplar. options: see
+    `TextureOptions`.
 
     Returns the texture; with siblings a list of it and of every sibling. Raises InputError, UsageError,
     ModelError, MemoryExhaustedError.
@@ -99,8 +91,12 @@ def expand(
     flags |= given(tileable=tileable, upright=upright)
     if scale is not None:
         flags |= {"scale": scale} if size else {"scale": scale, "size": None}
+    if weights is not None:
+        check_weights(weights, f"weights {list(weights)}")
+        if len(weights) != 1 + len(mix):
+            raise UsageError(f"{1 + len(mix)} exemplars have {len(weights)} weights; give one for each")
     maps = {"mask": mask, "guide": guide, "guide_of": guide_of}
-    return _texture("expand", exemplar, siblings, maps, flags, options)
+    return _texture("expand", exemplar, siblings, maps, flags, options, mix, weights or ())
 
 
 @same_kind
@@ -184,7 +180,7 @@ class Stylizer:
         self._run = run_settings(options)
         self._name = options.get("name")
         self._progress = options.get("progress")
-        self._style = _Image.of(style, "style")
+        self._style = UserPicture.of(style, "style")
         job = StylizeJob(self._style.input, PIPE, self._style.input, self._settings)
         self._operation = Stylize(self._run, job, model=loaded_model(options))
         self._operation.prepare(log.warning)
@@ -202,11 +198,11 @@ class Stylizer:
         lut: a new .cube file for the colours, in photo mode. Returns a picture of the size of `content`, or
         reduced to max_side. Raises InputError, MemoryExhaustedError, UsageError, OutputError.
         """
-        image = _Image.of(content, "content", name or self._name)
+        image = UserPicture.of(content, "content", name or self._name)
         vary = bool(name or self._name)
         job = StylizeJob(image.input, PIPE, self._style.input, self._settings, vary=vary)
         job = job if lut is None else with_new_table(job, os.fspath(lut))
-        picture, *tables = _do(self._operation, job, progress or self._progress).files
+        picture, *tables = do_job(self._operation, job, progress or self._progress).files
         write_files(tables, OutputPolicy())
         return image.back(picture.in_memory)
 
@@ -218,14 +214,19 @@ def blend(
     *,
     weights: Sequence[float] | None = None,
     masks: Sequence[ImageLike | None] | None = None,
+    content_labels: ImageLike | None = None,
+    style_labels: Sequence[ImageLike | None] | None = None,
+    feather: int = 4,
     sequential: bool = False,
     **options: Unpack[StylizeOptions],
 ) -> Any:  # noqa: ANN401 (see SameKind)
     """Give a picture several styles at once, by weight or by region.
 
-    styles: pictures, or paths of style cards. weights: one for each, at least 0; equal by default. masks: one
-    for each, white where its style goes, None for what the others leave. sequential: one style after the
-    other. The other arguments, result and errors are those of `Stylizer`.
+    styles: pictures, or paths of style cards. weights: one for each, at least 0; equal by default. masks:
+    one for each, white where its style goes, None for what the others leave. content_labels,
+    style_labels: label maps of the content and of each style, None for one without; each colour takes its
+    style from the same one. feather: pixels over which the borders of labels fade. sequential: one style
+    after the other. The other arguments, result and errors are those of `Stylizer`.
 
     >>> import numpy as np, texsynth
     >>> random = np.random.default_rng(0)
@@ -235,81 +236,38 @@ def blend(
     """
     weights = [1.0] * len(styles) if weights is None else weights
     masks = [None] * len(styles) if masks is None else masks
-    if not len(styles) == len(weights) == len(masks) > 0:
+    labels = [None] * len(styles) if style_labels is None else style_labels
+    if not len(styles) == len(weights) == len(masks) == len(labels) > 0:
         raise UsageError(
-            f"{len(styles)} styles have {len(weights)} weights and {len(masks)} masks; give one for each"
+            f"{len(styles)} styles have {len(weights)} weights, {len(masks)} masks and {len(labels)} label "
+            f"maps; give one for each"
         )
+    if feather < 0:
+        raise UsageError(f"feather is {feather} but must be at least 0")
+
+    def optional(picture: ImageLike | None, role: str) -> Input | None:
+        return None if picture is None else UserPicture.of(picture, role).input
+
     settings = stylize_settings(options)
-    image = _Image.of(content, "content", options.get("name"))
+    image = UserPicture.of(content, "content", options.get("name"))
     sources = tuple(
         StyleSource(
-            (_Image.of(style, f"style {number}").input,),
+            (UserPicture.of(style, f"style {number}").input,),
             float(weight),
-            mask=None if mask is None else _Image.of(mask, f"mask {number}").input,
+            mask=optional(mask, f"mask {number}"),
+            labels=optional(label, f"label map {number}"),
         )
-        for number, (style, weight, mask) in enumerate(zip(styles, weights, masks, strict=True), 1)
+        for number, (style, weight, mask, label) in enumerate(
+            zip(styles, weights, masks, labels, strict=True), 1
+        )
     )
-    spec = BlendSpec(sources, sequential=sequential)
+    spec = BlendSpec(sources, optional(content_labels, "content's label map"), sequential, feather)
     check_spec(spec, settings)
     shares, vary = tuple(source.weight for source in sources), bool(options.get("name"))
     job = BlendJob(image.input, PIPE, spec, settings, shares, vary=vary)
     operation = Stylize(run_settings(options), job, model=loaded_model(options))
     operation.prepare(log.warning)
-    return image.back(_do(operation, job, options.get("progress")).files[0].in_memory)
-
-
-def describe(image: ImageLike, *, device: str = "auto", threads: int | None = None) -> TextureDescription:
-    """Say what a texture is like: regularity, lattice, orientations, contrast, colours, and its descriptor.
-
-    Returns a TextureDescription; its `fields` are those of `texsynth describe --json`. Raises InputError.
-
-    >>> import numpy as np, texsynth
-    >>> stripes = np.tile(np.repeat([0.2, 0.8], 8), (96, 6))
-    >>> texsynth.describe(stripes).width
-    96
-    """
-    operation = Describe(RunSettings(device=device, threads=threads))
-    operation.prepare(log.warning)
-    result = _do(operation, InputJob(_Image.of(image, "image").input), None)
-    assert isinstance(result.value, TextureDescription)
-    return result.value
-
-
-def match(
-    query: ImageLike,
-    library: PathLike,
-    *,
-    count: int = 5,
-    compare: Comparison = "as-is",
-    include_self: bool = False,
-    index: PathLike | None = None,
-    rebuild: bool = False,
-    device: str = "auto",
-    threads: int | None = None,
-) -> list[Match]:
-    """Find the pictures below the folder `library` that look most like `query`.
-
-    The folder is indexed first; after that only new and changed pictures are looked at. compare: as-is,
-    any-turn (by quarters), or upright (by any angle). include_self: also the query itself. index: the file of
-    the index, by default in the library. rebuild: describe all pictures again.
-
-    Returns `count` or fewer matches, best first, each with path, key, rank and similarity (cosine, -1 to 1).
-    Raises InputError, UsageError, OutputError, ModelError.
-    """
-    run = RunSettings(device=device, threads=threads)
-    folder = open_library(os.fspath(library), None if index is None else os.fspath(index))
-
-    indexed = IndexedLibrary(folder, run, rebuild=rebuild)
-    outcomes = SerialExecutor(indexed.operation, OutputPolicy()).outcomes(
-        indexed.jobs, Events(note=log.warning)
-    )
-    report = collect(outcomes, len(indexed.jobs), on_outcome=indexed.add)
-    indexed.finish(interrupted=report.interrupted)
-    if report.interrupted:
-        raise KeyboardInterrupt
-    operation = FindMatches(SearchQuery(count, compare, include_self), indexed)
-    matches: list[Match] = _do(operation, InputJob(_Image.of(query, "query").input), None).value
-    return matches
+    return image.back(do_job(operation, job, options.get("progress")).files[0].in_memory)
 
 
 def load_model(name: str = "lite", *, device: str = "auto", dtype: str = "auto") -> Model:
@@ -352,23 +310,6 @@ def load_preset(
     return presets.resolve(kinds[chosen], preset, (), {})
 
 
-@dataclass(frozen=True)
-class _Image:
-    """A picture that went in, and what turns results into its kind."""
-
-    input: Input
-    back: Callable[[Picture], Any]
-
-    @classmethod
-    def of(cls, image: ImageLike, role: str, name: str | None = None) -> _Image:
-        """role: what messages call a picture in memory; no other one of a call has it."""
-        if isinstance(image, str | os.PathLike):
-            path = Path(image)
-            return cls(Input(path, name or path.name), to_pil)
-        picture, back = from_memory(image, role)
-        return cls(Input(Path(f"the {role}"), name or "image", picture=picture), back)
-
-
 def _texture(
     command: Command,
     exemplar: ImageLike,
@@ -376,24 +317,24 @@ def _texture(
     maps: Mapping[str, ImageLike | None],
     flags: Mapping[str, object],
     options: TextureOptions,
+    mix: Sequence[ImageLike] = (),
+    weights: Sequence[float] = (),
 ) -> Any:  # noqa: ANN401 (see SameKind)
-    image = _Image.of(exemplar, "exemplar", options.get("name"))
+    image = UserPicture.of(exemplar, "exemplar", options.get("name"))
+    mixed = [UserPicture.of(other, f"exemplar {number}").input for number, other in enumerate(mix, 2)]
     maps_of = [*siblings, *options.get("normals", ())]
-    others = [_Image.of(other, f"sibling {number}") for number, other in enumerate(maps_of, 1)]
-    files = {role: _Image.of(values, role).input for role, values in maps.items() if values is not None}
-    settings = expand_settings(flags, options, limited=command == "tile" or bool(files))
+    others = [UserPicture.of(other, f"sibling {number}") for number, other in enumerate(maps_of, 1)]
+    files = {role: UserPicture.of(values, role).input for role, values in maps.items() if values is not None}
+    settings = expand_settings(flags, options, limited=bool(command == "tile" or files or mixed))
     beside, normals = [o.input for o in others[: len(siblings)]], [o.input for o in others[len(siblings) :]]
-    (task,) = plan_tasks(command, [image.input], siblings=beside, normals=normals, **cast(Any, files))
+    exemplars = [image.input, *mixed]
+    (task,) = plan_tasks(
+        command, exemplars, mixed=bool(mixed), weights=weights if mixed else (), siblings=beside,
+        normals=normals, **cast(Any, files),
+    )  # fmt: skip
     job = expand_job(task, settings, PIPE)
     operation = Expand(run_settings(options), model=loaded_model(options))
     operation.prepare(log.warning)
-    made = _do(operation, job, options.get("progress")).files
+    made = do_job(operation, job, options.get("progress")).files
     pictures = [one.back(file.in_memory) for one, file in zip([image, *others], made, strict=True)]
     return pictures if others else pictures[0]
-
-
-def _do(operation: Operation[Any], job: Job, progress: OnStep | None) -> JobResult:
-    result = operation.compute(job, operation.load(job), progress or silent)
-    for warning in result.warnings:
-        log.warning("%s: %s", job.picture, warning)
-    return result

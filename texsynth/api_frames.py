@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Unpack
 
-from texsynth.api import _do, _Image, log
 from texsynth.api_options import ImageLike, StylizeOptions, loaded_model, run_settings, stylize_settings
+from texsynth.api_pictures import UserPicture, do_job, log
 from texsynth.errors import UsageError
 from texsynth.jobs.blend_inputs import StylizeJob
 from texsynth.jobs.frames import WINDOW, check_take, tweens
@@ -33,8 +33,8 @@ def stylize_sequence(
         raise UsageError(f"window is {window} but must be at least 1")
     settings = stylize_settings(options)
     check_take(settings)
-    pictures = [_Image.of(frame, f"frame {number}") for number, frame in enumerate(frames, 1)]
-    look = _Image.of(style, "style").input
+    pictures = [UserPicture.of(frame, f"frame {number}") for number, frame in enumerate(frames, 1)]
+    look = UserPicture.of(style, "style").input
     jobs = [
         StylizeJob(picture.input, PIPE, look, settings, tween=tween)
         for picture, tween in zip(pictures, tweens([p.input for p in pictures], window), strict=True)
@@ -42,4 +42,4 @@ def stylize_sequence(
     operation = Stylize(run_settings(options), jobs[0] if jobs else None, model=loaded_model(options))
     operation.prepare(log.warning)
     for picture, job in zip(pictures, jobs, strict=True):
-        yield picture.back(_do(operation, job, options.get("progress")).files[0].in_memory)
+        yield picture.back(do_job(operation, job, options.get("progress")).files[0].in_memory)

@@ -8,7 +8,6 @@ from typing import Any, Unpack
 import numpy as np
 from PIL import Image
 
-from texsynth.api import _do, _Image, log
 from texsynth.api_options import (
     ImageLike,
     Options,
@@ -17,6 +16,7 @@ from texsynth.api_options import (
     resolve_settings,
     run_settings,
 )
+from texsynth.api_pictures import UserPicture, do_job, log
 from texsynth.config.map_kinds import Declared
 from texsynth.config.map_settings import MapsSettings, TilesetSettings
 from texsynth.jobs.inputs import PIPE
@@ -51,11 +51,11 @@ def maps(
     """
     flags = given(tileable=tileable, depth=depth, invert=invert, green=green)
     settings = resolve_settings(MapsSettings, flags, options)
-    shown = _Image.of(image, "image", options.get("name"))
+    shown = UserPicture.of(image, "image", options.get("name"))
     job = MapsJob(shown.input, PIPE, settings, tuple((role, PIPE) for role in ROLES))
     operation = EstimateMaps(run_settings(options))
     operation.prepare(log.warning)
-    result = _do(operation, job, options.get("progress"))
+    result = do_job(operation, job, options.get("progress"))
     pictures = [(file.in_memory, shown.back(file.in_memory)) for file in result.files]
     return {
         role: _one_channel(values) if picture.grey else values
@@ -86,9 +86,9 @@ def tileset(
     """
     flags = given(size=size and list(size))
     settings = resolve_settings(TilesetSettings, flags, options, TextureOptions.__optional_keys__)
-    shown = _Image.of(exemplar, "exemplar", options.get("name"))
+    shown = UserPicture.of(exemplar, "exemplar", options.get("name"))
     maps_of = [*siblings, *options.get("normals", ())]
-    others = [_Image.of(other, f"sibling {number}") for number, other in enumerate(maps_of, 1)]
+    others = [UserPicture.of(other, f"sibling {number}") for number, other in enumerate(maps_of, 1)]
     known: list[Declared | None] = [None] * len(siblings)
     known += ["normals"] * (len(maps_of) - len(siblings))
     job = TilesetJob(
@@ -105,7 +105,7 @@ def tileset(
     )
     operation = MakeTileset(run_settings(options))
     operation.prepare(log.warning)
-    tiles, *rest = _do(operation, job, options.get("progress")).files
+    tiles, *rest = do_job(operation, job, options.get("progress")).files
     *beside, layout, index = rest
     assert isinstance(index.picture, bytes)
     return {

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -16,10 +19,13 @@ import pytest
 from helpers.cli import cut_files, make_picture, names, run_cli, run_program
 from typer.main import get_command
 
+import texsynth
 from texsynth.cli import app
+from texsynth.cli.doctor import PACKAGES
 from texsynth.config.records import StylizeRecord
 from texsynth.config.validation import parse
 from texsynth.images import Picture, embedded_settings, read, write
+from texsynth.jobs.files import write_result
 
 
 @pytest.fixture
@@ -113,11 +119,11 @@ def test_strength_zero_is_independent_of_the_style(place: Path, model: Path, tra
 
 
 def test_settings_are_embedded(place: Path, model: Path) -> None:
-    flags = ["--set", "transform.n_upd=3", "--level-strength", "4=0.5", "--seed", "7", "--preset", "bold"]
+    flags = ["--set", "transform.ridge=0.01", "--level-strength", "4=0.5", "--seed", "7", "--preset", "bold"]
     assert run_cli("stylize", "cat.png", "wave.png", "-o", "o.jpg", "--model", model, *flags).exit_code == 0
     assert (place / "o.jpg.yaml").exists()
     record = StylizeRecord.model_validate(parse(embedded_settings(place / "o.jpg"), source="o.jpg"))
-    assert record.stylize.transform.model_dump()["n_upd"] == 3
+    assert record.stylize.transform.model_dump()["ridge"] == 0.01
     assert record.stylize.level_strength == {4: 0.5}
     assert record.stylize.style_scale == 1.5
     assert (record.run.seed, record.run.device, record.run.dtype) == (7, "cpu", record.run.dtype)
@@ -132,6 +138,19 @@ def test_replay_gives_the_same_bytes(place: Path, model: Path, suffix: str) -> N
     result = run_cli("replay", f"o.{suffix}")
     assert (result.exit_code, result.stdout) == (0, f"o.replay.{suffix}\n"), result.stderr
     assert (place / f"o.replay.{suffix}").read_bytes() == (place / f"o.{suffix}").read_bytes()
+
+
+def test_replay_says_where_strokes_were_scaled_otherwise(place: Path, model: Path) -> None:
+    for scale, mode in ((2, "--artistic"), (1, "--artistic"), (2, "--photo")):
+        flags = ("-o", "o.png", "--style-scale", scale, mode, "--model", model, "-f")
+        assert run_cli("stylize", "cat.png", "wave.png", *flags).exit_code == 0
+        text = embedded_settings(place / "o.png") or ""
+        old = text.replace(f"texsynth: {texsynth.__version__}", "texsynth: 0.1.0")
+        assert old != text
+        write(read(place / "o.png"), place / "old.png", settings=old, force=True)
+        result = run_cli("replay", "old.png", "-f")
+        assert result.exit_code == 0, result.stderr
+        assert ("expect strokes of another size" in result.stderr) == ((scale, mode) == (2, "--artistic"))
 
 
 def test_replay_refuses_changed_pictures(place: Path, model: Path) -> None:
@@ -338,27 +357,26 @@ def test_flat_pictures_stay_finite(place: Path, model: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_no_half_file(place: Path, model: Path) -> None:
-    """Also a polite kill: both end with 130 and keep what is finished."""
-    for index in range(40):
-        make_picture(place / f"p{index:02}.png", seed=index, height=48, width=60)
-    command = [sys.executable, "-m", "texsynth", "stylize", "p*.png", "wave.png", "-o", "out/"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    for kind in (signal.SIGINT, signal.SIGTERM):
-        process = subprocess.Popen(
-            [*command, "-f", "--model", str(model)], cwd=place, env=environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        assert process.stdout is not None
-        first = process.stdout.readline()
-        process.send_signal(kind)
-        rest, errors = process.communicate(timeout=60)
-        assert process.returncode == 130, errors
-        assert "of 40 pictures are finished" in errors
-        assert "Traceback" not in errors
-        for name in (first + rest).split():
-            read(place / name)
-        assert not list(place.rglob("*.tmp"))
+def test_ctrl_c_keeps_what_is_finished(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for index in range(5):
+        make_picture(place / f"p{index}.png", seed=index)
+    real, started = write_result, Event()
+
+    def interrupted(*arguments: Any) -> Any:  # noqa: ANN401 (as it is)
+        if started.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+        started.set()
+        return real(*arguments)
+
+    monkeypatch.setattr("texsynth.jobs.runner.write_result", interrupted)
+    result = run_cli("stylize", "p*.png", "wave.png", "-o", "out/", "--model", model)
+    finished = result.stdout.split()
+    assert result.exit_code == 130
+    assert result.stderr == f"texsynth: interrupted; {len(finished)} of 5 pictures are finished\n"
+    assert 2 <= len(finished) < 5
+    assert finished == [f"out/{name}" for name in names(place / "out")], "nothing else is left"
+    for name in finished:
+        read(place / name)
 
 
 def test_an_unexpected_error_is_short_unless_verbose(
@@ -406,6 +424,11 @@ def test_presets_commands(tmp_path: Path) -> None:
     bad = run_cli("presets", "validate", tmp_path / "bad.yaml", "photo")
     assert (bad.exit_code, bad.stdout) == (2, "photo: ok\n")
     assert bad.stderr == "texsynth: preset bad: unknown setting 'strenght'; did you mean 'strength'?\n"
+
+
+def test_doctor_lists_all_that_is_needed() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert set(PACKAGES) == {re.split(r"\W", name)[0] for name in project["dependencies"]}
 
 
 def test_doctor_with_damaged_weights(monkeypatch: pytest.MonkeyPatch) -> None:

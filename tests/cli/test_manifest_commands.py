@@ -103,12 +103,10 @@ def test_collisions_between_commands_are_found_first(place: Path, model: Path) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("executor", ["processes", "ray"])
-def test_mixed_jobs_in_workers(executor: str, place: Path, model: Path) -> None:
-    pytest.importorskip("ray" if executor == "ray" else "torch")
+def test_mixed_jobs_in_workers(place: Path, model: Path) -> None:
     (place / "jobs.yaml").write_text(MIXED.replace("presets: [fast, balanced], ", ""))
     assert batch(model, "-o", "serial").exit_code == 0
-    spread = batch(model, "--executor", executor, "--workers", 2)
+    spread = batch(model, "--executor", "processes", "--workers", 2)
     assert spread.exit_code == 0, spread.stderr
     assert hashes(place / "out") == hashes(place / "serial")
 
@@ -176,3 +174,20 @@ def test_a_template_without_a_style(place: Path, model: Path) -> None:
     result = batch(model)
     assert result.exit_code == 2
     assert "field 'style'" in result.stderr
+
+
+def test_maps_and_tilesets_in_a_manifest_are_those_of_the_commands(place: Path, model: Path) -> None:
+    (place / "jobs.yaml").write_text(
+        "output: out\njobs:\n"
+        "- {command: maps, pictures: textures, set: {depth: 0.05}}\n"
+        "- {command: tileset, exemplars: textures/0.png, with: rough.png,"
+        " set: {corners: 1, patch.layouts: 1, patch.iterations: [1]}}\n"
+    )
+    assert batch(model).exit_code == 0
+    quick = ("--set", "corners=1", "--set", "patch.layouts=1", "--set", "patch.iterations=[1]")
+    flags = ("-o", "alone/", "--threads", 1)
+    assert run_cli("maps", "textures", "--depth", 0.05, *flags).exit_code == 0
+    assert run_cli("tileset", "textures/0.png", "--with", "rough.png", *quick, *flags).exit_code == 0
+    assert hashes(place / "out") == hashes(place / "alone")
+    assert len(names(place / "out")) == 2 * 4 + 4
+    assert batch(model, "--resume").exit_code == 0

@@ -195,6 +195,16 @@ def test_a_transposer_is_imported_alone_and_whole(cache: Path, place: Path) -> N
     assert not (cache / "x.safetensors").exists()
 
 
+def test_copies_need_memory_with_and_without_a_network(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ("expand", "wall.png", "--size", "1000x1000", "-n", *PLAIN)
+    for allowed, code in ((400, 7), (500, 0)):
+        free = memory.EXPAND_BASE_BYTES + 1000 * 1000 * allowed
+        monkeypatch.setattr(memory, "available_bytes", lambda free=free: free)
+        for network in ("borders", "none"):
+            refused = run_cli(*arguments, "--method", "transposer", "--transposer", network)
+            assert refused.exit_code == code, refused.stderr
+
+
 def test_a_wide_network_needs_more_memory(cache: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: memory.EXPAND_BASE_BYTES + 1000 * 1000 * 110)
     arguments = ("expand", "wall.png", "--size", "1000x1000", "-n", *PLAIN)

@@ -16,10 +16,10 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from texsynth.cli.show import ARGUMENTS, VERBOSE, discard_stream, print_error, reason
+from texsynth.cli.show import ARGUMENTS, INTERRUPTED, VERBOSE, discard_stream, print_error, reason
 from texsynth.errors import TexsynthError
 
-BUG, USAGE, INTERRUPTED = 1, 2, 130
+BUG, USAGE = 1, 2
 
 COMMANDS = {
     "expand": "expand",

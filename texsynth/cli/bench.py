@@ -8,9 +8,9 @@ import typer
 
 from texsynth.benchmark.names import choose_stages
 from texsynth.cli import options
-from texsynth.cli.app import INTERRUPTED
 from texsynth.cli.options import file_option, machine_option, option
 from texsynth.cli.run import check_model
+from texsynth.cli.show import INTERRUPTED
 from texsynth.images import store
 from texsynth.jobs.checks import check_outputs
 

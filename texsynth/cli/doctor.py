@@ -15,8 +15,8 @@ from texsynth.cli.show import Screen
 from texsynth.errors import ModelError, TexsynthError, UsageError
 
 PACKAGES = (
-    "torch", "numpy", "pillow", "pyvips", "safetensors", "pydantic", "requests", "filelock",
-    "typer", "rich",
+    "torch", "torchvision", "numpy", "pillow", "pyvips", "safetensors", "pydantic", "pyyaml", "requests",
+    "filelock", "platformdirs", "jinja2", "typer", "rich",
 )  # fmt: skip
 
 AUTO = ("float64", "float32")

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn, get_args
 from texsynth.cli import options
 from texsynth.cli.options import argument, complete_model, file_option, look_option, option
 from texsynth.cli.run import Sheet, given, look_settings, make_setup, piped, run_operation
-from texsynth.config.expand_rules import with_preset_method
+from texsynth.config.expand_rules import check_weights, with_preset_method
 from texsynth.config.settings import ExpandSettings, Method
 from texsynth.config.validation import nearest
 from texsynth.errors import UsageError
@@ -256,8 +256,5 @@ def _weights(text: str | None) -> list[float]:
         weights = [float(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(f"--weights {text!r} is not of the form A,B,... like 2,1") from None
-    if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
-        raise UsageError(f"--weights {text!r} has a number that is negative or not finite; use 0 or more")
-    if not any(weights):
-        raise UsageError(f"--weights {text!r} are all zero; make one of them larger")
+    check_weights(weights, f"--weights {text!r}")
     return weights

@@ -11,10 +11,9 @@ import typer
 
 from texsynth import images
 from texsynth.cli import options
-from texsynth.cli.app import INTERRUPTED
 from texsynth.cli.options import FILES, file_option, option
 from texsynth.cli.run import do_jobs, piped, run_settings, shard_of, write_sheet
-from texsynth.cli.show import Screen, print_error, reason
+from texsynth.cli.show import INTERRUPTED, Screen, print_error, reason
 from texsynth.config.settings import RunSettings
 from texsynth.errors import UsageError
 from texsynth.images.files import as_text

@@ -17,7 +17,7 @@ from texsynth.cli.options import (
     RunOptions,
     StylizeLookOptions,
 )
-from texsynth.cli.show import ARGUMENTS, Screen
+from texsynth.cli.show import ARGUMENTS, Screen, leave
 from texsynth.config.presets import SECTIONS, load, names, resolve
 from texsynth.config.settings import EXECUTORS, RunSettings, Settings
 from texsynth.config.validation import nearest, validate
@@ -27,9 +27,10 @@ from texsynth.jobs.checks import check_depth, check_outputs
 from texsynth.jobs.executors import worker_executor
 from texsynth.jobs.files import OutputFile, OutputPolicy, write_files
 from texsynth.jobs.inputs import Job
+from texsynth.jobs.interrupts import Interrupts
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Events, Failed, Outcome, Report, collect, planned
-from texsynth.jobs.runner import Interrupts, SerialExecutor
+from texsynth.jobs.runner import SerialExecutor
 from texsynth.jobs.workers import PooledExecutor
 from texsynth.models.hub.catalog import SUFFIX, known_names, locate
 
@@ -145,8 +146,8 @@ def do_jobs(
             bar.advance()
             on_outcome(outcome)
 
-        with Interrupts() as interrupts:
-            events = Events(started, bar.step, screen.note, interrupts.allowed)
+        with Interrupts(leave) as interrupts:
+            events = Events(started, bar.step, screen.note, interrupts.allowed, interrupts.check)
             # Closed, so that nothing waits for a turn that never comes when results cannot be shown.
             with closing(runs_jobs.outcomes(jobs, events)) as outcomes:
                 return collect(outcomes, len(jobs), failed=failed, on_outcome=ended)

@@ -7,10 +7,10 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from texsynth.errors import OutputError, TexsynthError
 
@@ -28,6 +28,11 @@ VERBOSE = "texsynth.verbose"  # Key of the context's meta that says whether -v w
 
 ARGUMENTS: ContextVar[tuple[str, ...]] = ContextVar("arguments")
 """All that was typed after the program's name."""
+
+
+SHOW_CURSOR = b"\x1b[?25h\n"  # A bar hides it
+
+INTERRUPTED = 130
 
 
 def print_error(message: str, *, prefix: str = "texsynth: ") -> None:
@@ -49,6 +54,14 @@ def reason(error: Exception) -> str:
 def discard_stream(stream: TextIO) -> None:
     """Send what is left in `stream`, and all that comes, to nowhere: Python would complain of it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def leave() -> NoReturn:
+    """End the program at once, as a second Ctrl-C asks; what is being written stays as a temporary file."""
+    with suppress(OSError):
+        if os.isatty(2):
+            os.write(2, SHOW_CURSOR)
+    os._exit(INTERRUPTED)
 
 
 @dataclass(frozen=True)

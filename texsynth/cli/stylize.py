@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from texsynth.cli import frames, options
-from texsynth.cli.app import INTERRUPTED
 from texsynth.cli.match import IndexFile, find_matches
 from texsynth.cli.options import argument, look_option, option
 from texsynth.cli.run import Setup, look_settings, make_setup, piped, run_operation, stylize_changes
-from texsynth.cli.show import print_error
+from texsynth.cli.show import INTERRUPTED, print_error
 from texsynth.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +44,9 @@ class StrokeOptions(options.StylizeLookOptions):
     preserve_light: float | None = look_option(
         None, help="Keep dark things dark and light ones light, 0 to 1; artistic mode only."
     )
-    style_scale: float | None = look_option(None, help="Resize the style first: above 1 for larger strokes.")
+    style_scale: float | None = look_option(
+        None, help="Size of strokes over the style's, 0.25 to 8: 2 doubles them; artistic mode only."
+    )
     regions: str | None = look_option(
         None,
         metavar="auto|off",

@@ -3,6 +3,8 @@
 Nothing here imports torch, so the command line refuses before the heavy start-up what the pipelines refuse.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
 from texsynth.config.settings import BORDERS, ExpandSettings
@@ -119,3 +121,11 @@ def without_idle_network(settings: ExpandSettings) -> ExpandSettings:
     if settings.transposer == BORDERS and settings.method != "auto" and idle:
         return settings.model_copy(update={"transposer": None})
     return settings
+
+
+def check_weights(weights: Sequence[float], name: str) -> None:
+    """Raise UsageError for shares of exemplars that are none. name: what messages call them."""
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
+        raise UsageError(f"{name} has a number that is negative or not finite; use 0 or more")
+    if not any(weights):
+        raise UsageError(f"{name} are all zero; make one of them larger")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from texsynth.errors import TexsynthError
 from texsynth.jobs.inputs import J, Job
-from texsynth.pipelines.progress import OnStep
+from texsynth.pipelines.progress import OnStep, Step
 
 if TYPE_CHECKING:
     from texsynth.images import Picture
@@ -125,6 +125,13 @@ class Events:
     note: Callable[[str], None] = lambda _: None
     interruptible: Callable[[], AbstractContextManager[None]] = nullcontext
     """A context within which Ctrl-C may break off; elsewhere it has to wait, see `Interrupts`."""
+    check: Callable[[], None] = lambda: None
+    """Raises KeyboardInterrupt for a Ctrl-C that had to wait."""
+
+    def checked_step(self, step: Step) -> None:
+        """Report a step, unless Ctrl-C has come."""
+        self.check()
+        self.step(step)
 
 
 def collect(

@@ -11,12 +11,12 @@ from typing import Any
 from texsynth.errors import TexsynthError, UsageError
 from texsynth.jobs.files import OutputPolicy
 from texsynth.jobs.inputs import J, Job
+from texsynth.jobs.interrupts import PATIENCE
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Events, Failed, Outcome
 from texsynth.jobs.runner import InWork, SerialExecutor
 from texsynth.jobs.workers import (
     IN_HAND,
-    Interruptible,
     Message,
     Ready,
     Reply,
@@ -105,10 +105,12 @@ class RayPool(WorkerPool[J]):
         """Do as `WorkerPool` says."""
         self._calls[self._workers[worker].do.remote(job)] = worker, number
 
-    def wait(self, interruptible: Interruptible) -> Sequence[tuple[int, Message]]:
+    def wait(self) -> Sequence[tuple[int, Message]]:
         """Do as `WorkerPool` says."""
-        with interruptible():
-            (call,), _ = self._ray.wait(list(self._calls))
+        calls, _ = self._ray.wait(list(self._calls), timeout=PATIENCE)
+        if not calls:
+            return []
+        (call,) = calls
         worker, number = self._calls.pop(call)
         try:
             answer = self._ray.get(call)

@@ -1,20 +1,17 @@
 """One job computed at a time in this process, while the next is read and the last is written."""
 
-import signal
-import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Event, Semaphore, Thread
-from types import FrameType
-from typing import Any, Generic, Self
+from typing import Any, Generic
 
 from texsynth.jobs.files import JobResult, OutputPolicy, unfinished, write_result
 from texsynth.jobs.inputs import J
+from texsynth.jobs.interrupts import PATIENCE
 from texsynth.jobs.memory import return_freed_memory
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Done, Events, Failed, Outcome, Skipped
@@ -48,22 +45,18 @@ class SerialExecutor(Generic[J]):
         On Ctrl-C what is being written is finished first, and KeyboardInterrupt goes on.
         """
         queue: SimpleQueue[InWork[J] | Outcome | None] = SimpleQueue()
-        news, ahead, behind, stop = Semaphore(0), Semaphore(AHEAD), Semaphore(BEHIND), Event()
-
-        def tell(event: InWork[J] | Outcome | None) -> None:
-            queue.put(event)
-            news.release()
+        ahead, behind, stop = Semaphore(AHEAD), Semaphore(BEHIND), Event()
 
         def read() -> None:
             for job in jobs:
                 ahead.acquire()
                 if stop.is_set():
                     return
-                tell(self._load(job))
-            tell(None)
+                queue.put(self._load(job))
+            queue.put(None)
 
         def write(computed: InWork[J]) -> None:
-            tell(self._write(computed))
+            queue.put(self._write(computed))
             behind.release()
 
         Thread(target=read).start()
@@ -72,9 +65,11 @@ class SerialExecutor(Generic[J]):
         with ThreadPoolExecutor(1, "texsynth-write") as writer:
             try:
                 while reading or unwritten:
-                    with events.interruptible():
-                        news.acquire()
-                    event = queue.get()
+                    events.check()
+                    try:
+                        event = queue.get(timeout=PATIENCE)
+                    except Empty:
+                        continue
                     if event is None:
                         reading = False
                     elif isinstance(event, InWork):
@@ -91,6 +86,7 @@ class SerialExecutor(Generic[J]):
                         if number % TRIM_EVERY == 0:
                             return_freed_memory()
                         yield event
+                events.check()
             except KeyboardInterrupt:
                 stop.set()
                 writer.shutdown()
@@ -124,7 +120,7 @@ class SerialExecutor(Generic[J]):
         result: JobResult | Exception
         try:
             with events.interruptible():
-                result = self.operation.compute(loaded.job, loaded.content, events.step)
+                result = self.operation.compute(loaded.job, loaded.content, events.checked_step)
             if loaded.missing is not None:
                 # Of a run that was stopped between the files of a job, some are there.
                 files = tuple(
@@ -153,45 +149,3 @@ class SerialExecutor(Generic[J]):
         if written is None:
             return Skipped(job)
         return Done(job, written, computed.seconds + time.perf_counter() - start)
-
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Interrupts:
-    """While it is entered, signals wait until they are `allowed`; a second one does not."""
-
-    def __init__(self) -> None:
-        """Start with no signal received."""
-        self._before: dict[signal.Signals, Any] = {}
-        self._count = 0
-        self._allowed = False
-
-    def __enter__(self) -> Self:
-        """Put signals off from here."""
-        # Only the main thread gets signals, and may say what becomes of them.
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave signals to whom they were left before."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    @contextmanager
-    def allowed(self) -> Iterator[None]:
-        """Let a signal raise KeyboardInterrupt, also one that has come before."""
-        self._allowed = True
-        try:
-            if self._count:
-                raise KeyboardInterrupt
-            yield
-        finally:
-            self._allowed = False
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        self._count += 1
-        if self._allowed or self._count > 1:
-            raise KeyboardInterrupt

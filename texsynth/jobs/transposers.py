@@ -12,6 +12,10 @@ from texsynth.models.weights import Facts, facts_of
 BYTES_PER_CHANNEL = 26
 """Bytes per pixel of an output and channel at its size in layout paper, four fifths of what was measured."""
 
+COPIES_BYTES = 450
+"""Bytes per pixel of an output that is laid out of copies, with or without a network; four fifths of what was
+measured at 4096 x 4096 pixels."""
+
 
 def settle_transposer(settings: ExpandSettings, *, siblings: bool = False) -> ExpandSettings:
     """Return `settings` with the method `transposer` where one is named and the method is open.
@@ -45,10 +49,14 @@ def settle_transposer(settings: ExpandSettings, *, siblings: bool = False) -> Ex
 
 
 def bytes_per_pixel(settings: ExpandSettings) -> int:
-    """Return the least memory that the named Transposer takes for a pixel of the output, 0 without a name."""
-    if settings.transposer is None or "transposer" not in settings.method:
+    """Return the least memory that the transposer stage takes for a pixel of the output, 0 without it."""
+    if "transposer" not in settings.method:
         return 0
-    return BYTES_PER_CHANNEL * sum(_facts(settings.transposer).widths)
+    if settings.transposer is None:
+        return COPIES_BYTES
+    facts = _facts(settings.transposer)
+    network = BYTES_PER_CHANNEL * sum(facts.widths)
+    return network if facts.transposer == "paper" else max(network, COPIES_BYTES)
 
 
 def layout_of(name: str) -> str:

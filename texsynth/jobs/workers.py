@@ -5,7 +5,7 @@ import os
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -14,10 +14,11 @@ from typing import Any, Generic
 from texsynth.errors import TexsynthError, WorkerLostError
 from texsynth.jobs.files import OutputPolicy
 from texsynth.jobs.inputs import J
+from texsynth.jobs.interrupts import PATIENCE, Interrupts
 from texsynth.jobs.job_queue import JobQueue
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Events, Failed, Outcome
-from texsynth.jobs.runner import Interrupts, SerialExecutor
+from texsynth.jobs.runner import SerialExecutor
 
 IN_HAND = 3  # Jobs that a worker has at a time: one is read, one computed, one written
 
@@ -47,8 +48,6 @@ class WorkerDied:
 
 Message = Ready | Reply | WorkerDied
 
-Interruptible = Callable[[], AbstractContextManager[None]]
-
 
 class WorkerPool(ABC, Generic[J]):
     """Workers, each with a number."""
@@ -62,8 +61,8 @@ class WorkerPool(ABC, Generic[J]):
         """Add a job to what a worker has in hand. One that is lost meanwhile is heard of as such."""
 
     @abstractmethod
-    def wait(self, interruptible: Interruptible) -> Sequence[tuple[int, Message]]:
-        """Wait, where Ctrl-C is `interruptible`, until there is news of any worker."""
+    def wait(self) -> Sequence[tuple[int, Message]]:
+        """Wait until there is news of any worker, but not long."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -103,7 +102,8 @@ class PooledExecutor(Generic[J]):
             for _ in range(min(self._count, len(self._jobs))):
                 self._in_hand[self._pool.start()] = []
             while self._waiting or self._again or any(self._in_hand.values()):
-                for worker, message in self._pool.wait(self._events.interruptible):
+                self._events.check()
+                for worker, message in self._pool.wait():
                     if isinstance(message, Reply):
                         yield self._replied(worker, message)
                     elif isinstance(message, WorkerDied):
@@ -114,11 +114,12 @@ class PooledExecutor(Generic[J]):
                         self._ready.add(worker)
                 for worker in self._ready:
                     self._fill(worker, self._in_hand[worker])
+            self._events.check()
         except (KeyboardInterrupt, GeneratorExit) as end:
             # What is being written shall not be cut off, even if nobody wants to hear more.
             self._pool.stop()
             while self._pool.is_heard():
-                for _, message in self._pool.wait(nullcontext):
+                for _, message in self._pool.wait():
                     if isinstance(message, Reply) and isinstance(end, KeyboardInterrupt):
                         yield replace(message.outcome, job=jobs[message.number])
             raise
@@ -200,10 +201,9 @@ class ProcessPool(WorkerPool[J]):
         with suppress(OSError):
             self._workers[worker][1].send(job)
 
-    def wait(self, interruptible: Interruptible) -> Sequence[tuple[int, Message]]:
+    def wait(self) -> Sequence[tuple[int, Message]]:
         """Do as `WorkerPool` says."""
-        with interruptible():
-            ready = wait([connection for _, connection in self._workers.values()])
+        ready = wait([connection for _, connection in self._workers.values()], PATIENCE)
         return [
             (number, self._message(number))
             for number in list(self._workers)
@@ -257,7 +257,7 @@ def serve(connection: Connection, operation: Operation[Any], policy: OutputPolic
             connection.send(Ready(error))
         else:
             connection.send(Ready())
-            events = Events(note=notes.append, interruptible=interrupts.allowed)
+            events = Events(note=notes.append, interruptible=interrupts.allowed, check=interrupts.check)
             jobs = _received(connection)
             with closing(SerialExecutor(operation, policy).outcomes(jobs, events)) as outcomes:
                 for outcome in outcomes:

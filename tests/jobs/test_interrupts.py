@@ -1,0 +1,130 @@
+"""Signals at every moment of a run: it ends, says what is finished, and leaves no lock locked."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from types import FrameType
+
+import pytest
+from helpers.operations import Raising, job
+
+from texsynth.jobs import interrupts, runner
+from texsynth.jobs.files import JobResult, OutputPolicy
+from texsynth.jobs.inputs import Job
+from texsynth.jobs.interrupts import Interrupts
+from texsynth.jobs.outcomes import Done, Events, Report, WrittenInfo, collect
+from texsynth.jobs.runner import SerialExecutor
+from texsynth.pipelines.progress import Step
+
+JOBS = [job(name) for name in "abc"]
+
+
+class HangError(BaseException):
+    """Raised when a run does not end."""
+
+
+class Stepping(Raising):
+    """Reports a step, as real operations do."""
+
+    def compute(self, job: Job, loaded: object, on_step: object) -> JobResult:
+        assert callable(on_step)
+        on_step(Step("work", 1, 1))
+        return super().compute(job, loaded, on_step)
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def hung(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise HangError
+
+    monkeypatch.setattr(runner, "write_result", lambda *_: WrittenInfo(1, 1))
+    monkeypatch.setattr(runner, "PATIENCE", 0.001)
+    before = signal.signal(signal.SIGALRM, hung)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def run(at: int | None, kind: signal.Signals = signal.SIGINT) -> tuple[int, Report]:
+    """Do JOBS; the signal comes at the call or return numbered `at`. Returns how many of these there were."""
+    number = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal number
+        del frame, event, argument
+        number += 1
+        if number == at:
+            signal.raise_signal(kind)
+
+    signal.setitimer(signal.ITIMER_REAL, 20)
+    with Interrupts() as received:
+        events = Events(interruptible=received.allowed, check=received.check)
+        with closing(SerialExecutor(Stepping({}, ""), OutputPolicy()).outcomes(JOBS, events)) as outcomes:
+            before = sys.getprofile()
+            sys.setprofile(count)
+            try:
+                report = collect(outcomes, len(JOBS))
+            finally:
+                sys.setprofile(before)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return number, report
+
+
+@pytest.mark.usefixtures("patience")
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="an alarm tells that a run hangs")
+def test_a_signal_at_any_moment_ends_the_run() -> None:
+    threads = threading.active_count()
+    count, report = run(None)
+    assert (len(report.done), report.exit_code) == (3, 0)
+    for at in range(1, count + 1):
+        reached, report = run(at, (signal.SIGINT, signal.SIGTERM)[at % 2])
+        # Another order of the threads may make a run shorter; the last calls are those after the last job.
+        if reached < at or len(report.done) == 3:
+            continue
+        assert report.interrupted, f"the signal of call {at} was lost"
+        assert all(isinstance(outcome, Done) for outcome in report.outcomes)
+    assert threading.active_count() == threads, "a thread waits for a lock that nobody will free"
+
+
+def test_code_that_holds_locks_is_not_broken_off() -> None:
+    with Interrupts() as received:
+        finished: list[bool] = []
+        with received.allowed():
+            code = "signal.raise_signal(signal.SIGINT); finished.append(True)"
+            exec(code, {"__name__": "importlib._bootstrap", "signal": signal, "finished": finished})
+        assert finished
+        with pytest.raises(KeyboardInterrupt):
+            received.check()
+        with pytest.raises(KeyboardInterrupt), received.allowed():
+            pytest.fail("the work has begun")
+    with Interrupts() as received, pytest.raises(KeyboardInterrupt), received.allowed():
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_second_signal_forces_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    forced: list[bool] = []
+    with Interrupts(lambda: forced.append(True)):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        assert not forced, "launchers send a signal of the terminal once more"
+        monkeypatch.setattr(interrupts, "ONE_WISH", 0)
+        signal.raise_signal(signal.SIGINT)
+        assert forced
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_forced_end_waits_for_no_thread() -> None:
+    code = (
+        "import threading; from texsynth.cli.show import leave\n"
+        "threading.Thread(target=threading.Event().wait).start(); leave()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=60).returncode == 130

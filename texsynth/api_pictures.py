@@ -1,0 +1,44 @@
+"""Pictures of callers, and how the functions on them do a job."""
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from texsynth.api_options import ImageLike
+from texsynth.images import Picture
+from texsynth.images.tensors import from_memory, to_pil
+from texsynth.jobs.files import JobResult
+from texsynth.jobs.inputs import Input, Job
+from texsynth.jobs.operation import Operation
+from texsynth.pipelines.progress import OnStep, silent
+
+log = logging.getLogger("texsynth")  # Warnings about pictures go here; nothing is printed
+log.addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True)
+class UserPicture:
+    """A picture that went in, and what turns results into its kind."""
+
+    input: Input
+    back: Callable[[Picture], Any]
+
+    @classmethod
+    def of(cls, image: ImageLike, role: str, name: str | None = None) -> Self:
+        """role: what messages call a picture in memory; no other one of a call has it."""
+        if isinstance(image, str | os.PathLike):
+            path = Path(image)
+            return cls(Input(path, name or path.name), to_pil)
+        picture, back = from_memory(image, role)
+        return cls(Input(Path(f"the {role}"), name or "image", picture=picture), back)
+
+
+def do_job(operation: Operation[Any], job: Job, progress: OnStep | None) -> JobResult:
+    """Do one job of a prepared operation, and log what is remarkable about it."""
+    result = operation.compute(job, operation.load(job), progress or silent)
+    for warning in result.warnings:
+        log.warning("%s: %s", job.picture, warning)
+    return result

@@ -1,0 +1,89 @@
+"""Ctrl-C and polite kills, which may not break into what holds a lock."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import FrameType
+from typing import Any, Self
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+PATIENCE = 0.1
+"""Seconds after which those who wait for news look whether a signal has come meanwhile."""
+
+ONE_WISH = 0.5
+"""Seconds within which signals count as one: launchers pass on what the terminal has sent to all."""
+
+KEEP_LOCKS = {"concurrent", "importlib", "queue", "rich", "threading"}
+"""Packages whose Python code holds locks that other threads wait for."""
+
+
+class Interrupts:
+    """While it is entered, signals wait until they are asked for with `check`, or `allowed`.
+
+    An exception that a signal raises anywhere may leave a lock locked for ever, so that the threads that read
+    and write would wait for it, and the end of the program for them.
+    """
+
+    def __init__(self, again: Callable[[], object] = lambda: None) -> None:
+        """again: what a further signal does, at once and wherever the program is; it must not take locks."""
+        self._again = again
+        self._before: dict[signal.Signals, Any] = {}
+        self._first: float | None = None
+        """When the first signal came, in seconds of a clock that only goes forward."""
+        self._allowed = False
+
+    def __enter__(self) -> Self:
+        """Put signals off from here."""
+        # Only the main thread gets signals, and may say what becomes of them.
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave signals to whom they were left before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if a signal has come."""
+        if self._first is not None:
+            raise KeyboardInterrupt
+
+    def allowed(self) -> AbstractContextManager[None]:
+        """Let a signal raise KeyboardInterrupt inside, wherever no lock is held; also one that has come."""
+        return _Allowed(self)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        del number
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now
+            if self._allowed and not _may_hold_lock(frame):
+                self._allowed = False
+                raise KeyboardInterrupt
+        elif now - self._first > ONE_WISH:
+            self._again()
+
+
+class _Allowed(AbstractContextManager[None]):
+    def __init__(self, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
+
+    def __enter__(self) -> None:
+        self._interrupts._allowed = True
+        self._interrupts.check()
+
+    def __exit__(self, *_: object) -> None:
+        self._interrupts._allowed = False
+
+
+def _may_hold_lock(frame: FrameType | None) -> bool:
+    """Tell whether `frame`, or one that called it, is code of a package in KEEP_LOCKS."""
+    while frame:
+        if frame.f_globals.get("__name__", "").partition(".")[0] in KEEP_LOCKS:
+            return True
+        frame = frame.f_back
+    return False
