@@ -39,7 +39,8 @@ def salience(image: Tensor, mask: Tensor | None = None) -> Tensor:
         mean = box_mean(image * inside, radius) / weight
         energy = box_mean(grey.square() * inside, radius) / weight - luma(mean).square()
         planes += [mean, energy.clamp_min(0).sqrt()]
-        planes.append((box_mean(fine.square().sum(1, keepdim=True) * inside, radius) / weight).sqrt())
+        rough = box_mean(fine.square().sum(1, keepdim=True) * inside, radius) / weight
+        planes.append(rough.clamp_min(0).sqrt())  # which rounding takes below zero on flat areas
     stacked = torch.cat(planes, 1)
     small = F.avg_pool2d(stacked, cell, ceil_mode=True)[0].flatten(1).T
     used = F.avg_pool2d(inside, cell, ceil_mode=True)[0, 0].flatten() > 0.5

@@ -30,6 +30,7 @@ from texsynth.jobs.expand_inputs import Task, check_size
 from texsynth.jobs.files import memory_guard
 from texsynth.jobs.inputs import Input, file_seed
 from texsynth.jobs.operation import resolve_run
+from texsynth.metrics.broken import Maps
 from texsynth.models.registry import Model, load_model
 from texsynth.ops.resample import reflected_index
 from texsynth.pipelines.expand import Networks, expand, load_networks
@@ -52,6 +53,8 @@ AGAINST = "against quilting"  # The table of differences to it
 TILED = "seamless"  # The exemplar as `texsynth tile` leaves it, repeated
 
 JUDGE, LEVEL = "lite", 3  # The network, and its level, whose features the Frechet distance compares
+
+CUT_LEVELS = (2, 3, 4)  # Its levels whose features tell cut objects from whole ones
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class _Experiment:
 
     def __init__(self, plan: Plan, networks: Mapping[str | None, Networks], judge: Model) -> None:
         self._plan, self._networks = plan, networks
-        self._describe = describer(judge)
+        self._describe, self._maps = describer(judge), feature_maps(judge)
 
     def begin(self, item: Input) -> Subject:
         """Turn to another exemplar."""
@@ -128,7 +131,7 @@ class _Experiment:
         is_known = crop is not None and image.shape[2] >= height and image.shape[3] >= width
         truth = _centre(image, height, width) if is_known else None
         with memory_guard(self._item, CURE):
-            self._reference = refer(exemplar, truth, self._describe)
+            self._reference = refer(exemplar, truth, self._describe, self._maps)
         thumbnail = Thumbnail.of(to_picture(exemplar, None, 8), label="exemplar")
         if lattice := self._reference.lattice:
             facts = {"vectors": lattice.vectors.tolist(), "confidence": lattice.confidence}
@@ -182,6 +185,18 @@ def describer(judge: Model) -> Describe:
         return Moments.of(encoder.features(TensorRaster(image))[LEVEL].float())
 
     return describe
+
+
+def feature_maps(judge: Model) -> Maps:
+    """Make the function that takes the features by which cut objects are told from whole ones."""
+    encoder = tiled_encoder(judge, max(CUT_LEVELS))
+
+    @torch.inference_mode()
+    def maps(image: Tensor) -> Sequence[Tensor]:
+        features = encoder.features(TensorRaster(image))
+        return [features[level].float().cpu() for level in CUT_LEVELS]
+
+    return maps
 
 
 def _centre(image: Tensor, height: int, width: int) -> Tensor:

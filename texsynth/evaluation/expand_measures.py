@@ -10,6 +10,7 @@ from torch import Tensor
 
 from texsynth.analysis.lattice import Lattice, find_lattice
 from texsynth.evaluation.results import SECONDS, Difference, Estimate, Row, present
+from texsynth.metrics.broken import CutDetector, Maps, learn_cuts
 from texsynth.metrics.copies import salient_copies
 from texsynth.metrics.cuts import misfits, straight_cuts, usual_distance
 from texsynth.metrics.recurrence import recurrence
@@ -46,18 +47,20 @@ BANDS = (BAND, (1 - RING) * BAND)
 
 MEASURES = (
     "coherence", "coherence_gap", "completeness", "sharpness", "wasserstein", "frechet", "spectrum",
-    "recurrence", "repetition", "excess", "copies", "cuts", "misfits", "seam_vertical", "seam_horizontal",
-    "seam_rank", "seam_inside", "lattice", "lattice_height", "regularity", "imposed", "ssim",
+    "recurrence", "repetition", "excess", "copies", "cuts", "misfits", "broken", "seam_vertical",
+    "seam_horizontal", "seam_rank", "seam_inside", "lattice", "lattice_height", "regularity", "imposed", "ssim",
 )  # fmt: skip
 
 COLUMNS = (
     "done", "failed", "coherence_gap", "sharpness", "figures.sharp_share", "figures.wasserstein_ratio",
-    "frechet", "excess", "figures.excess_irregular", "copies", "figures.cuts_irregular", "misfits",
+    "frechet", "excess", "figures.excess_irregular", "copies", "figures.cuts_irregular", "misfits", "broken",
     "figures.lattices_kept", "figures.unimposed", "seam_vertical", "seam_horizontal", "seam_inside", SECONDS,
 )  # fmt: skip
 """Columns of the first table."""
 
-LESS_IS_BETTER = ("coherence_gap", "wasserstein", "frechet", "excess", "cuts", "misfits", SECONDS)
+LESS_IS_BETTER = (
+    "coherence_gap", "wasserstein", "frechet", "excess", "cuts", "misfits", "broken", SECONDS
+)  # fmt: skip
 """Figures whose differences to quilting are shown."""
 
 Describe = Callable[[Tensor], Moments]
@@ -72,7 +75,7 @@ class Reference:
     lattice_heights: correlation at the lattice's peaks; 0 where it cannot be measured. coherence, distance:
     of what is around the exemplar in the truth, by patches of 7 and of 15 px. recurrence, regularity: of the
     truth. describe: gives the features for the Frechet distance; features: those of the truth, or of the
-    exemplar where it is not known.
+    exemplar where it is not known. cuts: tells cut objects from whole ones; None where it cannot be learned.
     """
 
     exemplar: Tensor
@@ -85,10 +88,13 @@ class Reference:
     regularity: float | None
     describe: Describe | None = None
     features: Moments | None = None
+    cuts: CutDetector | None = None
 
 
-def refer(exemplar: Tensor, truth: Tensor | None, describe: Describe | None = None) -> Reference:
-    """Measure what does not depend on the output.
+def refer(
+    exemplar: Tensor, truth: Tensor | None, describe: Describe | None = None, maps: Maps | None = None
+) -> Reference:
+    """Measure what does not depend on the output. maps: gives the features by which cuts are told.
 
     A lattice that the truth does not have is none: a small exemplar may look regular by chance.
     """
@@ -109,6 +115,7 @@ def refer(exemplar: Tensor, truth: Tensor | None, describe: Describe | None = No
         None if truth is None else regularity(truth),
         describe,
         None if describe is None else describe(target),
+        None if truth is None or maps is None else learn_cuts(maps, exemplar, truth, _rng()),
     )
 
 
@@ -141,6 +148,7 @@ def measure(output: Tensor, reference: Reference) -> dict[str, float | None]:
         "copies": salient_copies(output, exemplar),
         "cuts": straight_cuts(output, exemplar, _rng()),
         "misfits": None if usual is None else misfits(output, exemplar, usual, _rng()),
+        "broken": None if reference.cuts is None else reference.cuts.broken(output),
         "seam_vertical": seam.vertical,
         "seam_horizontal": seam.horizontal,
         "seam_rank": min(seam_ranks(output)),
