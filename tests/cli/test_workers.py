@@ -38,7 +38,7 @@ def hashes(folder: Path) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["expand", "blend"])
 def test_workers_make_the_same_files(command: str, place: Path, model: Path) -> None:
-    """One command of each operation; `test_mixed_jobs_in_workers` has them all, and Ray."""
+    """One command of each operation; `test_mixed_jobs_in_workers` has them all, tests/faults has Ray."""
     flags = (*COMMANDS[command], "--model", model, "--threads", 1)
     alone = run_cli(*flags, "-o", "alone/")
     assert alone.exit_code == 0, alone.stderr

@@ -6,10 +6,11 @@ import hashlib
 import os
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
-from helpers.cli import make_picture, names, run_cli, run_program
+from helpers.cli import make_picture, names, run_cli
 from typer.testing import Result
 
 from texsynth.images import sidecar, verify
@@ -34,8 +35,9 @@ def make_place(folder: Path, count: int, *, height: int = 33, width: int = 41) -
 def make_reference(folder: Path, model: Path, count: int, **size: int) -> Path:
     """A place with what an undisturbed run makes in it, in the folder `whole`."""
     make_place(folder, count, **size)
-    done = run_program(*command(model, output="whole")[3:], cwd=folder)
-    assert done.returncode == 0, done.stderr
+    with chdir(folder):
+        done = batch(model, output="whole")
+    assert done.exit_code == 0, done.stderr
     return folder
 
 
