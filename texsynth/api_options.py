@@ -82,7 +82,7 @@ class StylizeOptions(Options, total=False):
     grain: float  # 0 to 1: noise that becomes strokes in flat areas
     preserve_detail: float  # 0 to 1: small faces and lettering stay readable
     preserve_light: float  # 0 to 1: dark things stay dark and light ones light
-    style_scale: float  # Above 1 for larger strokes
+    style_scale: float  # 0.25 to 8: size of strokes over the style's
     regions: str  # auto: match regions that content and style share, like sky and ground; or off
     max_side: int  # Reduce larger contents to this longer side in pixels
 

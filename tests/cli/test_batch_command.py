@@ -80,7 +80,7 @@ def test_the_result_is_that_of_stylize(place: Path, model: Path, suffix: str) ->
     (place / "jobs.yaml").write_text(
         f"output: out\nname: '{{folder}}/{{content}}.{{preset}}.{suffix}'\njobs:\n"
         "  - {contents: photos, styles: wave.png, presets: [bold, soft.yaml], recursive: true,"
-        " set: {grain: 0.2, transform.n_upd: 3}}\n"
+        " set: {grain: 0.2, transform.ridge: 0.01}}\n"
     )
     (place / "soft.yaml").write_text("stylize: {strength: 0.5}")
     assert batch(model, "--seed", 3).exit_code == 0
@@ -88,7 +88,7 @@ def test_the_result_is_that_of_stylize(place: Path, model: Path, suffix: str) ->
         hashes(place / "out")
     )
     for preset, name in (("bold", "bold"), ("soft.yaml", "soft")):
-        look = ["-p", preset, "--set", "grain=0.2", "--set", "transform.n_upd=3", "--seed", "3", "-r"]
+        look = ["-p", preset, "--set", "grain=0.2", "--set", "transform.ridge=0.01", "--seed", "3", "-r"]
         flags = ["--model", model, "--format", suffix, "-o", f"alone-{name}/"]
         assert run_cli("stylize", "photos", "wave.png", *look, *flags).exit_code == 0
         for content in ("cat", "sea/cat"):

@@ -317,7 +317,7 @@ def test_labels_go_to_their_like(place: Path, model: Path) -> None:
 def test_sequential_is_one_after_the_other(place: Path, model: Path) -> None:
     flags = ["--model", model, "--dtype", "float32", "--bit-depth", "16", "--set", "grain=0.0"]
     # A weak pull, so that rounding between the two stays small.
-    flags += ["--set", "transform.pull=1.0", "--set", "transform.n_upd=15"]
+    flags += ["--transform", "ift", "--set", "transform.pull=1.0", "--set", "transform.n_upd=15"]
     styles = ["--style", "wave.png", "--style", "oil.png"]
     assert run_cli("blend", "cat.png", *styles, "--sequential", "-o", "a.png", *flags).exit_code == 0
     assert run_cli("stylize", "cat.png", "wave.png", "-o", "b1.png", *flags).exit_code == 0

@@ -54,14 +54,11 @@ def test_moments_are_those_of_the_picture_bit_for_bit(place: Path, model: Path) 
     alpha[:9] = 40
     write(Picture(rgb, alpha), place / "glass.png")
     for name in ("wave", "glass"):
-        for scale in (1.0, 1.5):
-            card = made(f"{name}.png", "--style-scale", scale, model=model)
-            picture = read(place / f"{name}.png")
-            settings = StylizeSettings(levels=(5, 4, 3, 2, 1), style_scale=scale)
-            network = load_model(str(model))
-            fitted = fit_style(to_image(picture), network, settings, weight=to_weight(picture))
-            assert list(card.moments) == [1, 2, 3, 4, 5]
-            assert all(equal(card.moments[level], fitted.moments[level]) for level in card.moments)
+        card, picture = made(f"{name}.png", model=model), read(place / f"{name}.png")
+        settings = StylizeSettings(levels=(5, 4, 3, 2, 1))
+        fitted = fit_style(to_image(picture), load_model(str(model)), settings, weight=to_weight(picture))
+        assert list(card.moments) == [1, 2, 3, 4, 5]
+        assert all(equal(card.moments[level], fitted.moments[level]) for level in card.moments)
 
 
 def test_moments_of_several_pictures_add_up(place: Path, model: Path) -> None:
@@ -94,8 +91,8 @@ def test_a_card_says_where_it_comes_from(place: Path, model: Path) -> None:
     make_picture(place / "strip.png", height=9, width=46)
     wide = np.repeat(read(place / "strip.png").rgb, 8, 1)
     write(Picture(wide), place / "strip.png", force=True)
-    card = made("strip.png", "--style-scale", 0.3, model=model)
-    assert (card.style_scale, card.version) == (0.3, texsynth.__version__)
+    card = made("strip.png", model=model)
+    assert card.version == texsynth.__version__
     assert (card.model, card.model_sha256) == (str(model), file_hash(model))
     assert [(s.path, s.sha256) for s in card.sources] == [("strip.png", file_hash(place / "strip.png"))]
     assert (card.thumbnail.shape, card.thumbnail.dtype.name) == ((3, 128, 3), "uint8")
@@ -112,7 +109,7 @@ def test_show(place: Path, model: Path) -> None:
     ]
     assert found["sources"] == [source.model_dump() for source in card.sources]
     assert found["thumbnail"] == {"width": 41, "height": 33}
-    assert (found["card"], found["style_scale"]) == ("both.card", 1.0)
+    assert found["card"] == "both.card"
     assert (found["model"], found["model_sha256"]) == (card.model, card.model_sha256)
     text = run_cli("card", "show", "both.card").stdout
     assert "style: oil.png" in text
@@ -140,7 +137,6 @@ BAD = [
     (["wave.png", "-o", "wave.png"], 2, "needs a name that ends with .card"),
     (["wave.png", "-o", "-"], 2, "needs a name that ends with .card"),
     (["wave.png", "oil.png"], 2, "a card of 2 styles needs a name"),
-    (["wave.png", "--style-scale", "9"], 2, "style_scale is 9.0 but must be"),
     (["wave.png", "--model", "lit"], 2, "did you mean 'lite'?"),
     (["wave.png", "--model", "none.safetensors"], 6, "none.safetensors does not exist"),
     (["wave.png", "-o", "taken.card"], 5, "taken.card exists already; use --force"),
@@ -193,8 +189,7 @@ DAMAGE: dict[str, tuple[Change, str]] = {
     "foreign": (lambda _, header: header.clear(), "is no style card"),
     "future": (lambda _, header: header.update(format="texsynth-card-2"), "another version of texsynth"),
     "model": (lambda _, header: header.pop("model"), "(model is missing)"),
-    "scale": (lambda _, header: header.update(style_scale="nan"), "its style scale is nan"),
-    "no number": (lambda _, header: header.update(style_scale="much"), "could not convert"),
+    "resized": (lambda _, header: header.update(style_scale="1.5"), "of pictures resized by 1.5"),
     "sources": (lambda _, header: header.update(sources="[{}]"), "list of sources is unreadable"),
     "no sources": (lambda _, header: header.update(sources="[]"), "list of sources is unreadable"),
     "nested": (lambda _, header: header.update(sources="[" * 10**6), "list of sources is unreadable"),

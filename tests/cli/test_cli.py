@@ -19,12 +19,13 @@ import pytest
 from helpers.cli import cut_files, make_picture, names, run_cli, run_program
 from typer.main import get_command
 
+import texsynth
 from texsynth.cli import app
 from texsynth.cli.doctor import PACKAGES
 from texsynth.config.records import StylizeRecord
 from texsynth.config.validation import parse
 from texsynth.images import Picture, embedded_settings, read, write
-from texsynth.jobs import files, runner
+from texsynth.jobs.files import write_result
 
 
 @pytest.fixture
@@ -118,11 +119,11 @@ def test_strength_zero_is_independent_of_the_style(place: Path, model: Path, tra
 
 
 def test_settings_are_embedded(place: Path, model: Path) -> None:
-    flags = ["--set", "transform.n_upd=3", "--level-strength", "4=0.5", "--seed", "7", "--preset", "bold"]
+    flags = ["--set", "transform.ridge=0.01", "--level-strength", "4=0.5", "--seed", "7", "--preset", "bold"]
     assert run_cli("stylize", "cat.png", "wave.png", "-o", "o.jpg", "--model", model, *flags).exit_code == 0
     assert (place / "o.jpg.yaml").exists()
     record = StylizeRecord.model_validate(parse(embedded_settings(place / "o.jpg"), source="o.jpg"))
-    assert record.stylize.transform.model_dump()["n_upd"] == 3
+    assert record.stylize.transform.model_dump()["ridge"] == 0.01
     assert record.stylize.level_strength == {4: 0.5}
     assert record.stylize.style_scale == 1.5
     assert (record.run.seed, record.run.device, record.run.dtype) == (7, "cpu", record.run.dtype)
@@ -137,6 +138,19 @@ def test_replay_gives_the_same_bytes(place: Path, model: Path, suffix: str) -> N
     result = run_cli("replay", f"o.{suffix}")
     assert (result.exit_code, result.stdout) == (0, f"o.replay.{suffix}\n"), result.stderr
     assert (place / f"o.replay.{suffix}").read_bytes() == (place / f"o.{suffix}").read_bytes()
+
+
+def test_replay_says_where_strokes_were_scaled_otherwise(place: Path, model: Path) -> None:
+    for scale, mode in ((2, "--artistic"), (1, "--artistic"), (2, "--photo")):
+        flags = ("-o", "o.png", "--style-scale", scale, mode, "--model", model, "-f")
+        assert run_cli("stylize", "cat.png", "wave.png", *flags).exit_code == 0
+        text = embedded_settings(place / "o.png") or ""
+        old = text.replace(f"texsynth: {texsynth.__version__}", "texsynth: 0.1.0")
+        assert old != text
+        write(read(place / "o.png"), place / "old.png", settings=old, force=True)
+        result = run_cli("replay", "old.png", "-f")
+        assert result.exit_code == 0, result.stderr
+        assert ("expect strokes of another size" in result.stderr) == ((scale, mode) == (2, "--artistic"))
 
 
 def test_replay_refuses_changed_pictures(place: Path, model: Path) -> None:
@@ -342,10 +356,11 @@ def test_flat_pictures_stay_finite(place: Path, model: Path) -> None:
             assert run_cli("stylize", f"{content}.png", f"{style}.png", *flags).exit_code == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for index in range(5):
         make_picture(place / f"p{index}.png", seed=index)
-    real, started = files.write_result, Event()
+    real, started = write_result, Event()
 
     def interrupted(*arguments: Any) -> Any:  # noqa: ANN401 (as it is)
         if started.is_set():
@@ -353,7 +368,7 @@ def test_ctrl_c_keeps_what_is_finished(place: Path, model: Path, monkeypatch: py
         started.set()
         return real(*arguments)
 
-    monkeypatch.setattr(runner, "write_result", interrupted)
+    monkeypatch.setattr("texsynth.jobs.runner.write_result", interrupted)
     result = run_cli("stylize", "p*.png", "wave.png", "-o", "out/", "--model", model)
     finished = result.stdout.split()
     assert result.exit_code == 130

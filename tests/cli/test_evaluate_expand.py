@@ -18,7 +18,7 @@ from torch import Tensor
 from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.errors import UsageError
 from texsynth.evaluation.expand import BASELINES, TRUTH, Baseline, Plan, describer, evaluate, mirror, tile
-from texsynth.evaluation.expand_measures import against, measure, measure_truth, pooled_figures, refer
+from texsynth.evaluation.expand_measures import BANDS, against, measure, measure_truth, pooled_figures, refer
 from texsynth.evaluation.methods import EXPAND_METHODS, default_names, expand_methods
 from texsynth.evaluation.results import Evaluation, Row, Subject, json_table
 from texsynth.evaluation.runner import exit_code, page
@@ -209,7 +209,7 @@ def test_seams_inside_are_of_tiles_alone(place: Path) -> None:
     assert picture
     shown = to_image(read(picture.data))
     assert torch.equal(shown[:, :, 24:, 24:], shown[:, :, :24, :24])
-    lines = inner_seams(shown[:, :, :24, :24], [3, 2])
+    lines = inner_seams(shown[:, :, :24, :24], [max(2, round(band * 24)) for band in BANDS])
     assert seamless == pytest.approx(max(lines), rel=0.02), "of 8 bits, but for rounding"
 
 

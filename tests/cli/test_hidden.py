@@ -95,7 +95,7 @@ def test_and_in_tiles_and_strips(
 
 def test_a_card_measures_what_is_seen(place: Path, model: Path) -> None:
     for version in "AB":
-        flags = ("-o", f"{version}.card", "--model", model, "--dtype", "float32", "--style-scale", "0.7")
+        flags = ("-o", f"{version}.card", "--model", model, "--dtype", "float32")
         assert run_cli("card", "make", f"{version}/oil.png", *flags).exit_code == 0
         command = ("stylize", "A/cat.png", f"{version}.card", "-o", f"{version}.png", "--model", model)
         assert run_cli(*command).exit_code == 0

@@ -174,3 +174,20 @@ def test_a_template_without_a_style(place: Path, model: Path) -> None:
     result = batch(model)
     assert result.exit_code == 2
     assert "field 'style'" in result.stderr
+
+
+def test_maps_and_tilesets_in_a_manifest_are_those_of_the_commands(place: Path, model: Path) -> None:
+    (place / "jobs.yaml").write_text(
+        "output: out\njobs:\n"
+        "- {command: maps, pictures: textures, set: {depth: 0.05}}\n"
+        "- {command: tileset, exemplars: textures/0.png, with: rough.png,"
+        " set: {corners: 1, patch.layouts: 1, patch.iterations: [1]}}\n"
+    )
+    assert batch(model).exit_code == 0
+    quick = ("--set", "corners=1", "--set", "patch.layouts=1", "--set", "patch.iterations=[1]")
+    flags = ("-o", "alone/", "--threads", 1)
+    assert run_cli("maps", "textures", "--depth", 0.05, *flags).exit_code == 0
+    assert run_cli("tileset", "textures/0.png", "--with", "rough.png", *quick, *flags).exit_code == 0
+    assert hashes(place / "out") == hashes(place / "alone")
+    assert len(names(place / "out")) == 2 * 4 + 4
+    assert batch(model, "--resume").exit_code == 0

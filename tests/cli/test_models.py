@@ -433,9 +433,14 @@ def test_embedded_decoders_are_joined_to_their_encoder(tmp_path: Path) -> None:
     assert both.header["joined"].startswith("decoder1, decoder3, decoder4, photo from vgg19-decoders")
     assert file_hash(assets / "vgg19-decoders.safetensors") in both.header["joined"]
     assert (both.header["licence"], both.header["joined.licence"]) == ("CC BY 4.0", "MIT")
-    (tmp_path / "both.safetensors").write_bytes(model_file(both, []))
+    (tmp_path / "both.safetensors").write_bytes(model_file(both, [], assets))
     model = load_model(str(tmp_path / "both.safetensors"))
     assert (sorted(model.decoders), model.photo is not None) == ([1, 2, 3, 4], True)
+    # An earlier version joined what it had.
+    with pytest.raises(
+        ModelError, match="no decoder for level 5; get it with `texsynth models import --force`"
+    ):
+        model.decoder(5)
     assert joined(alone, tmp_path / "none") is alone
     other = Converted("pytorch-wct", "pytorch-wct", encoder, {})
     assert joined(other, assets) is other

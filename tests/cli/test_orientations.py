@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers.cli import run_cli
 from helpers.texture_files import ok, record, save
+from helpers.walls import wall
 from numpy.typing import NDArray
 
 import texsynth
@@ -100,6 +101,29 @@ def test_variety_is_recorded_changes_the_layout_and_replays(place: Path) -> None
     assert (place / "0.png").read_bytes() != (place / "1.png").read_bytes()
     ok("replay", "1.png", "-o", "again.png")
     assert np.array_equal(read(place / "again.png").rgb, read(place / "1.png").rgb)
+
+
+def test_siblings_follow_bricks_that_change_places(place: Path) -> None:
+    """Red and green of the sibling say where a pixel comes from; the dark brick is not everywhere."""
+    colours = 0.6 + 0.1 * torch.rand(14, 8, 3, generator=torch.Generator().manual_seed(2))
+    colours[6, 3] = 0
+    image = (wall(14, 7, colours)[0].permute(1, 2, 0).clamp(0, 1) * 255).byte().numpy()
+    y, x = np.mgrid[:168, :168]
+    save(place / "wall.png", image)
+    save(place / "place.png", np.stack([y, x, 0 * x], -1).astype(np.uint8))
+    laid = {}
+    for value in (0, 0.5):
+        ok("expand", "wall.png", "-o", f"{value}.png", "--with", "place.png", "--even-light", "off",
+           "--orientations", "none", "--variety", value, *QUICK)  # fmt: skip
+        sibling = next(p for p in place.iterdir() if "place" in p.name and p.name != "place.png")
+        laid[value] = read(sibling).rgb.astype(int)
+        sibling.unlink()
+        copied = image[laid[value][..., 0], laid[value][..., 1]].astype(int)
+        assert np.abs(copied - read(place / f"{value}.png").rgb).mean() < 8
+    changed = (laid[0] != laid[0.5]).any(-1)
+    assert changed.mean() > 0.02
+    ok("replay", "0.5.png", "-o", "again.png")
+    assert np.array_equal(read(place / "again.png").rgb, read(place / "0.5.png").rgb)
 
 
 @pytest.mark.parametrize("flags", [["--orientations", "some"], ["--variety", "1.5"], ["--variety", "-1"]])

@@ -29,6 +29,15 @@ def tiny_tensors(seed: int = 0, upsampling: Upsampling = "bilinear") -> dict[str
         return in_parts(parts)
 
 
+def bottleneck_tensors() -> dict[str, Tensor]:
+    """The same of a complete model whose decoder of level 5 ends at level 4."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        own = Decoder(WIDTHS, 5, bottleneck=7).own_state()
+    whole = {key: value for key, value in tiny_tensors().items() if not key.startswith("decoder5.")}
+    return whole | {f"decoder5.{key}": value for key, value in own.items()}
+
+
 def wave_tensors(*, concatenated: bool) -> dict[str, Tensor]:
     """The same of a model that pools by wavelets."""
     with torch.random.fork_rng():

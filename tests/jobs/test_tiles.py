@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.cli import make_model, run_cli
-from helpers.nets import level_tensors, tiny_model, tiny_tensors, wave_tensors, waves
+from helpers.nets import bottleneck_tensors, level_tensors, tiny_model, tiny_tensors, wave_tensors, waves
 from torch import Tensor
 
 from texsynth.config.settings import IFTSettings, StylizeSettings
@@ -65,12 +65,15 @@ def loud(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return scaled | {k: torch.full_like(scaled[k], 0.5) for k in last}
 
 
+BOTTLENECK = ("encoder", "decoder4", "decoder5")
+
 MODELS = {
     "own": loud(tiny_tensors()),
     "nearest": loud(tiny_tensors(upsampling="nearest")),
     "sum": loud(wave_tensors(concatenated=False)),
     "cat5": loud(wave_tensors(concatenated=True)),
     "levels": level_tensors(),
+    "bottleneck": {k: v for k, v in bottleneck_tensors().items() if k.split(".")[0] in BOTTLENECK},
 }
 
 
@@ -295,8 +298,8 @@ def test_a_limit_is_a_size_or_a_share() -> None:
 
 
 def test_large_styles_alone_are_measured_in_tiles() -> None:
-    assert style_tile(2048, 2048, 1.0) is None
-    assert style_tile(2048, 2049, 1.0) == style_tile(1025, 2048, 2.0) == 1024
+    assert style_tile(2048, 2048) is None
+    assert style_tile(2048, 2049) == 1024
 
 
 @pytest.fixture

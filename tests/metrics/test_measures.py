@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from helpers.nets import waves
 from torch import Tensor
 
+from texsynth.metrics.fit import misfit
 from texsynth.metrics.structure import lattice_displacements, regularity, spectrum_distance
 from texsynth.metrics.texture import (
     coherence,
@@ -242,3 +243,16 @@ def test_ssim_of_constants_is_the_luminance_term() -> None:
     a, b = torch.full((1, 3, 20, 20), 0.2), torch.full((1, 3, 24, 18), 0.6)
     assert ssim(a, b) == pytest.approx((2 * 0.2 * 0.6 + 1e-4) / (0.2**2 + 0.6**2 + 1e-4), rel=1e-5)
     assert ssim(noise(40, 40), 1 - noise(40, 40)) < 0
+
+
+def test_a_fill_that_goes_on_from_its_surroundings_is_less_strange_than_others() -> None:
+    picture = dots(144, 144, ((12.0, 0.0), (0.0, 12.0)))
+    filled = torch.zeros(144, 144, dtype=torch.bool)
+    filled[60:84, 60:84] = True
+    shifted = torch.where(filled, picture.roll(5, 3), picture)
+    grey = torch.where(filled, torch.full((), 0.5), picture)
+    usual, cut, flat = (misfit(image, filled, ~filled) for image in (picture, shifted, grey))
+    assert usual < 0.01
+    assert min(cut, flat) > 10 * usual
+    hidden = torch.where(filled, picture, torch.rand(1, 3, 144, 144, generator=rng()))
+    assert misfit(hidden, filled, torch.zeros_like(filled)) == 0, "nothing to compare with"

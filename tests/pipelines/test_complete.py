@@ -12,7 +12,7 @@ from texsynth.analysis.tile_advice import tile_advice
 from texsynth.config.settings import ExpandSettings
 from texsynth.ops.resample import box_mean
 from texsynth.pipelines import complete
-from texsynth.pipelines.complete import SEAMLESS, fill, tile
+from texsynth.pipelines.complete import ALREADY_SEAMLESS, fill, tile
 from texsynth.pipelines.expand import Expanded, Networks
 from texsynth.pipelines.relight import in_even_light
 from texsynth.synthesis.exemplar import Exemplar
@@ -164,7 +164,7 @@ def test_light_that_does_not_close_is_no_seamless_picture() -> None:
         return tile(even, settings(), networks(), rng=rng())
 
     result = in_even_light(Exemplar(image), 1.0, make)
-    assert SEAMLESS not in result.notes
+    assert ALREADY_SEAMLESS not in result.notes
     assert not torch.equal(result.image, image)
     assert border_step(result.image) < border_step(image)
 
@@ -174,12 +174,20 @@ def test_a_seamless_picture_stays_and_a_part_of_it_does_not() -> None:
     result = tile(Exemplar(image, (image[:, :1],)), settings(), networks(), rng=rng())
     assert torch.equal(result.image, image)
     assert torch.equal(result.siblings[0], image[:, :1])
-    assert result.notes == (SEAMLESS,)
+    assert result.notes == (ALREADY_SEAMLESS,)
     part = image[:, :, :80, :88]
     assert not is_seamless(part)
     made = tile(Exemplar(part), settings(), networks(), rng=rng())
-    assert SEAMLESS not in made.notes
+    assert ALREADY_SEAMLESS not in made.notes
     assert border_step(made.image) < border_step(part)
+
+
+def test_a_faint_straight_step_through_strong_grain_is_a_seam() -> None:
+    """Every patch across it occurs inside, and single steps are as large as any."""
+    grain = torch.rand(1, 3, 96, 96, generator=rng())
+    assert is_seamless(grain)
+    tone = torch.linspace(0, 0.06, 96)
+    assert not is_seamless(grain + tone.view(1, 1, 96, 1))
 
 
 @pytest.mark.parametrize("size", [(64, 64), (112, 80)])

@@ -144,13 +144,6 @@ def test_colours_are_preserved_on_request() -> None:
     torch.testing.assert_close(out[:, 0], out[:, 1], atol=1e-5, rtol=0)
 
 
-def test_style_scale_resizes_the_style() -> None:
-    model = tiny_model()
-    half = fit_style(waves(64, 64), model, StylizeSettings(style_scale=0.5))
-    whole = fit_style(waves(64, 64), model, StylizeSettings())
-    assert half.moments[1].n == whole.moments[1].n / 4
-
-
 def test_progress_names_every_level() -> None:
     model, steps = tiny_model(), list[Step]()
     stylize(waves(32, 32), fit_style(waves(32, 32), model, ARTISTIC), model, ARTISTIC, on_step=steps.append)

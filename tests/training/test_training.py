@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers.nets import waves
+from helpers.nets import bottleneck_tensors, tiny_tensors, waves
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from typer.testing import CliRunner
 
 from texsynth.cli import app
@@ -176,13 +178,12 @@ def test_cycle_error_is_zero_for_a_perfect_decoder() -> None:
     assert relative == pytest.approx(0, abs=1e-9)
 
 
-def test_unit_mean_changes_the_scale_but_not_the_function() -> None:
-    from helpers.nets import tiny_tensors
-
+@pytest.mark.parametrize("make", [tiny_tensors, bottleneck_tensors])
+def test_unit_mean_changes_the_scale_but_not_the_function(make: Callable[[], dict[str, Tensor]]) -> None:
     from texsynth.models.registry import build_model
 
     data = crops(8)
-    before, after = tiny_tensors(), to_unit_mean(tiny_tensors(), [to_image(data)])
+    before, after = make(), to_unit_mean(make(), [to_image(data)])
     one, two, image = build_model("a", before), build_model("b", after), to_image(data)
     for level in (1, 2, 3, 4, 5):
         f, g = one.encoder(image, level)[-1], two.encoder(image, level)[-1]

@@ -6,9 +6,8 @@ import typer
 
 from texsynth import images
 from texsynth.cli import options
-from texsynth.cli.run import given, look_settings, piped, run_settings
+from texsynth.cli.run import piped, run_settings
 from texsynth.cli.show import Screen
-from texsynth.config.settings import StylizeSettings
 from texsynth.errors import UsageError
 from texsynth.jobs.checks import check_outputs
 from texsynth.jobs.inputs import CARD_SUFFIX, find_inputs
@@ -29,9 +28,6 @@ def make(
         metavar="FILE",
         help="The card, a name that ends with .card. Default for one style: STYLE.card here.",
     ),
-    style_scale: float | None = options.look_option(
-        None, help="Resize the styles first: above 1 for larger strokes."
-    ),
     model: options.Model = None,
     computing: options.DeviceOptions,
     dtype: options.Dtype = None,
@@ -43,7 +39,6 @@ def make(
 
     texsynth card make paintings/ -o painter.card
     """
-    settings = look_settings(StylizeSettings, options.LookOptions(), given({"style_scale": style_scale}))
     run = run_settings(computing, reading, model=model, dtype=dtype)
     inputs = find_inputs(styles, recursive=reading.recursive, piped=piped(styles))
     if output is None and len(inputs) > 1:
@@ -58,7 +53,7 @@ def make(
     from texsynth.jobs.cards import make_card, write_card
 
     show = screen.screen()
-    card, warnings = make_card(inputs, run, settings.style_scale)
+    card, warnings = make_card(inputs, run)
     write_card(card, path, force=force)
     for warning in warnings:
         show.note(warning)
@@ -79,7 +74,6 @@ def show_card(
     moments = content.moments.items()
     lines = [
         *(f"style: {source.path} ({source.sha256[:8]}…)" for source in content.sources),
-        f"style scale: {content.style_scale:g}",
         f"model: {content.model} ({content.model_sha256[:8]}…)",
         *(f"level {level}: {len(m.sum)} channels, {m.n:.10g} pixels" for level, m in moments),
         f"thumbnail: {width} x {height}",
@@ -91,7 +85,6 @@ def show_card(
         texsynth=content.version,
         model=content.model,
         model_sha256=content.model_sha256,
-        style_scale=content.style_scale,
         sources=[source.model_dump() for source in content.sources],
         levels=[{"level": level, "channels": len(m.sum), "pixels": m.n} for level, m in moments],
         thumbnail={"width": width, "height": height},

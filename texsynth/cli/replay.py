@@ -126,7 +126,9 @@ def _styled(
     return (
         [job],
         partial(check_headers, needed=needed, run=run),
-        lambda _: import_module("texsynth.jobs.stylize").Stylize(run, job, record.model_sha256),
+        lambda _: import_module("texsynth.jobs.stylize").Stylize(
+            run, job, record.model_sha256, recorded_version=record.versions.texsynth
+        ),
     )
 
 

@@ -44,7 +44,9 @@ class StrokeOptions(options.StylizeLookOptions):
     preserve_light: float | None = look_option(
         None, help="Keep dark things dark and light ones light, 0 to 1; artistic mode only."
     )
-    style_scale: float | None = look_option(None, help="Resize the style first: above 1 for larger strokes.")
+    style_scale: float | None = look_option(
+        None, help="Size of strokes over the style's, 0.25 to 8: 2 doubles them; artistic mode only."
+    )
     regions: str | None = look_option(
         None,
         metavar="auto|off",

@@ -118,7 +118,8 @@ def decoder(
     check_muon(settings.optimizer)
     autocast_for(training.pick_device(), settings.precision)
     if model:
-        begin_from_model(folder, model)
+        # A bottleneck leaves the rest of the way to the decoder of the next finer level.
+        begin_from_model(folder, model, decoders=settings.bottleneck is not None, without=level or ())
     runs = plan(folder, training.data, [PHOTO] if photo else level or [], settings, training.seed)
     left = unfinished(runs, training.resume)
     for run in runs:

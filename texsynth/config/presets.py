@@ -89,9 +89,7 @@ def resolve(kind: type[S], preset: Preset | None, sets: Sequence[str], flags: Ma
         path, sign, text = assignment.partition("=")
         path = path.strip()
         if not sign or "" in path.split("."):
-            raise UsageError(
-                f"--set {assignment!r} is not of the form key=value, like --set transform.pull=2"
-            )
+            raise UsageError(f"--set {assignment!r} is not of the form key=value, like --set grain=0.1")
         changes = nested(path, parse(text, source=f"--set {assignment}"))
         line = _deep_update(line, _present_names(kind, changes))
     return validate(kind, merge(tree, _deep_update(line, dict(flags))), "")

@@ -120,7 +120,7 @@ class StylizeSettings(Settings):
 
     mode: Literal["artistic", "photo"] = "artistic"
     """Autoencoders coarse to fine, or one encoding decoded with high-frequency skips."""
-    transform: TransformSettings = IFTSettings()
+    transform: TransformSettings = OTSettings()
     """How content features become style features."""
     levels: Annotated[tuple[Level, ...], Listed, Field(min_length=1)] = (4, 3, 2, 1)
     """Levels that are transformed, from coarse to fine."""
@@ -132,12 +132,12 @@ class StylizeSettings(Settings):
     """Keep the colours of the content and take only light and dark from the style."""
     edge_aware: bool = True
     """In photo mode, keep to the content's contours: no haloes, no blotches, and no grain from the style."""
-    grain: Fraction = 0.04
+    grain: Fraction = 0.03
     """In artistic mode, deviation of lightness that noise gives flat areas, so that they get strokes.
 
     The style's strokes grow out of what is there; a clear sky has nothing for them to grow out of. What has
     as much contrast of its own gets no noise, and dark areas get less."""
-    preserve_detail: Fraction = 0.4
+    preserve_detail: Fraction = 0.5
     """In artistic mode, share of the content's fine detail that goes around levels 4 and 5.
 
     They would lose small faces and lettering. 0 lets the style have its way everywhere."""
@@ -145,8 +145,8 @@ class StylizeSettings(Settings):
     """In artistic mode, how far dark things stay dark and light ones light, at levels 3 to 5.
 
     0 lets the style put its lights and darks where it likes."""
-    style_scale: Annotated[float, Field(gt=0, le=8)] = 1.0
-    """Size of the style's strokes: the style picture is resized by this factor."""
+    style_scale: Annotated[float, Field(ge=0.25, le=8)] = 1.0
+    """In artistic mode, size of strokes over the style's: coarse levels paint the content reduced by it."""
     regions: Literal["auto", "off"] = "off"
     """Find regions that content and style share, like sky and ground, and match each with its counterpart."""
     finish: FinishSettings = FinishSettings()

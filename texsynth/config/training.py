@@ -24,6 +24,9 @@ CropSide = Annotated[int, Field(ge=32, le=1024), AfterValidator(_pooled_four_tim
 NEUTRAL = ("workers", "save_every", "validate_every")
 """Settings that do not change the result, so that a resumed training may have others."""
 
+LATER = ("bottleneck", "decoded", "finer", "mapped")
+"""Settings of decoders that checkpoints of earlier versions do not have; they are kept if not the default."""
+
 RENAMED = {"vivid": "contrast_jitter", "alike": "same_view", "turn": "rotate"}
 """Present names of settings by those of earlier versions, which presets and --set may still use."""
 
@@ -47,10 +50,18 @@ class DecoderSettings(Settings):
     """Share of crops with up to twice the contrast, as styles have and photographs do not."""
     start: Literal["closed-form", "random"] = "closed-form"
     """The run's weights, else regression and the shallower decoder; or random weights, as in paper 002."""
+    bottleneck: Count | None = None
+    """Channels on the way to the next finer level, whose decoder does the rest; None for a whole decoder."""
+    decoded: Count | None = None
+    """Crops of a step that are decoded to pictures, for all terms but `finer`; None for all."""
     reconstruction: Weight = 1.0
     """Weight of the image error."""
     cycle: Weight = 1.0
     """Weight of the feature error."""
+    finer: Weight = 0.0
+    """Weight of the error of the features of the next finer level, halfway to the image."""
+    mapped: Weight = 0.0
+    """Weight of the feature error where WCT has mapped the features to another crop's, by 0.2 to 1."""
     errors: Literal["relative", "sum"] = "relative"
     """Mean squares over the variance of their targets, or the squared norms of (002, eq. 28) per picture."""
     optimizer: Literal["muon+adam", "adam"] = "muon+adam"
@@ -89,8 +100,8 @@ class DecoderSettings(Settings):
             raise ValueError("one of steps and epochs must be given, and the other must be null")
         if self.resize_px is not None and self.resize_px < self.crop_px:
             raise ValueError(f"resize_px {self.resize_px} must not be less than crop_px {self.crop_px}")
-        if self.reconstruction + self.cycle == 0:
-            raise ValueError("one of reconstruction and cycle must be above 0")
+        if self.reconstruction + self.cycle + self.finer == 0:
+            raise ValueError("one of reconstruction, cycle and finer must be above 0")
         return self
 
 

@@ -74,6 +74,12 @@ def dump(data: object) -> str:
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
+def _variants_with(root: Schema, key: str) -> list[str]:
+    """Return the names of the kinds of settings, like those of transforms, that have the setting `key`."""
+    kinds = [kind.get("properties", {}) for kind in root.get("$defs", {}).values()]
+    return [kind["name"]["const"] for kind in kinds if key in kind and "const" in kind.get("name", {})]
+
+
 def _sentence(root: Schema, error: Any) -> str:  # noqa: ANN401 (pydantic's error details)
     """Explain one error of pydantic by the JSON schema `root` of the settings."""
     where, kind, value, context = error["loc"], error["type"], error["input"], error.get("ctx", {})
@@ -86,7 +92,9 @@ def _sentence(root: Schema, error: Any) -> str:  # noqa: ANN401 (pydantic's erro
         properties = _walk(root, where[:-1])[1].get("properties", {})
         variant = properties.get("name", {}).get("const")
         inside = " of " + " ".join(filter(None, [_dotted(path[:-1]), variant])) if path[:-1] else ""
-        return f"unknown setting {str(path[-1])!r}{inside}{nearest(str(path[-1]), properties)}"
+        owners = _variants_with(root, str(path[-1])) if variant else []
+        cure = f"; set {_dotted(path[:-1])}.name={owners[0]} as well" if owners else None
+        return f"unknown setting {str(path[-1])!r}{inside}{cure or nearest(str(path[-1]), properties)}"
     if kind == "missing":
         return f"{key} is missing"
     if kind in ("union_tag_invalid", "union_tag_not_found"):

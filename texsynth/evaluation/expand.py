@@ -49,7 +49,7 @@ QUILTING = "quilting"  # The baseline that ratios refer to
 
 AGAINST = "against quilting"  # The table of differences to it
 
-SEAMLESS = "seamless"  # The exemplar as `texsynth tile` leaves it, repeated
+TILED = "seamless"  # The exemplar as `texsynth tile` leaves it, repeated
 
 JUDGE, LEVEL = "lite", 3  # The network, and its level, whose features the Frechet distance compares
 
@@ -153,7 +153,7 @@ class _Experiment:
                 work = plan_expand([Exemplar(exemplar)], method.settings)
                 networks = self._networks[work.settings.transposer]
                 output = expand(work, networks, rng=rng, on_step=on_step).image.cpu()
-            elif method.name == SEAMLESS:
+            elif method.name == TILED:
                 exemplar = self._seamless(exemplar)
                 output = tile(exemplar, size, rng)
             else:
@@ -161,7 +161,7 @@ class _Experiment:
             seconds = time.perf_counter() - start
             picture = checked(output, (1, 3, *size))
             measures = measure(to_image(picture), self._reference)
-            if method.name == SEAMLESS:
+            if method.name == TILED:
                 measures |= {"seam_inside": largest_inner_seam(exemplar)}
         return Row(self._subject, method.name, measures, seconds, Thumbnail.of(picture))
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from texsynth.analysis.lattice import Lattice, find_lattice
 from texsynth.evaluation.results import SECONDS, Difference, Estimate, Row, present
+from texsynth.metrics.copies import salient_copies
 from texsynth.metrics.cuts import misfits, straight_cuts, usual_distance
 from texsynth.metrics.recurrence import recurrence
 from texsynth.metrics.structure import lattice_displacements, regularity, spectrum_distance
@@ -25,6 +26,7 @@ from texsynth.metrics.texture import (
     sharpness,
     ssim,
 )
+from texsynth.pipelines.complete import BAND, RING
 from texsynth.transforms.moments import Moments
 
 CONFIRMED = 0.05  # Displacement up to which the truth shows the lattice of its exemplar
@@ -39,18 +41,18 @@ AROUND_PX = 17  # Least width of what is around an exemplar for it to be a yards
 
 QUERIES = 768  # Patches of which the coherence is taken
 
-BANDS = (0.14, 0.07)
+BANDS = (BAND, (1 - RING) * BAND)
 """Distances of lines inside a tile from its borders, over its shorter side: where `texsynth tile` joins."""
 
 MEASURES = (
     "coherence", "coherence_gap", "completeness", "sharpness", "wasserstein", "frechet", "spectrum",
-    "recurrence", "repetition", "excess", "cuts", "misfits", "seam_vertical", "seam_horizontal", "seam_rank",
-    "seam_inside", "lattice", "lattice_height", "regularity", "imposed", "ssim",
+    "recurrence", "repetition", "excess", "copies", "cuts", "misfits", "seam_vertical", "seam_horizontal",
+    "seam_rank", "seam_inside", "lattice", "lattice_height", "regularity", "imposed", "ssim",
 )  # fmt: skip
 
 COLUMNS = (
     "done", "failed", "coherence_gap", "sharpness", "figures.sharp_share", "figures.wasserstein_ratio",
-    "frechet", "excess", "figures.excess_irregular", "figures.cuts_irregular", "misfits",
+    "frechet", "excess", "figures.excess_irregular", "copies", "figures.cuts_irregular", "misfits",
     "figures.lattices_kept", "figures.unimposed", "seam_vertical", "seam_horizontal", "seam_inside", SECONDS,
 )  # fmt: skip
 """Columns of the first table."""
@@ -136,6 +138,7 @@ def measure(output: Tensor, reference: Reference) -> dict[str, float | None]:
         "recurrence": repeats.turned,
         "repetition": repeats.upright,
         "excess": None if reference.recurrence is None else repeats.turned - reference.recurrence,
+        "copies": salient_copies(output, exemplar),
         "cuts": straight_cuts(output, exemplar, _rng()),
         "misfits": None if usual is None else misfits(output, exemplar, usual, _rng()),
         "seam_vertical": seam.vertical,

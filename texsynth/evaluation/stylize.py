@@ -30,8 +30,8 @@ from texsynth.models.registry import Model, load_model
 from texsynth.pipelines.progress import OnStep
 from texsynth.pipelines.rasters import TensorRaster
 from texsynth.pipelines.regional import regional_style
-from texsynth.pipelines.stylize import check_levels, stylize
-from texsynth.pipelines.transfer import tiled_encoder
+from texsynth.pipelines.stylize import stylize
+from texsynth.pipelines.transfer import check_levels, tiled_encoder
 from texsynth.transforms import fit_map
 from texsynth.transforms.moments import Moments
 
@@ -211,7 +211,7 @@ class _Experiment:
         if not isinstance(settings, StylizeSettings) or method.model is None:
             return BASELINES[method.name](content, style)
         model = self._models[method.model]
-        tile = style_tile(style.shape[2], style.shape[3], settings.style_scale)
+        tile = style_tile(style.shape[2], style.shape[3])
         fitted = regional_style(TensorRaster(content), style, model, settings, tile=tile)
         seed = self._plan.run.seed + turn
         return stylize(content, fitted, model, settings, seed=seed, on_step=on_step).cpu()

@@ -122,7 +122,7 @@ class MeasuredStyles:
             if mask is not None:
                 mask = resize_mask(mask, picture.height, picture.width, smooth=False)
                 weight = mask if weight is None else weight * mask
-            tile = style_tile(picture.height, picture.width, settings.style_scale)
+            tile = style_tile(picture.height, picture.width)
             return fit_style(to_image(picture), self._model, settings, weight=weight, tile=tile)
 
     def _fit_card(self, item: Input, settings: StylizeSettings, mask: Tensor | None) -> FittedStyle:
@@ -135,8 +135,6 @@ class MeasuredStyles:
         if missing:
             raise InputError(f"{item} has no level {max(missing)}; make it again with `texsynth card make`")
         self.sources[item] = Source(path=recorded_path(item), sha256=hashlib.sha256(data).hexdigest())
-        if settings.style_scale not in (1.0, card.style_scale):
-            self.warnings.append(f"{item}: a card keeps its own style scale, {card.style_scale:g}")
         return FittedStyle(card.moments, card.colours).only(settings.levels)
 
 

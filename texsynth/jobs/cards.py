@@ -1,7 +1,6 @@
 """Style cards: the moments of style pictures at every level of a model, in one small safetensors file."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from texsynth.pipelines.stylize import FittedStyle, measure_style
 from texsynth.transforms.moments import Moments
 
 FORMAT = "texsynth-card-1"
+UNSCALED = "1.0"  # What cards said of pictures that were not resized; earlier versions want it still
 COLOURS = "colours"  # Beside `level1`, `level2`, ... in a file
 THUMBNAIL_PX = 128
 MAKE = "make one with `texsynth card make`"
@@ -48,18 +48,17 @@ class Card:
     moments: dict[int, Moments]
     model: str
     model_sha256: str
-    style_scale: float
     sources: tuple[Source, ...]
     thumbnail: Pixels
     version: str = texsynth.__version__
     colours: Moments | None = None
 
 
-def make_card(inputs: Sequence[Input], run: RunSettings, style_scale: float) -> tuple[Card, tuple[str, ...]]:
+def make_card(inputs: Sequence[Input], run: RunSettings) -> tuple[Card, tuple[str, ...]]:
     """Measure the pictures, at least one, and add up their moments; with the card come warnings.
 
-    style_scale: every picture is resized by this factor first. Raises InputError for a picture that cannot
-    be read, ModelError, and UsageError when features overflow the number type.
+    Raises InputError for a picture that cannot be read, ModelError, and UsageError when features overflow
+    the number type.
     """
     run, model = resolve_run_and_model(run)
     levels = range(1, len(model.encoder.widths) + 1)
@@ -69,14 +68,13 @@ def make_card(inputs: Sequence[Input], run: RunSettings, style_scale: float) -> 
     thumbnail: Pixels | None = None
     for item in inputs:
         picture, source = read_visible(item, run)
-        with memory_guard(item, "use a smaller --style-scale"):
+        with memory_guard(item, "use a smaller picture"):
             style = measure_style(
                 to_image(picture),
                 model,
                 levels,
-                scale=style_scale,
                 weight=to_weight(picture),
-                tile=style_tile(picture.height, picture.width, style_scale),
+                tile=style_tile(picture.height, picture.width),
             )
             if thumbnail is None:
                 thumbnail = as_depth(flattened(fit_within(picture, THUMBNAIL_PX)).rgb, 8)
@@ -88,7 +86,7 @@ def make_card(inputs: Sequence[Input], run: RunSettings, style_scale: float) -> 
     assert total is not None, "a card needs a picture"
     assert thumbnail is not None, "each picture has one"
     name, origin = as_text(model.name), tuple(sources)
-    card = Card(total.moments, name, model.sha256, style_scale, origin, thumbnail, colours=total.colours)
+    card = Card(total.moments, name, model.sha256, origin, thumbnail, colours=total.colours)
     return card, tuple(warnings)
 
 
@@ -106,7 +104,7 @@ def write_card(card: Card, path: Path, *, force: bool) -> None:
         "texsynth": card.version,
         "model": card.model,
         "model_sha256": card.model_sha256,
-        "style_scale": repr(card.style_scale),
+        "style_scale": UNSCALED,
         "sources": json.dumps([source.model_dump() for source in card.sources]),
     }
     make_folder(path.parent)
@@ -126,10 +124,12 @@ def read_card(data: bytes, name: str) -> Card:
     if header.get("format") != FORMAT:
         raise InputError(f"{name} is no style card, or one of another version of texsynth; {MAKE}")
     deepest = max(1, sum(key.startswith("level") and key.endswith(".sum") for key in tensors))
+    if (scale := header.get("style_scale", UNSCALED)) != UNSCALED:
+        raise InputError(
+            f"{name} was made by an earlier texsynth of pictures resized by {scale}, which now are measured "
+            f"as they are; {CURE}, and give --style-scale to `texsynth stylize`"
+        )
     try:
-        scale = float(header["style_scale"])
-        if not 0 < scale < math.inf:
-            raise ValueError(f"its style scale is {scale}")
         pixels = tensors["thumbnail"]
         good = pixels.dtype == torch.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
         if not (good and min(pixels.shape[:2]) >= 1 and max(pixels.shape[:2]) <= THUMBNAIL_PX):
@@ -138,7 +138,6 @@ def read_card(data: bytes, name: str) -> Card:
             moments={level: _read_moments(tensors, f"level{level}") for level in range(1, deepest + 1)},
             model=header["model"],
             model_sha256=header["model_sha256"],
-            style_scale=scale,
             sources=_sources(header["sources"]),
             thumbnail=pixels.numpy(),
             version=header["texsynth"],

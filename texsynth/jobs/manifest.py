@@ -116,10 +116,16 @@ def _yaml(path: Path, text: str) -> tuple[Path | None, list[Entry]]:
     return None if head.output is None else path.parent / head.output, entries
 
 
-COLUMNS = ("content", "style", "preset", "output", "exemplar", "command")
+COLUMNS = ("content", "style", "preset", "output", "exemplar", "picture", "command")
 """Keys of a line of JSON or CSV; a line of JSON for another command than stylize may have any of an entry."""
 
-PLURALS = {"content": "contents", "style": "styles", "exemplar": "exemplars", "preset": "presets"}
+PLURALS = {
+    "content": "contents",
+    "style": "styles",
+    "exemplar": "exemplars",
+    "picture": "pictures",
+    "preset": "presets",
+}
 
 
 class Row(Settings):

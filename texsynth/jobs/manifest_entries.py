@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field
 
+from texsynth.config.map_kinds import Declared
+from texsynth.config.map_settings import MapsSettings, TilesetSettings
 from texsynth.config.presets import Tree, is_file_name
 from texsynth.config.settings import ExpandSettings, Settings, StylizeSettings
 from texsynth.config.validation import nearest, validate
@@ -20,8 +22,10 @@ from texsynth.images import SUFFIXES
 from texsynth.jobs.blend_inputs import BlendJob, StylizeJob, check_spec, make_spec
 from texsynth.jobs.expand_inputs import MAPS, Task, expand_job, plan_tasks
 from texsynth.jobs.inputs import CARD_SUFFIX, PIPE, Input, Job, find_inputs
+from texsynth.jobs.map_inputs import maps_job
 from texsynth.jobs.material_tasks import with_materials
 from texsynth.jobs.materials import find_materials
+from texsynth.jobs.tileset_inputs import tileset_job
 
 
 def as_tuple(value: object) -> object:
@@ -86,13 +90,39 @@ class TextureGroup(Group):
     count: Annotated[int, Field(ge=1, le=9999)] = 1
 
 
+class MapsGroup(Group):
+    """Every picture gets its maps."""
+
+    command: Literal["maps"]
+    pictures: SomeTexts
+
+
+class TilesetGroup(Group):
+    """Every exemplar gets its tiles."""
+
+    command: Literal["tileset"]
+    exemplars: SomeTexts
+    siblings: Annotated[Texts, Field(alias="with")] = ()
+    normals: Annotated[Texts, Field(alias="with_normal")] = ()
+
+
 GROUPS: dict[str, type[Group]] = {
     "stylize": StylizeGroup,
     "blend": BlendGroup,
     "expand": TextureGroup,
     "tile": TextureGroup,
+    "maps": MapsGroup,
+    "tileset": TilesetGroup,
 }
 """Kinds of entries by their `command:`."""
+
+KINDS: dict[str, type[Settings]] = {
+    "expand": ExpandSettings,
+    "tile": ExpandSettings,
+    "maps": MapsSettings,
+    "tileset": TilesetSettings,
+}
+"""Types of settings; stylizations have those of all others."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +173,11 @@ def _expanded(where: str, group: Group, base: Path, name: str | None) -> list[En
     elif isinstance(group, BlendGroup):
         pictures = _find(group.contents, base, recursive=group.recursive)
         builders = [_blend(group, base)] * len(pictures)
+    elif isinstance(group, MapsGroup):
+        pictures = _find(group.pictures, base, recursive=group.recursive)
+        builders = [_maps] * len(pictures)
+    elif isinstance(group, TilesetGroup):
+        pictures, builders = _tilesets(group, base)
     else:
         assert isinstance(group, TextureGroup)
         maps = {name: text for name in MAPS if (text := getattr(group, name)) is not None}
@@ -162,9 +197,11 @@ def _expanded(where: str, group: Group, base: Path, name: str | None) -> list[En
         tasks = with_materials(tasks, materials)
         pictures = [task.exemplars[0] for task in tasks]
         builders = [_expand(task, group.count) for task in tasks]
-    kind = ExpandSettings if isinstance(group, TextureGroup) else StylizeSettings
     field = "style" if isinstance(group, StylizeGroup) else "command"
-    template = name or f"{{folder}}/{{content}}.{{{field}}}{'.{preset}' if group.presets else ''}.png"
+    ending = f"{'.{preset}' if group.presets else ''}{'_height' if group.command == 'maps' else ''}.png"
+    middle = "" if group.command == "maps" else f".{{{field}}}"
+    template = name or f"{{folder}}/{{content}}{middle}{ending}"
+    kind = KINDS.get(group.command, StylizeSettings)
     presets = [preset_in(preset, base) for preset in group.presets or (None,)]
     return [
         Entry(where, group.command, picture, style, kind, preset, changes, template, build, group.output)
@@ -204,6 +241,36 @@ def _expand(task: Task, count: int) -> BuildJobs:
         return [expand_job(task, settings, path, index, count) for index in range(1, count + 1)]
 
     return build
+
+
+def _maps(entry: Entry, path: Path, settings: MapsSettings, preset: str) -> list[Job]:
+    del preset
+    return [maps_job(entry.picture, path, settings)]
+
+
+def _tilesets(group: TilesetGroup, base: Path) -> tuple[list[Input], list[BuildJobs]]:
+    """Return exemplars, with what makes the jobs of each."""
+    named = [file_in(text, base) for text in (*group.siblings, *group.normals)]
+    plain = group.recursive or bool(named)
+    materials = [] if plain else find_materials([str(base / text) for text in group.exemplars])
+    pictures = [material.colour for material in materials]
+    pictures = pictures or _find(group.exemplars, base, recursive=group.recursive)
+    if named and len(pictures) > 1:
+        raise UsageError(
+            f"with belongs to one exemplar, but there are {len(pictures)}; give each its own job"
+        )
+    maps = [material.maps for material in materials] or [tuple(named)] * len(pictures)
+    known: list[Declared | None] = [None] * len(group.siblings)
+    kinds = (*known, *["normals"] * len(group.normals))
+
+    def builder(siblings: tuple[Input, ...]) -> BuildJobs:
+        def build(entry: Entry, path: Path, settings: TilesetSettings, preset: str) -> list[Job]:
+            del preset
+            return [tileset_job(entry.picture, path, siblings, cast(Any, kinds), settings)]
+
+        return build
+
+    return pictures, [builder(siblings) for siblings in maps]
 
 
 def _find(texts: Sequence[str], base: Path, *, recursive: bool = False, cards: bool = False) -> list[Input]:

@@ -42,12 +42,17 @@ def maps_jobs(
     names = [f"{_shared(item.stem, COLOUR)}_{ROLES[0]}{suffix}" for item in pictures]
     jobs = []
     for item, path in zip(pictures, destinations(pictures, names, output, role="pictures"), strict=True):
-        if output_format(path) not in DEEP_FORMATS:
-            raise UsageError(f"{path}: values of maps do not survive {path.suffix}; use .png or .tif")
-        stem = _shared(path.stem, (*COLOUR, *ROLES))
-        parts = tuple((role, path.with_name(f"{stem}_{role}{path.suffix}")) for role in ROLES)
-        jobs.append(MapsJob(item, parts[0][1], settings, parts))
+        jobs.append(maps_job(item, path, settings))
     return jobs
+
+
+def maps_job(item: Input, path: Path, settings: MapsSettings) -> MapsJob:
+    """Return the job of a picture whose maps are called after `path`. Raises UsageError."""
+    if output_format(path) not in DEEP_FORMATS:
+        raise UsageError(f"{path}: values of maps do not survive {path.suffix}; use .png or .tif")
+    stem = _shared(_shared(path.stem, ROLES), COLOUR)
+    parts = tuple((role, path.with_name(f"{stem}_{role}{path.suffix}")) for role in ROLES)
+    return MapsJob(item, parts[0][1], settings, parts)
 
 
 def _shared(stem: str, roles: Sequence[str]) -> str:

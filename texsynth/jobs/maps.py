@@ -1,39 +1,25 @@
 """Maps of surfaces from photographs in files, as an operation: `texsynth maps`."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-import texsynth
-from texsynth.config import presets
 from texsynth.config.expand_rules import check_exemplar_size
-from texsynth.config.records import MapRole, MapsRecord, Record, Source, Versions
-from texsynth.config.settings import RunSettings
-from texsynth.config.validation import dump
+from texsynth.config.records import MapRole, MapsRecord, Record, Source
 from texsynth.images import Picture
 from texsynth.images.tensors import to_image, to_picture
-from texsynth.jobs.files import JobResult, OutputFile, memory_guard, read_visible, source_of
+from texsynth.jobs.files import JobResult, memory_guard, read_visible, source_of
 from texsynth.jobs.map_inputs import MapsJob
-from texsynth.jobs.operation import Operation, resolve_run
+from texsynth.jobs.plain import PlainOperation, recorded_file, versions
 from texsynth.pipelines.maps import SurfaceMaps, surface_maps
 from texsynth.pipelines.progress import OnStep
 
 BIT_DEPTH = 16  # Of the maps, where none is asked for: 8 bits make stairs of slow slopes
 
 
-class EstimateMaps(Operation[MapsJob]):
+class EstimateMaps(PlainOperation[MapsJob]):
     """Guesses height, normals, roughness and occlusion of the surface in a photograph."""
-
-    def __init__(self, run: RunSettings) -> None:
-        """run: only threads, seed and the form of files count; all is computed on the CPU."""
-        self.run = run.model_copy(update={"device": "cpu", "dtype": "float32"})
-
-    def prepare(self, note: Callable[[str], None]) -> None:
-        """Set the number of threads."""
-        del note
-        self.run = resolve_run(self.run)[0]
 
     def records(self, job: MapsJob) -> list[tuple[Path, Record]]:
         """Say what each of the files of `job` will carry."""
@@ -52,18 +38,11 @@ class EstimateMaps(Operation[MapsJob]):
         with memory_guard(job.picture, "use a smaller picture"):
             maps = surface_maps(to_image(picture), job.settings, on_step)
             files = tuple(
-                OutputFile(
-                    self._picture(maps, role), path, dump(presets.as_tree(self._record(job, source, role)))
-                )
+                recorded_file(self._picture(maps, role), path, self._record(job, source, role))
                 for role, path in job.parts
             )
         facts = {"tileable": "yes" if maps.tileable else "no", "depth_px": f"{maps.depth_px:.2f}"}
         return JobResult(files, picture.warnings, facts)
-
-    @property
-    def detail(self) -> str:
-        """A line about the machine."""
-        return f"on the CPU, with {self.run.threads} threads"
 
     def _picture(self, maps: SurfaceMaps, role: MapRole) -> Picture:
         values: torch.Tensor = getattr(maps, role)
@@ -75,6 +54,6 @@ class EstimateMaps(Operation[MapsJob]):
             picture=source,
             role=role,
             maps=job.settings,
-            run=self.run.model_copy(update={"memory_limit": None}),
-            versions=Versions(texsynth=texsynth.__version__, torch=torch.__version__),
+            run=self.recorded_run,
+            versions=versions(),
         )

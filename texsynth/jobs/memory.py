@@ -104,8 +104,12 @@ class MemoryForecast:
     ) -> MemoryForecast:
         """masks: number of parts that have one. frames: number of those that are measured for it."""
         from texsynth.models.wavelets import WaveDecoder
+        from texsynth.pipelines.stroke_scale import size_for_strokes
         from texsynth.pipelines.tiling import autoencoder_reach, photo_reach
 
+        if settings.mode == "artistic" and settings.style_scale < 1:
+            # Small strokes are painted on an enlarged picture.
+            height, width = size_for_strokes((height, width), settings.style_scale)
         mode, pixels = settings.mode, height * width
         copies = FEATURE_COPIES[mode]
         if mode == "photo":
@@ -221,9 +225,9 @@ def retry_with_smaller_tiles(
             torch.cuda.empty_cache()
 
 
-def style_tile(height: int, width: int, scale: float) -> int | None:
+def style_tile(height: int, width: int) -> int | None:
     """Return the side in pixels of the tiles that a style is measured in; None for all at once."""
-    return STYLE_TILE_PX if height * width * scale**2 > STYLE_PIXELS else None
+    return STYLE_TILE_PX if height * width > STYLE_PIXELS else None
 
 
 def allowed_bytes(limit: str | None, free: int | None) -> int | None:

@@ -10,10 +10,23 @@ from texsynth.jobs.expand import Expand
 from texsynth.jobs.expand_inputs import ExpandJob
 from texsynth.jobs.files import JobResult
 from texsynth.jobs.inputs import Job
+from texsynth.jobs.map_inputs import MapsJob
+from texsynth.jobs.maps import EstimateMaps
 from texsynth.jobs.memory import MemoryEstimate
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.stylize import Stylize
+from texsynth.jobs.tileset import MakeTileset
+from texsynth.jobs.tileset_inputs import TilesetJob
 from texsynth.pipelines.progress import OnStep
+
+OPERATIONS: tuple[type[Any], ...] = (EstimateMaps, MakeTileset, Expand, Stylize)
+
+
+def _kind(job: Job) -> type[Operation[Any]]:
+    """Return the operation that does `job`."""
+    kinds: dict[type[Job], type[Operation[Any]]]
+    kinds = {ExpandJob: Expand, MapsJob: EstimateMaps, TilesetJob: MakeTileset}
+    return next((kind for job_type, kind in kinds.items() if isinstance(job, job_type)), Stylize)
 
 
 class Mixed(Operation[Job]):
@@ -22,9 +35,10 @@ class Mixed(Operation[Job]):
     def __init__(self, run: RunSettings, jobs: Sequence[Job]) -> None:
         """jobs: at least one; only the operations that they need are prepared."""
         self.run = run
-        self._operations: dict[bool, Operation[Any]] = {
-            textures: Expand(run) if textures else Stylize(run)
-            for textures in {isinstance(job, ExpandJob) for job in jobs}
+        kinds: set[Any] = {_kind(job) for job in jobs}
+        # Those with a network last, which decide on the device.
+        self._operations: dict[type[Operation[Any]], Operation[Any]] = {
+            kind: kind(run) for kind in OPERATIONS if kind in kinds
         }
 
     def load_networks(self) -> None:
@@ -56,4 +70,4 @@ class Mixed(Operation[Job]):
         return self._of(job).estimate(job)
 
     def _of(self, job: Job) -> Operation[Any]:
-        return self._operations[isinstance(job, ExpandJob)]
+        return self._operations[_kind(job)]

@@ -80,7 +80,7 @@ class RegionalStyles:
         fitted: list[list[FittedStyle]] = [[] for _ in range(shared.count)]
         for item in part.sources:
             image, weight = self._read(item)
-            tile = style_tile(image.shape[2], image.shape[3], settings.style_scale)
+            tile = style_tile(image.shape[2], image.shape[3])
             with memory_guard(item):
                 regions = fit_regions(
                     image,

@@ -83,13 +83,15 @@ class Stylize(Operation[StyledJob]):
         shared: StyledJob | None = None,
         recorded_sha256: str | None = None,
         model: Model | None = None,
+        recorded_version: str | None = None,
     ) -> None:
         """run: with `auto` still open.
 
         shared: any of the jobs when all have the same styles and settings; what is wrong with them then stops
         the run. recorded_sha256: hash of the weights in the record of a result that is made again.
-        model: one that is loaded already.
+        model: one that is loaded already. recorded_version: of the texsynth that made that result.
         """
+        self._recorded_version = recorded_version
         self.run, self._shared, self._recorded_sha256, self._given = run, shared, recorded_sha256, model
         self._measured: tuple[tuple[BlendSpec, str], MeasuredStyles] | None = None
         self._takes: dict[object, LayerStatistics] = {}
@@ -103,6 +105,13 @@ class Stylize(Operation[StyledJob]):
         """Load the model, and measure the styles that all jobs share."""
         self.load_networks()
         self._note = note
+        if self._shared and self._recorded_version not in (None, texsynth.__version__):
+            settings = self._shared.settings
+            if settings.mode == "artistic" and settings.style_scale != 1:
+                note(
+                    f"the result was made by texsynth {self._recorded_version}, which resized the style "
+                    f"instead of its strokes; expect strokes of another size"
+                )
         # Contents come and go, styles and label maps serve many jobs in turn.
         self._source_of = cache(source_of)
         self._labels = lru_cache(maxsize=2)(read_labels)

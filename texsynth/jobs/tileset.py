@@ -1,27 +1,22 @@
 """Corner tiles of textures in files, as an operation: `texsynth tileset`."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-import texsynth
-from texsynth.config import presets
 from texsynth.config.expand_rules import check_exemplar_size
 from texsynth.config.map_kinds import MapKind
-from texsynth.config.records import Record, Sibling, Source, TilesetRecord, Versions
-from texsynth.config.settings import RunSettings
-from texsynth.config.validation import dump
+from texsynth.config.records import Record, Sibling, Source, TilesetRecord
 from texsynth.errors import InputError
 from texsynth.images import Picture
 from texsynth.images.files import as_text
 from texsynth.images.tensors import to_image, to_picture, to_weight
 from texsynth.jobs.files import JobResult, OutputFile, memory_guard, read_input
 from texsynth.jobs.materials import sibling_kind
-from texsynth.jobs.operation import Operation, resolve_run
+from texsynth.jobs.plain import PlainOperation, recorded_file, versions
 from texsynth.jobs.sibling_values import map_picture, map_values
 from texsynth.jobs.tileset_inputs import LAYOUT, TilesetJob
 from texsynth.pipelines.progress import OnStep
@@ -42,17 +37,8 @@ class TilesetInputs:
     kinds: tuple[MapKind, ...]
 
 
-class MakeTileset(Operation[TilesetJob]):
+class MakeTileset(PlainOperation[TilesetJob]):
     """Makes 16 tiles of a texture that lay out any area without a repetition."""
-
-    def __init__(self, run: RunSettings) -> None:
-        """run: only threads, seed and the form of files count; all is computed on the CPU."""
-        self.run = run.model_copy(update={"device": "cpu", "dtype": "float32"})
-
-    def prepare(self, note: Callable[[str], None]) -> None:
-        """Set the number of threads."""
-        del note
-        self.run = resolve_run(self.run)[0]
 
     def records(self, job: TilesetJob) -> list[tuple[Path, Record]]:
         """Say what each of the pictures of `job` will carry."""
@@ -83,10 +69,8 @@ class MakeTileset(Operation[TilesetJob]):
             tiles = make_tileset(_exemplar(loaded), job.settings, rng, on_step)
             colours = torch.randint(2, (SAMPLE[0] + 1, SAMPLE[1] + 1), generator=rng)
             files = [
-                OutputFile(
-                    self._picture(tiles, colours, part, loaded),
-                    path,
-                    dump(presets.as_tree(self._record(job, loaded, part))),
+                recorded_file(
+                    self._picture(tiles, colours, part, loaded), path, self._record(job, loaded, part)
                 )
                 for part, path in job.parts
             ]
@@ -96,11 +80,6 @@ class MakeTileset(Operation[TilesetJob]):
         facts = {"tile": f"{tiles.size[1]}x{tiles.size[0]}"}
         facts |= {"index": str(job.index)} if job.index else {}
         return JobResult(tuple(files), warnings + tiles.notes, facts)
-
-    @property
-    def detail(self) -> str:
-        """A line about the machine."""
-        return f"on the CPU, with {self.run.threads} threads"
 
     def _picture(self, tiles: TileSet, colours: Tensor, part: int, loaded: TilesetInputs) -> Picture:
         if part > 0:
@@ -123,8 +102,8 @@ class MakeTileset(Operation[TilesetJob]):
             key=as_text(job.key),
             part=part,
             tileset=job.settings,
-            run=self.run.model_copy(update={"memory_limit": None}),
-            versions=Versions(texsynth=texsynth.__version__, torch=torch.__version__),
+            run=self.recorded_run,
+            versions=versions(),
         )
 
 

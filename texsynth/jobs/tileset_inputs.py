@@ -72,22 +72,29 @@ def tileset_jobs(
     if output == "-":
         raise UsageError("tiles, layout and index cannot share standard output; use -o FOLDER")
     names = [f"{item.stem}.tileset{suffix}" for item in exemplars]
-    jobs = []
     paths = destinations(exemplars, names, output, role="exemplars")
-    for item, path, maps, kinds in zip(exemplars, paths, siblings, declared, strict=True):
-        if maps and output_format(path) not in DEEP_FORMATS:
-            raise UsageError(f"{path}: values of maps do not survive {path.suffix}; use .png or .tif")
-        stems = [sibling_stem(path.stem, item.stem, other.stem) for other in maps]
-        if path.stem == f"{item.stem}.tileset":
-            stems = [f"{other.stem}.tileset" for other in maps]
-        beside = tuple(path.with_name(f"{stem}{path.suffix}") for stem in stems)
-        shared = MapName.of(path.stem).stem or path.stem
-        jobs.append(
-            TilesetJob(
-                item, path, settings, maps, kinds, beside, tuple(file.name for file in beside),
-                layout=path.with_name(f"{shared}.layout{path.suffix}"),
-                index=path.with_name(f"{shared}.json"),
-                key=item.key,
-            )
-        )  # fmt: skip
-    return jobs
+    every = zip(exemplars, paths, siblings, declared, strict=True)
+    return [tileset_job(item, path, maps, kinds, settings) for item, path, maps, kinds in every]
+
+
+def tileset_job(
+    item: Input,
+    path: Path,
+    maps: tuple[Input, ...],
+    kinds: tuple[Declared | None, ...],
+    settings: TilesetSettings,
+) -> TilesetJob:
+    """Return the job of an exemplar whose tiles are `path`. maps, kinds: see `tileset_jobs`."""
+    if maps and output_format(path) not in DEEP_FORMATS:
+        raise UsageError(f"{path}: values of maps do not survive {path.suffix}; use .png or .tif")
+    stems = [sibling_stem(path.stem, item.stem, other.stem) for other in maps]
+    if path.stem == f"{item.stem}.tileset":
+        stems = [f"{other.stem}.tileset" for other in maps]
+    beside = tuple(path.with_name(f"{stem}{path.suffix}") for stem in stems)
+    shared = MapName.of(path.stem).stem or path.stem
+    return TilesetJob(
+        item, path, settings, maps, kinds, beside, tuple(file.name for file in beside),
+        layout=path.with_name(f"{shared}.layout{path.suffix}"),
+        index=path.with_name(f"{shared}.json"),
+        key=item.key,
+    )  # fmt: skip

@@ -87,8 +87,8 @@ def inner_seams(image: Tensor, bands: Sequence[int]) -> list[float]:
     """Compare the steps across lines inside `image` with the usual ones, mean absolute values.
 
     bands: distances in pixels from the borders; each gives the four sides of a rectangle, top, bottom, left,
-    right. With the width of the band that `texsynth tile` changes, and half of it, these are the eight
-    lines where old and new may meet. The usual step is the mean of all in that direction, 1 is best.
+    right. With the bounds of where `texsynth tile` cuts between old and new these are eight lines. The usual
+    step is the mean of all in that direction, 1 is best.
 
     It sees straight seams on these lines alone. The largest of eight is above 1 on any texture with lines or
     large objects, so compare it with that of the picture before; blur along a line looks like a missing seam.

@@ -21,27 +21,57 @@ def upsample(x: Tensor, how: Upsampling = "bilinear") -> Tensor:
 
 
 class Decoder(BlockNetwork):
-    """Mirror of the encoder from reluLEVEL_1: each convolution undoes one of the encoder's."""
+    """Mirror of the encoder from reluLEVEL_1: each convolution undoes one of the encoder's.
+
+    With a bottleneck, which starts and ends with 1x1 convolutions, the way to the next finer level is narrow;
+    from there on the decoder is that level's, and files hold it once.
+    """
 
     prefix = "inv"
 
-    def __init__(self, widths: tuple[int, ...], level: int, upsampling: Upsampling = "bilinear") -> None:
-        """widths: of the encoder's blocks. level: 1..len(widths). upsampling: nearest in published ones."""
+    def __init__(
+        self,
+        widths: tuple[int, ...],
+        level: int,
+        upsampling: Upsampling = "bilinear",
+        bottleneck: int | None = None,
+    ) -> None:
+        """widths: of the encoder's blocks. level: 1..len(widths). upsampling: nearest in published ones.
+
+        bottleneck: channels between `level`, at least 2, and the next finer one; None for the encoder's.
+        """
         super().__init__()
-        self.widths, self.level, self.upsampling = widths, level, upsampling
+        self.widths, self.level, self.upsampling, self.bottleneck = widths, level, upsampling, bottleneck
         if upsampling == "nearest":
             # A tensor, so that it stays with the weights through every file and training.
             self.register_buffer("nearest", torch.ones(1))
         self.names = conv_names(level)[::-1]
+        self.to_finer = [name for name in self.names if name > (level - 1, 1)]
+        """Steps to the next finer level, or to the image."""
         inputs = input_widths(widths)
-        for block, index in self.names:
-            self.add_module(f"inv{block}_{index}", nn.Conv2d(widths[block - 1], inputs[block, index], 3))
+        shapes = {name: (widths[name[0] - 1], inputs[name], 3) for name in self.names}
+        if bottleneck:
+            first, *middle, last = self.to_finer
+            shapes[first] = (widths[level - 1], bottleneck, 1)
+            shapes |= dict.fromkeys(middle, (bottleneck, bottleneck, 3))
+            shapes[last] = (bottleneck, widths[level - 2], 1)
+        for (block, index), shape in shapes.items():
+            self.add_module(f"inv{block}_{index}", nn.Conv2d(*shape))
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], level: int) -> Decoder:
         """Build from keys `invB_I.weight|bias`; shapes decide the widths, a key `nearest` the upsampling."""
         widths = tuple(state[f"inv{b}_1.weight"].shape[1] for b in range(1, level + 1))
-        return cls(widths, level, upsampling_of(state)).filled(state)
+        return cls(widths, level, upsampling_of(state), bottleneck_of(state, level)).filled(state)
+
+    def own_state(self) -> dict[str, Tensor]:
+        """Return the state dict without what a decoder with a bottleneck takes from the next finer level."""
+        own = {f"inv{block}_{index}" for block, index in self.to_finer}
+        return {
+            key: value
+            for key, value in self.state_dict().items()
+            if not self.bottleneck or key.partition(".")[0] in own
+        }
 
     def step(self, x: Tensor, block: int, index: int, before: AffineMap | None = None) -> Tensor:
         """Undo `convB_I` and the pooling before it; the last step is linear. before: of x, folded in."""
@@ -60,9 +90,19 @@ class Decoder(BlockNetwork):
 
     def rest(self, x: Tensor) -> Tensor:
         """Do all steps but the first."""
-        for block, index in self.names[1:]:
+        return self.through(x, self.names[1:])
+
+    def through(self, x: Tensor, names: Sequence[tuple[int, int]]) -> Tensor:
+        """Do the steps of these names."""
+        for block, index in names:
             x = self.step(x, block, index)
         return x
+
+
+def bottleneck_of(state: Mapping[str, Tensor], level: int) -> int | None:
+    """Return the channels of the bottleneck of the decoder of `level` with this state dict, if it has one."""
+    width, _, side, _ = state[f"inv{level}_1.weight"].shape
+    return width if side == 1 else None
 
 
 def upsampling_of(state: Mapping[str, Tensor]) -> Upsampling:

@@ -33,6 +33,11 @@ def to_unit_mean(tensors: Mapping[str, Tensor], pictures: Iterable[Tensor]) -> d
         out[f"encoder.conv{block}_{index}.bias"] /= mean
         for reader in _readers(out, block, index):
             out[reader] *= mean[:, None, None]
+        # What a bottleneck of the next coarser level gives is read by the decoder of this one.
+        writer = f"decoder{block + 1}.inv{block}_2"
+        if index == 1 and f"{writer}.weight" in out and f"decoder{block + 1}.inv{block}_1.weight" not in out:
+            out[f"{writer}.weight"] /= mean[:, None, None, None]
+            out[f"{writer}.bias"] /= mean
     return out
 
 

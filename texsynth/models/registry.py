@@ -11,10 +11,10 @@ from torch import Tensor
 
 from texsynth.errors import ModelError, UsageError
 from texsynth.models.autoencoder import Decoder, PhotoDecoder
-from texsynth.models.hub.catalog import locate
+from texsynth.models.hub.catalog import SOURCES, locate
 from texsynth.models.vgg import LEVELS, Encoder, LevelEncoders, inference
 from texsynth.models.wavelets import WaveDecoder
-from texsynth.models.weights import part, read_checked, transposer_layout
+from texsynth.models.weights import decoder_part, part, read_checked, transposer_layout
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,10 @@ class Model:
     def _lacks(self, what: str, option: str) -> str:
         if isinstance(self.encoder, LevelEncoders):
             return f"model {self.name} has no {what}, and none can be trained for it; use another model"
+        if "joined" in self.provenance:
+            # Decoders were joined to it by an earlier version that had fewer.
+            again = f"fetch {self.name}" if self.name in SOURCES else "import"
+            return f"model {self.name} has no {what}; get it with `texsynth models {again} --force`"
         return (
             f"model {self.name} has no {what}; train it with "
             f"`texsynth train decoder --model {quote(self.name)} {option} --data PICTURES`"
@@ -85,7 +89,7 @@ def build_model(
         decoders = {
             level: inference(Decoder.from_state(state, level), device, dtype)
             for level in LEVELS
-            if (state := part(tensors, f"decoder{level}"))
+            if (state := decoder_part(tensors, level))
         }
         skips = part(tensors, "photo")
         kind = WaveDecoder if any(key.startswith("inv") for key in skips) else PhotoDecoder

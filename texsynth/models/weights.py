@@ -71,6 +71,17 @@ def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key[len(prefix) + 1 :]: v for key, v in tensors.items() if key.startswith(prefix + ".")}
 
 
+def decoder_part(tensors: Mapping[str, Tensor], level: int) -> dict[str, Tensor]:
+    """Return the entries of the decoder of `level`, nothing without one.
+
+    One with a bottleneck ends at the next finer level, and that level's decoder completes it.
+    """
+    own = part(tensors, f"decoder{level}")
+    if not own or level == 1 or f"inv{level - 1}_1.weight" in own:
+        return own
+    return {**decoder_part(tensors, level - 1), **own}
+
+
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the entries with `prefix.` before their names; `part` undoes it."""
     return {f"{prefix}.{key}": value for key, value in tensors.items()}

@@ -1,5 +1,7 @@
 """Resize and pad images; sums and means over squares."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,6 +12,41 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     if image.shape[2:] == (height, width):
         return image
     return F.interpolate(image, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def resize_rows(image: Tensor, length: int, size: int, part: slice) -> Tensor:
+    """Make some rows of an antialiased bicubic resize to `size` rows, up to rounding those of `resize`.
+
+    image: (N, C, h, W), the rows `rows_for_resize(length, size, part)` of one of `length` rows. part: the
+    rows to make, from 0 to `size`. Returns (N, C, rows, W), unclamped.
+    """
+    first = rows_for_resize(length, size, part).start
+    centre, stretch = _centres(length, size, part)
+    reach = math.ceil(2 * stretch)
+    places = centre.floor().long()[:, None] + torch.arange(-reach, reach + 1)
+    x = ((places + 0.5 - centre[:, None]) / stretch).abs()
+    # Keys' kernel with a = -0.5, as in torch and Pillow.
+    weights = torch.where(x < 1, (1.5 * x - 2.5) * x**2 + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2)
+    weights = weights * ((x < 2) & (places >= 0) & (places < length))
+    weights = (weights / weights.sum(1, keepdim=True)).to(image)
+    places = (places - first).clamp(0, image.shape[2] - 1).to(image.device)
+    return torch.stack(
+        [image.index_select(2, row) * w[:, None] for row, w in zip(places.T, weights.T, strict=True)]
+    ).sum(0)
+
+
+def rows_for_resize(length: int, size: int, part: slice) -> slice:
+    """Return which of `length` rows the rows `part` of a resize to `size` rows depend on."""
+    centre, stretch = _centres(length, size, part)
+    reach = math.ceil(2 * stretch)
+    return slice(max(int(centre[0]) - reach, 0), min(int(centre[-1]) + reach + 1, length))
+
+
+def _centres(length: int, size: int, part: slice) -> tuple[Tensor, float]:
+    """Return where rows lie in what is resized, float64, and by how much the kernel is stretched."""
+    return (torch.arange(part.start, part.stop, dtype=torch.float64) + 0.5) * (length / size), max(
+        length / size, 1
+    )
 
 
 def pad_to_multiple(image: Tensor, multiple: int, at_least: int) -> Tensor:

@@ -16,10 +16,19 @@ from texsynth.analysis.seamless import is_seamless
 from texsynth.analysis.tile_advice import tile_advice
 from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import ExpandSettings
+from texsynth.metrics.fit import misfit
 from texsynth.pipelines.expand import Expanded, Networks, split_siblings
 from texsynth.pipelines.feature_optimization import optimize
 from texsynth.pipelines.orientations import piece_orientations
-from texsynth.pipelines.patch_stage import Kept, PatchSpec, elongation, patch_stage
+from texsynth.pipelines.patch_stage import (
+    CLOSING_CHOICE,
+    Kept,
+    PatchSpec,
+    elongation,
+    lay_out,
+    patch_stage,
+    vote_on_layout,
+)
 from texsynth.pipelines.progress import OnStep, silent
 from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, largest_square
 from texsynth.synthesis.gaps import spread_starts, torus_starts
@@ -30,8 +39,14 @@ HOLE_BLOCK = 1.6  # Blocks that fill a hole, over the largest square inside it
 
 HOLE_OVERLAP = 0.25  # Share of such a block
 
+FILL_BLOCKS = (1.0, 0.5, 0.7, 0.5)
+"""Sides of the blocks of one fill after another, over the largest that can come from many places."""
+
 BAND = 0.14
-"""Share of the shorter side that `tile` may change along each border; its outer half is laid anew."""
+"""Share of the shorter side that `tile` may change along each border; its outer quarter is laid anew."""
+
+RING = 0.75
+"""Share of that band, from the inside, where old and new overlap; a narrower one is cut along its border."""
 
 MAX_BEND = 0.2
 """Largest relative change of a length: from two periods on some whole number of them is as near."""
@@ -40,7 +55,7 @@ MISFIT = 0.75
 """Pixels by which a lattice may miss itself around a torus; more is bent, as it would show as a step."""
 
 
-SEAMLESS = "the picture is seamless already and was left as it is"
+ALREADY_SEAMLESS = "the picture is seamless already and was left as it is"
 
 
 @torch.no_grad()
@@ -78,11 +93,24 @@ def fill(
             starts.append([max(0, min(start, length - block)) for start in spread])
         return [(top, left) for top in starts[0] for left in starts[1]]
 
-    kept = Kept(at, known, known, corners, block, round(HOLE_OVERLAP * block))
-    spec = PatchSpec((len(rows), len(columns)), lattice=lattice, kept=kept, variety=settings.variety)
-    planes = patch_stage(_atlas(source, settings, lattice), spec, settings.patch, rng, on_step)
-    result = torch.cat([source.image, *source.siblings], 1)[0]
+    atlas = _atlas(source, settings, lattice)
+    block = min(block, max(round(CLOSING_CHOICE * atlas.largest_square()), MIN_SIDE))
+    patch = settings.patch.model_copy(update={"layouts": 1})
+    result, best, least = torch.cat([source.image, *source.siblings], 1)[0], None, torch.inf
     near = result[:, rows[:, None], columns]
+    # What fits depends on how large things are beside the hole, which no single size of blocks serves.
+    for number in range(2 * settings.patch.layouts):
+        side = max(round(FILL_BLOCKS[number % len(FILL_BLOCKS)] * block), MIN_SIDE)
+        kept = Kept(at, known, known, corners, side, round(HOLE_OVERLAP * side))
+        spec = PatchSpec((len(rows), len(columns)), lattice=lattice, kept=kept, variety=settings.variety)
+        quilt = lay_out(atlas, spec, patch, rng, on_step)
+        # Before votes smooth it, for what is smooth fits everywhere.
+        result[:3, rows[:, None], columns] = torch.where(known, near[:3], quilt.image)
+        strange = misfit(result[None, :3], empty, usable)
+        if strange < least:
+            best, least = quilt.at, strange
+    assert best is not None
+    planes = vote_on_layout(atlas, best, patch, rng, on_step, wrap=False, fixed=known)
     result[:, rows[:, None], columns] = torch.where(known, near, planes)
     image, notes = _polish(result[None, :3], source, settings, networks, rng, usable, on_step, wrap=False)
     result = torch.cat([image, result[None, 3:]], 1)
@@ -107,7 +135,7 @@ def tile(
     own = (picture.image.shape[2], picture.image.shape[3])
     rows, columns = own if settings.size is None else (settings.size[1], settings.size[0])
     if picture.mask is None and (rows, columns) == own and is_seamless(picture.image):
-        return Expanded(picture.image, picture.siblings, (SEAMLESS,))
+        return Expanded(picture.image, picture.siblings, (ALREADY_SEAMLESS,))
     source = paint_hidden(picture)
     lattice = _lattice(source, settings)
     advice = tile_advice(source.image)
@@ -134,7 +162,7 @@ def tile(
     reach = max(4, round(BAND * min(rows, columns, height, width)))
     bands = [2 * reach + max(n - m, 0) for n, m in zip((rows, columns), (height, width), strict=True)]
     near = _border_distance(rows, columns)
-    overlap = max(2, reach // 2)
+    overlap = max(2, round(RING * reach))
     fixed, known = (
         inside & (near[0] >= -(-bands[0] // 2) - less) & (near[1] >= -(-bands[1] // 2) - less)
         for less in (0, overlap)

@@ -31,6 +31,16 @@ def share_masks(masks: Sequence[Tensor], weights: Sequence[float]) -> list[Tenso
     return list(weighted * (cover / total.clamp_min(1e-12)))
 
 
+def complete_masks(masks: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+    """Scale masks (1, 1, H, W) to at most 1 in sum; beside others, one that is None takes the rest."""
+    given = [mask for mask in masks if mask is not None]
+    if not given:
+        return masks
+    total = torch.stack(given).sum(0)
+    over, rest = total.clamp_min(1), (1 - total).clamp_min(0)
+    return [rest if mask is None else mask / over for mask in masks]
+
+
 def label_masks(labels: Tensor, values: Sequence[int], feather: int) -> list[Tensor]:
     """Make a mask of each label. labels: (1, 1, H, W) whole numbers. feather: px of the fading borders.
 

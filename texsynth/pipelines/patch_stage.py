@@ -12,7 +12,7 @@ from texsynth.analysis.lattice import Lattice
 from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import PatchSettings
 from texsynth.pipelines.progress import OnStep, Step
-from texsynth.pipelines.variety import atlas_salience, part_phases, varied_sizes
+from texsynth.pipelines.variety import atlas_salience, deal_cells, part_phases, varied_sizes
 from texsynth.synthesis.exemplar import Atlas
 from texsynth.synthesis.gaps import fullest_first
 from texsynth.synthesis.patch_optimization import FixedPixels, optimize_patches
@@ -119,6 +119,8 @@ def lay_out(
         free = int(quilt.known.sum()) if kept is None else CLOSING_ROUNDS * int((~kept.fixed).sum())
         rounds = round(settings.refine * effort * max(free / (sizes.block - sizes.overlap) ** 2, 1))
         quilt.refine(rounds, _reporter(on_step, "seams", rounds))
+    if spec.lattice is not None and spec.variety and kept is None and spec.region is None:
+        deal_cells(quilt, spec.lattice, spec.variety, rng, wrap=spec.wrap)
     return quilt
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.config.base import EvenLight
-from texsynth.pipelines.complete import SEAMLESS
+from texsynth.pipelines.complete import ALREADY_SEAMLESS
 from texsynth.pipelines.even_light import take_light
 from texsynth.pipelines.expand import Expanded
 from texsynth.synthesis.exemplar import Exemplar
@@ -46,7 +46,9 @@ def in_even_light(
     # A texture that was found to close already still has to get light that does.
     kept &= F.pad(torch.ones(1, 1, height - 2 * band, width - 2 * band, dtype=torch.bool), (band,) * 4)
     image = torch.where(kept, original, light.restore(made.image, band))
-    return replace(made, image=image, notes=tuple(LIGHT_ALONE if n == SEAMLESS else n for n in made.notes))
+    return replace(
+        made, image=image, notes=tuple(LIGHT_ALONE if n == ALREADY_SEAMLESS else n for n in made.notes)
+    )
 
 
 def _centred(image: Tensor, size: tuple[int, int]) -> Tensor:

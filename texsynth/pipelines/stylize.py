@@ -9,13 +9,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from texsynth.config.settings import DescentSettings, StylizeSettings, at_level
-from texsynth.errors import UsageError
+from texsynth.config.settings import DescentSettings, FinishSettings, StylizeSettings, at_level
 from texsynth.models.registry import Model
 from texsynth.ops.color import with_chroma_of
 from texsynth.ops.resample import resize
 from texsynth.pipelines.finish import finish
 from texsynth.pipelines.gatys import descend_image
+from texsynth.pipelines.masks import complete_masks
 from texsynth.pipelines.photo import chroma_power, photo, without_guesses
 from texsynth.pipelines.preserve import LIGHT, LightMap, keep_detail, keep_light, light_of, light_of_colours
 from texsynth.pipelines.progress import OnNote, OnStep, Step, silent, sub_progress, unnoted
@@ -28,7 +28,8 @@ from texsynth.pipelines.rasters import (
     memory_canvas,
     read_all,
 )
-from texsynth.pipelines.transfer import TiledAutoencoder, level_autoencoder, tiled_encoder
+from texsynth.pipelines.stroke_scale import brought_back, resized, size_for_strokes, stroke_levels
+from texsynth.pipelines.transfer import TiledAutoencoder, check_levels, level_autoencoder, tiled_encoder
 from texsynth.transforms import fit_mix
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
@@ -139,7 +140,7 @@ def fit_style(
     UsageError for a level that photo mode does not have.
     """
     check_levels(model, settings)
-    return measure_style(style, model, settings.levels, scale=settings.style_scale, weight=weight, tile=tile)
+    return measure_style(style, model, settings.levels, weight=weight, tile=tile)
 
 
 @torch.inference_mode()
@@ -148,17 +149,13 @@ def measure_style(
     model: Model,
     levels: Collection[int],
     *,
-    scale: float = 1.0,
     weight: Tensor | None = None,
     tile: int | None = None,
 ) -> FittedStyle:
     """Measure the moments of a style at some levels; each level's are the same whatever the others are.
 
-    style, weight: as in `fit_style`. scale: the style is resized by this factor first. tile: as in `stylize`.
+    style, weight: as in `fit_style`. tile: as in `stylize`.
     """
-    size = [max(1, round(side * scale)) for side in style.shape[2:]]
-    style = resize(style, size[0], size[1])
-    weight = None if weight is None else resize(weight, size[0], size[1])
     encoder = tiled_encoder(model, max(levels))
     return FittedStyle(encoder.moments(TensorRaster(style), levels, weight, tile), Moments.of(style, weight))
 
@@ -218,17 +215,8 @@ def stylize_raster(
     # Every region is made as a whole picture and shown where its mask is: nothing draws the mask's border.
     result: Raster = content
     for number, region in enumerate(regions):
-        stylizer = RegionStylizer(
-            model,
-            settings,
-            weight,
-            seed,
-            tile,
-            make_canvas,
-            sub_progress(on_step, number, len(regions)),
-            on_note,
-            None if moments is None else moments[number],
-        )
+        step, own = sub_progress(on_step, number, len(regions)), None if moments is None else moments[number]
+        stylizer = RegionStylizer(model, settings, weight, seed, tile, make_canvas, step, on_note, own)
         # Without any effect nothing goes through a network, which would lose something.
         styled = stylizer.run(content, region) if region.acts(settings) else content
         if region.mask is None:
@@ -244,13 +232,8 @@ def stylize_raster(
 
 def complete(regions: Sequence[StyledRegion]) -> list[StyledRegion]:
     """Give every region a mask if any has one; masks then add up to at most 1 at every pixel."""
-    masks = [region.mask for region in regions if region.mask is not None]
-    if not masks:
-        return list(regions)
-    total = torch.stack(masks).sum(0)
-    over, rest = total.clamp_min(1), (1 - total).clamp_min(0)
-    # A region without one takes the rest.
-    return [replace(r, mask=rest if r.mask is None else r.mask / over) for r in regions]
+    masks = complete_masks([region.mask for region in regions])
+    return [replace(region, mask=mask) for region, mask in zip(regions, masks, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -272,7 +255,39 @@ class RegionStylizer:
         """Stylize in the mode of the settings."""
         if self.settings.mode == "photo":
             return self._photo(content, region)
-        start = self.grainy(content)
+        if not (coarse := self.coarse(region)):
+            return self._paint(content, self.grainy(content), region)
+        painter, small, place = self.at_scale(content, region, coarse)
+        painted = replace(painter, on_step=sub_progress(self.on_step, 0, 2)).run(small, place)
+        image = brought_back(self.make_canvas, content, small, painted)
+        # For the fine levels that follow there is more memory without these.
+        del small, painted
+        finer = self._with(self.settings.levels[len(coarse) :])
+        # Strokes were finished at their size; here descent would bring back the content and small ones.
+        plain = finer.settings.model_copy(update={"finish": FinishSettings()})
+        finer = replace(finer, settings=plain, on_step=sub_progress(self.on_step, 1, 2))
+        return finer._paint(content, image, region) if finer.settings.levels else image
+
+    def coarse(self, region: StyledRegion) -> tuple[int, ...]:
+        """Return the levels that paint the content at another size: those that make strokes, if any do."""
+        settings = self._with(stroke_levels(self.settings)).settings
+        return settings.levels if region.acts(settings) else ()
+
+    def at_scale(
+        self, content: Raster, region: StyledRegion, levels: tuple[int, ...]
+    ) -> tuple[RegionStylizer, Raster, StyledRegion]:
+        """Return what paints `levels` in strokes of the wanted size, the content for it, and its region."""
+        size = size_for_strokes(content.size, self.settings.style_scale)
+        weight, mask = (None if m is None else resize(m, *size) for m in (self.weight, region.mask))
+        small = resized(self.make_canvas, content, size)
+        return replace(self._with(levels), weight=weight), small, replace(region, mask=mask)
+
+    def _with(self, levels: tuple[int, ...]) -> RegionStylizer:
+        """Paint some levels at the size that pictures have."""
+        return replace(self, settings=self.settings.model_copy(update={"levels": levels, "style_scale": 1.0}))
+
+    def _paint(self, content: Raster, start: Raster, region: StyledRegion) -> Raster:
+        """Paint all levels over `start`, which is what there is of the picture so far."""
         if isinstance(self.settings.transform, DescentSettings):
             return self._descend(start, region, self.settings.transform)
         if not (steps := self.settings.finish.steps):
@@ -337,14 +352,10 @@ class RegionStylizer:
     def _photo(self, content: Raster, region: StyledRegion) -> Raster:
         """Encode once, map every level, decode once with the mapped high frequencies as skips."""
         levels = [level for level in self.settings.levels if region.has(level)]
-
-        def transfer(autoencoder: TiledAutoencoder, make_canvas: MakeCanvas) -> Raster:
-            return self._transfer(content, region, autoencoder, levels, self.on_step, make_canvas)
-
         return photo(
             content,
             self.model,
-            transfer,
+            lambda coder, make: self._transfer(content, region, coder, levels, self.on_step, make),
             self.make_canvas,
             smooth=self.settings.edge_aware,
             weight=region.weight(self.weight),
@@ -385,16 +396,3 @@ class RegionStylizer:
 
 def _strength(settings: StylizeSettings, level: int) -> float:
     return settings.strength * settings.level_strength.get(level, 1.0)
-
-
-def check_levels(model: Model, settings: StylizeSettings) -> None:
-    """Raise ModelError if `model` lacks a decoder of `settings`, UsageError if photo mode lacks a level."""
-    if settings.mode == "photo":
-        deepest = len(model.photo_decoder().widths)
-        if max(settings.levels) > deepest:
-            raise UsageError(
-                f"photo mode has levels 1 to {deepest}, not {max(settings.levels)}; change levels"
-            )
-    else:
-        for level in settings.levels:
-            model.decoder(level)

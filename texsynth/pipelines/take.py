@@ -14,8 +14,9 @@ from texsynth.models.registry import Model
 from texsynth.pipelines.preserve import LIGHT, light_of
 from texsynth.pipelines.progress import OnStep, Step, silent, unnoted
 from texsynth.pipelines.rasters import MakeCanvas, Raster, memory_canvas
-from texsynth.pipelines.stylize import RegionStylizer, Statistics, StyledRegion, check_levels, complete
-from texsynth.pipelines.transfer import level_autoencoder, photo_autoencoder
+from texsynth.pipelines.stroke_scale import brought_back
+from texsynth.pipelines.stylize import RegionStylizer, Statistics, StyledRegion, complete
+from texsynth.pipelines.transfer import check_levels, level_autoencoder, photo_autoencoder
 from texsynth.transforms.moments import Moments
 
 
@@ -64,24 +65,36 @@ def measure(
             RegionStylizer(model, settings, f.weight, seed, tile, f.make_canvas, silent, unnoted, own)
             for f in frames
         ]
-        images = [frame.raster for frame in frames]
+        whole = [(s, f.raster, place) for s, f, place in zip(stylizers, frames, places, strict=True)]
+        coarse = () if settings.mode == "photo" else stylizers[0].coarse(places[0])
+        # Each with its content and region: those that paint now.
+        painters = [s.at_scale(raster, place, coarse) for s, raster, place in whole] if coarse else whole
+        images = [raster for _, raster, _ in painters]
         if settings.mode == "artistic":
-            images = [s.grainy(image) for s, image in zip(stylizers, images, strict=True)]
-            pairs = zip(places, frames, strict=True)
-            own[LIGHT] = averaged([light_of(f.raster, place.weight(f.weight)) for place, f in pairs])
+            images = [s.grainy(raster) for s, raster, _ in painters]
+            # Levels that look at light all paint at this size.
+            own[LIGHT] = averaged([light_of(raster, place.weight(s.weight)) for s, raster, place in painters])
         for group in [levels] if settings.mode == "photo" else [[level] for level in levels]:
             coder = (
                 photo_autoencoder(model) if settings.mode == "photo" else level_autoencoder(model, group[0])
             )
+            if coarse and group[0] not in coarse and painters is not whole:
+                images = [
+                    brought_back(stylizer.make_canvas, raster, small, image)
+                    for (stylizer, raster, _), (_, small, _), image in zip(
+                        whole, painters, images, strict=True
+                    )
+                ]
+                painters = whole
             measured = []
-            for image, place, frame in zip(images, places, frames, strict=True):
-                measured.append(coder.moments(image, group, place.weight(frame.weight), tile))
+            for image, (stylizer, _, place) in zip(images, painters, strict=True):
+                measured.append(coder.moments(image, group, place.weight(stylizer.weight), tile))
                 count()
             own |= {level: averaged([moments[level] for moments in measured]) for level in group}
             if group[-1] != levels[-1]:
                 images = [
-                    stylizer.paint(frame.raster, image, place, group[0], silent)
-                    for stylizer, frame, image, place in zip(stylizers, frames, images, places, strict=True)
+                    stylizer.paint(raster, image, place, group[0], silent)
+                    for (stylizer, raster, place), image in zip(painters, images, strict=True)
                 ]
         result.append(own)
     return result

@@ -28,6 +28,7 @@ from texsynth.errors import InputError
 from texsynth.ops.resample import box_mean
 from texsynth.pipelines.patch_stage import Kept, PatchSpec, lay_out, vote_on_layout
 from texsynth.pipelines.progress import OnStep, Step, silent
+from texsynth.pipelines.variety import atlas_salience
 from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, free_squares
 from texsynth.synthesis.gaps import spread_starts
 from texsynth.synthesis.seams import seam_cost
@@ -45,6 +46,9 @@ OVERLAP = 0.12  # Width in which pieces inside of a tile are cut from its edges,
 EDGE_ROUNDS = 0.5  # Blocks laid again around an edge, over those in a tile
 DRAWN = 6  # Places among which a corner is chosen
 AVOID = 0.25  # How strongly tiles avoid what others show, over how they avoid to repeat themselves
+SHY = 3.0
+"""How strongly edges avoid what stands out: as if shown so often before, for each unit of salience."""
+AGAIN = 20.0  # How much more strongly for each unit of salience
 CORE = 3  # Pixels beside an edge that all tiles at it have in common
 STRIP = 0.6  # Largest height over the exemplar's free square of what an edge is laid in
 CHOICE = 0.7  # A block over that, as the patch stage has it
@@ -101,7 +105,9 @@ def make_tileset(
     plan = _Plan.of(atlas, size, lattice, settings.patch)
     across, down = plan.lay_edges(settings.corners, rng, on_step)
     tiles: list[Tensor] = []
-    used = None
+    # What stands out is noticed the second time, the rest is not.
+    avoid = AVOID * (1 + AGAIN * atlas_salience(atlas, regular=True))
+    used = torch.zeros_like(avoid)
     for number in range(16):
         upper_left, upper_right, lower_right, lower_left = tile_corners(number)
         at, known, fixed = plan.frame(
@@ -111,7 +117,7 @@ def make_tileset(
         kept = Kept(at, known, fixed, plan.corners_inside, plan.block, plan.overlap)
         spec = PatchSpec(size, lattice=lattice, kept=kept, used=used)
         quilt = lay_out(atlas, spec, settings.patch, rng, silent)
-        used = AVOID * (quilt.used if used is None else quilt.used - used) + (0 if used is None else used)
+        used = used + avoid * (quilt.used - used)
         tiles.append(vote_on_layout(atlas, quilt.at, settings.patch, rng, silent, wrap=False, fixed=fixed))
         on_step(Step("tiles", number + 1, 16))
     planes = torch.cat([torch.cat(tiles[row : row + 4], 2) for row in range(0, 16, 4)], 1)[None]
@@ -196,14 +202,15 @@ class _Plan:
     def lay_edges(self, tries: int, rng: torch.Generator, on_step: OnStep) -> tuple[Edges, Edges]:
         """Lay all edges between the best of some pairs of corners: those across, and those down."""
         best, unit, least = None, None, torch.inf
-        odd = oddness(self.atlas, self.margin)
+        salience = atlas_salience(self.atlas, regular=True)
+        odd = oddness(self.atlas, self.margin) + salience[self.atlas.origin]
         for number in range(tries):
             corners = self._draw_corners(odd, rng)
             both: list[Edges] = [{}, {}]
             faults = torch.zeros(2)
             for edges, turned in zip(both, (False, True), strict=True):
                 for ends in product((0, 1), (0, 1)):
-                    at, seams = self._lay_edge([corners[end] for end in ends], rng, turned=turned)
+                    at, seams = self._lay_edge([corners[end] for end in ends], salience, rng, turned=turned)
                     edges[ends] = at
                     faults += torch.tensor([seams, float(odd[at[0], at[1]].mean())])
             unit = faults.clamp_min(1e-6) if unit is None else unit
@@ -236,9 +243,11 @@ class _Plan:
         return [first, draw(far)]
 
     def _lay_edge(
-        self, ends: Sequence[Tensor], rng: torch.Generator, *, turned: bool
+        self, ends: Sequence[Tensor], salience: Tensor, rng: torch.Generator, *, turned: bool
     ) -> tuple[Tensor, float]:
         """Lay what is around an edge from corner to corner. turned: downwards, not across.
+
+        salience: (n,) of the untouched positions, above 0 where they stand out; such are avoided.
 
         Returns source positions (2, 2 margin, length) or (2, length, 2 margin), and the cost of the seams.
         """
@@ -269,7 +278,8 @@ class _Plan:
             return [(a, b) if turned else (b, a) for a, b in product(starts, near)]
 
         kept = Kept(at, known, fixed, places, self.block, self.overlap)
-        spec = PatchSpec((at.shape[1], at.shape[2]), lattice=self.lattice, kept=kept)
+        shape = (at.shape[1], at.shape[2])
+        spec = PatchSpec(shape, lattice=self.lattice, kept=kept, used=SHY * salience)
         # Only what is near the edge will show.
         fewer = {"layouts": 1, "refine": EDGE_ROUNDS * self.patch.refine}
         quilt = lay_out(self.atlas, spec, self.patch.model_copy(update=fewer), rng, silent)

@@ -108,7 +108,7 @@ def autoencoder_reach(encoder: Encoder | LevelEncoders, decoder: Decoder) -> int
         # Against the flow of the decoder, which samples up behind the first convolution of a block.
         if index == 1 and block > 1:
             cells = _before_upsampling(cells, linear=decoder.upsampling == "bilinear")
-        cells += 1
+        cells += decoder.conv(block, index).kernel_size[0] // 2
     return (cells << (decoder.level - 1)) + encoder_reach(encoder, decoder.level)
 
 

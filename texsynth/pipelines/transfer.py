@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from texsynth.config.settings import StylizeSettings
 from texsynth.errors import UsageError
 from texsynth.models.registry import Model
 from texsynth.ops.resample import pad_to_multiple
@@ -161,6 +162,19 @@ def level_autoencoder(model: Model, level: int) -> TiledAutoencoder:
         lambda features, maps: decoder(features[level], maps.get(level)),
         restores=WORTH if level >= LOSSY else WORTH_FINE,
     )
+
+
+def check_levels(model: Model, settings: StylizeSettings) -> None:
+    """Raise ModelError if `model` lacks a decoder of `settings`, UsageError if photo mode lacks a level."""
+    if settings.mode == "photo":
+        deepest = len(model.photo_decoder().widths)
+        if max(settings.levels) > deepest:
+            raise UsageError(
+                f"photo mode has levels 1 to {deepest}, not {max(settings.levels)}; change levels"
+            )
+    else:
+        for level in settings.levels:
+            model.decoder(level)
 
 
 def photo_autoencoder(model: Model) -> TiledAutoencoder:

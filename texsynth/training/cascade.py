@@ -162,12 +162,12 @@ class Cascade(nn.Module):
         for level in MAPPED:
             features = encoder.segment(image, 0, level)
             with torch.autocast(features.device.type, enabled=False):
-                mapped = _mapped(features, styles[level], transforms, strength)
+                mapped = map_features(features, styles[level], transforms, strength)
             image = self.decoder(level)(mapped).float().clamp(0, 1)
         return image
 
 
-def _mapped(
+def map_features(
     features: Tensor, styles: Sequence[Spread], transforms: Sequence[TransformSettings], strength: Tensor
 ) -> Tensor:
     """Map the features (N, C, h, w) of each picture. Returns the same shape in float32, channels last."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 from texsynth.config.training import RENAMED
 from texsynth.errors import InputError, UsageError
 from texsynth.images.files import placed
+from texsynth.models.autoencoder import Decoder
 from texsynth.models.registry import load_model
 from texsynth.models.weights import PARTS, part, prefixed, read_weights, write_exact
 from texsynth.training import log
@@ -169,19 +170,24 @@ ENCODER = "encoder.safetensors"
 """The encoder of a run. That of a model says so in its header: `model` and `sha256`."""
 
 
-def begin_from_model(folder: Path, name: str, *, decoders: bool = False) -> None:
+def begin_from_model(
+    folder: Path, name: str, *, decoders: bool = False, without: Collection[int] = ()
+) -> None:
     """Put the encoder of a model into `folder`. Raises ModelError; UsageError when another is there.
 
-    decoders: put in its decoders, too, where the folder has none.
+    decoders: put in its decoders, too, where the folder has none; those of the levels `without` stay out.
     """
     model, path = load_model(name), folder / ENCODER
     encoder = model.vgg().state_dict()
     origin = {"model": short_name(name), "sha256": model.sha256}
     if decoders:
-        parts = {f"decoder{level}": decoder for level, decoder in model.decoders.items()}
+        parts = {
+            f"decoder{level}": decoder for level, decoder in model.decoders.items() if level not in without
+        }
         for key, network in {**parts, "photo": model.photo}.items():
             if network is not None and not (file := folder / f"{key}.safetensors").exists():
-                write_exact(file, prefixed(key, network.state_dict()), origin)
+                state = network.own_state() if isinstance(network, Decoder) else network.state_dict()
+                write_exact(file, prefixed(key, state), origin)
     if not path.exists():
         write_exact(path, prefixed("encoder", encoder), origin)
         return

@@ -11,13 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from texsynth.models.autoencoder import Decoder, PhotoDecoder, upsampling_of
+from texsynth.models.autoencoder import Decoder, PhotoDecoder, upsample, upsampling_of
 from texsynth.models.vgg import Encoder, conv_names, pad_reflect
-from texsynth.models.weights import part
+from texsynth.models.weights import decoder_part
 from texsynth.training.data import to_image
 from texsynth.training.teacher import CROPS_AT_ONCE, gather, sample_positions
 
 Report = Callable[[str], None]
+
+LIFTED = 2.0
+"""Standard deviations that linear units of a bottleneck are lifted by, so that a ReLU hardly cuts them."""
 
 
 def patches(x: Tensor, positions: Tensor) -> Tensor:
@@ -179,14 +182,22 @@ def _unit_energy(x: Tensor) -> Tensor:
 
 
 def begin_decoder(
-    level: int, encoder: Encoder, tensors: Mapping[str, Tensor], crops: Tensor, rng: torch.Generator
+    level: int,
+    encoder: Encoder,
+    tensors: Mapping[str, Tensor],
+    crops: Tensor,
+    rng: torch.Generator,
+    bottleneck: int | None = None,
 ) -> Decoder:
     """Build the decoder of `level` as an earlier training left it in `tensors`, else in closed form."""
-    if stored := part(tensors, f"decoder{level}"):
+    if stored := decoder_part(tensors, level):
         return Decoder.from_state(stored, level)
-    finer = part(tensors, f"decoder{level - 1}")
-    decoder = Decoder(encoder.widths, level, upsampling_of(finer))
-    start_decoder(decoder, encoder, crops, rng)
+    finer = decoder_part(tensors, level - 1)
+    decoder = Decoder(encoder.widths, level, upsampling_of(finer), bottleneck)
+    if bottleneck:
+        start_bottleneck(decoder, encoder, crops, rng)
+    else:
+        start_decoder(decoder, encoder, crops, rng)
     # From the next finer level on, that level's decoder does the same work and is trained already.
     decoder.load_state_dict({**decoder.state_dict(), **finer})
     return decoder
@@ -214,6 +225,38 @@ def start_decoder(decoder: Decoder, encoder: Encoder, crops: Tensor, rng: torch.
             goal = [torch.maximum(z, floor[:, None, None]) for z in goal]
         _fit(decoder.conv(block, index), features, goal, rng)
         features = [decoder.step(x, block, index) for x in features]
+
+
+@torch.no_grad()
+def start_bottleneck(decoder: Decoder, encoder: Encoder, crops: Tensor, rng: torch.Generator) -> None:
+    """Set the way to the next finer level to the best linear map of the rank of the bottleneck.
+
+    Reduced-rank regression: least squares, then the principal components of what it predicts. The 3x3
+    convolutions between the two factors pass on what they get, and offsets lift it above the ReLUs.
+    """
+    features, finer = [], []
+    for chunk in crops.split(CROPS_AT_ONCE):
+        finer.append(encoder.segment(to_image(chunk), 0, decoder.level - 1))
+        coarse = encoder.segment(finer[-1], decoder.level - 1, decoder.level)
+        features.append(upsample(coarse, decoder.upsampling))
+    positions = _positions(features, 192, rng)
+    x, y = _sampled(gather, features, positions), _sampled(gather, finer, positions)
+    weight, bias = regress(x, y, 1e-3)
+    predicted = x @ weight
+    centred = (predicted - predicted.mean(0)).double()
+    basis = torch.linalg.eigh(centred.T @ centred)[1][:, -(decoder.bottleneck or 0) :].float()
+    inside = x @ (weight @ basis)
+    spread = inside.std(0)
+    # The others are rounding, and begin at nothing.
+    alive = spread > 1e-3 * torch.maximum(spread.max(), inside.mean(0).abs())
+    first, *middle, last = (decoder.conv(*name) for name in decoder.to_finer)
+    per_unit = (1 / spread).where(alive, torch.zeros(()))
+    _set(first, weight @ basis * per_unit, LIFTED - inside.mean(0) * per_unit)
+    for conv in middle:
+        same = nn.init.dirac_(torch.empty_like(conv.weight))
+        conv.load_state_dict({"weight": same, "bias": torch.zeros(conv.out_channels)})
+    back = basis * spread.where(alive, torch.zeros(()))
+    _set(last, back.T, bias + predicted.mean(0) - LIFTED * back.sum(1))
 
 
 @torch.no_grad()

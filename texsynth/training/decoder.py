@@ -13,13 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
-from texsynth.config.training import NEUTRAL, DecoderSettings
+from texsynth.config.settings import WCTSettings
+from texsynth.config.training import LATER, NEUTRAL, DecoderSettings
 from texsynth.errors import InputError, UsageError
 from texsynth.metrics.style import psnr
-from texsynth.models.autoencoder import Decoder, PhotoDecoder, upsampling_of
+from texsynth.models.autoencoder import Decoder, PhotoDecoder, bottleneck_of, upsampling_of
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.vgg import Encoder, channels_last
-from texsynth.models.weights import collect, part, prefixed, write_exact
+from texsynth.models.weights import collect, decoder_part, part, prefixed, write_exact
+from texsynth.training.cascade import map_features, spreads
 from texsynth.training.checkpoint import (
     ENCODER,
     Learner,
@@ -45,9 +47,13 @@ START_CROPS, START_PX, HELD_OUT = 320, 128, 16
 
 IMAGE_VARIANCE = 0.07  # Mean variance of training pictures; errors are measured against it
 
+LEAST_VARIANCE = 1e-6  # The same of features, whose mean activation is about one
+
 Errors = Literal["relative", "sum"]
 
 _TRAINING, _START = 0, 1
+
+WEAKEST = 0.2  # Least strength of a map of features that is drawn
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,8 @@ def plan(
     deepest = max(level or 4 for level in levels)
     if deepest > depth:
         raise UsageError(f"the encoder in {folder} ends at level {depth}, so level {deepest} has no decoder")
+    if settings.bottleneck:
+        check_bottleneck(settings.bottleneck, levels, collect(folder))
     if PHOTO in levels and not settings.reconstruction:
         raise UsageError("reconstruction is 0, but the photo decoder learns from nothing else")
     pictures = tuple(find_pictures(data, held_out=False))
@@ -107,8 +115,9 @@ def plan(
         held_out = ()
     names = "\n".join(path.relative_to(data).as_posix() for path in pictures)
     digest = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
+    usual = {name for name in LATER if getattr(settings, name) == DecoderSettings.model_fields[name].default}
     common = {
-        **as_header(settings.model_dump(exclude={*NEUTRAL, "steps", "epochs"})),
+        **as_header(settings.model_dump(exclude={*NEUTRAL, *usual, "steps", "epochs"})),
         "seed": str(seed),
         "pictures": f"{len(pictures)} (names {digest[:12]})",
         "encoder": file_hash(folder / ENCODER),
@@ -118,6 +127,30 @@ def plan(
         DecoderRun(folder, level, n, pictures, held_out, settings, {"steps": str(n), **common}, seed)
         for level, n in steps.items()
     ]
+
+
+def check_bottleneck(channels: int, levels: Sequence[int], tensors: Mapping[str, Tensor]) -> None:
+    """Raise UsageError unless decoders of `levels` can have a bottleneck and the finer ones exist."""
+    widths = Encoder.from_state(part(tensors, "encoder")).widths
+    for level in levels:
+        if level < 4:
+            what = f"level {level}" if level else "photographs"
+            raise UsageError(f"a bottleneck is for the decoders of levels 4 and 5, not for {what}")
+        stored = part(tensors, f"decoder{level}")
+        if stored and bottleneck_of(stored, level) != channels:
+            raise UsageError(
+                f"the run has a decoder of level {level} already, without a bottleneck of {channels}; "
+                "remove its file, or set bottleneck to null"
+            )
+        if channels > widths[level - 2]:
+            raise UsageError(
+                f"bottleneck {channels} is wider than level {level - 1}; take at most {widths[level - 2]}"
+            )
+        if not part(tensors, f"decoder{level - 1}") and level - 1 not in levels:
+            raise UsageError(
+                f"a decoder of level {level} with a bottleneck ends at level {level - 1}, which has no "
+                "decoder in the run; train that first"
+            )
 
 
 def steps_of(settings: DecoderSettings, level: int, pictures: int) -> int:
@@ -154,12 +187,21 @@ def train_decoder(plan: DecoderRun, session: Session) -> Path:
         # What is resumed gets its weights from the checkpoint.
         random = session.resume or settings.start == "random"
         decoder = _begin(plan, encoder, tensors, None if random else pictures)
+        if isinstance(decoder, Decoder) and decoder.bottleneck:
+            decoder.requires_grad_(False)
+            for name in decoder.to_finer:
+                decoder.conv(*name).requires_grad_(True)
         session.report(f"{plan.name}: {plan.steps} steps on {len(pictures)} training pictures")
         for net in (encoder, decoder):
             channels_last(net, device)
         learner = Learner(
             decoder,
-            Optimizer(decoder.parameters(), settings.kernel_rate, settings.rate, settings.optimizer),
+            Optimizer(
+                [p for p in decoder.parameters() if p.requires_grad],
+                settings.kernel_rate,
+                settings.rate,
+                settings.optimizer,
+            ),
             torch.Generator().manual_seed(plan.seed + 100 * plan.level),
             loader=loader,
             average=running_average(decoder, settings.ema) if settings.ema else None,
@@ -172,7 +214,7 @@ def train_decoder(plan: DecoderRun, session: Session) -> Path:
             count = int(settings.contrast_jitter * len(batch))
             images = [intensify(to_image(batch[:count], device), rng), to_image(batch[count:], device)]
             image = torch.cat(images).contiguous(memory_format=torch.channels_last)
-            return losses(encoder, decoder, plan.level, image, settings)
+            return losses(encoder, decoder, plan.level, image, settings, rng)
 
         held_out = Pictures(plan.held_out, settings.resize_px).held_out_crops(settings.crop_px, HELD_OUT)
         through = rebuild(encoder, learner.result, plan.level)
@@ -183,7 +225,9 @@ def train_decoder(plan: DecoderRun, session: Session) -> Path:
         loop, measure = LoopSettings.of(settings, steps=plan.steps), validate if len(held_out) else None
         run(learner, draw_losses, loop, plan.checkpoint, session, validate=measure, origin=plan.origin)
     measured = {"psnr": f"{measure():.2f} dB at {settings.crop_px} px"} if measure else {}
-    write_exact(plan.out, prefixed(plan.name, learner.result.state_dict()), {**plan.origin, **measured})
+    result = learner.result
+    state = result.own_state() if isinstance(result, Decoder) else result.state_dict()
+    write_exact(plan.out, prefixed(plan.name, state), {**plan.origin, **measured})
     return plan.out
 
 
@@ -195,9 +239,14 @@ def intensify(image: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def losses(
-    encoder: Encoder, decoder: nn.Module, level: int, image: Tensor, settings: DecoderSettings
+    encoder: Encoder,
+    decoder: nn.Module,
+    level: int,
+    image: Tensor,
+    settings: DecoderSettings,
+    rng: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
-    """Compute the weighted terms for one batch. level: PHOTO has no feature error.
+    """Compute the weighted terms for one batch. level: PHOTO has no feature error. rng: for strengths.
 
     With `errors: sum` they are the squared norms of (002, eq. 28) for each picture, averaged over the batch;
     with `relative` mean squares over the variance of their targets, so that levels compare.
@@ -206,10 +255,32 @@ def losses(
         rebuilt = rebuild(encoder, decoder, PHOTO)(image)
         error = _error(rebuilt, image, IMAGE_VARIANCE, settings.errors)
         return {"reconstruction": settings.reconstruction * error}
+    assert isinstance(decoder, Decoder)
     with torch.no_grad():
-        features = encoder.segment(image, 0, level)
-    error, cycle = cycle_terms(encoder, decoder, features, level, image, settings.errors)
-    return {"reconstruction": settings.reconstruction * error, "cycle": settings.cycle * cycle}
+        finer = encoder.segment(image, 0, level - 1)
+        features = encoder.segment(finer, level - 1, level)
+    terms = {}
+    if settings.finer:
+        error = _feature_error(decoder.through(features, decoder.to_finer), finer, settings.errors)
+        terms["finer"] = settings.finer * error
+    few = slice(settings.decoded)
+    if settings.reconstruction + settings.cycle:
+        error, cycle = cycle_terms(encoder, decoder, features[few], level, image[few], settings.errors)
+        terms |= {"reconstruction": settings.reconstruction * error, "cycle": settings.cycle * cycle}
+    if settings.mapped:
+        with torch.no_grad():
+            goal = map_to_others(features, len(features[few]), rng)
+        again = encoder.segment(decoder(goal), 0, level)
+        terms["mapped"] = settings.mapped * _feature_error(again, goal, settings.errors)
+    return terms
+
+
+def map_to_others(features: Tensor, count: int, rng: torch.Generator | None) -> Tensor:
+    """Give the first `count` of (N, C, h, w) the moments of the last, by WCT, with strengths from rng."""
+    strength = WEAKEST + (1 - WEAKEST) * torch.rand(count, generator=rng)
+    with torch.autocast(features.device.type, enabled=False):
+        styles = spreads(features.flip(0)[:count])
+        return map_features(features[:count], styles, [WCTSettings()] * count, strength)
 
 
 def cycle_terms(
@@ -221,8 +292,13 @@ def cycle_terms(
     """
     rebuilt = decoder(features)
     again = encoder.segment(rebuilt, 0, level)
-    variance = features.detach().float().var((0, 2, 3)).mean()
-    return _error(rebuilt, image, IMAGE_VARIANCE, errors), _error(again, features, variance, errors)
+    return _error(rebuilt, image, IMAGE_VARIANCE, errors), _feature_error(again, features, errors)
+
+
+def _feature_error(result: Tensor, target: Tensor, errors: Errors) -> Tensor:
+    # A crop of one colour has none.
+    variance = target.detach().float().var((0, 2, 3)).mean().clamp_min(LEAST_VARIANCE)
+    return _error(result, target, variance, errors)
 
 
 def _error(result: Tensor, target: Tensor, variance: Tensor | float, errors: Errors) -> Tensor:
@@ -255,21 +331,28 @@ def _begin(
 
     Without pictures its weights are random and follow from the seed; it samples up like a fitted one.
     """
-    stored, photo = part(tensors, plan.name), plan.level == PHOTO
+    photo = plan.level == PHOTO
+    stored = part(tensors, plan.name) if photo else decoder_part(tensors, plan.level)
+    bottleneck = plan.settings.bottleneck
+    if stored and not photo:
+        bottleneck = bottleneck_of(stored, plan.level)
+    finer = decoder_part(tensors, plan.level - 1)
     if not pictures:
-        before = stored or part(tensors, f"decoder{plan.level - 1}")
         with torch.random.fork_rng():
             torch.manual_seed(plan.seed + 100 * plan.level)
             if photo:
                 return PhotoDecoder(encoder.widths[:4])
-            return Decoder(encoder.widths, plan.level, upsampling_of(before))
+            decoder = Decoder(encoder.widths, plan.level, upsampling_of(stored or finer), bottleneck)
+            if bottleneck:
+                decoder.load_state_dict({**decoder.state_dict(), **finer})
+            return decoder
     if stored:
         return PhotoDecoder.from_state(stored) if photo else Decoder.from_state(stored, plan.level)
     rng = torch.Generator().manual_seed(plan.seed)
     source = Crops(pictures, min(START_PX, plan.settings.crop_px), (plan.seed, plan.level, _START))
     crops = torch.stack([torch.from_numpy(source[k][0]) for k in range(START_CROPS)])
     if not photo:
-        return begin_decoder(plan.level, encoder, tensors, crops, rng)
-    decoder = PhotoDecoder(encoder.widths[:4])
-    start_photo_decoder(decoder, encoder, crops, rng)
-    return decoder
+        return begin_decoder(plan.level, encoder, tensors, crops, rng, bottleneck)
+    photo_decoder = PhotoDecoder(encoder.widths[:4])
+    start_photo_decoder(photo_decoder, encoder, crops, rng)
+    return photo_decoder

@@ -295,7 +295,7 @@ def judged(
     decoders = {level: cascade.decoder(level) for level in MAPPED}
     model = Model("", "", encoder, decoders, None, device, torch.float32, {})
     # What goes around the decoders would hide what they do.
-    usual = StylizeSettings(preserve_detail=0.0, preserve_light=0.0)
+    usual = StylizeSettings(transform=IFTSettings(), preserve_detail=0.0, preserve_light=0.0)
     plain = usual.model_copy(update={"grain": 0.0})
     ways = {"ift": usual, "wct": plain.model_copy(update={"transform": WCTSettings()})}
     figures: dict[str, list[float]] = {}
