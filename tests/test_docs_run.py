@@ -126,7 +126,7 @@ def test_manifests_run(place: Path, number: int) -> None:
     (place / "jobs.yaml").write_text(manifests[number].text)
     must("batch", "jobs.yaml")
     results = [name for name in names(place / "out") if name.endswith(".png")]
-    assert len(results) == (13 if number == 0 else 9), results
+    assert len(results) == (13 if number == 0 else 19), results
 
 
 @pytest.mark.parametrize("language", ["csv", "json"])

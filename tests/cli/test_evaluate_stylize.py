@@ -95,7 +95,7 @@ def test_methods_by_name() -> None:
     assert [m.name for m in compared] == names[:-1], "each once"
     settings = [m.settings for m in compared if isinstance(m.settings, StylizeSettings)]
     modes = [(s.mode, s.transform.name) for s in settings]
-    assert modes == [("artistic", "ift"), ("photo", "ot"), ("artistic", "optimize"), ("artistic", "ift")]
+    assert modes == [("artistic", "ift"), ("photo", "ot"), ("artistic", "optimize"), ("artistic", "ot")]
     assert all(s.style_scale == 2 for s in settings)
     assert compared[-1].settings is None
     assert all(m.description for m in compared)
@@ -565,7 +565,7 @@ def shallow_model(path: Path, *, levels: int, without: str = "") -> Path:
         (["--pairs", "gone.jsonl"], 4, "gone.png does not exist"),
         ([*PAIRS, "--method", "contnt"], 2, "did you mean 'content'"),
         ([*PAIRS, "--method", "preset:phto"], 2, "did you mean 'photo'"),
-        ([*PAIRS, "--set", "transform.pul=1"], 2, "did you mean 'pull'"),
+        ([*PAIRS, "--set", "transform.ridg=1"], 2, "did you mean 'ridge'"),
         ([*PAIRS, "--model", "lit"], 2, "did you mean 'lite'"),
         ([*PAIRS, "--features", "lit"], 2, "did you mean 'lite'"),
         ([*PAIRS, "--method", "ift@lit"], 2, "did you mean 'lite'"),

@@ -25,6 +25,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(model: Path, *arguments: object, **settings: object) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the JSON lines of a run with settings of the transform, and the lines on standard error."""
+    if "--transform" not in arguments:
+        settings = {"name": "ift", **settings}
     sets = [part for key, value in settings.items() for part in ("--set", f"transform.{key}={value}")]
     result = run_cli(*arguments, "-f", "--json", "--dtype", "float32", "--model", model, *sets)
     assert result.exit_code == 0, result.stderr
