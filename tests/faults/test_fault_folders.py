@@ -90,7 +90,7 @@ def test_a_full_disk(place: Path, model: Path, whole: dict[str, str]) -> None:
 def test_a_limit_on_the_size_of_files(place: Path, model: Path) -> None:
     resource = pytest.importorskip("resource")
     for number in (4, 7):
-        noise = np.random.default_rng(number).integers(0, 256, (900, 900, 3), np.uint8)
+        noise = np.random.default_rng(number).integers(0, 256, (200, 200, 3), np.uint8)
         write(Picture(noise), place / "photos" / f"{number:02}.png", force=True)
     assert batch(model, "-f", output="whole").exit_code == 0
     sizes = {name: (place / "whole" / name).stat().st_size for name in pictures(place / "whole")}
@@ -224,7 +224,7 @@ def test_a_folder_that_goes_away(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "others"),
-    [([], []), (["--resume"], ["--resume"]), (["--resume"], ["--executor", "processes", "--workers", "2"])],
+    [([], []), (["--resume"], ["--executor", "processes", "--workers", "2"])],
 )
 def test_two_runs_at_once(
     place: Path, model: Path, whole: dict[str, str], flags: list[str], others: list[str]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.cli import make_picture, names, run_cli, run_program
+from helpers.cli import make_picture, names, run_cli
 from helpers.faults import batch, hashes, linux, make_place
 from PIL import Image
 
@@ -105,10 +105,10 @@ def test_a_zoo_of_inputs(zoo: Path, model: Path) -> None:
     assert f"{len(GOOD)} done, 0 skipped, {bad} failed in " in result.stderr
     one_by_one = hashes(zoo / "out")
     shutil.rmtree(zoo / "out")
-    pooled = run_program("batch", *flags, "--executor", "processes", "--workers", 2, cwd=zoo)
-    assert pooled.returncode == 3
-    assert check_zoo(pooled.stderr.decode(), zoo) == bad
-    assert f"{len(GOOD)} done, 0 skipped, {bad} failed in ".encode() in pooled.stderr
+    pooled = run_cli("batch", *flags, "--executor", "processes", "--workers", 2)
+    assert pooled.exit_code == 3
+    assert check_zoo(pooled.stderr, zoo) == bad
+    assert f"{len(GOOD)} done, 0 skipped, {bad} failed in " in pooled.stderr
     assert hashes(zoo / "out") == one_by_one
     shutil.rmtree(zoo / "out")
     folder = run_cli("stylize", "zoo", "wave.png", "-o", "out/", *flags[1:])

@@ -48,7 +48,8 @@ BANDS = (BAND, (1 - RING) * BAND)
 MEASURES = (
     "coherence", "coherence_gap", "completeness", "sharpness", "wasserstein", "frechet", "spectrum",
     "recurrence", "repetition", "excess", "copies", "cuts", "misfits", "broken", "seam_vertical",
-    "seam_horizontal", "seam_rank", "seam_inside", "lattice", "lattice_height", "regularity", "imposed", "ssim",
+    "seam_horizontal", "seam_rank", "seam_inside", "lattice", "lattice_height", "regularity", "imposed",
+    "ssim",
 )  # fmt: skip
 
 COLUMNS = (

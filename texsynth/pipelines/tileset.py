@@ -186,8 +186,8 @@ class _Plan:
         # One block shall reach from corner to corner where the exemplar allows it.
         block = max(size) - 2 * corner + 2 * overlap
         half = max(corner, min(round(block / CHOICE / 2), round(STRIP * square / 2)))
-        if 2 * half > square:
-            most = int(square / (2 * CORNER))
+        if max(2 * half, 2 * corner + 1) > square:
+            most = next(n for n in range(2 * square, 0, -1) if 2 * round(CORNER * n) < square)
             raise InputError(
                 f"tiles of {size[1]} x {size[0]} pixels are too large for an exemplar with a free square of "
                 f"{square}; choose a --size up to {most}x{most}, or give a larger exemplar"
@@ -230,7 +230,9 @@ class _Plan:
             some = places[torch.randint(len(places), (DRAWN,), generator=rng)]
             return some[odd[some[:, 0], some[:, 1]].argmin()]
 
-        middles = free_squares(self.atlas.valid, 2 * self.half).nonzero() + self.half
+        # A corner reaches equally far to both sides of its middle.
+        side = max(2 * self.half, 2 * self.corner + 1)
+        middles = free_squares(self.atlas.valid, side).nonzero() + self.half
         first = draw(middles)
         others = middles
         if self.lattice is not None:
