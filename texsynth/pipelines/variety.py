@@ -10,7 +10,6 @@ from texsynth.analysis.coarseness import coarseness
 from texsynth.analysis.lattice import Lattice
 from texsynth.analysis.salience import salience
 from texsynth.analysis.symmetry import alignment
-from texsynth.ops.resample import box_mean
 from texsynth.synthesis.cells import CellDealer
 from texsynth.synthesis.exemplar import Atlas
 from texsynth.synthesis.quilting import Quilt, QuiltSettings
@@ -26,12 +25,6 @@ LEAST_BLOCK = 32  # Pixels; smaller ones keep too little
 COARSE = (0.55, 0.75)
 """Coarseness between which things become too large for small blocks: straw lies below, stones above."""
 
-FAINT = (0.14, 0.18)
-"""Deviations of colours between which cuts come to be seen: zinc and moss lie below, stones above."""
-
-SMOOTH = (0.88, 0.92)
-"""Coarseness between which there comes to be no grain that hides cuts in faint things: veins of marble."""
-
 GENTLE = 0.25  # Share of the penalty that is left where things are so large that few blocks fit
 
 SPARING = 0.1  # Share of the penalty of use that is left there: stones that are cut jump to the eye first
@@ -46,10 +39,10 @@ def varied_sizes(
 
     overlap: of neighbouring blocks, as a share of the block. regular: a lattice is kept.
     """
-    untouched = [atlas.part(atlas.image, n)[None] for n, p in enumerate(atlas.parts) if not p.orientation]
-    grain = max(coarseness(image) for image in untouched)
-    seen = max(_between(max(_deviation(image) for image in untouched), FAINT), _between(grain, SMOOTH))
-    large = min(_between(grain, COARSE), seen)
+    grain = max(
+        coarseness(atlas.part(atlas.image, n)[None]) for n, p in enumerate(atlas.parts) if not p.orientation
+    )
+    large = min(max((grain - COARSE[0]) / (COARSE[1] - COARSE[0]), 0.0), 1.0)
     block = sizes.block
     if not regular:
         block = max(round(block * (1 - SMALLER * variety * (1 - large))), min(block, LEAST_BLOCK))
@@ -59,16 +52,6 @@ def varied_sizes(
     return replace(
         sizes, block=block, overlap=overlap_px, occurrence=occurrence, near=near, reach=REACH * atlas.side
     )
-
-
-def _between(value: float, limits: tuple[float, float]) -> float:
-    """Return where a value lies between two limits, 0 to 1."""
-    return min(max((value - limits[0]) / (limits[1] - limits[0]), 0.0), 1.0)
-
-
-def _deviation(image: Tensor) -> float:
-    """Return the deviation of the colours of (1, 3, h, w), without noise from pixel to pixel."""
-    return float(box_mean(image, 1).var((2, 3)).sum().sqrt())
 
 
 def part_phases(atlas: Atlas) -> tuple[tuple[int, int], ...]:
