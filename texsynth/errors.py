@@ -30,7 +30,7 @@ class OutputExistsError(OutputError):
 
 
 class ModelError(TexsynthError):
-    """Weights that are missing, damaged or of another layout."""
+    """Weights that are missing, damaged or of another format."""
 
     exit_code = 6
 

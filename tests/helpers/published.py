@@ -1,4 +1,4 @@
-"""Small networks in the published layouts, written down as their papers' code computes them."""
+"""Small networks in the published formats, written down as their papers' code computes them."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def wct(folder: Path, levels: tuple[int, ...]) -> list[Path]:
 
 
 def normalised(folder: Path) -> Path:
-    """`vgg_normalised.pth` in the published layout: its weights, with a preprocessing in front."""
+    """`vgg_normalised.pth` in the published format: its weights, with a preprocessing in front."""
     tensors = load_file(TEACHER / "vgg19_normalised.safetensors")
     whole = sequential_encoder(5, whole=True).state_dict()
     first = torch.load(TEACHER / "pytorch-wct" / "vgg_normalised_conv1_1.pth", weights_only=True)
@@ -95,7 +95,7 @@ def normalised(folder: Path) -> Path:
 def test_the_real_vgg_normalised_is_known_and_stays_as_it_is(tmp_path: Path) -> None:
     path = normalised(tmp_path)
     found = convert([path])
-    assert (found.layout, found.name) == ("vgg_normalised", "vgg19")
+    assert (found.format, found.name) == ("vgg_normalised", "vgg19")
     assert "CC BY" in found.header["licence"]
     assert json.loads(found.header["sources"]) == [{"file": path.name, "sha256": file_hash(path)}]
     teacher = load_file(TEACHER / "vgg19_normalised.safetensors")
@@ -106,7 +106,7 @@ def test_the_real_vgg_normalised_is_known_and_stays_as_it_is(tmp_path: Path) -> 
 @real
 def test_the_real_pytorchwct_rebuilds_a_photograph_and_stylizes_it(tmp_path: Path) -> None:
     found = convert(sorted((TEACHER / "pytorch-wct").glob("*.pth")))
-    assert (found.layout, found.header["upsampling"]) == ("pytorch-wct", "nearest")
+    assert (found.format, found.header["upsampling"]) == ("pytorch-wct", "nearest")
     assert "calibrated" not in found.header
     pixels = torch.from_numpy(read_rgb8(package_data("samples") / "street.jpg")).permute(2, 0, 1)[None] / 255
     photo, model = pixels[:, :, :480, :480], model_of(found)
@@ -140,7 +140,7 @@ def test_pytorchwct_computes_what_its_own_networks_do(tmp_path: Path) -> None:
     paths = [saved(tmp_path / f"e{n}.pth", up_to(whole, n)) for n in (2, 5)]
     paths += [saved(tmp_path / f"d{n}.pth", decoder) for n, decoder in decoders.items()]
     found = convert(paths)
-    assert (found.layout, found.name) == ("pytorch-wct", "pytorch-wct")
+    assert (found.format, found.name) == ("pytorch-wct", "pytorch-wct")
     model, image = model_of(found), waves(32, 48)
     with torch.no_grad():
         for n, decoder in decoders.items():
@@ -154,7 +154,7 @@ def test_pytorchwct_computes_what_its_own_networks_do(tmp_path: Path) -> None:
 def test_pytorch_adain_is_an_encoder_and_one_decoder(tmp_path: Path) -> None:
     whole, decoder = sequential_encoder(5, whole=True), sequential_decoder(4)
     found = convert([saved(tmp_path / "decoder.pth", decoder), saved(tmp_path / "vgg.pth", whole)])
-    assert (found.layout, found.name) == ("pytorch-adain", "pytorch-adain")
+    assert (found.format, found.name) == ("pytorch-adain", "pytorch-adain")
     model, image = model_of(found), waves(32, 48)
     assert list(model.decoders) == [4]
     assert model.encoder.widths == WIDTHS
@@ -165,7 +165,7 @@ def test_pytorch_adain_is_an_encoder_and_one_decoder(tmp_path: Path) -> None:
 def test_another_network_of_the_layout_of_vgg_normalised_is_rescaled(tmp_path: Path) -> None:
     whole = sequential_encoder(5, whole=True)
     found = convert([saved(tmp_path / "vgg.pth", whole)])
-    assert (found.layout, found.name) == ("vgg-sequential", "vgg-sequential")
+    assert (found.format, found.name) == ("vgg-sequential", "vgg-sequential")
     proportional(model_of(found).encoder(waves(32, 48))[2], up_to(whole, 3)(waves(32, 48)))
 
 
@@ -174,7 +174,7 @@ def test_torchvision_is_brought_to_unit_mean_on_the_samples(tmp_path: Path, clas
     network = TorchvisionVGG19()
     state = {k: v for k, v in network.state_dict().items() if classified or k.startswith("features")}
     found = convert([saved(tmp_path / "vgg19.pth", state)])
-    assert (found.layout, found.name) == ("torchvision-vgg19", "vgg19-torchvision")
+    assert (found.format, found.name) == ("torchvision-vgg19", "vgg19-torchvision")
     image = waves(32, 48)
     with torch.no_grad():
         for ours, theirs in zip(model_of(found).encoder(image), network.levels(image), strict=True):
@@ -204,7 +204,7 @@ def test_collaborative_distillation_has_an_encoder_for_each_level(tmp_path: Path
         torch.save({"model": level.encoder.state_dict(), "epoch": 20}, tmp_path / f"{n}SE.pth")
         paths.append(tmp_path / f"{n}SE.pth")
     found = convert(paths)
-    assert (found.layout, found.name) == ("collaborative-distillation", "ckd")
+    assert (found.format, found.name) == ("collaborative-distillation", "ckd")
     model, image = model_of(found), waves(32, 48)
     assert model.encoder.widths == (7, *WIDTHS[1:])
     with torch.no_grad():
@@ -220,7 +220,7 @@ def test_wct2_unpools_by_wavelets(tmp_path: Path, option: str) -> None:
     network = Wavelets(option)
     paths = [saved(tmp_path / f"{k}.pth", state) for k, state in enumerate(network.states())]
     found = convert(paths)
-    assert (found.layout, found.name) == (f"wct2-{option}", f"wct2-{option}")
+    assert (found.format, found.name) == (f"wct2-{option}", f"wct2-{option}")
     model, image = model_of(found), waves(32, 48)
     with torch.no_grad():
         theirs = network.encode(image)
@@ -329,7 +329,7 @@ def test_our_own_files_pass_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     write_weights(path, tiny_tensors(), {"teacher": "VGG-19"})
     found = convert([path])
-    assert (found.layout, found.name, found.header["teacher"]) == ("texsynth", "mine", "VGG-19")
+    assert (found.format, found.name, found.header["teacher"]) == ("texsynth", "mine", "VGG-19")
     assert model_of(found).encoder.widths == WIDTHS
     bad = {k: v for k, v in tiny_tensors().items() if k != "encoder.conv3_2.bias"}
     save_file(bad, tmp_path / "bad.safetensors")
@@ -404,7 +404,7 @@ BAD: dict[str, tuple[Callable[[Path], list[Path]], str]] = {
     "cut": (lambda f: [cut(wct(f, (3,))[0])], "damaged"),
     "code": (trapped, "more than tensors"),
     "no dict": (listed, "no state dict"),
-    "other keys": (lambda f: [saved(f / "x.pth", nn.Linear(2, 2))], "no layout"),
+    "other keys": (lambda f: [saved(f / "x.pth", nn.Linear(2, 2))], "no format"),
     "no keys": (lambda f: [saved(f / "x.pth", {})], "no tensors"),
     "nan": (lambda f: changed(f, "5.bias", torch.full((4,), torch.nan)), "finite"),
     "whole numbers": (lambda f: changed(f, "5.bias", torch.zeros(4, dtype=torch.int64)), "finite"),
@@ -416,7 +416,7 @@ BAD: dict[str, tuple[Callable[[Path], list[Path]], str]] = {
     "wide decoder": (wide, "widths 9 and"),
     "two decoders": (twice, "both the decoder"),
     "two networks": (strangers, "different networks"),
-    "mixed": (mixed, "different layouts"),
+    "mixed": (mixed, "different formats"),
     "no wave decoder": (halves, "lacks its decoder"),
     "small decoder alone": (lambda f: [saved(f / "d.pth", Distilled(2).decoder)], "without its encoder"),
 }  # fmt: skip

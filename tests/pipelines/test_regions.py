@@ -21,8 +21,8 @@ from texsynth.images import Picture, embedded_settings, read, write
 from texsynth.models.registry import load_model
 from texsynth.ops.guided_filter import guide_masks
 from texsynth.pipelines.rasters import TensorRaster
-from texsynth.pipelines.regional import regional_style
-from texsynth.pipelines.regions import look_over, region_masks, shared_regions
+from texsynth.pipelines.region_styles import regional_style
+from texsynth.pipelines.shared_regions import look_over, region_masks, shared_regions
 from texsynth.pipelines.stylize import FittedStyle, stylize
 
 PHOTO = StylizeSettings(mode="photo", regions="auto")

@@ -29,7 +29,7 @@ from texsynth.metrics.texture import ssim
 from texsynth.models.registry import Model, load_model
 from texsynth.pipelines.progress import OnStep
 from texsynth.pipelines.rasters import TensorRaster
-from texsynth.pipelines.regional import regional_style
+from texsynth.pipelines.region_styles import regional_style
 from texsynth.pipelines.stylize import stylize
 from texsynth.pipelines.transfer import check_levels, tiled_encoder
 from texsynth.transforms import fit_map

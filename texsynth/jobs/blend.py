@@ -21,7 +21,7 @@ from texsynth.jobs.inputs import Input
 from texsynth.jobs.labels import as_tensor, label_regions, merging, read_labels
 from texsynth.jobs.memory import style_tile
 from texsynth.jobs.outcomes import Report
-from texsynth.jobs.regional import RegionalStyles
+from texsynth.jobs.region_styles import RegionalStyles
 from texsynth.models.registry import Model
 from texsynth.ops.color import luma
 from texsynth.pipelines.masks import label_masks, resize_mask, share_masks

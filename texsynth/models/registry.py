@@ -76,7 +76,7 @@ def build_model(
 ) -> Model:
     """Assemble a model by names and shapes from `encoder.*` or `encoderL.*`, `decoderL.*`, `photo.*`.
 
-    Raises ModelError for another layout.
+    Raises ModelError for another format.
     """
     if transposer_layout(tensors):
         raise ModelError(

@@ -188,7 +188,7 @@ class PaperTransposer(Network):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> PaperTransposer:
-        """Build from a state dict, by its shapes. Raises KeyError or RuntimeError for another layout."""
+        """Build from a state dict, by its shapes. Raises KeyError or RuntimeError for another format."""
         decoder = [state[f"decode{k}.conv.weight"].shape[:2] for k in range(1, len(WIDTHS))]
         widths = (decoder[0][0], *(inputs for _, inputs in decoder))
         pretrained = part(state, "encoder.pretrained")

@@ -41,13 +41,13 @@ VGG_LICENCE = "VGG-19 (Simonyan and Zisserman): CC BY 4.0"
 
 @dataclass(frozen=True)
 class Converted:
-    """A published model in our layout."""
+    """A published model in our format."""
 
-    layout: str  # Layout of the files, such as `pytorch-wct`
+    format: str  # Format of the files, such as `pytorch-wct`
     name: str  # Name of the model when the user gives none
     tensors: dict[str, Tensor]
     """`encoder.*` or `encoderL.*`, `decoderL.*`, `photo.*`, float32 on the CPU."""
-    header: dict[str, str]  # Origin: layout, sources with their SHA-256, licence where it is known
+    header: dict[str, str]  # Origin: format, sources with their SHA-256, licence where it is known
 
 
 def sequential(pieces: list[Piece]) -> Converted:
@@ -66,16 +66,16 @@ def sequential(pieces: list[Piece]) -> Converted:
     tensors = prefixed("encoder", whole)
     for level, piece in decoders.items():
         tensors |= prefixed(f"decoder{level}", decoder_state(piece, deepest, widths))
-    layout = "pytorch-wct"
+    origin = "pytorch-wct"
     if deepest.whole and set(decoders) <= {4}:  # the encoder goes on to relu5_4, as in pytorch-AdaIN
-        layout = "pytorch-adain" if decoders else "vgg_normalised"
+        origin = "pytorch-adain" if decoders else "vgg_normalised"
     notes = {"upsampling": "nearest"} if decoders else {}
     if is_normalised(whole):
-        name = "vgg19" if layout == "vgg_normalised" else layout
-        return Converted(layout, name, tensors, {**notes, "licence": VGG_LICENCE})
-    # Another network of this layout works too, once features mean what the settings expect.
-    layout = layout if decoders else "vgg-sequential"
-    return Converted(layout, layout, to_unit_mean(tensors, sample_pictures()), {**notes, **CALIBRATED})
+        name = "vgg19" if origin == "vgg_normalised" else origin
+        return Converted(origin, name, tensors, {**notes, "licence": VGG_LICENCE})
+    # Another network of this format works too, once features mean what the settings expect.
+    origin = origin if decoders else "vgg-sequential"
+    return Converted(origin, origin, to_unit_mean(tensors, sample_pictures()), {**notes, **CALIBRATED})
 
 
 def torchvision(pieces: list[Piece]) -> Converted:
@@ -214,7 +214,7 @@ FAMILIES: dict[str, Callable[[list[Piece]], Converted]] = {
 
 
 def convert(paths: Sequence[Path]) -> Converted:
-    """Bring the files of one model into our layout. Raises ModelError where they are not that."""
+    """Bring the files of one model into our format. Raises ModelError where they are not that."""
     if not paths:
         raise ModelError("no checkpoint is given; give the files of one model")
     files = {path: read_checkpoint(path) for path in paths}
@@ -227,15 +227,15 @@ def convert(paths: Sequence[Path]) -> Converted:
     others = [piece for piece in pieces if piece.form.family != pieces[0].form.family]
     if others:
         raise ModelError(
-            f"{pieces[0].path} and {others[0].path} are of different layouts; give the files of one model"
+            f"{pieces[0].path} and {others[0].path} are of different formats; give the files of one model"
         )
     model = FAMILIES[pieces[0].form.family](pieces)
     build_model(model.name, model.tensors)
-    return replace(model, header={"layout": model.layout, "sources": _sources(files), **model.header})
+    return replace(model, header={"layout": model.format, "sources": _sources(files), **model.header})
 
 
 def _own(path: Path, tensors: dict[str, Tensor], files: int) -> Converted:
-    """Return a model that is in our layout already."""
+    """Return a model that is in our format already."""
     if files > 1:
         raise ModelError(f"{path} is a whole model of texsynth; give it alone")
     header = read_weights(path)[1] if path.suffix == ".safetensors" else {}

@@ -150,7 +150,7 @@ def identify(path: Path, tensors: dict[str, Tensor]) -> Piece:
         keys = sorted(tensors)
         shown = ", ".join(keys[:SHOWN]) + (", …" if len(keys) > SHOWN else "")
         raise ModelError(
-            f"{path} is of no layout that texsynth reads (it holds {shown or 'no tensors'}); give files of "
+            f"{path} is of no format that texsynth reads (it holds {shown or 'no tensors'}); give files of "
             "vgg_normalised, torchvision, PytorchWCT, pytorch-AdaIN, WCT2 or Collaborative-Distillation"
         )
     renamed = {ours: tensors[key].float() for key, ours in form.keys.items()}

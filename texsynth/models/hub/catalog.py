@@ -23,9 +23,9 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNOREC
 
 @dataclass(frozen=True)
 class Source:
-    """Address of a published checkpoint of a `layout`. sha256: how its hash begins, where it is published."""
+    """Address of a published checkpoint of a `format`. sha256: how its hash begins, where it is published."""
 
-    layout: str
+    format: str
     url: str
     sha256: str = ""
 

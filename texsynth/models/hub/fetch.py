@@ -26,9 +26,9 @@ from texsynth.models.hub.download import OnBytes, download, public, silent
 from texsynth.models.weights import PARTS, in_order, part, read_weights
 
 DECODERS: Mapping[str, str] = {"vgg_normalised": f"vgg19-decoders{SUFFIX}"}
-"""Layout to the embedded file with decoders for its encoder."""
+"""Format to the embedded file with decoders for its encoder."""
 
-OWN_LAYOUT = "texsynth"
+OWN_FORMAT = "texsynth"
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,10 @@ def fetch(
             check_download(folder, fetched)
             model = convert([file])
             # As the norms of the layers tell it.
-            if published and model.layout not in (published.layout, OWN_LAYOUT):
+            if published and model.format not in (published.format, OWN_FORMAT):
                 raise ModelError(
-                    f"{fetched['url']} is another network ({model.layout}) than {name} "
-                    f"({published.layout}); fetch it under a name of its own"
+                    f"{fetched['url']} is another network ({model.format}) than {name} "
+                    f"({published.format}); fetch it under a name of its own"
                 )
             data = model_file(model, [file], cache.assets)
         except ModelError:
@@ -118,7 +118,7 @@ def import_files(
 
 def joined(model: Converted, assets: Path = ASSETS) -> Converted:
     """Return `model` with the embedded decoders for its encoder that it lacks. Raises ModelError."""
-    file = DECODERS.get(model.layout)
+    file = DECODERS.get(model.format)
     if file is None or not (assets / file).is_file():
         return model
     if not is_sound(assets / file):
@@ -142,11 +142,11 @@ def model_file(model: Converted, paths: Sequence[Path], assets: Path = ASSETS) -
     Style cards and records know a model by the hash of its file, so that depends on what the checkpoint is
     and not on how it came here.
     """
-    if model.layout == OWN_LAYOUT and paths[0].suffix == SUFFIX:
+    if model.format == OWN_FORMAT and paths[0].suffix == SUFFIX:
         return paths[0].read_bytes()
     model = joined(model, assets)
-    urls = [source.url for source in SOURCES.values() if source.layout == model.layout]
-    header = {"layout": model.layout, **({"published": urls[0]} if urls else {}), **model.header}
+    urls = [source.url for source in SOURCES.values() if source.format == model.format]
+    header = {"layout": model.format, **({"published": urls[0]} if urls else {}), **model.header}
     # Safetensors refuses tensors that share memory.
     tensors = {key: value.detach().clone().contiguous() for key, value in model.tensors.items()}
     return in_order(save(tensors, header))

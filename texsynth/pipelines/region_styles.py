@@ -10,7 +10,7 @@ from texsynth.analysis.clusters import SharedClusters
 from texsynth.config.settings import StylizeSettings
 from texsynth.models.registry import Model
 from texsynth.pipelines.rasters import Raster, TensorRaster
-from texsynth.pipelines.regions import Overview, look_over, region_masks, shared_regions
+from texsynth.pipelines.shared_regions import Overview, look_over, region_masks, shared_regions
 from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style
 
 

@@ -15,8 +15,8 @@ from texsynth.jobs.inputs import Input
 from texsynth.jobs.memory import style_tile
 from texsynth.models.registry import Model
 from texsynth.pipelines.rasters import Raster, TensorRaster
-from texsynth.pipelines.regional import fit_regions, lay_regions
-from texsynth.pipelines.regions import Overview, look_over, shared_regions
+from texsynth.pipelines.region_styles import fit_regions, lay_regions
+from texsynth.pipelines.shared_regions import Overview, look_over, shared_regions
 from texsynth.pipelines.stylize import FittedStyle, StyledRegion
 
 
