@@ -34,6 +34,7 @@ from texsynth.jobs.frames import Tween
 from texsynth.jobs.inputs import PIPE, Input, destinations
 from texsynth.jobs.map_inputs import MapsJob
 from texsynth.jobs.tileset_inputs import TilesetJob
+from texsynth.paths import exists
 
 Replayed = tuple[Sequence[Any], Callable[..., Any], Callable[[Sequence[Any]], Any]]
 """The only job, its check, and what makes its operation, as `run_operation` takes them."""
@@ -249,9 +250,9 @@ class _Inputs:
                 f"--exemplar or --input -=FILE"
             )
         path = Path(moved or source.path)
-        if not moved and not path.exists():
+        if not moved and not exists(path):
             path = self.result.parent / source.path
-        if not moved and not path.exists() and beside is not None:
+        if not moved and not exists(path) and beside is not None:
             path = beside / Path(source.path).name
         if hashlib.sha256(images.read_bytes(path)).hexdigest() != source.sha256:
             raise InputError(f"{path} has changed since {self.result} was made from it")

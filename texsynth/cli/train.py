@@ -24,12 +24,14 @@ from texsynth.cli.train_options import (
     Seed,
     StylisedOptions,
     TrainOptions,
+    check_inputs,
 )
 from texsynth.cli.train_run import run_folder, train_on_screen, train_on_stylised
 from texsynth.config.settings import TransposerSettings
 from texsynth.config.training import BorderSettings, DecoderSettings, DescriptorSettings
 from texsynth.errors import InputError, UsageError
 from texsynth.images.files import store
+from texsynth.paths import exists
 from texsynth.pipelines.progress import Step
 
 if TYPE_CHECKING:
@@ -109,7 +111,7 @@ def decoder(
     screen = Screen(training.quiet)
     folder = run_folder(folder, model, "decoders", screen)
     training.check_inputs()
-    if not (model or (folder / "encoder.safetensors").exists()):
+    if not (model or exists(folder / "encoder.safetensors")):
         raise InputError(f"there is no encoder in {folder}; give --model to begin with that of a model")
     from texsynth.training.checkpoint import begin_from_model
     from texsynth.training.decoder import PHOTO, plan, train_decoder, unfinished
@@ -124,7 +126,7 @@ def decoder(
     left = unfinished(runs, training.resume)
     for run in runs:
         if run in left:
-            begun = training.resume and run.checkpoint.exists()
+            begun = training.resume and exists(run.checkpoint)
             train_on_screen(train_decoder, run, run.steps, replace(training, resume=begun))
         else:
             screen.note(f"{run.name} is finished already")
@@ -186,9 +188,7 @@ def transposer(
     model = model or ("vgg19" if settings.encoder == "vgg19" else "lite")
     for name in {model, "vgg19"} if settings.encoder == "vgg19" else {model}:
         check_model(name)
-    for path in (data, dtd, init):
-        if path and not path.exists():
-            raise InputError(f"{path} does not exist")
+    check_inputs(data, dtd, init)
     from texsynth.training.transposer import TransposerRun, steps_of, train_transposer
 
     run = TransposerRun(data, folder, settings, seed=training.seed, init=init, features=model, dtd=dtd)

@@ -32,6 +32,7 @@ from texsynth.images.reader import (
     srgb_profile,
 )
 from texsynth.images.writer import FLATTENED, flattened, samples, settings_beside, sidecar, write
+from texsynth.paths import is_taken
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def write_strips(
     """
     name = output_format(path)
     for output in filter(None, (path, sidecar(path) if settings else None)):
-        if output.exists() and not force:
+        if is_taken(output) and not force:
             raise taken(output)
     longest = LONGEST_SIDE.get(name)
     if longest and max(width, height) > longest:

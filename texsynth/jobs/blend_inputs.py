@@ -11,6 +11,7 @@ from texsynth.config.settings import StylizeSettings
 from texsynth.errors import UsageError
 from texsynth.jobs.frames import FrameJob
 from texsynth.jobs.inputs import Input, destinations
+from texsynth.paths import exists
 
 REST = "rest"  # Instead of a mask: what the masks of the other styles leave
 
@@ -128,7 +129,7 @@ def style_argument(text: str) -> StyleArgument:
     if not text:
         raise UsageError("--style is empty; give PATH[:WEIGHT][@LEVELS], like swirl.jpg:0.7")
     match = _STYLE.fullmatch(text)
-    if match is None or Path(text).exists():
+    if match is None or exists(Path(text)):
         return StyleArgument(text)
     weight = None if match["weight"] is None else float(match["weight"])
     levels = None

@@ -19,6 +19,7 @@ from texsynth.images import read_bytes, store
 from texsynth.jobs.files import make_folder
 from texsynth.jobs.library import KINDS, Kind, Library
 from texsynth.models.weights import header_of, in_order
+from texsynth.paths import is_folder, is_taken
 
 FAMILY = "texsynth-index-"
 FORMAT = f"{FAMILY}1"
@@ -143,12 +144,12 @@ def known_index(library: Library, origin: Origin, *, rebuild: bool) -> Index:
     Raises InputError for a file that is no index, is damaged, or is of another library or of other weights.
     """
     path = library.index
-    if path.is_dir():
+    if is_folder(path):
         raise InputError(f"{path} is a folder, no index; name a file with --index")
-    if rebuild and path.exists():
+    if rebuild and is_taken(path):
         with suppress(KeyError, ValueError):
             _check_kind(header_of(read_bytes(path)).get("__metadata__", {}), path)
-    if rebuild or not path.exists():
+    if rebuild or not is_taken(path):
         return Index(origin)
     index = read_index(path, origin)
     keys = {file.key for file in library.files}

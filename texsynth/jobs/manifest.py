@@ -32,6 +32,7 @@ from texsynth.jobs.manifest_entries import (
     preset_in,
 )
 from texsynth.jobs.outcomes import Failed
+from texsynth.paths import real
 
 NO_PRESET = "default"  # Value of the field {preset} where none is named
 
@@ -249,8 +250,8 @@ def inside(root: Path, name: str) -> Path:
     if leaves or not name or UNSAFE.search(name.replace("/", "")):
         raise UsageError(f"the output {name!r} is no file inside {root}; use a relative name without '..'")
     path = root / name
-    folder = os.path.realpath(path.parent)
-    if os.path.commonpath([folder, os.path.realpath(root)]) != os.path.realpath(root):
+    folder = real(path.parent)
+    if os.path.commonpath([folder, real(root)]) != real(root):
         raise UsageError(f"the output {path} is not inside {root}, for one of its folders is a link")
     output_format(path)
     return path

@@ -15,6 +15,7 @@ from texsynth.errors import ModelError
 from texsynth.images.files import store, writing
 from texsynth.models.hub.cache import check_hash, file_hash
 from texsynth.models.hub.catalog import ASSETS, SUFFIX, cache_folder
+from texsynth.paths import exists, unreadable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,8 +29,8 @@ PARTS = (
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return tensors and header of a safetensors file. Raises ModelError when it is missing or damaged."""
-    if not path.is_file():
-        raise ModelError(f"model file {path} does not exist; reinstall texsynth or give another --model")
+    if reason := unreadable(path):
+        raise ModelError(f"model file {path} {reason}; reinstall texsynth or give another --model")
     try:
         with safe_open(path, "pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -40,7 +41,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def read_checked(path: Path) -> tuple[dict[str, Tensor], dict[str, str], str]:
     """Return tensors, header and SHA-256. Raises ModelError: missing, damaged, or not as it was stored."""
-    digest = file_hash(path) if path.is_file() else ""
+    digest = "" if unreadable(path) else file_hash(path)
     if digest and path.parent in (ASSETS, cache_folder()):
         check_hash(path, digest)
     return *read_weights(path), digest
@@ -91,7 +92,7 @@ def collect(folder: Path) -> dict[str, Tensor]:
     """Return the weights of a run: the encoder, and every finished part. Raises ModelError without one."""
     tensors: dict[str, Tensor] = {}
     for path in (folder / f"{name}{SUFFIX}" for name in PARTS):
-        if path.exists():
+        if exists(path):
             tensors |= read_weights(path)[0]
     if not part(tensors, "encoder"):
         raise ModelError(f"{folder} has no encoder.safetensors; run `texsynth train encoder` first")

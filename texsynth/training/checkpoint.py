@@ -21,6 +21,7 @@ from texsynth.images.files import placed
 from texsynth.models.autoencoder import Decoder
 from texsynth.models.registry import load_model
 from texsynth.models.weights import PARTS, part, prefixed, read_weights, write_exact
+from texsynth.paths import exists, is_taken
 from texsynth.training import log
 from texsynth.training.optimizer import Optimizer
 
@@ -126,9 +127,9 @@ class Checkpoint:
 
 def check_fresh(path: Path, resume: bool) -> None:
     """Raise UsageError for a run that exists and is not resumed, InputError for one that does not exist."""
-    if path.exists() and not resume:
+    if is_taken(path) and not resume:
         raise UsageError(f"{path} exists; add --resume to go on, or choose another run folder")
-    if resume and not path.exists():
+    if resume and not exists(path):
         raise InputError(f"there is no checkpoint {path} to resume from; start without --resume")
 
 
@@ -185,10 +186,10 @@ def begin_from_model(
             f"decoder{level}": decoder for level, decoder in model.decoders.items() if level not in without
         }
         for key, network in {**parts, "photo": model.photo}.items():
-            if network is not None and not (file := folder / f"{key}.safetensors").exists():
+            if network is not None and not exists(file := folder / f"{key}.safetensors"):
                 state = network.own_state() if isinstance(network, Decoder) else network.state_dict()
                 write_exact(file, prefixed(key, state), origin)
-    if not path.exists():
+    if not exists(path):
         write_exact(path, prefixed("encoder", encoder), origin)
         return
     stored = part(read_weights(path)[0], "encoder")
@@ -208,14 +209,14 @@ def short_name(model: str) -> str:
 def origin_of(folder: Path) -> dict[str, str]:
     """Return `model` and `sha256` of the model that the run's encoder is of; nothing for one of its own."""
     path = folder / ENCODER
-    header = read_weights(path)[1] if path.exists() else {}
+    header = read_weights(path)[1] if exists(path) else {}
     return {key: header[key] for key in ("model", "sha256") if key in header}
 
 
 def headers(folder: Path) -> dict[str, dict[str, str]]:
     """Collect the headers of the files of a run, by the part of the model."""
     paths = {name: folder / f"{name}.safetensors" for name in PARTS}
-    stored = {name: read_weights(path)[1] for name, path in paths.items() if path.exists()}
+    stored = {name: read_weights(path)[1] for name, path in paths.items() if exists(path)}
     return {name: header for name, header in stored.items() if header}
 
 

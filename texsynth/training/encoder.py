@@ -20,6 +20,7 @@ from texsynth.models.autoencoder import Decoder
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.vgg import LEVELS, Encoder, channels_last, conv_names
 from texsynth.models.weights import collect, part, prefixed, write_exact
+from texsynth.paths import exists
 from texsynth.training.checkpoint import ENCODER, Learner, check_fresh
 from texsynth.training.closed_form import Report, begin_decoder, cut_encoder, regress
 from texsynth.training.data import Picture, find_pictures, load_pictures, random_crops, to_image
@@ -118,7 +119,7 @@ def _prepare(
     else:
         # In closed form, from the run folder when it is there.
         file = plan.folder / "start.safetensors"
-        if not (file.exists() and safe_open(file, "pt").metadata() == origin):
+        if not (exists(file) and safe_open(file, "pt").metadata() == origin):
             rng = torch.Generator().manual_seed(plan.seed)
             crops = random_crops(pictures, min(CUT_CROPS, plan.crops), plan.crop_px, rng)
             student = cut_encoder(teacher, plan.widths, crops, rng, report)

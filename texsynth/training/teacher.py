@@ -18,6 +18,7 @@ from torch import Tensor
 from texsynth.errors import ModelError
 from texsynth.models.vgg import LEVELS, Encoder, inference
 from texsynth.models.weights import read_weights
+from texsynth.paths import exists
 from texsynth.training.data import to_image
 from texsynth.training.optimizer import autocast_for
 from texsynth.transforms.moments import Moments
@@ -110,7 +111,7 @@ def save_cache(cache: Cache, path: Path, header: dict[str, str]) -> None:
 
 def load_cache(path: Path, header: dict[str, str]) -> Cache | None:
     """Load the cache at `path` when it was made from the same `header`, else return None."""
-    if not path.exists():
+    if not exists(path):
         return None
     with safe_open(path, "pt") as file:
         if file.metadata() != header:
