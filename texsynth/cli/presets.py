@@ -5,8 +5,8 @@ import typer
 from texsynth.cli import options
 from texsynth.cli.show import Screen, print_error
 from texsynth.config.presets import SECTIONS, as_tree, load, names, resolve
-from texsynth.config.validation import dump
 from texsynth.errors import UsageError
+from texsynth.strict_yaml import dump
 
 app = typer.Typer(no_args_is_help=True, help="Named settings: see them, read them, check your own.")
 

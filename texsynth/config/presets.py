@@ -15,9 +15,10 @@ from texsynth.config.training import (
     DescriptorSettings,
     StylisedSettings,
 )
-from texsynth.config.validation import nearest, parse, validate
+from texsynth.config.validation import nearest, validate
 from texsynth.errors import UsageError
 from texsynth.paths import is_folder, listing, real, unreadable
+from texsynth.strict_yaml import parse
 
 S = TypeVar("S", bound=Settings)
 

@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from texsynth.config.settings import MAX_PIXELS, QUALITY
-from texsynth.config.validation import as_ascii
 from texsynth.errors import OutputError
 from texsynth.images import vips
 from texsynth.images.files import taken, temporary, writing
@@ -33,6 +32,7 @@ from texsynth.images.reader import (
 )
 from texsynth.images.writer import FLATTENED, flattened, samples, settings_beside, sidecar, write
 from texsynth.paths import is_taken
+from texsynth.strict_yaml import as_ascii
 
 
 @dataclass(frozen=True)

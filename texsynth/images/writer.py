@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image
 
 from texsynth.config.settings import QUALITY
-from texsynth.config.validation import as_ascii
 from texsynth.errors import InputError, OutputError
 from texsynth.images import vips
 from texsynth.images.files import store
@@ -26,6 +25,7 @@ from texsynth.images.picture import (
 )
 from texsynth.images.reader import opened, read_bytes, srgb_profile
 from texsynth.paths import exists, is_taken
+from texsynth.strict_yaml import as_ascii
 
 FLATTENED = "{} cannot hold alpha; transparent parts were laid over white"
 

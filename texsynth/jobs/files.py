@@ -12,7 +12,7 @@ from texsynth import images
 from texsynth.config.presets import as_tree
 from texsynth.config.records import Embedded, Record, Source
 from texsynth.config.settings import QUALITY, RunSettings
-from texsynth.config.validation import parse, validate
+from texsynth.config.validation import validate
 from texsynth.errors import InputError, MemoryExhaustedError, OutputError, OutputExistsError, TexsynthError
 from texsynth.images.files import as_text
 from texsynth.images.hidden import fill_hidden
@@ -20,6 +20,7 @@ from texsynth.jobs.inputs import PIPE, Input
 from texsynth.jobs.memory import is_exhaustion
 from texsynth.jobs.outcomes import WrittenInfo
 from texsynth.paths import is_taken, why
+from texsynth.strict_yaml import parse
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator
 
 from texsynth.config.presets import Tree, is_file_name
 from texsynth.config.settings import RunSettings, Settings, StylizeSettings
-from texsynth.config.validation import MAX_BYTES, nearest, parse, validate
+from texsynth.config.validation import nearest, validate
 from texsynth.errors import UsageError
 from texsynth.images import output_format, read_bytes
 from texsynth.jobs.checks import check_headers
@@ -33,6 +33,7 @@ from texsynth.jobs.manifest_entries import (
 )
 from texsynth.jobs.outcomes import Failed
 from texsynth.paths import real
+from texsynth.strict_yaml import MAX_BYTES, parse
 
 NO_PRESET = "default"  # Value of the field {preset} where none is named
 
