@@ -25,7 +25,7 @@ def parse(text: str | bytes, *, is_text: bool = True) -> Any:  # noqa: ANN401 (J
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8 text") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"{error.msg} in line {error.lineno}, column {error.colno}") from None
+        raise ValueError(f"it is not JSON: {error.msg} in column {error.colno}") from None
     except RecursionError:
         raise ValueError(f"more than {MAX_DEPTH} levels are nested") from None
     _check(data, is_text=is_text)

@@ -67,7 +67,8 @@ def _sentence(root: Schema, error: Any) -> str:  # noqa: ANN401 (pydantic's erro
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         tag = context["discriminator"].strip("'")
         name = value.get(tag) if isinstance(value, dict) else value
-        return f"{key or tag} {shown(name)} is unknown; use one of {context.get('expected_tags', 'the known names')}"
+        known = context.get("expected_tags", "the known names")
+        return f"{key or tag} {shown(name)} is unknown; use one of {known}"
     if kind == "value_error":
         return str(context["error"])
     return f"{key or 'the settings'} is {shown(value)} but must be {_allowed(schema)}"

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
+from texsynth import strict_json
 from texsynth.config.presets import Tree, is_file_name
 from texsynth.config.settings import RunSettings, Settings, StylizeSettings
 from texsynth.config.validation import nearest, validate
@@ -163,10 +163,8 @@ def json_lines(path: Path, text: str) -> tuple[None, list[Entry]]:
         where = f"{path}, line {number}"
         if line.strip():
             try:
-                data = json.loads(line, object_pairs_hook=_unrepeated)
-            except json.JSONDecodeError as error:
-                raise UsageError(f"{where} is not JSON: {error.msg} in column {error.colno}") from None
-            except (UsageError, RecursionError) as error:
+                data = strict_json.parse(line)
+            except ValueError as error:
                 raise UsageError(f"{where}: {error}") from None
             entries += _row(where, mapping_in(data, where), path.parent)
     return None, entries
@@ -193,13 +191,6 @@ def comma_separated(path: Path, text: str) -> tuple[None, list[Entry]]:
     except csv.Error as error:
         raise UsageError(f"{path}, line {reader.line_num} is not CSV: {error}") from None
     return None, entries
-
-
-def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    for key, _ in pairs:
-        if [other for other, _ in pairs].count(key) > 1:
-            raise UsageError(f"the key {key!r} is given twice")
-    return dict(pairs)
 
 
 def text_of(path: Path) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
+from texsynth import strict_json
 from texsynth.errors import ModelError
 from texsynth.images.files import store, writing
 from texsynth.models.hub.cache import check_hash, file_hash
@@ -129,10 +130,26 @@ class Facts:
         return "transposer" if self.transposer else "features"
 
 
+MISFITS = (LookupError, RuntimeError, ValueError, TypeError, AttributeError, ArithmeticError)
+"""What tensors of other names, shapes or types than a network has raise when it is made of them."""
+
+
 def header_of(data: bytes) -> dict[str, Any]:
     """Return the header of a safetensors file: its length in 8 bytes, then JSON. Raises ValueError."""
-    header: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    header = strict_json.parse(data[8 : 8 + int.from_bytes(data[:8], "little")], is_text=False)
+    if not isinstance(header, dict):
+        raise ValueError("its header is no mapping")
     return header
+
+
+def metadata_of(data: bytes) -> dict[str, str]:
+    """Return the texts in the header of a safetensors file. Raises ValueError."""
+    metadata = header_of(data).get("__metadata__")
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise ValueError("its metadata are no mapping of texts")
+    return metadata
 
 
 def in_order(data: bytes) -> bytes:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from texsynth.errors import ModelError
 from texsynth.models.vgg import LEVELS, Encoder, inference
-from texsynth.models.weights import read_weights
+from texsynth.models.weights import MISFITS, read_weights
 from texsynth.paths import exists
 from texsynth.training.data import to_image
 from texsynth.training.optimizer import autocast_for
@@ -49,7 +49,7 @@ def load_teacher(path: Path) -> Encoder:
     tensors, _ = read_weights(path)
     try:
         teacher = Encoder.from_state(tensors)
-    except (KeyError, RuntimeError) as error:
+    except MISFITS as error:
         raise ModelError(
             f"{path} is not a VGG encoder ({error}); its keys must be convB_I.weight and .bias"
         ) from error

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
+from texsynth import strict_json
 from texsynth.errors import InputError, ModelError
 from texsynth.metrics.style import frechet
 from texsynth.metrics.texture import ssim
@@ -136,12 +137,15 @@ def _expansion(net: AnyTransposer) -> Expand:
 
 def _row(net: AnyTransposer, header: Mapping[str, str]) -> tuple[Expand, str, str, int]:
     """Return how a network expands, and the fields `encoder` to `steps` of its score."""
-    settings = json.loads(header.get("settings", "{}"))
-    encoder = settings.get("encoder", "own")
+    try:
+        settings, steps = dict(strict_json.parse(header.get("settings", "{}"))), int(header.get("steps", 0))
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"a network does not say how it was trained ({error}); train it again") from None
+    encoder = str(settings.get("encoder", "own"))
     loss = " + ".join(name for name in ("gram", "wasserstein") if settings.get(name)) or "none"
     if isinstance(net, BorderNetwork):
         encoder, loss = "none", "patch"
-    return _expansion(net), encoder, loss, int(header.get("steps", 0))
+    return _expansion(net), encoder, loss, steps
 
 
 def _features() -> tuple[See, str]:
