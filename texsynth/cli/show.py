@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from texsynth.cli.printing import as_json, printable
+from texsynth.cli.printing import as_json, for_output, printable
 from texsynth.errors import OutputError, TexsynthError
 from texsynth.paths import why
 
@@ -97,7 +97,7 @@ class Screen:
         if self.results:
             # Straight to sys.stdout, which the progress bar replaces while both are on one terminal.
             try:
-                text = as_json(fields) if self.as_json else "\n".join(map(printable, lines))
+                text = as_json(fields) if self.as_json else "\n".join(map(for_output, lines))
                 sys.stdout.write(f"{text}\n")
                 sys.stdout.flush()
             except BrokenPipeError:
