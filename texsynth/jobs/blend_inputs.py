@@ -163,13 +163,13 @@ def make_spec(
             )
 
     def optional(text: str | None) -> Input | None:
-        return find_one(text) if text else None
+        return find_one(text) if text is not None else None
 
     sources: list[StyleSource] = []
     for text, mask, labels in zip_longest(styles, masks, style_labels):
         argument = style_argument(text)
         files = tuple(find(argument.path))
-        if labels and len(files) > 1:
+        if labels is not None and len(files) > 1:
             raise UsageError(f"{argument.path} has {len(files)} pictures, but labels belong to one; name it")
         weight = 1.0 if argument.weight is None else argument.weight
         where = None if mask in (None, REST) else find_one(mask)

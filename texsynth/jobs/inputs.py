@@ -174,6 +174,8 @@ def destinations(
         if len(inputs) > 1:
             raise UsageError(f"{len(inputs)} {role} cannot share standard output; use -o FOLDER")
         return [PIPE]
+    if output == "":
+        raise UsageError("the name of the output is empty; give a file or a folder")
     path = Path(output or ".")
     into_folder = output is None or is_folder(path) or output.endswith(("/", os.sep))
     if not into_folder and len(inputs) == 1:
@@ -189,6 +191,8 @@ def destinations(
 def _expand(
     argument: str, *, recursive: bool, piped: bytes | None, suffixes: Collection[str], hint: str
 ) -> list[Input]:
+    if not argument:
+        raise UsageError("the name of an input is empty; give a picture, a folder or a pattern")
     path = Path(argument)
     if path == PIPE:
         return [Input(PIPE, "-", piped or b"")]

@@ -56,6 +56,8 @@ def open_library(folder: str, index: str | None) -> Library:
     Links to folders are not followed. Raises UsageError for what is no folder and for an index without the
     right suffix, InputError when there are no pictures.
     """
+    if not folder:
+        raise UsageError("the name of the library is empty; give the folder with the pictures")
     path = Path(folder)
     if index is not None and Path(index).suffix.lower() != INDEX_SUFFIX:
         raise UsageError(f"--index {index!r} needs a name that ends with {INDEX_SUFFIX}")

@@ -36,7 +36,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, "pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return tensors, dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, *UNREADABLE) as error:
         raise ModelError(f"model file {path} is damaged ({error}); install it again") from error
 
 
@@ -130,6 +130,9 @@ class Facts:
         return "transposer" if self.transposer else "features"
 
 
+UNREADABLE = (LookupError, ValueError, TypeError, AttributeError)
+"""What the library raises, besides its own error and those of the system, for types that it does not know."""
+
 MISFITS = (LookupError, RuntimeError, ValueError, TypeError, AttributeError, ArithmeticError)
 """What tensors of other names, shapes or types than a network has raise when it is made of them."""
 
@@ -161,14 +164,14 @@ def in_order(data: bytes) -> bytes:
 
 def facts_of(path: Path) -> Facts:
     """Return facts about the file `path`. Raises ModelError when it is missing, damaged or no network."""
+    if reason := unreadable(path):
+        raise ModelError(f"model file {path} {reason}; give another one")
     try:
         with safe_open(path, "np") as file:  # opens files of whole length alone
             shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
             provenance = dict(file.metadata() or {})
         widths = {m[1]: shape[0] for key, shape in sorted(shapes.items()) if (m := _WIDTH.fullmatch(key))}
-    except FileNotFoundError:
-        raise ModelError(f"model file {path} does not exist; give another one") from None
-    except (SafetensorError, OSError, IndexError) as error:
+    except (SafetensorError, OSError, *UNREADABLE) as error:
         raise ModelError(f"model file {path} is damaged or no safetensors file ({error})") from error
     if "copy.key.weight" in shapes:
         raise ModelError(f"{path} is a Transposer of version 0.1, whose kind is gone; use `train borders`")

@@ -20,8 +20,8 @@ from texsynth.errors import InputError, UsageError
 from texsynth.images.files import placed
 from texsynth.models.autoencoder import Decoder
 from texsynth.models.registry import load_model
-from texsynth.models.weights import PARTS, part, prefixed, read_weights, write_exact
-from texsynth.paths import exists, is_taken
+from texsynth.models.weights import MISFITS, PARTS, part, prefixed, read_weights, write_exact
+from texsynth.paths import exists, is_taken, unreadable
 from texsynth.training import log
 from texsynth.training.optimizer import Optimizer
 
@@ -153,9 +153,12 @@ def check_origin(path: Path, origin: Mapping[str, str]) -> None:
 
 def _read(path: Path, *, mmap: bool = True) -> dict[str, Any]:
     """Read a checkpoint. mmap: leave the tensors on disk until they are needed."""
+    if reason := unreadable(path):
+        raise InputError(f"the checkpoint {path} {reason}; begin another run")
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True, mmap=mmap)
-    except (RuntimeError, UnpicklingError, BadZipFile, EOFError, OSError) as error:
+        int(state["step"])
+    except (UnpicklingError, BadZipFile, EOFError, OSError, *MISFITS) as error:
         raise InputError(f"checkpoint {path} cannot be read ({error}); begin another run") from error
     # Version 0.1 had other names.
     parts = {"companion": "critic_state", "feed": "loader"}

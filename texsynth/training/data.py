@@ -34,7 +34,7 @@ _ORDER, _CROP = 0, 1
 
 def is_held_out(path: Path) -> bool:
     """True for the 10% of file names that no training may see (the same 10% everywhere)."""
-    return int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 10 == 0
+    return int(hashlib.sha256(path.name.encode(errors="surrogateescape")).hexdigest(), 16) % 10 == 0
 
 
 def find_pictures(folder: Path, *, held_out: bool) -> list[Path]:
