@@ -73,6 +73,8 @@ def verified(folder: Path = ASSETS) -> list[tuple[str, bool]]:
 
 def downloads(folder: Path) -> dict[str, Mapping[str, str]]:
     """Return the name of every fetched model with `url` and `sha256` of its download."""
+    if unreadable(folder / FETCHED):
+        return {}
     try:
         entries = strict_json.parse((folder / FETCHED).read_bytes())
         return {name: {key: str(entry[key]) for key in ("url", "sha256")} for name, entry in entries.items()}
