@@ -74,8 +74,8 @@ PATHS = {
 }  # fmt: skip
 
 
-MADE = {"output": ("root", "here", "bytes"), "suggest": ("root", "here", "empty")}
-"""Parameters, and the paths that are good for them: what would be made there, or searched, is not for a test."""
+MADE = {"output": ("root", "here", "empty", "bytes"), "suggest": ("root", "here", "empty")}
+"""Parameters, and paths that are good for them: what would be made or searched there is not for a test."""
 
 
 def takes_text(parameter: Any) -> bool:  # noqa: ANN401 (of the library)
