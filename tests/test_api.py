@@ -176,6 +176,26 @@ def test_siblings_come_back_in_their_kinds(place: Path, model: Path) -> None:
     assert untyped.tile("wall.png", siblings=["rough.png"], model=str(model))[1].size == (48, 40)
 
 
+@pytest.mark.parametrize("seamless", [False, True])
+def test_a_material_is_what_the_command_makes_of_its_folder(seamless: bool, place: Path, model: Path) -> None:
+    (place / "stone").mkdir()
+    for file, ending in (("wall.png", "Color"), ("rough.png", "roughness")):
+        (place / file).rename(place / "stone" / f"stone_{ending}.png")
+    command = ["tile", "stone"] if seamless else ["expand", "stone", "--method", "patch", *QUICK]
+    outcome = run_cli(*command, "--seed", "3", "-o", "more_color.png", "--model", model)
+    assert outcome.exit_code == 0, outcome.stderr
+    method = {"seed": 3} if seamless else EXPAND
+    maps = texsynth.material("stone", seamless=seamless, model=str(model), **method)
+    assert list(maps) == ["color", "roughness"]
+    for name, file in zip(maps, ("more_color.png", "more_roughness.png"), strict=True):
+        assert np.array_equal(np.asarray(maps[name]), pixels(file)), file
+
+
+def test_a_folder_that_is_no_material(place: Path) -> None:
+    with pytest.raises(texsynth.InputError, match="is no folder of one material"):
+        texsynth.material(place)
+
+
 @pytest.mark.slow
 def test_a_stylizer_in_threads(place: Path, model: Path) -> None:
     loaded = texsynth.load_model(str(model), dtype="float32")

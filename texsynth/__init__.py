@@ -1,8 +1,8 @@
 """Texture synthesis and style transfer, offline from the first minute.
 
-`texsynth.expand`, `tile`, `fill`, `stylize`, `blend`, `describe`, `match`, `maps` and `tileset` do what the
-commands do, on pictures in memory or in files; see `texsynth.api`. Torch is imported when one of them is
-used.
+`texsynth.expand`, `tile`, `fill`, `stylize`, `blend`, `describe`, `match`, `maps`, `material` and `tileset`
+do what the commands do, on pictures in memory or in files; see `texsynth.api`. Torch is imported when one of
+them is used.
 """
 
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from texsynth.api_maps import (
         maps,
+        material,
         tileset,
     )
     from texsynth.api_search import (
@@ -63,6 +64,7 @@ __all__ = [
     "load_preset",
     "maps",
     "match",
+    "material",
     "stylize",
     "stylize_sequence",
     "tile",
@@ -82,7 +84,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'texsynth' has no attribute {name!r}")
     homes = {"stylize_sequence": "api_frames"}
     homes |= dict.fromkeys(("describe", "match"), "api_search")
-    homes |= dict.fromkeys(("maps", "tileset"), "api_maps")
+    homes |= dict.fromkeys(("maps", "material", "tileset"), "api_maps")
     homes |= dict.fromkeys(("MapsSettings", "TilesetSettings"), "config.map_settings")
     home = "errors" if name.endswith("Error") else "config.settings" if name.endswith("Settings") else "api"
     home = homes.get(name, home)

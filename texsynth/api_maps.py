@@ -1,6 +1,7 @@
-"""Maps of surfaces and sets of tiles from Python; use it by `import texsynth`."""
+"""Materials, maps of surfaces and sets of tiles from Python; use it by `import texsynth`."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
@@ -8,9 +9,11 @@ from typing import Any, Unpack
 import numpy as np
 from PIL import Image
 
+from texsynth.api import expand, tile
 from texsynth.api_options import (
     ImageLike,
     Options,
+    PathLike,
     TextureOptions,
     given,
     resolve_settings,
@@ -19,11 +22,36 @@ from texsynth.api_options import (
 from texsynth.api_pictures import UserPicture, do_job, log
 from texsynth.config.map_kinds import Declared
 from texsynth.config.map_settings import MapsSettings, TilesetSettings
+from texsynth.errors import InputError
 from texsynth.jobs.inputs import PIPE
 from texsynth.jobs.map_inputs import ROLES, MapsJob
 from texsynth.jobs.maps import EstimateMaps
+from texsynth.jobs.materials import MapName, material_in
 from texsynth.jobs.tileset import MakeTileset
 from texsynth.jobs.tileset_inputs import TilesetJob
+
+
+def material(folder: PathLike, *, seamless: bool = False, **options: Any) -> dict[str, Image.Image]:  # noqa: ANN401
+    """Make more of all maps of one material, or make them seamless, with the same layout for all.
+
+    folder: its pictures are called alike up to endings like _color, _normal and _roughness, and one of them
+    holds the colours. seamless: as `tile` does it, in the same size. options: arguments of `expand` or
+    `tile`, but siblings.
+
+    Returns the maps by these endings in lower case, the colours first, which are "color" where their file
+    has no ending. Raises the errors of `expand`, and InputError for a folder that is no material.
+    """
+    files = material_in(Path(folder))
+    if files is None:
+        raise InputError(
+            f"{os.fspath(folder)} is no folder of one material, with pictures that are called alike up to "
+            f"endings like _color and _normal; name the picture and its siblings instead"
+        )
+    function = tile if seamless else expand
+    siblings = [str(other.path) for other in files.maps]
+    pictures: Any = function(str(files.colour.path), siblings=siblings, **options)
+    roles = [MapName.of(item.stem).role or "color" for item in (files.colour, *files.maps)]
+    return dict(zip(roles, pictures, strict=True))
 
 
 def maps(
