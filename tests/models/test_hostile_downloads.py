@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 from helpers.faults import linux
 from helpers.http_server import PROXIES, serving
 
@@ -116,6 +117,17 @@ def test_an_odd_length_is_a_sentence_or_left_out(
     with suppress(ModelError):
         assert download(url, tmp_path / "part", timeout=1).read_bytes() in (b"abc", b"")
     whole(tmp_path / "part")
+
+
+def test_a_safe_address_does_not_lead_to_an_unsafe_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = requests.Response()
+    answer.status_code, answer.url = 200, "http://elsewhere/weights.bin"
+    monkeypatch.setattr(requests.Session, "get", lambda *_, **__: answer)
+    with pytest.raises(ModelError, match="leads to http://elsewhere/weights.bin, which is not safe"):
+        download("https://host/weights.bin", tmp_path / "part")
+    assert not (tmp_path / "part" / "weights.bin").exists()
 
 
 def test_a_file_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
