@@ -125,7 +125,7 @@ def test_a_safe_address_does_not_lead_to_an_unsafe_one(
     answer = requests.Response()
     answer.status_code, answer.url = 200, "http://elsewhere/weights.bin"
     monkeypatch.setattr(requests.Session, "get", lambda *_, **__: answer)
-    with pytest.raises(ModelError, match="leads to http://elsewhere/weights.bin, which is not safe"):
+    with pytest.raises(ModelError, match=r"leads to http://elsewhere/weights.bin, which is not safe"):
         download("https://host/weights.bin", tmp_path / "part")
     assert not (tmp_path / "part" / "weights.bin").exists()
 
