@@ -228,7 +228,7 @@ def train_stylised(plan: StylisedRun, session: Session) -> Path:
             content, style = (to_image(batch.next(), device) for batch in (contents, styles))
             return work.losses(content, style, rng)
 
-        pairs = _held_out_pairs(plan)
+        pairs = held_out_pairs(plan)
 
         def inspect(step: int) -> None:
             header = {**plan.origin, "trained": f"{step} steps on stylised pictures"}
@@ -318,7 +318,7 @@ def flattened(images: Tensor, share: float, rng: torch.Generator) -> Tensor:
     return torch.cat(out).contiguous(memory_format=torch.channels_last)
 
 
-def _held_out_pairs(plan: StylisedRun) -> Pairs:
+def held_out_pairs(plan: StylisedRun) -> Pairs:
     """Read pairs of content and style, the middles of pictures all over the two lists, (1, 3, S, S) each."""
     contents, styles = (
         [to_image(x[None]) for x in Pictures(paths).held_out_crops(plan.settings.judged_px, HELD_OUT)]
