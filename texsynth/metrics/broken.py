@@ -39,6 +39,10 @@ TRIES = (1, 6)  # Pieces of which the best is laid: by chance, and as careless m
 
 MOST_PX = 256  # Side of the pictures of cuts
 
+PART_PX = 170 * GRID_PX  # Side of the parts of a picture that are looked at one after the other
+
+OWN_PX = 384  # Side of what is learned from of an exemplar, at most
+
 RIDGE = 0.01  # Weight of the norm, for features of deviation 1
 
 ORDINARY = 0.9
@@ -55,8 +59,11 @@ class CutDetector:
     limit: float  # Reached by 1 - ORDINARY of the exemplar's places
 
     def scores(self, image: Tensor) -> Tensor:
-        """Rate how much places on a grid look like cuts, (n,)."""
-        return (_places(self.maps, image)[0] - self.mean) @ self.weight
+        """Rate how much places on a grid look like cuts, (n,); in parts, however large the image is."""
+        side = PART_PX + 2 * MARGIN_PX
+        starts = [range(0, max(n - 2 * MARGIN_PX, 1), PART_PX) for n in image.shape[2:]]
+        parts = [image[:, :, y : y + side, x : x + side] for y in starts[0] for x in starts[1]]
+        return torch.cat([(_places(self.maps, part)[0] - self.mean) @ self.weight for part in parts])
 
     def broken(self, output: Tensor) -> float:
         """Share of places that look cut, beyond the exemplar's: 0 is like the exemplar, 1 cut everywhere.
@@ -96,6 +103,12 @@ def learn_own_cuts(maps: Maps, exemplar: Tensor, usable: Tensor, rng: torch.Gene
     usable: (h, w) bool, where the texture may be taken from. None where that is too little. Outputs consist
     of what it has learned as whole, so it is fair between outputs of one method alone.
     """
+    # Of a large exemplar the part of which most is usable.
+    height, width = (min(n, OWN_PX) for n in usable.shape)
+    counts = F.avg_pool2d(usable[None].float(), (height, width), 1)[0]
+    top, left = divmod(int(counts.argmax()), counts.shape[1])
+    here = (slice(top, top + height), slice(left, left + width))
+    exemplar, usable = exemplar[:, :, *here], usable[here]
     side = min(exemplar.shape[2:])
     sizes = [max(round(share * side), LEAST_PX) for share in BLOCKS]
     if side < LEAST_SIDE_PX or not bool(free_squares(usable, max(sizes)).any()):
