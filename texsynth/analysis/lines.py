@@ -35,12 +35,13 @@ def line_strength(image: Tensor, mask: Tensor | None = None) -> float:
     grey = luma(resize(image, height, width))
     usable = torch.ones_like(grey) if mask is None else (resize(mask, height, width) > 0.5).to(grey.dtype)
     side = min(height, width)
-    across, inside = _gradient(grey, usable, max(side * SMOOTHING, 0.5))
+    deviation = max(side * SMOOTHING, 0.5)
+    across, inside = gradient(grey, deviation), 1 - F.max_pool2d(1 - usable, 2 * _reach(deviation) + 1, 1)
     level = float(((across.square() * inside).sum() / inside.sum().clamp_min(1) / 2).sqrt())
     length = max(round(side * LENGTH), 2) | 1
     if level < FLAT or min(across.shape[2:]) < length:
         return 0.0
-    lines = _line_kernels(length)
+    lines = line_kernels(length, DIRECTIONS)
     angles = torch.arange(DIRECTIONS) * (math.pi / DIRECTIONS)
     # Across a line that runs (sin, cos) the gradient (dy, dx) is dy cos - dx sin.
     normals = torch.stack([angles.cos(), -angles.sin()], 1)[:, :, None, None]
@@ -55,32 +56,35 @@ def _quantile(values: Tensor) -> float:
     return float(values.kthvalue(min(int(RARE * len(values)) + 1, len(values))).values)
 
 
-def _gradient(grey: Tensor, usable: Tensor, deviation: float) -> tuple[Tensor, Tensor]:
-    """Differentiate the smoothed (1, 1, h, w) along y and x: (1, 2, h', w'), and 1 where it may be used.
+def gradient(grey: Tensor, deviation: float) -> Tensor:
+    """Differentiate (1, 1, h, w), smoothed by `deviation` pixels, along y and x: (1, 2, h', w').
 
-    The sides are shorter by what the filter needs.
+    The sides are shorter by six deviations or so; a ramp of slope 1 gives 1.
     """
-    radius = math.ceil(3 * deviation)
-    at = torch.arange(-radius, radius + 1, dtype=grey.dtype)
+    at = torch.arange(-_reach(deviation), _reach(deviation) + 1, dtype=grey.dtype)
     smooth = torch.exp(-at.square() / (2 * deviation**2))
     smooth = smooth / smooth.sum()
     slope = at * smooth / (at.square() * smooth).sum()
-    kernels = torch.stack([slope[:, None] * smooth, smooth[:, None] * slope])[:, None]
-    span = 2 * radius + 1
-    inside = 1 - F.max_pool2d(1 - usable, span, 1)
-    return F.conv2d(grey, kernels), inside
+    return F.conv2d(grey, torch.stack([slope[:, None] * smooth, smooth[:, None] * slope])[:, None])
 
 
-def _line_kernels(length: int) -> Tensor:
-    """Draw lines of `length` pixels through the middle of a square in each direction, (16, l, l), sum 1."""
+def line_kernels(length: int, directions: int) -> Tensor:
+    """Draw a line of `length` pixels, an odd number, through the middle of a square, in each direction.
+
+    Returns (directions, length, length), each of sum 1; the first is level, others turn towards (1, 1).
+    """
     middle = length // 2
-    at = torch.linspace(-middle, middle, 4 * length)
-    kernels = torch.zeros(DIRECTIONS, length, length)
-    for number in range(DIRECTIONS):
-        angle = number * math.pi / DIRECTIONS
-        y, x = middle + at * math.sin(angle), middle + at * math.cos(angle)
-        top, left = y.floor().clamp(0, length - 2), x.floor().clamp(0, length - 2)
-        for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            share = (1 - (y - top - dy).abs()) * (1 - (x - left - dx).abs())
-            kernels[number].index_put_(((top + dy).long(), (left + dx).long()), share, accumulate=True)
-    return kernels / (4 * length)
+    at = torch.arange(length, dtype=torch.float32)
+    steps = torch.linspace(-middle, middle, 4 * length)
+    angles = torch.arange(directions)[:, None] * (math.pi / directions)
+    # Each of the many points of a line is shared out among the four pixels around it.
+    rows, columns = (
+        (1 - (middle + steps * wave - at[:, None, None]).abs()).clamp_min(0)
+        for wave in (angles.sin(), angles.cos())
+    )
+    return torch.einsum("adp,bdp->dab", rows, columns) / (4 * length)
+
+
+def _reach(deviation: float) -> int:
+    """Return after how many pixels the Gaussian is cut off."""
+    return math.ceil(3 * deviation)
