@@ -23,9 +23,9 @@ import texsynth
 from texsynth.cli import app
 from texsynth.cli.doctor import PACKAGES
 from texsynth.config.records import StylizeRecord
-from texsynth.config.validation import parse
 from texsynth.images import Picture, embedded_settings, read, write
 from texsynth.jobs.files import write_result
+from texsynth.strict_yaml import parse
 
 
 @pytest.fixture

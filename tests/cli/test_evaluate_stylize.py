@@ -578,7 +578,7 @@ def shallow_model(path: Path, *, levels: int, without: str = "") -> Path:
         ),
         ([*PAIRS, "--method", "ift@poor.safetensors"], 6, "no decoder for level 4"),
         ([*PAIRS, "--baseline", "none.json"], 4, "none.json"),
-        ([*PAIRS, "--baseline", "street.png"], 4, "is not JSON"),
+        ([*PAIRS, "--baseline", "street.png"], 4, "is not UTF-8 text"),
         ([*PAIRS, "--baseline", "other.json"], 4, "is no table of"),
         ([*PAIRS, "--baseline", "list.json"], 4, "is no table of"),
         ([*PAIRS, "--frechet-level", "6"], 2, "5"),

@@ -19,8 +19,8 @@ from helpers.texture_files import (
 from PIL import Image
 
 from texsynth.config.settings import ExpandSettings
-from texsynth.config.validation import parse
 from texsynth.images import read
+from texsynth.strict_yaml import parse
 
 
 def test_one_exemplar(place: Path, quick: list[object]) -> None:

@@ -16,8 +16,8 @@ from helpers.texture_files import (
 )
 
 from texsynth.config.records import Embedded, StylizeRecord
-from texsynth.config.validation import parse
 from texsynth.images import Picture, write
+from texsynth.strict_yaml import parse
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from helpers.texture_files import ok, save, texture
 
 import texsynth
 from texsynth.config.records import Embedded, MapsRecord
-from texsynth.config.validation import parse
 from texsynth.images import embedded_settings, read
+from texsynth.strict_yaml import parse
 
 FLAGS = ["--threads", 1]
 ROLES = ("height", "normal", "roughness", "ao")

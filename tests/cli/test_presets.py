@@ -10,8 +10,8 @@ import pytest
 from texsynth.config import presets
 from texsynth.config.presets import load, resolve
 from texsynth.config.settings import IFTSettings, Settings, StylizeSettings, WCTSettings, at_level
-from texsynth.config.validation import MAX_BYTES, dump, parse
 from texsynth.errors import UsageError
+from texsynth.strict_yaml import MAX_BYTES, dump, parse
 
 
 def settings(*sets: str, preset: str | None = None, **flags: object) -> StylizeSettings:
@@ -179,7 +179,7 @@ def test_bad_preset_files(tmp_path: Path, text: str, message: str) -> None:
 def test_bad_bytes_and_missing_files(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_bytes(b"\xff\xfe\x00")
     for name in ("p.yaml", "none.yaml", "."):
-        with pytest.raises(UsageError, match=r"cannot be read|does not exist|unknown preset"):
+        with pytest.raises(UsageError, match=r"cannot be read|does not exist|is a folder"):
             load(str(tmp_path / name))
     with pytest.raises(UsageError, match="unknown preset 'artistc'; did you mean 'artistic'"):
         load("artistc")

@@ -12,8 +12,8 @@ from helpers.texture_files import ok, save, texture
 
 import texsynth
 from texsynth.config.records import Embedded, TilesetRecord
-from texsynth.config.validation import parse
 from texsynth.images import embedded_settings, read
+from texsynth.strict_yaml import parse
 
 QUICK = ["--set", "corners=1", "--set", "patch.layouts=1", "--set", "patch.iterations=[]",
          "--set", "patch.refine=0.2", "--threads", 1]  # fmt: skip

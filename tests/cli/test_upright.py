@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from texsynth.analysis.orientation import texture_orientations
-from texsynth.config.validation import parse
 from texsynth.images import read
 from texsynth.images.tensors import to_image
+from texsynth.strict_yaml import parse
 from texsynth.synthesis.exemplar import Exemplar
 from texsynth.synthesis.warp import inner_rectangle, rotate, turn_exemplar, upright_angle
 

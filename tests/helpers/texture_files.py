@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from typer.testing import Result
 
 from texsynth.config.records import Embedded, ExpandRecord
-from texsynth.config.validation import parse
 from texsynth.images import Picture, embedded_settings, write
+from texsynth.strict_yaml import parse
 
 QUICK = (
     "--method", "patch", "--set", "patch.iterations=[1]", "--set", "patch.refine=0.1",

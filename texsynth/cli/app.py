@@ -1,11 +1,9 @@
 """Errors become one sentence on standard error and an exit code."""
 
-import io
 import logging
 import os
 import signal
 import sys
-import traceback
 import warnings
 from contextlib import suppress
 from functools import cache
@@ -16,7 +14,16 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from texsynth.cli.show import ARGUMENTS, INTERRUPTED, VERBOSE, discard_stream, print_error, reason
+from texsynth.cli.printing import prepare_streams
+from texsynth.cli.show import (
+    ARGUMENTS,
+    INTERRUPTED,
+    VERBOSE,
+    discard_stream,
+    print_error,
+    print_traceback,
+    reason,
+)
 from texsynth.errors import TexsynthError
 
 BUG, USAGE = 1, 2
@@ -66,9 +73,7 @@ class App(TyperGroup):
         with suppress(ValueError):  # outside the main thread signals are the caller's business
             signal.signal(signal.SIGTERM, signal.default_int_handler)
         _replace_closed_streams()
-        # Results may name any file, and names of files need not be text.
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="surrogateescape")
+        prepare_streams()
         # What libraries log about damaged files is reported in one sentence instead.
         logging.basicConfig(handlers=[logging.NullHandler()])
         try:
@@ -106,7 +111,7 @@ class App(TyperGroup):
         except Exception as error:
             print_error(reason(error))
             if ctx.meta.get(VERBOSE):
-                traceback.print_exc()
+                print_traceback(error)
             elif not isinstance(error, TexsynthError):
                 print_error("run again with -v for the details", prefix="")
             raise typer.Exit(error.exit_code if isinstance(error, TexsynthError) else BUG) from error

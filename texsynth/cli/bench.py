@@ -112,7 +112,7 @@ def bench(
         for ratio in ratios(report):
             show.result("", kind="ratio", **asdict(ratio))
     else:
-        show.result("\n\n".join(tables(report)))
+        show.result(*"\n\n".join(tables(report)).split("\n"))
     if report.interrupted:
         show.note("interrupted; what was measured until then is shown")
         raise typer.Exit(INTERRUPTED)

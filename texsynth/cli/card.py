@@ -80,7 +80,7 @@ def show_card(
         f"made by: texsynth {content.version}",
     ]
     Screen(as_json=as_json).result(
-        "\n".join(lines),
+        *lines,
         card=str(card),
         texsynth=content.version,
         model=content.model,

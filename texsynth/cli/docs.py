@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from texsynth.cli.options import argument, option
+from texsynth.cli.printing import printable
 from texsynth.errors import UsageError
 
 TITLE = re.compile(r"# (.+)")
@@ -25,7 +26,7 @@ def docs(
     """
     page = folder() if topic is None else _page(topic)
     if path:
-        typer.echo(page)
+        typer.echo(printable(str(page)))
     elif topic is None:
         width = max(map(len, topics()))
         for name in topics():

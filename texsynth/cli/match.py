@@ -152,7 +152,7 @@ def describe(
         if isinstance(outcome, Done):
             description, path = outcome.written.value, str(outcome.job.picture.path)
             head = f"{path}: {description.width} x {description.height}"
-            screen.result("\n  ".join([head, *description.lines]), path=path, **description.fields)
+            screen.result(head, *(f"  {line}" for line in description.lines), path=path, **description.fields)
         else:
             screen.outcome(outcome)
 

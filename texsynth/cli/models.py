@@ -76,7 +76,7 @@ def show_model(
         },
     }
     screen.result(
-        "\n".join(f"{key}: {text}" for key, text in lines.items()),
+        *(f"{key}: {text}" for key, text in lines.items()),
         name=model,
         kind=facts.kind,
         file=str(path),

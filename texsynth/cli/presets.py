@@ -3,10 +3,11 @@
 import typer
 
 from texsynth.cli import options
+from texsynth.cli.printing import fits
 from texsynth.cli.show import Screen, print_error
 from texsynth.config.presets import SECTIONS, as_tree, load, names, resolve
-from texsynth.config.validation import dump
 from texsynth.errors import UsageError
+from texsynth.strict_yaml import as_ascii, dump
 
 app = typer.Typer(no_args_is_help=True, help="Named settings: see them, read them, check your own.")
 
@@ -29,7 +30,8 @@ def show_preset(
     """Show all settings of a preset, defaults included, as YAML that can be edited and used."""
     loaded = load(preset)
     sections = {name: as_tree(resolve(kind, loaded, [], {})) for name, kind in SECTIONS.items()}
-    typer.echo(dump({"description": loaded.description, **sections}), nl=False)
+    text = dump({"description": loaded.description, **sections})
+    typer.echo(text if fits(text) else as_ascii(text), nl=False)
 
 
 @app.command("validate")
@@ -41,7 +43,7 @@ def validate_presets(
     for preset in presets:
         try:
             load(preset)
-            typer.echo(f"{preset}: ok")
+            Screen().result(f"{preset}: ok")
         except UsageError as error:
             failed = True
             print_error(str(error))

@@ -34,6 +34,7 @@ from texsynth.jobs.frames import Tween
 from texsynth.jobs.inputs import PIPE, Input, destinations
 from texsynth.jobs.map_inputs import MapsJob
 from texsynth.jobs.tileset_inputs import TilesetJob
+from texsynth.paths import exists
 
 Replayed = tuple[Sequence[Any], Callable[..., Any], Callable[[Sequence[Any]], Any]]
 """The only job, its check, and what makes its operation, as `run_operation` takes them."""
@@ -62,7 +63,8 @@ def replay(
     again with their texture, or alone when OUTPUT is one of them.
     """
     record = record_in(images.embedded_settings(result), str(result))
-    output = output or str(result.with_name(f"{result.stem}.replay{result.suffix}"))
+    if output is None:
+        output = str(result.with_name(f"{result.stem}.replay{result.suffix}"))
     run = validate(RunSettings, record.run.model_dump() | given(vars(machine)), "")
     check_model(run.model)
     named = {"--content": content, "--style": style, "--exemplar": exemplar}
@@ -72,7 +74,7 @@ def replay(
         if not (old and sign and new):
             raise UsageError(f"--input {text!r} is not of the form OLD=NEW, like walls/brick.png=brick.png")
         pairs[old] = new
-    inputs = _Inputs(result, pairs, {name: path for name, path in named.items() if path})
+    inputs = _Inputs(result, pairs, {name: path for name, path in named.items() if path is not None})
     prepare, applicable = KINDS[record.command]
     for name in inputs.named:
         if name not in applicable:
@@ -243,15 +245,17 @@ class _Inputs:
             if moved is None and old in self.moved:
                 self.used.add(old)
                 moved = self.moved[old]
+        if moved == "":
+            raise UsageError(f"{option} is empty; say where {source.path} is now")
         if source.path == "-" and not moved:
             raise InputError(
                 f"{self.result} was made from standard input; name the file with --content, --style, "
                 f"--exemplar or --input -=FILE"
             )
         path = Path(moved or source.path)
-        if not moved and not path.exists():
+        if not moved and not exists(path):
             path = self.result.parent / source.path
-        if not moved and not path.exists() and beside is not None:
+        if not moved and not exists(path) and beside is not None:
             path = beside / Path(source.path).name
         if hashlib.sha256(images.read_bytes(path)).hexdigest() != source.sha256:
             raise InputError(f"{path} has changed since {self.result} was made from it")

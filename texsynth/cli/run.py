@@ -194,8 +194,8 @@ def look_settings(
 ) -> S:
     """Return the settings of a command: defaults < preset < --set < flags. Raises UsageError."""
     # --photo alone is the preset of that name: what paints would tear a photograph's contours.
-    preset = look.preset or ("photo" if getattr(look, "photo", None) else None)
-    loaded = load(preset) if preset else None
+    preset = "photo" if look.preset is None and getattr(look, "photo", None) else look.preset
+    loaded = None if preset is None else load(preset)
     section = next(name for name, other in SECTIONS.items() if other is kind)
     if loaded and section not in loaded.sections:
         fitting = ", ".join(name for name in names() if section in load(name).sections)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
@@ -12,7 +11,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
+from texsynth.cli.printing import as_json, for_output, printable
 from texsynth.errors import OutputError, TexsynthError
+from texsynth.paths import why
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -39,10 +40,17 @@ def print_error(message: str, *, prefix: str = "texsynth: ") -> None:
     """Print one line on standard error."""
     try:
         # Messages of libraries inside ours may have several lines.
-        sys.stderr.write(f"{prefix}{' '.join(message.split())}\n")
+        sys.stderr.write(f"{prefix}{printable(' '.join(message.split()))}\n")
         sys.stderr.flush()
     except OSError:  # nobody listens any more, which is no reason to end the work
         discard_stream(sys.stderr)
+
+
+def print_traceback(error: BaseException) -> None:
+    """Print on standard error where a bug is."""
+    for part in traceback.format_exception(error):
+        for line in part.splitlines():
+            sys.stderr.write(f"{printable(line)}\n")
 
 
 def reason(error: Exception) -> str:
@@ -84,25 +92,25 @@ class Screen:
         if self.verbose:
             print_error(message, prefix="")
 
-    def result(self, line: str, **fields: object) -> None:
-        """Print a line of standard output: `line`, or `fields` as JSON."""
+    def result(self, *lines: str, **fields: object) -> None:
+        """Print on standard output: `lines`, or `fields` as a line of JSON."""
         if self.results:
             # Straight to sys.stdout, which the progress bar replaces while both are on one terminal.
             try:
-                sys.stdout.write((json.dumps(fields, ensure_ascii=False) if self.as_json else line) + "\n")
+                text = as_json(fields) if self.as_json else "\n".join(map(for_output, lines))
+                sys.stdout.write(f"{text}\n")
                 sys.stdout.flush()
             except BrokenPipeError:
                 raise
             except OSError as error:
-                why = (error.strerror or str(error)).lower()
-                raise OutputError(f"standard output cannot be written: {why}") from error
+                raise OutputError(f"standard output cannot be written: {why(error)}") from error
 
     def failure(self, what: str, error: Exception) -> None:
         """Say in one line why something failed; for a bug also `what` did, and where with --verbose."""
         is_bug = not isinstance(error, TexsynthError)
         print_error(f"{what}: {reason(error)}" if is_bug and what else reason(error))
         if is_bug and self.verbose:
-            traceback.print_exception(error)
+            print_traceback(error)
 
     def outcome(self, outcome: Outcome) -> None:
         """Print a job that is finished, failed or skipped, or that a real run would do."""
@@ -140,7 +148,7 @@ class Screen:
         names = [str(job.output), *(str(path) for path in job.outputs if path != job.output)]
         beside = {"siblings": names[1:]} if names[1:] else {}
         about = {**beside, job.role: str(job.picture.path), **job.facts}
-        self.result("\n".join(names), output=names[0], **about, **fields)
+        self.result(*names, output=names[0], **about, **fields)
 
     def outlook(self, report: Report) -> None:
         """Print the most memory that a picture of a dry run takes."""
@@ -213,8 +221,8 @@ class Bar:
 
     def picture(self, name: str) -> None:
         """Begin a new picture."""
-        self._name, self._last = name, 0
-        self._progress.reset(self._steps, description=name)
+        self._name, self._last = printable(name), 0
+        self._progress.reset(self._steps, description=self._name)
         # Rich measures speed between advances only, and shall know when the first picture began.
         self._progress.advance(self._pictures, 1e-9)
 

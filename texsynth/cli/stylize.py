@@ -18,6 +18,7 @@ from texsynth.cli.options import argument, look_option, option
 from texsynth.cli.run import Setup, look_settings, make_setup, piped, run_operation, stylize_changes
 from texsynth.cli.show import INTERRUPTED, print_error
 from texsynth.errors import UsageError
+from texsynth.paths import is_folder
 
 if TYPE_CHECKING:
     from texsynth.config.settings import StylizeSettings
@@ -131,7 +132,7 @@ def stylize(
             raise UsageError(f"only {style!r} is given; a content and a style are needed")
         data = piped(pictures)
         styles = find_inputs([style], recursive=False, piped=data)
-        if len(styles) != 1 or Path(style).is_dir():
+        if len(styles) != 1 or is_folder(Path(style)):
             raise UsageError(f"the style {style!r} is a folder or several files; give one picture")
         inputs = find_inputs(contents, recursive=common.recursive, piped=data)
         jobs = stylize_jobs(inputs, styles[0], settings, output, suffix=setup.suffix)

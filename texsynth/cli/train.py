@@ -24,12 +24,14 @@ from texsynth.cli.train_options import (
     Seed,
     StylisedOptions,
     TrainOptions,
+    check_inputs,
 )
-from texsynth.cli.train_run import run_folder, train_on_screen, train_on_stylised
+from texsynth.cli.train_run import check_run_folder, run_folder, train_on_screen, train_on_stylised
 from texsynth.config.settings import TransposerSettings
 from texsynth.config.training import BorderSettings, DecoderSettings, DescriptorSettings
 from texsynth.errors import InputError, UsageError
 from texsynth.images.files import store
+from texsynth.paths import exists
 from texsynth.pipelines.progress import Step
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def encoder(folder: Folder, *, training: TrainOptions, own: EncoderOptions) -> N
     from texsynth.training.encoder import EncoderRun, train_encoder
 
     training.check_inputs(own.teacher, own.init)
+    check_run_folder(folder)
     flags: dict[str, Any] = given({**vars(own), "steps": training.steps, "seed": training.seed})
     for name, kind in {"widths": int, "level_weights": float, "level_odds": float}.items():
         if name in flags:
@@ -109,7 +112,7 @@ def decoder(
     screen = Screen(training.quiet)
     folder = run_folder(folder, model, "decoders", screen)
     training.check_inputs()
-    if not (model or (folder / "encoder.safetensors").exists()):
+    if not (model or exists(folder / "encoder.safetensors")):
         raise InputError(f"there is no encoder in {folder}; give --model to begin with that of a model")
     from texsynth.training.checkpoint import begin_from_model
     from texsynth.training.decoder import PHOTO, plan, train_decoder, unfinished
@@ -124,7 +127,7 @@ def decoder(
     left = unfinished(runs, training.resume)
     for run in runs:
         if run in left:
-            begun = training.resume and run.checkpoint.exists()
+            begun = training.resume and exists(run.checkpoint)
             train_on_screen(train_decoder, run, run.steps, replace(training, resume=begun))
         else:
             screen.note(f"{run.name} is finished already")
@@ -186,9 +189,8 @@ def transposer(
     model = model or ("vgg19" if settings.encoder == "vgg19" else "lite")
     for name in {model, "vgg19"} if settings.encoder == "vgg19" else {model}:
         check_model(name)
-    for path in (data, dtd, init):
-        if path and not path.exists():
-            raise InputError(f"{path} does not exist")
+    check_inputs(data, dtd, init)
+    check_run_folder(folder)
     from texsynth.training.transposer import TransposerRun, steps_of, train_transposer
 
     run = TransposerRun(data, folder, settings, seed=training.seed, init=init, features=model, dtd=dtd)
@@ -273,6 +275,7 @@ def descriptor(
     flags = given({"steps": training.steps, "batch": batch, "rate": rate, "rotate": rotate})
     settings = look_settings(DescriptorSettings, look, flags)
     training.check_inputs()
+    check_run_folder(folder)
     from texsynth.training.descriptor import DescriptorRun, train_descriptor
 
     run = DescriptorRun(training.data, folder, settings, training.seed, model, _header(note))
@@ -296,6 +299,7 @@ def borders(
     flags = given({"steps": training.steps, "batch": batch, "rate": rate})
     settings = look_settings(BorderSettings, look, flags)
     training.check_inputs(init)
+    check_run_folder(folder)
     from texsynth.training.borders import BorderRun, train_borders
 
     run = BorderRun(training.data, folder, settings, training.seed, init)

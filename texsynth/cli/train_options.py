@@ -11,7 +11,8 @@ from typer import Option
 from texsynth.cli import options
 from texsynth.cli.options import option
 from texsynth.errors import InputError
-from texsynth.images.files import taken
+from texsynth.jobs.checks import check_outputs
+from texsynth.paths import FOLDER, unreadable
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +22,14 @@ Notes = Annotated[list[str] | None, Option("--note", metavar="KEY=TEXT", help="P
 FIVE = "A,B,C,D,E"
 
 
+def check_inputs(*paths: Path | None) -> None:
+    """Raise InputError for a path, of a file or a folder, where nothing can be read."""
+    for path in filter(None, paths):
+        reason = unreadable(path)
+        if reason and reason != FOLDER:
+            raise InputError(f"{path} {reason}")
+
+
 @dataclass(frozen=True)
 class DataOptions:
     """The pictures of a training or of a comparison."""
@@ -28,10 +37,8 @@ class DataOptions:
     data: Path = option(..., "--data", help="Folder with training pictures; 10% by name are held out.")
 
     def check_inputs(self, *others: Path | None) -> None:
-        """Raise InputError for a path that does not exist."""
-        for path in (self.data, *others):
-            if path and not path.exists():
-                raise InputError(f"{path} does not exist")
+        """Raise InputError for a path where nothing can be read."""
+        check_inputs(self.data, *others)
 
 
 @dataclass(frozen=True)
@@ -102,8 +109,7 @@ class MeasureOptions(DataOptions):
         from texsynth.device import set_threads
 
         self.check_inputs(*inputs)
-        if output and output.exists() and not self.force:
-            raise taken(output)
+        check_outputs((), force=self.force, also=[output] if output else [])
         set_threads(self.threads)
 
 

@@ -12,6 +12,7 @@ from texsynth.cli.show import Screen
 from texsynth.cli.train_options import AutoencoderOptions, LengthOptions, StylisedOptions, TrainOptions
 from texsynth.config.training import StylisedSettings
 from texsynth.errors import UsageError
+from texsynth.jobs.checks import check_writable
 from texsynth.pipelines.progress import Step
 
 if TYPE_CHECKING:
@@ -23,12 +24,19 @@ R = TypeVar("R")
 def run_folder(folder: Path | None, model: str | None, kind: str, screen: Screen) -> Path:
     """Return the folder of a run, or one named after its model. Raises UsageError without either."""
     if folder:
+        check_run_folder(folder)
         return folder
     if not model:
         raise UsageError("give the folder of a run, or --model to begin one")
     folder = Path(f"{Path(model).name.removesuffix('.safetensors')}-{kind}")
+    check_run_folder(folder)
     screen.note(f"the run is in {folder}")
     return folder
+
+
+def check_run_folder(folder: Path) -> None:
+    """OutputError when no run can be kept in `folder`, which need not exist yet."""
+    check_writable(folder / "step.csv", force=True)
 
 
 def train_on_screen(train: Callable[[R, Session], Path], run: R, steps: int, training: LengthOptions) -> Path:

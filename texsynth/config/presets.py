@@ -15,8 +15,10 @@ from texsynth.config.training import (
     DescriptorSettings,
     StylisedSettings,
 )
-from texsynth.config.validation import nearest, parse, validate
+from texsynth.config.validation import nearest, validate
 from texsynth.errors import UsageError
+from texsynth.paths import is_folder, listing, real, unreadable
+from texsynth.strict_yaml import parse
 
 S = TypeVar("S", bound=Settings)
 
@@ -52,12 +54,12 @@ def package_data(name: str) -> Path:
     """Return the folder `name` of this installation: `texsynth/_name` in a wheel, or beside the package."""
     package = Path(str(files("texsynth")))
     inside = package / f"_{name}"
-    return inside if inside.is_dir() else package.parent / name
+    return inside if is_folder(inside) else package.parent / name
 
 
 def names() -> list[str]:
     """Return the names of the presets that come with texsynth."""
-    return sorted(path.stem for path in package_data("presets").glob("*.yaml"))
+    return sorted(path.stem for path in listing(package_data("presets")).files if path.suffix == SUFFIXES[0])
 
 
 def is_file_name(name: str) -> bool:
@@ -144,24 +146,25 @@ def _present_names(kind: type[Settings], tree: Tree) -> Tree:
 def _find(name: str, base: Path) -> Path:
     """Return the file of preset `name`; names of files count from the folder `base`."""
     path = base / name if is_file_name(name) else package_data("presets") / f"{name}.yaml"
-    if path.is_file():
+    reason = unreadable(path)
+    if not reason:
         return path
     if is_file_name(name):
-        raise UsageError(f"preset file {path} does not exist")
+        raise UsageError(f"preset file {path} {reason}")
     raise UsageError(f"unknown preset {name!r}{nearest(name, names())}")
 
 
-def _merged(path: Path, below: tuple[Path, ...]) -> Preset:
+def _merged(path: Path, below: tuple[str, ...]) -> Preset:
     """Read `path` and what it extends; `below` are the files that led here."""
-    if path.resolve() in below:
-        chain = " -> ".join(p.stem for p in (*below, path))
+    if real(path) in below:
+        chain = " -> ".join(Path(file).stem for file in (*below, str(path)))
         raise UsageError(f"presets extend each other in a circle: {chain}")
     if len(below) >= MAX_CHAIN:
         raise UsageError(f"preset {path.stem} extends more than {MAX_CHAIN} others")
     preset, parent = _read(path)
     if not parent:
         return preset
-    base = _merged(_find(parent, path.parent), (*below, path.resolve()))
+    base = _merged(_find(parent, path.parent), (*below, real(path)))
     own = {name: merge(base.sections.get(name, {}), tree) for name, tree in preset.sections.items()}
     sections = {**base.sections, **own}
     return Preset(preset.name, preset.description or base.description, sections)

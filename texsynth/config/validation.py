@@ -1,17 +1,17 @@
-"""Settings and YAML from people: what is wrong becomes one sentence with the key, its value, and the cure."""
+"""Settings from people: what is wrong becomes one sentence with the key, its value, and the cure."""
 
-import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
-from yaml.nodes import MappingNode, Node
 
 from texsynth.errors import UsageError
+from texsynth.strict_json import shown
 
 M = TypeVar("M", bound=BaseModel)
+
+LONGEST_NAME = 64  # Letters of a name that others are suggested for
 
 Schema = Mapping[str, Any]
 
@@ -20,19 +20,6 @@ TYPES = {"boolean": "true or false", "integer": "a whole number", "number": "a n
 
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most",
           "exclusiveMaximum": "less than", "minItems": "not shorter than"}  # fmt: skip
-
-MAX_BYTES = 64 * 1024
-MAX_DEPTH = 12
-
-SCALARS = (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?(?:0|[1-9][0-9]*)", list("-+0123456789")),
-    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
-    ("float", r"[-+]?[0-9]+[eE][-+]?[0-9]+", list("-+0123456789")),
-    ("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", list("-+.")),
-)
-"""Tag, pattern and first characters of plain scalars; PyYAML alone takes 1e-5 for text and `on` for true."""
 
 
 def validate(kind: type[M], data: object, source: str) -> M:
@@ -49,29 +36,9 @@ def validate(kind: type[M], data: object, source: str) -> M:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the end of a message about an unknown `name`: the closest known one, or all."""
     known = sorted(known)
-    close = get_close_matches(name, known, 1, 0.5)
+    # Comparing takes the product of both lengths.
+    close = get_close_matches(name[:LONGEST_NAME], known, 1, 0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
-
-
-def parse(text: str, *, source: str) -> object:
-    """Return the data in the YAML `text`. source: its name in messages. Raises UsageError."""
-    if len(text.encode(errors="replace")) > MAX_BYTES:
-        raise UsageError(f"{source} is larger than {MAX_BYTES // 1024} KiB")
-    try:
-        return yaml.load(text, _Loader)
-    except UsageError as error:
-        raise UsageError(f"{source}: {error}") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UsageError(f"{source} is not valid YAML{where}: {error.problem}") from None
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise UsageError(f"{source} is not valid YAML: {str(error).splitlines()[0]}") from None
-
-
-def dump(data: object) -> str:
-    """Return `data` as YAML, keys in the given order."""
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
 def _variants_with(root: Schema, key: str) -> list[str]:
@@ -85,7 +52,7 @@ def _sentence(root: Schema, error: Any) -> str:  # noqa: ANN401 (pydantic's erro
     where, kind, value, context = error["loc"], error["type"], error["input"], error.get("ctx", {})
     if where and where[-1] == "[key]":
         *path, wrong = _walk(root, where[:-1])[0]
-        return f"the key {wrong!r} of {_dotted(path)} is refused: {error['msg'].lower()}"
+        return f"the key {shown(wrong)} of {_dotted(path)} is refused: {error['msg'].lower()}"
     path, schema = _walk(root, where)
     key = _dotted(path)
     if kind == "extra_forbidden":
@@ -94,18 +61,17 @@ def _sentence(root: Schema, error: Any) -> str:  # noqa: ANN401 (pydantic's erro
         inside = " of " + " ".join(filter(None, [_dotted(path[:-1]), variant])) if path[:-1] else ""
         owners = _variants_with(root, str(path[-1])) if variant else []
         cure = f"; set {_dotted(path[:-1])}.name={owners[0]} as well" if owners else None
-        return f"unknown setting {str(path[-1])!r}{inside}{cure or nearest(str(path[-1]), properties)}"
+        return f"unknown setting {shown(str(path[-1]))}{inside}{cure or nearest(str(path[-1]), properties)}"
     if kind == "missing":
         return f"{key} is missing"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         tag = context["discriminator"].strip("'")
         name = value.get(tag) if isinstance(value, dict) else value
-        return (
-            f"{key or tag} {name!r} is unknown; use one of {context.get('expected_tags', 'the known names')}"
-        )
+        known = context.get("expected_tags", "the known names")
+        return f"{key or tag} {shown(name)} is unknown; use one of {known}"
     if kind == "value_error":
         return str(context["error"])
-    return f"{key or 'the settings'} is {value!r} but must be {_allowed(schema)}"
+    return f"{key or 'the settings'} is {shown(value)} but must be {_allowed(schema)}"
 
 
 def _dotted(path: Sequence[str | int]) -> str:
@@ -152,35 +118,3 @@ def _allowed(schema: Schema) -> str:
         return f"{TYPES[schema['type']]} from {schema['minimum']} to {schema['maximum']}"
     bounds = [f"{word} {schema[name]}" for name, word in BOUNDS.items() if name in schema]
     return " ".join([TYPES.get(schema.get("type", ""), "of another kind"), " and ".join(bounds)]).strip()
-
-
-def as_ascii(text: str) -> str:
-    """Write the YAML of `text` again, with escapes for all that is not ASCII."""
-    return text if text.isascii() else yaml.safe_dump(yaml.safe_load(text), sort_keys=False)
-
-
-class _Loader(yaml.SafeLoader):
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
-
-    depth = 0
-
-    def compose_node(self, parent: Node | None, index: int) -> Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise UsageError("aliases (*name) are not allowed")
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise UsageError(f"more than {MAX_DEPTH} levels are nested")
-        node: Node | None = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-    def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Hashable, object]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise UsageError(f"the key {key!r} is given twice")
-        return super().construct_mapping(node, deep)
-
-
-for tag, pattern, first in SCALARS:
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(rf"^(?:{pattern})$"), first)

@@ -1,6 +1,5 @@
 """An earlier table of `evaluate stylize`, compared pair by pair."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import AliasPath, BaseModel, Field
 
+from texsynth import strict_json
 from texsynth.config.validation import validate
 from texsynth.errors import InputError, UsageError
 from texsynth.evaluation.results import SECONDS, Comparison, Difference, Estimate, Evaluation
@@ -63,10 +63,9 @@ class Baseline(BaseModel):
 def read_baseline(path: Path) -> Baseline:
     """The table in the file `path`. Raises InputError for anything but the table of such an evaluation."""
     try:
-        data = json.loads(read_bytes(path).decode())
-        return validate(Baseline, data, "").model_copy(update={"path": path})
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the baseline {path} is not JSON ({error}); give a table.json") from None
+        return validate(Baseline, strict_json.parse(read_bytes(path)), "").model_copy(update={"path": path})
+    except ValueError as error:
+        raise InputError(f"the baseline {path} cannot be read ({error}); give a table.json") from None
     except UsageError as error:
         raise InputError(f"the baseline {path} is no table of `texsynth evaluate stylize`: {error}") from None
 

@@ -22,6 +22,7 @@ from texsynth.jobs.checks import check_outputs
 from texsynth.jobs.files import make_folder, read_input
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.outcomes import BUG, joint_exit_code
+from texsynth.paths import is_folder, is_taken
 from texsynth.pipelines.progress import OnStep, Step
 
 TABLE, SHEET, PAGE = "table.json", "table.csv", "index.html"  # Files of an evaluation
@@ -103,7 +104,7 @@ def exit_code(evaluation: Evaluation) -> int:
 
 def check_target(folder: Path, *, force: bool) -> None:
     """OutputError when `folder` already holds an evaluation, without `force`, or cannot be written."""
-    if folder.exists() and not folder.is_dir():
+    if is_taken(folder) and not is_folder(folder):
         raise OutputError(f"{folder} is a file; choose another name with -o")
     check_outputs((), force=force, also=[folder / name for name in (TABLE, SHEET, PAGE)])
 

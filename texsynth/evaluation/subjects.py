@@ -8,6 +8,7 @@ from typing import TypeVar
 from texsynth.errors import InputError, UsageError
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.manifest import comma_separated, json_lines, text_of
+from texsynth.paths import unreadable
 
 T = TypeVar("T")
 
@@ -102,8 +103,8 @@ def check_files(pairs: Sequence[Pair]) -> None:
             raise InputError("standard input cannot be compared; give the name of a file")
         if item.is_card:
             raise InputError(f"{item} is a card, which results cannot be compared with; give the picture")
-        if not item.path.is_file():
-            raise InputError(f"{item} does not exist or is no file; correct its name")
+        if reason := unreadable(item.path):
+            raise InputError(f"{item} {reason}; correct its name")
 
 
 def distinct_name(item: Input, others: Sequence[Input]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from texsynth.errors import OutputError, OutputExistsError
+from texsynth.paths import why
 
 
 def store(data: bytes, path: Path, *, force: bool = False) -> None:
@@ -31,7 +32,7 @@ def temporary(path: Path, *, force: bool = False) -> Iterator[tuple[BinaryIO, Ca
     Without `force` an existing file stays as it is, even one that another run has made in the meantime.
     Both raise OutputError; whatever happens, the temporary file is gone afterwards.
     """
-    name = path.with_name(f".texsynth-{secrets.token_hex(6)}.tmp")
+    name = path.parent / f".texsynth-{secrets.token_hex(6)}.tmp"
 
     def place() -> None:
         with writing(path):
@@ -65,7 +66,7 @@ def writing(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise OutputError(f"{path} cannot be written: the folder {path.parent} does not exist") from None
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
+        raise OutputError(f"{path} cannot be written: {why(error)}") from error
 
 
 def taken(path: Path) -> OutputExistsError:

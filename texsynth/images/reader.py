@@ -18,6 +18,7 @@ from texsynth.config.settings import MAX_PIXELS
 from texsynth.errors import InputError
 from texsynth.images import vips
 from texsynth.images.picture import FORMATS, Picture, Pixels
+from texsynth.paths import Place, listing, status, why
 
 # Our own guard, --max-pixels, is checked on every header before any decoding.
 Image.MAX_IMAGE_PIXELS = None
@@ -64,14 +65,24 @@ def file_sha256(source: Path | bytes) -> str:
     """SHA-256 in hexadecimal of a file, read piece by piece, or of the bytes of one. Raises InputError."""
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
-    with _readable(source), source.open("rb") as file:
+    with _readable(source):
+        _check_kind(source, str(source))
+        file = source.open("rb")
+    with _readable(source), file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_kind(path: Path, name: str) -> None:
-    """InputError for what would have to be waited for, or never ends."""
-    if path.exists() and not path.is_file() and not path.is_dir():
+    """InputError for what cannot be read: a pipe would have to be waited for, and a device never ends."""
+    kind, reason = status(path)
+    if kind is Place.DEVICE:
         raise InputError(f"{name} is a pipe or a device; give a file, or - and pipe a picture into it")
+    if kind is Place.FOLDER:
+        closed = "".join(refusal for _, refusal in listing(path).refused)
+        fault = f"cannot be read: {closed}" if closed else "is a folder, not a picture"
+        raise InputError(f"{name} {fault}")
+    if kind is Place.REFUSED:
+        raise InputError(f"{name} cannot be read: {reason}")
 
 
 @contextmanager
@@ -81,7 +92,7 @@ def _readable(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise InputError(f"{path} cannot be read: {why(error)}") from None
 
 
 def probe(
@@ -197,7 +208,7 @@ def decoding(name: str) -> Iterator[None]:
         raise InputError(f"{name} is a folder, not a picture") from None
     except Exception as error:  # damaged files make decoders raise errors of every kind
         if isinstance(error, OSError) and error.strerror:
-            raise InputError(f"{name} cannot be read: {error.strerror.lower()}") from None
+            raise InputError(f"{name} cannot be read: {why(error)}") from None
         reason = str(error).split("\n")[0] or type(error).__name__
         raise InputError(f"{name} is damaged or incomplete: {reason}") from error
 

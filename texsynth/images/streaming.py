@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from texsynth.config.settings import MAX_PIXELS, QUALITY
-from texsynth.config.validation import as_ascii
 from texsynth.errors import OutputError
 from texsynth.images import vips
 from texsynth.images.files import taken, temporary, writing
@@ -32,6 +31,8 @@ from texsynth.images.reader import (
     srgb_profile,
 )
 from texsynth.images.writer import FLATTENED, flattened, samples, settings_beside, sidecar, write
+from texsynth.paths import is_taken
+from texsynth.strict_yaml import as_ascii
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def write_strips(
     """
     name = output_format(path)
     for output in filter(None, (path, sidecar(path) if settings else None)):
-        if output.exists() and not force:
+        if is_taken(output) and not force:
             raise taken(output)
     longest = LONGEST_SIDE.get(name)
     if longest and max(width, height) > longest:

@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image
 
 from texsynth.config.settings import QUALITY
-from texsynth.config.validation import as_ascii
 from texsynth.errors import InputError, OutputError
 from texsynth.images import vips
 from texsynth.images.files import store
@@ -25,6 +24,8 @@ from texsynth.images.picture import (
     output_format,
 )
 from texsynth.images.reader import opened, read_bytes, srgb_profile
+from texsynth.paths import exists, is_taken
+from texsynth.strict_yaml import as_ascii
 
 FLATTENED = "{} cannot hold alpha; transparent parts were laid over white"
 
@@ -57,19 +58,19 @@ def settings_beside(path: Path, settings: str, *, force: bool) -> Iterator[None]
     picture, and after one that replaces another. Raises OutputError.
     """
     beside = sidecar(path) if settings else None
-    is_new = not path.exists()
+    is_new = not is_taken(path)
     if beside and is_new:
         store(settings.encode(), beside, force=force)
     try:
         yield
     except BaseException:
         # Where another run was faster, they are the settings of its picture.
-        if beside and is_new and not path.exists():
+        if beside and is_new and not is_taken(path):
             with suppress(OSError):
                 beside.unlink()
         raise
     # Another run that gave up, or took them for left over, may have removed those of a new picture.
-    if beside and not (is_new and beside.exists()):
+    if beside and not (is_new and is_taken(beside)):
         store(settings.encode(), beside, force=force)
 
 
@@ -117,8 +118,8 @@ def flattened(picture: Picture) -> Picture:
 
 def embedded_settings(path: Path) -> str:
     """The settings text that `write` left in or beside `path`; InputError when there is none."""
-    beside = path.with_name(path.name + ".yaml")
-    if beside.exists():
+    beside = path.parent / f"{path.name}.yaml"
+    if exists(beside):
         return read_bytes(beside).decode(errors="replace")
     with opened(path, str(path)) as image:
         text = image.info.get(vips.KEYWORD)

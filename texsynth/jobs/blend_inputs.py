@@ -11,6 +11,7 @@ from texsynth.config.settings import StylizeSettings
 from texsynth.errors import UsageError
 from texsynth.jobs.frames import FrameJob
 from texsynth.jobs.inputs import Input, destinations
+from texsynth.paths import exists
 
 REST = "rest"  # Instead of a mask: what the masks of the other styles leave
 
@@ -128,7 +129,7 @@ def style_argument(text: str) -> StyleArgument:
     if not text:
         raise UsageError("--style is empty; give PATH[:WEIGHT][@LEVELS], like swirl.jpg:0.7")
     match = _STYLE.fullmatch(text)
-    if match is None or Path(text).exists():
+    if match is None or exists(Path(text)):
         return StyleArgument(text)
     weight = None if match["weight"] is None else float(match["weight"])
     levels = None
@@ -162,13 +163,13 @@ def make_spec(
             )
 
     def optional(text: str | None) -> Input | None:
-        return find_one(text) if text else None
+        return find_one(text) if text is not None else None
 
     sources: list[StyleSource] = []
     for text, mask, labels in zip_longest(styles, masks, style_labels):
         argument = style_argument(text)
         files = tuple(find(argument.path))
-        if labels and len(files) > 1:
+        if labels is not None and len(files) > 1:
             raise UsageError(f"{argument.path} has {len(files)} pictures, but labels belong to one; name it")
         weight = 1.0 if argument.weight is None else argument.weight
         where = None if mask in (None, REST) else find_one(mask)

@@ -12,6 +12,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 import texsynth
+from texsynth import strict_json
 from texsynth.config.records import Source, Sources
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, UsageError
@@ -25,7 +26,7 @@ from texsynth.jobs.inputs import Input
 from texsynth.jobs.memory import style_tile
 from texsynth.jobs.operation import resolve_run_and_model
 from texsynth.models.registry import Model
-from texsynth.models.weights import header_of, in_order
+from texsynth.models.weights import MISFITS, in_order, metadata_of
 from texsynth.pipelines.stylize import FittedStyle, measure_style
 from texsynth.transforms.moments import Moments
 
@@ -118,8 +119,8 @@ def read_card(data: bytes, name: str) -> Card:
     """
     try:
         tensors = load(data)
-        header = header_of(data).get("__metadata__", {})
-    except (SafetensorError, KeyError, ValueError) as error:
+        header = metadata_of(data)
+    except (SafetensorError, *MISFITS) as error:
         raise InputError(f"{name} is no style card or is damaged ({error}); {MAKE}") from error
     if header.get("format") != FORMAT:
         raise InputError(f"{name} is no style card, or one of another version of texsynth; {MAKE}")
@@ -186,6 +187,6 @@ def _read_moments(tensors: Mapping[str, Tensor], part: str) -> Moments:
 
 def _sources(text: str) -> tuple[Source, ...]:
     try:
-        return TypeAdapter(Sources).validate_python(json.loads(text))
-    except (ValueError, TypeError, RecursionError) as error:
+        return TypeAdapter(Sources).validate_python(strict_json.parse(text))
+    except ValueError as error:
         raise ValueError("its list of sources is unreadable") from error

@@ -1,15 +1,16 @@
 """What can be known to be wrong before any model is loaded."""
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from texsynth import images
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, OutputError, TexsynthError, UsageError
+from texsynth.images.files import taken
 from texsynth.images.picture import DEEP_FORMATS
 from texsynth.jobs.inputs import PIPE, Input, J, Job
 from texsynth.jobs.outcomes import Failed
+from texsynth.paths import is_folder, is_taken, real, unwritable
 
 
 def check_outputs(
@@ -26,27 +27,25 @@ def check_outputs(
     for two results with one name.
     """
     files = {item for job in jobs for item in job.inputs} | set(inputs)
-    read = {os.path.realpath(item.path) for item in files if item.is_file}
-    taken: dict[str, str] = {}
+    read = {real(item.path) for item in files if item.is_file}
+    owners: dict[str, str] = {}
     also = [*also, *(path for job in jobs for path in job.tables)]
     outputs = [(str(job.picture), path) for job in jobs for path in job.outputs if path != PIPE]
     written = [(owner, file) for owner, path in outputs for file in (path, images.sidecar(path)) if file]
     written += [(str(path), path) for path in also]
     for owner, path in written:
-        real = os.path.realpath(path)
-        if real in read:
+        place = real(path)
+        if place in read:
             raise UsageError(f"the output {path} is also an input; choose another name{_with(path, also)}")
-        if taken.get(real) == owner:
+        if owners.get(place) == owner:
             raise UsageError(f"two results of {owner} would both be written to {path}; {cure}")
-        if real in taken:
-            raise UsageError(f"{taken[real]} and {owner} would both be written to {path}; {cure}")
-        taken[real] = owner
+        if place in owners:
+            raise UsageError(f"{owners[place]} and {owner} would both be written to {path}; {cure}")
+        owners[place] = owner
     for _, path in written:
-        if path.is_dir():
+        if is_folder(path):
             raise OutputError(f"{path} is a folder; choose another name{_with(path, also)}")
-        if path.exists() and not force:
-            raise OutputError(f"{path} exists already; use --force to replace it")
-        check_folder(path.parent)
+        check_writable(path, force=force)
 
 
 def _with(path: Path, also: Sequence[Path]) -> str:
@@ -54,14 +53,12 @@ def _with(path: Path, also: Sequence[Path]) -> str:
     return "" if path in also else " with -o"
 
 
-def check_folder(folder: Path) -> None:
-    """OutputError when nothing can be written into `folder`, which need not exist yet."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    if not folder.is_dir():
-        raise OutputError(f"{folder} is a file, so nothing can be written below it")
-    if not os.access(folder, os.W_OK):
-        raise OutputError(f"the folder {folder} is not writable")
+def check_writable(path: Path, *, force: bool = False) -> None:
+    """OutputError when no file can be put at `path`, whose folder need not exist yet."""
+    if is_taken(path) and not force:
+        raise taken(path)
+    if reason := unwritable(path):
+        raise OutputError(reason)
 
 
 def check_depth(jobs: Sequence[Job], run: RunSettings, suffix: str) -> None:

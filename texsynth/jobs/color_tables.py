@@ -11,6 +11,7 @@ from texsynth.jobs.blend_inputs import StylizeJob
 from texsynth.jobs.checks import check_outputs
 from texsynth.jobs.files import OutputFile
 from texsynth.ops.color_table import ColorPairs, fit_table, to_cube
+from texsynth.paths import is_folder
 from texsynth.pipelines.rasters import EVERYTHING, Raster, strips
 
 SUFFIX = ".cube"
@@ -23,10 +24,10 @@ def with_tables(jobs: Sequence[StylizeJob], lut: str) -> list[StylizeJob]:
     UsageError, also for looks that are more than colours.
     """
     path, names = Path(lut), [_stem(job) + SUFFIX for job in jobs]
-    is_file = path.suffix.lower() == SUFFIX and not path.is_dir() and not lut.endswith("/")
-    if is_file and len(jobs) > 1:
+    as_file = path.suffix.lower() == SUFFIX and not is_folder(path) and not lut.endswith("/")
+    if as_file and len(jobs) > 1:
         raise UsageError(f"{len(jobs)} results cannot share the table {path}; use --lut FOLDER")
-    if not is_file and (len(jobs) == 1 and not path.is_dir() and not lut.endswith("/")):
+    if not as_file and (len(jobs) == 1 and not is_folder(path) and not lut.endswith("/")):
         raise UsageError(f"--lut is {lut!r} but must end with {SUFFIX}, or be a folder")
     if any(job.settings.regions == "auto" for job in jobs):
         raise UsageError(
@@ -38,7 +39,7 @@ def with_tables(jobs: Sequence[StylizeJob], lut: str) -> list[StylizeJob]:
         )
     files = (
         [path]
-        if is_file
+        if as_file
         else [path / Path(job.picture.key).parent / name for job, name in zip(jobs, names, strict=True)]
     )
     return [replace(job, lut=file) for job, file in zip(jobs, files, strict=True)]

@@ -15,7 +15,6 @@ from texsynth.config import presets
 from texsynth.config.map_kinds import MapKind
 from texsynth.config.records import ExpandRecord, Record, Sibling, Versions
 from texsynth.config.settings import ExpandSettings, RunSettings
-from texsynth.config.validation import dump
 from texsynth.images import Picture, contact_sheet, read, thumbnails
 from texsynth.images.files import as_text
 from texsynth.images.tensors import to_image, to_picture
@@ -38,6 +37,7 @@ from texsynth.pipelines import expand as pipeline
 from texsynth.pipelines.method import ExpandPlan, plan_expand
 from texsynth.pipelines.progress import OnStep
 from texsynth.pipelines.relight import in_even_light
+from texsynth.strict_yaml import dump
 from texsynth.synthesis.exemplar import Exemplar
 
 SHEET_COLUMNS = 6

@@ -12,13 +12,15 @@ from texsynth import images
 from texsynth.config.presets import as_tree
 from texsynth.config.records import Embedded, Record, Source
 from texsynth.config.settings import QUALITY, RunSettings
-from texsynth.config.validation import parse, validate
+from texsynth.config.validation import validate
 from texsynth.errors import InputError, MemoryExhaustedError, OutputError, OutputExistsError, TexsynthError
 from texsynth.images.files import as_text
 from texsynth.images.hidden import fill_hidden
 from texsynth.jobs.inputs import PIPE, Input
 from texsynth.jobs.memory import is_exhaustion
 from texsynth.jobs.outcomes import WrittenInfo
+from texsynth.paths import is_taken, why
+from texsynth.strict_yaml import parse
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,8 @@ def make_folder(folder: Path) -> None:
     """Make `folder` and those it is in when they are missing. Raises OutputError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"the folder {folder} cannot be made: {(error.strerror or '').lower()}") from error
+    except (OSError, ValueError) as error:
+        raise OutputError(f"the folder {folder} cannot be made: {why(error)}") from error
 
 
 def write_files(files: Sequence[OutputFile], policy: OutputPolicy) -> tuple[str, ...]:
@@ -149,7 +151,7 @@ def write_files(files: Sequence[OutputFile], policy: OutputPolicy) -> tuple[str,
             is_picture = not isinstance(file.picture, bytes)
             beside = images.sidecar(file.path) if is_picture and file.path != PIPE else None
             paths = [] if file.path == PIPE else [file.path, beside]
-            missing = [path for path in paths if path and not path.exists()]
+            missing = [path for path in paths if path and not is_taken(path)]
             warnings += _write(file.picture, file.path, file.settings, policy)
             new += missing
     except BaseException:
@@ -183,7 +185,7 @@ def _write(
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as error:
-        raise OutputError(f"standard output cannot be written: {(error.strerror or '').lower()}") from error
+        raise OutputError(f"standard output cannot be written: {why(error)}") from error
     return warnings
 
 
@@ -242,8 +244,8 @@ def is_finished(output: Path, record: Record) -> bool:
     between the two. Raises OutputExistsError for an output, or settings beside it, of any other origin.
     """
     beside = images.sidecar(output)
-    left = output if output.exists() else beside
-    if left is None or not left.exists():
+    left = output if is_taken(output) else beside
+    if left is None or not is_taken(left):
         return False
     try:
         if left == output:
@@ -259,9 +261,9 @@ def is_finished(output: Path, record: Record) -> bool:
     if left == output:
         return True
     # Those of a run that is still at work must stay with its picture.
-    if not output.exists():
+    if not is_taken(output):
         left.unlink(missing_ok=True)
-    return output.exists()
+    return is_taken(output)
 
 
 def record_in(text: str, source: str) -> Record:

@@ -10,6 +10,7 @@ from typing import ClassVar, TypeVar
 
 from texsynth.errors import InputError, UsageError
 from texsynth.images import OUTPUT_SUFFIXES, SUFFIXES, Picture, output_format, read_bytes
+from texsynth.paths import exists, is_folder, listing, real, why
 
 PIPE = Path("-")  # Standard input or output
 
@@ -148,14 +149,14 @@ def find_inputs(
     hint = "" if recursive else f"; use {deeper} to search folders inside it"
     for argument in arguments:
         for item in _expand(argument, recursive=recursive, piped=piped, suffixes=suffixes, hint=hint):
-            inputs.setdefault(os.path.realpath(item.path), item)
+            inputs.setdefault(real(item.path), item)
     return list(inputs.values())
 
 
 def find_input(argument: str, piped: bytes | None = None) -> Input:
     """Return the one picture that `argument` names. Raises UsageError for a folder or several files."""
     inputs = find_inputs([argument], recursive=False, piped=piped)
-    if len(inputs) != 1 or Path(argument).is_dir():
+    if len(inputs) != 1 or is_folder(Path(argument)):
         raise UsageError(f"{argument!r} is a folder or several files; give one picture")
     return inputs[0]
 
@@ -173,12 +174,14 @@ def destinations(
         if len(inputs) > 1:
             raise UsageError(f"{len(inputs)} {role} cannot share standard output; use -o FOLDER")
         return [PIPE]
+    if output == "":
+        raise UsageError("the name of the output is empty; give a file or a folder")
     path = Path(output or ".")
-    is_folder = output is None or path.is_dir() or output.endswith(("/", os.sep))
-    if not is_folder and len(inputs) == 1:
+    into_folder = output is None or is_folder(path) or output.endswith(("/", os.sep))
+    if not into_folder and len(inputs) == 1:
         output_format(path)
         return [path]
-    if not is_folder and path.suffix.lower() in OUTPUT_SUFFIXES:
+    if not into_folder and path.suffix.lower() in OUTPUT_SUFFIXES:
         raise UsageError(f"{len(inputs)} {role} cannot share the output {path}; use -o FOLDER")
     # Below an output folder the inputs keep the folders they were found in.
     folders = [path if output is None else path / Path(item.key).parent for item in inputs]
@@ -188,22 +191,29 @@ def destinations(
 def _expand(
     argument: str, *, recursive: bool, piped: bytes | None, suffixes: Collection[str], hint: str
 ) -> list[Input]:
+    if not argument:
+        raise UsageError("the name of an input is empty; give a picture, a folder or a pattern")
     path = Path(argument)
     if path == PIPE:
         return [Input(PIPE, "-", piped or b"")]
-    if path.is_dir():
-        pictures = []
-        for file in sorted(path.rglob("*") if recursive else path.glob("*")):
-            inner = file.relative_to(path)
-            hidden = any(part.startswith(".") for part in inner.parts)
-            # A link to nothing, or a pipe, is an input that fails, and not one that nobody misses.
-            if file.suffix.lower() in suffixes and not hidden and not file.is_dir():
-                pictures.append(Input(file, inner.as_posix()))
+    if is_folder(path):
+        everything, _, refused = listing(path, recursive=recursive)
+        # A link to nothing, or a pipe, is an input that fails, and not one that nobody misses.
+        files = [file for file in everything if file.suffix.lower() in suffixes]
+        pictures = [Input(file, file.relative_to(path).as_posix()) for file in files]
+        if not pictures and refused:
+            raise InputError("the folder {} cannot be read: {}".format(*refused[0]))
         if not pictures:
             raise InputError(f"there are no pictures in the folder {path}{hint}")
-        return pictures
-    if glob.has_magic(argument) and not path.exists():
-        matches = [p for p in map(Path, sorted(glob.glob(argument, recursive=True))) if not p.is_dir()]
+        # So is a folder that cannot be searched; its key is that of no picture that could be read.
+        closed = [Input(folder, (folder.relative_to(path) / folder.name).as_posix()) for folder, _ in refused]
+        return sorted([*pictures, *closed], key=lambda item: item.path)
+    if glob.has_magic(argument) and not exists(path):
+        try:
+            names = sorted(glob.glob(argument, recursive=True))
+        except (OSError, ValueError) as error:
+            raise InputError(f"no files can be looked for as {argument!r}: {why(error)}") from None
+        matches = [path for path in map(Path, names) if not is_folder(path)]
         if not matches:
             raise InputError(f"no file matches {argument!r}")
         return [Input(p, p.name) for p in matches]

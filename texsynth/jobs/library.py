@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from texsynth.errors import InputError, UsageError
 from texsynth.images import SUFFIXES
+from texsynth.paths import Place, status, why
 
 INDEX_NAME = ".texsynth-index.safetensors"
 INDEX_SUFFIX = ".safetensors"
@@ -56,24 +56,29 @@ def open_library(folder: str, index: str | None) -> Library:
     Links to folders are not followed. Raises UsageError for what is no folder and for an index without the
     right suffix, InputError when there are no pictures.
     """
+    if not folder:
+        raise UsageError("the name of the library is empty; give the folder with the pictures")
     path = Path(folder)
     if index is not None and Path(index).suffix.lower() != INDEX_SUFFIX:
         raise UsageError(f"--index {index!r} needs a name that ends with {INDEX_SUFFIX}")
-    if path.exists() and not path.is_dir():
+    place, reason = status(path)
+    if place in (Place.FILE, Place.DEVICE):
         raise UsageError(f"the library {path} is a file; give the folder with the pictures as last argument")
-    if not path.is_dir():
+    if place is Place.REFUSED:
+        raise InputError(f"the library {path} cannot be read: {reason}")
+    if place is not Place.FOLDER:
         raise InputError(f"the library {path} does not exist; give the folder with the pictures")
     closed: list[str] = []
     files = tuple(sorted(_files(path, closed)))
     if not files:
         raise InputError(closed[0] if closed else f"there are no pictures in the library {path}")
-    place = path / INDEX_NAME if index is None else Path(index)
-    return Library(path, place, files, index is not None, tuple(closed))
+    file = path / INDEX_NAME if index is None else Path(index)
+    return Library(path, file, files, index is not None, tuple(closed))
 
 
 def _files(folder: Path, closed: list[str]) -> Iterator[LibraryFile]:
     def refuse(error: OSError) -> None:
-        closed.append(f"the folder {error.filename} cannot be read: {(error.strerror or '').lower()}")
+        closed.append(f"the folder {error.filename} cannot be read: {why(error)}")
 
     for root, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -82,7 +87,12 @@ def _files(folder: Path, closed: list[str]) -> Iterator[LibraryFile]:
         for name in names:
             if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith("."):
                 path = os.path.join(root, name)
-                with suppress(OSError):  # of a file that was removed a moment ago
+                try:
                     # A link that leads nowhere is listed; reading it then says what is wrong.
-                    status = os.stat(path, follow_symlinks=os.path.exists(path))
-                    yield LibraryFile(prefix + name, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+                    facts = os.stat(path, follow_symlinks=os.path.exists(path))
+                except FileNotFoundError:  # it was removed a moment ago
+                    continue
+                except OSError as error:  # of all in a folder that may be listed and not be entered
+                    refuse(OSError(error.errno, error.strerror, root))
+                    break
+                yield LibraryFile(prefix + name, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)

@@ -14,11 +14,13 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 import texsynth
+from texsynth import strict_json
 from texsynth.errors import InputError
 from texsynth.images import read_bytes, store
 from texsynth.jobs.files import make_folder
 from texsynth.jobs.library import KINDS, Kind, Library
-from texsynth.models.weights import header_of, in_order
+from texsynth.models.weights import MISFITS, in_order, metadata_of
+from texsynth.paths import is_folder, is_taken
 
 FAMILY = "texsynth-index-"
 FORMAT = f"{FAMILY}1"
@@ -89,8 +91,8 @@ def read_index(path: Path, origin: Origin) -> Index:
     """
     data = read_bytes(path)
     try:
-        tensors, header = load(data), header_of(data).get("__metadata__", {})
-    except (SafetensorError, KeyError, ValueError) as error:
+        tensors, header = load(data), metadata_of(data)
+    except (SafetensorError, *MISFITS) as error:
         raise InputError(f"{path} is no index of texsynth or is damaged; {CURE}") from error
     _check_kind(header, path)
     if header["format"] != FORMAT:
@@ -113,7 +115,7 @@ def read_index(path: Path, origin: Origin) -> Index:
             raise ValueError("descriptors are not finite")
         if len({entry.key for entry in index.entries}) != len(index.entries):
             raise ValueError("a file is listed twice")
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"the index {path} is damaged ({error}); {CURE}") from error
     if recorded != origin:
         raise InputError(
@@ -130,7 +132,7 @@ def _check_kind(header: dict[str, Any], path: Path) -> None:
 
 def _rows(text: str, kinds: tuple[type, ...]) -> list[list[Any]]:
     """Read a list of rows, each with values of these `kinds`. Raises ValueError and TypeError."""
-    rows: list[list[Any]] = json.loads(text)
+    rows: list[list[Any]] = strict_json.parse(text, is_text=False)
     for row in rows:
         if not (isinstance(row, list) and tuple(map(type, row)) == kinds):
             raise ValueError(f"{row!r:.40} is no entry")
@@ -143,12 +145,12 @@ def known_index(library: Library, origin: Origin, *, rebuild: bool) -> Index:
     Raises InputError for a file that is no index, is damaged, or is of another library or of other weights.
     """
     path = library.index
-    if path.is_dir():
+    if is_folder(path):
         raise InputError(f"{path} is a folder, no index; name a file with --index")
-    if rebuild and path.exists():
-        with suppress(KeyError, ValueError):
-            _check_kind(header_of(read_bytes(path)).get("__metadata__", {}), path)
-    if rebuild or not path.exists():
+    if rebuild and is_taken(path):
+        with suppress(ValueError):
+            _check_kind(metadata_of(read_bytes(path)), path)
+    if rebuild or not is_taken(path):
         return Index(origin)
     index = read_index(path, origin)
     keys = {file.key for file in library.files}

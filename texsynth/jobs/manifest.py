@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,9 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
+from texsynth import strict_json
 from texsynth.config.presets import Tree, is_file_name
 from texsynth.config.settings import RunSettings, Settings, StylizeSettings
-from texsynth.config.validation import MAX_BYTES, nearest, parse, validate
+from texsynth.config.validation import nearest, validate
 from texsynth.errors import UsageError
 from texsynth.images import output_format, read_bytes
 from texsynth.jobs.checks import check_headers
@@ -32,6 +32,8 @@ from texsynth.jobs.manifest_entries import (
     preset_in,
 )
 from texsynth.jobs.outcomes import Failed
+from texsynth.paths import real
+from texsynth.strict_yaml import MAX_BYTES, parse
 
 NO_PRESET = "default"  # Value of the field {preset} where none is named
 
@@ -161,10 +163,8 @@ def json_lines(path: Path, text: str) -> tuple[None, list[Entry]]:
         where = f"{path}, line {number}"
         if line.strip():
             try:
-                data = json.loads(line, object_pairs_hook=_unrepeated)
-            except json.JSONDecodeError as error:
-                raise UsageError(f"{where} is not JSON: {error.msg} in column {error.colno}") from None
-            except (UsageError, RecursionError) as error:
+                data = strict_json.parse(line)
+            except ValueError as error:
                 raise UsageError(f"{where}: {error}") from None
             entries += _row(where, mapping_in(data, where), path.parent)
     return None, entries
@@ -191,13 +191,6 @@ def comma_separated(path: Path, text: str) -> tuple[None, list[Entry]]:
     except csv.Error as error:
         raise UsageError(f"{path}, line {reader.line_num} is not CSV: {error}") from None
     return None, entries
-
-
-def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    for key, _ in pairs:
-        if [other for other, _ in pairs].count(key) > 1:
-            raise UsageError(f"the key {key!r} is given twice")
-    return dict(pairs)
 
 
 def text_of(path: Path) -> str:
@@ -249,8 +242,8 @@ def inside(root: Path, name: str) -> Path:
     if leaves or not name or UNSAFE.search(name.replace("/", "")):
         raise UsageError(f"the output {name!r} is no file inside {root}; use a relative name without '..'")
     path = root / name
-    folder = os.path.realpath(path.parent)
-    if os.path.commonpath([folder, os.path.realpath(root)]) != os.path.realpath(root):
+    folder = real(path.parent)
+    if os.path.commonpath([folder, real(root)]) != real(root):
         raise UsageError(f"the output {path} is not inside {root}, for one of its folders is a link")
     output_format(path)
     return path

@@ -26,6 +26,7 @@ from texsynth.jobs.map_inputs import maps_job
 from texsynth.jobs.material_tasks import with_materials
 from texsynth.jobs.materials import find_materials
 from texsynth.jobs.tileset_inputs import tileset_job
+from texsynth.paths import exists
 
 
 def as_tuple(value: object) -> object:
@@ -279,7 +280,7 @@ def _find(texts: Sequence[str], base: Path, *, recursive: bool = False, cards: b
     for text in texts:
         path = file_in(text, base).path
         # Brackets in the name of the manifest's own folder are no pattern.
-        is_pattern = glob.has_magic(text) and not path.exists()
+        is_pattern = glob.has_magic(text) and not exists(path)
         arguments.append(str(Path(glob.escape(str(base))) / text) if is_pattern else str(path))
     suffixes = {*SUFFIXES, CARD_SUFFIX} if cards else SUFFIXES
     return find_inputs(arguments, recursive=recursive, suffixes=suffixes, deeper="recursive: true")

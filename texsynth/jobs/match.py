@@ -15,7 +15,7 @@ from torch import Tensor
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, OutputError
 from texsynth.images import file_sha256
-from texsynth.jobs.checks import check_folder
+from texsynth.jobs.checks import check_writable
 from texsynth.jobs.describe import DTYPE, DescribeForIndex, ReducedImage, of_kind, read_reduced
 from texsynth.jobs.files import JobResult, memory_guard
 from texsynth.jobs.inputs import Input, Job
@@ -96,7 +96,7 @@ class IndexedLibrary:
         self._is_new = bool(self.jobs or self.gone or self.left_out != old.unreadable)
         if self._is_new:
             with _suggesting_elsewhere():
-                check_folder(library.index.parent)
+                check_writable(library.index, force=True)
         if self.jobs:
             # Without networks every picture would fail for a reason that is not its own.
             self.describer()

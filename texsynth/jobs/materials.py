@@ -10,6 +10,7 @@ from texsynth.config.map_kinds import Declared, MapKind
 from texsynth.errors import InputError
 from texsynth.images import SUFFIXES, Picture
 from texsynth.jobs.inputs import Input, find_inputs
+from texsynth.paths import listing
 
 COLOUR = ("color", "colour", "col", "albedo", "diffuse", "diff", "basecolor", "base_color", "basecolour")
 """Endings of names of the map that shows the surface; the usual ones of libraries of materials."""
@@ -80,7 +81,7 @@ def find_materials(arguments: Sequence[str]) -> list[Material]:
 
 def material_in(folder: Path) -> Material | None:
     """Return the material in `folder`, None when it is none. See `find_materials`."""
-    if not folder.is_dir() or not any(item.suffix.lower() in SUFFIXES for item in folder.iterdir()):
+    if not any(item.suffix.lower() in SUFFIXES for item in listing(folder).files):
         return None
     items = find_inputs([str(folder)], recursive=False)
     names = [MapName.of(item.path.stem) for item in items]

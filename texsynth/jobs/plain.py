@@ -9,11 +9,11 @@ import texsynth
 from texsynth.config import presets
 from texsynth.config.records import Record, Versions
 from texsynth.config.settings import RunSettings
-from texsynth.config.validation import dump
 from texsynth.images import Picture
 from texsynth.jobs.files import OutputFile
 from texsynth.jobs.inputs import J
 from texsynth.jobs.operation import Operation, resolve_run
+from texsynth.strict_yaml import dump
 
 
 class PlainOperation(Operation[J]):

@@ -15,11 +15,13 @@ from urllib.parse import quote
 
 from texsynth import images
 from texsynth.config.settings import RunSettings
-from texsynth.errors import InputError, OutputError, UsageError
+from texsynth.errors import InputError, UsageError
 from texsynth.html.page import render
+from texsynth.images.files import taken
 from texsynth.jobs.files import make_folder
 from texsynth.jobs.inputs import PIPE, Job
 from texsynth.jobs.outcomes import BUG, Done, Failed, Outcome, Report
+from texsynth.paths import is_folder, is_taken, real
 
 KIND = "run"
 
@@ -33,11 +35,11 @@ def check_report(path: Path, jobs: Sequence[Job], *, force: bool, resume: bool) 
     """
     if path.suffix.lower() != ".html":
         raise UsageError(f"--report is {str(path)!r} but must be the name of a page, like report.html")
-    inside = os.path.realpath(path) + os.sep
-    if any(os.path.realpath(output).startswith(inside) for job in jobs for output in job.outputs):
+    inside = real(path) + os.sep
+    if any(real(output).startswith(inside) for job in jobs for output in job.outputs):
         raise UsageError(f"--report {path} is also the folder of results; choose another name")
-    if path.exists() and not path.is_dir() and not force and not (resume and _is_report(path)):
-        raise OutputError(f"{path} exists already; use --force to replace it")
+    if is_taken(path) and not is_folder(path) and not force and not (resume and _is_report(path)):
+        raise taken(path)
 
 
 def write_report(

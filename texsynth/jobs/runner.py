@@ -15,6 +15,7 @@ from texsynth.jobs.interrupts import PATIENCE
 from texsynth.jobs.memory import return_freed_memory
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Done, Events, Failed, Outcome, Skipped
+from texsynth.paths import is_taken
 
 AHEAD, BEHIND = 1, 1
 """Jobs that may be read before their turn, and that may be written; more would take memory for nothing."""
@@ -128,7 +129,7 @@ class SerialExecutor(Generic[J]):
                     for file in result.files
                     # What carries no record goes with the pictures.
                     if file.path in loaded.missing
-                    or (isinstance(file.picture, bytes) and not file.path.exists())
+                    or (isinstance(file.picture, bytes) and not is_taken(file.path))
                 )
                 result = replace(result, files=files)
         except Exception as error:  # as above

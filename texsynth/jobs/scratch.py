@@ -14,6 +14,7 @@ from torch import Tensor
 
 from texsynth.errors import OutputError
 from texsynth.jobs.memory import return_freed_memory
+from texsynth.paths import why
 
 
 class FileRaster:
@@ -66,6 +67,5 @@ class FileRaster:
             yield
         except OSError as error:
             raise OutputError(
-                f"scratch files cannot be kept in {self._folder}: {(error.strerror or str(error)).lower()}; "
-                f"name another folder in TMPDIR"
+                f"scratch files cannot be kept in {self._folder}: {why(error)}; name another folder in TMPDIR"
             ) from error

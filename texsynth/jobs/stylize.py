@@ -28,7 +28,6 @@ from texsynth.config.records import (
     Versions,
 )
 from texsynth.config.settings import RunSettings
-from texsynth.config.validation import dump
 from texsynth.errors import InputError
 from texsynth.images.files import as_text
 from texsynth.images.hidden import fit_fill
@@ -72,6 +71,7 @@ from texsynth.pipelines.rasters import (
     strips,
 )
 from texsynth.pipelines.stylize import stylize_raster
+from texsynth.strict_yaml import dump
 
 
 class Stylize(Operation[StyledJob]):

@@ -20,7 +20,7 @@ from texsynth.errors import ModelError
 from texsynth.models.encoding import Encoding
 from texsynth.models.hub.catalog import ASSETS, SUFFIX
 from texsynth.models.vgg import LEVELS, Network, child, inference
-from texsynth.models.weights import part, read_checked
+from texsynth.models.weights import MISFITS, part, read_checked
 
 
 class DescriptorHead(Network):
@@ -92,7 +92,7 @@ def load_descriptor(path: Path | None = None, device: torch.device | str = "cpu"
     try:
         head = DescriptorHead.from_state(part(tensors, "descriptor"))
         model, model_sha256 = header["model"], header["model_sha256"]
-    except (KeyError, IndexError, RuntimeError) as error:
+    except MISFITS as error:
         raise ModelError(
             f"{path} is no descriptor of texsynth; give a file made by `texsynth train descriptor`"
         ) from error

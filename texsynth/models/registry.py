@@ -14,7 +14,7 @@ from texsynth.models.autoencoder import Decoder, PhotoDecoder
 from texsynth.models.hub.catalog import SOURCES, locate
 from texsynth.models.vgg import LEVELS, Encoder, LevelEncoders, inference
 from texsynth.models.wavelets import WaveDecoder
-from texsynth.models.weights import decoder_part, part, read_checked, transposer_layout
+from texsynth.models.weights import MISFITS, decoder_part, part, read_checked, transposer_layout
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def build_model(
         skips = part(tensors, "photo")
         kind = WaveDecoder if any(key.startswith("inv") for key in skips) else PhotoDecoder
         photo = inference(kind.from_state(skips), device, dtype) if skips else None
-    except (KeyError, RuntimeError, IndexError, ValueError) as error:
+    except MISFITS as error:
         # Of torch's long lists of what does not fit, the first line says nothing.
         missing = isinstance(error, KeyError)
         reason = f"{error.args[0]} is missing" if missing else "shapes do not fit each other"

@@ -7,7 +7,7 @@ from texsynth.models.border_network import BorderNetwork
 from texsynth.models.hub.catalog import locate
 from texsynth.models.transposer_paper import TAPS, PaperTransposer
 from texsynth.models.vgg import inference
-from texsynth.models.weights import facts_of, part, read_checked
+from texsynth.models.weights import MISFITS, facts_of, part, read_checked
 
 AnyTransposer = BorderNetwork | PaperTransposer
 
@@ -40,7 +40,7 @@ def load_network(
             net = PaperTransposer.from_state(tensors)
         else:
             net = BorderNetwork.from_state(part(tensors, "borders"))
-    except (KeyError, RuntimeError, IndexError, ValueError) as error:
+    except MISFITS as error:
         command = "train transposer" if facts.transposer == "paper" else "train borders"
         raise ModelError(
             f"{name} is no whole Transposer of layout {facts.transposer}; give a file of `texsynth {command}`"

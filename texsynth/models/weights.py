@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
+from texsynth import strict_json
 from texsynth.errors import ModelError
 from texsynth.images.files import store, writing
 from texsynth.models.hub.cache import check_hash, file_hash
 from texsynth.models.hub.catalog import ASSETS, SUFFIX, cache_folder
+from texsynth.paths import exists, unreadable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,19 +30,19 @@ PARTS = (
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return tensors and header of a safetensors file. Raises ModelError when it is missing or damaged."""
-    if not path.is_file():
-        raise ModelError(f"model file {path} does not exist; reinstall texsynth or give another --model")
+    if reason := unreadable(path):
+        raise ModelError(f"model file {path} {reason}; reinstall texsynth or give another --model")
     try:
         with safe_open(path, "pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return tensors, dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, *UNREADABLE) as error:
         raise ModelError(f"model file {path} is damaged ({error}); install it again") from error
 
 
 def read_checked(path: Path) -> tuple[dict[str, Tensor], dict[str, str], str]:
     """Return tensors, header and SHA-256. Raises ModelError: missing, damaged, or not as it was stored."""
-    digest = file_hash(path) if path.is_file() else ""
+    digest = "" if unreadable(path) else file_hash(path)
     if digest and path.parent in (ASSETS, cache_folder()):
         check_hash(path, digest)
     return *read_weights(path), digest
@@ -91,7 +93,7 @@ def collect(folder: Path) -> dict[str, Tensor]:
     """Return the weights of a run: the encoder, and every finished part. Raises ModelError without one."""
     tensors: dict[str, Tensor] = {}
     for path in (folder / f"{name}{SUFFIX}" for name in PARTS):
-        if path.exists():
+        if exists(path):
             tensors |= read_weights(path)[0]
     if not part(tensors, "encoder"):
         raise ModelError(f"{folder} has no encoder.safetensors; run `texsynth train encoder` first")
@@ -128,10 +130,29 @@ class Facts:
         return "transposer" if self.transposer else "features"
 
 
+UNREADABLE = (LookupError, ValueError, TypeError, AttributeError)
+"""What the library raises, besides its own error and those of the system, for types that it does not know."""
+
+MISFITS = (LookupError, RuntimeError, ValueError, TypeError, AttributeError, ArithmeticError)
+"""What tensors of other names, shapes or types than a network has raise when it is made of them."""
+
+
 def header_of(data: bytes) -> dict[str, Any]:
     """Return the header of a safetensors file: its length in 8 bytes, then JSON. Raises ValueError."""
-    header: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    header = strict_json.parse(data[8 : 8 + int.from_bytes(data[:8], "little")], is_text=False)
+    if not isinstance(header, dict):
+        raise ValueError("its header is no mapping")
     return header
+
+
+def metadata_of(data: bytes) -> dict[str, str]:
+    """Return the texts in the header of a safetensors file. Raises ValueError."""
+    metadata = header_of(data).get("__metadata__")
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise ValueError("its metadata are no mapping of texts")
+    return metadata
 
 
 def in_order(data: bytes) -> bytes:
@@ -143,14 +164,14 @@ def in_order(data: bytes) -> bytes:
 
 def facts_of(path: Path) -> Facts:
     """Return facts about the file `path`. Raises ModelError when it is missing, damaged or no network."""
+    if reason := unreadable(path):
+        raise ModelError(f"model file {path} {reason}; give another one")
     try:
         with safe_open(path, "np") as file:  # opens files of whole length alone
             shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
             provenance = dict(file.metadata() or {})
         widths = {m[1]: shape[0] for key, shape in sorted(shapes.items()) if (m := _WIDTH.fullmatch(key))}
-    except FileNotFoundError:
-        raise ModelError(f"model file {path} does not exist; give another one") from None
-    except (SafetensorError, OSError, IndexError) as error:
+    except (SafetensorError, OSError, *UNREADABLE) as error:
         raise ModelError(f"model file {path} is damaged or no safetensors file ({error})") from error
     if "copy.key.weight" in shapes:
         raise ModelError(f"{path} is a Transposer of version 0.1, whose kind is gone; use `train borders`")

@@ -20,7 +20,8 @@ from texsynth.errors import InputError, UsageError
 from texsynth.images.files import placed
 from texsynth.models.autoencoder import Decoder
 from texsynth.models.registry import load_model
-from texsynth.models.weights import PARTS, part, prefixed, read_weights, write_exact
+from texsynth.models.weights import MISFITS, PARTS, part, prefixed, read_weights, write_exact
+from texsynth.paths import exists, is_taken, unreadable
 from texsynth.training import log
 from texsynth.training.optimizer import Optimizer
 
@@ -126,9 +127,9 @@ class Checkpoint:
 
 def check_fresh(path: Path, resume: bool) -> None:
     """Raise UsageError for a run that exists and is not resumed, InputError for one that does not exist."""
-    if path.exists() and not resume:
+    if is_taken(path) and not resume:
         raise UsageError(f"{path} exists; add --resume to go on, or choose another run folder")
-    if resume and not path.exists():
+    if resume and not exists(path):
         raise InputError(f"there is no checkpoint {path} to resume from; start without --resume")
 
 
@@ -152,9 +153,12 @@ def check_origin(path: Path, origin: Mapping[str, str]) -> None:
 
 def _read(path: Path, *, mmap: bool = True) -> dict[str, Any]:
     """Read a checkpoint. mmap: leave the tensors on disk until they are needed."""
+    if reason := unreadable(path):
+        raise InputError(f"the checkpoint {path} {reason}; begin another run")
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True, mmap=mmap)
-    except (RuntimeError, UnpicklingError, BadZipFile, EOFError, OSError) as error:
+        int(state["step"])
+    except (UnpicklingError, BadZipFile, EOFError, OSError, *MISFITS) as error:
         raise InputError(f"checkpoint {path} cannot be read ({error}); begin another run") from error
     # Version 0.1 had other names.
     parts = {"companion": "critic_state", "feed": "loader"}
@@ -185,10 +189,10 @@ def begin_from_model(
             f"decoder{level}": decoder for level, decoder in model.decoders.items() if level not in without
         }
         for key, network in {**parts, "photo": model.photo}.items():
-            if network is not None and not (file := folder / f"{key}.safetensors").exists():
+            if network is not None and not exists(file := folder / f"{key}.safetensors"):
                 state = network.own_state() if isinstance(network, Decoder) else network.state_dict()
                 write_exact(file, prefixed(key, state), origin)
-    if not path.exists():
+    if not exists(path):
         write_exact(path, prefixed("encoder", encoder), origin)
         return
     stored = part(read_weights(path)[0], "encoder")
@@ -208,14 +212,14 @@ def short_name(model: str) -> str:
 def origin_of(folder: Path) -> dict[str, str]:
     """Return `model` and `sha256` of the model that the run's encoder is of; nothing for one of its own."""
     path = folder / ENCODER
-    header = read_weights(path)[1] if path.exists() else {}
+    header = read_weights(path)[1] if exists(path) else {}
     return {key: header[key] for key in ("model", "sha256") if key in header}
 
 
 def headers(folder: Path) -> dict[str, dict[str, str]]:
     """Collect the headers of the files of a run, by the part of the model."""
     paths = {name: folder / f"{name}.safetensors" for name in PARTS}
-    stored = {name: read_weights(path)[1] for name, path in paths.items() if path.exists()}
+    stored = {name: read_weights(path)[1] for name, path in paths.items() if exists(path)}
     return {name: header for name, header in stored.items() if header}
 
 

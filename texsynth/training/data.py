@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from texsynth.errors import InputError, UsageError, WorkerLostError
 from texsynth.images import SUFFIXES, read_rgb8
 from texsynth.ops.resample import resize
+from texsynth.paths import listing
 
 Picture = np.ndarray  # (H, W, 3) uint8 sRGB
 
@@ -33,13 +34,15 @@ _ORDER, _CROP = 0, 1
 
 def is_held_out(path: Path) -> bool:
     """True for the 10% of file names that no training may see (the same 10% everywhere)."""
-    return int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 10 == 0
+    return int(hashlib.sha256(path.name.encode(errors="surrogateescape")).hexdigest(), 16) % 10 == 0
 
 
 def find_pictures(folder: Path, *, held_out: bool) -> list[Path]:
     """List the training 90% or the held-out 10% below `folder` by name. Raises InputError for none."""
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    chosen = [p for p in paths if is_held_out(p) == held_out]
+    files, _, refused = listing(folder, recursive=True, hidden=True)
+    chosen = [p for p in files if p.suffix.lower() in SUFFIXES and is_held_out(p) == held_out]
+    if not chosen and refused:
+        raise InputError("the folder {} cannot be read: {}".format(*refused[0]))
     if not chosen:
         kind = "held-out" if held_out else "training"
         raise InputError(f"no {kind} pictures below {folder}; give a folder with pictures")

@@ -21,6 +21,7 @@ from texsynth.models.autoencoder import Decoder, PhotoDecoder, bottleneck_of, up
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.vgg import Encoder, channels_last
 from texsynth.models.weights import collect, decoder_part, part, prefixed, write_exact
+from texsynth.paths import exists
 from texsynth.training.cascade import map_features, spreads
 from texsynth.training.checkpoint import (
     ENCODER,
@@ -87,9 +88,9 @@ class DecoderRun:
 
     def is_finished(self) -> bool:
         """Tell whether the decoder exists, and is not only one that this training improves."""
-        if not self.out.exists():
+        if not exists(self.out):
             return False
-        return not self.checkpoint.exists() or steps_done(self.checkpoint) >= self.steps
+        return not exists(self.checkpoint) or steps_done(self.checkpoint) >= self.steps
 
 
 def plan(
@@ -163,7 +164,7 @@ def steps_of(settings: DecoderSettings, level: int, pictures: int) -> int:
 
 def unfinished(runs: Sequence[DecoderRun], resume: bool) -> list[DecoderRun]:
     """List the trainings that are left. Raises as `check_fresh` and `check_origin` do."""
-    begun = [run for run in runs if run.checkpoint.exists()]
+    begun = [run for run in runs if exists(run.checkpoint)]
     left = [run for run in runs if not (resume and run.is_finished())]
     if begun or left == list(runs):
         check_fresh((begun or runs)[0].checkpoint, resume)

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from texsynth.errors import UsageError
 from texsynth.models.autoencoder import Decoder
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.vgg import LEVELS, Encoder, channels_last, conv_names
-from texsynth.models.weights import collect, part, prefixed, write_exact
+from texsynth.models.weights import collect, part, prefixed, read_weights, write_exact
+from texsynth.paths import exists
 from texsynth.training.checkpoint import ENCODER, Learner, check_fresh
 from texsynth.training.closed_form import Report, begin_decoder, cut_encoder, regress
 from texsynth.training.data import Picture, find_pictures, load_pictures, random_crops, to_image
@@ -118,12 +117,12 @@ def _prepare(
     else:
         # In closed form, from the run folder when it is there.
         file = plan.folder / "start.safetensors"
-        if not (file.exists() and safe_open(file, "pt").metadata() == origin):
+        if not (exists(file) and read_weights(file)[1] == origin):
             rng = torch.Generator().manual_seed(plan.seed)
             crops = random_crops(pictures, min(CUT_CROPS, plan.crops), plan.crop_px, rng)
             student = cut_encoder(teacher, plan.widths, crops, rng, report)
             write_exact(file, student.state_dict(), origin)
-        start = prefixed("encoder", load_file(file))
+        start = prefixed("encoder", read_weights(file)[0])
     for folder in (plan.folder, plan.init):
         if folder and (cache := load_cache(folder / CACHE, origin)):
             return start, cache

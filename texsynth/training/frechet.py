@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from texsynth.errors import ModelError
 from texsynth.metrics.losses import frechet_distance
 from texsynth.models.hub.cache import file_hash
+from texsynth.paths import is_file
 
 DECAY = 0.99
 """Share of the statistics of the targets that a step keeps; they look back over about a hundred steps."""
@@ -50,7 +51,7 @@ def find_inception(device: torch.device | str = "cpu") -> Inception | None:
     Nothing is downloaded. Raises ModelError for a file of that name with anything else in it.
     """
     path = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION
-    if not path.is_file():
+    if not is_file(path):
         return None
     try:
         from torchvision.models import inception_v3

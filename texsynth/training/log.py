@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from texsynth.images.files import store
+from texsynth.paths import exists
 
 
 def append(path: Path, row: Mapping[str, float | None]) -> None:
@@ -23,14 +24,14 @@ def append(path: Path, row: Mapping[str, float | None]) -> None:
 
 def keep(path: Path, count: int) -> None:
     """Drop all but the first `count` rows; later ones will be written again."""
-    if path.exists():
+    if exists(path):
         rows = path.read_bytes().splitlines(keepends=True)
         store(b"".join(rows[: count + 1]), path, force=True)
 
 
 def draw(path: Path) -> None:
     """Write the plot beside the log."""
-    if path.exists():
+    if exists(path):
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
         store(plot(rows, path.stem).encode(), path.with_suffix(".svg"), force=True)

@@ -14,6 +14,7 @@ from texsynth.models.hub.cache import record_hash
 from texsynth.models.registry import Model, build_model
 from texsynth.models.vgg import Encoder
 from texsynth.models.weights import collect, write_weights
+from texsynth.paths import is_folder
 from texsynth.training.checkpoint import headers, origin_of
 from texsynth.training.data import centre_crops, find_pictures, load_pictures, random_crops, to_image
 from texsynth.training.decoder import PHOTO, rebuild, reconstruction
@@ -30,7 +31,7 @@ def evaluate(
     map to the teacher's features is fitted on 768 random training crops of 128 pixels.
     """
     photos = data / "photos"
-    folder = photos if photos.is_dir() else data
+    folder = photos if is_folder(photos) else data
     test = centre_crops(load_pictures(find_pictures(folder, held_out=True), side), side)
     encoder = model.vgg()
     table: dict[str, dict[str, float]] = {"pictures": {"held out": float(len(test))}}

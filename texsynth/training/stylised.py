@@ -39,6 +39,7 @@ from texsynth.models.registry import Model
 from texsynth.models.vgg import Encoder, channels_last
 from texsynth.models.weights import collect, part, prefixed, write_exact
 from texsynth.ops.noise import soft_noise
+from texsynth.paths import exists
 from texsynth.pipelines.stylize import fit_style, stylize
 from texsynth.training import log
 from texsynth.training.cascade import MAPPED, Cascade, spreads
@@ -91,7 +92,7 @@ class StylisedRun:
 
     def is_finished(self) -> bool:
         """Tell whether all steps are done."""
-        return self.checkpoint.exists() and steps_done(self.checkpoint) >= self.settings.steps
+        return exists(self.checkpoint) and steps_done(self.checkpoint) >= self.settings.steps
 
 
 def plan_stylised(
@@ -206,7 +207,7 @@ def train_stylised(plan: StylisedRun, session: Session) -> Path:
 
 def _rows_before(curve: Path, step: int) -> int:
     """Count the rows of earlier steps; a run that was killed comes by again."""
-    if not curve.exists():
+    if not exists(curve):
         return 0
     with curve.open(newline="") as file:
         return sum(float(row["step"]) < step for row in csv.DictReader(file))

@@ -11,13 +11,12 @@ from operator import add
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from texsynth.errors import ModelError
 from texsynth.models.vgg import LEVELS, Encoder, inference
-from texsynth.models.weights import read_weights
+from texsynth.models.weights import MISFITS, read_weights
 from texsynth.training.data import to_image
 from texsynth.training.optimizer import autocast_for
 from texsynth.transforms.moments import Moments
@@ -48,7 +47,7 @@ def load_teacher(path: Path) -> Encoder:
     tensors, _ = read_weights(path)
     try:
         teacher = Encoder.from_state(tensors)
-    except (KeyError, RuntimeError) as error:
+    except MISFITS as error:
         raise ModelError(
             f"{path} is not a VGG encoder ({error}); its keys must be convB_I.weight and .bias"
         ) from error
@@ -110,12 +109,12 @@ def save_cache(cache: Cache, path: Path, header: dict[str, str]) -> None:
 
 def load_cache(path: Path, header: dict[str, str]) -> Cache | None:
     """Load the cache at `path` when it was made from the same `header`, else return None."""
-    if not path.exists():
+    try:
+        tensors, stored = read_weights(path)
+    except ModelError:  # there is none, or it was cut off
         return None
-    with safe_open(path, "pt") as file:
-        if file.metadata() != header:
-            return None
-    tensors = load_file(path)
+    if stored != header:
+        return None
     positions, targets = (
         [tensors[f"{name}{level}"] for level in LEVELS] for name in ("positions", "targets")
     )

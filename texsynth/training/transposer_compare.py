@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
+from texsynth import strict_json
 from texsynth.errors import InputError, ModelError
 from texsynth.metrics.style import frechet
 from texsynth.metrics.texture import ssim
@@ -22,6 +23,7 @@ from texsynth.models.transposer_paper import PaperTransposer
 from texsynth.models.transposers import AnyTransposer, load_network
 from texsynth.models.vgg import inference
 from texsynth.models.weights import read_weights, transposer_layout, write_weights
+from texsynth.paths import FOLDER, exists, is_folder, unreadable
 from texsynth.synthesis.copy_choice import lay_copies
 from texsynth.synthesis.quilting import quilting
 from texsynth.training import borders, transposer
@@ -90,8 +92,8 @@ def compare(
     ModelError for a damaged network.
     """
     for path in networks:
-        if not path.exists():
-            raise InputError(f"{path} does not exist; give run folders or weight files")
+        if (reason := unreadable(path)) and reason != FOLDER:
+            raise InputError(f"{path} {reason}; give run folders or weight files")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         untrained: AnyTransposer = inference(PaperTransposer.of_width(0.25, None))
@@ -99,7 +101,7 @@ def compare(
     rows = [(name, expand, "none", "none", 0) for name, expand in BASELINES.items()]
     rows.append((UNTRAINED, _expansion(untrained), "own", "none", 0))
     for path in networks:
-        name = path.name if path.is_dir() else path.stem
+        name = path.name if is_folder(path) else path.stem
         file = network_file(path)
         rows.append((name, *_row(load_network(str(file))[0], read_weights(file)[1])))
     see, layer = _features()
@@ -135,12 +137,15 @@ def _expansion(net: AnyTransposer) -> Expand:
 
 def _row(net: AnyTransposer, header: Mapping[str, str]) -> tuple[Expand, str, str, int]:
     """Return how a network expands, and the fields `encoder` to `steps` of its score."""
-    settings = json.loads(header.get("settings", "{}"))
-    encoder = settings.get("encoder", "own")
+    try:
+        settings, steps = dict(strict_json.parse(header.get("settings", "{}"))), int(header.get("steps", 0))
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"a network does not say how it was trained ({error}); train it again") from None
+    encoder = str(settings.get("encoder", "own"))
     loss = " + ".join(name for name in ("gram", "wasserstein") if settings.get(name)) or "none"
     if isinstance(net, BorderNetwork):
         encoder, loss = "none", "patch"
-    return _expansion(net), encoder, loss, int(header.get("steps", 0))
+    return _expansion(net), encoder, loss, steps
 
 
 def _features() -> tuple[See, str]:
@@ -184,9 +189,9 @@ def _figures(
 
 def network_file(path: Path) -> Path:
     """Return the network in a run folder of either layout, or `path` itself. Raises InputError for none."""
-    if not path.is_dir():
+    if not is_folder(path):
         return path
-    files = [path / name for name in (transposer.NETWORK, borders.NETWORK) if (path / name).exists()]
+    files = [path / name for name in (transposer.NETWORK, borders.NETWORK) if exists(path / name)]
     if not files:
         raise InputError(f"there is no network in {path}; finish its training, or give a weight file")
     return files[0]

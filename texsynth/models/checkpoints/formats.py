@@ -17,6 +17,7 @@ from texsynth.errors import ModelError
 from texsynth.models.hub.catalog import SUFFIX
 from texsynth.models.vgg import BLOCKS, LEVELS, conv_names
 from texsynth.models.weights import read_weights
+from texsynth.paths import unreadable
 
 PREPROCESSING = "preprocessing"
 """Our name for the 1x1 convolution that brings RGB in [0, 1] to what a network was trained on."""
@@ -132,9 +133,8 @@ class Piece:
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """Return the state dict in a file. Raises ModelError: missing, damaged, or not of finite tensors."""
-    if not path.is_file():
-        kind = "is a folder" if path.is_dir() else "does not exist"
-        raise ModelError(f"{path} {kind}; give the checkpoint files of one model")
+    if reason := unreadable(path):
+        raise ModelError(f"{path} {reason}; give the checkpoint files of one model")
     state = read_weights(path)[0] if path.suffix == SUFFIX else _state_dict(path)
     for key, value in state.items():
         counts = key.endswith(".num_batches_tracked")  # of batch norm, whole numbers

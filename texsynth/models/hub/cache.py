@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from texsynth.errors import ModelError, OutputError, OutputExistsError
 from texsynth.images.files import store
 from texsynth.models.hub.catalog import ASSETS, SUFFIX
+from texsynth.paths import Place, is_taken, listing, status, unreadable, why
 
 SUMS, FETCHED = "SHA256SUMS", "fetched.json"
 
@@ -36,7 +37,7 @@ def file_hash(path: Path) -> str:
 def expected_hashes(folder: Path = ASSETS) -> dict[str, str]:
     """Return file name to SHA-256 of the weights in `folder`, from its list."""
     sums = folder / SUMS
-    lines = sums.read_text(errors="replace").splitlines() if sums.is_file() else []
+    lines = [] if unreadable(sums) else sums.read_text(errors="replace").splitlines()
     return {match[2]: match[1] for line in lines if (match := _LINE.fullmatch(line))}
 
 
@@ -58,12 +59,14 @@ def check_hash(path: Path, digest: str) -> None:
 
 def is_sound(path: Path) -> bool:
     """Return whether a weight file is there and has the hash in the list beside it."""
-    return path.is_file() and file_hash(path) == expected_hashes(path.parent).get(path.name)
+    return not unreadable(path) and file_hash(path) == expected_hashes(path.parent).get(path.name)
 
 
 def verified(folder: Path = ASSETS) -> list[tuple[str, bool]]:
     """Return the name of every weight file that is in `folder` or on its list, and whether it is sound."""
-    names = {path.name for path in folder.glob(f"[!.]*{SUFFIX}")} | expected_hashes(folder).keys()
+    names = {path.name for path in listing(folder).files if path.suffix == SUFFIX} | expected_hashes(
+        folder
+    ).keys()
     return [(name, is_sound(folder / name)) for name in sorted(names)]
 
 
@@ -96,11 +99,13 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OutputExistsError:
         raise
-    except (OSError, OutputError) as error:
+    except (OSError, ValueError, OutputError) as error:
+        if isinstance(error, ValueError) and status(folder).kind is not Place.REFUSED:
+            raise
         cause = error.__cause__ if isinstance(error, OutputError) else error
         if isinstance(cause, OSError) and cause.errno in FULL:
             raise ModelError(f"the disk of {folder} is full; make room, or {elsewhere} on another") from error
-        reason = (getattr(cause, "strerror", None) or str(error)).lower()
+        reason = why(cause) if isinstance(cause, OSError | ValueError) else str(error)
         raise ModelError(f"the cache {folder} cannot be written ({reason}); {elsewhere} that can") from error
 
 
@@ -124,7 +129,8 @@ def part_of(folder: Path, name: str) -> Path:
 
 def parts(folder: Path) -> list[str]:
     """Return the models whose download is unfinished."""
-    return sorted(path.name.removesuffix(".part") for path in folder.glob("[!.]*.part"))
+    files, folders, _ = listing(folder)
+    return sorted(path.name.removesuffix(".part") for path in [*files, *folders] if path.suffix == ".part")
 
 
 def drop_part(folder: Path, name: str) -> None:
@@ -134,7 +140,7 @@ def drop_part(folder: Path, name: str) -> None:
 
 def check_free(folder: Path, name: str) -> None:
     """Raise OutputExistsError when the cache has a model of this name."""
-    if (folder / f"{name}{SUFFIX}").exists():
+    if is_taken(folder / f"{name}{SUFFIX}"):
         raise OutputExistsError(
             f"model {name} is in the cache already; use --force to replace it, or --name for another name"
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from texsynth.errors import ModelError, UsageError
+from texsynth.paths import listing
 
 ASSETS = Path(__file__).parents[1] / "assets"  # Folder of the embedded weights
 
@@ -50,7 +51,8 @@ def cache_folder() -> Path:
 
 def cached_names() -> list[str]:
     """Return the models in the cache, sorted."""
-    return sorted(path.name.removesuffix(SUFFIX) for path in cache_folder().glob(f"[!.]*{SUFFIX}"))
+    files = listing(cache_folder()).files
+    return [path.name.removesuffix(SUFFIX) for path in files if path.suffix == SUFFIX]
 
 
 def model_names() -> list[str]:

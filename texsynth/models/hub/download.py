@@ -16,6 +16,7 @@ from urllib3.exceptions import ReadTimeoutError
 
 import texsynth
 from texsynth.errors import ModelError
+from texsynth.paths import exists, is_file
 
 PAUSES = (0.2, 0.4, 0.8, 1.6)  # Seconds before each new attempt after a connection was cut off
 
@@ -56,7 +57,7 @@ def download(url: str, folder: Path, *, timeout: float = 30, on_bytes: OnBytes =
     An unfinished download there is continued when the server still has the same version. timeout: seconds
     without a connection or without a byte. Raises ModelError, and OSError when the folder cannot be written.
     """
-    if folder.exists() and _state(folder).get("url") != url:
+    if exists(folder) and _state(folder).get("url") != url:
         shutil.rmtree(folder)
     folder.mkdir(exist_ok=True)
     path = folder / file_name(url)
@@ -89,7 +90,7 @@ def _answer(session: requests.Session, url: str, path: Path, timeout: float) -> 
     # Compressed answers have other lengths than the file.
     headers = {"Accept-Encoding": "identity", "User-Agent": f"texsynth/{texsynth.__version__}"}
     validator = _state(path.parent).get("validator")
-    if validator and path.is_file() and (size := path.stat().st_size):
+    if validator and is_file(path) and (size := path.stat().st_size):
         headers |= {"Range": f"bytes={size}-", "If-Range": validator}
     try:
         return session.get(url, headers=headers, stream=True, timeout=timeout)
@@ -137,7 +138,7 @@ def _extent(response: requests.Response, url: str, path: Path) -> tuple[int, int
     """Return the start of the body in the file, and the size of the file if the server tells it."""
     status, headers = response.status_code, response.headers
     if status in (206, 416):
-        size = path.stat().st_size if path.is_file() else 0
+        size = path.stat().st_size if is_file(path) else 0
         extent = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+)", headers.get("Content-Range", "").strip())
         if extent and int(extent[1] or extent[2]) == size:
             return size, int(extent[2])

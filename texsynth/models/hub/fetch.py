@@ -24,6 +24,7 @@ from texsynth.models.hub.cache import (
 from texsynth.models.hub.catalog import ASSETS, SOURCES, SUFFIX, cache_folder, check_name
 from texsynth.models.hub.download import OnBytes, download, public, silent
 from texsynth.models.weights import PARTS, in_order, part, read_weights
+from texsynth.paths import unreadable
 
 DECODERS: Mapping[str, str] = {"vgg_normalised": f"vgg19-decoders{SUFFIX}"}
 """Format to the embedded file with decoders for its encoder."""
@@ -119,7 +120,7 @@ def import_files(
 def joined(model: Converted, assets: Path = ASSETS) -> Converted:
     """Return `model` with the embedded decoders for its encoder that it lacks. Raises ModelError."""
     file = DECODERS.get(model.format)
-    if file is None or not (assets / file).is_file():
+    if file is None or unreadable(assets / file):
         return model
     if not is_sound(assets / file):
         raise ModelError(f"the weights {file} do not match their published hash; reinstall texsynth")
