@@ -47,23 +47,31 @@ LARGEST_TILE = 2048
 BAND_BYTES = 1 << 26  # A row of segments that is larger is no small part of the picture any more
 
 
-def read_samples(source: Path | bytes, source_format: str, page: int = 0) -> Pixels:
-    """Decode all of a PNG or TIFF. Returns (H, W, C) uint8 or uint16; damage raises OSError."""
+def read_samples(
+    source: Path | bytes, source_format: str, page: int = 0, *, fail_on: str = "error"
+) -> Pixels:
+    """Decode all of a picture. Returns (H, W, C) uint8 or uint16; damage raises OSError.
+
+    fail_on: error; warning, with which a JPEG that ends early is damaged; or none.
+    """
     with _failures():
-        image = _opened(source, source_format, page)
+        image = _opened(source, source_format, page, fail_on)
         return _array(image.write_to_memory(), image.height, image)
 
 
-def read_rows(source: Path | bytes, source_format: str, count: int, page: int = 0) -> Iterator[Pixels]:
+def read_rows(
+    source: Path | bytes, source_format: str, count: int, page: int = 0, *, fail_on: str = "error"
+) -> Iterator[Pixels]:
     """Decode `count` rows at a time from the top down, the last time fewer.
 
-    source_format: PNG, JPEG or TIFF. Yields (count, W, C) uint8 or uint16; palettes come as colours,
+    source_format: PNG, JPEG or TIFF. fail_on: as for `read_samples`.
+    Yields (count, W, C) uint8 or uint16; palettes come as colours,
     fewer than 8 bits as 8, and zero is black. Damage raises OSError.
     """
     with _failures():
         import pyvips
 
-        image = _opened(source, source_format, page)
+        image = _opened(source, source_format, page, fail_on)
         region = pyvips.Region.new(image)
         for top in range(0, image.height, count):
             rows = min(count, image.height - top)
@@ -187,7 +195,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def _opened(source: Path | bytes, source_format: str, page: int) -> pyvips.Image:
+def _opened(source: Path | bytes, source_format: str, page: int, fail_on: str) -> pyvips.Image:
     import pyvips  # not part of a start
 
     # libvips would keep the lines it read last, a hundred megabytes for each large picture.
@@ -197,7 +205,7 @@ def _opened(source: Path | bytes, source_format: str, page: int) -> pyvips.Image
     options = {"page": page, "unlimited": True} if source_format == "TIFF" else {}
     load = getattr(pyvips.Image, operation)
     data = source if isinstance(source, bytes) else os.fsencode(source)
-    return load(data, access="sequential", fail_on="error", **options)
+    return load(data, access="sequential", fail_on=fail_on, **options)
 
 
 def _from_array(pixels: Pixels) -> pyvips.Image:

@@ -23,7 +23,8 @@ from texsynth.images.picture import (
     as_depth,
     output_format,
 )
-from texsynth.images.reader import opened, read_bytes, srgb_profile
+from texsynth.images.profiles import srgb_profile
+from texsynth.images.reader import opened, read_bytes
 from texsynth.paths import exists, is_taken
 from texsynth.strict_yaml import as_ascii
 
@@ -121,7 +122,7 @@ def embedded_settings(path: Path) -> str:
     beside = path.parent / f"{path.name}.yaml"
     if exists(beside):
         return read_bytes(beside).decode(errors="replace")
-    with opened(path, str(path)) as image:
+    with opened(path, str(path)) as (image, _):
         text = image.info.get(vips.KEYWORD)
     if not isinstance(text, str):
         raise InputError(f"{path} carries no texsynth settings, and there is no {beside.name} beside it")
