@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from mmap import mmap
 
+from texsynth.images.picture import NotReadError
+
 SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
 FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
@@ -19,6 +21,8 @@ MOST_SCANS = 100  # libvips has the same limit; encoders make about ten
 
 MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 MARKER_AFTER_PIXELS = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
+
+LARGEST_CHECK = 1 << 26  # Pixels, each of which then takes eight bytes of memory
 
 SEQUENTIAL = bytes((0, 63, 0))  # Coefficients of a scan that is not progressive
 
@@ -33,6 +37,7 @@ class Jpeg:
     scans: int = 0
     left: dict[int, list[int]] = field(default_factory=dict)
     """Component -> bits of each coefficient that no scan has given yet; -1 for all."""
+    frame: tuple[int, bytes] = (0, b"")  # Where the size and components stand, and what is there
     has_end: bool = False
     patches: dict[int, bytes] = field(default_factory=dict)
     """Where bytes stand that decoders complain about, though no pixel is wrong, and what they must be."""
@@ -51,13 +56,13 @@ class Jpeg:
 def parse(data: Bytes, *, to_pixels: bool = False) -> Jpeg:
     """Read the markers. to_pixels: only those before the pixels of a file that is not progressive.
 
-    Raises ValueError for too many scans.
+    Raises NotReadError for too many scans.
     """
     jpeg = Jpeg()
     for kind, place, length in _segments(data):
         body = data[place : place + length]
         if kind in FRAMES and len(body) >= 6 and not jpeg.left:
-            jpeg.progressive = kind in PROGRESSIVE
+            jpeg.progressive, jpeg.frame = kind in PROGRESSIVE, (place, body)
             count = 64 if jpeg.progressive else 1
             jpeg.left = {part: [-1] * count for part in body[6 : 6 + 3 * body[5] : 3]}
         elif kind == SOS and body:
@@ -72,8 +77,25 @@ def parse(data: Bytes, *, to_pixels: bool = False) -> Jpeg:
         elif kind == EOI:
             jpeg.has_end = True
     if jpeg.scans > MOST_SCANS:
-        raise ValueError(f"it has {jpeg.scans} scans, more than the {MOST_SCANS} that are read")
+        raise NotReadError(f"has {jpeg.scans} scans, more than the {MOST_SCANS} that are read; save it anew")
     return jpeg
+
+
+def for_check(data: bytes, jpeg: Jpeg) -> bytes:
+    """The file with components that no scan has, so that a decoder looks at what follows the last pixel.
+
+    Where damaged data gives all pixels before its end, that is the only sign of it.
+    """
+    place, body = jpeg.frame
+    components = len(jpeg.left)
+    height, width = struct.unpack_from(">HH", body, 1) if body else (0, 0)
+    if jpeg.progressive or jpeg.scans != 1 or components > 3 or height * width > LARGEST_CHECK:
+        return data
+    new = [number for number in range(256) if number not in jpeg.left][: 4 - components]
+    body = bytes([*body[:5], 4, *body[6 : 6 + 3 * components]]) + b"".join(
+        bytes([number, 0x11, body[8]]) for number in new
+    )
+    return data[: place - 2] + struct.pack(">H", len(body) + 2) + body + data[place + len(jpeg.frame[1]) :]
 
 
 def _segments(data: Bytes) -> Iterator[tuple[int, int, int]]:

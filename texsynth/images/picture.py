@@ -37,6 +37,10 @@ GREY_FORMATS = frozenset({"PNG", "JPEG", "TIFF"})  # Formats that hold a single 
 ALPHA_FORMATS = frozenset({"PNG", "WEBP", "TIFF"})  # Formats that hold an alpha channel
 
 
+class NotReadError(ValueError):
+    """A sound file of a kind that is not read. The message goes on after the name of the file."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """sRGB pixels, upright, with what is needed to write a picture of the same kind.

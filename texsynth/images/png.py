@@ -97,7 +97,7 @@ def parse(file: BinaryIO) -> Png:
     bodies: dict[bytes, bytes] = {}
     for chunk in chunks:
         if chunk.kind == b"IEND":
-            png.has_end = True
+            png.has_end = _body(file, chunk) is not None
             break
         if chunk.kind in (b"IDAT", b"fdAT") or (chunk.kind == b"fcTL" and png.frames):
             png.frames.append(chunk)

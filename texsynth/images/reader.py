@@ -25,9 +25,8 @@ from texsynth.images.decoding import (
     orientation,
     with_profile,
 )
-from texsynth.images.picture import FORMATS, Picture, Pixels
-from texsynth.images.stored import Stored, complete, jpeg_fault, stored
-from texsynth.images.tiff import NotReadError
+from texsynth.images.picture import FORMATS, NotReadError, Picture, Pixels
+from texsynth.images.stored import Stored, complete, stored
 from texsynth.paths import Place, listing, status, why
 
 # Our own guard, --max-pixels, is checked on every header before any decoding.
@@ -176,9 +175,9 @@ def _decoded(
         picture = from_deep(*deep, image.info.get("icc_profile"), header.format, gamma)
     else:
         source = image
-        if header.format == "JPEG":
-            source, more = _jpeg_image(image, file, name, lenient=lenient)
-            warnings += more
+        if header.format == "JPEG" and image.mode in ("L", "RGB"):
+            fail_on = "none" if lenient else "error"
+            source = with_profile(vips.read_samples(file.data, "JPEG", fail_on=fail_on), image)
         picture = from_pil(source, name, header.format, gamma)
     turn = UPRIGHT.get(orientation(image))
     rgb, alpha = picture.rgb, picture.alpha
@@ -192,36 +191,12 @@ def _decoded(
     )  # fmt: skip
 
 
-def _jpeg_image(
-    image: Image.Image, file: Stored, name: str, *, lenient: bool
-) -> tuple[Image.Image, tuple[str, ...]]:
-    """The pixels of a JPEG by libvips, which tells damage from the end of a file, and a warning about it."""
-    data, fault = file.data, ""
-    is_usual = image.mode in ("L", "RGB")
-    try:
-        if is_usual:
-            return with_profile(vips.read_samples(data, "JPEG", fail_on="warning"), image), ()
-        fault = jpeg_fault(data)
-    except OSError as error:
-        fault = str(error)
-    if fault and not lenient:
-        raise InputError(damaged(name, fault))
-    if not fault:
-        return image, ()
-    if not is_usual:
-        raise InputError(f"{name} is damaged or incomplete: {fault}")
-    warning = READ_IN_PART.format(fault)
-    return with_profile(vips.read_samples(data, "JPEG", fail_on="none"), image), (warning,)
-
-
 def verify(path: Path, *, max_pixels: int = MAX_PIXELS) -> None:
     """InputError when the picture at `path` is damaged or cut off. A PNG is checked without decoding."""
     name = str(path)
     with opened(path, name) as (image, file):
         header = checked(image, file, name, max_pixels, 0)
         fault = complete(file).fault
-        if not fault and header.format == "JPEG":
-            fault = jpeg_fault(file.data)
         if fault:
             raise InputError(damaged(name, fault))
     if header.format not in ("PNG", "JPEG"):
@@ -273,7 +248,7 @@ def decoding(name: str) -> Iterator[None]:
     except IsADirectoryError:
         raise InputError(f"{name} is a folder, not a picture") from None
     except NotReadError as error:
-        raise InputError(f"{name} has {error}, which are not read; {CONVERT}") from None
+        raise InputError(f"{name} {error}") from None
     except Exception as error:  # damaged files make decoders raise errors of every kind
         if isinstance(error, OSError) and error.strerror:
             raise InputError(f"{name} cannot be read: {why(error)}") from None

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from texsynth.images import jpeg, png, tiff, vips
 from texsynth.images.jpeg import Jpeg
+from texsynth.images.picture import NotReadError
 from texsynth.images.png import Png
 from texsynth.images.tiff import Tiff
 
@@ -56,7 +57,7 @@ class Stored:
 
     @property
     def fault(self) -> str:
-        """What is wrong with the pixels, as far as it can be told without decoding; '' for nothing."""
+        """What is wrong with the pixels; '' for nothing that is known before they are decoded."""
         try:
             with _file(self.source) as file:
                 if self.png:
@@ -64,12 +65,19 @@ class Stored:
                 elif self.tiff:
                     tiff.check(file, self.tiff)
                 elif self.jpeg:
-                    return self.jpeg.fault
-        except tiff.NotReadError:
+                    return self.jpeg.fault or vips.jpeg_fault(self._for_check)
+        except NotReadError:
             raise
         except ValueError as error:
             return str(error)
         return ""
+
+    @property
+    def _for_check(self) -> Path | bytes:
+        assert self.jpeg
+        if self.jpeg.progressive:
+            return self.data
+        return jpeg.for_check(_content(self.data), self.jpeg)
 
     def repaired(self) -> bytes:
         """The file with what can be read of it. ValueError for nothing."""
@@ -116,16 +124,6 @@ def complete(one: Stored) -> Stored:
         with _searchable(one.source) as data:
             return Stored(one.source, jpeg=jpeg.parse(data))
     return one
-
-
-def jpeg_fault(data: Path | bytes) -> str:
-    """What a decoder finds wrong with the pixels of a JPEG; '' for nothing."""
-    try:
-        for _ in vips.read_rows(data, "JPEG", 64, fail_on="warning"):
-            pass
-    except OSError as error:
-        return str(error)
-    return ""
 
 
 class _Patched(io.RawIOBase):

@@ -23,7 +23,7 @@ from texsynth.images.reader import (
     read,
     source_name,
 )
-from texsynth.images.stored import Stored, complete, jpeg_fault
+from texsynth.images.stored import Stored, complete
 from texsynth.images.writer import FLATTENED, flattened, samples, settings_beside, sidecar, write
 from texsynth.paths import is_taken
 from texsynth.strict_yaml import as_ascii
@@ -63,7 +63,7 @@ def open_strips(
         if to_picture is not None:
             file = complete(file)
             data = file.data
-            fault = file.fault or (jpeg_fault(data) if header.format == "JPEG" else "")
+            fault = file.fault
             if fault and not lenient:
                 raise InputError(damaged(name, fault))
             to_picture = None if fault else to_picture

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, NoReturn
 
+from texsynth.images.picture import NotReadError
+
 TYPES = {1: "B", 2: "B", 3: "H", 4: "I", 5: "II", 6: "b", 7: "B", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d",
          13: "I", 16: "Q", 17: "q", 18: "Q"}  # fmt: skip
 """Type of a tag -> letters of struct for a value."""
@@ -38,10 +40,6 @@ NOT_READ = {2: "signed pixels", 3: "floating-point pixels", 5: "complex pixels",
 """Kind of samples -> what is told about it."""
 
 NONE, DEFLATE, YCBCR = 1, (8, 32946), 6
-
-
-class NotReadError(ValueError):
-    """A sound file of a kind that is not read."""
 
 
 @dataclass(frozen=True)
@@ -267,7 +265,7 @@ def _refuse(tiff: Tiff) -> None:
 
 
 def _not_read(what: str) -> NoReturn:
-    raise NotReadError(what)
+    raise NotReadError(f"has {what}; convert it to 8 or 16 bits per channel")
 
 
 def palette(values: Sequence[int]) -> bytes:

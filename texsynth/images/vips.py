@@ -44,6 +44,7 @@ TIFF_COMPRESSIONS = frozenset({1, 5, 8, 32773, 32946})
 PIPED_BYTES = 1 << 20
 
 LARGEST_TILE = 2048
+SMALL_PX = 64  # Sides of pictures that are not worth decoding at a smaller size
 BAND_BYTES = 1 << 26  # A row of segments that is larger is no small part of the picture any more
 
 
@@ -76,6 +77,19 @@ def read_rows(
         for top in range(0, image.height, count):
             rows = min(count, image.height - top)
             yield _array(region.fetch(0, top, image.width, rows), rows, image)
+
+
+def jpeg_fault(data: Path | bytes) -> str:
+    """What a decoder finds wrong with the pixels of a JPEG, also what it could go on with; '' for nothing."""
+    try:
+        with _failures():
+            image = _opened(data, "JPEG", 0, "warning")
+            if min(image.width, image.height) >= SMALL_PX:
+                image = _opened(data, "JPEG", 0, "warning", shrink=8)  # the least work after unpacking
+            image.write_to_memory()
+    except OSError as error:
+        return str(error)
+    return ""
 
 
 def reads_tiff(tags: Mapping[int, Any]) -> bool:
@@ -195,7 +209,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def _opened(source: Path | bytes, source_format: str, page: int, fail_on: str) -> pyvips.Image:
+def _opened(source: Path | bytes, source_format: str, page: int, fail_on: str, **more: int) -> pyvips.Image:
     import pyvips  # not part of a start
 
     # libvips would keep the lines it read last, a hundred megabytes for each large picture.
@@ -205,7 +219,7 @@ def _opened(source: Path | bytes, source_format: str, page: int, fail_on: str) -
     options = {"page": page, "unlimited": True} if source_format == "TIFF" else {}
     load = getattr(pyvips.Image, operation)
     data = source if isinstance(source, bytes) else os.fsencode(source)
-    return load(data, access="sequential", fail_on=fail_on, **options)
+    return load(data, access="sequential", fail_on=fail_on, **options, **more)
 
 
 def _from_array(pixels: Pixels) -> pyvips.Image:
