@@ -45,3 +45,18 @@ class WorkerLostError(TexsynthError):
     """A worker was killed twice over the same job, or could not begin; memory that runs out does that."""
 
     exit_code = 7
+
+
+NO_MEMORY = (
+    "out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory",
+    "failed to map segment", "can't start new thread", "std::bad_alloc", "resource temporarily unavailable",
+)  # fmt: skip
+"""How torch and the system say, in lower case, that memory is exhausted, also while libraries are loaded."""
+
+
+def is_exhaustion(error: BaseException) -> bool:
+    """Return True when `error` says that memory has run out."""
+    if isinstance(error, MemoryError):
+        return True
+    known = isinstance(error, RuntimeError | OSError | ImportError)
+    return known and any(words in str(error).lower() for words in NO_MEMORY)

@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 
 from texsynth.config.settings import MAX_PIXELS, QUALITY
-from texsynth.errors import InputError, OutputError
+from texsynth.errors import InputError
 from texsynth.images import vips
 from texsynth.images.decoding import from_deep, from_pil, is_deep, orientation, split_alpha, split_tiff
 from texsynth.images.files import taken, temporary, writing
-from texsynth.images.picture import ALPHA_FORMATS, DEEP_FORMATS, Picture, Pixels, output_format
+from texsynth.images.picture import ALPHA_FORMATS, DEEP_FORMATS, Picture, Pixels, check_sides, output_format
 from texsynth.images.profiles import srgb_profile
 from texsynth.images.reader import (
     checked,
@@ -116,10 +116,6 @@ def _converter(image: Image.Image, file: Stored, name: str) -> Callable[[Pixels]
     return from_8_bits if is_baseline and image.mode in ("L", "RGB") else None
 
 
-LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383}
-"""Pixels that the side of a picture of the format can have, where that is few."""
-
-
 def write_strips(
     strips: Iterable[Picture],
     path: Path,
@@ -144,12 +140,7 @@ def write_strips(
     for output in filter(None, (path, sidecar(path) if settings else None)):
         if is_taken(output) and not force:
             raise taken(output)
-    longest = LONGEST_SIDE.get(name)
-    if longest and max(width, height) > longest:
-        raise OutputError(
-            f"a {width} x {height} picture cannot be written as {name}, "
-            f"whose sides have at most {longest} pixels; use .png or .tif"
-        )
+    check_sides(width, height, name)
     keeps_alpha = alpha and name in ALPHA_FORMATS
     warnings = (FLATTENED.format(name),) if alpha and not keeps_alpha else ()
     depth = bit_depth if name in DEEP_FORMATS else 8

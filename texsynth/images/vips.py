@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -254,11 +255,22 @@ def _saver(name: str, size: int) -> tuple[str, dict[str, Any]]:
     return operation, options | ({"bigtiff": size > CLASSIC_TIFF_BYTES} if name == "TIFF" else {})
 
 
+def _is_limited() -> bool:
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+
+
 @contextmanager
 def _failures() -> Iterator[None]:
     """Turn errors of libvips into OSErrors of one line."""
-    import pyvips
-
+    try:
+        import pyvips
+    except (OSError, ImportError) as error:
+        # A library that finds no room is said to be missing.
+        if sys.platform != "win32" and _is_limited():
+            raise MemoryError from error
+        raise
     try:
         yield
     except pyvips.Error as error:
