@@ -24,9 +24,11 @@ from texsynth.cli.show import (
     print_traceback,
     reason,
 )
-from texsynth.errors import MemoryExhaustedError, TexsynthError, is_exhaustion
+from texsynth.errors import MemoryExhaustedError, TexsynthError, check_room, is_exhaustion
 
 BUG, USAGE = 1, 2
+
+ROOM_BYTES = 100 << 20  # For the libraries that every command loads
 
 COMMANDS = {
     "expand": "expand",
@@ -127,6 +129,7 @@ class App(TyperGroup):
 def _load_command(name: str) -> Any:  # noqa: ANN401 (a command or a group of typer's)
     from texsynth.cli.options import grouped
 
+    check_room(ROOM_BYTES)
     module = import_module(f"texsynth.cli.{COMMANDS[name]}")
     alone = typer.Typer(rich_markup_mode="rich", add_completion=False)
     if isinstance(group := getattr(module, "app", None), typer.Typer):

@@ -89,10 +89,10 @@ def for_check(data: bytes, jpeg: Jpeg) -> bytes:
     place, body = jpeg.frame
     components = len(jpeg.left)
     height, width = struct.unpack_from(">HH", body, 1) if body else (0, 0)
-    if jpeg.progressive or jpeg.scans != 1 or components > 3 or height * width > LARGEST_CHECK:
+    if jpeg.progressive or jpeg.scans != 1 or components > 4 or height * width > LARGEST_CHECK:
         return data
-    new = [number for number in range(256) if number not in jpeg.left][: 4 - components]
-    body = bytes([*body[:5], 4, *body[6 : 6 + 3 * components]]) + b"".join(
+    new = [number for number in range(256) if number not in jpeg.left][: max(1, 4 - components)]
+    body = bytes([*body[:5], components + len(new), *body[6 : 6 + 3 * components]]) + b"".join(
         bytes([number, 0x11, body[8]]) for number in new
     )
     return data[: place - 2] + struct.pack(">H", len(body) + 2) + body + data[place + len(jpeg.frame[1]) :]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from texsynth.errors import check_room
 from texsynth.images.picture import Pixels
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ TIFF_COMPRESSIONS = frozenset({1, 5, 8, 32773, 32946})
 """None, LZW, deflate (two numbers) and PackBits; the others are lossy or not in every build of libvips."""
 
 PIPED_BYTES = 1 << 20
+
+ROOM_BYTES = 1 << 28  # For the library, its threads and what it decodes
 
 LARGEST_TILE = 2048
 SMALL_PX = 64  # Sides of pictures that are not worth decoding at a smaller size
@@ -255,22 +258,13 @@ def _saver(name: str, size: int) -> tuple[str, dict[str, Any]]:
     return operation, options | ({"bigtiff": size > CLASSIC_TIFF_BYTES} if name == "TIFF" else {})
 
 
-def _is_limited() -> bool:
-    import resource
-
-    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
-
-
 @contextmanager
 def _failures() -> Iterator[None]:
     """Turn errors of libvips into OSErrors of one line."""
-    try:
-        import pyvips
-    except (OSError, ImportError) as error:
-        # A library that finds no room is said to be missing.
-        if sys.platform != "win32" and _is_limited():
-            raise MemoryError from error
-        raise
+    if "pyvips" not in sys.modules:
+        check_room(ROOM_BYTES)
+    import pyvips
+
     try:
         yield
     except pyvips.Error as error:

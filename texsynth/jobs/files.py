@@ -240,9 +240,10 @@ def write_outputs(result: JobResult, policy: OutputPolicy) -> WrittenInfo:
     """Write the files of a job and report on them. Raises OutputError."""
     if not result.files:
         return WrittenInfo(*result.size, result.warnings, result.facts, result.value)
-    # The file that counts comes last: when it is there, all are.
-    warnings = result.warnings + write_files(result.files[::-1], policy)
     first = result.files[0]
+    # The file that counts comes last: when it is there, all are.
+    with memory_guard(first.path):
+        warnings = result.warnings + write_files(result.files[::-1], policy)
     picture = first.picture
     assert not isinstance(picture, bytes), "what counts is a picture"
     shown = picture if first.path == PIPE and isinstance(picture, images.Picture) else None
