@@ -111,7 +111,7 @@ def test_gamma_of_a_png_is_that_of_its_pixels(deep: bool, tmp_path: Path) -> Non
     top = 65535 if deep else 255
     expected = ((read(data).rgb / top) ** (1 / 2.2) * top + 0.5).astype(int)
     for result in outcomes(linear, tmp_path / "a.png"):
-        assert np.abs(result - expected).max() <= 1  # type: ignore[operator]
+        assert np.abs(result - expected).max() <= 1
     usual = data[:33] + chunk(b"gAMA", struct.pack(">I", 45455)) + data[33:]
     named = linear[:33] + chunk(b"sRGB", b"\0") + linear[33:]
     for plain in (usual, named):
