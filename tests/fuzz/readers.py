@@ -41,7 +41,7 @@ def read_picture(data: bytes, path: Path) -> None:
     _rgb(lambda: read(data, max_pixels=LIMIT, frame=0, lenient=True).rgb)
 
 
-def _rgb(call: Callable[[], np.ndarray]) -> np.ndarray | None:  # type: ignore[type-arg]
+def _rgb(call: Callable[[], np.ndarray]) -> np.ndarray | None:
     try:
         return call()
     except TexsynthError:
@@ -86,7 +86,8 @@ def seeds() -> dict[str, tuple[Reader, bytes]]:
     record = (
         b"command: tile\nexemplars:\n- path: a\n  sha256: b\nkey: a\nrun: {seed: 3}\nversions: {torch: '2'}\n"
     )
-    return {name: (read_picture, data) for name, data in pictures.items()} | {
+    files: dict[str, tuple[Reader, bytes]] = {n: (read_picture, data) for n, data in pictures.items()}
+    return files | {
         "record.yaml": (read_record, record),
         "net.safetensors": (read_network, save({"0.weight": torch.ones(2, 3)}, {"kind": "x"})),
         "net.pth": (read_network, checkpoint.getvalue()),

@@ -67,9 +67,13 @@ def open_strips(
             if fault and not lenient:
                 raise InputError(damaged(name, fault))
             to_picture = None if fault else to_picture
-    if to_picture is None:
+
+    def whole() -> Strips:
         picture = read(source, name=name, max_pixels=max_pixels, frame=frame, lenient=lenient)
         return Strips(picture.width, picture.height, picture, True, picture.strips)
+
+    if to_picture is None:
+        return whole()
 
     def rows(count: int) -> Iterator[Picture]:
         with decoding(name):
@@ -77,7 +81,11 @@ def open_strips(
                 part = to_picture(stored)
                 yield replace(part, warnings=file.warnings + part.warnings) if file.warnings else part
 
-    return Strips(header.width, header.height, next(rows(1)), False, rows)
+    try:
+        return Strips(header.width, header.height, next(rows(1)), False, rows)
+    except InputError:
+        # Of odd tags beside the pixels libvips makes more than Pillow does.
+        return whole()
 
 
 def _converter(image: Image.Image, file: Stored, name: str) -> Callable[[Pixels], Picture] | None:
