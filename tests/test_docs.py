@@ -73,6 +73,15 @@ def test_every_page_belongs_to_the_list() -> None:
         assert f"texsynth/docs/{page.name}" in index, f"README.md does not link {page.name}"
 
 
+def test_promises_are_proved() -> None:
+    """The tests that a page names are there."""
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", text_of("what-happens-when")):
+        assert f"def {name}(" in tests, name
+    for name in re.findall(r"`(tests/[\w/]+\.py)`", text_of("what-happens-when")):
+        assert (ROOT / name).is_file(), name
+
+
 def test_the_program_has_all_pages() -> None:
     assert {page.name: page.read_text() for page in PAGES} == {
         page.name: page.read_text() for page in folder().glob("*.md")

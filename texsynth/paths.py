@@ -160,6 +160,6 @@ def unwritable(path: Path) -> str:
     for place in places:
         if (answer := status(place)).kind is Place.REFUSED:
             return f"{path} cannot be written: {answer.why}"
-    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+    if not os.access(folder, os.W_OK):
         return f"the folder {folder} is not writable"
     return ""

@@ -134,3 +134,16 @@ def test_damaged_records_are_one_sentence(place: Path, text: str, message: str) 
     result = run_cli("replay", "odd.png")
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
+
+
+def test_replay_keeps_the_same_one_of_several_candidates(place: Path, quick: list[object]) -> None:
+    save(place / "large.png", texture(50, 56))
+    save(place / "bump.png", texture(50, 56)[..., 1])
+    several = ("-p", "best", "--set", "candidates=2", "--scale", 1, *quick)
+    ok("expand", "large.png", "--with", "bump.png", "-o", "out/", *several)
+    assert record(place / "out/large.expand.png").expand.candidates == 2
+    ok("replay", "out/large.expand.png")
+    for name in ("large", "bump"):
+        assert (place / f"out/{name}.expand.replay.png").read_bytes() == (
+            place / f"out/{name}.expand.png"
+        ).read_bytes()

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texsynth.metrics.broken import CutDetector, learn_cuts
+from texsynth.metrics.broken import PART_PX, CutDetector, can_be_judged, learn_cuts, learn_own_cuts
 from texsynth.ops.orientations import ORIENTATIONS
 
 
@@ -70,3 +70,39 @@ def test_a_copy_is_no_cut_in_any_orientation(detector: CutDetector) -> None:
 
 def test_too_little_around_the_exemplar_teaches_nothing() -> None:
     assert learn_cuts(maps, EXEMPLAR, TRUTH[..., 45:155, 45:155], rng()) is None
+
+
+def test_an_exemplar_alone_teaches_its_cuts() -> None:
+    whole = torch.ones(100, 100, dtype=torch.bool)
+    learned = learn_own_cuts(maps, EXEMPLAR, whole, rng())
+    assert learned is not None
+    assert learned.broken(EXEMPLAR) == pytest.approx(0, abs=0.02)
+    assert learned.broken(squares(200)) > learned.broken(TRUTH) + 0.1
+
+
+def test_what_is_not_usable_teaches_nothing() -> None:
+    usable = torch.zeros(100, 160, dtype=torch.bool)
+    usable[:, :100] = True
+    hidden = torch.cat([EXEMPLAR, torch.full((1, 3, 100, 60), 0.5)], 3)
+    learned = learn_own_cuts(maps, hidden, usable, rng())
+    assert learned is not None
+    assert learned.broken(squares(200)) > learned.broken(TRUTH) + 0.1
+    assert learn_own_cuts(maps, EXEMPLAR, ~usable[:, :100], rng()) is None
+    assert learn_own_cuts(maps, EXEMPLAR[..., :40], usable[:, :40], rng()) is None, "too small"
+
+
+def test_a_picture_of_any_size_is_looked_at_in_parts() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def look(image: Tensor) -> list[Tensor]:
+        seen.append(tuple(image.shape[2:]))
+        return [image[:, :1]]
+
+    wide = torch.rand(1, 3, 31, PART_PX + 90, generator=rng())
+    scores = CutDetector(look, torch.zeros(1), torch.ones(1), 0.0).scores(wide)
+    assert seen == [(31, PART_PX + 24), (31, 90)]
+    rows, columns = torch.arange(12, 19, 6), torch.arange(12, PART_PX + 78, 6)
+    looked = wide[0, 0, rows][:, columns].flatten()
+    torch.testing.assert_close(scores.sort().values, looked.sort().values, atol=1e-3, rtol=0)
+    assert can_be_judged((31, 25))
+    assert not can_be_judged((31, 24))

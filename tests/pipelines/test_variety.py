@@ -39,6 +39,20 @@ def test_fine_textures_get_smaller_blocks_and_coarse_ones_a_gentler_penalty() ->
     assert 0 < regular.near < much.near
 
 
+def test_long_lines_hold_variety_back_up_to_a_half() -> None:
+    image = 0.6 + 0.1 * grains(128)
+    image[:, :, :, ::40] = image[:, :, :, 1::40] = 0.1
+    atlas = build_atlas([Exemplar(image)])
+    none, half, full = (varied_sizes(PLAIN, atlas, v, 0.2, regular=False) for v in (0.0, 0.5, 1.0))
+    assert (half.block, half.near, half.occurrence) == (80, 0, none.occurrence)
+    assert half.occurrence < full.occurrence
+    assert full.near > 0
+    assert full.block < 80
+    settings = ExpandSettings(method="patch")
+    assert len(plan_expand([Exemplar(0.6 + 0.1 * grains(128))], settings).orientations) == 8
+    assert len(plan_expand([Exemplar(image)], settings).orientations) == 1
+
+
 def test_salience_is_that_of_the_untouched_exemplar() -> None:
     image = 0.1 * grains(64) + 0.5
     image[:, :, 20:30, 40:50] = 0

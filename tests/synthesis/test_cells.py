@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from helpers.walls import HEIGHT, WIDTH, wall
 from torch import Tensor
 
@@ -47,6 +48,24 @@ def test_equal_bricks_and_textures_without_mortar_have_no_cells() -> None:
     assert find_cells(noise, valid, BOND) is None
     stripes = replace(BOND, distinct=(False, True))
     assert find_cells(bricks()[0], valid, stripes) is None
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("likeness", "ink", "grain", "joint"), [(0.35, 0.2, 0.1, 2), (0.5, 0.3, 0.2, 4)])
+def test_parts_of_a_few_slabs_are_no_cells(
+    seed: int, likeness: float, ink: float, grain: float, joint: int
+) -> None:
+    """Every second half would have a joint in its middle, and the others none."""
+    rng = torch.Generator().manual_seed(seed)
+    stains = F.interpolate(torch.rand(1, 1, 12, 12, generator=rng), 128, mode="bicubic")
+    image = 0.5 + grain * torch.rand(1, 1, 128, 128, generator=rng) + 0.1 * stains
+    for at in (32, 96):
+        image[:, :, :, at : at + joint] = ink
+    for at in (32, 96):
+        image[:, :, at : at + 4] = 0.1
+    slabs = Lattice(torch.tensor([[64, 0], [0, 64]], dtype=torch.float64), likeness)
+    valid = torch.ones(128, 128, dtype=torch.bool)
+    assert find_cells(image[0].expand(3, -1, -1), valid, slabs) is None
 
 
 @pytest.mark.parametrize("wrap", [False, True])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from helpers.cli import run_cli
 from helpers.decoder_runs import make_pictures, same_weights
 from helpers.nets import WIDTHS, tiny_tensors, waves
+from helpers.stylised_runs import SMALL, command, lively, random_teacher, run_of, train
 from torch import Tensor
 
 from texsynth.config.presets import load, resolve
@@ -19,34 +19,15 @@ from texsynth.config.training import StylisedSettings
 from texsynth.errors import UsageError
 from texsynth.metrics.style import edge_similarity, gram_distance
 from texsynth.models.autoencoder import Decoder
-from texsynth.models.registry import Model, build_model, load_model
+from texsynth.models.registry import load_model
 from texsynth.models.vgg import Encoder
 from texsynth.models.weights import read_weights, write_exact
 from texsynth.pipelines.stylize import fit_style, stylize
 from texsynth.training.cascade import MAPPED, Cascade, Spread, map_matrix, roots, spreads
-from texsynth.training.checkpoint import begin_from_model
-from texsynth.training.loop import Session
 from texsynth.training.style_judge import Judge, grid_strength
-from texsynth.training.stylised import (
-    TRANSFORMS,
-    StylisedRun,
-    flattened,
-    losses,
-    plan_stylised,
-    train_stylised,
-)
+from texsynth.training.stylised import TRANSFORMS, flattened, losses
 from texsynth.transforms import fit_map
 from texsynth.transforms.moments import Moments
-
-SMALL: dict[str, Any] = {
-    "steps": 6,
-    "batch": 4,
-    "crop_px": 32,
-    "judged_px": 48,
-    "save_every": 2,
-    "anchors": 1,
-    "precision": "float32",
-}
 
 
 @pytest.fixture(scope="module")
@@ -60,47 +41,6 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("teacher") / "vgg.safetensors"
     write_exact(path, random_teacher().state_dict(), {})
     return path
-
-
-def random_teacher() -> Encoder:
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        return Encoder((8, 8, 8, 8)).requires_grad_(False)
-
-
-def lively(seed: int = 0) -> Model:
-    """A random model whose features vary at all levels, which those of small default weights do not."""
-    tensors = tiny_tensors(seed)
-    return build_model("lively", {k: 2.5 * v if v.ndim > 1 else v for k, v in tensors.items()})
-
-
-def run_of(model: Path, pictures: Path, teacher: Path, folder: Path, **changes: object) -> StylisedRun:
-    begin_from_model(folder, str(model), decoders=True)
-    settings = StylisedSettings.model_validate({**SMALL, **changes})
-    return plan_stylised(folder, pictures, pictures, teacher, settings, 0)
-
-
-def train(run: StylisedRun, *, resume: bool = False, stop_at: int = 0) -> list[dict[str, float]]:
-    """Train, interrupted before step `stop_at` is saved. Returns the terms of each step."""
-    terms: list[dict[str, float]] = []
-
-    def on_step(step: int, values: Any) -> None:  # noqa: ANN401
-        terms.append(dict(values))
-        if step == stop_at:
-            raise KeyboardInterrupt
-
-    train_stylised(run, Session(torch.device("cpu"), resume, on_step=on_step))
-    return terms
-
-
-def command(folder: Path, *arguments: object, code: int = 0) -> str:
-    """Run `texsynth train decoder --stylised` with small settings. Returns its standard error."""
-    small = [f"--set={key}={value}" for key, value in SMALL.items() if key != "steps"]
-    line = ("train", "decoder", folder, "--stylised", *arguments, *small, "--threads", 1, "--device", "cpu")
-    result = run_cli(*line)
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result.stderr
 
 
 def positive(seed: int, size: int = 5) -> Tensor:
@@ -296,7 +236,6 @@ def test_the_command_from_a_model_to_a_packed_file(
     [
         ((), "--stylised needs --teacher"),
         (("--level", 3), "--level does not go with --stylised"),
-        (("--photo",), "--photo does not go with --stylised"),
         (("--teacher", "TEACHER", "--set", "ift=0", "--set", "wct=0", "--set", "ot=0", "--set", "adain=0"),
          "one of the odds ift, wct, ot and adain"),
         (("--teacher", "SHALLOW"), "ends before relu4_1"),

@@ -33,6 +33,12 @@ RANDOM = 1.3  # How much more parts of cells may differ from each other than the
 
 CLEARER = 0.8  # Variance along an outline over that of a larger one from which on it needs no likeness
 
+LIKE = 0.6
+"""Likeness of fewer cells to those around, over that of the given ones, from which on they are cells at all:
+every second half of a slab has a joint in its middle, or none."""
+
+SHARP = 0.25  # Variance along an outline, over that of whole cells, below which these are cells without doubt
+
 MANY = 6  # Cells from which on their variance is known well enough to say so
 
 NEAR = 2  # Pixels around a vector within which the correlation may peak
@@ -108,16 +114,14 @@ def _smallest(smooth: Tensor, given: "_Outline", score: Tensor, confidence: floa
     """
     outlines = [o for basis in _finer(given.cells.vectors) if (o := _best_outline(smooth, basis))]
     known = given.area * MANY <= smooth[0].numel()  # else how much large cells differ is a guess
-    good = [
-        o
-        for o in outlines
+    good = []
+    for o in outlines:
+        like = _correlation(score, o.cells.vectors) / confidence
         # If small cells differ more than large ones, their order means something.
-        if (o.everywhere <= RANDOM * given.everywhere or not known)
-        and (
-            o.relative <= _correlation(score, o.cells.vectors) / confidence
-            or (known and o.relative <= CLEARER * given.relative)
-        )
-    ]
+        random = o.everywhere <= RANDOM * given.everywhere or not known
+        clear = o.relative <= like or (known and o.relative <= CLEARER * given.relative)
+        if random and clear and (known or o is outlines[0] or like >= LIKE or o.relative <= SHARP):
+            good.append(o)
     least = min((o.area for o in good), default=math.inf)
     small = [o for o in good if o.area <= 1.01 * least]
     return min(small, key=lambda o: o.relative, default=given)

@@ -87,6 +87,7 @@ def decoder(
     texsynth train decoder --model vgg19 --data pictures -p decoder-paper
     texsynth train decoder runs/lite --data pictures --level 4
     texsynth train decoder --model lite --data pictures --stylised --teacher vgg19.safetensors
+    texsynth train decoder --model lite --data photos --stylised --photo --teacher vgg19.safetensors
     """
     if own.stylised:
         train_on_stylised(
@@ -96,7 +97,8 @@ def decoder(
             own,
             look,
             terms,
-            given({"photo": photo or None, "level": level or None, "epochs": epochs, "workers": workers}),
+            given({"level": level or None, "epochs": epochs, "workers": workers}),
+            photo=photo,
         )
         return
     if own.styles or own.teacher:

@@ -77,7 +77,7 @@ class AutoencoderOptions:
 class StylisedOptions:
     """What training on stylised pictures needs besides contents."""
 
-    stylised: bool = option(False, help="Train levels 1 to 4 together, on pictures stylised through them.")
+    stylised: bool = option(False, help="Train on pictures stylised through levels 1 to 4, or with --photo.")
     styles: Path | None = option(None, help="Folder with styles for --stylised. Default: that of --data.")
     teacher: Path | None = option(None, help="File of a full VGG-19 that judges the pictures of --stylised.")
 

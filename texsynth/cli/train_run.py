@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -68,12 +69,15 @@ def train_on_stylised(
     look: LookOptions,
     terms: AutoencoderOptions,
     others: Mapping[str, Any],
+    *,
+    photo: bool,
 ) -> None:
-    """Train all decoders of a run together. others: options that only other trainings have."""
+    """Train all decoders of a run together, or its photo decoder. others: options of other trainings only."""
+    if photo:
+        others = {**others, **given({"cycle": terms.cycle})}
     for name in others:
-        raise UsageError(
-            f"--{name} does not go with --stylised, which trains the decoders of levels 1 to 4 together"
-        )
+        what = "the photo decoder on pictures alone" if photo else "the decoders of levels 1 to 4 together"
+        raise UsageError(f"--{name} does not go with --stylised{photo * ' --photo'}, which trains {what}")
     if not own.teacher:
         raise UsageError("--stylised needs --teacher, the file of a full VGG-19 that judges the pictures")
     renamed = {"kernel_rate": "rate"}
@@ -81,6 +85,8 @@ def train_on_stylised(
         renamed.get(name, name): value
         for name, value in given({**vars(terms), "steps": training.steps}).items()
     }
+    # What suits four decoders would break this one.
+    look = replace(look, preset=look.preset or "cascade-photo") if photo else look
     settings = look_settings(StylisedSettings, look, flags)
     folder = run_folder(folder, model, "stylised", Screen(training.quiet))
     training.check_inputs(own.teacher, own.styles)
@@ -92,7 +98,7 @@ def train_on_stylised(
     if model:
         begin_from_model(folder, model, decoders=True)
     run = plan_stylised(
-        folder, training.data, own.styles or training.data, own.teacher, settings, training.seed
+        folder, training.data, own.styles or training.data, own.teacher, settings, training.seed, photo=photo
     )
     check_fresh(run.checkpoint, training.resume)
     if training.resume:

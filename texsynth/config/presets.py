@@ -1,5 +1,6 @@
 """Presets: named settings in YAML files, and the order in which defaults, preset, --set and flags apply."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -124,9 +125,14 @@ def _deep_update(below: Tree, above: Tree) -> Tree:
     return out
 
 
+def keys_of(path: str) -> list[str | int]:
+    """Return the keys in `a.b.3`; those that are short numbers are numbers."""
+    return [int(key) if re.fullmatch("[0-9]{1,9}", key) else key for key in path.split(".")]
+
+
 def nested(path: str, value: object) -> Tree:
     """Return the settings that have `value` at `path`, like {a: {b: value}} for `a.b`."""
-    *outer, last = (int(key) if key.isdecimal() else key for key in path.split("."))
+    *outer, last = keys_of(path)
     tree: Tree = {last: value}
     for key in reversed(outer):
         tree = {key: tree}

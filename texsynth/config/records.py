@@ -1,18 +1,20 @@
 """Records that outputs carry so that `texsynth replay` can make them again."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, RootModel
+from pydantic import Field, RootModel, model_validator
 
 from texsynth.config.map_kinds import MapKind
 from texsynth.config.map_settings import MapsSettings, TilesetSettings
 from texsynth.config.settings import ExpandSettings, Level, Listed, RunSettings, Settings, StylizeSettings
 
+Name = Annotated[str, Field(min_length=1)]
+
 
 class Source(Settings):
     """A picture that went into an output."""
 
-    path: str
+    path: Name
     sha256: str
 
 
@@ -22,7 +24,7 @@ Sources = Annotated[tuple[Source, ...], Listed, Field(min_length=1)]
 class Sibling(Source):
     """A map that was expanded like the exemplar."""
 
-    output: str  # Name of the file it was written to, beside the output
+    output: Name  # Name of the file it was written to, beside the output
     kind: MapKind = "values"  # What its values are; before version 0.2 all were plain
 
 
@@ -75,6 +77,18 @@ class ExpandRecord(Settings):
     model_sha256: str
     transposer_sha256: str | None = None
     versions: Versions
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        count = len(self.exemplars)
+        if self.weights and (len(self.weights) != count or not sum(self.weights)):
+            raise ValueError(f"weights are {len(self.weights)} numbers for {count} exemplars, or all are 0")
+        single = {"siblings": self.siblings, "mask": self.mask, "guide_of": self.guide_of, "hole": self.hole}
+        for name, value in single.items():
+            if value and count > 1:
+                raise ValueError(f"{name} belongs to one exemplar, but there are {count}")
+        _check_part(self.part, self.siblings)
+        return self
 
 
 class BlendStyle(Settings):
@@ -129,6 +143,16 @@ class TilesetRecord(Settings):
     tileset: TilesetSettings
     run: RunSettings
     versions: Versions
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_part(self.part, self.siblings)
+        return self
+
+
+def _check_part(part: int, siblings: tuple[Sibling, ...]) -> None:
+    if part > len(siblings):
+        raise ValueError(f"part is {part}, but there are {len(siblings)} siblings")
 
 
 Record = Annotated[

@@ -262,6 +262,8 @@ class ExpandSettings(Settings):
     statistics; none; mirror, left to right alone; or all eight."""
     variety: Fraction = 0.5
     """How hard copies are kept apart, above all of what stands out: 0 not at all, 1 at the cost of seams."""
+    candidates: Annotated[int, Field(ge=1, le=100)] = 1
+    """Finished pictures made, of which the one with the fewest cut objects is kept; of one exemplar."""
     transposer: str | None = BORDERS
     """Network of the transposer stage, a name or a weight file; none leaves copies as they are.
 

@@ -30,9 +30,9 @@ from texsynth.jobs.expand_inputs import Task, check_size
 from texsynth.jobs.files import memory_guard
 from texsynth.jobs.inputs import Input, file_seed
 from texsynth.jobs.operation import resolve_run
-from texsynth.metrics.broken import Maps
 from texsynth.models.registry import Model, load_model
 from texsynth.ops.resample import reflected_index
+from texsynth.pipelines.candidates import feature_maps
 from texsynth.pipelines.expand import Networks, expand, load_networks
 from texsynth.pipelines.method import plan_expand
 from texsynth.pipelines.progress import OnStep
@@ -53,8 +53,6 @@ AGAINST = "against quilting"  # The table of differences to it
 TILED = "seamless"  # The exemplar as `texsynth tile` leaves it, repeated
 
 JUDGE, LEVEL = "lite", 3  # The network, and its level, whose features the Frechet distance compares
-
-CUT_LEVELS = (2, 3, 4)  # Its levels whose features tell cut objects from whole ones
 
 
 @dataclass(frozen=True)
@@ -185,18 +183,6 @@ def describer(judge: Model) -> Describe:
         return Moments.of(encoder.features(TensorRaster(image))[LEVEL].float())
 
     return describe
-
-
-def feature_maps(judge: Model) -> Maps:
-    """Make the function that takes the features by which cut objects are told from whole ones."""
-    encoder = tiled_encoder(judge, max(CUT_LEVELS))
-
-    @torch.inference_mode()
-    def maps(image: Tensor) -> Sequence[Tensor]:
-        features = encoder.features(TensorRaster(image))
-        return [features[level].float().cpu() for level in CUT_LEVELS]
-
-    return maps
 
 
 def _centre(image: Tensor, height: int, width: int) -> Tensor:

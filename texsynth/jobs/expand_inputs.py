@@ -13,6 +13,7 @@ from texsynth.config.expand_rules import (
     check_combination,
     check_exemplar_size,
     check_output_size,
+    check_weights,
     output_size,
     settle_method,
 )
@@ -153,6 +154,8 @@ def plan_tasks(
     known += ["normals"] * len(normals)
     siblings = (*siblings, *normals)
     task = Task(command, tuple(exemplars), tuple(weights), siblings, tuple(known), **named)
+    if weights:
+        check_weights(weights, f"weights {list(weights)}")
     if weights and len(weights) != len(exemplars):
         raise UsageError(
             f"--weights has {len(weights)} numbers for {len(exemplars)} exemplars; give one for each"

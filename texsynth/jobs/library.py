@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 
 from texsynth.errors import InputError, UsageError
 from texsynth.images import SUFFIXES
-from texsynth.paths import Place, status, why
+from texsynth.paths import Place, exists, status, why
 
 INDEX_NAME = ".texsynth-index.safetensors"
 INDEX_SUFFIX = ".safetensors"
@@ -89,7 +89,7 @@ def _files(folder: Path, closed: list[str]) -> Iterator[LibraryFile]:
                 path = os.path.join(root, name)
                 try:
                     # A link that leads nowhere is listed; reading it then says what is wrong.
-                    facts = os.stat(path, follow_symlinks=os.path.exists(path))
+                    facts = os.stat(path, follow_symlinks=exists(Path(path)))
                 except FileNotFoundError:  # it was removed a moment ago
                     continue
                 except OSError as error:  # of all in a folder that may be listed and not be entered

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 
 from texsynth.config.map_kinds import Declared
 from texsynth.config.map_settings import MapsSettings, TilesetSettings
-from texsynth.config.presets import Tree, is_file_name
+from texsynth.config.presets import Tree, is_file_name, keys_of
 from texsynth.config.settings import ExpandSettings, Settings, StylizeSettings
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import InputError, UsageError
@@ -290,7 +290,7 @@ def _nested(changes: dict[str, Any]) -> Tree:
     """Turn `{a.b: 1}` into {a: {b: 1}}."""
     tree: Tree = {}
     for path, value in changes.items():
-        *folders, last = (int(key) if key.isdecimal() else key for key in path.split("."))
+        *folders, last = keys_of(path)
         inner = tree
         for key in folders:
             inner = inner.setdefault(key, {})

@@ -144,7 +144,7 @@ class IndexedLibrary:
         for row, entry in enumerate(self.index.entries):
             path = self.library.folder / entry.key
             # A file that was removed a moment ago is no copy.
-            with suppress(OSError, InputError):
+            with suppress(OSError, ValueError, InputError):
                 if entry.bytes == len(data) and (
                     (item.is_file and os.path.samefile(path, item.path)) or file_sha256(path) == digest
                 ):

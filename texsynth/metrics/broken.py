@@ -8,7 +8,7 @@ what cuts through this texture look like, and the truth shows it whole. Images a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -31,11 +31,17 @@ BLOCKS = (0.22, 0.31, 0.31, 0.44)  # Sides of pieces, as shares of the exemplar'
 
 LEAST_PX = 12  # Side of the smallest piece
 
+LEAST_SIDE_PX = 48  # Shorter side of an exemplar from which on it can teach what cuts in it look like
+
 OVERLAP = 0.3  # Of neighbouring pieces, as a share of their side
 
 TRIES = (1, 6)  # Pieces of which the best is laid: by chance, and as careless methods do
 
 MOST_PX = 256  # Side of the pictures of cuts
+
+PART_PX = 170 * GRID_PX  # Side of the parts of a picture that are looked at one after the other
+
+OWN_PX = 384  # Side of what is learned from of an exemplar, at most
 
 RIDGE = 0.01  # Weight of the norm, for features of deviation 1
 
@@ -53,8 +59,11 @@ class CutDetector:
     limit: float  # Reached by 1 - ORDINARY of the exemplar's places
 
     def scores(self, image: Tensor) -> Tensor:
-        """Rate how much places on a grid look like cuts, (n,)."""
-        return (_places(self.maps, image)[0] - self.mean) @ self.weight
+        """Rate how much places on a grid look like cuts, (n,); in parts, however large the image is."""
+        side = PART_PX + 2 * MARGIN_PX
+        starts = [range(0, max(n - 2 * MARGIN_PX, 1), PART_PX) for n in image.shape[2:]]
+        parts = [image[:, :, y : y + side, x : x + side] for y in starts[0] for x in starts[1]]
+        return torch.cat([(_places(self.maps, part)[0] - self.mean) @ self.weight for part in parts])
 
     def broken(self, output: Tensor) -> float:
         """Share of places that look cut, beyond the exemplar's: 0 is like the exemplar, 1 cut everywhere.
@@ -84,21 +93,59 @@ def learn_cuts(maps: Maps, exemplar: Tensor, truth: Tensor, rng: torch.Generator
     sizes = [min(round(share * side), max(tops)) for share in BLOCKS]
     if min(sizes) < LEAST_PX or side <= 2 * MARGIN_PX:
         return None
+    mean, weight = _fit(maps, truth, outside, sizes, rng)
+    return _limited(CutDetector(maps, mean, weight, 0.0), exemplar)
+
+
+def learn_own_cuts(maps: Maps, exemplar: Tensor, usable: Tensor, rng: torch.Generator) -> CutDetector | None:
+    """Fit a detector on an exemplar itself and on cuts made of it, where nothing around it is known.
+
+    usable: (h, w) bool, where the texture may be taken from. None where that is too little. Outputs consist
+    of what it has learned as whole, so it is fair between outputs of one method alone.
+    """
+    # Of a large exemplar the part of which most is usable.
+    height, width = (min(n, OWN_PX) for n in usable.shape)
+    counts = F.avg_pool2d(usable[None].float(), (height, width), 1)[0]
+    top, left = divmod(int(counts.argmax()), counts.shape[1])
+    here = (slice(top, top + height), slice(left, left + width))
+    exemplar, usable = exemplar[:, :, *here], usable[here]
+    side = min(exemplar.shape[2:])
+    sizes = [max(round(share * side), LEAST_PX) for share in BLOCKS]
+    if side < LEAST_SIDE_PX or not bool(free_squares(usable, max(sizes)).any()):
+        return None
+    mean, weight = _fit(maps, exemplar, usable, sizes, rng)
+    return _limited(CutDetector(maps, mean, weight, 0.0), exemplar)
+
+
+def can_be_judged(size: tuple[int, int]) -> bool:
+    """Tell whether pictures of `size` (H, W) have places to look at."""
+    return min(size) > 2 * MARGIN_PX
+
+
+def _limited(detector: CutDetector, exemplar: Tensor) -> CutDetector:
+    """Give a detector the limit that is ordinary in its exemplar."""
+    return replace(detector, limit=float(detector.scores(exemplar).quantile(ORDINARY)))
+
+
+def _fit(
+    maps: Maps, picture: Tensor, usable: Tensor, sizes: Sequence[int], rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Tell the `usable` (H, W) places of a picture from those at seams between squares of it.
+
+    sizes: sides of the squares, in turn. Returns mean and weights (C,).
+    """
     samples, marks = [], []
     for number, orientation in enumerate(ORIENTATIONS):
-        features, inside = _places(maps, orientation.apply(truth), orientation.apply(outside))
+        features, inside = _places(maps, orientation.apply(picture), orientation.apply(usable))
         samples.append(features[inside])
         marks.append(torch.zeros(len(samples[-1])))
         size = sizes[number % len(sizes)]
-        laid, seams = _cut_up(truth, free_squares(outside, size), size, TRIES[number // 4], rng)
+        laid, seams = _cut_up(picture, free_squares(usable, size), size, TRIES[number // 4], rng)
         near = F.max_pool2d(seams[None, None].float(), 2 * NEAR_PX + 1, 1, NEAR_PX)[0, 0] > 0
         features, inside = _places(maps, orientation.apply(laid), orientation.apply(near))
         samples.append(features[inside])
         marks.append(torch.ones(len(samples[-1])))
-    mean, weight = _discriminant(torch.cat(samples), torch.cat(marks))
-    detector = CutDetector(maps, mean, weight, 0.0)
-    limit = float(detector.scores(exemplar).quantile(ORDINARY))
-    return CutDetector(maps, mean, weight, limit)
+    return _discriminant(torch.cat(samples), torch.cat(marks))
 
 
 def _places(maps: Maps, image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:

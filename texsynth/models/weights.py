@@ -35,6 +35,9 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, "pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            for key, tensor in tensors.items():
+                if str(tensor.dtype).removeprefix("torch.") not in TYPES:
+                    raise ModelError(f"model file {path} is no network of texsynth: {key} is {tensor.dtype}")
             return tensors, dict(file.metadata() or {})
     except (SafetensorError, OSError, *UNREADABLE) as error:
         raise ModelError(f"model file {path} is damaged ({error}); install it again") from error
@@ -130,6 +133,9 @@ class Facts:
         return "transposer" if self.transposer else "features"
 
 
+TYPES = ("float16", "bfloat16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64", "bool")
+"""Types of tensors that all of torch can compute with."""
+
 UNREADABLE = (LookupError, ValueError, TypeError, AttributeError)
 """What the library raises, besides its own error and those of the system, for types that it does not know."""
 
@@ -177,7 +183,9 @@ def facts_of(path: Path) -> Facts:
         raise ModelError(f"{path} is a Transposer of version 0.1, whose kind is gone; use `train borders`")
     if layout := transposer_layout(shapes):
         # Of layout paper, the channels at the output's size, on which its memory depends.
-        last = tuple(shapes[name][1] for name in ("pixels.weight",) if name in shapes)
+        last = tuple(shape[1] for name, shape in shapes.items() if name == "pixels.weight" and len(shape) > 1)
+        if layout == "paper" and not last:
+            raise ModelError(f"{path} is no whole Transposer of layout paper; give another one")
         return Facts(last, (), False, path.stat().st_size, provenance, layout)
     if not widths:
         raise ModelError(f"{path} is not a texsynth model; it has no encoder")

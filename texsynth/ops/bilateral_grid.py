@@ -100,7 +100,6 @@ def fit_size(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-@torch.no_grad()
 def fit_field(
     content: Tensor,
     result: Tensor,
@@ -113,7 +112,7 @@ def fit_field(
 
     All (1, 3, h, w) in [0, 1], reduced from `size`. plain: what the way to the result makes of the content
     without any change. The field is for the content, so it changes nothing where `result` and `plain` agree.
-    weight: (1, 1, h, w), how much each pixel counts.
+    weight: (1, 1, h, w), how much each pixel counts. Differentiable by `result` and `plain`.
     """
     cell_px = -(-max(size) // CELLS)
     knots = (-(-size[0] // cell_px) + 1, -(-size[1] // cell_px) + 1)
@@ -146,7 +145,7 @@ def _fit(plain: Tensor, result: Tensor, parts: Tensor, hats: list[Tensor]) -> Te
     whole = sums.sum((1, 2, 3)).unflatten(0, (4, 7))
     eye = torch.eye(4, dtype=torch.float64)
     slopes = torch.tensor([1, 1, 1, 0], dtype=torch.float64).diag()
-    scale = float(whole[3, 3])
+    scale = float(whole[3, 3].detach())
     damping = scale * (NOISE_OF_ALL * slopes + 1e-6 * eye)
     middle = torch.linalg.solve(whole[:, :4] + damping, whole[:, 4:] + damping[:, :3])
     # Pull towards the global map: its own normal equations, shrunk to a fraction of a mean knot's weight.

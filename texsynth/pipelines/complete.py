@@ -17,6 +17,7 @@ from texsynth.analysis.tile_advice import tile_advice
 from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import ExpandSettings
 from texsynth.metrics.fit import misfit
+from texsynth.pipelines.candidates import best_of, cut_rate
 from texsynth.pipelines.expand import Expanded, Networks, split_siblings
 from texsynth.pipelines.feature_optimization import optimize
 from texsynth.pipelines.orientations import piece_orientations
@@ -99,7 +100,7 @@ def fill(
     result, best, least = torch.cat([source.image, *source.siblings], 1)[0], None, torch.inf
     near = result[:, rows[:, None], columns]
     # What fits depends on how large things are beside the hole, which no single size of blocks serves.
-    for number in range(2 * settings.patch.layouts):
+    for number in range(2 * settings.patch.layouts * settings.candidates):
         side = max(round(FILL_BLOCKS[number % len(FILL_BLOCKS)] * block), MIN_SIDE)
         kept = Kept(at, known, known, corners, side, round(HOLE_OVERLAP * side))
         spec = PatchSpec((len(rows), len(columns)), lattice=lattice, kept=kept, variety=settings.variety)
@@ -180,10 +181,23 @@ def tile(
         (rows, columns), wrap=True, lattice=lattice, kept=kept,
         elongation=elongation(source.image), variety=settings.variety,
     )  # fmt: skip
-    planes = patch_stage(_atlas(source, settings, lattice), spec, settings.patch, rng, on_step)
-    image, notes = _polish(planes[None, :3], source, settings, networks, rng, fixed, on_step, wrap=True)
-    notes = notes if advice is None else (advice, *notes)
-    return Expanded(image.clamp(0, 1), split_siblings(planes[None, 3:], picture), notes)
+    atlas = _atlas(source, settings, lattice)
+    notes = () if advice is None else (advice,)
+
+    def make(on_step: OnStep) -> Expanded:
+        planes = patch_stage(atlas, spec, settings.patch, rng, on_step)
+        image, remarks = _polish(planes[None, :3], source, settings, networks, rng, fixed, on_step, wrap=True)
+        siblings = split_siblings(planes[None, 3:], picture)
+        return Expanded(image.clamp(0, 1), siblings, notes + remarks)
+
+    rate = cut_rate([source], (rows, columns), networks.model) if settings.candidates > 1 else None
+    half = (rows // 2, columns // 2)  # What is laid anew comes to the middle
+    return best_of(
+        settings.candidates,
+        make,
+        None if rate is None else lambda made: rate(made.image.roll(half, (2, 3))),
+        on_step,
+    )
 
 
 def _atlas(source: Exemplar, settings: ExpandSettings, lattice: Lattice | None) -> Atlas:

@@ -10,6 +10,7 @@ from torch import Tensor
 from texsynth.analysis.lattice import relative_change, snap_to_torus
 from texsynth.models.registry import Model
 from texsynth.ops.resample import box_mean, resize
+from texsynth.pipelines.candidates import best_of, cut_rate
 from texsynth.pipelines.feature_optimization import optimize, synthesize
 from texsynth.pipelines.method import ExpandPlan
 from texsynth.pipelines.mixture import mix_textures
@@ -74,12 +75,26 @@ def expand(
     constant = _expand_constant(plan.exemplars, size)
     if constant is not None:
         return constant
+    if settings.method == "noise":
+        image, siblings = make_noise(plan.exemplars[0], size, settings, rng, on_step)
+        return Expanded(image, split_siblings(siblings, plan.exemplars[0]), plan.notes)
+    rate = cut_rate(plan.exemplars, size, networks.model) if settings.candidates > 1 else None
+    return best_of(
+        settings.candidates,
+        lambda step: _run_stages(plan, networks, guide, rng, step),
+        None if rate is None else lambda made: rate(made.image),
+        on_step,
+    )
+
+
+def _run_stages(
+    plan: ExpandPlan, networks: Networks, guide: Tensor | None, rng: torch.Generator, on_step: OnStep
+) -> Expanded:
+    """Make one picture."""
+    settings = plan.settings
     stages = settings.method.split("+")
     image, siblings = None, None
     notes: tuple[str, ...] = ()
-    if "noise" in stages:
-        image, siblings = make_noise(plan.exemplars[0], size, settings, rng, on_step)
-        return Expanded(image, split_siblings(siblings, plan.exemplars[0]), plan.notes)
     if "transposer" in stages:
         image, siblings = _transpose(plan, networks, rng)
         on_step(Step("transposer", 1, 1))
@@ -91,14 +106,16 @@ def expand(
         else:
             atlas = build_atlas(guided, guided=guide_target is not None, orientations=plan.orientations)
             spec = PatchSpec(
-                size, settings.tileable, plan.lattice, guide_target,
+                plan.size, settings.tileable, plan.lattice, guide_target,
                 elongation=elongation(guided[0].image), variety=settings.variety,
             )  # fmt: skip
             planes = patch_stage(atlas, spec, settings.patch, rng, on_step)
         image, siblings = planes[None, :3], planes[None, 3:]
     exemplars, model, wrap = plan.exemplars, networks.model, settings.tileable
     if image is None:
-        image, notes = synthesize(size, exemplars, model, settings.optimize, rng, wrap=wrap, on_step=on_step)
+        image, notes = synthesize(
+            plan.size, exemplars, model, settings.optimize, rng, wrap=wrap, on_step=on_step
+        )
     elif "optimize" in stages:
         image, notes = optimize(image, exemplars, model, settings.optimize, rng, wrap=wrap, on_step=on_step)
     return Expanded(image.clamp(0, 1), split_siblings(siblings, exemplars[0]), plan.notes + notes)

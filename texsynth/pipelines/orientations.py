@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from texsynth.analysis.lattice import Lattice
+from texsynth.analysis.lines import line_strength
 from texsynth.analysis.symmetry import same_orientations, same_vectors
 from texsynth.config.settings import ExpandSettings
 from texsynth.ops.orientations import MIRROR, ORIENTATIONS, Orientation
@@ -10,6 +11,10 @@ from texsynth.synthesis.exemplar import Exemplar
 
 MAX_PIXELS = 1 << 22
 """Pixels of all orientations together; a search for patches takes about 100 bytes for each."""
+
+LONG_LINES = 2.75
+"""Strength of long lines from which on pieces are not turned: each orientation has fewer places where lines
+go on, and of these few are looked at."""
 
 ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 """Which are kept of too many: half turns and mirror images before quarter turns."""
@@ -33,7 +38,12 @@ def piece_orientations(
 
 
 def _same(exemplar: Exemplar, lattice: Lattice | None) -> set[Orientation]:
-    """Find the orientations in which an exemplar and all its sibling maps are the same."""
+    """Find the orientations in which an exemplar and all its sibling maps are the same.
+
+    With long lines only the untouched one.
+    """
+    if line_strength(exemplar.image, exemplar.mask) > LONG_LINES:
+        return {ORIENTATIONS[0]}
     same = set(same_orientations(exemplar.image, exemplar.mask, lattice))
     for number, sibling in enumerate(exemplar.siblings):
         if number not in exemplar.normals:

@@ -210,7 +210,7 @@ def _block_sizes(atlas: Atlas, spec: PatchSpec, settings: PatchSettings) -> Quil
     if kept is not None:
         occurrence *= CLOSING_OCCURRENCE
     sizes = QuiltSettings(block, overlap, tolerance, occurrence, guide=settings.guide, wrap=spec.wrap)
-    if spec.variety and kept is None:
+    if kept is None:
         sizes = varied_sizes(sizes, atlas, spec.variety, settings.overlap, regular=spec.lattice is not None)
     return sizes if kept is None else replace(sizes, tries=CLOSING_TRIES, closing=True)
 

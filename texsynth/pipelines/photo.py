@@ -74,6 +74,19 @@ def _smooth(
     return out
 
 
+def transferred(content: Tensor, mapped: Tensor, plain: Tensor) -> Tensor:
+    """Do with a picture in memory what `photo` does by fields, differentiably; not clamped.
+
+    All (1, 3, H, W): the content in [0, 1], and what the network makes of it with maps and without.
+    """
+    size = int(content.shape[2]), int(content.shape[3])
+    small = _ReducedCanvas(size, fit_size(size))
+    decoded = (x.float().clamp(0, 1) for x in (mapped, plain))
+    small.write(slice(0, size[0]), slice(0, size[1]), torch.cat([content, *decoded], 1))
+    guide, mapped, plain = small.tensor.split(3, 1)
+    return fit_field(guide, mapped, size, plain=plain).apply(content.contiguous())
+
+
 def _mean_chroma(raster: Raster, weight: Tensor | None) -> float:
     total = Moments.empty(3)
     for rows in strips(raster.size):

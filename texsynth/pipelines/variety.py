@@ -1,5 +1,6 @@
 """How copies are kept apart: small blocks where the texture allows it, and no copy near another."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from texsynth.analysis.cells import find_cells
 from texsynth.analysis.coarseness import coarseness
 from texsynth.analysis.lattice import Lattice
+from texsynth.analysis.lines import line_strength
 from texsynth.analysis.salience import salience
 from texsynth.analysis.symmetry import alignment
 from texsynth.synthesis.cells import CellDealer
@@ -29,6 +31,9 @@ GENTLE = 0.25  # Share of the penalty that is left where things are so large tha
 
 SPARING = 0.1  # Share of the penalty of use that is left there: stones that are cut jump to the eye first
 
+LINES = (2.5, 3.0)
+"""Strength of long lines between which they come to hold variety back: a line that ends jumps to the eye."""
+
 REGULAR_NEAR = 0.1  # The same on a lattice, for what stands out alone: more tears its lines
 
 
@@ -39,19 +44,32 @@ def varied_sizes(
 
     overlap: of neighbouring blocks, as a share of the block. regular: a lattice is kept.
     """
-    grain = max(
-        coarseness(atlas.part(atlas.image, n)[None]) for n, p in enumerate(atlas.parts) if not p.orientation
-    )
-    large = min(max((grain - COARSE[0]) / (COARSE[1] - COARSE[0]), 0.0), 1.0)
+    whole = [n for n, part in enumerate(atlas.parts) if not part.orientation]
+    large = _ramp(max(coarseness(atlas.part(atlas.image, n)[None]) for n in whole), COARSE)
+    # All that is left of variety is what is asked for beyond a half.
+    held = _lined(atlas, whole) * min(2 * (1 - variety), 1.0)
+    variety *= 1 - held
     block = sizes.block
     if not regular:
         block = max(round(block * (1 - SMALLER * variety * (1 - large))), min(block, LEAST_BLOCK))
     near = NEAR * variety * (REGULAR_NEAR if regular else 1 - (1 - GENTLE) * large)
     overlap_px = max(2, min(round(overlap * block), block // 2))
-    occurrence = sizes.occurrence if regular else sizes.occurrence * (1 - (1 - SPARING) * large)
+    sparing = 1 - (1 - SPARING) * max(large, held)
+    occurrence = sizes.occurrence if regular else sizes.occurrence * sparing
     return replace(
         sizes, block=block, overlap=overlap_px, occurrence=occurrence, near=near, reach=REACH * atlas.side
     )
+
+
+def _lined(atlas: Atlas, parts: Sequence[int]) -> float:
+    """Return from 0 to 1 how much there are long lines in the untouched `parts` of an atlas."""
+    images = [(atlas.part(atlas.image, n)[None], atlas.part(atlas.valid, n)[None, None]) for n in parts]
+    return _ramp(max(line_strength(image, valid.float()) for image, valid in images), LINES)
+
+
+def _ramp(value: float, limits: tuple[float, float]) -> float:
+    """Map the first limit to 0, the second to 1, and go straight between them."""
+    return min(max((value - limits[0]) / (limits[1] - limits[0]), 0.0), 1.0)
 
 
 def part_phases(atlas: Atlas) -> tuple[tuple[int, int], ...]:

@@ -1,26 +1,26 @@
-"""Train the decoders of levels 1 to 4 together, on stylised pictures, on a frozen encoder.
+"""Train the decoders of levels 1 to 4 together, or that of photographs, on stylised pictures.
 
 A decoder that is trained on an encoder's features is used on others: those that a transform has mapped, and
 at the next level those of a picture that a decoder has made. So the whole cascade of `stylize` is run here,
 and a full VGG-19 judges what comes out, by the style that it has taken and the content that it has kept.
 Real pictures are anchors: each decoder alone must rebuild them, and a content that is its own style must come
-back.
+back. The photo decoder goes through photo mode instead. The encoder is frozen.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from texsynth.config.settings import (
     AdaINSettings,
@@ -33,7 +33,7 @@ from texsynth.config.settings import (
 from texsynth.config.training import StylisedSettings
 from texsynth.errors import InputError, UsageError
 from texsynth.metrics.style import edge_similarity, gram_distance, psnr
-from texsynth.models.autoencoder import Decoder
+from texsynth.models.autoencoder import Decoder, PhotoDecoder
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.registry import Model
 from texsynth.models.vgg import Encoder, channels_last
@@ -49,6 +49,7 @@ from texsynth.training.decoder import IMAGE_VARIANCE, cycle_terms
 from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer
 from texsynth.training.style_judge import JUDGED, Judge, grid_strength, load_judge
+from texsynth.training.stylised_photo import judged_photo, photo_losses
 from texsynth.transforms.moments import Moments
 
 HELD_OUT = 6  # Pairs of held-out pictures that decoders are judged on
@@ -79,16 +80,22 @@ class StylisedRun:
     origin: dict[str, str]
     """Settings, seed, pictures, encoder and teacher as texts, to recognise them on resume."""
     seed: int
+    photo: bool = False  # Train the photo decoder, not those of levels 1 to 4
+
+    @property
+    def name(self) -> str:
+        """What the names of files about the run begin with; one folder may hold a run of each kind."""
+        return "stylised-photo" if self.photo else "stylised"
 
     @property
     def checkpoint(self) -> Path:
         """File to resume from."""
-        return self.folder / "stylised.checkpoint"
+        return self.folder / f"{self.name}.checkpoint"
 
     @property
     def curve(self) -> Path:
         """Table of what the averaged decoders make of held-out pairs."""
-        return self.folder / "stylised-held-out.csv"
+        return self.folder / f"{self.name}-held-out.csv"
 
     def is_finished(self) -> bool:
         """Tell whether all steps are done."""
@@ -96,17 +103,29 @@ class StylisedRun:
 
 
 def plan_stylised(
-    folder: Path, data: Path, styles: Path, teacher: Path, settings: StylisedSettings, seed: int
+    folder: Path,
+    data: Path,
+    styles: Path,
+    teacher: Path,
+    settings: StylisedSettings,
+    seed: int,
+    *,
+    photo: bool = False,
 ) -> StylisedRun:
     """Plan a training on contents below `data` and styles below `styles`.
 
-    Raises ModelError without an encoder, UsageError without decoders of levels 1 to 4 to begin with,
-    InputError without pictures.
+    photo: of the photo decoder. Raises ModelError without an encoder, UsageError without the decoders to
+    begin with, InputError without pictures.
     """
     tensors = collect(folder)
-    if missing := [level for level in sorted(MAPPED) if not part(tensors, f"decoder{level}")]:
+    decoders = (
+        {"photo": "for photographs"}
+        if photo
+        else {f"decoder{level}": f"of level {level}" for level in sorted(MAPPED)}
+    )
+    if missing := [what for name, what in decoders.items() if not part(tensors, name)]:
         raise UsageError(
-            f"{folder} has no decoder of level {missing[0]} to start from; train it first, or give --model"
+            f"{folder} has no decoder {missing[0]} to start from; train it first, or give --model"
         )
     pictures = {"contents": data, "styles": styles}
     paths = {name: tuple(find_pictures(place, held_out=False)) for name, place in pictures.items()}
@@ -123,7 +142,7 @@ def plan_stylised(
     }
     contents, style_paths = paths["contents"], paths["styles"]
     return StylisedRun(
-        folder, contents, style_paths, (held_out[0], held_out[1]), teacher, settings, origin, seed
+        folder, contents, style_paths, (held_out[0], held_out[1]), teacher, settings, origin, seed, photo
     )
 
 
@@ -150,19 +169,48 @@ class _Pairs:
         self.styles.load_state_dict(state["styles"])
 
 
+Pairs = Sequence[tuple[Tensor, Tensor]]  # Contents and styles, (1, 3, S, S) in [0, 1] each
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Networks in training, with what they learn from and what says how good they are."""
+
+    network: nn.Module
+    losses: Callable[[Tensor, Tensor, torch.Generator], dict[str, Tensor]]
+    parts: Callable[[nn.Module], dict[str, nn.Module]]  # Of the averaged network, by the names in files
+    judged: Callable[[nn.Module, Pairs], dict[str, float]]
+
+
+def _work(plan: StylisedRun, device: torch.device) -> _Work:
+    tensors, settings = collect(plan.folder), plan.settings
+    encoder = channels_last(Encoder.from_state(part(tensors, "encoder")).requires_grad_(False), device)
+    judge = Judge(channels_last(load_judge(plan.teacher), device), settings)
+    if plan.photo:
+        decoder = channels_last(PhotoDecoder.from_state(part(tensors, "photo")), device)
+        return _Work(
+            decoder,
+            lambda content, style, rng: photo_losses(encoder, decoder, judge, content, style, settings, rng),
+            lambda result: {"photo": result},
+            lambda result, pairs: judged_photo(encoder, cast("PhotoDecoder", result), judge.teacher, pairs),
+        )
+    levels = {level: Decoder.from_state(part(tensors, f"decoder{level}"), level) for level in MAPPED}
+    cascade = channels_last(Cascade(levels), device)
+    return _Work(
+        cascade,
+        lambda content, style, rng: losses(encoder, cascade, judge, content, style, settings, rng),
+        lambda result: {f"decoder{level}": cast("Cascade", result).decoder(level) for level in MAPPED},
+        lambda result, pairs: judged(encoder, cast("Cascade", result), judge.teacher, pairs),
+    )
+
+
 def train_stylised(plan: StylisedRun, session: Session) -> Path:
     """Train, and write the averaged decoders to the run folder at every checkpoint. Returns the folder.
 
     Raises InputError without usable pictures, UsageError for other settings than those of the checkpoint.
     """
     settings, device = plan.settings, session.device
-    tensors = collect(plan.folder)
-    encoder = channels_last(Encoder.from_state(part(tensors, "encoder")).requires_grad_(False), device)
-    cascade = Cascade(
-        {level: Decoder.from_state(part(tensors, f"decoder{level}"), level) for level in MAPPED}
-    )
-    channels_last(cascade, device)
-    judge = Judge(channels_last(load_judge(plan.teacher), device), settings)
+    work = _work(plan, device)
 
     def loader(paths: Sequence[Path], series: int) -> BatchLoader:
         crops = Crops(Pictures(paths, None, CACHE_BYTES), settings.crop_px, (plan.seed, series))
@@ -170,28 +218,25 @@ def train_stylised(plan: StylisedRun, session: Session) -> Path:
 
     with closing(loader(plan.contents, _CONTENT)) as contents, closing(loader(plan.styles, _STYLE)) as styles:
         learner = Learner(
-            cascade,
-            Optimizer(cascade.parameters(), settings.rate, settings.rate, "adam"),
+            work.network,
+            Optimizer(work.network.parameters(), settings.rate, settings.rate, "adam"),
             torch.Generator().manual_seed(plan.seed),
             loader=_Pairs(contents, styles),
-            average=running_average(cascade, settings.ema) if settings.ema else None,
+            average=running_average(work.network, settings.ema) if settings.ema else None,
         )
 
         def draw_losses(rng: torch.Generator) -> dict[str, Tensor]:
             content, style = (to_image(batch.next(), device) for batch in (contents, styles))
-            return losses(encoder, cascade, judge, content, style, settings, rng)
+            return work.losses(content, style, rng)
 
-        pairs = _held_out_pairs(plan)
+        pairs = held_out_pairs(plan)
 
         def inspect(step: int) -> None:
-            result = learner.result
-            assert isinstance(result, Cascade)
-            for level in MAPPED:
-                path = plan.folder / f"decoder{level}.safetensors"
-                header = {**plan.origin, "trained": f"{step} steps on stylised pictures"}
-                write_exact(path, prefixed(f"decoder{level}", result.decoder(level).state_dict()), header)
+            header = {**plan.origin, "trained": f"{step} steps on stylised pictures"}
+            for name, network in work.parts(learner.result).items():
+                write_exact(plan.folder / f"{name}.safetensors", prefixed(name, network.state_dict()), header)
             if pairs:
-                row = {"step": float(step), **judged(encoder, result, judge.teacher, pairs)}
+                row = {"step": float(step), **work.judged(learner.result, pairs)}
                 log.keep(plan.curve, _rows_before(plan.curve, step))
                 log.append(plan.curve, row)
                 session.report("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
@@ -199,7 +244,7 @@ def train_stylised(plan: StylisedRun, session: Session) -> Path:
         session.report(f"{settings.steps} steps on {len(plan.contents)} contents, {len(plan.styles)} styles")
         if not session.resume and pairs:
             plan.curve.unlink(missing_ok=True)
-            log.append(plan.curve, {"step": 0.0, **judged(encoder, cascade, judge.teacher, pairs)})
+            log.append(plan.curve, {"step": 0.0, **work.judged(work.network, pairs)})
         loop = LoopSettings.of(settings, batch=settings.batch)
         run(learner, draw_losses, loop, plan.checkpoint, session, inspect=inspect, origin=plan.origin)
     return plan.folder
@@ -274,18 +319,20 @@ def flattened(images: Tensor, share: float, rng: torch.Generator) -> Tensor:
     return torch.cat(out).contiguous(memory_format=torch.channels_last)
 
 
-def _held_out_pairs(plan: StylisedRun) -> list[tuple[Tensor, Tensor]]:
+def held_out_pairs(plan: StylisedRun) -> Pairs:
     """Read pairs of content and style, the middles of pictures all over the two lists, (1, 3, S, S) each."""
-    crops = [
-        Pictures(paths).held_out_crops(plan.settings.judged_px, HELD_OUT) if paths else ()
+    contents, styles = (
+        [to_image(x[None]) for x in Pictures(paths).held_out_crops(plan.settings.judged_px, HELD_OUT)]
+        if paths
+        else []
         for paths in plan.held_out
-    ]
-    return [(to_image(x[None]), to_image(y[None])) for x, y in zip(*crops, strict=False)]
+    )
+    # Of one list, each is the style of another.
+    turn = len(styles) // 2 if plan.held_out[0] == plan.held_out[1] else 0
+    return list(zip(contents, styles[turn:] + styles[:turn], strict=False))
 
 
-def judged(
-    encoder: Encoder, cascade: Cascade, teacher: Encoder, pairs: Sequence[tuple[Tensor, Tensor]]
-) -> dict[str, float]:
+def judged(encoder: Encoder, cascade: Cascade, teacher: Encoder, pairs: Pairs) -> dict[str, float]:
     """Measure what `stylize` makes of pairs: medians of the Gram distance to the style and of edges' SSIM.
 
     And of `grid_strength`. With the defaults, but for what goes around the decoders, and with WCT

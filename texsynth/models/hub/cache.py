@@ -11,15 +11,16 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from texsynth import strict_json
 from texsynth.errors import ModelError, OutputError, OutputExistsError
 from texsynth.images.files import store
 from texsynth.models.hub.catalog import ASSETS, SUFFIX
-from texsynth.paths import Place, is_taken, listing, status, unreadable, why
+from texsynth.paths import Place, is_folder, is_taken, listing, status, unreadable, why
 
 SUMS, FETCHED = "SHA256SUMS", "fetched.json"
 
@@ -72,8 +73,10 @@ def verified(folder: Path = ASSETS) -> list[tuple[str, bool]]:
 
 def downloads(folder: Path) -> dict[str, Mapping[str, str]]:
     """Return the name of every fetched model with `url` and `sha256` of its download."""
+    if unreadable(folder / FETCHED):
+        return {}
     try:
-        entries = json.loads((folder / FETCHED).read_text())
+        entries = strict_json.parse((folder / FETCHED).read_bytes())
         return {name: {key: str(entry[key]) for key in ("url", "sha256")} for name, entry in entries.items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}
@@ -133,9 +136,18 @@ def parts(folder: Path) -> list[str]:
     return sorted(path.name.removesuffix(".part") for path in [*files, *folders] if path.suffix == ".part")
 
 
+def discard(folder: Path) -> None:
+    """Remove an unfinished download, or what lies in its place."""
+    if is_folder(folder) and not folder.is_symlink():
+        shutil.rmtree(folder)
+    else:
+        folder.unlink(missing_ok=True)
+
+
 def drop_part(folder: Path, name: str) -> None:
     """Remove the unfinished download of a model."""
-    shutil.rmtree(part_of(folder, name), ignore_errors=True)
+    with suppress(OSError):
+        discard(part_of(folder, name))
 
 
 def check_free(folder: Path, name: str) -> None:

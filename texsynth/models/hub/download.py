@@ -2,25 +2,39 @@
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
-from http.client import RemoteDisconnected
+from contextlib import closing
+from http.client import HTTPException, RemoteDisconnected
 from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import requests
 from requests import exceptions
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 import texsynth
+from texsynth import strict_json
 from texsynth.errors import ModelError
-from texsynth.paths import exists, is_file
+from texsynth.models.hub.cache import discard
+from texsynth.models.hub.watch import SilenceError, watched
+from texsynth.paths import is_file, is_folder, unreadable
 
 PAUSES = (0.2, 0.4, 0.8, 1.6)  # Seconds before each new attempt after a connection was cut off
 
 CHUNK = 1 << 15
+
+LARGEST = 1 << 32
+"""Bytes of the largest file that is taken; published checkpoints have an eighth of that."""
+
+SLOWNESS = 4
+"""An answer, and each chunk of it, may take so many times as long as a server may be silent."""
+
+_PLAIN = re.compile(r"[\x20-\x7e]{1,256}")
+"""What a server may be told to mark a version by."""
+
+_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-[0-9]{1,18}|\*)/([0-9]{1,18})")
 
 STATE = "state.json"
 """File beside an unfinished download: its URL, and what tells versions of the file apart."""
@@ -57,46 +71,66 @@ def download(url: str, folder: Path, *, timeout: float = 30, on_bytes: OnBytes =
     An unfinished download there is continued when the server still has the same version. timeout: seconds
     without a connection or without a byte. Raises ModelError, and OSError when the folder cannot be written.
     """
-    if exists(folder) and _state(folder).get("url") != url:
-        shutil.rmtree(folder)
+    if _state(folder).get("url") != url or is_folder(folder / file_name(url)):
+        discard(folder)
     folder.mkdir(exist_ok=True)
     path = folder / file_name(url)
-    with requests.Session() as session:
-        for pause in (*PAUSES, None):
-            try:
-                with _answer(session, url, path, timeout) as response:
-                    _receive(response, url, path, timeout, on_bytes)
-                return path
-            except _CutOffError as error:
-                if pause is None:
-                    raise ModelError(
-                        f"{public(url)} was cut off {len(PAUSES) + 1} times ({error}); run the same command "
-                        f"again to go on from where it stopped"
-                    ) from error
-                time.sleep(pause)
+    for pause in (*PAUSES, None):
+        try:
+            with closing(watched(_transfer(url, path, timeout), SLOWNESS * timeout)) as items:
+                response = next(items)
+                assert isinstance(response, requests.Response), "it comes before the chunks"
+                _receive(
+                    response, (chunk for chunk in items if isinstance(chunk, bytes)), url, path, on_bytes
+                )
+            return path
+        except SilenceError:
+            raise _too_slow(url, SLOWNESS * timeout) from None
+        except _CutOffError as error:
+            if pause is None:
+                raise ModelError(
+                    f"{public(url)} was cut off {len(PAUSES) + 1} times ({error}); run the same command "
+                    f"again to go on from where it stopped"
+                ) from error
+            time.sleep(pause)
     raise AssertionError("the last attempt returns or raises")
 
 
 def _state(folder: Path) -> dict[str, str]:
+    """Return `url` and `validator` of an unfinished download, nothing where that is damaged."""
+    file = folder / STATE
+    if unreadable(file) or file.stat().st_size > CHUNK:
+        return {}
     try:
-        state = json.loads((folder / STATE).read_text())
+        state = strict_json.parse(file.read_bytes(), is_text=False)
         return {key: str(state[key]) for key in ("url", "validator")}
     except (OSError, ValueError, TypeError, KeyError):
         return {}
+
+
+def _transfer(url: str, path: Path, timeout: float) -> Iterator[requests.Response | bytes]:
+    """Yield the answer and, as long as they are asked for, the chunks of its body."""
+    with requests.Session() as session, _answer(session, url, path, timeout) as response:
+        yield response
+        yield from _chunks(response, url, timeout)
 
 
 def _answer(session: requests.Session, url: str, path: Path, timeout: float) -> requests.Response:
     """Ask for the file, or for what is missing of it."""
     # Compressed answers have other lengths than the file.
     headers = {"Accept-Encoding": "identity", "User-Agent": f"texsynth/{texsynth.__version__}"}
-    validator = _state(path.parent).get("validator")
-    if validator and is_file(path) and (size := path.stat().st_size):
+    validator = _state(path.parent).get("validator", "")
+    if _PLAIN.fullmatch(validator) and is_file(path) and (size := path.stat().st_size):
         headers |= {"Range": f"bytes={size}-", "If-Range": validator}
     try:
-        return session.get(url, headers=headers, stream=True, timeout=timeout)
+        response = session.get(url, headers=headers, stream=True, timeout=timeout)
+        if urlsplit(url).scheme == "https" and urlsplit(response.url).scheme != "https":
+            raise ModelError(f"{public(url)} leads to {public(response.url)}, which is not safe; {ELSEWHERE}")
+        return response
     except exceptions.Timeout:
         raise _stalled(url, timeout) from None
-    except exceptions.RequestException as error:
+    # Where a redirect leads to what is no address, the libraries raise errors of other kinds.
+    except (exceptions.RequestException, HTTPError, HTTPException, ValueError) as error:
         cause: BaseException = error
         while cause.__context__ is not None:
             cause = cause.__context__
@@ -108,27 +142,33 @@ def _answer(session: requests.Session, url: str, path: Path, timeout: float) -> 
         ) from error
 
 
-def _receive(response: requests.Response, url: str, path: Path, timeout: float, on_bytes: OnBytes) -> None:
-    """Write the answer to `path`, or after what is there."""
+def _receive(
+    response: requests.Response, chunks: Iterator[bytes], url: str, path: Path, on_bytes: OnBytes
+) -> None:
+    """Write the answer, which comes in `chunks`, to `path`, or after what is there."""
     start, total = _extent(response, url, path)
+    if total is not None and total > LARGEST:
+        raise _too_large(url)
     if "text/html" in response.headers.get("Content-Type", ""):
         raise _page(url)
     if start == total:
         return
-    chunks = _chunks(response, url, timeout)
     first = next(chunks, b"")
     if not start:
         if first.lstrip().startswith(b"<"):
             raise _page(url)
         # What marks this version of the file, byte for byte; empty if the server has nothing of the kind.
         tag, date = (response.headers.get(name, "") for name in ("ETag", "Last-Modified"))
-        state = {"url": url, "validator": tag if tag and not tag.startswith("W/") else date}
+        validator = tag if tag and not tag.startswith("W/") else date
+        state = {"url": url, "validator": validator if _PLAIN.fullmatch(validator) else ""}
         (path.parent / STATE).write_text(json.dumps(state))
     done = start
     with path.open("ab" if start else "wb") as file:
         for chunk in chain([first], chunks):
-            file.write(chunk)
             done += len(chunk)
+            if done > LARGEST:
+                raise _too_large(url)
+            file.write(chunk)
             on_bytes(done, total)
     if total not in (None, done):
         raise _CutOffError(f"after {done} of {total} bytes")
@@ -139,7 +179,9 @@ def _extent(response: requests.Response, url: str, path: Path) -> tuple[int, int
     status, headers = response.status_code, response.headers
     if status in (206, 416):
         size = path.stat().st_size if is_file(path) else 0
-        extent = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+)", headers.get("Content-Range", "").strip())
+        extent = re.fullmatch(
+            r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18})", headers.get("Content-Range", "").strip()
+        )
         if extent and int(extent[1] or extent[2]) == size:
             return size, int(extent[2])
         # Not what was asked for: the part is of no use.
@@ -151,7 +193,8 @@ def _extent(response: requests.Response, url: str, path: Path) -> tuple[int, int
         raise ModelError(f"{public(url)} is refused ({status} {response.reason}); {ELSEWHERE}")
     length = headers.get("Content-Length", "")
     encoded = headers.get("Content-Encoding", "identity") != "identity"
-    return 0, int(length) if length.isdecimal() and not encoded else None
+    is_known = re.fullmatch(r"[0-9]{1,18}", length) and not encoded
+    return 0, int(length) if is_known else None
 
 
 def _chunks(response: requests.Response, url: str, timeout: float) -> Iterator[bytes]:
@@ -163,7 +206,7 @@ def _chunks(response: requests.Response, url: str, timeout: float) -> Iterator[b
         if error.args and isinstance(error.args[0], ReadTimeoutError):
             raise _stalled(url, timeout) from error
         raise _CutOffError("the connection ended") from error
-    except exceptions.RequestException as error:
+    except (exceptions.RequestException, HTTPError, HTTPException, ValueError) as error:
         raise ModelError(f"the answer of {public(url)} cannot be read ({error}); {ELSEWHERE}") from error
 
 
@@ -171,6 +214,19 @@ def _stalled(url: str, timeout: float) -> ModelError:
     return ModelError(
         f"{public(url)} has sent nothing for {timeout:g} s; run the same command again to go on, "
         f"with a longer --timeout if the network is slow"
+    )
+
+
+def _too_slow(url: str, seconds: float) -> ModelError:
+    return ModelError(
+        f"{public(url)} is too slow, it has sent less than {CHUNK // 1024} KiB in {seconds:g} s; run the "
+        f"same command again to go on, with a longer --timeout"
+    )
+
+
+def _too_large(url: str) -> ModelError:
+    return ModelError(
+        f"{public(url)} gives more than {LARGEST >> 30} GiB, which no checkpoint has; {ELSEWHERE}"
     )
 
 
