@@ -72,9 +72,8 @@ class Task:
 
     def output_size(self, settings: ExpandSettings, width: int, height: int) -> tuple[int, int]:
         """Return width and height of what becomes of an exemplar."""
-        if self.resizes or (self.command == "tile" and settings.size is not None):
-            height, width = output_size(settings, height, width)
-        return width, height
+        resized = self.resizes or (self.command == "tile" and settings.size is not None)
+        return output_size(settings, height, width)[::-1] if resized else (width, height)
 
     @property
     def resizes(self) -> bool:
@@ -313,8 +312,8 @@ def check_textures(
     (key,) = tasks
     try:
         loaded[key] = load_inputs(*key, run)
-        size = loaded[key].exemplars[0].picture.rgb.shape[1::-1]
-        check_sides(jobs[0], *key[0].output_size(key[1], *size))
+        right = loaded[key].exemplars[0].picture
+        check_sides(jobs[0], *key[0].output_size(key[1], right.width, right.height))
     except TexsynthError as error:
         return [], [Failed(jobs[0], error)]
     return jobs, []
@@ -343,11 +342,8 @@ def check_size(
     check_exemplar_size(width, height, str(item))
     width, height = task.output_size(settings, width, height)
     check_output_size(width, height, run.max_pixels, str(item))
-    siblings = len(task.siblings)
-    network = bytes_per_pixel(settings)
-    check_memory(
-        item, width, height, method=settings.method, network=network, siblings=siblings, cure=task.cure
-    )
+    more = {"network": bytes_per_pixel(settings), "siblings": len(task.siblings)}
+    check_memory(item, width, height, method=settings.method, **more, cure=task.cure)
 
 
 def as_mask(picture: images.Picture) -> Mask:
