@@ -56,6 +56,7 @@ class Options(TypedDict, total=False):
     """Name or file of a network, or what `load_model` gave, which is not loaded again. Default: "lite"."""
     device: str  # auto, cpu, cuda, cuda:N or mps. Default: auto.
     dtype: str  # auto, float32, bfloat16 or float16. Default: auto.
+    lenient: bool  # Read what is left of damaged files, with a warning
     threads: int  # CPU threads of torch for the whole process. Default: they are left as they are.
     progress: OnStep  # Called with a `Step(stage, done, total)` again and again
 
@@ -122,7 +123,7 @@ def expand_settings(flags: Mapping[str, object], options: TextureOptions, *, lim
 
 def run_settings(options: Options) -> RunSettings:
     """Return what a run needs besides the look. Raises UsageError."""
-    keys = ("seed", "device", "dtype", "threads", "max_side")
+    keys = ("seed", "device", "dtype", "threads", "max_side", "lenient")
     values: dict[str, object] = {key: options[key] for key in keys if key in options}  # type: ignore[literal-required]
     model = options.get("model")
     if isinstance(model, str | os.PathLike):

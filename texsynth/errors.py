@@ -1,5 +1,7 @@
 """Errors that a user can mend, each with its exit code."""
 
+from pathlib import Path
+
 
 class TexsynthError(Exception):
     """Base of all expected errors. The message is one sentence with the bad value and the cure."""
@@ -45,3 +47,34 @@ class WorkerLostError(TexsynthError):
     """A worker was killed twice over the same job, or could not begin; memory that runs out does that."""
 
     exit_code = 7
+
+
+NO_MEMORY = (
+    "out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory",
+    "failed to map segment", "can't start new thread", "std::bad_alloc", "resource temporarily unavailable",
+)  # fmt: skip
+"""How torch and the system say, in lower case, that memory is exhausted, also while libraries are loaded."""
+
+
+def is_exhaustion(error: BaseException) -> bool:
+    """Return True when `error` says that memory has run out."""
+    if isinstance(error, MemoryError):
+        return True
+    known = isinstance(error, RuntimeError | OSError | ImportError)
+    return known and any(words in str(error).lower() for words in NO_MEMORY)
+
+
+def check_room(needed: int) -> None:
+    """Raise MemoryError where the limit on this process leaves less than `needed` bytes for libraries.
+
+    Some end the process when they find no room.
+    """
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (ImportError, OSError, ValueError):  # a system that does not say
+        return
+    if limit != resource.RLIM_INFINITY and limit - pages * resource.getpagesize() < needed:
+        raise MemoryError

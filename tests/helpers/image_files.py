@@ -17,7 +17,7 @@ from PIL import Image
 
 from texsynth.images import Picture, open_strips, read
 from texsynth.images.picture import Pixels
-from texsynth.images.reader import srgb_profile
+from texsynth.images.profiles import srgb_profile
 
 
 def linear_profile() -> bytes:

@@ -31,7 +31,7 @@ from texsynth.images import (
     write,
 )
 from texsynth.images.picture import Pixels
-from texsynth.images.reader import srgb_profile
+from texsynth.images.profiles import srgb_profile
 from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
 
 

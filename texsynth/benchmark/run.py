@@ -13,12 +13,11 @@ import torch
 from texsynth.benchmark.names import DEFAULT, FULL_WIDTH, IN_FLOAT32, PUBLISHED
 from texsynth.benchmark.stages import ARTISTIC, STAGES, Pair
 from texsynth.device import pick_device, pick_dtype, set_threads
-from texsynth.errors import TexsynthError
+from texsynth.errors import TexsynthError, is_exhaustion
 from texsynth.jobs.memory import (
     MemoryForecast,
     TilePlan,
     free_bytes,
-    is_exhaustion,
     return_freed_memory,
     size_text,
 )

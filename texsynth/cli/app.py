@@ -24,9 +24,11 @@ from texsynth.cli.show import (
     print_traceback,
     reason,
 )
-from texsynth.errors import TexsynthError
+from texsynth.errors import MemoryExhaustedError, TexsynthError, check_room, is_exhaustion
 
 BUG, USAGE = 1, 2
+
+ROOM_BYTES = 100 << 20  # For the libraries that every command loads
 
 COMMANDS = {
     "expand": "expand",
@@ -83,6 +85,11 @@ class App(TyperGroup):
         except (KeyboardInterrupt, typer.Abort):
             print_error("interrupted")
             code = INTERRUPTED
+        except (MemoryError, ImportError, OSError) as error:
+            if not is_exhaustion(error):
+                raise
+            print_error(str(_expected(error)))
+            code = MemoryExhaustedError.exit_code
         try:
             sys.stdout.flush()
         except OSError:  # the reader of a pipe has gone, or the disk is full
@@ -108,19 +115,21 @@ class App(TyperGroup):
             raise typer.Exit(INTERRUPTED) from None
         except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError):
             raise
-        except Exception as error:
+        except Exception as raised:
+            error = _expected(raised)
             print_error(reason(error))
             if ctx.meta.get(VERBOSE):
                 print_traceback(error)
             elif not isinstance(error, TexsynthError):
                 print_error("run again with -v for the details", prefix="")
-            raise typer.Exit(error.exit_code if isinstance(error, TexsynthError) else BUG) from error
+            raise typer.Exit(error.exit_code if isinstance(error, TexsynthError) else BUG) from raised
 
 
 @cache
 def _load_command(name: str) -> Any:  # noqa: ANN401 (a command or a group of typer's)
     from texsynth.cli.options import grouped
 
+    check_room(ROOM_BYTES)
     module = import_module(f"texsynth.cli.{COMMANDS[name]}")
     alone = typer.Typer(rich_markup_mode="rich", add_completion=False)
     if isinstance(group := getattr(module, "app", None), typer.Typer):
@@ -133,6 +142,13 @@ def _load_command(name: str) -> Any:  # noqa: ANN401 (a command or a group of ty
         return typer.main.get_group(alone).commands[name]
     alone.command(name)(grouped(getattr(module, name)))
     return typer.main.get_command(alone)
+
+
+def _expected(error: Exception) -> Exception:
+    """Return the error of ours for memory that runs out, also where libraries are loaded."""
+    if isinstance(error, TexsynthError) or not is_exhaustion(error):
+        return error
+    return MemoryExhaustedError("there is not enough memory; end other programs, or raise ulimit -v")
 
 
 def _usage(error: typer.TyperException) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -36,6 +37,8 @@ from texsynth.jobs.map_inputs import MapsJob
 from texsynth.jobs.tileset_inputs import TilesetJob
 from texsynth.paths import exists
 
+USUAL_THREADS = 64  # So many are used without asking, also where there are fewer cores
+
 Replayed = tuple[Sequence[Any], Callable[..., Any], Callable[[Sequence[Any]], Any]]
 """The only job, its check, and what makes its operation, as `run_operation` takes them."""
 
@@ -53,6 +56,9 @@ def replay(
         None, "--input", metavar="OLD=NEW", help="Where any other input is now, if it moved. Repeatable."
     ),
     machine: options.DeviceOptions,
+    compiled: bool = option(
+        False, "--compile", help="Compile the networks, where they were for OUTPUT. Needs a C++ compiler."
+    ),
     report: options.Report = None,
     force: options.Force = False,
     screen: options.ScreenOptions,
@@ -66,6 +72,7 @@ def replay(
     if output is None:
         output = str(result.with_name(f"{result.stem}.replay{result.suffix}"))
     run = validate(RunSettings, record.run.model_dump() | given(vars(machine)), "")
+    _check_demands(record.run, machine, result, compiled=compiled)
     check_model(run.model)
     named = {"--content": content, "--style": style, "--exemplar": exemplar}
     pairs = {}
@@ -89,6 +96,19 @@ def replay(
     out = options.RunOptions(suffix=result.suffix, force=force, report=report)
     setup = Setup(out, run, screen.screen(output), output_suffix(out))
     run_operation(job, check, operation, setup)
+
+
+def _check_demands(
+    recorded: RunSettings, machine: options.DeviceOptions, result: Path, *, compiled: bool
+) -> None:
+    """Raise UsageError for what a picture of a stranger should not do without being asked to."""
+    most = max(os.cpu_count() or 1, USUAL_THREADS)
+    if machine.threads is None and (recorded.threads or 1) > most:
+        raise UsageError(
+            f"{result} was made with {recorded.threads} threads; say how many to take, with --threads N"
+        )
+    if recorded.compiled and not compiled:
+        raise UsageError(f"{result} was made with a C++ compiler; say --compile to run it here")
 
 
 def _stylize(record: StylizeRecord, inputs: _Inputs, run: RunSettings, output: str) -> Replayed:

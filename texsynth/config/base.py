@@ -2,7 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+)
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -34,3 +42,15 @@ EvenLight = Annotated[
 
 Orientations = Literal["auto", "none", "mirror", "all"]
 """In which of the eight turns and mirror images pieces may be laid; auto leaves it to the texture."""
+
+
+class ReadSettings(Settings):
+    """How damaged pictures are treated."""
+
+    lenient: bool = False
+    """Read what is left of a damaged picture, with a warning."""
+
+    @model_serializer(mode="wrap")
+    def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave out what records of earlier versions do not have, in the usual case."""
+        return {key: value for key, value in handler(self).items() if value or key != "lenient"}

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from texsynth.config.base import EvenLight, NoiseSettings, Orientations
+from texsynth.config.base import EvenLight, NoiseSettings, Orientations, ReadSettings
 from texsynth.config.base import Fraction as Fraction
 from texsynth.config.base import Settings as Settings
 
@@ -353,7 +353,7 @@ EXECUTORS: tuple[ExecutorName, ...] = get_args(ExecutorName)
 """Ways to do many jobs: in this process, in several of this machine, or on a Ray cluster."""
 
 
-class RunSettings(Settings):
+class RunSettings(ReadSettings):
     """What a run needs besides the look: model, machine, seed, and how pictures are read and written."""
 
     model: str = "lite"
@@ -386,7 +386,7 @@ class RunSettings(Settings):
     @field_validator("memory_limit")
     @classmethod
     def _is_a_size(cls, value: str | None) -> str | None:
-        found = MEMORY_LIMIT.fullmatch(value) if value is not None else None
-        if value is not None and (not found or (found[2] == "%" and float(found[1]) > 100)):
+        parts = MEMORY_LIMIT.fullmatch(value or "100%")
+        if not parts or (parts[2] == "%" and float(parts[1]) > 100):
             raise ValueError(f"memory limit {value!r} must be like 4GiB, 500MiB or 80%")
         return value

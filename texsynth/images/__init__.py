@@ -1,22 +1,35 @@
 """Files to pixel arrays and back: the only package that knows picture formats. It does not import torch."""
 
 from texsynth.images.files import placed, store
-from texsynth.images.picture import OUTPUT_SUFFIXES, SUFFIXES, Picture, output_format
-from texsynth.images.reader import Header, file_sha256, probe, read, read_bytes, read_rgb8, verify
+from texsynth.images.picture import OUTPUT_SUFFIXES, SUFFIXES, Picture, check_sides, output_format
+from texsynth.images.reader import (
+    LARGEST_FILE,
+    Header,
+    file_limit,
+    file_sha256,
+    probe,
+    read,
+    read_bytes,
+    read_rgb8,
+    verify,
+)
 from texsynth.images.sheet import captioned, contact_sheet, jpeg_thumbnail, thumbnails
 from texsynth.images.streaming import Strips, open_strips, write_strips
 from texsynth.images.writer import embedded_settings, encode, sidecar, write
 
 __all__ = [
+    "LARGEST_FILE",
     "OUTPUT_SUFFIXES",
     "SUFFIXES",
     "Header",
     "Picture",
     "Strips",
     "captioned",
+    "check_sides",
     "contact_sheet",
     "embedded_settings",
     "encode",
+    "file_limit",
     "file_sha256",
     "jpeg_thumbnail",
     "open_strips",

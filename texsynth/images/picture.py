@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from texsynth.errors import UsageError
+from texsynth.errors import OutputError, UsageError
 
 Pixels = NDArray[Any]  # uint8 or uint16
 
@@ -30,11 +30,18 @@ OUTPUT_SUFFIXES = {
 }
 """File names that can be written."""
 
+LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383}
+"""Pixels that the side of a picture of the format can have, where that is few."""
+
 DEEP_FORMATS = frozenset({"PNG", "TIFF"})  # Formats that hold 16 bits per channel
 
 GREY_FORMATS = frozenset({"PNG", "JPEG", "TIFF"})  # Formats that hold a single channel
 
 ALPHA_FORMATS = frozenset({"PNG", "WEBP", "TIFF"})  # Formats that hold an alpha channel
+
+
+class NotReadError(ValueError):
+    """A sound file of a kind that is not read. The message goes on after the name of the file."""
 
 
 @dataclass(frozen=True)
@@ -94,3 +101,13 @@ def output_format(path: Path) -> str:
         raise UsageError(
             f"{path}: cannot write {path.suffix or 'a name without suffix'}; use {known}"
         ) from None
+
+
+def check_sides(width: int, height: int, name: str) -> None:
+    """OutputError for a picture, in pixels, that the format `name` cannot count."""
+    longest = LONGEST_SIDE.get(name)
+    if longest and max(width, height) > longest:
+        raise OutputError(
+            f"a {width} x {height} picture cannot be written as {name}, "
+            f"whose sides have at most {longest} pixels; use .png or .tif"
+        )

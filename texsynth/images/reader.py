@@ -1,40 +1,36 @@
 """Picture files to upright sRGB pixels."""
 
+import ctypes
 import hashlib
-import io
 import os
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, cast
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from texsynth.config.settings import MAX_PIXELS
 from texsynth.errors import InputError
 from texsynth.images import vips
-from texsynth.images.picture import FORMATS, Picture, Pixels
+from texsynth.images.decoding import (
+    UPRIGHT,
+    deep_pixels,
+    from_deep,
+    from_pil,
+    is_deep,
+    orientation,
+    with_profile,
+)
+from texsynth.images.picture import FORMATS, NotReadError, Picture, Pixels
+from texsynth.images.stored import Stored, complete, stored
 from texsynth.paths import Place, listing, status, why
 
 # Our own guard, --max-pixels, is checked on every header before any decoding.
 Image.MAX_IMAGE_PIXELS = None
-
-ORIENTATION_TAG = 0x0112
-
-UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
-    2: np.fliplr,
-    3: lambda a: np.rot90(a, 2),
-    4: np.flipud,
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: np.rot90(a.swapaxes(0, 1), 2),
-    8: np.rot90,
-}
-"""EXIF orientation -> what turns the pixels upright; 1 and unknown values need nothing."""
 
 REFUSED_MODES = {
     "F": "floating-point pixels",
@@ -42,6 +38,18 @@ REFUSED_MODES = {
     "LAB": "Lab pixels",
     "HSV": "HSV pixels",
 }
+
+
+CONVERT = "convert it to 8 or 16 bits per channel"
+
+READ_IN_PART = "the file is damaged and was read in part: {}"
+
+
+LARGEST_FILE = 1 << 32
+"""Bytes that are read of any file at once."""
+
+BESIDE_PIXELS = 1 << 28
+"""Bytes of a file of a picture for profiles, texts and the like."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +62,22 @@ class Header:
     frames: int
 
 
-def read_bytes(path: Path) -> bytes:
-    """The content of a file; InputError when there is none."""
+def read_bytes(path: Path, *, limit: int = LARGEST_FILE) -> bytes:
+    """The content of a file; InputError when there is none, or more of it than `limit` bytes."""
     with _readable(path):
         _check_kind(path, str(path))
-        return path.read_bytes()
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limit:
+                raise InputError(
+                    f"{path} has {size} bytes, more than the {limit} that are read of such a file"
+                )
+            return file.read()
+
+
+def file_limit(max_pixels: int) -> int:
+    """The bytes that a file of a picture can have, uncompressed at 16 bits, with all that is beside it."""
+    return max_pixels * 8 + BESIDE_PIXELS
 
 
 def file_sha256(source: Path | bytes) -> str:
@@ -100,8 +119,8 @@ def probe(
 ) -> Header:
     """Read only the header and raise InputError for whatever `read` would refuse because of it."""
     name = name or source_name(source)
-    with opened(source, name) as image:
-        return checked(image, name, max_pixels, frame)
+    with opened(source, name, frame) as (image, file):
+        return to_frame(image, file, name, checked(image, file, name, max_pixels, frame), frame, max_pixels)
 
 
 def read(
@@ -111,42 +130,77 @@ def read(
     max_pixels: int = MAX_PIXELS,
     frame: int | None = None,
     as_data: bool = False,
+    lenient: bool = False,
 ) -> Picture:
     """Decode a picture.
 
     source: a file or the bytes of one. name: what messages call it. max_pixels: refuse larger pictures.
     frame: which frame of an animated picture or page of a TIFF, from 0. as_data: the values are normals,
-    roughness or the like and no colours, so a colour profile is ignored. Raises InputError.
+    roughness or the like and no colours, so a colour profile is ignored. lenient: of a damaged PNG, JPEG or
+    TIFF read what can be read, with a warning. Raises InputError.
     """
     name = name or source_name(source)
-    data = read_bytes(source) if isinstance(source, Path) else source
-    with opened(data, name) as image:
-        header = checked(image, name, max_pixels, frame)
-        if header.frames > 1:
-            image.seek(frame or 0)
-        if as_data:
-            image.info.pop("icc_profile", None)
-        deep = _deep_pixels(image, data, name, frame or 0) if is_deep(image, data) else None
-        if deep is None:
-            picture = from_pil(image, name, header.format)
-        else:
-            picture = from_deep(*deep, image.info.get("icc_profile"), header.format)
-        one_bit = as_data and image.mode == "1"
-        turn = UPRIGHT.get(image.getexif().get(ORIENTATION_TAG, 1))
+    data = read_bytes(source, limit=file_limit(max_pixels)) if isinstance(source, Path) else source
+    with opened(data, name, frame) as (image, file):
+        header = checked(image, file, name, max_pixels, frame)
+        header = to_frame(image, file, name, header, frame, max_pixels)
+        fault = file.fault
+        if not fault:
+            return _decoded(image, file, header, name, as_data=as_data, lenient=lenient)
+        if not lenient:
+            raise InputError(damaged(name, fault))
+        repaired = file.repaired()
+    with opened(repaired, name) as (image, file):
+        header = checked(image, file, name, max_pixels, 0)
+        picture = _decoded(image, file, header, name, as_data=as_data, lenient=True)
+    return replace(picture, warnings=(*picture.warnings, READ_IN_PART.format(fault)))
+
+
+def damaged(name: str, fault: str) -> str:
+    """The sentence about a picture that `lenient` would read."""
+    return f"{name} is damaged or incomplete: {fault}; --lenient reads what is left of it"
+
+
+def _decoded(
+    image: Image.Image, file: Stored, header: Header, name: str, *, as_data: bool,
+    lenient: bool,
+) -> Picture:  # fmt: skip
+    if as_data:
+        image.info.pop("icc_profile", None)
+    gamma = None if as_data or not file.png else file.png.gamma
+    warnings = file.warnings
+    # Pillow knows nothing of a file but its first 8 bits.
+    deep = deep_pixels(image, file, name) if is_deep(image, file) else None
+    if deep is not None:
+        picture = from_deep(*deep, image.info.get("icc_profile"), header.format, gamma)
+    else:
+        source = image
+        if header.format == "JPEG" and image.mode in ("L", "RGB"):
+            fail_on = "none" if lenient else "error"
+            source = with_profile(vips.read_samples(file.data, "JPEG", fail_on=fail_on), image)
+        picture = from_pil(source, name, header.format, gamma)
+    turn = UPRIGHT.get(orientation(image))
     rgb, alpha = picture.rgb, picture.alpha
     if turn:
         rgb = np.ascontiguousarray(turn(rgb))
         alpha = None if alpha is None else np.ascontiguousarray(turn(alpha))
-    return replace(picture, rgb=rgb, alpha=alpha, is_data=as_data, one_bit=one_bit)
+    one_bit = as_data and image.mode == "1"
+    return replace(
+        picture, rgb=rgb, alpha=alpha, is_data=as_data, one_bit=one_bit,
+        warnings=warnings + picture.warnings,
+    )  # fmt: skip
 
 
-def verify(path: Path) -> None:
+def verify(path: Path, *, max_pixels: int = MAX_PIXELS) -> None:
     """InputError when the picture at `path` is damaged or cut off. A PNG is checked without decoding."""
-    with opened(path, str(path)) as image:
-        if image.format == "PNG":
-            image.verify()
-        else:
-            image.load()
+    name = str(path)
+    with opened(path, name) as (image, file):
+        header = checked(image, file, name, max_pixels, 0)
+        fault = complete(file).fault
+        if fault:
+            raise InputError(damaged(name, fault))
+    if header.format not in ("PNG", "JPEG"):
+        read(path, frame=0, max_pixels=max_pixels)
 
 
 def read_rgb8(path: Path) -> Pixels:
@@ -156,40 +210,27 @@ def read_rgb8(path: Path) -> Pixels:
 
 
 @contextmanager
-def opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
-    """The opened image; whatever goes wrong inside becomes an InputError."""
+def opened(source: Path | bytes, name: str, frame: int | None = None) -> Iterator[tuple[Image.Image, Stored]]:
+    """The opened image, of a TIFF that page, and its file; what goes wrong inside becomes an InputError."""
     with decoding(name):
         if isinstance(source, Path):
             _check_kind(source, name)
-        with Image.open(
-            io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
-        ) as image:
-            if image.format == "TIFF":
-                _check_tiff_tags(cast(BinaryIO, image.fp))
-            yield image
+        _quiet_libtiff()
+        with stored(source, frame) as (file, view), Image.open(view, formats=FORMATS) as image:
+            if file.png:
+                image.info["icc_profile"] = file.png.icc
+            yield image, file
 
 
-TIFF_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8,
-                   17: 8, 18: 8}  # fmt: skip
-"""Bytes of a value by the type of a TIFF tag."""
-
-
-def _check_tiff_tags(file: BinaryIO) -> None:
-    """Raise ValueError when a tag is cut off: Pillow would go on without it, and without a colour profile."""
-    length = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    head = file.read(16)
-    order = "<" if head[:2] == b"II" else ">"
-    is_big = struct.unpack(f"{order}H", head[2:4])[0] == 43
-    (start,) = struct.unpack(f"{order}Q", head[8:16]) if is_big else struct.unpack(f"{order}I", head[4:8])
-    file.seek(start)
-    (count,) = struct.unpack(f"{order}{'Q' if is_big else 'H'}", file.read(8 if is_big else 2))
-    entry = struct.Struct(f"{order}HH{'QQ' if is_big else 'II'}")
-    for _ in range(min(count, 1 << 16)):
-        tag, kind, number, place = entry.unpack(file.read(entry.size))
-        size = TIFF_TYPE_BYTES.get(kind, 0) * number
-        if size > (8 if is_big else 4) and place + size > length:
-            raise ValueError(f"tag {tag} is cut off")
+@cache
+def _quiet_libtiff() -> None:
+    """Keep the libtiff that Pillow brings from writing to standard error; what it says is in no error."""
+    core = ctypes.CDLL(cast(Any, Image).core.__file__)
+    for kind in ("Error", "Warning"):
+        # Not where it is part of Pillow's own library.
+        if handler := getattr(core, f"TIFFSet{kind}Handler", None):
+            handler.argtypes, handler.restype = (ctypes.c_void_p,), ctypes.c_void_p
+            handler(None)
 
 
 @contextmanager
@@ -206,6 +247,8 @@ def decoding(name: str) -> Iterator[None]:
         raise InputError(f"{name} is not a picture that can be read; use one of {known}") from None
     except IsADirectoryError:
         raise InputError(f"{name} is a folder, not a picture") from None
+    except NotReadError as error:
+        raise InputError(f"{name} {error}") from None
     except Exception as error:  # damaged files make decoders raise errors of every kind
         if isinstance(error, OSError) and error.strerror:
             raise InputError(f"{name} cannot be read: {why(error)}") from None
@@ -218,169 +261,39 @@ def source_name(source: Path | bytes) -> str:
     return "standard input" if isinstance(source, bytes) else str(source)
 
 
-def checked(image: Image.Image, name: str, max_pixels: int, frame: int | None) -> Header:
+def checked(image: Image.Image, file: Stored, name: str, max_pixels: int, frame: int | None) -> Header:
     """The header of an opened picture; InputError for what is refused because of it."""
     width, height = image.size
-    if width * height > max_pixels:
-        raise InputError(
-            f"{name} has {width} x {height} = {width * height} pixels, more than --max-pixels {max_pixels}"
-        )
     # An MPO file is a JPEG whose extra frames are thumbnails or depth maps, not an animation.
     kind = "JPEG" if image.format == "MPO" else str(image.format)
-    frames = 1 if kind == "JPEG" else int(getattr(image, "n_frames", 1))
+    _check_pixels(image, name, max_pixels)
+    frames = len(file.tiff.pages) if file.tiff else int(getattr(image, "n_frames", 1))
+    frames = 1 if kind == "JPEG" else frames
     if frames > 1 and frame is None:
         raise InputError(f"{name} has {frames} frames; name one with --frame 0 to --frame {frames - 1}")
     if frames > 1 and frame is not None and not 0 <= frame < frames:
         raise InputError(f"{name} has no frame {frame}; its frames are 0 to {frames - 1}")
     if image.mode in REFUSED_MODES:
-        raise InputError(f"{name} has {REFUSED_MODES[image.mode]}; convert it to 8 or 16 bits per channel")
+        raise InputError(f"{name} has {REFUSED_MODES[image.mode]}; {CONVERT}")
     return Header(width, height, kind, frames)
 
 
-def from_pil(image: Image.Image, name: str, source_format: str) -> Picture:
-    """The first 8 bits of the pixels of an opened picture in sRGB."""
-    image.load()
-    if image.mode.startswith("I;16"):
-        raise InputError(f"{name} has an unusual bit depth; convert it to 8 or 16 bits per channel")
-    icc = image.info.get("icc_profile")
-    alpha = None
-    colours = image
-    if image.has_transparency_data:
-        alpha = np.array(image.convert("RGBA").getchannel("A"))
-        # A palette entry or key colour stays a colour; only the transparency leaves.
-        colours = (
-            image.convert("RGBA").convert("RGB") if image.mode not in ("LA", "La") else image.convert("L")
+def to_frame(
+    image: Image.Image, file: Stored, name: str, header: Header, frame: int | None,
+    max_pixels: int,
+) -> Header:  # fmt: skip
+    """Go to a frame of an animation, which may be larger than those before it. Raises InputError."""
+    if header.frames > 1 and not file.tiff:
+        # One by one: to draw a frame, Pillow makes those before it.
+        for number in range(1, (frame or 0) + 1):
+            image.seek(number)
+            _check_pixels(image, name, max_pixels)
+    return replace(header, width=image.width, height=image.height)
+
+
+def _check_pixels(image: Image.Image, name: str, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise InputError(
+            f"{name} has {width} x {height} = {width * height} pixels, more than --max-pixels {max_pixels}"
         )
-    rgb, warnings = to_srgb(colours, icc)
-    return Picture(np.array(rgb), alpha, source_format, image.mode in ("1", "L", "LA", "La"), warnings)
-
-
-def from_deep(pixels: Pixels, alpha: Pixels | None, icc: bytes | None, source_format: str) -> Picture:
-    """16-bit pixels in sRGB. pixels: (H, W, 1 or 3) uint16; alpha: (H, W) uint16 or None; both as stored."""
-    rgb = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
-    warnings: tuple[str, ...] = ()
-    is_grey = pixels.shape[2] == 1
-    if icc:
-        try:
-            mode, _ = _transform(icc, "L" if is_grey else "RGB")
-            rgb = vips.to_srgb(rgb if mode == "RGB" else pixels, icc, SRGB_FILE)
-        except (ImageCms.PyCMSError, OSError, ValueError):
-            warnings = (DAMAGED,)
-    alpha = None if alpha is None else np.ascontiguousarray(alpha)
-    return Picture(rgb, alpha, source_format, is_grey, warnings)
-
-
-def is_deep(image: Image.Image, head: bytes) -> bool:
-    """True for 16 bits per channel. head: at least the first 25 bytes of the file."""
-    if image.format == "PNG":
-        return head[24] == 16
-    return image.format == "TIFF" and set(image.tag_v2.get(258, (1,))) == {16}  # type: ignore[attr-defined]
-
-
-def _deep_pixels(
-    image: Image.Image, data: bytes, name: str, page: int
-) -> tuple[Pixels, Pixels | None] | None:
-    """Colours and alpha at 16 bits, which Pillow would cut to 8; None when it knows better what is stored."""
-    if image.format == "PNG":
-        colours, alpha = split_alpha(vips.read_samples(data, "PNG"))
-        key = image.info.get("transparency")
-        if key is not None:
-            alpha = np.where((colours == np.asarray(key, np.uint16)).all(2), 0, 65535).astype(np.uint16)
-        return colours, alpha
-    tags = image.tag_v2  # type: ignore[attr-defined]
-    if set(tags.get(339, (1,))) != {1} or tags.get(262, 0) not in (0, 1, 2):
-        return None
-    if vips.reads_tiff(tags):
-        samples = vips.read_samples(data, "TIFF", page)
-    elif tags.get(284, 1) == 1:
-        samples = _both_bytes(data, page)
-    else:
-        raise InputError(f"{name} has 16-bit colour planes in a rare form; save it with LZW or deflate")
-    return split_tiff(samples, tuple(tags.get(338, ())))
-
-
-def _both_bytes(data: bytes, page: int) -> Pixels:
-    """The stored 16-bit samples of a TIFF page by Pillow, which gives a single byte of each at a time."""
-    halves = []
-    for order in ("B", "L"):  # orders in which the first byte is the high one, and the second
-        with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
-            image.seek(page)
-            tags = image.tag_v2  # type: ignore[attr-defined]
-            if image.mode.startswith("I;16"):
-                grey = np.asarray(image).astype(np.uint16)[..., None]
-                return grey if tags.get(262, 0) else 65535 - grey
-            layout = f"{image.tile[0].args[0].split(';')[0].upper()};16{order}"  # type: ignore[index]
-            image.tile = [t._replace(args=(layout, *t.args[1:])) for t in image.tile]  # type: ignore[index]
-            # libtiff hands out numbers of this machine, Pillow's own decoder the bytes of the file.
-            stored = "=" if image.tile[0].codec_name == "libtiff" else {b"II": "<", b"MM": ">"}[tags.prefix]
-            halves.append(np.asarray(image))
-    return np.stack(halves, -1).view(f"{stored}u2")[..., 0].astype(np.uint16)
-
-
-def split_alpha(samples: Pixels) -> tuple[Pixels, Pixels | None]:
-    """Colours (H, W, 1 or 3) and alpha (H, W) of (H, W, 1 to 4) samples with alpha last."""
-    count = 3 if samples.shape[2] >= 3 else 1
-    return samples[..., :count], samples[..., -1] if samples.shape[2] > count else None
-
-
-def split_tiff(samples: Pixels, extra: tuple[int, ...]) -> tuple[Pixels, Pixels | None]:
-    """As `split_alpha` for a TIFF, whose tag `extra` says what the last sample means."""
-    colours, alpha = split_alpha(samples)
-    if alpha is None or extra not in ((1,), (2,)):
-        return colours, None
-    if extra == (1,):  # the colours are multiplied by it
-        divisor = np.maximum(alpha, 1)[..., None].astype(np.float64)
-        colours = np.minimum(colours * (65535 / divisor) + 0.5, 65535).astype(np.uint16)
-    return colours, alpha
-
-
-SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
-"""Colour space in a profile's header -> mode of the pixels it applies to."""
-
-SRGB_FILE = Path(__file__).with_name("srgb.icc")
-"""ICC profile of sRGB as Little CMS makes it, dated 2000 so that it is the same on every day."""
-
-DAMAGED = "the colour profile is damaged or of another kind and was ignored"
-
-
-@cache
-def srgb_profile() -> bytes:
-    """ICC profile of sRGB."""
-    return SRGB_FILE.read_bytes()
-
-
-def to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, tuple[str, ...]]:
-    """An 8-bit picture of any mode as RGB in sRGB, and a warning when its profile could not be used."""
-    if not icc:
-        return image.convert("RGB"), ()
-    try:
-        mode, transform = _transform(icc, image.mode)
-        source = image.convert(mode)
-        if mode == "RGB" and _is_identity(transform):
-            return source, ()
-        out = ImageCms.applyTransform(source, transform)
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return image.convert("RGB"), (DAMAGED,)
-    return (out or source), ()
-
-
-def _transform(icc: bytes, mode: str) -> tuple[str, ImageCms.ImageCmsTransform]:
-    """The mode that a profile applies to in place of `mode`, and what converts it to sRGB.
-
-    Raises ValueError for a profile of another kind, OSError or PyCMSError for a damaged one.
-    """
-    space = SPACES.get(icc[16:20].decode("latin-1"))
-    usable = {"CMYK": ("CMYK",), "1": ("RGB", "L"), "L": ("RGB", "L"), "LA": ("RGB", "L"), "La": ("RGB", "L")}
-    if space not in usable.get(mode, ("RGB",)):
-        raise ValueError(f"a profile for {space} pixels")
-    profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    target = ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile()))
-    return space, ImageCms.buildTransform(profile, target, space, "RGB")
-
-
-def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
-    """True for the many namings of sRGB itself, so that rounding does not touch their pixels."""
-    ramp = np.arange(256, dtype=np.uint8)
-    probe = np.stack([ramp, np.roll(ramp, 85), np.roll(ramp, 170)], 1)[None]
-    out = ImageCms.applyTransform(Image.fromarray(probe), transform)
-    return out is not None and int(np.abs(np.asarray(out).astype(int) - probe).max()) <= 1

@@ -1,35 +1,29 @@
 """Pictures read and written by strips of rows, so that large ones never lie in memory as a whole."""
 
-import io
-import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from texsynth.config.settings import MAX_PIXELS, QUALITY
-from texsynth.errors import OutputError
+from texsynth.errors import InputError
 from texsynth.images import vips
+from texsynth.images.decoding import from_deep, from_pil, is_deep, orientation, split_alpha, split_tiff
 from texsynth.images.files import taken, temporary, writing
-from texsynth.images.picture import ALPHA_FORMATS, DEEP_FORMATS, Picture, Pixels, output_format
+from texsynth.images.picture import ALPHA_FORMATS, DEEP_FORMATS, Picture, Pixels, check_sides, output_format
+from texsynth.images.profiles import srgb_profile
 from texsynth.images.reader import (
-    ORIENTATION_TAG,
     checked,
+    damaged,
     decoding,
-    from_deep,
-    from_pil,
-    is_deep,
     opened,
     read,
     source_name,
-    split_alpha,
-    split_tiff,
-    srgb_profile,
 )
+from texsynth.images.stored import Stored, complete
 from texsynth.images.writer import FLATTENED, flattened, samples, settings_beside, sidecar, write
 from texsynth.paths import is_taken
 from texsynth.strict_yaml import as_ascii
@@ -50,7 +44,12 @@ class Strips:
 
 
 def open_strips(
-    source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS, frame: int | None = None
+    source: Path | bytes,
+    *,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    frame: int | None = None,
+    lenient: bool = False,
 ) -> Strips:
     """Open a picture to be read by strips, which together equal what `read` returns for the same arguments.
 
@@ -58,85 +57,71 @@ def open_strips(
     memory at a time. Everything else is read as a whole. Raises InputError.
     """
     name = name or source_name(source)
-    with opened(source, name) as image:
-        header = checked(image, name, max_pixels, frame)
-        if header.frames > 1:
-            image.seek(frame or 0)
-            header = checked(image, name, max_pixels, frame)  # pages differ in size
-        to_picture = _converter(image, source, name)
-    if to_picture is None:
-        picture = read(source, name=name, max_pixels=max_pixels, frame=frame)
+    with opened(source, name, frame) as (image, file):
+        header = checked(image, file, name, max_pixels, frame)
+        to_picture = _converter(image, file, name)
+        if to_picture is not None:
+            file = complete(file)
+            data = file.data
+            fault = file.fault
+            if fault and not lenient:
+                raise InputError(damaged(name, fault))
+            to_picture = None if fault else to_picture
+
+    def whole() -> Strips:
+        picture = read(source, name=name, max_pixels=max_pixels, frame=frame, lenient=lenient)
         return Strips(picture.width, picture.height, picture, True, picture.strips)
+
+    if to_picture is None:
+        return whole()
 
     def rows(count: int) -> Iterator[Picture]:
         with decoding(name):
-            yield from map(to_picture, vips.read_rows(source, header.format, count, frame or 0))
+            for stored in vips.read_rows(data, header.format, count, file.page):
+                part = to_picture(stored)
+                yield replace(part, warnings=file.warnings + part.warnings) if file.warnings else part
 
-    return Strips(header.width, header.height, next(rows(1)), False, rows)
+    try:
+        return Strips(header.width, header.height, next(rows(1)), False, rows)
+    except InputError:
+        # Of odd tags beside the pixels libvips makes more than Pillow does.
+        return whole()
 
 
-def _converter(image: Image.Image, source: Path | bytes, name: str) -> Callable[[Pixels], Picture] | None:
+def _converter(image: Image.Image, file: Stored, name: str) -> Callable[[Pixels], Picture] | None:
     """Make the function from rows of an opened picture, as libvips reads them, to a picture of them.
 
     None where libvips cannot read it by rows.
     """
     source_format, icc = str(image.format), image.info.get("icc_profile")
+    gamma = file.png.gamma if file.png else None
 
     def from_8_bits(stored: Pixels) -> Picture:
         part = Image.fromarray(stored[..., 0] if stored.shape[2] == 1 else stored)
         part.info["icc_profile"] = icc
-        return from_pil(part, name, source_format)
+        return from_pil(part, name, source_format, gamma)
 
-    # The method of Image itself: that of PNG decodes the picture to see what follows the pixels.
-    if Image.Image.getexif(image).get(ORIENTATION_TAG, 1) != 1:
+    if orientation(image) != 1:
         return None
     if source_format == "TIFF":
         tags = image.tag_v2  # type: ignore[attr-defined]
         extra = tuple(tags.get(338, ()))
         if not (vips.reads_tiff(tags) and vips.has_small_segments(tags) and set(tags.get(339, (1,))) == {1}):
             return None
-        if is_deep(image, b""):
+        if is_deep(image, file):
             return lambda stored: from_deep(*split_tiff(stored, extra), icc, source_format)
         bits = set(tags.get(258, (1,)))
         is_usual = bits == {8} and extra in ((), (2,)) and image.mode in ("L", "LA", "RGB", "RGBA")
         return from_8_bits if is_usual else None
-    if source_format == "PNG":
+    if file.png:
         keyed = "transparency" in image.info and image.mode != "P"
-        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
-            head = file.read(33)
-            if keyed or image.info.get("interlace") or has_late_meaning(file):
-                return None
-        if getattr(image, "n_frames", 1) > 1:
+        if keyed or file.png.interlaced or getattr(image, "n_frames", 1) > 1:
             return None
-        if is_deep(image, head):
-            return lambda stored: from_deep(*split_alpha(stored), icc, source_format)
+        if is_deep(image, file):
+            return lambda stored: from_deep(*split_alpha(stored), icc, source_format, gamma)
         return from_8_bits
     is_baseline = source_format == "JPEG" and "progressive" not in image.info
     return from_8_bits if is_baseline and image.mode in ("L", "RGB") else None
-
-
-PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
-PNG_MEANING = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
-"""Keywords of texts that can say how a picture is turned."""
-
-
-def has_late_meaning(file: BinaryIO) -> bool:
-    """Look in a PNG for chunks after the pixels that say how they are to be turned or coloured."""
-    position, after_pixels = 8, False
-    while file.seek(position) and len(head := file.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        if kind == b"IDAT":
-            after_pixels = True
-        elif after_pixels and (
-            kind in (b"eXIf", b"iCCP") or (kind in PNG_TEXT and file.read(32).startswith(PNG_MEANING))
-        ):
-            return True
-        position += 12 + length
-    return False
-
-
-LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383}
-"""Pixels that the side of a picture of the format can have, where that is few."""
 
 
 def write_strips(
@@ -163,12 +148,7 @@ def write_strips(
     for output in filter(None, (path, sidecar(path) if settings else None)):
         if is_taken(output) and not force:
             raise taken(output)
-    longest = LONGEST_SIDE.get(name)
-    if longest and max(width, height) > longest:
-        raise OutputError(
-            f"a {width} x {height} picture cannot be written as {name}, "
-            f"whose sides have at most {longest} pixels; use .png or .tif"
-        )
+    check_sides(width, height, name)
     keeps_alpha = alpha and name in ALPHA_FORMATS
     warnings = (FLATTENED.format(name),) if alpha and not keeps_alpha else ()
     depth = bit_depth if name in DEEP_FORMATS else 8

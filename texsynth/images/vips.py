@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from texsynth.errors import check_room
 from texsynth.images.picture import Pixels
 
 if TYPE_CHECKING:
@@ -43,31 +45,55 @@ TIFF_COMPRESSIONS = frozenset({1, 5, 8, 32773, 32946})
 
 PIPED_BYTES = 1 << 20
 
+ROOM_BYTES = 1 << 28  # For the library, its threads and what it decodes
+
 LARGEST_TILE = 2048
+SMALL_PX = 64  # Sides of pictures that are not worth decoding at a smaller size
 BAND_BYTES = 1 << 26  # A row of segments that is larger is no small part of the picture any more
 
 
-def read_samples(source: Path | bytes, source_format: str, page: int = 0) -> Pixels:
-    """Decode all of a PNG or TIFF. Returns (H, W, C) uint8 or uint16; damage raises OSError."""
+def read_samples(
+    source: Path | bytes, source_format: str, page: int = 0, *, fail_on: str = "error"
+) -> Pixels:
+    """Decode all of a picture. Returns (H, W, C) uint8 or uint16; damage raises OSError.
+
+    fail_on: error; warning, with which a JPEG that ends early is damaged; or none.
+    """
     with _failures():
-        image = _opened(source, source_format, page)
+        image = _opened(source, source_format, page, fail_on)
         return _array(image.write_to_memory(), image.height, image)
 
 
-def read_rows(source: Path | bytes, source_format: str, count: int, page: int = 0) -> Iterator[Pixels]:
+def read_rows(
+    source: Path | bytes, source_format: str, count: int, page: int = 0, *, fail_on: str = "error"
+) -> Iterator[Pixels]:
     """Decode `count` rows at a time from the top down, the last time fewer.
 
-    source_format: PNG, JPEG or TIFF. Yields (count, W, C) uint8 or uint16; palettes come as colours,
+    source_format: PNG, JPEG or TIFF. fail_on: as for `read_samples`.
+    Yields (count, W, C) uint8 or uint16; palettes come as colours,
     fewer than 8 bits as 8, and zero is black. Damage raises OSError.
     """
     with _failures():
         import pyvips
 
-        image = _opened(source, source_format, page)
+        image = _opened(source, source_format, page, fail_on)
         region = pyvips.Region.new(image)
         for top in range(0, image.height, count):
             rows = min(count, image.height - top)
             yield _array(region.fetch(0, top, image.width, rows), rows, image)
+
+
+def jpeg_fault(data: Path | bytes) -> str:
+    """What a decoder finds wrong with the pixels of a JPEG, also what it could go on with; '' for nothing."""
+    try:
+        with _failures():
+            image = _opened(data, "JPEG", 0, "warning")
+            if min(image.width, image.height) >= SMALL_PX:
+                image = _opened(data, "JPEG", 0, "warning", shrink=8)  # the least work after unpacking
+            image.write_to_memory()
+    except OSError as error:
+        return str(error)
+    return ""
 
 
 def reads_tiff(tags: Mapping[int, Any]) -> bool:
@@ -187,7 +213,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def _opened(source: Path | bytes, source_format: str, page: int) -> pyvips.Image:
+def _opened(source: Path | bytes, source_format: str, page: int, fail_on: str, **more: int) -> pyvips.Image:
     import pyvips  # not part of a start
 
     # libvips would keep the lines it read last, a hundred megabytes for each large picture.
@@ -197,7 +223,7 @@ def _opened(source: Path | bytes, source_format: str, page: int) -> pyvips.Image
     options = {"page": page, "unlimited": True} if source_format == "TIFF" else {}
     load = getattr(pyvips.Image, operation)
     data = source if isinstance(source, bytes) else os.fsencode(source)
-    return load(data, access="sequential", fail_on="error", **options)
+    return load(data, access="sequential", fail_on=fail_on, **options, **more)
 
 
 def _from_array(pixels: Pixels) -> pyvips.Image:
@@ -235,6 +261,8 @@ def _saver(name: str, size: int) -> tuple[str, dict[str, Any]]:
 @contextmanager
 def _failures() -> Iterator[None]:
     """Turn errors of libvips into OSErrors of one line."""
+    if "pyvips" not in sys.modules:
+        check_room(ROOM_BYTES)
     import pyvips
 
     try:

@@ -21,9 +21,11 @@ from texsynth.images.picture import (
     Picture,
     Pixels,
     as_depth,
+    check_sides,
     output_format,
 )
-from texsynth.images.reader import opened, read_bytes, srgb_profile
+from texsynth.images.profiles import srgb_profile
+from texsynth.images.reader import opened, read_bytes
 from texsynth.paths import exists, is_taken
 from texsynth.strict_yaml import as_ascii
 
@@ -78,6 +80,7 @@ def encode(
     picture: Picture, name: str, *, settings: str = "", quality: int = QUALITY
 ) -> tuple[bytes, tuple[str, ...]]:
     """The bytes of a file of format `name` and warnings about what the format could not keep."""
+    check_sides(picture.width, picture.height, name)
     warnings: tuple[str, ...] = ()
     if picture.alpha is not None and name not in ALPHA_FORMATS:
         picture = flattened(picture)
@@ -93,7 +96,7 @@ def encode(
         pixels = np.where(as_depth(pixels, 8) > 127, np.uint8(255), np.uint8(0))
     try:
         return _encoded(pixels, name, settings, quality, profile, one_bit=one_bit), warnings
-    except (OSError, ValueError) as error:  # for example a side beyond what JPEG or WebP can count
+    except (OSError, ValueError) as error:  # what an encoder refuses
         size = f"{picture.width} x {picture.height}"
         raise OutputError(f"a {size} picture cannot be written as {name}: {error}") from error
 
@@ -121,7 +124,7 @@ def embedded_settings(path: Path) -> str:
     beside = path.parent / f"{path.name}.yaml"
     if exists(beside):
         return read_bytes(beside).decode(errors="replace")
-    with opened(path, str(path)) as image:
+    with opened(path, str(path)) as (image, _):
         text = image.info.get(vips.KEYWORD)
     if not isinstance(text, str):
         raise InputError(f"{path} carries no texsynth settings, and there is no {beside.name} beside it")

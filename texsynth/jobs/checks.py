@@ -69,6 +69,13 @@ def check_depth(jobs: Sequence[Job], run: RunSettings, suffix: str) -> None:
             raise UsageError(f"{path}: --bit-depth 16 needs .png or .tif")
 
 
+def check_sides(job: Job, width: int, height: int) -> None:
+    """OutputError for a result, in pixels, that the format of a file of `job` cannot count."""
+    for path in job.outputs:
+        if path != PIPE:
+            images.check_sides(width, height, images.output_format(path))
+
+
 def check_headers(
     jobs: Sequence[J], needed: Iterable[Input], run: RunSettings
 ) -> tuple[list[J], list[Failed]]:

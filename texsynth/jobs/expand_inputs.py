@@ -21,7 +21,7 @@ from texsynth.config.map_kinds import Declared, MapKind
 from texsynth.config.records import Source
 from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.errors import InputError, TexsynthError, UsageError
-from texsynth.jobs.checks import divide
+from texsynth.jobs.checks import check_sides, divide
 from texsynth.jobs.files import probe_input, read_input
 from texsynth.jobs.inputs import PIPE, Input, Job, destinations, file_seed
 from texsynth.jobs.masks import Mask, has_square
@@ -69,6 +69,11 @@ class Task:
         """The same, but of a material endings stay in their place, so that the results are one, too."""
         name = MapName.of(self.exemplars[0].stem if self.is_material else "")
         return f"{name.stem}.{self.command}{name.joint}{name.ending}" if name.stem else self.stem
+
+    def output_size(self, settings: ExpandSettings, width: int, height: int) -> tuple[int, int]:
+        """Return width and height of what becomes of an exemplar."""
+        resized = self.resizes or (self.command == "tile" and settings.size is not None)
+        return output_size(settings, height, width)[::-1] if resized else (width, height)
 
     @property
     def resizes(self) -> bool:
@@ -307,6 +312,8 @@ def check_textures(
     (key,) = tasks
     try:
         loaded[key] = load_inputs(*key, run)
+        right = loaded[key].exemplars[0].picture
+        check_sides(jobs[0], *key[0].output_size(key[1], right.width, right.height))
     except TexsynthError as error:
         return [], [Failed(jobs[0], error)]
     return jobs, []
@@ -322,7 +329,8 @@ def check_batch(jobs: Sequence[ExpandJob], run: RunSettings) -> tuple[list[Expan
 
     def check(job: ExpandJob) -> None:
         for item in job.task.exemplars:
-            check_size(item, *probe_input(item, run), job.task, job.settings, run)
+            check_size(item, *(size := probe_input(item, run)), job.task, job.settings, run)
+            check_sides(job, *job.task.output_size(job.settings, *size))
 
     return divide(jobs, check)
 
@@ -332,14 +340,10 @@ def check_size(
 ) -> None:
     """Refuse a size that is too small or large. Raises InputError, UsageError, MemoryExhaustedError."""
     check_exemplar_size(width, height, str(item))
-    if task.resizes or (task.command == "tile" and settings.size is not None):
-        height, width = output_size(settings, height, width)
+    width, height = task.output_size(settings, width, height)
     check_output_size(width, height, run.max_pixels, str(item))
-    siblings = len(task.siblings)
-    network = bytes_per_pixel(settings)
-    check_memory(
-        item, width, height, method=settings.method, network=network, siblings=siblings, cure=task.cure
-    )
+    more = {"network": bytes_per_pixel(settings), "siblings": len(task.siblings)}
+    check_memory(item, width, height, method=settings.method, **more, cure=task.cure)
 
 
 def as_mask(picture: images.Picture) -> Mask:

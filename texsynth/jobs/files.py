@@ -13,11 +13,17 @@ from texsynth.config.presets import as_tree
 from texsynth.config.records import Embedded, Record, Source
 from texsynth.config.settings import QUALITY, RunSettings
 from texsynth.config.validation import validate
-from texsynth.errors import InputError, MemoryExhaustedError, OutputError, OutputExistsError, TexsynthError
+from texsynth.errors import (
+    InputError,
+    MemoryExhaustedError,
+    OutputError,
+    OutputExistsError,
+    TexsynthError,
+    is_exhaustion,
+)
 from texsynth.images.files import as_text
 from texsynth.images.hidden import fill_hidden
 from texsynth.jobs.inputs import PIPE, Input
-from texsynth.jobs.memory import is_exhaustion
 from texsynth.jobs.outcomes import WrittenInfo
 from texsynth.paths import is_taken, why
 from texsynth.strict_yaml import parse
@@ -88,12 +94,18 @@ def read_input(item: Input, run: RunSettings, *, as_data: bool = False) -> tuple
 
     Raises InputError, also for colours of which nothing can be seen.
     """
-    data = item.read()
+    with memory_guard(item):
+        data = item.read(images.file_limit(run.max_pixels))
     picture = item.picture
     if picture is None:
         with memory_guard(item):
             picture = images.read(
-                data, name=str(item), max_pixels=run.max_pixels, frame=run.frame, as_data=as_data
+                data,
+                name=str(item),
+                max_pixels=run.max_pixels,
+                frame=run.frame,
+                as_data=as_data,
+                lenient=run.lenient,
             )
     if not as_data:
         refuse_transparent(item, picture)
@@ -228,9 +240,10 @@ def write_outputs(result: JobResult, policy: OutputPolicy) -> WrittenInfo:
     """Write the files of a job and report on them. Raises OutputError."""
     if not result.files:
         return WrittenInfo(*result.size, result.warnings, result.facts, result.value)
-    # The file that counts comes last: when it is there, all are.
-    warnings = result.warnings + write_files(result.files[::-1], policy)
     first = result.files[0]
+    # The file that counts comes last: when it is there, all are.
+    with memory_guard(first.path):
+        warnings = result.warnings + write_files(result.files[::-1], policy)
     picture = first.picture
     assert not isinstance(picture, bytes), "what counts is a picture"
     shown = picture if first.path == PIPE and isinstance(picture, images.Picture) else None
@@ -249,7 +262,7 @@ def is_finished(output: Path, record: Record) -> bool:
         return False
     try:
         if left == output:
-            images.verify(output)
+            images.verify(output, max_pixels=record.run.max_pixels)
         text = images.embedded_settings(output)
         fault = difference(record_in(text, str(left)), record)
     except InputError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from texsynth.errors import InputError, UsageError
-from texsynth.images import OUTPUT_SUFFIXES, SUFFIXES, Picture, output_format, read_bytes
+from texsynth.images import LARGEST_FILE, OUTPUT_SUFFIXES, SUFFIXES, Picture, output_format, read_bytes
 from texsynth.paths import exists, is_folder, listing, real, why
 
 PIPE = Path("-")  # Standard input or output
@@ -29,12 +29,12 @@ class Input:
     picture: Picture | None = field(default=None, compare=False, repr=False)
     """The decoded picture, where there is no file; `path` is then a name that no other input has."""
 
-    def read(self) -> bytes:
-        """Return the bytes of the file, of standard input, or of the pixels in memory."""
+    def read(self, limit: int = LARGEST_FILE) -> bytes:
+        """Return the bytes of the file, at most `limit`, of standard input, or of the pixels in memory."""
         if self.picture is not None:
             planes = (self.picture.rgb, self.picture.alpha)
             return b"".join(plane.tobytes() for plane in planes if plane is not None)
-        return read_bytes(self.path) if self.piped is None else self.piped
+        return read_bytes(self.path, limit=limit) if self.piped is None else self.piped
 
     @property
     def is_card(self) -> bool:

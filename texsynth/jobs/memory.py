@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from texsynth.config.settings import MEMORY_LIMIT, RunSettings, StylizeSettings
-from texsynth.errors import MemoryExhaustedError
+from texsynth.errors import MemoryExhaustedError, is_exhaustion
 
 if TYPE_CHECKING:
     import torch
@@ -259,9 +259,6 @@ NOISE_BYTES_PER_PIXEL = 500
 
 SIBLING_BYTES_PER_PIXEL = 36
 
-NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
-"""How torch says on its various devices that memory is exhausted."""
-
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -320,11 +317,6 @@ def return_freed_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim:
         trim(0)
-
-
-def is_exhaustion(error: BaseException) -> bool:
-    """Return True when `error` says that memory has run out."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)
 
 
 def size_text(count: int) -> str:

@@ -35,6 +35,7 @@ from texsynth.images.picture import Pixels
 from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
 from texsynth.jobs.blend import MeasuredStyles
 from texsynth.jobs.blend_inputs import BlendSpec, StyledJob, StylizeJob
+from texsynth.jobs.checks import check_sides
 from texsynth.jobs.color_tables import table_file
 from texsynth.jobs.files import (
     JobResult,
@@ -144,6 +145,7 @@ class Stylize(Operation[StyledJob]):
         with memory_guard(job.picture):
             prepared = prepare_content(job, loaded, run)
             size, masks = prepared.raster.size, self._masks(job)
+            check_sides(job, *size[::-1])
             tiles = loaded.tiles or plan_tiles(
                 job.picture, size, self.model, settings, run, masks=masks, frames=job.held
             )
@@ -201,6 +203,7 @@ class Stylize(Operation[StyledJob]):
         spills, longest = can_spill(job, size, run), max(size)
         reduced = min(longest, run.max_side or longest)
         height, width = (max(1, round(side * reduced / longest)) for side in size)
+        check_sides(job, width, height)
         tiles = plan_tiles(
             job.picture, (height, width), model, job.settings, run,
             masks=masks, frames=job.held, can_spill=spills,
@@ -323,7 +326,9 @@ def prepare_content(job: Job, content: LoadedContent, run: RunSettings) -> Prepa
     # Without TMPDIR scratch files lie beside the output, where there is room.
     if folder == job.output.parent:
         make_folder(folder)
-    reader = images.open_strips(item.path, name=str(item), max_pixels=run.max_pixels, frame=run.frame)
+    reader = images.open_strips(
+        item.path, name=str(item), max_pixels=run.max_pixels, frame=run.frame, lenient=run.lenient
+    )
     size = reader.height, reader.width
     dtype = f"uint{reader.kind.bit_depth}"
     pixels = FileRaster(size, folder, dtype=dtype)

@@ -5,6 +5,7 @@ tensors have them. Sources: the network definitions of the repositories named be
 """
 
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from texsynth.errors import ModelError
+from texsynth.errors import MemoryExhaustedError, ModelError, is_exhaustion
 from texsynth.models.hub.catalog import SUFFIX
 from texsynth.models.vgg import BLOCKS, LEVELS, conv_names
 from texsynth.models.weights import read_weights
@@ -24,6 +25,9 @@ PREPROCESSING = "preprocessing"
 
 WRAPPERS = ("model", "state_dict")
 """Keys under which training scripts keep the state dict beside other things."""
+
+DTYPES = frozenset({torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32})
+"""Types of numbers that checkpoints have; others lack the operations that are needed."""
 
 SHOWN = 3  # Tensors that a message names
 
@@ -159,15 +163,44 @@ def identify(path: Path, tensors: dict[str, Tensor]) -> Piece:
 
 def _state_dict(path: Path) -> dict[str, Tensor]:
     try:
+        _check_archive(path)
         # Tensors alone: a pickle may otherwise run any code.
         content: object = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes make an unpickler fail in any way
+        if is_exhaustion(error):
+            raise MemoryExhaustedError(f"{path} does not fit in memory") from error
         raise ModelError(
             f"{path} is damaged or holds more than tensors, and is not read; "
             "download it again, or save its state dict with torch.save"
         ) from error
     if isinstance(content, dict):
         content = next((content[key] for key in WRAPPERS if isinstance(content.get(key), dict)), content)
-    if isinstance(content, dict) and all(isinstance(v, Tensor) for v in content.values()):
-        return {str(key): value.detach() for key, value in content.items()}
-    raise ModelError(f"{path} holds no state dict; save one with torch.save(network.state_dict(), ...)")
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise ModelError(f"{path} holds no state dict; save one with torch.save(network.state_dict(), ...)")
+    state = {str(key): value.detach() for key, value in content.items()}
+    left = path.stat().st_size
+    for key, value in state.items():
+        left -= value.numel() * value.element_size() if _is_plain(value) else left + 1
+        # Tensors may show numbers of a file many times over, which take their memory when they are used.
+        if left < 0:
+            raise ModelError(
+                f"{path}: {key} is no plain tensor of the numbers in the file; "
+                "save the state dict of contiguous tensors on the CPU"
+            )
+    return state
+
+
+def _check_archive(path: Path) -> None:
+    """Raise ValueError for an archive that is larger than its file once it is unpacked."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
+                raise ValueError("its parts are packed")
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Return whether the numbers of a tensor are all in memory, each on its own."""
+    is_usual = value.layout == torch.strided and value.device.type == "cpu" and value.dtype in DTYPES
+    if not is_usual or value.is_nested:
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()

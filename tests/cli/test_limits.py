@@ -1,0 +1,74 @@
+"""What must be refused before the work: sides, demands of records, memory; and what --lenient reads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.cli import make_picture, run_cli
+
+from texsynth import images
+from texsynth.images import Picture
+
+
+@pytest.fixture
+def wall(tmp_path: Path) -> Path:
+    return make_picture(tmp_path / "wall.png")
+
+
+@pytest.mark.parametrize(("size", "name"), [("16400x16", "a.webp"), ("16x65600", "a.jpg")])
+def test_sides_of_formats_in_a_dry_run(wall: Path, size: str, name: str) -> None:
+    result = run_cli("expand", wall, "--size", size, "-o", wall.parent / name, "-n")
+    assert result.exit_code == 5, result.output
+    assert "whose sides have at most" in result.stderr
+
+
+@pytest.fixture
+def result(wall: Path) -> Path:
+    run = run_cli("expand", wall, "-p", "fast", "--size", "32x32", "-o", wall.parent / "a.png")
+    assert run.exit_code == 0, run.output
+    return wall.parent / "a.png"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "option"),
+    [
+        ("  compiled: false", "  compiled: true", "--compile"),
+        ("  threads: ", "  threads: 1024 #", "--threads"),
+    ],
+)
+def test_demands_of_a_record_are_asked_back(result: Path, old: str, new: str, option: str) -> None:
+    text = images.embedded_settings(result)
+    assert old in text
+    picture = Picture(images.read(result).rgb)
+    images.write(picture, result, settings=text.replace(old, new), force=True)
+    answer = run_cli("replay", result)
+    assert answer.exit_code == 2, answer.output
+    assert option in answer.stderr
+
+
+def test_lenient(wall: Path) -> None:
+    data = wall.read_bytes()
+    wall.write_bytes(data[: len(data) - 300])
+    arguments = ("expand", wall, "-p", "fast", "--size", "32x32", "-o", wall.parent / "a.png")
+    refused = run_cli(*arguments)
+    assert refused.exit_code == 4
+    assert "--lenient reads what is left" in refused.stderr
+    taken = run_cli(*arguments, "--lenient")
+    assert taken.exit_code == 0, taken.output
+    assert "read in part" in taken.stderr
+    assert "lenient: true" in images.embedded_settings(wall.parent / "a.png")
+    assert run_cli("replay", wall.parent / "a.png").exit_code == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such limit")
+@pytest.mark.parametrize("kib", [90_000, 300_000])
+def test_too_little_memory_for_libraries(wall: Path, kib: int) -> None:
+    program = f"ulimit -v {kib}; exec '{sys.executable}' -m texsynth expand '{wall}' -o '{wall.parent}/a.png'"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(["bash", "-c", program], env=environment, capture_output=True, check=False)
+    assert run.returncode == 7, run.stderr
+    assert b"not enough memory" in run.stderr

@@ -1,0 +1,4 @@
+"""Small files of every kind that is read, changed at random: our own errors or sound results come out.
+
+`python -m tests.fuzz 100000` tries so many, with limits of time and memory.
+"""

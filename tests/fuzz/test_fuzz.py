@@ -1,0 +1,19 @@
+"""Changed files of every kind give our own errors or sound results; the same changes in every run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .readers import attempt, seeds
+
+FILES = seeds()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", FILES)
+def test_changed_files(name: str, tmp_path: Path) -> None:
+    reader, data = FILES[name]
+    for number in range(60):
+        attempt(name, reader, data, number, tmp_path)
