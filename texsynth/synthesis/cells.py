@@ -74,6 +74,8 @@ class CellDealer:
         rows, columns = torch.arange(int(size[0])), torch.arange(int(size[1]))
         here = torch.stack(torch.broadcast_tensors(rows[:, None], columns[None]))
         shown = self.at[1] < self.width
+        if not bool(shown.any()):  # All of it is turned, and has no phase with the exemplar.
+            return torch.zeros(0, 2, dtype=torch.long)
         offset = (self.at - here)[:, shown].T.double() @ inverse * (2 * torch.pi)
         turn = torch.atan2(offset.sin().mean(0), offset.cos().mean(0)) / (2 * torch.pi)
         phase = self.cells.phase - turn @ self.cells.vectors
@@ -83,10 +85,13 @@ class CellDealer:
         places = (phase + torch.cartesian_prod(*spans).double() @ self.cells.vectors).round().long()
         margin = torch.zeros(2, dtype=torch.long) if self.wrap else torch.tensor(self.half) // 2
         inside = ((places >= -margin) & (places < size + margin)).all(1)
-        return places[inside]
+        seen = [bool((self.core & self._window(place)[2]).any()) for place in places[inside]]
+        return places[inside][torch.tensor(seen, dtype=torch.bool)]
 
     def deal(self, strength: float, rng: torch.Generator) -> None:
         """Try other cells at all places, in an order drawn by `rng`. strength: from 0 to 1."""
+        if not len(self.centres):
+            return
         if self.wrap and any(2 * half >= n for half, n in zip(self.half, self.at.shape[1:], strict=True)):
             return  # a cell would meet itself
         cells, count = self.cells, len(self.cells.centres)

@@ -150,7 +150,7 @@ class Quilt:
         cost = torch.zeros(self.known.shape)
         self._refresh(cost, (0, 0), max(self.known.shape))
         for done in range(rounds):
-            size = round(self.settings.block * SIZES[done % len(SIZES)])
+            size = max(round(self.settings.block * SIZES[done % len(SIZES)]), 2)
             overlap = max(2, min(round(size * 0.4), self.settings.overlap))
             sums = box_sum(cost * retry_penalty, max(size - overlap, 1), wrap=self.settings.wrap)
             worst = int(sums.argmax())
