@@ -49,6 +49,17 @@ class WorkerLostError(TexsynthError):
     exit_code = 7
 
 
+def overflow(what: str, dtype: object) -> UsageError:
+    """Return the error for numbers that are too large for a number type of torch. The cure is a wider one.
+
+    what: subject and auxiliary, like "the picture has".
+    """
+    name = str(dtype).removeprefix("torch.")
+    widest = "use settings nearer to their defaults, or another model"
+    cure = widest if name == "float32" else "use --dtype float32"
+    return UsageError(f"{what} overflowed in {name}; {cure}")
+
+
 NO_MEMORY = (
     "out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory",
     "failed to map segment", "can't start new thread", "std::bad_alloc", "resource temporarily unavailable",

@@ -73,21 +73,17 @@ def _extremes(kind: Any, metadata: Sequence[Any] = ()) -> Iterator[Any]:  # noqa
 
 
 def _numbers(kind: type, bounds: dict[str, Any]) -> Iterator[Any]:
-    """Both bounds, where they are legal, and the next numbers inside of them."""
-    inward = (lambda v, to: math.nextafter(v, to)) if kind is float else (lambda v, to: v + (1 if to > v else -1))
+    """Both bounds, and where one is not legal the next number inside of it and one a person would write."""
     low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
-    if "gt" not in bounds:
-        yield kind(low if low is not None else -LARGEST[kind])
-    yield inward(kind(low), math.inf)
-    if kind is float:  # What a person writes near a bound
-        span = (high if high is not None else 1) - low
-        yield low + span * 1e-6
-    if high is None:
-        yield LARGEST[kind]
-        return
-    yield inward(kind(high), -math.inf)
-    if "lt" not in bounds:
-        yield kind(high)
+    if "gt" in bounds:
+        span = (1 if high is None else high) - low
+        yield from (math.nextafter(low, math.inf), low + span * 1e-6)
+    else:
+        yield kind(low)
+    if "lt" in bounds:
+        yield math.nextafter(high, -math.inf) if kind is float else high - 1
+    else:
+        yield LARGEST[kind] if high is None else kind(high)
 
 
 def _bounds(metadata: Sequence[Any]) -> Iterator[tuple[str, Any]]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from texsynth.errors import InputError
+from texsynth.errors import InputError, overflow
 from texsynth.images.picture import Picture, Pixels, as_depth
 from texsynth.images.writer import samples
 
@@ -30,12 +30,17 @@ def to_weight(picture: Picture) -> Tensor | None:
 
 
 def to_picture(image: Tensor, alpha: Pixels | None, bit_depth: int) -> Picture:
-    """image: (1, 3, H, W) in [0, 1]; alpha: (H, W) uint8 or uint16. Rounds to `bit_depth` 8 or 16."""
+    """image: (1, 3, H, W) in [0, 1]; alpha: (H, W) uint8 or uint16. Rounds to `bit_depth` 8 or 16.
+
+    Raises UsageError for numbers that are not finite.
+    """
     top = 2**bit_depth - 1
     rgb = np.empty((*image.shape[2:], 3), np.uint16 if bit_depth == 16 else np.uint8)
     # By strips: of a large picture, copies in floats would take most of the memory.
     for start in range(0, len(rgb), STRIP_ROWS):
         part = image[0, :, start : start + STRIP_ROWS].detach().float()
+        if not bool(part.isfinite().all()):
+            raise overflow("the picture has", image.dtype)
         rgb[start : start + STRIP_ROWS] = part.clamp(0, 1).mul_(top).round_().permute(1, 2, 0).cpu().numpy()
     return Picture(rgb, None if alpha is None else as_depth(alpha, bit_depth))
 

@@ -15,7 +15,7 @@ import texsynth
 from texsynth import strict_json
 from texsynth.config.records import Source, Sources
 from texsynth.config.settings import RunSettings
-from texsynth.errors import InputError, UsageError
+from texsynth.errors import InputError, overflow
 from texsynth.images import store
 from texsynth.images.files import as_text
 from texsynth.images.picture import Pixels, as_depth
@@ -80,7 +80,7 @@ def make_card(inputs: Sequence[Input], run: RunSettings) -> tuple[Card, tuple[st
             if thumbnail is None:
                 thumbnail = as_depth(flattened(fit_within(picture, THUMBNAIL_PX)).rgb, 8)
         if not all(level_moments.is_finite for level_moments in style.moments.values()):
-            raise UsageError(f"the features of {item} have overflowed; use --dtype float32")
+            raise overflow(f"the features of {item} have", model.dtype)
         total = total.plus(style) if total else style
         sources.append(source)
         warnings += [f"{item}: {warning}" for warning in picture.warnings]

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from texsynth.config.expand_rules import check_exemplar_size
+from texsynth.config.expand_rules import check_exemplar_size, check_output_size
 from texsynth.config.map_kinds import MapKind
 from texsynth.config.records import Record, Sibling, Source, TilesetRecord
 from texsynth.errors import InputError
@@ -52,6 +52,9 @@ class MakeTileset(PlainOperation[TilesetJob]):
         pictures, sources = (tuple(each) for each in zip(*read, strict=True))
         right = pictures[0].width, pictures[0].height
         check_exemplar_size(*right, str(job.picture))
+        if job.settings.size:
+            wide, high = (4 * side for side in job.settings.size)
+            check_output_size(wide, high, self.run.max_pixels, job.picture)
         for item, picture in zip(job.siblings, pictures[1:], strict=True):
             if (picture.width, picture.height) != right:
                 raise InputError(

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from texsynth.config.settings import FinishSettings, OTSettings
+from texsynth.errors import UsageError
 from texsynth.models.registry import Model
 from texsynth.ops.color import luma
 from texsynth.pipelines.progress import OnStep, Step
@@ -77,6 +78,11 @@ def finish(
             optimizer.param_groups[0]["lr"] = settings.rate * (LAST_RATE + (1 - LAST_RATE) * cosine)
             image.grad = descent.gradient(image)
             optimizer.step()
+            if not bool(image.isfinite().all()):
+                raise UsageError(
+                    f"the finish has overflowed in float32; use a lower finish.content than "
+                    f"{settings.content:g}"
+                )
             image.clamp_(0, 1)
             on_step(Step("finish", done + 1, settings.steps))
     return image

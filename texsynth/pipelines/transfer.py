@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.config.settings import StylizeSettings
-from texsynth.errors import UsageError
+from texsynth.errors import UsageError, overflow
 from texsynth.models.registry import Model
 from texsynth.ops.resample import pad_to_multiple
 from texsynth.pipelines.progress import OnStep, Step
@@ -134,8 +134,7 @@ class TiledAutoencoder(TiledEncoder):
             lost = tile.read(image).to(picture.device) - self.decode(features, {}).float()
             picture = picture.float() + share * lost
         if not bool(picture.isfinite().all()):
-            dtype = str(picture.dtype).removeprefix("torch.")
-            raise UsageError(f"the picture has overflowed in {dtype}; use --dtype float32")
+            raise overflow("the picture has", picture.dtype)
         values = tile.inner(picture, result.size).float().clamp(0, 1)
         result.write(tile.rows.core(result.size[0]), tile.columns.core(result.size[1]), values)
 

@@ -35,7 +35,10 @@ def fit_map(settings: TransformSettings, content: Moments, style: Moments) -> Af
     """
     for what, moments in (("content", content), ("style", style)):
         if not moments.is_finite:
-            raise UsageError(f"the features of the {what} have overflowed; use --dtype float32")
+            raise UsageError(
+                f"the features of the {what} have overflowed; use --dtype float32, or another model where it "
+                f"is in use"
+            )
     return TRANSFORMS[settings.name](content, style, settings)
 
 
