@@ -21,9 +21,10 @@ PICTURES = {"square": (16, 16), "wide": (16, 64), "tall": (65, 17), "odd": (37, 
 """Rows and columns."""
 
 MOST: dict[str, float] = {
-    "scale": 1.5, "candidates": 2, "corners": 2, "patch.layouts": 2, "patch.refine": 10,
-    "patch.iterations": 2, "optimize.iterations": 2, "optimize.noise_iterations": 2, "transform.iterations": 2, "finish.steps": 2,
-    "transform.n_upd": 100, "transform.n_iter": 10, "threads": 2,
+    "scale": 1.5, "candidates": 2, "corners": 2, "patch.layouts": 2, "patch.refine": 3,
+    "patch.iterations": 2, "optimize.iterations": 2, "optimize.noise_iterations": 2,
+    "transform.iterations": 2, "finish.steps": 2, "transform.n_upd": 100, "transform.n_iter": 10,
+    "threads": 2,
 }  # fmt: skip
 """Largest values of what only takes longer when it is larger."""
 
@@ -35,6 +36,9 @@ SKIPPED = {
 
 REFUSED = {"scale", "size", "levels", "transform.name", "max_pixels", "frame", "bit_depth", "finish.content"}
 """Keys whose extremes may have no picture; all others have one."""
+
+EDGES = ("patch.block",)
+"""Keys of pieces that tilesets are tried with, as each makes 16 tiles; expansions are with all."""
 
 PATCH = (
     "--method", "patch", "--set", "patch.layouts=1", "--set", "patch.refine=0.3",
@@ -58,7 +62,7 @@ def arguments_of(kind: type, key: str) -> list[list[str]]:
     if kind is MapsSettings:
         return [["maps"]]
     if kind is TilesetSettings:
-        return [["tileset", "--set", "size=[16, 17]", *PATCH[2:]]]
+        return [["tileset", "--set", "size=[16, 17]", *PATCH[2:], "--set", "patch.iterations=[]"]]
     if kind is RunSettings:
         return [["stylize", "PICTURE", "other.png"]]
     if kind is StylizeSettings:
@@ -122,6 +126,8 @@ def cases(kind: type) -> Iterator[tuple[str, list[list[str]]]]:
     """Yield each key with the ends of the command lines that give it its values."""
     names = variants(kind, "transform") if kind is StylizeSettings else {}
     for key, pairs in groupby(extreme_values(kind), lambda pair: pair[0]):
+        if kind is TilesetSettings and key.startswith("patch.") and key not in EDGES:
+            continue
         owners = [name for name, keys in names.items() if key.removeprefix("transform.") in keys]
         ends: list[list[str]] = []
         for _, value in pairs:
@@ -174,3 +180,21 @@ def test_an_extreme_setting(case: str, folder: Path, model: Path, monkeypatch: p
         for row in map(json.loads, result.stdout.splitlines()):
             if "output" in row:
                 assert read(Path(row["output"])).rgb.any(), line
+
+
+@pytest.mark.parametrize(
+    ("size", "arguments"),
+    [
+        ((40, 36), ("--size", "24x40")),  # every piece is turned
+        ((17, 68), ("--size", "24x40", "--method", "transposer+patch")),  # middles of cells lie outside
+        ((40, 36), ("--size", "24x40", "--set", "patch.block=0.0500001")),  # blocks of a pixel are laid again
+    ],
+)
+def test_a_lattice_and_tiny_blocks_on_tiny_pictures(
+    size: tuple[int, int], arguments: tuple[str, ...], tmp_path: Path, model: Path
+) -> None:
+    wall = save(tmp_path / "wall.png", texture(*size, seed=3 if size[1] == 36 else 4))
+    short = (*PATCH[2:], "-o", tmp_path / "more.png")
+    result = run_cli("expand", wall, "--model", model, "--method", "patch", *short, *arguments)
+    assert result.exit_code == 0, result.stderr
+    assert read(tmp_path / "more.png").rgb.shape == (40, 24, 3)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from helpers.image_files import chunk, deep_png, linear_profile, saved, tiff
 from PIL import Image, ImageCms, PngImagePlugin
@@ -38,6 +39,13 @@ from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
 def noise(height: int = 6, width: int = 9, channels: int = 3, dtype: type = np.uint8) -> Pixels:
     rng = np.random.default_rng(0)
     return rng.integers(0, np.iinfo(dtype).max, (height, width, channels), dtype, endpoint=True)
+
+
+@pytest.mark.parametrize(("dtype", "cure"), [("bfloat16", "--dtype float32"), ("float32", "nearer")])
+def test_numbers_that_are_none_are_refused(dtype: str, cure: str) -> None:
+    image = torch.full((1, 3, 4, 5), torch.nan, dtype=getattr(torch, dtype))
+    with pytest.raises(UsageError, match=f"overflowed in {dtype}; use .*{cure}"):
+        to_picture(image, None, 8)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])

@@ -13,6 +13,7 @@ from helpers.nets import level_tensors, tiny_model, waves
 from torch import Tensor
 
 from texsynth.config.settings import FinishSettings, OTSettings, StylizeSettings
+from texsynth.errors import UsageError
 from texsynth.images import embedded_settings, read
 from texsynth.jobs.memory import MemoryForecast, TilePlan
 from texsynth.models.registry import Model, build_model
@@ -137,6 +138,11 @@ def test_contours_are_kept_when_asked() -> None:
             return float(torch.stack(both).nan_to_num().mean())
 
         assert likeness(10.0) > likeness(0.0) + 0.1
+
+
+def test_a_finish_that_overflows_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"lower finish\.content"):
+        finished(waves(24, 28), waves(24, 28, 2.0), style(), 1e308, steps=2)
 
 
 def test_strength_goes_between_content_and_style() -> None:
