@@ -74,7 +74,8 @@ def _extremes(kind: Any, metadata: Sequence[Any] = ()) -> Iterator[Any]:  # noqa
 
 def _numbers(kind: type, bounds: dict[str, Any]) -> Iterator[Any]:
     """Both bounds, and where one is not legal the next number inside of it and one a person would write."""
-    low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
+    low: Any = bounds.get("ge", bounds.get("gt"))
+    high: Any = bounds.get("le", bounds.get("lt"))
     if "gt" in bounds:
         span = (1 if high is None else high) - low
         yield from (math.nextafter(low, math.inf), low + span * 1e-6)

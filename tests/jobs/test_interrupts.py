@@ -109,6 +109,20 @@ def test_code_that_holds_locks_is_not_broken_off() -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
+@pytest.mark.skipif(not interrupts.HANGUPS, reason="no such signal")
+def test_a_closed_terminal_ends_a_run_but_not_one_that_ignores_it() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with Interrupts() as received, pytest.raises(KeyboardInterrupt), received.allowed():
+            signal.raise_signal(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with Interrupts() as received, received.allowed():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_a_second_signal_forces_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     forced: list[bool] = []
     with Interrupts(lambda: forced.append(True)):

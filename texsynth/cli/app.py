@@ -25,6 +25,7 @@ from texsynth.cli.show import (
     reason,
 )
 from texsynth.errors import MemoryExhaustedError, TexsynthError, check_room, is_exhaustion
+from texsynth.jobs.interrupts import HANGUPS, is_ignored
 
 BUG, USAGE = 1, 2
 
@@ -73,7 +74,9 @@ class App(TyperGroup):
         extra["standalone_mode"] = False
         # A polite kill cleans up like Ctrl-C: no temporary file stays behind.
         with suppress(ValueError):  # outside the main thread signals are the caller's business
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            for number in (signal.SIGTERM, *HANGUPS):
+                if not is_ignored(number):
+                    signal.signal(number, signal.default_int_handler)
         _replace_closed_streams()
         prepare_streams()
         # What libraries log about damaged files is reported in one sentence instead.

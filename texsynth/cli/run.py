@@ -22,11 +22,11 @@ from texsynth.config.presets import SECTIONS, load, names, resolve
 from texsynth.config.settings import EXECUTORS, RunSettings, Settings
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import InputError, UsageError
-from texsynth.images import OUTPUT_SUFFIXES, Picture
+from texsynth.images import OUTPUT_SUFFIXES, Picture, remove_leftovers
 from texsynth.jobs.checks import check_depth, check_outputs
 from texsynth.jobs.executors import worker_executor
 from texsynth.jobs.files import OutputFile, OutputPolicy, write_files
-from texsynth.jobs.inputs import Job
+from texsynth.jobs.inputs import PIPE, Job
 from texsynth.jobs.interrupts import Interrupts
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Events, Failed, Outcome, Report, collect, planned
@@ -128,6 +128,8 @@ def do_jobs(
         return collect((), 0, failed=failed, on_outcome=on_outcome)
     policy = policy or OutputPolicy()
     executor = executor or ExecutorOptions()
+    for folder in {path.parent for job in jobs for path in job.outputs if path != PIPE}:
+        remove_leftovers(folder)
     name = _executor_name(executor)
     with screen.progress(len(jobs)) as bar:
         operation = make_operation(jobs)

@@ -175,7 +175,9 @@ class Screen:
         elif report.interrupted:
             print_error(f"interrupted; {done} of {report.total} pictures are finished")
         elif report.total > 1:
-            self.note(f"{done} of {report.total} pictures done{f', {failed} failed' if failed else ''}")
+            rest = {"skipped": skipped, "failed": failed}
+            counts = "".join(f", {count} {name}" for name, count in rest.items() if count)
+            self.note(f"{done} of {report.total} pictures done{counts}")
 
     @contextmanager
     def progress(self, total: int, unit: str = "pictures") -> Iterator[Bar]:

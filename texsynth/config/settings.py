@@ -386,7 +386,7 @@ class RunSettings(ReadSettings):
     @field_validator("memory_limit")
     @classmethod
     def _is_a_size(cls, value: str | None) -> str | None:
-        parts = MEMORY_LIMIT.fullmatch(value or "100%")
+        parts = MEMORY_LIMIT.fullmatch("100%" if value is None else value)
         if not parts or (parts[2] == "%" and float(parts[1]) > 100):
             raise ValueError(f"memory limit {value!r} must be like 4GiB, 500MiB or 80%")
         return value

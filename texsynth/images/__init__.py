@@ -1,6 +1,6 @@
 """Files to pixel arrays and back: the only package that knows picture formats. It does not import torch."""
 
-from texsynth.images.files import placed, store
+from texsynth.images.files import placed, remove_leftovers, store
 from texsynth.images.picture import OUTPUT_SUFFIXES, SUFFIXES, Picture, check_sides, output_format
 from texsynth.images.reader import (
     LARGEST_FILE,
@@ -39,6 +39,7 @@ __all__ = [
     "read",
     "read_bytes",
     "read_rgb8",
+    "remove_leftovers",
     "sidecar",
     "store",
     "thumbnails",

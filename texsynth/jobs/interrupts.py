@@ -8,7 +8,10 @@ from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Any, Self
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANGUPS = {signal.SIGHUP} if hasattr(signal, "SIGHUP") else set()
+"""Signals that come when a terminal is closed; who ignores them, as nohup does, wants the work to go on."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *HANGUPS)
 
 PATIENCE = 0.1
 """Seconds after which those who wait for news look whether a signal has come meanwhile."""
@@ -39,7 +42,7 @@ class Interrupts:
         """Put signals off from here."""
         # Only the main thread gets signals, and may say what becomes of them.
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
+            self._before = {n: signal.signal(n, self._receive) for n in SIGNALS if not is_ignored(n)}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,6 +69,11 @@ class Interrupts:
                 raise KeyboardInterrupt
         elif now - self._first > ONE_WISH:
             self._again()
+
+
+def is_ignored(number: signal.Signals) -> bool:
+    """Tell whether the work goes on when the terminal of `number` is closed."""
+    return number in HANGUPS and signal.getsignal(number) == signal.SIG_IGN
 
 
 class _Allowed(AbstractContextManager[None]):
