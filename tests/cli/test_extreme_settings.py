@@ -37,9 +37,6 @@ SKIPPED = {
 REFUSED = {"scale", "size", "levels", "transform.name", "max_pixels", "frame", "bit_depth", "finish.content"}
 """Keys whose extremes may have no picture; all others have one."""
 
-EDGES = ("patch.block",)
-"""Keys of pieces that tilesets are tried with, as each makes 16 tiles; expansions are with all."""
-
 PATCH = (
     "--method", "patch", "--set", "patch.layouts=1", "--set", "patch.refine=0.3",
     "--set", "patch.iterations=[1]",
@@ -126,7 +123,8 @@ def cases(kind: type) -> Iterator[tuple[str, list[list[str]]]]:
     """Yield each key with the ends of the command lines that give it its values."""
     names = variants(kind, "transform") if kind is StylizeSettings else {}
     for key, pairs in groupby(extreme_values(kind), lambda pair: pair[0]):
-        if kind is TilesetSettings and key.startswith("patch.") and key not in EDGES:
+        # A tile set makes 16 tiles; expansions are tried with all keys of pieces.
+        if kind is TilesetSettings and key.startswith("patch."):
             continue
         owners = [name for name, keys in names.items() if key.removeprefix("transform.") in keys]
         ends: list[list[str]] = []
