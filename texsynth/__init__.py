@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         fill,
         load_model,
         load_preset,
+        make_card,
         stylize,
         tile,
     )
@@ -62,6 +63,7 @@ __all__ = [
     "fill",
     "load_model",
     "load_preset",
+    "make_card",
     "maps",
     "match",
     "material",

@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Unpack, cast, overload
 
 from texsynth.api_options import (
     ImageLike,
+    Options,
     PathLike,
     StylizeOptions,
     TextureOptions,
@@ -37,12 +39,13 @@ from texsynth.config.expand_rules import check_weights
 from texsynth.config.settings import ExpandSettings, RunSettings, StylizeSettings
 from texsynth.config.validation import validate
 from texsynth.errors import UsageError
+from texsynth.jobs import cards
 from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyleSource, StylizeJob, check_spec
 from texsynth.jobs.color_tables import with_new_table
 from texsynth.jobs.expand import Expand
 from texsynth.jobs.expand_inputs import Command, expand_job, plan_tasks
 from texsynth.jobs.files import OutputPolicy, write_files
-from texsynth.jobs.inputs import PIPE, Input
+from texsynth.jobs.inputs import CARD_SUFFIX, PIPE, Input
 from texsynth.jobs.operation import resolve_run
 from texsynth.jobs.stylize import Stylize
 from texsynth.models import registry
@@ -268,6 +271,35 @@ def blend(
     operation = Stylize(run_settings(options), job, model=loaded_model(options))
     operation.prepare(log.warning)
     return image.back(do_job(operation, job, options.get("progress")).files[0].in_memory)
+
+
+def make_card(
+    styles: Sequence[ImageLike], output: PathLike, *, force: bool = False, **options: Unpack[Options]
+) -> str:
+    """Measure the pictures of a style once, several as one style, and keep that in a style card.
+
+    styles: at least one. output: a new file, or with `force` any, whose name ends with .card. Of the
+    options, model, device, dtype, lenient and threads count. Returns the path. Raises InputError, ModelError,
+    OutputError, UsageError.
+
+    >>> import numpy as np, tempfile, texsynth
+    >>> painting = np.random.default_rng(0).random((32, 48, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     card = texsynth.make_card([painting], f"{folder}/painter.card")
+    ...     texsynth.stylize(np.zeros((40, 40, 3)), card).shape
+    (40, 40, 3)
+    """
+    path = Path(output)
+    if path.suffix.lower() != CARD_SUFFIX:
+        raise UsageError(f"the card {str(path)!r} needs a name that ends with {CARD_SUFFIX}")
+    if not styles:
+        raise UsageError("a card needs at least one style; give pictures")
+    inputs = [UserPicture.of(style, f"style {number}").input for number, style in enumerate(styles, 1)]
+    card, warnings = cards.make_card(inputs, run_settings(options))
+    cards.write_card(card, path, force=force)
+    for warning in warnings:
+        log.warning(warning)
+    return str(path)
 
 
 def load_model(name: str = "lite", *, device: str = "auto", dtype: str = "auto") -> Model:

@@ -1,0 +1,1 @@
+"""Doors to texsynth from inside other programs."""

@@ -1,0 +1,444 @@
+"""The nodes: each states its inputs in ComfyUI's way and calls one function of `import texsynth`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, get_args
+
+from torch import Tensor
+
+import texsynth
+from texsynth.config import presets
+from texsynth.config.settings import Method
+from texsynth.integrations.comfyui.bridge import (
+    card_to_read,
+    card_to_write,
+    masks,
+    pictures,
+    to_image,
+    working,
+)
+from texsynth.models.hub import catalog
+
+Inputs = dict[str, tuple[Any, ...]]
+
+CARD = "TEXSYNTH_CARD"  # The path of a style card
+STYLE = f"IMAGE,{CARD}"
+NONE = "none"  # In lists of presets
+NAME = "image"  # Of a texture without a file
+TEXTURE, NORMAL = "texture", "normal"
+MAPS = (NORMAL, "height", "roughness", "other")  # What `expand` and `tile` take besides the colours
+LARGEST_SIDE = 16384
+LARGEST_SEED = 2**63 - 1
+STYLES = range(1, 5)
+
+
+def _image(tooltip: str, kind: str = "IMAGE") -> tuple[str, dict[str, Any]]:
+    return kind, {"tooltip": tooltip}
+
+
+def _number(default: float, low: float, high: float, tooltip: str) -> tuple[str, dict[str, Any]]:
+    return "FLOAT", {"default": default, "min": low, "max": high, "step": 0.05, "tooltip": tooltip}
+
+
+def _whole(default: int, high: int, tooltip: str, **more: object) -> tuple[str, dict[str, Any]]:
+    return "INT", {"default": default, "min": 0, "max": high, "tooltip": tooltip, **more}
+
+
+def _switch(default: bool, tooltip: str) -> tuple[str, dict[str, Any]]:
+    return "BOOLEAN", {"default": default, "tooltip": tooltip}
+
+
+def _choice(names: list[str], default: str, tooltip: str) -> tuple[list[str], dict[str, Any]]:
+    return names, {"default": default, "tooltip": tooltip}
+
+
+def _text(default: str, tooltip: str) -> tuple[str, dict[str, Any]]:
+    return "STRING", {"default": default, "tooltip": tooltip}
+
+
+def _preset(section: str) -> Inputs:
+    names = [name for name in presets.names() if section in presets.load(name).sections]
+    return {"preset": _choice([NONE, *names], NONE, "Settings to start from; none: the defaults.")}
+
+
+def _seed() -> Inputs:
+    text = "Decides all that is random; the same seed gives the same pixels."
+    return {"seed": _whole(0, LARGEST_SEED, text, control_after_generate=True)}
+
+
+def _texture_inputs() -> Inputs:
+    text = (
+        "The file's name, where the result is to be that of the command line: it counts there like the seed."
+    )
+    return {"name": _text(NAME, text)}
+
+
+def _look_inputs() -> Inputs:
+    """Inputs that `stylize` and `blend` share."""
+    models = [name for name in catalog.model_names() if name != "borders"]
+    return {
+        **_preset("stylize"),
+        "photo": _switch(False, "Keep contours as in a photograph; otherwise paint."),
+        "strength": _number(1.0, 0, 1, "0 keeps the content, 1 applies the whole style."),
+        "style_scale": _number(1.0, 0.25, 8, "Size of strokes over the style's."),
+        "preserve_color": _switch(False, "Keep the content's colours."),
+        "model": _choice(models, "lite", "The network; lite comes with texsynth."),
+        **_seed(),
+    }
+
+
+def _changed(values: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """Return the values that are not as the node shows them first: what nobody touched, a preset decides."""
+    return {key: value for key, value in values.items() if value != inputs[key][1]["default"]}
+
+
+class Expand:
+    """Make more of a texture, and of the other maps of its surface alike."""
+
+    CATEGORY = "texsynth"
+    FUNCTION = "expand"
+    DESCRIPTION = "Makes more of a texture: larger, not repeating, seamless when asked."
+    RETURN_TYPES = ("IMAGE",) * 5
+    RETURN_NAMES = (TEXTURE, *MAPS)
+    OUTPUT_TOOLTIPS: ClassVar = (
+        "The texture.",
+        *(f"The {name} that went in, enlarged alike." for name in MAPS),
+    )
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Inputs]:
+        """Return the inputs, as ComfyUI asks for them."""
+        return {
+            "required": {
+                "exemplar": _image("The texture, at least 16 pixels on both sides."),
+                "scale": _number(2.0, 0.25, 16, "Size of the result over the exemplar's."),
+                "width": _whole(0, LARGEST_SIDE, "Pixels; 0: by the scale. Give both or none."),
+                "height": _whole(0, LARGEST_SIDE, "Pixels; 0: by the scale. Give both or none."),
+                "tileable": _switch(False, "Make the borders meet."),
+                **_preset("expand"),
+                "method": _choice(list(get_args(Method)), "auto", "auto takes what suits the texture."),
+                "variety": _number(0.5, 0, 1, "How hard copies are kept apart."),
+                **_seed(),
+            },
+            "optional": {
+                "mask": _image("White where pixels may be taken from.", "MASK"),
+                **{name: _image(f"The surface's {name}; it is laid out alike.") for name in MAPS},
+                **_texture_inputs(),
+            },
+        }
+
+    def expand(
+        self,
+        exemplar: Tensor,
+        width: int,
+        height: int,
+        mask: Tensor | None = None,
+        name: str = NAME,
+        **inputs: Any,  # noqa: ANN401
+    ) -> tuple[Tensor | None, ...]:
+        """Return the texture and its maps; None for a map that did not go in. Raises TexsynthError."""
+        if bool(width) != bool(height):
+            raise texsynth.UsageError(f"the size is {width} x {height}; give both sides, or 0 for both")
+        maps = {key: inputs.pop(key, None) for key in MAPS}
+        options = _changed(inputs, self.INPUT_TYPES()["required"])
+        if width:
+            options = {**options, "size": (width, height), "scale": None}
+        return _with_maps(texsynth.expand, exemplar, maps, mask, name, options)
+
+
+class Tile:
+    """Make a picture seamless, and the other maps of its surface alike."""
+
+    CATEGORY = "texsynth"
+    FUNCTION = "tile"
+    DESCRIPTION = "Makes a picture seamless: its borders meet, the middle stays."
+    RETURN_TYPES = Expand.RETURN_TYPES
+    RETURN_NAMES = Expand.RETURN_NAMES
+    OUTPUT_TOOLTIPS: ClassVar = ("The texture.", *(f"The {name} that went in, alike." for name in MAPS))
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Inputs]:
+        """Return the inputs, as ComfyUI asks for them."""
+        return {
+            "required": {"image": _image("The picture to make seamless."), **_preset("expand"), **_seed()},
+            "optional": {
+                "mask": _image("White where pixels may be taken from.", "MASK"),
+                **{name: _image(f"The surface's {name}; it is changed alike.") for name in MAPS},
+                **_texture_inputs(),
+            },
+        }
+
+    def tile(
+        self,
+        image: Tensor,
+        mask: Tensor | None = None,
+        name: str = NAME,
+        **inputs: Any,  # noqa: ANN401
+    ) -> tuple[Tensor | None, ...]:
+        """Return the texture and its maps; None for a map that did not go in. Raises TexsynthError."""
+        maps = {key: inputs.pop(key, None) for key in MAPS}
+        options = _changed(inputs, self.INPUT_TYPES()["required"])
+        return _with_maps(texsynth.tile, image, maps, mask, name, options)
+
+
+class Fill:
+    """Fill a hole in a texture."""
+
+    CATEGORY = "texsynth"
+    FUNCTION = "fill"
+    DESCRIPTION = "Fills the hole in a texture from the rest of it; all else stays as it is."
+    RETURN_TYPES = ("IMAGE",)
+    RETURN_NAMES = ("image",)
+    OUTPUT_TOOLTIPS: ClassVar = ("The picture without its hole.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Inputs]:
+        """Return the inputs, as ComfyUI asks for them."""
+        return {
+            "required": {
+                "image": _image("The texture."),
+                "hole": _image("White where the picture is filled.", "MASK"),
+                **_preset("expand"),
+                **_seed(),
+            },
+            "optional": _texture_inputs(),
+        }
+
+    def fill(
+        self,
+        image: Tensor,
+        hole: Tensor,
+        name: str = NAME,
+        **inputs: Any,  # noqa: ANN401
+    ) -> tuple[Tensor]:
+        """Return the filled picture. Raises TexsynthError."""
+        options = _changed(inputs, self.INPUT_TYPES()["required"])
+        frames = pictures(image)
+        with working() as progress:
+            holes = masks(hole, len(frames))
+            pairs = zip(frames, holes, strict=True)
+            filled = [
+                texsynth.fill(frame, gap, name=name, progress=progress, **options) for frame, gap in pairs
+            ]
+        return (to_image(filled),)
+
+
+class Stylize:
+    """Give pictures the style of another one."""
+
+    CATEGORY = "texsynth"
+    FUNCTION = "stylize"
+    DESCRIPTION = "Gives pictures the style of another one, painted or as a photograph."
+    RETURN_TYPES = ("IMAGE",)
+    RETURN_NAMES = ("image",)
+    OUTPUT_TOOLTIPS: ClassVar = ("The content in the style's look.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Inputs]:
+        """Return the inputs, as ComfyUI asks for them."""
+        return {
+            "required": {
+                "content": _image("The pictures to change."),
+                "style": _image("The picture, or style card, with the look.", STYLE),
+                **_look_inputs(),
+            }
+        }
+
+    def stylize(self, content: Tensor, style: Tensor | str, **inputs: Any) -> tuple[Tensor]:  # noqa: ANN401
+        """Return the pictures in the style, which is measured once. Raises TexsynthError."""
+        with working() as progress:
+            options = _changed(inputs, self.INPUT_TYPES()["required"])
+            paint = texsynth.Stylizer(_style(style), progress=progress, **options)
+            return (to_image([paint(frame) for frame in pictures(content)]),)
+
+
+class Blend:
+    """Give pictures several styles at once."""
+
+    CATEGORY = "texsynth"
+    FUNCTION = "blend"
+    DESCRIPTION = "Mixes up to four styles, by weight or by region."
+    RETURN_TYPES = ("IMAGE",)
+    RETURN_NAMES = ("image",)
+    OUTPUT_TOOLTIPS: ClassVar = ("The content in the mixed look.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Inputs]:
+        """Return the inputs, as ComfyUI asks for them."""
+        weight = {
+            f"weight_{n}": _number(1.0, 0, 100, f"Share of style {n}, over the sum of all.") for n in STYLES
+        }
+        style = {f"style_{n}": _image(f"Style {n}, a picture or style card.", STYLE) for n in STYLES}
+        region = {f"mask_{n}": _image(f"White where style {n} goes; none: the rest.", "MASK") for n in STYLES}
+        first, *others = style.items()
+        return {
+            "required": {
+                "content": _image("The pictures to change."),
+                first[0]: first[1],
+                **weight,
+                **_look_inputs(),
+            },
+            "optional": {**dict(others), **region},
+        }
+
+    def blend(self, content: Tensor, **inputs: Any) -> tuple[Tensor]:  # noqa: ANN401
+        """Return the pictures in the mixed styles. Raises TexsynthError."""
+        weights, styles, regions = (
+            {n: inputs.pop(f"{kind}_{n}", None) for n in STYLES} for kind in ("weight", "style", "mask")
+        )
+        used = [n for n in STYLES if styles[n] is not None]
+        frames = pictures(content)
+        areas = {n: _areas(regions[n], len(frames)) for n in used}
+        results = []
+        with working() as progress:
+            model = texsynth.load_model(inputs.pop("model"))
+            options = {**_changed(inputs, self.INPUT_TYPES()["required"]), "model": model}
+            for number, frame in enumerate(frames):
+                results.append(
+                    texsynth.blend(
+                        frame,
+                        [_style(styles[n]) for n in used],
+                        weights=[weights[n] for n in used],
+                        masks=[areas[n][number] for n in used],
+                        progress=progress,
+                        **options,
+                    )
+                )
+        return (to_image(results),)
+
+
+class StyleCard:
+    """Measure styles once, and keep what was measured."""
+
+    CATEGORY = "texsynth"
+    FUNCTION = "save"
+    DESCRIPTION = "Measures the pictures of a style once and keeps that in a small file."
+    OUTPUT_NODE = True
+    RETURN_TYPES = (CARD,)
+    RETURN_NAMES = ("style",)
+    OUTPUT_TOOLTIPS: ClassVar = ("The style, for Stylize and Blend.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Inputs]:
+        """Return the inputs, as ComfyUI asks for them."""
+        models = _look_inputs()["model"]
+        name = _text("style", "Name of the file in the output folder, without .card; a card there is kept.")
+        return {
+            "required": {
+                "styles": _image("One picture, or several that become one style."),
+                "name": name,
+                "model": models,
+            }
+        }
+
+    def save(self, styles: Tensor, name: str, model: str) -> tuple[str]:
+        """Return the path of the card. Raises TexsynthError."""
+        with working():
+            return (str(texsynth.make_card(pictures(styles), card_to_write(name), model=model)),)
+
+
+class LoadStyleCard:
+    """Take a style from a card."""
+
+    CATEGORY = "texsynth"
+    FUNCTION = "load"
+    DESCRIPTION = "Takes a style from a card in the output or input folder."
+    RETURN_TYPES = (CARD,)
+    RETURN_NAMES = ("style",)
+    OUTPUT_TOOLTIPS: ClassVar = ("The style, for Stylize and Blend.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Inputs]:
+        """Return the inputs, as ComfyUI asks for them."""
+        return {"required": {"name": _text("style", "Name of the card, without .card.")}}
+
+    def load(self, name: str) -> tuple[str]:
+        """Return the path of the card. Raises InputError."""
+        return (card_to_read(name),)
+
+
+class Describe:
+    """Say what a texture is like."""
+
+    CATEGORY = "texsynth"
+    FUNCTION = "describe"
+    DESCRIPTION = "Says what a texture is like: regularity, periods, orientations, contrast, colours."
+    RETURN_TYPES = ("STRING", "STRING")
+    RETURN_NAMES = ("text", "json")
+    OUTPUT_TOOLTIPS: ClassVar = ("To read.", "For other programs.")
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Inputs]:
+        """Return the inputs, as ComfyUI asks for them."""
+        return {"required": {"image": _image("The texture; of several the first counts.")}}
+
+    def describe(self, image: Tensor) -> tuple[str, str]:
+        """Return the description as lines and as JSON. Raises TexsynthError."""
+        with working():
+            looks = texsynth.describe(pictures(image)[0])
+        return "\n".join(looks.lines), json.dumps(looks.fields)
+
+
+def _style(style: Tensor | str) -> Any:  # noqa: ANN401
+    """Return the first picture of an IMAGE, or the path of a card."""
+    return style if isinstance(style, str) else pictures(style)[0]
+
+
+def _areas(mask: Tensor | None, count: int) -> Sequence[Any]:
+    """Return a mask, or None, for each of `count` pictures."""
+    return [None] * count if mask is None else masks(mask, count)
+
+
+def _with_maps(
+    function: Any,  # noqa: ANN401
+    texture: Tensor,
+    maps: Mapping[str, Tensor | None],
+    mask: Tensor | None,
+    name: str,
+    options: Mapping[str, object],
+) -> tuple[Tensor | None, ...]:
+    """Call `expand` or `tile` for every picture of the batch, with the maps that are there."""
+    frames = pictures(texture)
+    there = {key: pictures(batch) for key, batch in maps.items() if batch is not None}
+    for key, batch in there.items():
+        if len(batch) != len(frames):
+            raise texsynth.InputError(f"{len(frames)} textures have {len(batch)} maps {key}; give as many")
+    siblings, normals = [key for key in there if key != NORMAL], [key for key in there if key == NORMAL]
+    results: dict[str, list[Any]] = {key: [] for key in (TEXTURE, *siblings, *normals)}
+    with working() as progress:
+        for number, (frame, area) in enumerate(zip(frames, _areas(mask, len(frames)), strict=True)):
+            output = function(
+                frame, name=name, mask=area, progress=progress,
+                siblings=[there[key][number] for key in siblings],
+                normals=[there[key][number] for key in normals], **options,
+            )  # fmt: skip
+            for key, one in zip(results, output if there else [output], strict=True):
+                results[key].append(one)
+    return tuple(to_image(results[key]) if key in results else None for key in (TEXTURE, *maps))
+
+
+NODE_CLASS_MAPPINGS = {
+    "TexsynthExpand": Expand,
+    "TexsynthTile": Tile,
+    "TexsynthFill": Fill,
+    "TexsynthStylize": Stylize,
+    "TexsynthBlend": Blend,
+    "TexsynthStyleCard": StyleCard,
+    "TexsynthLoadStyleCard": LoadStyleCard,
+    "TexsynthDescribe": Describe,
+}
+"""Names in workflows -> nodes, as ComfyUI asks for them."""
+
+NODE_DISPLAY_NAME_MAPPINGS = {
+    "TexsynthExpand": "Expand Texture",
+    "TexsynthTile": "Make Seamless",
+    "TexsynthFill": "Fill Hole in Texture",
+    "TexsynthStylize": "Stylize",
+    "TexsynthBlend": "Blend Styles",
+    "TexsynthStyleCard": "Make Style Card",
+    "TexsynthLoadStyleCard": "Load Style Card",
+    "TexsynthDescribe": "Describe Texture",
+}
+"""Names in workflows -> names on the screen, as ComfyUI asks for them."""
