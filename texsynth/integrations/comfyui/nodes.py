@@ -419,7 +419,7 @@ def _with_maps(
     return tuple(to_image(results[key]) if key in results else None for key in (TEXTURE, *maps))
 
 
-NODE_CLASS_MAPPINGS = {
+NODE_CLASS_MAPPINGS: dict[str, Any] = {
     "TexsynthExpand": Expand,
     "TexsynthTile": Tile,
     "TexsynthFill": Fill,
