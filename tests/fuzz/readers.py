@@ -6,6 +6,7 @@ import io
 import random
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,16 +15,21 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from texsynth.config.records import Embedded
+from texsynth.config import presets
+from texsynth.config.records import Embedded, Source
 from texsynth.config.validation import validate
 from texsynth.errors import TexsynthError
 from texsynth.images import open_strips, read
+from texsynth.jobs.cards import Card, read_card, write_card
+from texsynth.jobs.library_index import Entry, Index, Origin, Unreadable, read_index, write_index
+from texsynth.jobs.manifest import read_manifest
 from texsynth.models.checkpoints.formats import read_checkpoint
 from texsynth.models.weights import read_weights
 from texsynth.strict_yaml import parse
+from texsynth.transforms.moments import Moments
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from helpers.image_files import deep_png, saved, smooth, tiff
+from helpers.image_files import deep_png, grey_profile, linear_profile, saved, smooth, tiff
 
 LIMIT = 1 << 16  # Pixels
 
@@ -59,6 +65,97 @@ def read_network(data: bytes, path: Path) -> None:
     (read_weights if path.suffix == ".safetensors" else read_checkpoint)(path)
 
 
+def read_style(data: bytes, path: Path) -> None:
+    """A style card."""
+    read_card(data, "x")
+
+
+def read_library(data: bytes, path: Path) -> None:
+    """The index of a library."""
+    path.write_bytes(data)
+    read_index(path, ORIGIN)
+
+
+def read_jobs(data: bytes, path: Path) -> None:
+    """A manifest."""
+    path.write_bytes(data)
+    for name in ("photo.png", "ink.png"):
+        path.with_name(name).touch()
+    read_manifest(path, str(path.parent), lambda kind, preset, changes: validate(kind, changes, "x"))
+
+
+def read_preset(data: bytes, path: Path) -> None:
+    """A preset."""
+    path.write_bytes(data)
+    presets.load(str(path))
+
+
+ORIGIN = Origin("a", "lite", "b", 256)
+
+TEXTS = {
+    "jobs.yaml": """\
+output: out
+name: '{content}-{index}.png'
+jobs:
+- {contents: photo.png, styles: [ink.png], set: {grain: 0.1}}
+- {command: expand, exemplars: [photo.png], with: ink.png, count: 2}
+""",
+    "jobs.csv": """\
+content,style,preset,output
+photo.png,ink.png,bold,out/a.png
+"photo.png",ink.png,,out/b.png
+""",
+    "jobs.jsonl": """\
+{"command": "stylize", "content": "photo.png", "style": "ink.png", "output": "a.png"}
+{"command": "blend", "content": "photo.png", "styles": ["ink.png:0.7", "photo.png:0.3"], "output": "b.png"}
+""",
+}
+RECORD = """\
+command: tile
+exemplars:
+- {path: a, sha256: b}
+key: a
+expand: {method: patch, patch: {iterations: [1, 2]}}
+run: {seed: 3, device: cpu, dtype: float32, threads: 1}
+model_sha256: c
+versions: {texsynth: '1', torch: '2'}
+"""
+
+PRESET = (
+    "description: x\nextends: photo\nstylize:\n  levels: [4, 3]\n  transform: {name: ift, pull: {4: 2.0}}\n"
+)
+
+
+TEXT_CHUNKS = (
+    (b"iCCP", b"x\0\0" + zlib.compress(linear_profile())),
+    (b"gAMA", b"\0\0\xb1\x8f"),
+    (b"tEXt", b"texsynth\0a: 1"),
+    (b"zTXt", b"x\0\0" + zlib.compress(b"a" * 99)),
+    (b"iTXt", b"x\0\0\0\0\0abc"),
+)
+
+
+def card() -> bytes:
+    """A style card of a small network."""
+    values = torch.rand(8, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    levels = {n: Moments(8.0 * n, values.sum(0), values.T @ values) for n in (1, 2, 3)}
+    source = Source(path="a", sha256="b")
+    made = Card({1: levels[1], 2: levels[2]}, "lite", "c", (source,), smooth(6, 8, 3), colours=levels[3])
+    with tempfile.TemporaryDirectory() as folder:
+        write_card(made, Path(folder, "x.card"), force=False)
+        return Path(folder, "x.card").read_bytes()
+
+
+def library() -> bytes:
+    """An index of two files, one of which could not be read."""
+    index = Index(
+        ORIGIN, (Entry("a.png", 9, 8),), torch.ones(1, 3, 4).half(), (Unreadable("b", 1, 2, "c"),), 9
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        write_index(index, Path(folder, "x"))
+        return Path(folder, "x").read_bytes()
+
+
 def seeds() -> dict[str, tuple[Reader, bytes]]:
     """Name of a file -> its reader and what is in it."""
     rgb, deep = smooth(12, 16, 3), smooth(12, 16, 3, np.uint16)
@@ -66,6 +163,14 @@ def seeds() -> dict[str, tuple[Reader, bytes]]:
     torch.save({"0.weight": torch.ones(2, 3)}, checkpoint)
     frames = [Image.fromarray(rgb), Image.fromarray(255 - rgb)]
     frames[0].save(animation, "PNG", save_all=True, append_images=frames[1:])
+    turned = Image.Exif()
+    turned[274] = 6
+
+    def moving(kind: str) -> bytes:
+        buffer = io.BytesIO()
+        frames[0].save(buffer, kind, save_all=True, append_images=frames[1:])
+        return buffer.getvalue()
+
     pictures = {
         "rgb.png": saved(rgb),
         "palette.png": saved(rgb, mode="P"),
@@ -82,15 +187,33 @@ def seeds() -> dict[str, tuple[Reader, bytes]]:
         "lossy.webp": saved(rgb, "WEBP"),
         "palette.gif": saved(rgb, "GIF"),
         "plain.bmp": saved(rgb, "BMP"),
+        "bits.png": saved(rgb, mode="1"),
+        "alpha.png": saved(smooth(12, 16, 4)),
+        "texts.png": deep_png(deep, *TEXT_CHUNKS),
+        "ink.jpg": saved(rgb, "JPEG", mode="CMYK"),
+        "grey.jpg": saved(rgb, "JPEG", mode="L", icc_profile=grey_profile()),
+        "turned.jpg": saved(rgb, "JPEG", exif=turned),
+        "planar.tif": tiff(deep, planar=True),
+        "grey.tif": tiff(deep[..., :1], rows=5, photometric=0),
+        "alpha.tif": tiff(smooth(12, 16, 4), rows=5),
+        "palette.tif": saved(rgb, "TIFF", mode="P"),
+        "ink.tif": saved(rgb, "TIFF", mode="CMYK"),
+        "lzw.tif": saved(rgb, "TIFF", compression="tiff_lzw"),
+        "packed.tif": saved(rgb, "TIFF", mode="1", compression="packbits"),
+        "whole.webp": saved(rgb, "WEBP", lossless=True),
+        "moving.webp": moving("WEBP"),
+        "moving.gif": moving("GIF"),
+        "palette.bmp": saved(rgb, "BMP", mode="P"),
     }
-    record = (
-        b"command: tile\nexemplars:\n- path: a\n  sha256: b\nkey: a\nrun: {seed: 3}\nversions: {torch: '2'}\n"
-    )
     files: dict[str, tuple[Reader, bytes]] = {n: (read_picture, data) for n, data in pictures.items()}
     return files | {
-        "record.yaml": (read_record, record),
+        "record.yaml": (read_record, RECORD.encode()),
         "net.safetensors": (read_network, save({"0.weight": torch.ones(2, 3)}, {"kind": "x"})),
         "net.pth": (read_network, checkpoint.getvalue()),
+        "style.card": (read_style, card()),
+        "library": (read_library, library()),
+        "preset.yaml": (read_preset, PRESET.encode()),
+        **{name: (read_jobs, text.encode()) for name, text in TEXTS.items()},
     }
 
 

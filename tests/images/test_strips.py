@@ -28,7 +28,15 @@ from PIL import Image
 from texsynth.errors import InputError
 from texsynth.images import file_sha256, open_strips, read
 from texsynth.images.profiles import srgb_profile
-from texsynth.images.vips import BAND_BYTES
+from texsynth.images.vips import BAND_BYTES, has_small_segments, reads_tiff
+
+
+def test_numbers_of_tags_may_have_one_byte() -> None:
+    """Pillow gives such numbers as bytes, those of two and more as integers."""
+    for tags in ({256: 16, 257: 12, 278: 4, 277: 3}, {256: 16, 257: 12, 322: 16, 323: 16}):
+        short = {tag: bytes([value]) for tag, value in tags.items()}
+        for ask in (reads_tiff, has_small_segments):
+            assert ask(short) == ask(tags)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -98,7 +98,8 @@ def jpeg_fault(data: Path | bytes) -> str:
 
 def reads_tiff(tags: Mapping[int, Any]) -> bool:
     """Tell from its tags whether the samples of a TIFF page arrive exactly as they are stored."""
-    longest_side, tile_side = max(tags[256], tags[257]), max(tags.get(322, 0), tags.get(323, 0))
+    width, height, tile_width, tile_height = (_number(tags, tag, 0) for tag in (256, 257, 322, 323))
+    longest_side, tile_side = max(width, height), max(tile_width, tile_height)
     return (
         tags.get(259, 1) in TIFF_COMPRESSIONS
         and tags.get(262, 0) in (0, 1, 2)
@@ -112,8 +113,15 @@ def has_small_segments(tags: Mapping[int, Any]) -> bool:
     """Tell from its tags whether a TIFF page can be decoded in small parts."""
     if tags.get(259, 1) == 1 and 322 not in tags:
         return True
-    rows = tags[323] if 322 in tags else min(tags.get(278, tags[257]), tags[257])
-    return bool(rows * tags[256] * tags.get(277, 1) * max(tags.get(258, (1,))) <= 8 * BAND_BYTES)
+    width, height = _number(tags, 256, 0), _number(tags, 257, 0)
+    rows = _number(tags, 323, height) if 322 in tags else min(_number(tags, 278, height), height)
+    return rows * width * _number(tags, 277, 1) * max(tags.get(258, (1,))) <= 8 * BAND_BYTES
+
+
+def _number(tags: Mapping[int, Any], tag: int, default: int) -> int:
+    """Return a number of a TIFF page. Pillow gives those that are stored in one byte as bytes."""
+    value = tags.get(tag, default)
+    return int(value[0] if isinstance(value, bytes | tuple) else value)
 
 
 def to_srgb(pixels: Pixels, profile: bytes, srgb: Path) -> Pixels:
