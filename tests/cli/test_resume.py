@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from helpers.cli import make_picture, names, run_cli
 from helpers.texture_files import QUICK
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 
 @pytest.fixture
@@ -35,6 +37,32 @@ COMMANDS = [
     ("jpg", "tile", "photos", *QUICK),
 ]
 """Formats that carry their record, and that have it in a file beside them."""
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp"])
+def test_another_picture_with_the_settings_of_a_result_is_not_it(
+    place: Path, model: Path, suffix: str
+) -> None:
+    """Painted over, of another size, or that of another result; what was only packed better is."""
+    run = ("stylize", "photos", "wave.png", "-o", "out/", "--format", suffix, "--model", model)
+    assert run_cli(*run).exit_code == 0
+    paths = sorted((place / "out").glob(f"*.{suffix}"))
+    changes = (ImageOps.invert, ImageOps.mirror, lambda image: image.crop((0, 0, 9, 9)))
+    for path, change in zip(paths, changes, strict=True):
+        with Image.open(path) as image:
+            image.load()
+            texts = PngInfo()
+            for key in ("texsynth", "texsynth-pixels") if suffix == "png" else ():
+                texts.add_text(key, image.info[key])
+            options = {"pnginfo": texts} if suffix == "png" else {}
+            change(image.convert("RGB")).save(path, icc_profile=image.info["icc_profile"], **options)
+    before = state(place / "out")
+    again = run_cli(*run, "--resume")
+    assert again.exit_code == 5
+    assert again.stderr.count("exists already (its pixels are not those it was made with)") == 3
+    assert state(place / "out") == before
+    assert run_cli(*run, "--resume", "--force").stderr.count("exists already") == 0
+    assert run_cli(*run, "--resume", "--json").stdout.count('"skipped": true') == 3
 
 
 @pytest.mark.slow

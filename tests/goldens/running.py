@@ -15,6 +15,8 @@ import pyvips
 import yaml
 from PIL import Image
 
+from texsynth.images.seal import KEY
+
 from .cases import Case
 from .inputs import Pixels, make_input
 from .program import Program, run_fresh
@@ -117,8 +119,11 @@ def record_of(path: Path) -> Any:  # noqa: ANN401 (a YAML tree)
 
 
 def normal_record(record: dict[str, Any], hashes: dict[str, str]) -> Any:  # noqa: ANN401 (a YAML tree)
-    """Leave out versions, and replace the hashes of files by their names: encoders may write other bytes."""
-    return named_hashes({k: v for k, v in record.items() if k != "versions"}, hashes)
+    """Leave out versions and the hash of the pixels, and replace the hashes of files by their names.
+
+    Encoders may write other bytes, and pixels are compared with tolerance.
+    """
+    return named_hashes({k: v for k, v in record.items() if k not in ("versions", KEY)}, hashes)
 
 
 def named_hashes(tree: Any, hashes: dict[str, str]) -> Any:  # noqa: ANN401 (a tree of YAML or JSON)

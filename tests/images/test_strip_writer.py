@@ -97,8 +97,8 @@ def test_no_overwriting_without_force(tmp_path: Path) -> None:
     path.write_bytes(b"old")
     with pytest.raises(OutputError, match="exists already"):
         write_strips(untouched(), path, 47, 60)
-    write_parts(picture, path, 9, force=True, settings="new")
-    assert embedded_settings(path) == "new"
+    write_parts(picture, path, 9, force=True, settings="a: 1\n")
+    assert embedded_settings(path) == "a: 1\n"
     path.unlink()
     with pytest.raises(OutputError, match=r"a\.tif\.yaml exists already"):
         write_parts(picture, path, 9, settings="other")

@@ -14,8 +14,8 @@ from texsynth.images.reader import (
     verify,
 )
 from texsynth.images.sheet import captioned, contact_sheet, jpeg_thumbnail, thumbnails
-from texsynth.images.streaming import Strips, open_strips, write_strips
-from texsynth.images.writer import embedded_settings, encode, sidecar, write
+from texsynth.images.streaming import Strips, open_strips, pixel_hash, write_strips
+from texsynth.images.writer import embedded_settings, encode, settings_and_hash, sidecar, write
 
 __all__ = [
     "LARGEST_FILE",
@@ -34,12 +34,14 @@ __all__ = [
     "jpeg_thumbnail",
     "open_strips",
     "output_format",
+    "pixel_hash",
     "placed",
     "probe",
     "read",
     "read_bytes",
     "read_rgb8",
     "remove_leftovers",
+    "settings_and_hash",
     "sidecar",
     "store",
     "thumbnails",

@@ -17,6 +17,9 @@ FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # Without a length
 
+TEXTS = frozenset({*range(0xE0, 0xF0), 0xFE} - {0xEE})
+"""Segments beside the pixels; one of Adobe's, 0xEE, says how colours are stored."""
+
 MOST_SCANS = 100  # libvips has the same limit; encoders make about ten
 
 MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
@@ -96,6 +99,16 @@ def for_check(data: bytes, jpeg: Jpeg) -> bytes:
         bytes([number, 0x11, body[8]]) for number in new
     )
     return data[: place - 2] + struct.pack(">H", len(body) + 2) + body + data[place + len(jpeg.frame[1]) :]
+
+
+def coded_parts(data: bytes) -> Iterator[bytes]:
+    """Yield what the pixels are decoded from: all but texts, profiles and the like."""
+    start = 2
+    for kind, place, length in _segments(data):
+        if kind in TEXTS:
+            yield data[start : place - 4]
+            start = place + length
+    yield data[start:]
 
 
 def _segments(data: Bytes) -> Iterator[tuple[int, int, int]]:

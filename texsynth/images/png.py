@@ -4,6 +4,7 @@ Pillow refuses a picture for what is wrong beside its pixels, and takes damaged 
 neither. So damage is found here, and a library is handed only what is sound and needed.
 """
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
@@ -30,8 +31,10 @@ PLAIN_SIDE = 1 << 18  # Bytes beside the pixels that no library stumbles over
 SMALL_PIECE = 256  # Bytes whose pixels are lost where data is damaged
 
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-MEANING = (b"texsynth", b"Raw profile type exif", b"Raw profile type APP1", b"XML:com.adobe.xmp")
-"""Keywords of the texts that are read: settings, and what can say how a picture is turned."""
+SEAL = b"texsynth-pixels"  # Keyword of the hash of the pixels
+MEANING = (b"texsynth", SEAL, b"Raw profile type exif", b"Raw profile type APP1", b"XML:com.adobe.xmp")
+"""Keywords of the texts that are read: settings, the hash beside them, and what can say how a picture is
+turned."""
 
 NOT_READ = "its {} is damaged and was ignored"
 
@@ -129,6 +132,12 @@ def head(png: Png) -> bytes:
 def sound(file: BinaryIO, png: Png) -> bytes:
     """The file without what is beside its pixels, and damaged or of no use."""
     return _start(png) + b"".join(_whole(file, chunk) for chunk in png.frames) + made(b"IEND", b"")
+
+
+def add_seal(file: BinaryIO, digest: str) -> None:
+    """Append the hash of the pixels to a file that ends with IEND: it may be known when all else is there."""
+    file.seek(-len(made(b"IEND", b"")), io.SEEK_END)
+    file.write(made(b"tEXt", SEAL + b"\0" + digest.encode()) + made(b"IEND", b""))
 
 
 def check(file: BinaryIO, png: Png) -> None:

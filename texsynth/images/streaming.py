@@ -14,19 +14,25 @@ from texsynth.images import vips
 from texsynth.images.decoding import from_deep, from_pil, is_deep, orientation, split_alpha, split_tiff
 from texsynth.images.files import taken, temporary, writing
 from texsynth.images.picture import ALPHA_FORMATS, DEEP_FORMATS, Picture, Pixels, check_sides, output_format
+from texsynth.images.png import add_seal
 from texsynth.images.profiles import srgb_profile
 from texsynth.images.reader import (
     checked,
     damaged,
     decoding,
+    file_limit,
     opened,
     read,
+    read_bytes,
     source_name,
 )
+from texsynth.images.seal import PIXEL_FORMATS, PixelHash, coded_hash, sealed
 from texsynth.images.stored import Stored, complete
 from texsynth.images.writer import FLATTENED, flattened, samples, settings_beside, sidecar, write
 from texsynth.paths import is_taken
 from texsynth.strict_yaml import as_ascii
+
+ROWS = 256  # That are hashed at once
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,19 @@ def open_strips(
     except InputError:
         # Of odd tags beside the pixels libvips makes more than Pillow does.
         return whole()
+
+
+def pixel_hash(path: Path, *, max_pixels: int = MAX_PIXELS) -> str:
+    """Return the hash that `write` puts below the settings of a file with these pixels. Raises InputError."""
+    with opened(path, str(path)) as (image, _):
+        source_format = str(image.format)
+    if source_format not in PIXEL_FORMATS:
+        return coded_hash(read_bytes(path, limit=file_limit(max_pixels)))
+    strips = open_strips(path, max_pixels=max_pixels, frame=0)
+    digest = PixelHash(strips.width, strips.height)
+    for strip in strips.rows(ROWS):
+        digest.add(samples(strip, strip.bit_depth, grey=False))
+    return digest.digest
 
 
 def _converter(image: Image.Image, file: Stored, name: str) -> Callable[[Pixels], Picture] | None:
@@ -178,12 +197,16 @@ def write_strips(
         with writing(path):
             target = Path(file.name)
             encoder = vips.RowEncoder(target, shape, dtype, name, as_ascii(settings), srgb_profile())
+        pixel_hash = PixelHash(width, height)
         with closing(encoder):
             for _, rows in stored():
+                pixel_hash.add(rows)
                 with writing(path):
                     encoder.add(rows)
             with writing(path):
                 encoder.finish()
-        with settings_beside(path, settings, force=force):
+                if settings and name == "PNG":
+                    add_seal(file, pixel_hash.digest)
+        with settings_beside(path, sealed(settings, pixel_hash.digest), force=force):
             place()
     return warnings

@@ -115,7 +115,8 @@ def has_small_segments(tags: Mapping[int, Any]) -> bool:
         return True
     width, height = _number(tags, 256, 0), _number(tags, 257, 0)
     rows = _number(tags, 323, height) if 322 in tags else min(_number(tags, 278, height), height)
-    return rows * width * _number(tags, 277, 1) * max(tags.get(258, (1,))) <= 8 * BAND_BYTES
+    bits: int = max(tags.get(258, (1,)))
+    return rows * width * _number(tags, 277, 1) * bits <= 8 * BAND_BYTES
 
 
 def _number(tags: Mapping[int, Any], tag: int, default: int) -> int:

@@ -24,8 +24,10 @@ from texsynth.images.picture import (
     check_sides,
     output_format,
 )
+from texsynth.images.png import SEAL, add_seal
 from texsynth.images.profiles import srgb_profile
 from texsynth.images.reader import opened, read_bytes
+from texsynth.images.seal import PIXEL_FORMATS, PixelHash, coded_hash, sealed, unsealed
 from texsynth.paths import exists, is_taken
 from texsynth.strict_yaml import as_ascii
 
@@ -45,9 +47,8 @@ def write(
     16-bit pixels stay 16-bit where the format can. quality: 1 to 100 for JPEG and WebP.
     Returns warnings. Raises OutputError.
     """
-    name = output_format(path)
-    data, warnings = encode(picture, name, settings=settings, quality=quality)
-    with settings_beside(path, settings, force=force):
+    data, text, warnings = _encode(picture, output_format(path), settings, quality)
+    with settings_beside(path, text, force=force):
         store(data, path, force=force)
     return warnings
 
@@ -80,6 +81,12 @@ def encode(
     picture: Picture, name: str, *, settings: str = "", quality: int = QUALITY
 ) -> tuple[bytes, tuple[str, ...]]:
     """The bytes of a file of format `name` and warnings about what the format could not keep."""
+    data, _, warnings = _encode(picture, name, settings, quality)
+    return data, warnings
+
+
+def _encode(picture: Picture, name: str, settings: str, quality: int) -> tuple[bytes, str, tuple[str, ...]]:
+    """Return the bytes of a file, its settings with the hash of its pixels, and warnings."""
     check_sides(picture.width, picture.height, name)
     warnings: tuple[str, ...] = ()
     if picture.alpha is not None and name not in ALPHA_FORMATS:
@@ -95,10 +102,23 @@ def encode(
     if one_bit:
         pixels = np.where(as_depth(pixels, 8) > 127, np.uint8(255), np.uint8(0))
     try:
-        return _encoded(pixels, name, settings, quality, profile, one_bit=one_bit), warnings
+        data = _encoded(pixels, name, settings, quality, profile, one_bit=one_bit)
     except (OSError, ValueError) as error:  # what an encoder refuses
         size = f"{picture.width} x {picture.height}"
         raise OutputError(f"a {size} picture cannot be written as {name}: {error}") from error
+    if not settings:
+        return data, "", warnings
+    if name in PIXEL_FORMATS:
+        pixel_hash = PixelHash(picture.width, picture.height)
+        pixel_hash.add(pixels)
+        digest = pixel_hash.digest
+    else:
+        digest = coded_hash(data)
+    if name == "PNG":
+        with io.BytesIO(data) as file:
+            add_seal(file, digest)
+            data = file.getvalue()
+    return data, sealed(settings, digest), warnings
 
 
 def samples(picture: Picture, bit_depth: int, *, grey: bool) -> Pixels:
@@ -121,14 +141,22 @@ def flattened(picture: Picture) -> Picture:
 
 def embedded_settings(path: Path) -> str:
     """The settings text that `write` left in or beside `path`; InputError when there is none."""
+    return settings_and_hash(path)[0]
+
+
+def settings_and_hash(path: Path) -> tuple[str, str]:
+    """The settings in or beside `path`, and the hash of the pixels they came with, '' before version 0.3.
+
+    Raises InputError.
+    """
     beside = path.parent / f"{path.name}.yaml"
     if exists(beside):
-        return read_bytes(beside).decode(errors="replace")
+        return unsealed(read_bytes(beside).decode(errors="replace"))
     with opened(path, str(path)) as (image, _):
-        text = image.info.get(vips.KEYWORD)
+        text, digest = image.info.get(vips.KEYWORD), str(image.info.get(SEAL.decode(), ""))
     if not isinstance(text, str):
         raise InputError(f"{path} carries no texsynth settings, and there is no {beside.name} beside it")
-    return text
+    return text, digest
 
 
 PILLOW_OPTIONS: dict[str, Callable[[int], dict[str, Any]]] = {

@@ -261,10 +261,10 @@ def is_finished(output: Path, record: Record) -> bool:
     if left is None or not is_taken(left):
         return False
     try:
-        if left == output:
-            images.verify(output, max_pixels=record.run.max_pixels)
-        text = images.embedded_settings(output)
+        text, digest = images.settings_and_hash(output)
         fault = difference(record_in(text, str(left)), record)
+        if left == output:
+            fault = _damage(output, digest, record.run.max_pixels) or fault
     except InputError as error:
         fault = str(error)
     except TexsynthError:
@@ -277,6 +277,14 @@ def is_finished(output: Path, record: Record) -> bool:
     if not is_taken(output):
         left.unlink(missing_ok=True)
     return is_taken(output)
+
+
+def _damage(output: Path, digest: str, max_pixels: int) -> str:
+    """Say that `output` has not the pixels of the hash in its settings. Raises InputError for damage."""
+    if digest and images.pixel_hash(output, max_pixels=max_pixels) == digest:
+        return ""
+    images.verify(output, max_pixels=max_pixels)
+    return "its pixels are not those it was made with" if digest else ""
 
 
 def record_in(text: str, source: str) -> Record:
