@@ -210,9 +210,11 @@ def segment_tables(data: bytes, tag: int) -> tuple[int, int]:
 
 @pytest.mark.parametrize("compression", ["none", "deflate", "lzma"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_tiff_with_missing_strips(compression: str, dtype: type, tmp_path: Path) -> None:
+def test_a_tiff_with_missing_or_more_strips(compression: str, dtype: type, tmp_path: Path) -> None:
     data = tiff(smooth(40, 30, 3, dtype), rows=8, compression=compression)
     faults = [with_tag(data, 279, count=2), with_tag(data, 273, count=2), with_tag(data, 278, value=1)]
+    # More of them than the size says: more rows in each, or fewer in all.
+    faults += [with_tag(data, 278, value=50), with_tag(data, 257, value=8)]
     for tag, number in ((273, 0), (273, 1 << 30), (279, 0)):
         table, count = segment_tables(data, tag)
         changed = bytearray(data)

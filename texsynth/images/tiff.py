@@ -154,7 +154,7 @@ def with_patches(data: bytes, changes: dict[int, bytes]) -> bytes:
 
 
 def segments(tiff: Tiff) -> Iterator[Segment]:
-    """Yield the strips or tiles. ValueError where fewer are named than the picture needs."""
+    """Yield the strips or tiles. ValueError where fewer or more are named than the picture needs."""
     width, height, samples = tiff.number(WIDTH), tiff.number(HEIGHT), tiff.number(SAMPLES, 1)
     bits, is_planar = tiff.number(BITS, 1), tiff.number(PLANAR, 1) == 2
     tiled = TILES in tiff.tags or TILE_WIDTH in tiff.tags
@@ -177,6 +177,9 @@ def segments(tiff: Tiff) -> Iterator[Segment]:
         )
     if min(len(starts), len(sizes)) < count:
         raise ValueError(f"it has {min(len(starts), len(sizes))} of its {count} strips or tiles")
+    if len(starts) > count:
+        # One library shows the first of them, another one the last.
+        raise ValueError(f"it has {len(starts)} strips or tiles, but its size says {count}")
     for number in range(count):
         there = down if tiled else min(down, height - down * (number % rows))
         yield Segment(starts[number], sizes[number], row * there, row * down)
