@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -19,6 +20,7 @@ from texsynth.jobs.job_queue import JobQueue
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Events, Failed, Outcome
 from texsynth.jobs.runner import SerialExecutor
+from texsynth.jobs.worker_process import begin
 
 IN_HAND = 3  # Jobs that a worker has at a time: one is read, one computed, one written
 
@@ -186,7 +188,8 @@ class ProcessPool(WorkerPool[J]):
         # A fork would share the locks of threads that it does not have, those of torch among them.
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
-        process = context.Process(target=serve, args=(there, self._operation, self._policy), daemon=True)
+        work = pickle.dumps((self._operation, self._policy))
+        process = context.Process(target=begin, args=(there, work), daemon=True)
         process.start()
         # With this end open here, the worker's death would not be heard.
         there.close()

@@ -1,0 +1,30 @@
+"""The start of a worker that is a process: it ends with the process that started it."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import time
+from multiprocessing.connection import Connection
+from threading import Thread
+
+LAST_SECONDS = 1.0
+"""Seconds for what is being written, once nobody is left who asked for it."""
+
+
+def begin(connection: Connection, work: bytes) -> None:
+    """Do the jobs that come from `connection`. work: a pickled operation and its OutputPolicy."""
+    Thread(target=_end_with_parent, daemon=True).start()
+    # Only now: torch takes seconds to load.
+    from texsynth.jobs.workers import serve
+
+    serve(connection, *pickle.loads(work))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent, "a worker is started by another process"
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(LAST_SECONDS)
+    os._exit(1)
