@@ -8,7 +8,7 @@ import time
 from multiprocessing.connection import Connection
 from threading import Thread
 
-LAST_SECONDS = 1.0
+LAST_SECONDS = 0.5
 """Seconds for what is being written, once nobody is left who asked for it."""
 
 
