@@ -65,9 +65,13 @@ def test_lenient(wall: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such limit")
-@pytest.mark.parametrize("kib", [90_000, 300_000])
-def test_too_little_memory_for_libraries(wall: Path, kib: int) -> None:
-    program = f"ulimit -v {kib}; exec '{sys.executable}' -m texsynth expand '{wall}' -o '{wall.parent}/a.png'"
+@pytest.mark.parametrize(
+    ("kib", "command"), [(90_000, "expand"), (300_000, "expand"), (440_000, "doctor"), (520_000, "describe")]
+)
+def test_too_little_memory_for_libraries(wall: Path, kib: int, command: str) -> None:
+    """Some of them would end the process where they find no room."""
+    arguments = {"expand": f"'{wall}' -o '{wall.parent}/a.png'", "describe": f"'{wall}'"}.get(command, "")
+    program = f"ulimit -v {kib}; exec '{sys.executable}' -m texsynth {command} {arguments}"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     run = subprocess.run(["bash", "-c", program], env=environment, capture_output=True, check=False)
     assert run.returncode == 7, run.stderr

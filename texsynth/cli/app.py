@@ -8,6 +8,7 @@ import warnings
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from texsynth.jobs.interrupts import HANGUPS, is_ignored
 BUG, USAGE = 1, 2
 
 ROOM_BYTES = 100 << 20  # For the libraries that every command loads
+TORCH_BYTES = 600 << 20
+"""For torch (CPU build 2.13: 500 MiB) and its threads: it ends the process where it finds no room."""
 
 COMMANDS = {
     "expand": "expand",
@@ -52,6 +55,15 @@ COMMANDS = {
     "docs": "docs",
 }
 """Modules of the commands, in the order of the help: each has a function of that name, or a group `app`."""
+
+
+class RoomForTorch(MetaPathFinder):
+    """Raises MemoryError where torch is to be loaded and the limit of this process leaves no room for it."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """Find nothing; others do."""
+        if name == "torch":
+            check_room(TORCH_BYTES)
 
 
 class App(TyperGroup):
@@ -81,6 +93,7 @@ class App(TyperGroup):
         prepare_streams()
         # What libraries log about damaged files is reported in one sentence instead.
         logging.basicConfig(handlers=[logging.NullHandler()])
+        sys.meta_path.insert(0, room := RoomForTorch())
         try:
             code = super().main(*args, **extra)
         except typer.TyperException as error:
@@ -93,6 +106,8 @@ class App(TyperGroup):
                 raise
             print_error(str(_expected(error)))
             code = MemoryExhaustedError.exit_code
+        finally:
+            sys.meta_path.remove(room)
         try:
             sys.stdout.flush()
         except OSError:  # the reader of a pipe has gone, or the disk is full

@@ -12,7 +12,7 @@ import typer
 import texsynth
 from texsynth.cli import options
 from texsynth.cli.show import Screen
-from texsynth.errors import ModelError, TexsynthError, UsageError
+from texsynth.errors import ModelError, TexsynthError, UsageError, is_exhaustion
 
 PACKAGES = (
     "torch", "torchvision", "numpy", "pillow", "pyvips", "safetensors", "pydantic", "pyyaml", "requests",
@@ -127,6 +127,8 @@ def _guarded(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:
     except TexsynthError as error:
         return [Finding(name, str(error), error.exit_code)]
     except (ImportError, OSError) as error:
+        if is_exhaustion(error):
+            raise
         return [Finding(name, f"a package cannot be loaded: {error}", 1)]
 
 
