@@ -242,7 +242,9 @@ class ReduceOptions(DecodeOptions):
 class WriteOptions:
     """Results and how they are written, wherever their names come from."""
 
-    bit_depth: int | None = file_option(None, help="8 or 16 bits per channel. Default: those of the input.")
+    bit_depth: int | None = file_option(
+        None, help="8, 16 or 32 (floats) bits per channel. Default: those of the input."
+    )
     quality: int | None = file_option(None, help="Of JPEG and WebP, 1 to 100. Default: 95.")
     report: Report = None
     force: Force = False

@@ -15,7 +15,7 @@ from texsynth.images.reader import (
 )
 from texsynth.images.sheet import captioned, contact_sheet, jpeg_thumbnail, thumbnails
 from texsynth.images.streaming import Strips, open_strips, pixel_hash, write_strips
-from texsynth.images.writer import embedded_settings, encode, settings_and_hash, sidecar, write
+from texsynth.images.writer import check_package, embedded_settings, encode, settings_and_hash, sidecar, write
 
 __all__ = [
     "LARGEST_FILE",
@@ -25,6 +25,7 @@ __all__ = [
     "Picture",
     "Strips",
     "captioned",
+    "check_package",
     "check_sides",
     "contact_sheet",
     "embedded_settings",

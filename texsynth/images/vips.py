@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
 KEYWORD = "texsynth"  # Keyword of the PNG text with the settings
 
-DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
+DTYPES = {
+    "uchar": np.uint8,
+    "ushort": np.uint16,
+    "uint": np.uint32,
+    "float": np.float32,
+    "double": np.float64,
+}
 PIXELS_PER_MM = 72 / 25.4  # Resolution that programs assume where a file gives none
 
 SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -134,9 +140,9 @@ def to_srgb(pixels: Pixels, profile: bytes, srgb: Path) -> Pixels:
 
 
 def encode(pixels: Pixels, name: str, text: str, profile: bytes | None, *, one_bit: bool = False) -> bytes:
-    """Encode (H, W, 1 to 4) uint8 or uint16 as PNG or TIFF. text: ASCII, kept by PNG. Raises OSError.
+    """Encode (H, W, 1 to 4) uint8, uint16, or float32 as PNG or TIFF. Raises OSError.
 
-    one_bit: (H, W, 1) uint8 of 0 and 255 are written with a bit for each pixel.
+    text: ASCII, kept by PNG. one_bit: (H, W, 1) uint8 of 0 and 255 are written with a bit each.
     """
     operation, options = _saver(name, pixels.nbytes)
     if one_bit:
@@ -239,7 +245,7 @@ def _from_array(pixels: Pixels) -> pyvips.Image:
     import pyvips
 
     height, width, channels = pixels.shape
-    format_ = "ushort" if pixels.dtype == np.uint16 else "uchar"
+    format_ = {2: "ushort", 4: "float"}.get(pixels.dtype.itemsize, "uchar")
     return pyvips.Image.new_from_memory(np.ascontiguousarray(pixels), width, height, channels, format_)
 
 
@@ -252,8 +258,8 @@ def _described(image: pyvips.Image, dtype: np.dtype[Any], text: str, profile: by
     import pyvips
 
     grey = image.bands < 3
-    deep = dtype.itemsize == 2
-    space = ("grey16" if deep else "b-w") if grey else ("rgb16" if deep else "srgb")
+    spaces = {2: ("grey16", "rgb16"), 4: ("b-w", "scrgb")}
+    space = spaces.get(dtype.itemsize, ("b-w", "srgb"))[not grey]
     image = image.copy(interpretation=space, xres=PIXELS_PER_MM, yres=PIXELS_PER_MM)
     if profile:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)

@@ -12,12 +12,15 @@ from PIL import Image
 
 from texsynth.config.settings import QUALITY
 from texsynth.errors import InputError, OutputError
-from texsynth.images import vips
+from texsynth.images import exr, vips
 from texsynth.images.files import store
+from texsynth.images.light import to_light
 from texsynth.images.picture import (
     ALPHA_FORMATS,
     DEEP_FORMATS,
+    FLOAT_FORMATS,
     GREY_FORMATS,
+    NotReadError,
     Picture,
     Pixels,
     as_depth,
@@ -30,6 +33,8 @@ from texsynth.images.reader import opened, read_bytes
 from texsynth.images.seal import PIXEL_FORMATS, PixelHash, coded_hash, sealed, unsealed
 from texsynth.paths import exists, is_taken
 from texsynth.strict_yaml import as_ascii
+
+CUT = "{} cannot hold light stronger than 1, which was cut; use .exr or .tif"
 
 FLATTENED = "{} cannot hold alpha; transparent parts were laid over white"
 
@@ -92,17 +97,28 @@ def _encode(picture: Picture, name: str, settings: str, quality: int) -> tuple[b
     if picture.alpha is not None and name not in ALPHA_FORMATS:
         picture = flattened(picture)
         warnings = (FLATTENED.format(name),)
-    depth = picture.bit_depth if name in DEEP_FORMATS else 8
+    depth = written_depth(picture.bit_depth, name)
+    is_light = name == "EXR" or depth == 32
+    if picture.highlights is not None and not is_light:
+        warnings += (CUT.format(name),)
     # Hardly any program reads grey TIFF with alpha, nor do we at 16 bits.
     grey = picture.grey and name in GREY_FORMATS and (picture.alpha is None or name != "TIFF")
     # The profile of sRGB describes three channels; grey without one is taken for sRGB everywhere.
     profile = None if grey or picture.is_data else srgb_profile()
-    one_bit = picture.one_bit and grey and picture.alpha is None and name in DEEP_FORMATS
-    pixels = samples(picture, depth, grey=grey)
+    one_bit = picture.one_bit and grey and picture.alpha is None and name in ("PNG", "TIFF") and not is_light
+    if is_light:
+        profile = None
+        pixels: Pixels = to_light(picture, grey=grey)
+    else:
+        pixels = samples(picture, depth, grey=grey)
     if one_bit:
         pixels = np.where(as_depth(pixels, 8) > 127, np.uint8(255), np.uint8(0))
     try:
-        data = _encoded(pixels, name, settings, quality, profile, one_bit=one_bit)
+        check_package(name)
+        if name == "EXR":
+            data = exr.encode(pixels, half=depth == 8)
+        else:
+            data = _encoded(pixels, name, settings, quality, profile, one_bit=one_bit)
     except (OSError, ValueError) as error:  # what an encoder refuses
         size = f"{picture.width} x {picture.height}"
         raise OutputError(f"a {size} picture cannot be written as {name}: {error}") from error
@@ -119,6 +135,23 @@ def _encode(picture: Picture, name: str, settings: str, quality: int) -> tuple[b
             add_seal(file, digest)
             data = file.getvalue()
     return data, sealed(settings, digest), warnings
+
+
+def check_package(name: str) -> None:
+    """OutputError where the package that writes the format `name` is not there."""
+    if name != "EXR":
+        return
+    try:
+        exr.library()
+    except NotReadError as error:
+        raise OutputError(f"no results can be written: the format {error}") from None
+
+
+def written_depth(bit_depth: int, name: str) -> int:
+    """Return the bits per channel that a picture of `bit_depth` gets in the format `name`."""
+    if bit_depth == 32 and name not in FLOAT_FORMATS:
+        bit_depth = 16
+    return bit_depth if name in DEEP_FORMATS else 8
 
 
 def samples(picture: Picture, bit_depth: int, *, grey: bool) -> Pixels:
@@ -162,6 +195,8 @@ def settings_and_hash(path: Path) -> tuple[str, str]:
 PILLOW_OPTIONS: dict[str, Callable[[int], dict[str, Any]]] = {
     "JPEG": lambda quality: {"quality": quality, "subsampling": "4:4:4"},
     "WEBP": lambda quality: {"quality": quality, "lossless": quality == 100, "exact": True},
+    "AVIF": lambda quality: {"quality": quality, "subsampling": "4:4:4"},
+    "TGA": lambda _: {"compression": "tga_rle"},
 }
 """Format that libvips would write with other pixels -> options for a quality from 1 to 100."""
 
