@@ -247,6 +247,9 @@ class WriteOptions:
     )
     quality: int | None = file_option(None, help="Of JPEG and WebP, 1 to 100. Default: 95.")
     report: Report = None
+    strip: bool = file_option(
+        False, help="Drop what an input says beside its pixels: EXIF and resolution. The record stays."
+    )
     force: Force = False
     resume: bool = file_option(False, help="Skip results that an earlier run has finished.")
     dry_run: bool = file_option(
@@ -258,11 +261,12 @@ class WriteOptions:
 class OutputOptions(WriteOptions):
     """Results that are named after their inputs."""
 
-    suffix: str = file_option(
-        "png",
+    suffix: str | None = file_option(
+        None,
         "--format",
         metavar="SUFFIX",
-        help="Format of results whose name is not given: png, jpg, webp or tif.",
+        help="Format of results whose name is not given: png, jpg, webp, avif, tif, exr or tga. Default: "
+        "that of the input if it is tif, exr or tga; otherwise png.",
     )
 
 

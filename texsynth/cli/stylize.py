@@ -190,9 +190,10 @@ def _suggest(
 
 
 def _suggested_jobs(
-    report: Report, settings: StylizeSettings, preset: str, output: str | None, suffix: str
+    report: Report, settings: StylizeSettings, preset: str, output: str | None, suffix: str | None
 ) -> list[StylizeJob]:
     """Return a job for every content and each of its styles, those with one style together."""
+    from texsynth.images import result_suffix
     from texsynth.jobs.blend_inputs import StylizeJob
     from texsynth.jobs.inputs import Input, destinations, grouped
 
@@ -201,7 +202,7 @@ def _suggested_jobs(
     ]
     pairs = [(content, hit) for content, matches in answers for hit in matches]
     names = [
-        f"{content.stem}.{name}{suffix}"
+        f"{content.stem}.{name}{result_suffix(content.path.name, suffix)}"
         for content, matches in answers
         for name in _style_names([hit.key for hit in matches])
     ]

@@ -1,6 +1,8 @@
 """Files to pixel arrays and back: the only package that knows picture formats. It does not import torch."""
 
 from texsynth.images.files import placed, remove_leftovers, store
+from texsynth.images.formats import result_suffix
+from texsynth.images.metadata import Metadata, metadata
 from texsynth.images.picture import OUTPUT_SUFFIXES, SUFFIXES, Picture, check_sides, output_format
 from texsynth.images.reader import (
     LARGEST_FILE,
@@ -22,6 +24,7 @@ __all__ = [
     "OUTPUT_SUFFIXES",
     "SUFFIXES",
     "Header",
+    "Metadata",
     "Picture",
     "Strips",
     "captioned",
@@ -33,6 +36,7 @@ __all__ = [
     "file_limit",
     "file_sha256",
     "jpeg_thumbnail",
+    "metadata",
     "open_strips",
     "output_format",
     "pixel_hash",
@@ -42,6 +46,7 @@ __all__ = [
     "read_bytes",
     "read_rgb8",
     "remove_leftovers",
+    "result_suffix",
     "settings_and_hash",
     "sidecar",
     "store",

@@ -23,7 +23,6 @@ STARTS = (
     (0, b"FOVb", "a camera raw file (X3F)"),
     (8, b"CR\2\0", "a camera raw file (CR2)"),
     (4, b"ftypcrx", "a camera raw file (CR3)"),
-    (4, b"ftypavis", "a moving AVIF"),
     (4, b"ftyp", "a video"),
     (0, b"\x1a\x45\xdf\xa3", "a video (Matroska, WebM)"),
     (8, b"AVI ", "a video (AVI)"),
@@ -50,7 +49,7 @@ STARTS = (
 )
 """Place, bytes there, and what is told of such a file."""
 
-PICTURES = (b"ftypavif", b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1", b"ftypjp", b"ftypjxl")
+PICTURES = (b"ftypavif", b"ftypavis", b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1", b"ftypjp", b"ftypjxl")
 """How the files of that family begin that are pictures, from the fifth byte."""
 
 ZIPS = (

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from texsynth.config.settings import MAX_PIXELS
 from texsynth.errors import InputError
-from texsynth.images import formats, vips
+from texsynth.images import formats, kinds, vips
 from texsynth.images.decoding import (
     UPRIGHT,
     deep_pixels,
@@ -158,6 +158,9 @@ def read(
                 fault = str(error)
         elif not lenient:
             raise InputError(damaged(name, fault))
+        if header.format == "JPEG2000":
+            picture = _decoded(image, file, header, name, as_data=as_data, lenient=True)
+            return replace(picture, warnings=(*picture.warnings, READ_IN_PART.format(fault)))
         if not file.fault:
             return _decoded_in_part(image, file, header, frame or 0, name, fault)
         repaired = file.repaired()
@@ -274,10 +277,21 @@ def opened(source: Path | bytes, name: str, frame: int | None = None) -> Iterato
             if file.unpacked:
                 yield file.unpacked.header, file
                 return
-            with Image.open(view, formats=pillow_formats(view)) as image:
+            with _pillow_image(view) as image:
                 if file.png:
                     image.info["icc_profile"] = file.png.icc
                 yield image, file
+
+
+def _pillow_image(view: BinaryIO) -> Image.Image:
+    names, head = pillow_formats(view), view.read(kinds.HEAD)
+    view.seek(0)
+    try:
+        return Image.open(view, formats=names)
+    except UnidentifiedImageError:
+        if head[4:].startswith(kinds.PICTURES):
+            raise ValueError("its header cannot be read") from None
+        raise
 
 
 @cache

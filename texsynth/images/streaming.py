@@ -13,6 +13,7 @@ from texsynth.errors import InputError
 from texsynth.images import vips
 from texsynth.images.decoding import from_deep, from_pil, is_deep, orientation, split_tiff
 from texsynth.images.files import taken, temporary, writing
+from texsynth.images.metadata import Metadata
 from texsynth.images.picture import ALPHA_FORMATS, Picture, Pixels, check_sides, output_format, split_alpha
 from texsynth.images.png import add_seal
 from texsynth.images.profiles import srgb_profile
@@ -174,8 +175,9 @@ def write_strips(
     settings: str = "",
     quality: int = QUALITY,
     force: bool = False,
+    kept: Metadata | None = None,
 ) -> tuple[str, ...]:
-    """Write the file that `images.write` makes with `settings`, `quality` and `force`, or nothing.
+    """Write the file that `images.write` makes with `settings`, `quality`, `force` and `kept`, or nothing.
 
     PNG and TIFF keep a few strips in memory; other formats, and floats, collect the picture and encode it
     at the end. strips: from the top down, of any number of rows. width, height: of the picture, in
@@ -217,12 +219,14 @@ def write_strips(
             Picture(*split_alpha(pixels)), is_float=depth == 32,
             highlights=np.concatenate(highlights) if highlights else None,
         )  # fmt: skip
-        return warnings + write(picture, path, settings=settings, quality=quality, force=force)
+        return warnings + write(picture, path, settings=settings, quality=quality, force=force, kept=kept)
     dtype = np.dtype(np.uint16 if depth == 16 else np.uint8)
     with temporary(path, force=force) as (file, place):
         with writing(path):
             target = Path(file.name)
-            encoder = vips.RowEncoder(target, shape, dtype, name, as_ascii(settings), srgb_profile())
+            kept = kept or Metadata()
+            text, profile = as_ascii(settings), srgb_profile()
+            encoder = vips.RowEncoder(target, shape, dtype, name, text, profile, kept.dpi)
         pixel_hash = PixelHash(width, height)
         with closing(encoder):
             for _, rows in stored():
@@ -231,6 +235,7 @@ def write_strips(
                     encoder.add(rows)
             with writing(path):
                 encoder.finish()
+                kept.add_to(file, name)
                 if settings and name == "PNG":
                     add_seal(file, pixel_hash.digest)
         with settings_beside(path, sealed(settings, pixel_hash.digest), force=force):

@@ -32,7 +32,10 @@ DTYPES = {
     "float": np.float32,
     "double": np.float64,
 }
-PIXELS_PER_MM = 72 / 25.4  # Resolution that programs assume where a file gives none
+Dpi = tuple[float, float] | None  # Pixels per inch across and down
+
+MM_PER_INCH = 25.4
+USUAL_DPI = 72.0  # Resolution that programs assume where a file gives none
 
 SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
     "PNG": ("pngsave", {"filter": "all", "compression": 5, "keep": "icc|other"}),
@@ -139,7 +142,15 @@ def to_srgb(pixels: Pixels, profile: bytes, srgb: Path) -> Pixels:
         return _array(image.write_to_memory(), image.height, image)
 
 
-def encode(pixels: Pixels, name: str, text: str, profile: bytes | None, *, one_bit: bool = False) -> bytes:
+def encode(
+    pixels: Pixels,
+    name: str,
+    text: str,
+    profile: bytes | None,
+    *,
+    one_bit: bool = False,
+    dpi: Dpi = None,
+) -> bytes:
     """Encode (H, W, 1 to 4) uint8, uint16, or float32 as PNG or TIFF. Raises OSError.
 
     text: ASCII, kept by PNG. one_bit: (H, W, 1) uint8 of 0 and 255 are written with a bit each.
@@ -149,7 +160,7 @@ def encode(pixels: Pixels, name: str, text: str, profile: bytes | None, *, one_b
         # TIFF predicts only whole bytes.
         options |= {"bitdepth": 1} | ({"predictor": "none"} if name == "TIFF" else {})
     with _failures():
-        image = _described(_from_array(pixels), pixels.dtype, text, profile)
+        image = _described(_from_array(pixels), pixels.dtype, text, profile, dpi)
         return bytes(getattr(image, f"{operation}_buffer")(**options))
 
 
@@ -161,7 +172,7 @@ class RowEncoder:
 
     def __init__(
         self, target: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], name: str, text: str,
-        profile: bytes | None,
+        profile: bytes | None, dpi: Dpi = None,
     ) -> None:  # fmt: skip
         """target: existing file. shape: (H, W, C). dtype: uint8 or uint16. The rest is as for `encode`."""
         height, width, channels = shape
@@ -173,7 +184,7 @@ class RowEncoder:
         operation, options = _saver(name, height * width * channels * dtype.itemsize)
 
         def save(image: pyvips.Image) -> None:
-            getattr(_described(image, dtype, text, profile), operation)(os.fsencode(target), **options)
+            getattr(_described(image, dtype, text, profile, dpi), operation)(os.fsencode(target), **options)
 
         reading, writing = os.pipe()
         self._pipe = open(writing, "wb")  # noqa: SIM115 (until `close`)
@@ -253,14 +264,17 @@ def _array(data: Any, rows: int, image: pyvips.Image) -> Pixels:  # noqa: ANN401
     return np.frombuffer(data, DTYPES[image.format]).reshape(rows, image.width, image.bands)
 
 
-def _described(image: pyvips.Image, dtype: np.dtype[Any], text: str, profile: bytes | None) -> pyvips.Image:
+def _described(
+    image: pyvips.Image, dtype: np.dtype[Any], text: str, profile: bytes | None, dpi: Dpi = None
+) -> pyvips.Image:
     """`image` with what its file says about it."""
     import pyvips
 
     grey = image.bands < 3
     spaces = {2: ("grey16", "rgb16"), 4: ("b-w", "scrgb")}
     space = spaces.get(dtype.itemsize, ("b-w", "srgb"))[not grey]
-    image = image.copy(interpretation=space, xres=PIXELS_PER_MM, yres=PIXELS_PER_MM)
+    across, down = (value / MM_PER_INCH for value in dpi or (USUAL_DPI, USUAL_DPI))
+    image = image.copy(interpretation=space, xres=across, yres=down)
     if profile:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     if text:

@@ -15,6 +15,7 @@ from texsynth.errors import InputError, OutputError
 from texsynth.images import exr, vips
 from texsynth.images.files import store
 from texsynth.images.light import to_light
+from texsynth.images.metadata import Metadata, with_tags
 from texsynth.images.picture import (
     ALPHA_FORMATS,
     DEEP_FORMATS,
@@ -45,14 +46,20 @@ def sidecar(path: Path) -> Path | None:
 
 
 def write(
-    picture: Picture, path: Path, *, settings: str = "", quality: int = QUALITY, force: bool = False
+    picture: Picture,
+    path: Path,
+    *,
+    settings: str = "",
+    quality: int = QUALITY,
+    force: bool = False,
+    kept: Metadata | None = None,
 ) -> tuple[str, ...]:
     """Write `picture` in the format of the name, with `settings` inside (PNG) or beside it (`.yaml`).
 
-    16-bit pixels stay 16-bit where the format can. quality: 1 to 100 for JPEG and WebP.
+    16-bit pixels stay 16-bit where the format can. quality: 1 to 100 for JPEG and WebP. kept: of its source.
     Returns warnings. Raises OutputError.
     """
-    data, text, warnings = _encode(picture, output_format(path), settings, quality)
+    data, text, warnings = _encode(picture, output_format(path), settings, quality, kept)
     with settings_beside(path, text, force=force):
         store(data, path, force=force)
     return warnings
@@ -83,14 +90,16 @@ def settings_beside(path: Path, settings: str, *, force: bool) -> Iterator[None]
 
 
 def encode(
-    picture: Picture, name: str, *, settings: str = "", quality: int = QUALITY
+    picture: Picture, name: str, *, settings: str = "", quality: int = QUALITY, kept: Metadata | None = None
 ) -> tuple[bytes, tuple[str, ...]]:
     """The bytes of a file of format `name` and warnings about what the format could not keep."""
-    data, _, warnings = _encode(picture, name, settings, quality)
+    data, _, warnings = _encode(picture, name, settings, quality, kept)
     return data, warnings
 
 
-def _encode(picture: Picture, name: str, settings: str, quality: int) -> tuple[bytes, str, tuple[str, ...]]:
+def _encode(
+    picture: Picture, name: str, settings: str, quality: int, kept: Metadata | None
+) -> tuple[bytes, str, tuple[str, ...]]:
     """Return the bytes of a file, its settings with the hash of its pixels, and warnings."""
     check_sides(picture.width, picture.height, name)
     warnings: tuple[str, ...] = ()
@@ -118,7 +127,7 @@ def _encode(picture: Picture, name: str, settings: str, quality: int) -> tuple[b
         if name == "EXR":
             data = exr.encode(pixels, half=depth == 8)
         else:
-            data = _encoded(pixels, name, settings, quality, profile, one_bit=one_bit)
+            data = _encoded(pixels, name, settings, quality, profile, kept or Metadata(), one_bit=one_bit)
     except (OSError, ValueError) as error:  # what an encoder refuses
         size = f"{picture.width} x {picture.height}"
         raise OutputError(f"a {size} picture cannot be written as {name}: {error}") from error
@@ -202,12 +211,20 @@ PILLOW_OPTIONS: dict[str, Callable[[int], dict[str, Any]]] = {
 
 
 def _encoded(
-    pixels: Pixels, name: str, settings: str, quality: int, profile: bytes | None, *, one_bit: bool
+    pixels: Pixels,
+    name: str,
+    settings: str,
+    quality: int,
+    profile: bytes | None,
+    kept: Metadata,
+    *,
+    one_bit: bool,
 ) -> bytes:
     if name not in PILLOW_OPTIONS:
-        return vips.encode(pixels, name, as_ascii(settings), profile, one_bit=one_bit)
+        data = vips.encode(pixels, name, as_ascii(settings), profile, one_bit=one_bit, dpi=kept.dpi)
+        return with_tags(data, name, kept)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    options = PILLOW_OPTIONS[name](quality) | {"format": name, "icc_profile": profile}
+    options = PILLOW_OPTIONS[name](quality) | kept.options(name) | {"format": name, "icc_profile": profile}
     buffer = io.BytesIO()
     try:
         image.save(buffer, optimize=name == "JPEG", **options)
