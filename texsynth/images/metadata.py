@@ -1,4 +1,4 @@
-"""What a picture says beside its pixels that its results say too: whose it is, when and with what it was taken.
+"""What a picture says beside its pixels that its results say too: whose it is, when and how it was taken.
 
 Places (GPS), thumbnails, the orientation, which is applied, and whatever else a file says are left out.
 """
