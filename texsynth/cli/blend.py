@@ -8,6 +8,7 @@ from typing import Annotated
 from texsynth.cli import frames, options
 from texsynth.cli.options import look_option
 from texsynth.cli.run import Sheet, look_settings, make_setup, piped, run_operation, stylize_changes
+from texsynth.cli.searching import search
 from texsynth.errors import UsageError
 
 
@@ -79,7 +80,7 @@ def blend(
         sequential=mixture.sequential,
         feather=mixture.feather,
     )
-    contents = find_inputs(pictures, recursive=common.recursive, piped=data)
+    contents = search(setup, pictures, recursive=common.recursive, piped=data)
     if sweep is not None and len(contents) > 1:
         raise UsageError(f"--sweep is for one content, and {len(contents)} are given; run them singly")
     if sweep is not None and common.sequence:

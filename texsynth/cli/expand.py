@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn, get_args
 from texsynth.cli import options
 from texsynth.cli.options import argument, complete_model, file_option, look_option, option
 from texsynth.cli.run import Sheet, given, look_settings, make_setup, piped, run_operation
+from texsynth.cli.searching import search
 from texsynth.config.expand_rules import check_weights, with_preset_method
 from texsynth.config.settings import ExpandSettings, Method
 from texsynth.config.validation import nearest
@@ -23,7 +24,7 @@ from texsynth.jobs.expand_inputs import (
     expand_jobs,
     plan_tasks,
 )
-from texsynth.jobs.inputs import find_input, find_inputs
+from texsynth.jobs.inputs import find_input
 from texsynth.jobs.material_tasks import with_materials
 from texsynth.jobs.materials import find_materials
 
@@ -197,7 +198,7 @@ def _carry_out(
         plan_tasks(
             command,
             [material.colour for material in materials]
-            or find_inputs(pictures, recursive=common.recursive, piped=data),
+            or search(setup, pictures, recursive=common.recursive, piped=data),
             mixed=mixed,
             weights=_weights(layout.weights),
             siblings=[find_input(argument, data) for argument in siblings],

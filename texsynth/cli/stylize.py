@@ -16,6 +16,7 @@ from texsynth.cli import frames, options
 from texsynth.cli.match import IndexFile, find_matches
 from texsynth.cli.options import argument, look_option, option
 from texsynth.cli.run import Setup, look_settings, make_setup, piped, run_operation, stylize_changes
+from texsynth.cli.searching import search
 from texsynth.cli.show import INTERRUPTED, print_error
 from texsynth.errors import UsageError
 from texsynth.paths import is_folder
@@ -134,7 +135,7 @@ def stylize(
         styles = find_inputs([style], recursive=False, piped=data)
         if len(styles) != 1 or is_folder(Path(style)):
             raise UsageError(f"the style {style!r} is a folder or several files; give one picture")
-        inputs = find_inputs(contents, recursive=common.recursive, piped=data)
+        inputs = search(setup, contents, recursive=common.recursive, piped=data)
         jobs = stylize_jobs(inputs, styles[0], settings, output, suffix=setup.suffix)
         shared = jobs[0]
     if lut is not None:
@@ -163,12 +164,12 @@ def _suggest(
 
     Raises TexsynthError, and Exit when no content can be used.
     """
-    from texsynth.jobs.inputs import PIPE, Job, destinations, find_inputs
+    from texsynth.jobs.inputs import PIPE, Job, destinations
     from texsynth.jobs.library import SearchQuery, open_library
     from texsynth.jobs.outcomes import Done
 
     pictures, count = open_library(library, suggest.index), suggest.suggestions or 3
-    inputs = find_inputs(contents, recursive=setup.options.recursive, piped=piped(contents))
+    inputs = search(setup, contents, recursive=setup.options.recursive, piped=piped(contents))
     most = min(count, len(pictures.files))
     # What is wrong with the output shall be said before a large library is looked at.
     destinations(inputs * most, [""] * (most * len(inputs)), output, role="results")

@@ -46,7 +46,9 @@ class Metadata:
             return b""
         exif = Image.Exif()
         exif.update(dict(self.tags))
-        exif.get_ifd(ExifTags.IFD.Exif).update(dict(self.taken))
+        exif.get_ifd(ExifTags.IFD.Exif).update(
+            (tag, text.decode("ascii", "replace")) for tag, text in self.taken
+        )
         return exif.tobytes()
 
     def options(self, name: str) -> dict[str, object]:
@@ -81,6 +83,7 @@ def metadata(source: Path | bytes) -> Metadata | None:
 def _texts(values: object, tags: tuple[int, ...]) -> tuple[tuple[int, bytes], ...]:
     get = values.get  # type: ignore[attr-defined]
     texts = ((int(tag), get(tag)) for tag in tags)
+    texts = ((tag, text.decode("latin-1") if isinstance(text, bytes) else text) for tag, text in texts)
     # Pillow reads each byte as a letter of Latin-1.
     found = (
         (tag, text.strip("\0 ").encode("latin-1", "replace")) for tag, text in texts if isinstance(text, str)
