@@ -8,6 +8,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from texsynth.config import presets
 from texsynth.config.records import Embedded, Source
 from texsynth.config.validation import validate
 from texsynth.errors import TexsynthError
-from texsynth.images import open_strips, read
+from texsynth.images import encode, open_strips, read
+from texsynth.images.light import Samples, from_light
+from texsynth.images.picture import Pixels
 from texsynth.jobs.cards import Card, read_card, write_card
 from texsynth.jobs.library_index import Entry, Index, Origin, Unreadable, read_index, write_index
 from texsynth.jobs.manifest import read_manifest
@@ -29,6 +32,7 @@ from texsynth.strict_yaml import parse
 from texsynth.transforms.moments import Moments
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from helpers.artists_files import hdr, pfm, ppm, psd
 from helpers.image_files import deep_png, grey_profile, linear_profile, saved, smooth, tiff
 
 LIMIT = 1 << 16  # Pixels
@@ -156,6 +160,42 @@ def library() -> bytes:
         return Path(folder, "x").read_bytes()
 
 
+def artists_files(rgb: Pixels, deep: Pixels) -> dict[str, bytes]:
+    """Pictures of formats that programs for painting, compositing and cameras write."""
+    light = rgb.astype(np.float32) / 64
+    files = {
+        "photo.avif": saved(rgb, "AVIF"),
+        "plain.tga": saved(rgb, "TGA"),
+        "packed.tga": saved(rgb, "TGA", compression="tga_rle"),
+        "palette.tga": saved(rgb, "TGA", mode="P"),
+        "photo.jp2": saved(rgb, "JPEG2000"),
+        "plain.dds": saved(rgb, "DDS"),
+        "packed.dds": saved(smooth(12, 16, 4), "DDS", pixel_format="DXT5"),
+        "plain.ppm": saved(rgb, "PPM"),
+        "deep.ppm": ppm(deep),
+        "light.pfm": pfm(light),
+        "light.hdr": hdr(smooth(12, 16, 4)),
+        "packed.hdr": hdr(smooth(12, 16, 4), packed=True),
+        "plain.psd": psd(rgb, icc=linear_profile()),
+        "packed.psd": psd(deep, packed=True, layers=-1),
+        "light.psd": psd(light),
+        "light.tif": encode(from_light(Samples(light), "TIFF"), "TIFF")[0],
+    }
+    # Others need packages that may not be there.
+    with suppress(TexsynthError):
+        files["light.exr"] = encode(from_light(Samples(light), "EXR"), "EXR")[0]
+    with suppress(ImportError, KeyError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+        files["photo.heic"] = saved(rgb, "HEIF")
+    with suppress(ImportError, KeyError):
+        import pillow_jxl  # noqa: F401
+
+        files["photo.jxl"] = saved(rgb, "JXL")
+    return files
+
+
 def seeds() -> dict[str, tuple[Reader, bytes]]:
     """Name of a file -> its reader and what is in it."""
     rgb, deep = smooth(12, 16, 3), smooth(12, 16, 3, np.uint16)
@@ -204,6 +244,7 @@ def seeds() -> dict[str, tuple[Reader, bytes]]:
         "moving.webp": moving("WEBP"),
         "moving.gif": moving("GIF"),
         "palette.bmp": saved(rgb, "BMP", mode="P"),
+        **artists_files(rgb, deep),
     }
     files: dict[str, tuple[Reader, bytes]] = {n: (read_picture, data) for n, data in pictures.items()}
     return files | {

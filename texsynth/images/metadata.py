@@ -46,9 +46,8 @@ class Metadata:
             return b""
         exif = Image.Exif()
         exif.update(dict(self.tags))
-        exif.get_ifd(ExifTags.IFD.Exif).update(
-            (tag, text.decode("ascii", "replace")) for tag, text in self.taken
-        )
+        taken = {tag: text.decode("ascii", "replace") for tag, text in self.taken}
+        exif.get_ifd(ExifTags.IFD.Exif).update(taken)
         return exif.tobytes()
 
     def options(self, name: str) -> dict[str, object]:

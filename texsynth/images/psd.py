@@ -126,13 +126,13 @@ def _planes(data: bytes, place: int, header: _Header, count: int) -> Pixels:
     row = width * kind.itemsize
     if packing == RAW:
         stored = data[place : place + row * height * count]
-        if len(stored) < row * height * count:
+        if len(data) < place + row * height * header.channels:
             raise ValueError("the file ends early")
     elif packing == RLE:
         sizes = np.frombuffer(data, ">u2", height * header.channels, place)
         place += 2 * len(sizes)
         end = place + int(sizes[: height * count].sum(dtype=np.int64))
-        if end > len(data):
+        if place + int(sizes.sum(dtype=np.int64)) > len(data):
             raise ValueError("the file ends early")
         # A line has at least two bytes for each 128 it stands for.
         if (sizes[: height * count].astype(np.int64) * 64 < row).any():

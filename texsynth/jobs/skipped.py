@@ -1,4 +1,4 @@
-"""Files in searched folders that are no pictures which are read, so that nobody misses one in silence."""
+"""Files in searched folders whose formats are not read, so that nobody misses one in silence."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -39,5 +39,5 @@ def skipped_sentence(count: Counter[str]) -> str:
         return ""
     kinds = [as_text(end) or "no ending" for end, _ in count.most_common()]
     more = ", ..." if len(kinds) > MOST_NAMED else ""
-    noun = "file that is no picture" if total == 1 else "files that are no pictures"
-    return f"skipped {total} {noun} ({', '.join(kinds[:MOST_NAMED])}{more})"
+    noun = "file of a format that is" if total == 1 else "files of formats that are"
+    return f"skipped {total} {noun} not read ({', '.join(kinds[:MOST_NAMED])}{more})"
