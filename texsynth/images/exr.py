@@ -93,6 +93,11 @@ def _decode(data: bytes, size: tuple[int, int]) -> Samples:
         try:
             with library().File(str(path), separate_channels=True) as file:
                 planes = {name: channel.pixels for name, channel in file.channels().items()}
+                parts = len(file.parts)
+            # Parts that are damaged are left out, and others take their place.
+            with library().File(str(path), header_only=True) as file:
+                if len(file.parts) != parts:
+                    raise ValueError("a part is damaged")
         except Exception as error:  # the library raises errors of every kind
             raise OSError(str(error).split("\n")[0]) from error
     planes = {name: plane for name, plane in planes.items() if plane.shape == size[::-1]}
