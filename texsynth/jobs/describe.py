@@ -1,5 +1,6 @@
 """Descriptions of textures in files, as an operation, and the descriptors that a library keeps of them."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -100,6 +101,8 @@ class TextureDescription:
             "kind": looks.kind,
             "lattice": looks.lattice and [[round(dx, 2), round(dy, 2)] for dy, dx in looks.lattice],
             "periods": [round(period, 2) for period in looks.periods],
+            "repeats": looks.repeats
+            and {key: round(value, 2) for key, value in dataclasses.asdict(looks.repeats).items()},
             "orientations": [
                 {"degrees": round(turn.angle, 1), "weight": round(turn.weight, 2)}
                 for turn in looks.orientations
@@ -117,17 +120,17 @@ class TextureDescription:
     def lines(self) -> list[str]:
         """The description for readers, a line each."""
         looks = self.looks
-        lines = [f"regularity: {looks.regularity:.2f} ({looks.kind})"]
-        if looks.lattice:
-            vectors = " and ".join(f"({dx:.1f}, {dy:.1f})" for dy, dx in looks.lattice)
-            periods = " and ".join(f"{period:.1f}" for period in looks.periods)
-            lines += [f"repeats: every {periods} px, along {vectors}"]
-        turned = ", ".join(f"{turn.angle:.0f}° ({turn.weight:.1f})" for turn in looks.orientations)
+        lines = [f"regularity: {looks.regularity:.2f} of 1 ({looks.kind})"]
+        if looks.repeats_in_words:
+            lines += [f"repeats: {looks.repeats_in_words}"]
+        turned = ", ".join(
+            f"{turn.angle:.0f}° ({turn.weight:.1f} times the mean)" for turn in looks.orientations
+        )
         colours = ", ".join(f"{hexadecimal(color.rgb)} {color.share:.0%}" for color in looks.palette)
         return [
             *lines,
-            f"orientations: {turned or 'none'}",
-            f"lightness: {looks.lightness:.2f}, contrast: {looks.contrast:.2f}",
+            f"lines at: {turned or 'none'}",
+            f"lightness: {looks.lightness:.2f} of 1, contrast: {looks.contrast:.2f} of at most 0.5",
             f"palette: {colours}",
             f"descriptor: {len(self.descriptor)} numbers, shown with --json",
         ]
