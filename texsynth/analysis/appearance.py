@@ -9,6 +9,7 @@ from torch import Tensor
 from texsynth.analysis.lattice import (
     MIN_CONFIDENCE,
     Kind,
+    finest_lattice,
     most_likely_lattice,
     regularity_kind,
     regularity_score,
@@ -57,7 +58,7 @@ def measure_appearance(image: Tensor, mask: Tensor | None = None) -> Appearance:
     vectors, periods, by_rows, words = None, tuple[float, ...](), None, ""
     lines = texture_orientations(small, mask=inside)
     if lattice is not None and score >= MIN_CONFIDENCE:
-        lattice = lattice.scaled(size[0] / rows, size[1] / columns)
+        lattice = finest_lattice(lattice, small, inside).scaled(size[0] / rows, size[1] / columns)
         (a, b), (c, d) = lattice.vectors.tolist()
         vectors, periods = ((a, b), (c, d)), lattice.periods
         level = _has_level_rows([line.angle for line in lines])

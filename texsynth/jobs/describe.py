@@ -14,7 +14,7 @@ from texsynth.images import Picture
 from texsynth.images.tensors import to_image, to_weight
 from texsynth.jobs.files import JobResult, memory_guard, read_input
 from texsynth.jobs.inputs import Input, InputJob, J
-from texsynth.jobs.library import AS_IS, UPRIGHT, Kind
+from texsynth.jobs.library import AS_IS, KINDS, UPRIGHT, Kind
 from texsynth.jobs.operation import Operation, resolve_run
 from texsynth.pipelines.describe import Describer, any_turn, describe, limit_size, load_describer
 from texsynth.pipelines.progress import OnStep
@@ -30,11 +30,11 @@ class ReducedImage:
 
 
 class DescribeForIndex(Operation[J]):
-    """Gives pictures their descriptors of every kind, the value of a job: (3, size)."""
+    """Gives pictures their descriptors of one kind, the value of a job: (3, size), zero for the others."""
 
-    def __init__(self, run: RunSettings, describer: Callable[[], Describer]) -> None:
+    def __init__(self, run: RunSettings, describer: Callable[[], Describer], kind: Kind) -> None:
         """describer: called when the first picture comes."""
-        self.run, self._describer = run, describer
+        self.run, self._describer, self._kind = run, describer, kind
 
     def load(self, job: J) -> ReducedImage:
         """Read a picture and reduce it."""
@@ -44,11 +44,10 @@ class DescribeForIndex(Operation[J]):
         """Describe one picture."""
         del on_step
         with memory_guard(job.picture, "use a smaller picture"):
-            describer, (shown, angle) = self._describer(), _upright(loaded)
-            turns = describe(loaded.image, describer, mask=loaded.mask)
-            turned_any = any_turn(turns)
-            straight = any_turn(describe(shown.image, describer, mask=shown.mask)) if angle else turned_any
-            return JobResult(value=torch.stack([turns[0], turned_any, straight]))
+            descriptor = of_kind(loaded, self._describer(), self._kind)
+            value = torch.zeros(len(KINDS), len(descriptor))
+            value[KINDS.index(self._kind)] = descriptor
+            return JobResult(value=value)
 
 
 def read_reduced(item: Input, run: RunSettings) -> ReducedImage:
