@@ -75,8 +75,8 @@ def test_metadata_is_kept_or_stripped(place: Path, suffix: str) -> None:
             assert image.getexif().get(0x8298) == owner
             assert image.getexif().get(0x112, 1) == 1
             assert (round(image.info.get("dpi", (0, 0))[0]) == 300) == bool(owner)
-    rgb = [read(place / f"{name}.{suffix}").rgb for name in "ab"]
-    assert np.array_equal(*rgb)
+    first, second = (read(place / f"{name}.{suffix}").rgb for name in "ab")
+    assert np.array_equal(first, second)
 
 
 def test_files_of_a_folder_that_are_skipped_are_counted(place: Path) -> None:

@@ -105,7 +105,7 @@ LIT = {
 @pytest.mark.parametrize("kind", [pytest.param(k, marks=needs["EXR"]) if k == "EXR" else k for k in LIT])
 def test_light_is_linear_and_may_be_stronger_than_1(kind: str) -> None:
     picture = read(LIT[kind]())
-    assert (picture.bit_depth, picture.rgb.dtype, picture.highlights is not None) == (32, np.uint16, True)
+    assert (picture.bit_depth, str(picture.rgb.dtype), picture.highlights is not None) == (32, "uint16", True)
     assert np.allclose(to_light(picture), LIGHT, rtol=2e-3, atol=1e-5)
     dark = LIGHT.max(2) <= 1
     assert np.allclose(decoded(picture.rgb / 65535)[dark], LIGHT[dark], rtol=2e-3, atol=1e-5)
@@ -283,6 +283,6 @@ def test_metadata_is_kept(name: str) -> None:
         assert exif.get(0x112, 1) == 1
         assert not exif.get_ifd(0x8825)
         assert name == "TIFF" or exif.get_ifd(0x8769)[36867] == "2019:02:03 00:00:00"
-        assert dpi is None if name in ("WEBP", "AVIF") else np.allclose(dpi, 300, atol=0.1)
+        assert [round(one) for one in dpi or ()] == ([] if name in ("WEBP", "AVIF") else [300, 300])
     assert metadata(data) is not None
     assert metadata(saved(RGB)) is None
