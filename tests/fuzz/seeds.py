@@ -7,7 +7,7 @@ import struct
 import sys
 import tempfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -43,6 +43,7 @@ class Seed:
     read: Reader
     data: bytes
     kind: Literal["picture", "text", "other"] = "other"
+    is_read: bool = True
 
 
 TEXTS = {
@@ -76,7 +77,7 @@ command: tile
 exemplars:
 - {path: a, sha256: b}
 siblings:
-- {path: c, sha256: d, output: e, kind: normal}
+- {path: c, sha256: d, output: e, kind: opengl}
 key: a
 part: 1
 expand: {method: patch, patch: {iterations: [1, 2]}}
@@ -220,7 +221,8 @@ def pictures() -> dict[str, bytes]:
         "tiled-lzw.tif": by_libvips(
             rgb, "tiff", tile=True, tile_width=16, tile_height=16, compression="lzw", predictor="horizontal"
         ),
-        "pages.tif": tiff(rgb, deep, order=">", big=True),
+        "big.tif": tiff(deep, big=True, rows=5) + IDLE,
+        "pages.tif": tiff(rgb, deep, order=">"),
         "planar.tif": tiff(deep, planar=True),
         "planar-strips.tif": tiff(rgb, planar=True, rows=5, compression="deflate"),
         "grey.tif": tiff(deep[..., :1], rows=5, photometric=0),
@@ -256,6 +258,8 @@ def seeds() -> dict[str, Seed]:
     files = {name: Seed(read_picture, data, "picture") for name, data in pictures().items()}
     files |= {name: Seed(read_record, (text + RUN).encode(), "text") for name, text in RECORDS.items()}
     files |= {name: Seed(read_jobs, text.encode(), "text") for name, text in TEXTS.items()}
+    # Of these a sentence is all that may come.
+    files |= {name: replace(files[name], is_read=False) for name in ("float.tif", "signed.tif")}
     return files | {
         "record.png": Seed(read_embedded, carrying),
         "beside.yaml": Seed(read_beside, record, "text"),

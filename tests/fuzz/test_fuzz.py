@@ -16,6 +16,7 @@ FILES = seeds()
 @pytest.mark.parametrize("name", FILES)
 def test_changed_files(name: str, tmp_path: Path) -> None:
     seed = FILES[name]
-    seed.read(seed.data, tmp_path / name)  # As it is, it is read
+    if seed.is_read:
+        seed.read(seed.data, tmp_path / name)
     for number in range(16):
         attempt(name, seed, number, tmp_path)

@@ -228,6 +228,8 @@ def _opened(source: Path | bytes, source_format: str, page: int, fail_on: str, *
     # libvips would keep the lines it read last, a hundred megabytes for each large picture.
     pyvips.cache_set_max(0)
     operation = source_format.lower() + ("load_buffer" if isinstance(source, bytes) else "load")
+    if source_format == "TIFF" and fail_on == "error":
+        fail_on = "warning"  # it goes on with what is left of a damaged tile otherwise
     # Its limit of memory for a TIFF counts whole strips; --max-pixels and `has_small_segments` guard that.
     options = {"TIFF": {"page": page, "unlimited": True}, "GIF": {"page": page}}.get(source_format, {})
     load = getattr(pyvips.Image, operation)
