@@ -50,13 +50,14 @@ class WorkerLostError(TexsynthError):
 
 
 def overflow(what: str, dtype: object) -> UsageError:
-    """Return the error for numbers that are too large for a number type of torch. The cure is a wider one.
+    """Return the error for numbers that are too large for a number type of torch. The cure is one that
+    reaches further, where there is one.
 
     what: subject and auxiliary, like "the picture has".
     """
     name = str(dtype).removeprefix("torch.")
     widest = "use settings nearer to their defaults, or another model"
-    cure = widest if name == "float32" else "use --dtype float32"
+    cure = "use --dtype float32" if name == "float16" else widest  # bfloat16 reaches as far
     return UsageError(f"{what} overflowed in {name}; {cure}")
 
 

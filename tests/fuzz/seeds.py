@@ -24,8 +24,19 @@ from texsynth.jobs.library_index import Entry, Index, Unreadable, write_index
 from texsynth.transforms.moments import Moments
 
 from .readers import (
-    ORIGIN, Reader, read_beside, read_embedded, read_jobs, read_library, read_model, read_network,
-    read_picture, read_preset, read_record, read_style, read_table,
+    ORIGIN,
+    Reader,
+    read_beside,
+    read_embedded,
+    read_jobs,
+    read_library,
+    read_model,
+    read_network,
+    read_picture,
+    read_preset,
+    read_record,
+    read_style,
+    read_table,
 )  # fmt: skip
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
