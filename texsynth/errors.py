@@ -64,6 +64,7 @@ def overflow(what: str, dtype: object) -> UsageError:
 NO_MEMORY = (
     "out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory",
     "failed to map segment", "can't start new thread", "std::bad_alloc", "resource temporarily unavailable",
+    "could not create a primitive",
 )  # fmt: skip
 """How torch and the system say, in lower case, that memory is exhausted, also while libraries are loaded."""
 

@@ -399,7 +399,7 @@ def test_what_only_decoding_tells_is_read_in_part(kind: str, mode: str, options:
 
 def test_a_tile_that_cannot_be_decoded(tmp_path: Path) -> None:
     image = pyvips.Image.new_from_memory(SMALL.tobytes(), 24, 20, 3, "uchar").copy(interpretation="srgb")
-    data = bytes(image.tiffsave_buffer(tile=True, tile_width=16, tile_height=16, compression=compression))
+    data = bytes(image.tiffsave_buffer(tile=True, tile_width=16, tile_height=16, compression="lzw"))
     assert all(np.array_equal(pixels, SMALL) for pixels in outcomes(data, tmp_path / "a.tif"))
     start = image_offset(data)
     changed = data[:start] + b"\xff" * 200 + data[start + 200 :]
