@@ -64,6 +64,18 @@ def test_lenient(wall: Path) -> None:
     assert run_cli("replay", wall.parent / "a.png").exit_code == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep the current folder")
+@pytest.mark.parametrize("command", ["expand", "maps", "describe"])
+def test_the_current_folder_is_gone(wall: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = wall.parent / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    result = run_cli(command, "../wall.png")
+    assert result.exit_code == 4, result.output
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such limit")
 @pytest.mark.parametrize(
     ("kib", "command", "threads"),

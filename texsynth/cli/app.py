@@ -25,7 +25,7 @@ from texsynth.cli.show import (
     print_traceback,
     reason,
 )
-from texsynth.errors import MemoryExhaustedError, TexsynthError, check_room, is_exhaustion
+from texsynth.errors import InputError, MemoryExhaustedError, TexsynthError, check_room, is_exhaustion
 from texsynth.jobs.interrupts import HANGUPS, is_ignored
 
 BUG, USAGE = 1, 2
@@ -174,10 +174,21 @@ def _load_command(name: str) -> Any:  # noqa: ANN401 (a command or a group of ty
 
 
 def _expected(error: Exception) -> Exception:
-    """Return the error of ours for memory that runs out, also where libraries are loaded."""
+    """Return the error of ours for memory that runs out, also where libraries are loaded, or a folder gone."""
+    if isinstance(error, FileNotFoundError) and error.filename is None and _is_nowhere():
+        return InputError("the folder that texsynth was started in is gone; change to another one")
     if isinstance(error, TexsynthError) or not is_exhaustion(error):
         return error
     return MemoryExhaustedError("there is not enough memory; end other programs, or raise ulimit -v")
+
+
+def _is_nowhere() -> bool:
+    """Tell whether the current folder has been removed."""
+    try:
+        os.getcwd()  # noqa: PTH109 (as the error comes from it)
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _usage(error: typer.TyperException) -> int:
