@@ -174,7 +174,7 @@ def _load_command(name: str) -> Any:  # noqa: ANN401 (a command or a group of ty
 
 
 def _expected(error: Exception) -> Exception:
-    """Return the error of ours for memory that runs out, also where libraries are loaded, or a folder gone."""
+    """Return the error of ours for memory that runs out, or a current folder that is gone."""
     if isinstance(error, FileNotFoundError) and error.filename is None and _is_nowhere():
         return InputError("the folder that texsynth was started in is gone; change to another one")
     if isinstance(error, TexsynthError) or not is_exhaustion(error):
@@ -185,7 +185,7 @@ def _expected(error: Exception) -> Exception:
 def _is_nowhere() -> bool:
     """Tell whether the current folder has been removed."""
     try:
-        os.getcwd()  # noqa: PTH109 (as the error comes from it)
+        Path.cwd()
     except FileNotFoundError:
         return True
     return False
