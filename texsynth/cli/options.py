@@ -149,7 +149,7 @@ Dtype = Annotated[
 ]
 Threads = Annotated[int | None, _machine(help="CPU threads. Default: torch's choice.")]
 Seed = Annotated[int | None, _machine(help="Seed of all random numbers. Default: 0.")]
-Quiet = Annotated[bool, _screen("-q", "--quiet", help="Only errors.")]
+Quiet = Annotated[bool, _screen("-q", "--quiet", help="Nothing but errors, and JSON where it is asked for.")]
 Json = Annotated[bool, _screen("--json", help="Results as JSON, one object per line.")]
 
 

@@ -100,7 +100,7 @@ def run_operation(
     report = do_jobs(operation, good, screen, screen.outcome, policy=policy, failed=failed, executor=options)
     if sheet and report.done:
         write_sheet(sheet.draw(report), sheet.path, force=options.force)
-        screen.result(str(sheet.path), preview=str(sheet.path))
+        screen.written(str(sheet.path), preview=str(sheet.path))
     screen.summary(report)
     if page:
         with screen.progress(len(report.outcomes)) as bar:
@@ -130,8 +130,8 @@ def do_jobs(
     executor = executor or ExecutorOptions()
     for folder in {path.parent for job in jobs for path in job.outputs if path != PIPE}:
         remove_leftovers(folder)
-    name = _executor_name(executor)
-    with screen.progress(len(jobs)) as bar:
+    name, begun = _executor_name(executor), set[int]()
+    with screen.progress(len(jobs), steps=name == "serial") as bar:
         operation = make_operation(jobs)
         runs_jobs: SerialExecutor[J] | PooledExecutor[J]
         if name == "serial":
@@ -142,10 +142,11 @@ def do_jobs(
         screen.detail(detail)
 
         def started(job: Job) -> None:
+            begun.add(id(job))
             bar.picture(str(job.picture) if job.to_pipe or not job.outputs else job.output.name)
 
         def ended(outcome: Outcome) -> None:
-            bar.advance()
+            bar.advance(worked=id(outcome.job) in begun)
             on_outcome(outcome)
 
         with Interrupts(leave) as interrupts:
