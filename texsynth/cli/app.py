@@ -136,11 +136,13 @@ class App(TyperGroup):
         except Exception as raised:
             error = _expected(raised)
             print_error(reason(error))
+            if isinstance(error, TexsynthError):
+                raise typer.Exit(error.exit_code) from raised
             if ctx.meta.get(VERBOSE):
                 print_traceback(error)
-            elif not isinstance(error, TexsynthError):
+            else:
                 print_error("run again with -v for the details", prefix="")
-            raise typer.Exit(error.exit_code if isinstance(error, TexsynthError) else BUG) from raised
+            raise typer.Exit(BUG) from raised
 
 
 @cache

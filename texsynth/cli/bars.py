@@ -11,8 +11,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from texsynth.cli.printing import printable
 from texsynth.cli.pace import Pace
+from texsynth.cli.printing import printable
 from texsynth.cli.show import Bar
 from texsynth.pipelines.progress import Step
 
@@ -22,7 +22,7 @@ SLIM = 8  # At least
 TIMES, LEFT = 8, 11  # Columns of the time that is over, and of what is said of the rest
 LEAST_NAME = 12  # Columns of a name that are worth more than the stage after it
 
-UNITS = ((86400, "d"), (3600, "h"))
+HOUR, DAY = 3600, 86400  # Seconds
 
 
 @contextmanager
@@ -140,9 +140,7 @@ def shortened(text: str, columns: int, dots: str = "\u2026") -> str:
 def duration(seconds: float) -> str:
     """Write a time, like 0:07, 1:02:03 or 4 d 7 h."""
     whole = round(seconds)
-    if whole >= UNITS[0][0]:
-        (day, days), (hour, hours) = UNITS
-        return f"{min(whole // day, 999)} {days} {whole % day // hour} {hours}"
+    if whole >= DAY:
+        return f"{min(whole // DAY, 999)} d {whole % DAY // HOUR} h"
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
-

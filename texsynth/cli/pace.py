@@ -13,7 +13,7 @@ LEAST = 0.01  # Share of the work before which nothing is said either
 
 
 def time_left(elapsed: float, share: float) -> float | None:
-    """Return the seconds left after a `share`, 0 to 1, took `elapsed` seconds; None where that says little."""
+    """Return the seconds left after a `share`, 0 to 1, took `elapsed`; None where that says little."""
     if share >= 1:
         return 0.0
     return elapsed * (1 - share) / share if elapsed >= SOONEST and share >= LEAST else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -25,6 +25,8 @@ VERBOSE = "texsynth.verbose"  # Key of the context's meta that says whether -v w
 ARGUMENTS: ContextVar[tuple[str, ...]] = ContextVar("arguments")
 """All that was typed after the program's name."""
 
+
+NOTHING: Mapping[str, int] = {}
 
 SHOW_CURSOR = b"\x1b[?25h\n"  # A bar hides it
 
@@ -159,21 +161,37 @@ class Screen:
             most, job = max(plans, key=lambda plan: plan[0].bytes)
             self.note(f"memory: up to {most}, for {job.picture}")
 
-    def summary(self, report: Report) -> None:
-        """Print counts of a run of several pictures, or of an interrupted one."""
-        if not (self.totals or report.interrupted or report.total > 1):
-            return
+    def summary(self, report: Report, left_out: Mapping[str, int] = NOTHING) -> None:
+        """Print counts of a run of several pictures, or of an interrupted one.
+
+        left_out: how many files of the inputs were no jobs, by the reason.
+        """
         done, skipped, failed = len(report.done), len(report.skipped), len(report.failed)
-        there = " (there already)" if skipped else ""
-        line = f"Summary: {done} done, {skipped} skipped{there}, {failed} failed"
+        reasons = {why: count for why, count in {"finished before": skipped, **left_out}.items() if count}
+        skipped = sum(reasons.values())
+        because = ""
+        if list(reasons) not in ([], ["finished before"]):
+            counted = (f"{count} {why}" for why, count in reasons.items())
+            because = f" ({next(iter(reasons)) if len(reasons) == 1 else ', '.join(counted)})"
+        counts = {
+            "done": f"{done} done",
+            "skipped": f"{skipped} skipped{because}",
+            "failed": f"{failed} failed",
+        }
         if self.totals:
             rate = done / report.seconds if report.seconds else 0.0
-            line += f" in {report.seconds:.1f} s, {rate:.2f} pictures per second"
-        if report.interrupted:
-            rest = report.total - done - skipped - failed
-            print_error(f"{line}; interrupted, {rest} not begun or not finished; go on with --resume", prefix="")
-        elif not self.quiet:
-            print_error(line, prefix="")
+            counts["failed"] += f" in {report.seconds:.1f} s, {rate:.2f} pictures per second"
+        elif not failed:
+            del counts["failed"]
+        if not (self.totals or skipped):
+            del counts["skipped"]
+        line = ", ".join(counts.values())
+        if report.interrupted and self.totals:
+            print_error(f"interrupted; {line}; continue with --resume")
+        elif report.interrupted:
+            print_error(f"interrupted; {done} of {report.total} pictures are finished")
+        elif not self.quiet and (self.totals or report.total > 1 or left_out):
+            print_error(f"Summary: {line}", prefix="")
 
     @contextmanager
     def progress(self, total: int, unit: str = "pictures", *, steps: bool = True) -> Iterator[Bar]:

@@ -46,7 +46,6 @@ def train_on_screen(train: Callable[[R, Session], Path], run: R, steps: int, tra
 
     screen, smooth = Screen(training.quiet), dict[str, float]()
     with screen.progress(1) as bar:
-
         bar.picture("training")
 
         def on_step(done: int, terms: Mapping[str, float]) -> None:

@@ -191,7 +191,9 @@ def tile(
     def make(on_step: OnStep) -> Expanded:
         laying, polishing = parts(on_step, LAYING + VOTING, _polishing_time(settings))
         planes = patch_stage(atlas, spec, settings.patch, rng, laying)
-        image, remarks = _polish(planes[None, :3], source, settings, networks, rng, fixed, polishing, wrap=True)
+        image, remarks = _polish(
+            planes[None, :3], source, settings, networks, rng, fixed, polishing, wrap=True
+        )
         siblings = split_siblings(planes[None, 3:], picture)
         return Expanded(image.clamp(0, 1), siblings, notes + remarks)
 

@@ -100,7 +100,7 @@ def synthesize(
     smallest = min(min(e.image.shape[2:]) for e in exemplars)
     contrast = _relative_contrast(exemplars)
     levels = max(1, min(4, int(math.log2(min(smallest, *size) / 16)) + 1))
-    reports = parts(on_step, *(4.0 ** -level for level in reversed(range(levels))))
+    reports = parts(on_step, *(4.0**-level for level in reversed(range(levels))))
     notes: list[str] = []
     image = None
     for level in reversed(range(levels)):

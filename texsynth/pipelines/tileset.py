@@ -123,8 +123,8 @@ def make_tileset(
         tiles.append(vote_on_layout(atlas, quilt.at, settings.patch, rng, silent, wrap=False, fixed=fixed))
         filling(Step("tiles", number + 1, 16))
     planes = torch.cat([torch.cat(tiles[row : row + 4], 2) for row in range(0, 16, 4)], 1)[None]
-    parts = torch.split(planes, [3, *(s.shape[1] for s in exemplar.siblings)], 1)
-    return TileSet(parts[0].clamp(0, 1), tuple(parts[1:]), size, notes)
+    split = torch.split(planes, [3, *(s.shape[1] for s in exemplar.siblings)], 1)
+    return TileSet(split[0].clamp(0, 1), tuple(split[1:]), size, notes)
 
 
 def _fit_lattice(
