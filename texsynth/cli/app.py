@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
-
+from texsynth.cli.help import PlainCommand, PlainGroup, epilog
 from texsynth.cli.printing import prepare_streams
 from texsynth.cli.show import (
     ARGUMENTS,
@@ -66,7 +65,7 @@ class RoomForTorch(MetaPathFinder):
             check_room(TORCH_BYTES)
 
 
-class App(TyperGroup):
+class App(PlainGroup):
     """A command group whose expected errors never show a traceback."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 (typer's signature)
@@ -155,12 +154,12 @@ def _load_command(name: str) -> Any:  # noqa: ANN401 (a command or a group of ty
     if isinstance(group := getattr(module, "app", None), typer.Typer):
         for command in group.registered_commands:
             assert command.callback
-            command.callback = grouped(command.callback)
-        alone.add_typer(group, name=name)
+            command.callback, command.cls = grouped(command.callback), PlainCommand
+        alone.add_typer(group, name=name, cls=PlainGroup, epilog=epilog(name))
         # Without it, Typer would make the only group the program itself.
         alone.callback()(lambda: None)
         return typer.main.get_group(alone).commands[name]
-    alone.command(name)(grouped(getattr(module, name)))
+    alone.command(name, cls=PlainCommand, epilog=epilog(name))(grouped(getattr(module, name)))
     return typer.main.get_command(alone)
 
 

@@ -38,8 +38,6 @@ def batch(
     common: BatchOptions,
 ) -> None:
     """Do the jobs of a manifest, of one command or several; a killed run goes on with --resume.
-
-    texsynth batch jobs.yaml --resume
     """
     # The shard is taken here, so nothing is left to take of it.
     unsharded = options.StylizeRunOptions(**vars(common) | {"shard": None})

@@ -63,8 +63,6 @@ def blend(
     common: options.StylizeRunOptions,
 ) -> None:
     """Mix several styles, by weight, level or region.
-
-    texsynth blend photo.jpg --style swirl.jpg:0.7 --style dots.jpg:0.3
     """
     from texsynth.config.settings import StylizeSettings
     from texsynth.jobs.blend_inputs import blend_jobs, make_spec

@@ -21,8 +21,6 @@ def docs(
     path: bool = option(False, help="Print where the page or the folder lies."),
 ) -> None:
     """Read the documentation in the terminal: a list of pages, or one of them.
-
-    texsynth docs expand
     """
     page = folder() if topic is None else _page(topic)
     if path:

@@ -148,8 +148,6 @@ def expand(
     common: options.RunOptions,
 ) -> None:
     """Make more of a texture: larger, not repeating, seamless when asked.
-
-    texsynth expand bricks.png --scale 3
     """
     if layout.hole is not None and (layout.size or layout.scale):
         raise UsageError("--hole keeps the exemplar's size; leave out --size and --scale")
@@ -165,8 +163,6 @@ def tile(
     common: options.RunOptions,
 ) -> None:
     """Make pictures seamless: their borders meet, the middle stays.
-
-    texsynth tile wall.png
     """
     _carry_out("tile", pictures, output, LayoutOptions(size=layout.size), texture, common)
 

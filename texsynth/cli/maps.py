@@ -53,8 +53,6 @@ def maps(
     common: PlainRunOptions,
 ) -> None:
     """Guess height, normals, roughness and occlusion of the surface in a photograph.
-
-    texsynth maps bricks.jpg
     """
     flags = given(
         {"tileable": look.tileable, "depth": look.depth, "invert": look.invert, "green": look.green}

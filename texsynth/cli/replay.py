@@ -49,9 +49,9 @@ def replay(
     output: str | None = option(
         None, "-o", "--output", metavar="FILE|-", help="Default: NAME.replay.SUFFIX beside OUTPUT."
     ),
-    content: str | None = option(None, help="Where the content is now, if it moved."),
-    style: str | None = option(None, help="Where the style is now, if it moved."),
-    exemplar: str | None = option(None, help="Where the only exemplar is now, if it moved."),
+    content: str | None = option(None, metavar="FILE", help="Where the content is now, if it moved."),
+    style: str | None = option(None, metavar="FILE", help="Where the style is now, if it moved."),
+    exemplar: str | None = option(None, metavar="FILE", help="Where the only exemplar is now, if it moved."),
     moved: list[str] | None = option(
         None, "--input", metavar="OLD=NEW", help="Where any other input is now, if it moved. Repeatable."
     ),

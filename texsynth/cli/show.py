@@ -199,7 +199,9 @@ class Screen:
 
         Only on a terminal and unless --quiet. steps: pictures are in work one at a time and tell their steps.
         """
-        if self.quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        # As rich has it, which is not to be loaded for nothing.
+        forced, dumb = os.environ.get("FORCE_COLOR"), os.environ.get("TERM") in ("dumb", "unknown")
+        if self.quiet or not (forced or (sys.stderr.isatty() and not dumb)):
             yield Bar()
             return
         from texsynth.cli.bars import shown

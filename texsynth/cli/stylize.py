@@ -97,8 +97,6 @@ def stylize(
     common: options.StylizeRunOptions,
 ) -> None:
     """Give pictures the style of another one.
-
-    texsynth stylize photo.jpg painting.jpg -o out.png
     """
     from texsynth.config.settings import StylizeSettings
     from texsynth.jobs.blend_inputs import stylize_jobs

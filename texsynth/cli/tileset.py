@@ -49,8 +49,6 @@ def tileset(
 ) -> None:
     """Make 16 tiles of a texture that lay out any area without a repetition, for game engines.
 
-    texsynth tileset grass.png
-
     Besides the tiles it writes a sample of a layout, and an index in the format of the map editor Tiled.
     """
     settings = look_settings(TilesetSettings, look, size_settings(size, None))
