@@ -40,6 +40,7 @@ def test_one_exemplar(place: Path, quick: list[object]) -> None:
     [
         (["--size", "50x36"], (36, 50)),
         (["--size", "36X50"], (50, 36)),
+        (["--size", "36"], (36, 36)),
         (["--scale", "1.5"], (48, 60)),
         (["-p", "small.yaml"], (20, 24)),
         (["-p", "small.yaml", "--scale", "1"], (32, 40)),

@@ -233,8 +233,8 @@ def without_results(
     if not own:
         return kept, NOTHING
     screen.note(
-        f"{own[0]}{f' and {len(own) - 1} more' if own[1:] else ''} came from other inputs in an earlier run, and "
-        f"{'are' if own[1:] else 'is'} left out; to take such a result, name it without its source"
+        f"{own[0]}{f' and {len(own) - 1} more' if own[1:] else ''} came from other inputs in an earlier run, "
+        f"and {'are' if own[1:] else 'is'} left out; to take such a result, name it without its source"
     )
     return kept, {"own results": len(own)}
 
