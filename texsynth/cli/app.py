@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+
 from texsynth.cli.help import PlainCommand, PlainGroup, epilog
 from texsynth.cli.printing import prepare_streams
 from texsynth.cli.show import (

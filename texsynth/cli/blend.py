@@ -62,8 +62,7 @@ def blend(
     output: Annotated[str | None, options.output_option("CONTENT.blend.png")] = None,
     common: options.StylizeRunOptions,
 ) -> None:
-    """Mix several styles, by weight, level or region.
-    """
+    """Mix several styles, by weight, level or region."""
     from texsynth.config.settings import StylizeSettings
     from texsynth.jobs.blend_inputs import blend_jobs, make_spec
     from texsynth.jobs.checks import check_headers

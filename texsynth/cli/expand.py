@@ -147,8 +147,7 @@ def expand(
     texture: TextureOptions,
     common: options.RunOptions,
 ) -> None:
-    """Make more of a texture: larger, not repeating, seamless when asked.
-    """
+    """Make more of a texture: larger, not repeating, seamless when asked."""
     if layout.hole is not None and (layout.size or layout.scale):
         raise UsageError("--hole keeps the exemplar's size; leave out --size and --scale")
     _carry_out("expand", pictures, output, layout, texture, common)
@@ -162,8 +161,7 @@ def tile(
     texture: TextureOptions,
     common: options.RunOptions,
 ) -> None:
-    """Make pictures seamless: their borders meet, the middle stays.
-    """
+    """Make pictures seamless: their borders meet, the middle stays."""
     _carry_out("tile", pictures, output, LayoutOptions(size=layout.size), texture, common)
 
 

@@ -52,8 +52,7 @@ def maps(
     look: MapsOptions,
     common: PlainRunOptions,
 ) -> None:
-    """Guess height, normals, roughness and occlusion of the surface in a photograph.
-    """
+    """Guess height, normals, roughness and occlusion of the surface in a photograph."""
     flags = given(
         {"tileable": look.tileable, "depth": look.depth, "invert": look.invert, "green": look.green}
     )

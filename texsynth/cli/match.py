@@ -136,8 +136,7 @@ class DescribeOptions(options.AnalysisOptions, options.ExecutorOptions):
 def describe(
     pictures: Annotated[list[str], options.pictures_argument("IMAGE...")], common: DescribeOptions
 ) -> None:
-    """Say what textures are like: regularity, lattice, orientations, contrast, colours, and their descriptor.
-    """
+    """Say what textures are like: regularity, lattice, orientations, contrast, colours and descriptor."""
     run = run_settings(common)
     inputs = find_inputs(pictures, recursive=common.recursive, piped=piped(pictures))
     screen = common.screen()

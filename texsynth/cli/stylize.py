@@ -96,8 +96,7 @@ def stylize(
     suggest: SuggestOptions,
     common: options.StylizeRunOptions,
 ) -> None:
-    """Give pictures the style of another one.
-    """
+    """Give pictures the style of another one."""
     from texsynth.config.settings import StylizeSettings
     from texsynth.jobs.blend_inputs import stylize_jobs
     from texsynth.jobs.checks import check_headers
