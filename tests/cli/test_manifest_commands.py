@@ -166,7 +166,6 @@ def test_rows_of_other_commands(manifest: str, results: list[str], place: Path, 
         ),
         ("command: expand, exemplars: nowhere", 4, "nowhere does not exist"),
         ("command: tile, exemplars: textures, count: 0", 2, "count"),
-        ("command: expand, exemplars: textures}], name: '{content}.{style}.png', x: [{", 2, "field 'style'"),
     ],
 )
 def test_mistakes(job: str, code: int, words: str, place: Path, model: Path) -> None:
@@ -175,6 +174,15 @@ def test_mistakes(job: str, code: int, words: str, place: Path, model: Path) -> 
     assert result.exit_code == code, result.stderr
     assert words in result.stderr
     assert not (place / "out").exists()
+
+
+def test_a_template_without_a_style(place: Path, model: Path) -> None:
+    (place / "jobs.yaml").write_text(
+        "output: out\nname: '{content}.{style}.png'\njobs: [{command: expand, exemplars: textures}]"
+    )
+    result = batch(model)
+    assert result.exit_code == 2
+    assert "field 'style'" in result.stderr
 
 
 def test_maps_and_tilesets_in_a_manifest_are_those_of_the_commands(place: Path, model: Path) -> None:
