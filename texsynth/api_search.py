@@ -58,7 +58,7 @@ def match(
     run = RunSettings(device=device, threads=threads)
     folder = open_library(os.fspath(library), None if index is None else os.fspath(index))
 
-    indexed = IndexedLibrary(folder, run, rebuild=rebuild)
+    indexed = IndexedLibrary(folder, run, compare, rebuild=rebuild)
     with Interrupts() as interrupts:
         events = Events(note=log.warning, interruptible=interrupts.allowed, check=interrupts.check)
         with closing(

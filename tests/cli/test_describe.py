@@ -37,14 +37,15 @@ def described(*arguments: object, data: bytes | None = None) -> list[dict[str, A
 def test_a_net(place: Path) -> None:
     (found,) = described("net.png")
     assert set(found) == {
-        "path", "width", "height", "regularity", "kind", "lattice", "periods", "orientations", "contrast",
-        "lightness", "palette", "descriptor",
+        "path", "width", "height", "regularity", "kind", "lattice", "periods", "repeats", "orientations",
+        "contrast", "lightness", "palette", "descriptor",
     }  # fmt: skip
     assert (found["path"], found["width"], found["height"]) == ("net.png", 150, 120)
     assert (found["kind"], found["regularity"] > 0.9) == ("regular", True)
     vectors = sorted([abs(dx), abs(dy)] for dx, dy in found["lattice"])
     assert np.allclose(vectors, [[0, 20], [15, 0]], atol=0.5)
     assert np.allclose(found["periods"], [15, 20], atol=0.5)
+    assert found["repeats"] == pytest.approx({"across": 15, "down": 20, "shift": 0}, abs=0.5)
     assert found["lightness"] == pytest.approx(0.5, abs=0.02)
     assert found["contrast"] == pytest.approx(0.25, abs=0.02)
     assert sum(part["share"] for part in found["palette"]) == pytest.approx(1, abs=1e-3)
@@ -68,8 +69,8 @@ def test_text(place: Path) -> None:
     result = run_cli("describe", "net.png", "grain.png", "--threads", 1)
     head, *rest = result.stdout.splitlines()
     assert head == "net.png: 150 x 120"
-    assert rest[0] == "  regularity: 1.00 (regular)"
-    assert rest[1].startswith("  repeats: every 15.0 and 20.0 px, along (")
+    assert rest[0] == "  regularity: 1.00 of 1 (regular)"
+    assert rest[1] == "  repeats: every 15 px across and every 20 px down"
     assert "  descriptor: " in result.stdout
     assert "grain.png: 64 x 64\n" in result.stdout
 

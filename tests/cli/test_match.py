@@ -176,7 +176,7 @@ def test_only_what_has_changed_is_described(place: Path) -> None:
 
 def test_the_index_says_what_it_is_of(place: Path) -> None:
     found = header()
-    assert found["format"] == "texsynth-index-1"
+    assert found["format"] == "texsynth-index-2"
     assert (found["model"], found["longest"]) == ("lite", "512")
     assert len(found["descriptor_sha256"]) == len(found["model_sha256"]) == 64
     files = json.loads(found["files"])
@@ -184,7 +184,23 @@ def test_the_index_says_what_it_is_of(place: Path) -> None:
     assert files[0][1:] == [os.stat("lib/checks/0.png").st_size, os.stat("lib/checks/0.png").st_mtime_ns]
     descriptors = load_file(INDEX)["descriptors"]
     assert descriptors.shape[:2] == (8, 3)
-    assert float((descriptors.float().norm(dim=2) - 1).abs().max()) < 1e-3
+    lengths = descriptors.float().norm(dim=2)
+    assert float((lengths[:, 0] - 1).abs().max()) < 1e-3
+    assert float(lengths[:, 1:].max()) == 0, "what was not asked for is not computed"
+
+
+def test_other_comparisons_are_added_to_an_index_when_they_are_asked_for(place: Path) -> None:
+    before = load_file(INDEX)["descriptors"]
+    for flag, number in (("--rotation-invariant", 1), ("--upright", 2)):
+        counted = match("dots.png", "lib", flag, "-v").stderr
+        assert "8 pictures described, 0 known, 0 gone or changed" in counted
+        assert "0 pictures described, 8 known" in match("dots.png", "lib", flag, "-v").stderr
+        descriptors = load_file(INDEX)["descriptors"]
+        assert float((descriptors[:, number].float().norm(dim=1) - 1).abs().max()) < 1e-3
+        assert torch.equal(descriptors[:, 0], before[:, 0])
+    save(texture("dots", 7), place / "lib/dots/0.png")
+    assert "1 pictures described, 7 known, 1 gone" in match("dots.png", "lib", "-v").stderr
+    assert "1 pictures described, 7 known, 0 gone" in match("dots.png", "lib", "--upright", "-v").stderr
 
 
 def test_ctrl_c_keeps_what_is_described(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -354,3 +354,32 @@ def test_libtiff_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError):
         read(bytes(changed))
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "options"),
+    [
+        ("BMP", "RGB", {}),
+        ("BMP", "P", {}),
+        ("BMP", "1", {}),
+        ("GIF", "P", {}),
+        ("TIFF", "RGB", {"compression": "tiff_lzw"}),
+        ("TIFF", "P", {"compression": "tiff_lzw"}),
+        ("TIFF", "L", {"compression": "tiff_lzw"}),
+    ],
+)
+def test_what_only_decoding_tells_is_read_in_part(kind: str, mode: str, options: dict[str, str]) -> None:
+    """At least a third of the pixels is right, and the rest is nothing of the memory."""
+    data = bytearray(saved(smooth(60, 80, 3), kind, mode, **options))
+    whole = read(bytes(data)).rgb
+    if kind == "TIFF":
+        data[len(data) // 2 : len(data) // 2 + 40] = bytes(40)
+    else:
+        data = data[: len(data) * 2 // 3]
+    with pytest.raises(InputError, match="damaged"):
+        read(bytes(data))
+    first, second = (read(bytes(data), lenient=True) for _ in range(2))
+    assert "read in part" in first.warnings[-1]
+    assert first.rgb.shape == whole.shape
+    assert (first.rgb == whole).all(-1).mean() > 1 / 3
+    assert np.array_equal(first.rgb, second.rgb)

@@ -25,6 +25,8 @@ TILT = 3.0  # How much worse it is to tilt rows by some pixels than to stretch t
 
 MIN_SHIFT = 6  # Pixels; nearer peaks of the map are smoothness, not repetition
 
+NEARLY = 0.8  # Share of the likeness on the points of a lattice that is enough between them
+
 FLAT = 1e-9
 """Mean square of the detail of a picture of one colour: less than a hundredth of a step of 8 bits."""
 
@@ -81,6 +83,42 @@ def most_likely_lattice(image: Tensor, mask: Tensor | None = None) -> Lattice | 
     vectors = _refine(score, torch.tensor([peak[1:] for peak in basis], dtype=torch.float64))
     first, second = (_dips(score, peak) for peak in basis)
     return Lattice(vectors, min(peak[0] for peak in basis), (first, second))
+
+
+def finest_lattice(lattice: Lattice, image: Tensor, mask: Tensor | None = None) -> Lattice:
+    """Divide a lattice as long as what lies between its points is nearly as alike as what lies on them.
+
+    Where each brick has a colour of its own, some may resemble each other more than all do. image, mask: as
+    in `most_likely_lattice`.
+    """
+    if not all(lattice.distinct):
+        return lattice
+    score, vectors = self_correlation(image, mask), lattice.vectors
+    while finer := _halved(score, vectors):
+        vectors = _refine(score, torch.tensor(finer, dtype=torch.float64))
+    return replace(lattice, vectors=vectors)
+
+
+def _halved(score: Tensor, vectors: Tensor) -> list[list[float]] | None:
+    """Return vectors of a lattice with twice as many points that are nearly as alike; None if none is."""
+    first, second = vectors
+    enough = NEARLY * _likeness(score, first, second)
+    finer = [(first / 2, second), (first, second / 2), ((first + second) / 2, (first - second) / 2)]
+    likeness = [_likeness(score, *pair) for pair in finer]
+    best = max(range(3), key=likeness.__getitem__)
+    return torch.stack(finer[best]).tolist() if likeness[best] >= enough > 0 else None
+
+
+def _likeness(score: Tensor, first: Tensor, second: Tensor) -> float:
+    """Return the least likeness at vectors of a lattice, or up to 2 pixels from them; 0 for one near zero."""
+    least = 1.0
+    for dy, dx in (first, second, first + second, first - second):
+        row, column = round(float(dy)) + score.shape[0] // 2, round(float(dx)) + score.shape[1] // 2
+        if math.hypot(dy, dx) < MIN_SHIFT:
+            return 0.0
+        around = score[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3]
+        least = min(least, float(around.max())) if around.numel() else least
+    return least
 
 
 def self_correlation(image: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -18,6 +18,10 @@ app = typer.Typer(
 )
 
 
+WAITING = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}
+"""Variables with which users say how the threads of OpenMP wait."""
+
+
 def _show_version(asked: bool) -> None:
     if asked:
         typer.echo(f"texsynth {texsynth.__version__}")
@@ -39,4 +43,8 @@ def main() -> None:
     # Features take megabytes each, and faulting in their pages of 4 KiB costs up to a fifth of a run. Torch
     # reads this when it is loaded; where there are no huge pages it has no effect.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    # Threads that wait by turning in circles take the cores from other programs, and from other runs of this
+    # one: three at once then take several times as long as one after the other.
+    if not WAITING & os.environ.keys():
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     app()

@@ -26,6 +26,8 @@ from texsynth.jobs.outcomes import Done, Failed, Outcome, Report, collect
 
 search_option = partial(option, panel="Search")
 
+COLUMNS = 5  # Of matches on a sheet
+
 MOST_ROWS = 100  # Queries that a sheet shows at most; more would be a picture that nothing opens
 
 IndexFile = Annotated[
@@ -112,19 +114,22 @@ def match(
 
 
 def _draw_sheet(report: Report, run: RunSettings) -> images.Picture:
-    """Draw a row for every query: the query itself and its matches."""
+    """Draw every query and beside it its matches, in lines of five."""
 
     def cell(item: Input, frame: int | None, caption: str) -> Pixels:
         picture, _ = read_input(item, run.model_copy(update={"frame": frame}))
         return images.captioned(picture, as_text(caption))
 
-    rows = [
-        [
-            cell(done.job.picture, run.frame, done.job.picture.stem),
-            *(cell(Input(m.path, m.key), 0, f"{m.similarity:.3f}  {m.key}") for m in done.written.value),
+    rows = []
+    for done in report.done:
+        query = cell(done.job.picture, run.frame, done.job.picture.stem)
+        hits = [
+            cell(Input(m.path, m.key), 0, f"{m.rank}.  {m.similarity:.3f}  {m.key}")
+            for m in done.written.value
         ]
-        for done in report.done
-    ]
+        lines = [hits[start : start + COLUMNS] for start in range(0, len(hits), COLUMNS)]
+        blank = images.blank(query)
+        rows += [[blank if number else query, *line] for number, line in enumerate(lines)]
     return images.contact_sheet(rows)
 
 
@@ -186,7 +191,7 @@ def find_matches(
 
     for sentence in library.closed:
         screen.note(sentence)
-    indexed = IndexedLibrary(library, run, rebuild=rebuild)
+    indexed = IndexedLibrary(library, run, query.kind, rebuild=rebuild)
 
     def ended(outcome: Outcome) -> None:
         indexed.add(outcome)

@@ -237,7 +237,7 @@ class DecodeOptions:
         None, help="Refuse larger pictures, before decoding, and larger results. Default: 2^28."
     )
     frame: int | None = file_option(None, help="Frame of animated pictures or page of TIFF, from 0.")
-    lenient: bool = file_option(False, help="Read what is left of damaged PNG, JPEG and TIFF, and warn.")
+    lenient: bool = file_option(False, help="Read what is left of damaged pictures, and warn.")
 
 
 @dataclass(frozen=True)

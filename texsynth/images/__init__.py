@@ -13,7 +13,7 @@ from texsynth.images.reader import (
     read_rgb8,
     verify,
 )
-from texsynth.images.sheet import captioned, contact_sheet, jpeg_thumbnail, thumbnails
+from texsynth.images.sheet import blank, captioned, contact_sheet, jpeg_thumbnail, thumbnails
 from texsynth.images.streaming import Strips, open_strips, pixel_hash, write_strips
 from texsynth.images.writer import embedded_settings, encode, settings_and_hash, sidecar, write
 
@@ -24,6 +24,7 @@ __all__ = [
     "Header",
     "Picture",
     "Strips",
+    "blank",
     "captioned",
     "check_sides",
     "contact_sheet",

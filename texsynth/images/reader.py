@@ -2,6 +2,7 @@
 
 import ctypes
 import hashlib
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,8 +146,8 @@ def read(
 
     source: a file or the bytes of one. name: what messages call it. max_pixels: refuse larger pictures.
     frame: which frame of an animated picture or page of a TIFF, from 0. as_data: the values are normals,
-    roughness or the like and no colours, so a colour profile is ignored. lenient: of a damaged PNG, JPEG or
-    TIFF read what can be read, with a warning. Raises InputError.
+    roughness or the like and no colours, so a colour profile is ignored. lenient: of a damaged file read
+    what can be read, with a warning; of WebP nothing can. Raises InputError.
     """
     name = name or source_name(source)
     data = read_bytes(source, limit=file_limit(max_pixels)) if isinstance(source, Path) else source
@@ -155,9 +156,17 @@ def read(
         header = to_frame(image, file, name, header, frame, max_pixels)
         fault = file.fault
         if not fault:
-            return _decoded(image, file, header, name, as_data=as_data, lenient=lenient)
-        if not lenient:
+            try:
+                return _decoded(image, file, header, name, as_data=as_data, lenient=lenient)
+            except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+                # Of these formats only decoding tells.
+                if not lenient or not _has_parts(image, header):
+                    raise
+                fault = str(error)
+        elif not lenient:
             raise InputError(damaged(name, fault))
+        if not file.fault:
+            return _decoded_in_part(image, file, header, frame or 0, name, fault)
         repaired = file.repaired()
     with opened(repaired, name) as (image, file):
         header = checked(image, file, name, max_pixels, 0)
@@ -198,6 +207,27 @@ def _decoded(
         picture, rgb=rgb, alpha=alpha, is_data=as_data, one_bit=one_bit,
         warnings=warnings + picture.warnings,
     )  # fmt: skip
+
+
+def _has_parts(image: Image.Image, header: Header) -> bool:
+    """Return whether `_decoded_in_part` can be tried."""
+    return header.format in ("BMP", "GIF") or (
+        header.format == "TIFF" and image.mode in ("1", "L", "LA", "P", "RGB", "RGBA")
+    )
+
+
+def _decoded_in_part(
+    image: Image.Image, file: Stored, header: Header, frame: int, name: str, fault: str
+) -> Picture:
+    """Decode what can be decoded of a BMP, GIF or TIFF; the rest is black or transparent."""
+    if header.format == "BMP":
+        assert isinstance(file.source, bytes)
+        whole = io.BytesIO(file.source + bytes(header.width * header.height * 4))
+        picture = from_pil(Image.open(whole, formats=("BMP",)), name, "BMP")
+    else:
+        samples = vips.read_samples(file.data, header.format, frame, fail_on="none")
+        picture = from_pil(with_profile(samples, image), name, header.format)
+    return replace(picture, warnings=(*file.warnings, *picture.warnings, READ_IN_PART.format(fault)))
 
 
 def verify(path: Path, *, max_pixels: int = MAX_PIXELS) -> None:

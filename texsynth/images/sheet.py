@@ -38,6 +38,11 @@ def contact_sheet(rows: Sequence[Sequence[Pixels]]) -> Picture:
     return Picture(sheet)
 
 
+def blank(cell: Pixels) -> Pixels:
+    """Return a cell of the size of another in which nothing is."""
+    return np.full_like(cell, PAPER)
+
+
 def captioned(picture: Picture, text: str) -> Pixels:
     """`picture` over white, never enlarged, in the middle of a cell with a line of `text` below it.
 

@@ -229,7 +229,7 @@ def _opened(source: Path | bytes, source_format: str, page: int, fail_on: str, *
     pyvips.cache_set_max(0)
     operation = source_format.lower() + ("load_buffer" if isinstance(source, bytes) else "load")
     # Its limit of memory for a TIFF counts whole strips; --max-pixels and `has_small_segments` guard that.
-    options = {"page": page, "unlimited": True} if source_format == "TIFF" else {}
+    options = {"TIFF": {"page": page, "unlimited": True}, "GIF": {"page": page}}.get(source_format, {})
     load = getattr(pyvips.Image, operation)
     data = source if isinstance(source, bytes) else os.fsencode(source)
     return load(data, access="sequential", fail_on=fail_on, **options, **more)

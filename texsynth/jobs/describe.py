@@ -1,5 +1,6 @@
 """Descriptions of textures in files, as an operation, and the descriptors that a library keeps of them."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +14,7 @@ from texsynth.images import Picture
 from texsynth.images.tensors import to_image, to_weight
 from texsynth.jobs.files import JobResult, memory_guard, read_input
 from texsynth.jobs.inputs import Input, InputJob, J
-from texsynth.jobs.library import AS_IS, UPRIGHT, Kind
+from texsynth.jobs.library import AS_IS, KINDS, UPRIGHT, Kind
 from texsynth.jobs.operation import Operation, resolve_run
 from texsynth.pipelines.describe import Describer, any_turn, describe, limit_size, load_describer
 from texsynth.pipelines.progress import OnStep
@@ -29,11 +30,11 @@ class ReducedImage:
 
 
 class DescribeForIndex(Operation[J]):
-    """Gives pictures their descriptors of every kind, the value of a job: (3, size)."""
+    """Gives pictures their descriptors of one kind, the value of a job: (3, size), zero for the others."""
 
-    def __init__(self, run: RunSettings, describer: Callable[[], Describer]) -> None:
+    def __init__(self, run: RunSettings, describer: Callable[[], Describer], kind: Kind) -> None:
         """describer: called when the first picture comes."""
-        self.run, self._describer = run, describer
+        self.run, self._describer, self._kind = run, describer, kind
 
     def load(self, job: J) -> ReducedImage:
         """Read a picture and reduce it."""
@@ -43,11 +44,10 @@ class DescribeForIndex(Operation[J]):
         """Describe one picture."""
         del on_step
         with memory_guard(job.picture, "use a smaller picture"):
-            describer, (shown, angle) = self._describer(), _upright(loaded)
-            turns = describe(loaded.image, describer, mask=loaded.mask)
-            turned_any = any_turn(turns)
-            straight = any_turn(describe(shown.image, describer, mask=shown.mask)) if angle else turned_any
-            return JobResult(value=torch.stack([turns[0], turned_any, straight]))
+            descriptor = of_kind(loaded, self._describer(), self._kind)
+            value = torch.zeros(len(KINDS), len(descriptor))
+            value[KINDS.index(self._kind)] = descriptor
+            return JobResult(value=value)
 
 
 def read_reduced(item: Input, run: RunSettings) -> ReducedImage:
@@ -100,6 +100,8 @@ class TextureDescription:
             "kind": looks.kind,
             "lattice": looks.lattice and [[round(dx, 2), round(dy, 2)] for dy, dx in looks.lattice],
             "periods": [round(period, 2) for period in looks.periods],
+            "repeats": looks.repeats
+            and {key: round(value, 2) for key, value in dataclasses.asdict(looks.repeats).items()},
             "orientations": [
                 {"degrees": round(turn.angle, 1), "weight": round(turn.weight, 2)}
                 for turn in looks.orientations
@@ -117,17 +119,17 @@ class TextureDescription:
     def lines(self) -> list[str]:
         """The description for readers, a line each."""
         looks = self.looks
-        lines = [f"regularity: {looks.regularity:.2f} ({looks.kind})"]
-        if looks.lattice:
-            vectors = " and ".join(f"({dx:.1f}, {dy:.1f})" for dy, dx in looks.lattice)
-            periods = " and ".join(f"{period:.1f}" for period in looks.periods)
-            lines += [f"repeats: every {periods} px, along {vectors}"]
-        turned = ", ".join(f"{turn.angle:.0f}° ({turn.weight:.1f})" for turn in looks.orientations)
+        lines = [f"regularity: {looks.regularity:.2f} of 1 ({looks.kind})"]
+        if looks.repeats_in_words:
+            lines += [f"repeats: {looks.repeats_in_words}"]
+        turned = ", ".join(
+            f"{turn.angle:.0f}° ({turn.weight:.1f} times the mean)" for turn in looks.orientations
+        )
         colours = ", ".join(f"{hexadecimal(color.rgb)} {color.share:.0%}" for color in looks.palette)
         return [
             *lines,
-            f"orientations: {turned or 'none'}",
-            f"lightness: {looks.lightness:.2f}, contrast: {looks.contrast:.2f}",
+            f"lines at: {turned or 'none'}",
+            f"lightness: {looks.lightness:.2f} of 1, contrast: {looks.contrast:.2f} of at most 0.5",
             f"palette: {colours}",
             f"descriptor: {len(self.descriptor)} numbers, shown with --json",
         ]

@@ -23,7 +23,8 @@ from texsynth.models.weights import MISFITS, in_order, metadata_of
 from texsynth.paths import is_folder, is_taken
 
 FAMILY = "texsynth-index-"
-FORMAT = f"{FAMILY}1"
+FORMAT = f"{FAMILY}2"
+FORMATS = (FORMAT, f"{FAMILY}1")  # That are read; in the first one every file had descriptors of all kinds
 CURE = "make it again with `texsynth match --rebuild`"
 
 
@@ -60,13 +61,17 @@ class Index:
     origin: Origin
     entries: tuple[Entry, ...] = ()
     descriptors: Tensor = field(default_factory=lambda: torch.empty(0, len(KINDS), 0, dtype=torch.float16))
-    """(n, 3, size) float16, a row for each entry, one of each of KINDS."""
+    """(n, 3, size) float16, a row for each entry, one of each of KINDS; zero where it was never asked for."""
     unreadable: tuple[Unreadable, ...] = ()
     max_pixels: int = 0  # Limit that the unreadable ones were held against
 
     def of(self, kind: Kind) -> Tensor:
         """(n, size), descriptors of one kind."""
         return self.descriptors[:, KINDS.index(kind)]
+
+    def has(self, kind: Kind) -> list[bool]:
+        """Tell for every entry whether it has a descriptor of the kind."""
+        return [bool(row.any()) for row in self.of(kind)]
 
 
 def write_index(index: Index, path: Path) -> None:
@@ -95,7 +100,7 @@ def read_index(path: Path, origin: Origin) -> Index:
     except (SafetensorError, *MISFITS) as error:
         raise InputError(f"{path} is no index of texsynth or is damaged; {CURE}") from error
     _check_kind(header, path)
-    if header["format"] != FORMAT:
+    if header["format"] not in FORMATS:
         raise InputError(f"{path} was made by another version of texsynth; {CURE}")
     try:
         recorded = Origin(

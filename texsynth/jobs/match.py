@@ -19,7 +19,7 @@ from texsynth.jobs.checks import check_writable
 from texsynth.jobs.describe import DTYPE, DescribeForIndex, ReducedImage, of_kind, read_reduced
 from texsynth.jobs.files import JobResult, memory_guard
 from texsynth.jobs.inputs import Input, Job
-from texsynth.jobs.library import Library, LibraryFile, SearchQuery
+from texsynth.jobs.library import Kind, Library, LibraryFile, SearchQuery
 from texsynth.jobs.library_index import Entry, Index, Origin, Unreadable, known_index, write_index
 from texsynth.jobs.operation import Operation, resolve_run
 from texsynth.jobs.outcomes import Done, Failed, Outcome
@@ -55,11 +55,12 @@ class IndexedLibrary:
     `add` takes each outcome, and `finish` comes after all of them.
     """
 
-    def __init__(self, library: Library, run: RunSettings, *, rebuild: bool = False) -> None:
+    def __init__(self, library: Library, run: RunSettings, kind: Kind, *, rebuild: bool = False) -> None:
         """Compare a library with its index.
 
-        run: says on what to compute, and how large pictures may be. rebuild: describe all pictures again.
-        Raises InputError as `known_index` does, OutputError, ModelError.
+        run: says on what to compute, and how large pictures may be. kind: of the descriptors that are needed;
+        all of them would take five times as long. rebuild: describe all pictures again. Raises InputError as
+        `known_index` does, OutputError, ModelError.
         """
         self.library = library
         self.run, device, dtype = resolve_run(run.model_copy(update={"dtype": DTYPE}))
@@ -69,9 +70,14 @@ class IndexedLibrary:
         origin = Origin(descriptor.sha256, descriptor.model, descriptor.model_sha256, LONGEST)
         self.index = self._old = old = known_index(library, origin, rebuild=rebuild)
         now = {file.key: file for file in library.files}
-        self.known = [row for row, entry in enumerate(old.entries) if entry == now.get(entry.key, ())[:3]]
+        self._same = {
+            entry.key: row for row, entry in enumerate(old.entries) if entry == now.get(entry.key, ())[:3]
+        }
         """Rows of the old index that still hold."""
-        self.gone = len(old.entries) - len(self.known)
+        has = old.has(kind)
+        self.known = [row for row in self._same.values() if has[row]]
+        """Those with a descriptor of the kind."""
+        self.gone = len(old.entries) - len(self._same)
         """The number of described files that are no longer there, or no longer the same."""
         self.left_out = tuple(
             one
@@ -89,7 +95,7 @@ class IndexedLibrary:
             if file.key not in settled
         ]
         # Animated pictures of a library are known by their first frame.
-        self.operation = DescribeForIndex[Pending](run.model_copy(update={"frame": 0}), self.describer)
+        self.operation = DescribeForIndex[Pending](run.model_copy(update={"frame": 0}), self.describer, kind)
         self._fresh: list[tuple[Entry, Tensor]] = []
         self._unreadable = list(self.left_out)
         self._counts = count(1)
@@ -106,7 +112,11 @@ class IndexedLibrary:
         assert isinstance(outcome.job, Pending)
         file = outcome.job.file
         if isinstance(outcome, Done):
-            self._fresh.append((Entry(*file[:3]), outcome.written.value))
+            value = outcome.written.value.half()
+            if file.key in self._same:
+                before = self._old.descriptors[self._same.pop(file.key)]
+                value = torch.where(value.any(1, keepdim=True), value, before)
+            self._fresh.append((Entry(*file[:3]), value))
         # Other reasons, like too little memory, are not the file's own.
         elif isinstance(outcome, Failed) and isinstance(outcome.error, InputError):
             self._unreadable.append(Unreadable(file.key, file.bytes, file.ctime_ns, str(outcome.error)))
@@ -128,10 +138,10 @@ class IndexedLibrary:
 
     def _write(self) -> None:
         old = self._old
-        parts = [*((old.entries[row], old.descriptors[row]) for row in self.known), *self._fresh]
+        parts = [*((old.entries[row], old.descriptors[row]) for row in self._same.values()), *self._fresh]
         parts.sort(key=lambda part: part[0].key)
         entries = tuple(entry for entry, _ in parts)
-        descriptors = torch.stack([part.half() for _, part in parts]) if parts else old.descriptors[:0]
+        descriptors = torch.stack([part for _, part in parts]) if parts else old.descriptors[:0]
         unreadable = tuple(sorted(self._unreadable))
         self.index = Index(old.origin, entries, descriptors, unreadable, self.run.max_pixels)
         with _suggesting_elsewhere():

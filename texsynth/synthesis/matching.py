@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,7 +27,7 @@ class PartErrors:
         errors, places = self.errors.clone(), []
         for _ in range(count):
             index = int(errors.argmin())
-            part, row, column = (int(i) for i in torch.unravel_index(torch.tensor(index), errors.shape))
+            part, row, column = (int(i) for i in np.unravel_index(index, errors.shape))
             if not errors[part, row, column].isfinite():
                 break
             places.append([part, row, column])

@@ -55,6 +55,16 @@ class QuiltSettings:
     """Try blocks from all over the atlas, for those that close a gap have to fit on all sides."""
 
 
+@dataclass(frozen=True)
+class State:
+    """What a square of a quilt and the pixels next to it show."""
+
+    at: Tensor  # (2, h, w) source positions
+    image: Tensor  # (C, h, w)
+    known: Tensor  # (h, w) bool
+    guide: float  # Square of the departure from the guide
+
+
 class Quilt:
     """A canvas of source positions that blocks are laid on."""
 
@@ -183,19 +193,17 @@ class Quilt:
         fresh = self.atlas.image[:, blocks[:, 0], blocks[:, 1]].transpose(0, 1)
         keep = keep_old((fresh - old).square().sum(1), known, overlap) | self.fixed[here]
         before = (self.at[:, here[0], here[1]], old, known)
-        best, least = None, self._total(here) if only_better else None
+        states = [self._state(here)] if only_better else []
         laid, self.known[here] = known, True
         for number in range(len(corners) if len(corners) > 1 or only_better else 0):
             self._write(here, keep[number], blocks[number], fresh[number])
-            cost = self._total(here)
-            if least is None or cost < least:
-                best, least = number, cost
+            states.append(self._state(here))
             self._write(here, torch.zeros_like(known), *before[:2])
         self.known[here] = laid
-        if best is None:
-            if only_better:
-                return False
-            best = 0
+        totals = self._totals(states)
+        best = totals.index(min(totals)) - only_better if totals else 0
+        if best < 0:
+            return False
         self._count_use(before[0], known & ~keep[best], -1.0)
         self._count_use(blocks[best], ~keep[best], 1.0)
         self._write(here, keep[best], blocks[best], fresh[best])
@@ -213,14 +221,31 @@ class Quilt:
         """Measure the seam cost between the pixels of a place that have been laid."""
         return seam_cost(self.atlas, self._colours(here), self.at[:, here[0], here[1]], self.known[here])
 
-    def _total(self, here: Place) -> float:
-        """Sum the cost of a square and its joins to the surroundings: seams and departures from the guide."""
+    def _state(self, here: Place) -> "State":
+        """Copy a square and its joins to the surroundings."""
         top, left, size = int(here[0][0, 0]), int(here[1][0, 0]), here[0].shape[0]
-        cost = float(self._cost(self._window(top - 1, left - 1, size + 2)).sum())
+        rows, columns = self._window(top - 1, left - 1, size + 2)
+        guide = 0.0
         if self.guide is not None:
-            guide = self.atlas.guide[:, *self.at[:, here[0], here[1]]]
-            cost += self.settings.guide * float((guide - self.guide[:, here[0], here[1]]).square().sum())
-        return cost
+            shown = self.atlas.guide[:, *self.at[:, here[0], here[1]]]
+            guide = float((shown - self.guide[:, here[0], here[1]]).square().sum())
+        at, image = self.at[:, rows, columns], self.image[:, rows, columns]
+        return State(at, image, self.known[rows, columns], guide)
+
+    def _totals(self, states: Sequence["State"]) -> list[float]:
+        """Sum the costs of every state of a square: seams and departures from the guide."""
+        if not states:
+            return []
+        # Side by side, each followed by a column that nothing is laid in: many small sums take long.
+        at, image, known = (
+            torch.cat([F.pad(part, (0, 1)) for part in parts], -1)
+            for parts in zip(*((state.at, state.image, state.known) for state in states), strict=True)
+        )
+        costs = seam_cost(self.atlas, image, at, known).split(states[0].known.shape[1] + 1, 1)
+        return [
+            float(cost[:, :-1].contiguous().sum()) + self.settings.guide * state.guide
+            for cost, state in zip(costs, states, strict=True)
+        ]
 
     def _errors(self, corner: tuple[int, int], known: Tensor, old: Tensor, size: int) -> "PartErrors":
         """Compute the penalised errors of the source positions in a draw of the parts of the atlas."""
