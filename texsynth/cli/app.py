@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
+from texsynth.cli.help import PlainCommand, PlainGroup, epilog
 from texsynth.cli.printing import prepare_streams
 from texsynth.cli.show import (
     ARGUMENTS,
@@ -77,7 +77,7 @@ def usual_threads() -> int:
     return int(told) if told.isdecimal() else os.cpu_count() or 1
 
 
-class App(TyperGroup):
+class App(PlainGroup):
     """A command group whose expected errors never show a traceback."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 (typer's signature)
@@ -147,11 +147,13 @@ class App(TyperGroup):
         except Exception as raised:
             error = _expected(raised)
             print_error(reason(error))
+            if isinstance(error, TexsynthError):
+                raise typer.Exit(error.exit_code) from raised
             if ctx.meta.get(VERBOSE):
                 print_traceback(error)
-            elif not isinstance(error, TexsynthError):
+            else:
                 print_error("run again with -v for the details", prefix="")
-            raise typer.Exit(error.exit_code if isinstance(error, TexsynthError) else BUG) from raised
+            raise typer.Exit(BUG) from raised
 
 
 @cache
@@ -164,12 +166,12 @@ def _load_command(name: str) -> Any:  # noqa: ANN401 (a command or a group of ty
     if isinstance(group := getattr(module, "app", None), typer.Typer):
         for command in group.registered_commands:
             assert command.callback
-            command.callback = grouped(command.callback)
-        alone.add_typer(group, name=name)
+            command.callback, command.cls = grouped(command.callback), PlainCommand
+        alone.add_typer(group, name=name, cls=PlainGroup, epilog=epilog(name))
         # Without it, Typer would make the only group the program itself.
         alone.callback()(lambda: None)
         return typer.main.get_group(alone).commands[name]
-    alone.command(name)(grouped(getattr(module, name)))
+    alone.command(name, cls=PlainCommand, epilog=epilog(name))(grouped(getattr(module, name)))
     return typer.main.get_command(alone)
 
 
