@@ -7,6 +7,7 @@ import struct
 import sys
 import tempfile
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,9 @@ from PIL import Image
 from safetensors.torch import save
 
 from texsynth.config.records import Source
+from texsynth.errors import TexsynthError
+from texsynth.images import encode
+from texsynth.images.light import Samples, from_light
 from texsynth.images.picture import Pixels
 from texsynth.jobs.cards import Card, write_card
 from texsynth.jobs.library_index import Entry, Index, Unreadable, write_index
@@ -40,6 +44,7 @@ from .readers import (
 )  # fmt: skip
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from helpers.artists_files import hdr, pfm, ppm, psd
 from helpers.image_files import chunk, deep_png, grey_profile, linear_profile, saved, smooth, tiff
 from helpers.nets import in_parts, tiny_borders, tiny_tensors
 
@@ -257,7 +262,44 @@ def pictures() -> dict[str, bytes]:
         "palette.bmp": saved(rgb, "BMP", mode="P"),
         "bits.bmp": saved(rgb, "BMP", mode="1"),
         "runs.bmp": run_length_bmp(),
+        **artists_files(rgb, deep),
     }
+
+
+def artists_files(rgb: Pixels, deep: Pixels) -> dict[str, bytes]:
+    """Pictures of formats that programs for painting, compositing and cameras write."""
+    light = rgb.astype(np.float32) / 64
+    files = {
+        "photo.avif": saved(rgb, "AVIF"),
+        "plain.tga": saved(rgb, "TGA"),
+        "packed.tga": saved(rgb, "TGA", compression="tga_rle"),
+        "palette.tga": saved(rgb, "TGA", mode="P"),
+        "photo.jp2": saved(rgb, "JPEG2000"),
+        "plain.dds": saved(rgb, "DDS"),
+        "packed.dds": saved(smooth(12, 16, 4), "DDS", pixel_format="DXT5"),
+        "plain.ppm": saved(rgb, "PPM"),
+        "deep.ppm": ppm(deep),
+        "light.pfm": pfm(light),
+        "light.hdr": hdr(smooth(12, 16, 4)),
+        "packed.hdr": hdr(smooth(12, 16, 4), packed=True),
+        "plain.psd": psd(rgb, icc=linear_profile()),
+        "packed.psd": psd(deep, packed=True, layers=-1),
+        "light.psd": psd(light),
+        "light.tif": encode(from_light(Samples(light), "TIFF"), "TIFF")[0],
+    }
+    # Others need packages that may not be there.
+    with suppress(TexsynthError):
+        files["light.exr"] = encode(from_light(Samples(light), "EXR"), "EXR")[0]
+    with suppress(ImportError, KeyError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+        files["photo.heic"] = saved(rgb, "HEIF")
+    with suppress(ImportError, KeyError):
+        import pillow_jxl  # noqa: F401
+
+        files["photo.jxl"] = saved(rgb, "JXL")
+    return files
 
 
 def seeds() -> dict[str, Seed]:

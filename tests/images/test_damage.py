@@ -241,7 +241,7 @@ def test_a_flipped_bit_of_a_deflated_tiff(tmp_path: Path) -> None:
     ("tag", "value", "reason"),
     [
         (339, 2, "signed pixels"),
-        (339, 3, "floating-point pixels"),
+        (339, 3, "floating-point pixels"),  # of 8 bits
         (262, 8, "Lab pixels"),
         (262, 4, "colours of kind 4"),
     ],

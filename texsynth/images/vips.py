@@ -26,8 +26,17 @@ if TYPE_CHECKING:
 
 KEYWORD = "texsynth"  # Keyword of the PNG text with the settings
 
-DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
-PIXELS_PER_MM = 72 / 25.4  # Resolution that programs assume where a file gives none
+DTYPES = {
+    "uchar": np.uint8,
+    "ushort": np.uint16,
+    "uint": np.uint32,
+    "float": np.float32,
+    "double": np.float64,
+}
+Dpi = tuple[float, float] | None  # Pixels per inch across and down
+
+MM_PER_INCH = 25.4
+USUAL_DPI = 72.0  # Resolution that programs assume where a file gives none
 
 SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
     "PNG": ("pngsave", {"filter": "all", "compression": 5, "keep": "icc|other"}),
@@ -150,17 +159,25 @@ def to_srgb(pixels: Pixels, profile: bytes, srgb: Path) -> Pixels:
         return _array(image.write_to_memory(), image.height, image)
 
 
-def encode(pixels: Pixels, name: str, text: str, profile: bytes | None, *, one_bit: bool = False) -> bytes:
-    """Encode (H, W, 1 to 4) uint8 or uint16 as PNG or TIFF. text: ASCII, kept by PNG. Raises OSError.
+def encode(
+    pixels: Pixels,
+    name: str,
+    text: str,
+    profile: bytes | None,
+    *,
+    one_bit: bool = False,
+    dpi: Dpi = None,
+) -> bytes:
+    """Encode (H, W, 1 to 4) uint8, uint16, or float32 as PNG or TIFF. Raises OSError.
 
-    one_bit: (H, W, 1) uint8 of 0 and 255 are written with a bit for each pixel.
+    text: ASCII, kept by PNG. one_bit: (H, W, 1) uint8 of 0 and 255 are written with a bit each.
     """
     operation, options = _saver(name, pixels.nbytes)
     if one_bit:
         # TIFF predicts only whole bytes.
         options |= {"bitdepth": 1} | ({"predictor": "none"} if name == "TIFF" else {})
     with _failures():
-        image = _described(_from_array(pixels), pixels.dtype, text, profile)
+        image = _described(_from_array(pixels), pixels.dtype, text, profile, dpi)
         return bytes(getattr(image, f"{operation}_buffer")(**options))
 
 
@@ -172,7 +189,7 @@ class RowEncoder:
 
     def __init__(
         self, target: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], name: str, text: str,
-        profile: bytes | None,
+        profile: bytes | None, dpi: Dpi = None,
     ) -> None:  # fmt: skip
         """target: existing file. shape: (H, W, C). dtype: uint8 or uint16. The rest is as for `encode`."""
         height, width, channels = shape
@@ -184,7 +201,7 @@ class RowEncoder:
         operation, options = _saver(name, height * width * channels * dtype.itemsize)
 
         def save(image: pyvips.Image) -> None:
-            getattr(_described(image, dtype, text, profile), operation)(os.fsencode(target), **options)
+            getattr(_described(image, dtype, text, profile, dpi), operation)(os.fsencode(target), **options)
 
         reading, writing = os.pipe()
         self._pipe = open(writing, "wb")  # noqa: SIM115 (until `close`)
@@ -252,7 +269,7 @@ def _opened(source: Path | bytes, source_format: str, page: int, fail_on: str, *
 
 def _from_array(pixels: Pixels) -> pyvips.Image:
     height, width, channels = pixels.shape
-    format_ = "ushort" if pixels.dtype == np.uint16 else "uchar"
+    format_ = {2: "ushort", 4: "float"}.get(pixels.dtype.itemsize, "uchar")
     return library().Image.new_from_memory(np.ascontiguousarray(pixels), width, height, channels, format_)
 
 
@@ -260,13 +277,16 @@ def _array(data: Any, rows: int, image: pyvips.Image) -> Pixels:  # noqa: ANN401
     return np.frombuffer(data, DTYPES[image.format]).reshape(rows, image.width, image.bands)
 
 
-def _described(image: pyvips.Image, dtype: np.dtype[Any], text: str, profile: bytes | None) -> pyvips.Image:
+def _described(
+    image: pyvips.Image, dtype: np.dtype[Any], text: str, profile: bytes | None, dpi: Dpi = None
+) -> pyvips.Image:
     """`image` with what its file says about it."""
     pyvips = library()
     grey = image.bands < 3
-    deep = dtype.itemsize == 2
-    space = ("grey16" if deep else "b-w") if grey else ("rgb16" if deep else "srgb")
-    image = image.copy(interpretation=space, xres=PIXELS_PER_MM, yres=PIXELS_PER_MM)
+    spaces = {2: ("grey16", "rgb16"), 4: ("b-w", "scrgb")}
+    space = spaces.get(dtype.itemsize, ("b-w", "srgb"))[not grey]
+    across, down = (value / MM_PER_INCH for value in dpi or (USUAL_DPI, USUAL_DPI))
+    image = image.copy(interpretation=space, xres=across, yres=down)
     if profile:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     if text:
