@@ -41,7 +41,9 @@ def noise(height: int = 6, width: int = 9, channels: int = 3, dtype: type = np.u
     return rng.integers(0, np.iinfo(dtype).max, (height, width, channels), dtype, endpoint=True)
 
 
-@pytest.mark.parametrize(("dtype", "cure"), [("bfloat16", "--dtype float32"), ("float32", "nearer")])
+@pytest.mark.parametrize(
+    ("dtype", "cure"), [("float16", "--dtype float32"), ("bfloat16", "nearer"), ("float32", "nearer")]
+)
 def test_numbers_that_are_none_are_refused(dtype: str, cure: str) -> None:
     image = torch.full((1, 3, 4, 5), torch.nan, dtype=getattr(torch, dtype))
     with pytest.raises(UsageError, match=f"overflowed in {dtype}; use .*{cure}"):

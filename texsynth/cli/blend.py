@@ -7,7 +7,15 @@ from typing import Annotated
 
 from texsynth.cli import frames, options
 from texsynth.cli.options import look_option
-from texsynth.cli.run import Sheet, look_settings, make_setup, piped, run_operation, stylize_changes
+from texsynth.cli.run import (
+    Sheet,
+    look_settings,
+    make_setup,
+    piped,
+    run_operation,
+    stylize_changes,
+    without_results,
+)
 from texsynth.cli.searching import search
 from texsynth.errors import UsageError
 
@@ -55,10 +63,7 @@ def blend(
     output: Annotated[str | None, options.output_option("CONTENT.blend.png")] = None,
     common: options.StylizeRunOptions,
 ) -> None:
-    """Mix several styles, by weight, level or region.
-
-    texsynth blend photo.jpg --style swirl.jpg:0.7 --style dots.jpg:0.3
-    """
+    """Mix several styles, by weight, level or region."""
     from texsynth.config.settings import StylizeSettings
     from texsynth.jobs.blend_inputs import blend_jobs, make_spec
     from texsynth.jobs.checks import check_headers
@@ -81,6 +86,7 @@ def blend(
         feather=mixture.feather,
     )
     contents = search(setup, pictures, recursive=common.recursive, piped=data)
+    contents, left_out = without_results(contents, "blend", setup.screen)
     if sweep is not None and len(contents) > 1:
         raise UsageError(f"--sweep is for one content, and {len(contents)} are given; run them singly")
     if sweep is not None and common.sequence:
@@ -102,6 +108,7 @@ def blend(
         lambda _: import_module("texsynth.jobs.stylize").Stylize(run, jobs[0]),
         setup,
         sheet=sheet,
+        left_out=left_out,
     )
 
 

@@ -250,7 +250,7 @@ def _carry_out(
     if comparison := evaluation.comparison:
         _show(evaluation.tables[-1], [asdict(difference) for difference in comparison.differences], screen)
         screen.note(str(comparison))
-    screen.result(str(folder.output / PAGE), page=str(folder.output / PAGE))
+    screen.written(str(folder.output / PAGE), page=str(folder.output / PAGE))
     raise typer.Exit(exit_code(evaluation))
 
 

@@ -65,6 +65,9 @@ class Header:
     frames: int
 
 
+LYING = (5, 6, 7, 8)  # EXIF orientations of pictures whose rows become columns
+
+
 def read_bytes(path: Path, *, limit: int = LARGEST_FILE) -> bytes:
     """The content of a file; InputError when there is none, or more of it than `limit` bytes."""
     with _readable(path):
@@ -120,10 +123,16 @@ def _readable(path: Path) -> Iterator[None]:
 def probe(
     source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS, frame: int | None = None
 ) -> Header:
-    """Read only the header and raise InputError for whatever `read` would refuse because of it."""
+    """Read only the header, whose sides are those of the upright picture.
+
+    Raises InputError for whatever `read` would refuse because of it.
+    """
     name = name or source_name(source)
     with opened(source, name, frame) as (image, file):
-        return to_frame(image, file, name, checked(image, file, name, max_pixels, frame), frame, max_pixels)
+        header = checked(image, file, name, max_pixels, frame)
+        header = to_frame(image, file, name, header, frame, max_pixels)
+        lies = orientation(image) in LYING
+        return replace(header, width=header.height, height=header.width) if lies else header
 
 
 def read(

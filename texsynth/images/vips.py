@@ -11,6 +11,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,24 @@ SMALL_PX = 64  # Sides of pictures that are not worth decoding at a smaller size
 BAND_BYTES = 1 << 26  # A row of segments that is larger is no small part of the picture any more
 
 
+@cache
+def library() -> Any:  # noqa: ANN401 (a module)
+    """Load pyvips, once, such that no Python runs inside libvips. Raises MemoryError where there is no room.
+
+    It has warnings of libvips logged in Python, in the middle of its work: the process was aborted where the
+    garbage collector ran then, which may free pictures of libvips.
+    """
+    os.environ.setdefault("VIPS_WARNING", "0")  # and none goes to standard error instead
+    if "pyvips" not in sys.modules:
+        check_room(ROOM_BYTES)
+    import pyvips
+
+    getattr(pyvips, "_remove_log_handler", bool)()
+    # libvips would keep the lines it read last, a hundred megabytes for each large picture.
+    pyvips.cache_set_max(0)
+    return pyvips
+
+
 def read_samples(
     source: Path | bytes, source_format: str, page: int = 0, *, fail_on: str = "error"
 ) -> Pixels:
@@ -83,10 +102,8 @@ def read_rows(
     fewer than 8 bits as 8, and zero is black. Damage raises OSError.
     """
     with _failures():
-        import pyvips
-
         image = _opened(source, source_format, page, fail_on)
-        region = pyvips.Region.new(image)
+        region = library().Region.new(image)
         for top in range(0, image.height, count):
             rows = min(count, image.height - top)
             yield _array(region.fetch(0, top, image.width, rows), rows, image)
@@ -221,8 +238,7 @@ class RowEncoder:
 
     def _follow(self, reading: int, save: Callable[[pyvips.Image], None]) -> None:
         """Save what arrives. After a failure the rest is thrown away, so that nobody waits for a reader."""
-        import pyvips
-
+        pyvips = library()
         with open(reading, "rb", buffering=0) as pipe:
             try:
                 with _failures():
@@ -240,11 +256,10 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _opened(source: Path | bytes, source_format: str, page: int, fail_on: str, **more: int) -> pyvips.Image:
-    import pyvips  # not part of a start
-
-    # libvips would keep the lines it read last, a hundred megabytes for each large picture.
-    pyvips.cache_set_max(0)
+    pyvips = library()
     operation = source_format.lower() + ("load_buffer" if isinstance(source, bytes) else "load")
+    if source_format == "TIFF" and fail_on == "error":
+        fail_on = "warning"  # it goes on with what is left of a damaged tile otherwise
     # Its limit of memory for a TIFF counts whole strips; --max-pixels and `has_small_segments` guard that.
     options = {"TIFF": {"page": page, "unlimited": True}, "GIF": {"page": page}}.get(source_format, {})
     load = getattr(pyvips.Image, operation)
@@ -253,11 +268,9 @@ def _opened(source: Path | bytes, source_format: str, page: int, fail_on: str, *
 
 
 def _from_array(pixels: Pixels) -> pyvips.Image:
-    import pyvips
-
     height, width, channels = pixels.shape
     format_ = {2: "ushort", 4: "float"}.get(pixels.dtype.itemsize, "uchar")
-    return pyvips.Image.new_from_memory(np.ascontiguousarray(pixels), width, height, channels, format_)
+    return library().Image.new_from_memory(np.ascontiguousarray(pixels), width, height, channels, format_)
 
 
 def _array(data: Any, rows: int, image: pyvips.Image) -> Pixels:  # noqa: ANN401 (a buffer)
@@ -268,8 +281,7 @@ def _described(
     image: pyvips.Image, dtype: np.dtype[Any], text: str, profile: bytes | None, dpi: Dpi = None
 ) -> pyvips.Image:
     """`image` with what its file says about it."""
-    import pyvips
-
+    pyvips = library()
     grey = image.bands < 3
     spaces = {2: ("grey16", "rgb16"), 4: ("b-w", "scrgb")}
     space = spaces.get(dtype.itemsize, ("b-w", "srgb"))[not grey]
@@ -290,10 +302,7 @@ def _saver(name: str, size: int) -> tuple[str, dict[str, Any]]:
 @contextmanager
 def _failures() -> Iterator[None]:
     """Turn errors of libvips into OSErrors of one line."""
-    if "pyvips" not in sys.modules:
-        check_room(ROOM_BYTES)
-    import pyvips
-
+    pyvips = library()
     try:
         yield
     except pyvips.Error as error:

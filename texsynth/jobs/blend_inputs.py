@@ -118,6 +118,12 @@ class BlendJob(FrameJob):
         """The content, the styles, masks and label maps."""
         return (self.picture, *self.spec.inputs)
 
+    @property
+    def overlays(self) -> tuple[Input, ...]:
+        """The masks and the content's label map, where they are used."""
+        labels, masks = self.spec.content_labels, (part.mask for part in self.spec.styles)
+        return tuple(item for item in (labels, *masks) if item)
+
 
 StyledJob = StylizeJob | BlendJob
 

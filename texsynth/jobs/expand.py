@@ -63,10 +63,23 @@ class Expand(Operation[ExpandJob]):
         self.run = run_on(run, model) if model else run
         self._recorded, self._model = recorded, model
         self._loaded = {} if loaded is None else loaded
+        self._whole = set[str]()  # Transposers that could be loaded
 
     def __getstate__(self) -> dict[str, object]:
         """Leave out the pictures: workers read them themselves."""
         return {**vars(self), "_loaded": {}}
+
+    def load_networks(self) -> None:
+        """Load the model, to tell whether it is whole."""
+        self._model = self._model or load_model(self.run.model)
+
+    def estimate(self, job: ExpandJob) -> None:
+        """Load the Transposer, to tell whether it is whole; how much memory it takes is not known."""
+        assert self._model, "load_networks has been called"
+        name = job.settings.transposer
+        if name is not None and name not in self._whole:
+            pipeline.load_networks(self._model, name)
+            self._whole.add(name)
 
     def prepare(self, note: Callable[[str], None]) -> None:
         """Choose the device; networks are loaded when the first settings that need them come."""

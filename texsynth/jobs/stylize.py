@@ -61,7 +61,7 @@ from texsynth.jobs.operation import Operation, refuse_other_weights, resolve_run
 from texsynth.jobs.scratch import FileRaster
 from texsynth.jobs.take import LayerStatistics, TakeMeasurer
 from texsynth.models.registry import Model
-from texsynth.pipelines.progress import OnStep, sub_progress
+from texsynth.pipelines.progress import OnStep, parts, sub_progress
 from texsynth.pipelines.rasters import (
     EVERYTHING,
     MakeCanvas,
@@ -159,7 +159,9 @@ class Stylize(Operation[StyledJob]):
 
             def attempt(tiles: TilePlan) -> Raster:
                 raster = prepared.raster
-                take = TakeMeasurer(job, styles, self.model, read, seed, tiles.tile, on_step)
+                held = len(job.tween.before) + len(job.tween.after) if job.tween else 0
+                measuring, painting = parts(on_step, held, 1)
+                take = TakeMeasurer(job, styles, self.model, read, seed, tiles.tile, measuring)
                 statistics = take.statistics(self._takes)
                 for number, regions in enumerate(layers):
                     raster = stylize_raster(
@@ -172,7 +174,7 @@ class Stylize(Operation[StyledJob]):
                         tile=tiles.tile,
                         moments=None if statistics is None else statistics[number],
                         make_canvas=prepared.make_canvas,
-                        on_step=sub_progress(on_step, number, len(layers)),
+                        on_step=sub_progress(painting, number, len(layers)),
                         on_note=notes.setdefault,
                     )
                 return raster
