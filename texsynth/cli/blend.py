@@ -16,6 +16,7 @@ from texsynth.cli.run import (
     stylize_changes,
     without_results,
 )
+from texsynth.cli.searching import search
 from texsynth.errors import UsageError
 
 
@@ -84,7 +85,7 @@ def blend(
         sequential=mixture.sequential,
         feather=mixture.feather,
     )
-    contents = find_inputs(pictures, recursive=common.recursive, piped=data)
+    contents = search(setup, pictures, recursive=common.recursive, piped=data)
     contents, left_out = without_results(contents, "blend", setup.screen)
     if sweep is not None and len(contents) > 1:
         raise UsageError(f"--sweep is for one content, and {len(contents)} are given; run them singly")

@@ -19,6 +19,7 @@ from texsynth.cli.run import (
     run_operation,
     without_results,
 )
+from texsynth.cli.searching import search
 from texsynth.cli.show import NOTHING
 from texsynth.config.expand_rules import check_weights, with_preset_method
 from texsynth.config.settings import ExpandSettings, Method
@@ -32,7 +33,7 @@ from texsynth.jobs.expand_inputs import (
     expand_jobs,
     plan_tasks,
 )
-from texsynth.jobs.inputs import find_input, find_inputs
+from texsynth.jobs.inputs import find_input
 from texsynth.jobs.material_tasks import with_materials
 from texsynth.jobs.materials import find_materials
 
@@ -197,7 +198,7 @@ def _carry_out(
     for material in materials:
         setup.screen.note(str(material))
     exemplars = [material.colour for material in materials]
-    exemplars = exemplars or find_inputs(pictures, recursive=common.recursive, piped=data)
+    exemplars = exemplars or search(setup, pictures, recursive=common.recursive, piped=data)
     left_out = NOTHING
     if not mixed:
         exemplars, left_out = without_results(exemplars, command, setup.screen)

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from texsynth.cli import options
 from texsynth.cli.options import look_option
 from texsynth.cli.run import given, look_settings, make_setup, piped, run_operation, without_results
+from texsynth.cli.searching import search
 from texsynth.config.map_settings import MapsSettings
 from texsynth.jobs.checks import check_headers
-from texsynth.jobs.inputs import find_inputs
 from texsynth.jobs.map_inputs import maps_jobs
 
 
@@ -59,7 +59,7 @@ def maps(
     settings = look_settings(MapsSettings, look, flags)
     setup = make_setup(common.as_run(), output)
     run = setup.run
-    inputs = find_inputs(pictures, recursive=common.recursive, piped=piped(pictures))
+    inputs = search(setup, pictures, recursive=common.recursive, piped=piped(pictures))
     inputs, left_out = without_results(inputs, "maps", setup.screen)
     run_operation(
         maps_jobs(inputs, settings, output, setup.suffix),

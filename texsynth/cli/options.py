@@ -260,9 +260,14 @@ class ReduceOptions(DecodeOptions):
 class WriteOptions:
     """Results and how they are written, wherever their names come from."""
 
-    bit_depth: int | None = file_option(None, help="8 or 16 bits per channel. Default: those of the input.")
+    bit_depth: int | None = file_option(
+        None, help="8, 16 or 32 (floats) bits per channel. Default: those of the input."
+    )
     quality: int | None = file_option(None, help="Of JPEG and WebP, 1 to 100. Default: 95.")
     report: Report = None
+    strip: bool = file_option(
+        False, help="Drop what an input says beside its pixels: EXIF and resolution. The record stays."
+    )
     force: Force = False
     resume: bool = file_option(False, help="Skip results that an earlier run has finished.")
     dry_run: bool = file_option(
@@ -274,11 +279,12 @@ class WriteOptions:
 class OutputOptions(WriteOptions):
     """Results that are named after their inputs."""
 
-    suffix: str = file_option(
-        "png",
+    suffix: str | None = file_option(
+        None,
         "--format",
         metavar="SUFFIX",
-        help="Format of results whose name is not given: png, jpg, webp or tif.",
+        help="Format of results whose name is not given: png, jpg, webp, avif, tif, exr or tga. Default: "
+        "that of the input if it is tif, exr or tga; otherwise png.",
     )
 
 

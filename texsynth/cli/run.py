@@ -46,7 +46,7 @@ class Setup:
     options: RunOptions
     run: RunSettings
     screen: Screen
-    suffix: str  # Suffix of results whose name is not given, like `.png`
+    suffix: str | None  # Suffix of results whose name is not given, like `.png`; None follows the input
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def run_operation(
     load. failed: jobs that are known to be bad. left_out: how many inputs are no jobs, by the reason.
     """
     options, run, screen = setup.options, setup.run, setup.screen
-    policy = OutputPolicy(options.force, options.resume, setup.suffix, run.quality)
+    policy = OutputPolicy(options.force, options.resume, setup.suffix or ".png", run.quality, options.strip)
     also = [sheet.path] if sheet else []
     if page := options.report:
         from texsynth.jobs.report import check_report, write_report
@@ -164,11 +164,16 @@ def make_setup(options: RunOptions, output: str | None = None, *, totals: bool =
     return Setup(options, run_settings(options), screen, output_suffix(options))
 
 
-def output_suffix(out: OutputOptions) -> str:
-    """Return `--format` as a file name ends, like `.png`; UsageError when it cannot be written."""
+def output_suffix(out: OutputOptions) -> str | None:
+    """Return `--format` as a file name ends, like `.png`; None where it is not given.
+
+    Raises UsageError when it cannot be written.
+    """
+    if out.suffix is None:
+        return None
     name = out.suffix.lower().lstrip(".")
     if f".{name}" not in OUTPUT_SUFFIXES:
-        raise UsageError(f"--format is {name!r} but must be png, jpg, webp or tif")
+        raise UsageError(f"--format is {name!r} but must be png, jpg, webp, avif, tif, exr or tga")
     return f".{name}"
 
 

@@ -24,6 +24,7 @@ from texsynth.cli.run import (
     stylize_changes,
     without_results,
 )
+from texsynth.cli.searching import search
 from texsynth.cli.show import INTERRUPTED, NOTHING, print_error
 from texsynth.errors import UsageError
 from texsynth.paths import is_folder
@@ -141,7 +142,7 @@ def stylize(
         styles = find_inputs([style], recursive=False, piped=data)
         if len(styles) != 1 or is_folder(Path(style)):
             raise UsageError(f"the style {style!r} is a folder or several files; give one picture")
-        inputs = find_inputs(contents, recursive=common.recursive, piped=data)
+        inputs = search(setup, contents, recursive=common.recursive, piped=data)
         inputs, left_out = without_results(inputs, "stylize", setup.screen)
         _tell_style(contents, style, inputs, setup)
         jobs = stylize_jobs(inputs, styles[0], settings, output, suffix=setup.suffix)
@@ -186,12 +187,12 @@ def _suggest(
 
     Raises TexsynthError, and Exit when no content can be used.
     """
-    from texsynth.jobs.inputs import PIPE, Job, destinations, find_inputs
+    from texsynth.jobs.inputs import PIPE, Job, destinations
     from texsynth.jobs.library import SearchQuery, open_library
     from texsynth.jobs.outcomes import Done
 
     pictures, count = open_library(library, suggest.index), suggest.suggestions or 3
-    inputs = find_inputs(contents, recursive=setup.options.recursive, piped=piped(contents))
+    inputs = search(setup, contents, recursive=setup.options.recursive, piped=piped(contents))
     most = min(count, len(pictures.files))
     # What is wrong with the output shall be said before a large library is looked at.
     destinations(inputs * most, [""] * (most * len(inputs)), output, role="results")
@@ -213,9 +214,10 @@ def _suggest(
 
 
 def _suggested_jobs(
-    report: Report, settings: StylizeSettings, preset: str, output: str | None, suffix: str
+    report: Report, settings: StylizeSettings, preset: str, output: str | None, suffix: str | None
 ) -> list[StylizeJob]:
     """Return a job for every content and each of its styles, those with one style together."""
+    from texsynth.images import result_suffix
     from texsynth.jobs.blend_inputs import StylizeJob
     from texsynth.jobs.inputs import Input, destinations, grouped
 
@@ -224,7 +226,7 @@ def _suggested_jobs(
     ]
     pairs = [(content, hit) for content, matches in answers for hit in matches]
     names = [
-        f"{content.stem}.{name}{suffix}"
+        f"{content.stem}.{name}{result_suffix(content.path.name, suffix)}"
         for content, matches in answers
         for name in _style_names([hit.key for hit in matches])
     ]

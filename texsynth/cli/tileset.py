@@ -9,11 +9,12 @@ from texsynth.cli.expand import layout_option, map_option, size_settings
 from texsynth.cli.maps import PlainRunOptions
 from texsynth.cli.options import argument, machine_option
 from texsynth.cli.run import look_settings, make_setup, piped, run_operation, without_results
+from texsynth.cli.searching import search
 from texsynth.config.map_kinds import Declared
 from texsynth.config.map_settings import TilesetSettings
 from texsynth.errors import UsageError
 from texsynth.jobs.checks import check_headers
-from texsynth.jobs.inputs import Input, find_input, find_inputs
+from texsynth.jobs.inputs import Input, find_input
 from texsynth.jobs.materials import find_materials
 from texsynth.jobs.tileset_inputs import tileset_jobs
 
@@ -59,7 +60,7 @@ def tileset(
     for material in materials:
         setup.screen.note(str(material))
     exemplars = [material.colour for material in materials]
-    exemplars = exemplars or find_inputs(pictures, recursive=common.recursive, piped=data)
+    exemplars = exemplars or search(setup, pictures, recursive=common.recursive, piped=data)
     exemplars, left_out = without_results(exemplars, "tileset", setup.screen)
     if named and len(exemplars) > 1:
         raise UsageError(f"--with belongs to one exemplar, but {len(exemplars)} are given; run them singly")

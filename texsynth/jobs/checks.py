@@ -7,7 +7,7 @@ from texsynth import images
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, OutputError, TexsynthError, UsageError
 from texsynth.images.files import taken
-from texsynth.images.picture import DEEP_FORMATS
+from texsynth.images.picture import DEEP_FORMATS, FLOAT_FORMATS
 from texsynth.jobs.inputs import PIPE, Input, J, Job
 from texsynth.jobs.outcomes import Failed
 from texsynth.paths import is_folder, is_taken, real, unwritable
@@ -64,11 +64,15 @@ def check_writable(path: Path, *, force: bool = False) -> None:
 
 
 def check_depth(jobs: Sequence[Job], run: RunSettings, suffix: str) -> None:
-    """UsageError when 16 bits are asked of a format with 8. suffix: format of standard output."""
+    """UsageError when more bits are asked of a format than it has. suffix: format of standard output."""
     for job in jobs:
         path = Path(f"-{suffix}") if job.to_pipe else job.output
-        if run.bit_depth == 16 and images.output_format(path) not in DEEP_FORMATS:
+        kind = images.output_format(path)
+        if run.bit_depth == 16 and kind not in DEEP_FORMATS:
             raise UsageError(f"{path}: --bit-depth 16 needs .png or .tif")
+        if run.bit_depth == 32 and kind not in FLOAT_FORMATS:
+            raise UsageError(f"{path}: --bit-depth 32 needs .tif or .exr")
+        images.check_package(kind)
 
 
 def check_sides(job: Job, width: int, height: int) -> None:

@@ -188,6 +188,6 @@ def _add_guides(
 
 def split_siblings(siblings: Tensor | None, exemplar: Exemplar) -> tuple[Tensor, ...]:
     """Split the channels of all sibling maps, (1, s, H, W), as those of the exemplar."""
-    if siblings is None or not exemplar.siblings:
+    if siblings is None or not siblings.shape[1]:
         return ()
     return tuple(torch.split(siblings, [s.shape[1] for s in exemplar.siblings], 1))

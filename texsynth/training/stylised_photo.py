@@ -84,7 +84,7 @@ def mapped_features(
     own, target = ([Moments.of(f) for f in fs] for fs in (features, encoder(style, deepest)))
     region = StyledRegion((FittedStyle(dict(enumerate(target, 1))),), (1.0,))
     return features, {
-        level: region.map(moments, look, level, content.device) for level, moments in enumerate(own, 1)
+        level: region.map(moments, look, level, content) for level, moments in enumerate(own, 1)
     }
 
 
