@@ -11,9 +11,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from texsynth.cli.pace import Pace
+from texsynth.cli.pace import Bar, Pace
 from texsynth.cli.printing import printable
-from texsynth.cli.show import Bar
 from texsynth.pipelines.progress import Step
 
 NARROW = 64  # Columns below which the time that is over is left out
