@@ -23,6 +23,22 @@ def time_left(elapsed: float, share: float) -> float | None:
     return elapsed * (1 - share) / share if elapsed >= SOONEST and share >= LEAST else None
 
 
+class Bar:
+    """Progress over pictures and, within one, over the steps of its pipeline; this one is not seen."""
+
+    def picture(self, name: str) -> None:
+        """Begin a new picture."""
+
+    def rename(self, name: str) -> None:
+        """Call the picture in work otherwise."""
+
+    def step(self, step: Step) -> None:
+        """Show a part of a picture as done."""
+
+    def advance(self, *, worked: bool = True) -> None:
+        """Count a picture as finished. worked: work on it had begun."""
+
+
 @dataclass
 class Curve:
     """How the time of a picture went over its progress: stages may take more or less than was thought."""
