@@ -157,19 +157,3 @@ class Pace:
         idle = self._idle / max(self.total, 1)
         rest = (self.run_share - idle) / (1 - idle) if idle < 1 else 1.0
         return elapsed, time_left(elapsed, rest)
-
-
-class Bar:
-    """Progress over pictures and, within one, over the steps of its pipeline; this one is not seen."""
-
-    def picture(self, name: str) -> None:
-        """Begin a new picture."""
-
-    def rename(self, name: str) -> None:
-        """Call the picture in work otherwise."""
-
-    def step(self, step: Step) -> None:
-        """Show a part of a picture as done."""
-
-    def advance(self, *, worked: bool = True) -> None:
-        """Count a picture as finished. worked: work on it had begun."""
