@@ -282,10 +282,8 @@ class _Inputs:
                 f"now, with {cure}"
             )
         if hashlib.sha256(images.read_bytes(path)).hexdigest() != source.sha256:
-            raise InputError(
-                f"{path} has changed since {self.result} was made from it; if the old one is "
-                f"elsewhere, name it with {cure}"
-            )
+            hint = "" if moved else f"; if the old one is elsewhere, name it with {cure}"
+            raise InputError(f"{path} has changed since {self.result} was made from it{hint}")
         return Input(path, key or path.name, recorded=source.path)
 
     def optional(self, source: Source | None) -> Input | None:
