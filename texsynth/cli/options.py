@@ -268,6 +268,11 @@ class WriteOptions:
     strip: bool = file_option(
         False, help="Drop what an input says beside its pixels: EXIF and resolution. The record stays."
     )
+    no_record: bool = file_option(
+        False,
+        "--no-record",
+        help="Keep no settings in results or beside them. They cannot be replayed or resumed then.",
+    )
     force: Force = False
     resume: bool = file_option(False, help="Skip results that an earlier run has finished.")
     dry_run: bool = file_option(

@@ -76,7 +76,12 @@ def run_operation(
     load. failed: jobs that are known to be bad.
     """
     options, run, screen = setup.options, setup.run, setup.screen
-    policy = OutputPolicy(options.force, options.resume, setup.suffix or ".png", run.quality, options.strip)
+    if options.no_record and options.resume:
+        raise UsageError("--resume looks at the settings that --no-record leaves out; use one of them")
+    policy = OutputPolicy(
+        options.force, options.resume, setup.suffix or ".png", run.quality, options.strip,
+        record=not options.no_record,
+    )  # fmt: skip
     also = [sheet.path] if sheet else []
     if page := options.report:
         from texsynth.jobs.report import check_report, write_report

@@ -78,6 +78,7 @@ class OutputPolicy:
     suffix: str = ".png"  # Format of standard output
     quality: int = QUALITY  # Quality of JPEG and WebP, 1 to 100
     strip: bool = False  # Results say nothing of what their inputs say beside their pixels
+    record: bool = True  # Settings are kept in results or beside them
 
 
 @contextmanager
@@ -178,8 +179,11 @@ def write_files(files: Sequence[OutputFile], policy: OutputPolicy) -> tuple[str,
 
 
 def _write(file: OutputFile, policy: OutputPolicy) -> tuple[str, ...]:
-    picture, path, settings, kept = file.picture, file.path, file.settings, file.kept
+    picture, path, kept = file.picture, file.path, file.kept
+    settings = file.settings if policy.record else ""
     quality, force = policy.quality, policy.force
+    if not policy.record and path != PIPE and not isinstance(picture, bytes):
+        _remove_sidecar(path)
     if path != PIPE:
         make_folder(path.parent)
         if isinstance(picture, bytes):
@@ -200,6 +204,16 @@ def _write(file: OutputFile, policy: OutputPolicy) -> tuple[str, ...]:
     except OSError as error:
         raise OutputError(f"standard output cannot be written: {why(error)}") from error
     return warnings
+
+
+def _remove_sidecar(path: Path) -> None:
+    """Remove the settings of the picture that is replaced at `path`, which are not those of the new one."""
+    beside = images.sidecar(path)
+    if beside and is_taken(beside):
+        try:
+            beside.unlink()
+        except OSError as error:
+            raise OutputError(f"{beside} cannot be removed: {why(error)}") from error
 
 
 WITHOUT_EFFECT = frozenset({"run.model", "run.max_pixels", "run.memory_limit", "run.tile"})
