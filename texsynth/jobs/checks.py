@@ -49,7 +49,7 @@ def check_outputs(
         if is_folder(path):
             raise OutputError(f"{path} is a folder; choose another name{_with(path, also)}")
         check_writable(path, force=force)
-    # Python has no stream where a shell or a scheduler has closed it, and what stands in for it keeps nothing.
+    # Python has no stream where a shell has closed it, and what stands in for it keeps nothing.
     if sys.__stdout__ is None and any(job.to_pipe for job in jobs):
         raise OutputError("standard output is closed; name a file with -o")
 
