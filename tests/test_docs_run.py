@@ -71,6 +71,9 @@ def prepare(place: Path) -> None:
     (place / "samples").mkdir()
     for picture in [*(ROOT / "samples").glob("*.png"), *(ROOT / "samples").glob("*.jpg")]:
         make_picture(place / "samples" / picture.name, seed=len(picture.name), height=52, width=64)
+    (place / "evening.yaml").write_text(
+        next(block.text for block in blocks(folder() / "presets.md", "yaml") if "title" in block.options)
+    )
     (place / "mine.yaml").write_text("extends: artistic\nstylize: {strength: 0.5}\n")
     must("card", "make", "swirl.jpg", "-o", "painter.card")
     must("card", "make", "swirl.jpg")

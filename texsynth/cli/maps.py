@@ -59,8 +59,8 @@ def maps(
     flags = given(
         {"tileable": look.tileable, "depth": look.depth, "invert": look.invert, "green": look.green}
     )
-    settings = look_settings(MapsSettings, look, flags)
-    setup = make_setup(common.as_run(), output)
+    settings = look_settings(MapsSettings, look, flags, beside=["run"])
+    setup = make_setup(common.as_run(), output, look)
     run = setup.run
     inputs = find_inputs(pictures, recursive=common.recursive, piped=piped(pictures))
     run_operation(
