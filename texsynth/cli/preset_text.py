@@ -1,6 +1,7 @@
 """Presets as text: what one sets and where, and a new one to begin with."""
 
 from collections.abc import Iterator, Mapping
+from textwrap import wrap
 from typing import Any
 
 from texsynth.config.preset_schema import LANGUAGE_SERVER
@@ -10,6 +11,8 @@ from texsynth.strict_yaml import inline
 
 SCHEMA = "preset.schema.json"
 """Name of the file beside new presets by which editors know the settings."""
+
+WIDTH = 100  # Letters of a line of a new preset, or a few more
 
 WIDEST = 40  # Column at which remarks begin, unless a value is longer
 
@@ -46,30 +49,37 @@ def new_text(name: str, start: str | None) -> str:
     preset = load(start) if start else None
     lines = [
         f"{LANGUAGE_SERVER}{SCHEMA}",
-        f"# A preset: `-p {name}` uses it. Take away the # before a setting, and before the group it is in,",
-        "# and change its value. `texsynth presets show` tells what is set then.",
+        f"# `-p {name}` uses this preset. Lines with ## explain. To change a setting, take away the # and the",
+        f"# space before it, and before the group it is in. `texsynth presets show {name}` says what is set.",
         f"description: {inline(f'Like {start}, but' if start else 'My own look')}",
     ]
-    lines += [f"extends: {inline(start)}"] if start else ["#extends: artistic"]
+    lines += [f"extends: {inline(start)}"] if start else ["# extends: artistic"]
     sections = list(preset.sections) if preset else ["stylize", "expand"]
     for section in [*sections, *(name for name in ("blend", "run") if name not in sections)]:
         tree = as_tree(resolve(SECTIONS[section], preset, [], {}))
-        lines += ["", f"{section}:" if section in sections else f"#{section}:"]
-        lines += _commented(tree, section_rows(section), "", "  ")
+        lines += ["", f"{section}:" if section in sections else f"# {section}:"]
+        if section not in sections:
+            lines += [f"# {line}" for line in _commented(tree, section_rows(section), "", "  ", "")]
+            continue
+        lines += _commented(tree, section_rows(section), "", "  ", "# ")
     return "\n".join(lines) + "\n"
 
 
-def _commented(tree: Tree, rows: Mapping[str, Row], prefix: str, indent: str) -> Iterator[str]:
+def _commented(tree: Tree, rows: Mapping[str, Row], prefix: str, indent: str, sign: str) -> Iterator[str]:
+    """Yield the settings below the key `prefix`. sign: what comments them out, behind the indent."""
     for key, value in tree.items():
         path = f"{prefix}{key}"
+        if row := rows.get(path):
+            for line in wrap(row.text, WIDTH, break_on_hyphens=False):
+                yield f"{indent}## {line}"
+            if "text" not in row.range:
+                yield f"{indent}## Values: {row.range}"
         if _is_group(value):
-            yield f"#{indent}{key}:"
-            yield from _commented(value, rows, f"{path}.", f"{indent}  ")
-            continue
-        row = rows.get(path)
-        if row:
-            yield f"{indent}# {row.text} {row.range}".rstrip() + "."
-        yield f"#{indent}{key}: {inline(value)}"
+            yield f"{indent}{sign}{key}:"
+            inner = _commented(value, rows, f"{path}.", "  ", "")
+            yield from (f"{indent}{sign}{line}" for line in inner)
+        else:
+            yield f"{indent}{sign}{key}: {inline(value)}"
 
 
 def _lines(tree: Tree, above: tuple[str | int, ...]) -> Iterator[Line]:
