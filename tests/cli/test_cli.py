@@ -210,7 +210,7 @@ def test_folder_goes_on_past_a_bad_file(place: Path, model: Path) -> None:
     assert sum("output" in line for line in lines) == 3
     assert [line["exit_code"] for line in lines if "error" in line] == [4]
     assert "bad.jpg is not a picture" in result.stderr
-    assert "3 of 4 pictures done, 1 failed" in result.stderr
+    assert "\nSummary: 3 done, 1 failed\n" in result.stderr
     alone = run_cli("stylize", "in/a.png", "wave.png", "--model", model)
     assert alone.exit_code == 0
     assert np.array_equal(read(place / "a.wave.png").rgb, read(place / "out/a.wave.png").rgb)

@@ -15,7 +15,9 @@ from texsynth.cli.run import (
     piped,
     run_operation,
     stylize_changes,
+    without_results,
 )
+from texsynth.cli.searching import search
 from texsynth.config.presets import Tree
 from texsynth.config.shared_settings import BlendPreset
 from texsynth.config.validation import validate
@@ -82,10 +84,7 @@ def blend(
     output: Annotated[str | None, options.output_option("CONTENT.blend.png")] = None,
     common: options.StylizeRunOptions,
 ) -> None:
-    """Mix several styles, by weight, level or region.
-
-    texsynth blend photo.jpg --style swirl.jpg:0.7 --style dots.jpg:0.3
-    """
+    """Mix several styles, by weight, level or region."""
     from texsynth.config.settings import StylizeSettings
     from texsynth.jobs.blend_inputs import blend_jobs, make_spec
     from texsynth.jobs.checks import check_headers
@@ -109,7 +108,8 @@ def blend(
         sequential=saved.sequential,
         feather=saved.feather,
     )
-    contents = find_inputs(pictures, recursive=common.recursive, piped=data)
+    contents = search(setup, pictures, recursive=common.recursive, piped=data)
+    contents, left_out = without_results(contents, "blend", setup.screen)
     if sweep is not None and len(contents) > 1:
         raise UsageError(f"--sweep is for one content, and {len(contents)} are given; run them singly")
     if sweep is not None and common.sequence:
@@ -131,6 +131,7 @@ def blend(
         lambda _: import_module("texsynth.jobs.stylize").Stylize(run, jobs[0]),
         setup,
         sheet=sheet,
+        left_out=left_out,
     )
 
 

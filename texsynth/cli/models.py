@@ -116,7 +116,8 @@ def fetch_model(
         from texsynth.pipelines.progress import Step
 
         def on_bytes(done: int, total: int | None) -> None:
-            bar.step(Step("MB", done // 10**6, max(done, total or 0) // 10**6))
+            most = max(done, total or 0)
+            bar.step(Step(f"{done // 10**6} of {most // 10**6} MB", done, most))
 
         cache = Cache(on_note=show.note, on_bytes=on_bytes)
         path = fetch(name, address, cache, force=force, offline=offline, timeout=timeout)

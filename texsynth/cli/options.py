@@ -5,12 +5,14 @@ from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from functools import partial, wraps
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from texsynth.cli.show import VERBOSE, Screen
+from texsynth.cli.show import ARGUMENTS, VERBOSE, Screen
+from texsynth.errors import UsageError
 
 
 def completion(module: str, attribute: str) -> Callable[[str], list[str]]:
@@ -120,8 +122,14 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
                 declared = field(default=MISSING if declared is parameter.empty else declared)
             parameters.append(_for_typer(name, kind, declared))
 
+    opposites = [pair for parameter in parameters if (pair := _opposites(parameter.annotation))]
+
     @wraps(command)
     def flat(**values: Any) -> None:  # noqa: ANN401 (whatever the options are)
+        typed = set(takewhile(lambda word: word != "--", ARGUMENTS.get(())))
+        for pair in opposites:
+            if typed.issuperset(pair):
+                raise UsageError(f"{' and '.join(pair)} contradict each other; give one of them")
         filled = {
             name: kind(**{each.name: values.pop(each.name) for each in fields(kind)})
             for name, kind in groups.items()
@@ -140,6 +148,16 @@ def _for_typer(name: str, kind: Any, declared: Field[Any]) -> inspect.Parameter:
         kind = Annotated[kind, declared.metadata["declare"](*names)]
     default = inspect.Parameter.empty if declared.default is MISSING else declared.default
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+def _opposites(annotation: Any) -> tuple[str, ...]:  # noqa: ANN401 (any type)
+    """Return the two flags of a parameter like --photo/--artistic, () for others."""
+    for declared in getattr(annotation, "__metadata__", ()):
+        # Typer takes the first name for a default until it reads the command.
+        for name in (declared.default, *(declared.param_decls or ())):
+            if isinstance(name, str) and name.startswith("--") and "/--" in name:
+                return tuple(name.split("/"))
+    return ()
 
 
 def pictures_argument(metavar: str) -> Any:  # noqa: ANN401 (what Typer reads)
@@ -186,7 +204,7 @@ Dtype = Annotated[
 ]
 Threads = Annotated[int | None, _machine(help="CPU threads. Default: torch's choice.")]
 Seed = Annotated[int | None, _machine(help="Seed of all random numbers. Default: 0.")]
-Quiet = Annotated[bool, _screen("-q", "--quiet", help="Only errors.")]
+Quiet = Annotated[bool, _screen("-q", "--quiet", help="Nothing but errors, and JSON where it is asked for.")]
 Json = Annotated[bool, _screen("--json", help="Results as JSON, one object per line.")]
 
 
@@ -208,7 +226,7 @@ class ScreenOptions(BriefOptions):
     """The amount and the form of what is shown."""
 
     verbose: bool = screen_option(
-        False, "-v", "--verbose", callback=_remember, help="More detail, tracebacks too."
+        False, "-v", "--verbose", callback=_remember, help="More detail; for a bug also where it is."
     )
 
 
@@ -279,9 +297,14 @@ class ReduceOptions(DecodeOptions):
 class WriteOptions:
     """Results and how they are written, wherever their names come from."""
 
-    bit_depth: int | None = file_option(None, help="8 or 16 bits per channel. Default: those of the input.")
+    bit_depth: int | None = file_option(
+        None, help="8, 16 or 32 (floats) bits per channel. Default: those of the input."
+    )
     quality: int | None = file_option(None, help="Of JPEG and WebP, 1 to 100. Default: 95.")
     report: Report = None
+    strip: bool = file_option(
+        False, help="Drop what an input says beside its pixels: EXIF and resolution. The record stays."
+    )
     force: Force = False
     resume: bool = file_option(False, help="Skip results that an earlier run has finished.")
     dry_run: bool = file_option(
@@ -297,7 +320,8 @@ class OutputOptions(WriteOptions):
         None,
         "--format",
         metavar="SUFFIX",
-        help="Format of results whose name is not given: png, jpg, webp or tif. Default: png.",
+        help="Format of results whose name is not given: png, jpg, webp, avif, tif, exr or tga. Default: "
+        "that of the input if it is tif, exr or tga; otherwise png.",
     )
 
 

@@ -49,8 +49,8 @@ def new_text(name: str, start: str | None) -> str:
     preset = load(start) if start else None
     lines = [
         f"{LANGUAGE_SERVER}{SCHEMA}",
-        f"# `-p {name}` uses this preset. Lines with ## explain. To change a setting, take away the # and the",
-        f"# space before it, and before the group it is in. `texsynth presets show {name}` says what is set.",
+        f"# `-p {name}` uses this preset. Lines with ## explain. To change a setting, take away the # and",
+        f"# the space before it, and before the group it is in. `texsynth presets show {name}` says what is set.",
         f"description: {inline(f'Like {start}, but' if start else 'My own look')}",
     ]
     lines += [f"extends: {inline(start)}"] if start else ["# extends: artistic"]

@@ -49,9 +49,9 @@ def replay(
     output: str | None = option(
         None, "-o", "--output", metavar="FILE|-", help="Default: NAME.replay.SUFFIX beside OUTPUT."
     ),
-    content: str | None = option(None, help="Where the content is now, if it moved."),
-    style: str | None = option(None, help="Where the style is now, if it moved."),
-    exemplar: str | None = option(None, help="Where the only exemplar is now, if it moved."),
+    content: str | None = option(None, metavar="FILE", help="Where the content is now, if it moved."),
+    style: str | None = option(None, metavar="FILE", help="Where the style is now, if it moved."),
+    exemplar: str | None = option(None, metavar="FILE", help="Where the only exemplar is now, if it moved."),
     moved: list[str] | None = option(
         None, "--input", metavar="OLD=NEW", help="Where any other input is now, if it moved. Repeatable."
     ),
@@ -176,7 +176,8 @@ def _expand(record: ExpandRecord, inputs: _Inputs, run: RunSettings, output: str
         raise UsageError(
             f"--exemplar is for one exemplar, and {len(record.exemplars)} are mixed; use --input OLD=NEW"
         )
-    exemplars = tuple(inputs.find(source, record.key, "--exemplar") for source in record.exemplars)
+    option = "" if len(record.exemplars) > 1 else "--exemplar"
+    exemplars = tuple(inputs.find(source, record.key, option) for source in record.exemplars)
     task = Task(
         record.command,
         exemplars,
@@ -267,18 +268,24 @@ class _Inputs:
                 moved = self.moved[old]
         if moved == "":
             raise UsageError(f"{option} is empty; say where {source.path} is now")
+        cure = f"{option} FILE" if option else f"--input {source.path}=FILE"
         if source.path == "-" and not moved:
-            raise InputError(
-                f"{self.result} was made from standard input; name the file with --content, --style, "
-                f"--exemplar or --input -=FILE"
-            )
+            raise InputError(f"{self.result} was made from standard input; name the file with {cure}")
         path = Path(moved or source.path)
         if not moved and not exists(path):
             path = self.result.parent / source.path
         if not moved and not exists(path) and beside is not None:
             path = beside / Path(source.path).name
+        if not moved and not exists(path):
+            raise InputError(
+                f"{source.path}, from which {self.result} was made, is not there any more; say where it is "
+                f"now, with {cure}"
+            )
         if hashlib.sha256(images.read_bytes(path)).hexdigest() != source.sha256:
-            raise InputError(f"{path} has changed since {self.result} was made from it")
+            raise InputError(
+                f"{path} has changed since {self.result} was made from it; if the old one is "
+                f"elsewhere, name it with {cure}"
+            )
         return Input(path, key or path.name, recorded=source.path)
 
     def optional(self, source: Source | None) -> Input | None:

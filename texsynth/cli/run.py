@@ -17,7 +17,7 @@ from texsynth.cli.options import (
     RunOptions,
     StylizeLookOptions,
 )
-from texsynth.cli.show import ARGUMENTS, Screen, leave
+from texsynth.cli.show import ARGUMENTS, NOTHING, Screen, leave
 from texsynth.config.preset_places import hidden_by, is_built_in
 from texsynth.config.presets import SECTIONS, Preset, Tree, fitting, load, resolve
 from texsynth.config.settings import EXECUTORS, RunSettings, Settings
@@ -27,10 +27,11 @@ from texsynth.images import OUTPUT_SUFFIXES, Picture, remove_leftovers
 from texsynth.jobs.checks import check_depth, check_outputs
 from texsynth.jobs.executors import worker_executor
 from texsynth.jobs.files import OutputFile, OutputPolicy, write_files
-from texsynth.jobs.inputs import PIPE, Job
+from texsynth.jobs.inputs import PIPE, Input, Job
 from texsynth.jobs.interrupts import Interrupts
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Events, Failed, Outcome, Report, collect, planned
+from texsynth.jobs.own_results import split_own_results
 from texsynth.jobs.runner import SerialExecutor
 from texsynth.jobs.workers import PooledExecutor
 from texsynth.models.hub.catalog import SUFFIX, known_names, locate
@@ -46,7 +47,7 @@ class Setup:
     options: RunOptions
     run: RunSettings
     screen: Screen
-    suffix: str  # Suffix of results whose name is not given, like `.png`
+    suffix: str | None  # Suffix of results whose name is not given, like `.png`; None follows the input
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,16 @@ def run_operation(
     *,
     failed: Sequence[Failed] = (),
     sheet: Sheet | None = None,
+    left_out: Mapping[str, int] = NOTHING,
 ) -> NoReturn:
     """Check everything, then load the model, do the jobs, at least one, and leave with the exit code.
 
     check: looks at the inputs without torch and tells the jobs that can be done from the others. operation:
     makes the operation for those; the module that it imports for that needs torch, which takes seconds to
-    load. failed: jobs that are known to be bad.
+    load. failed: jobs that are known to be bad. left_out: how many inputs are no jobs, by the reason.
     """
     options, run, screen = setup.options, setup.run, setup.screen
-    policy = OutputPolicy(options.force, options.resume, setup.suffix, run.quality)
+    policy = OutputPolicy(options.force, options.resume, setup.suffix or ".png", run.quality, options.strip)
     also = [sheet.path] if sheet else []
     if page := options.report:
         from texsynth.jobs.report import check_report, write_report
@@ -101,8 +103,8 @@ def run_operation(
     report = do_jobs(operation, good, screen, screen.outcome, policy=policy, failed=failed, executor=options)
     if sheet and report.done:
         write_sheet(sheet.draw(report), sheet.path, force=options.force)
-        screen.result(str(sheet.path), preview=str(sheet.path))
-    screen.summary(report)
+        screen.written(str(sheet.path), preview=str(sheet.path))
+    screen.summary(report, left_out)
     if page:
         with screen.progress(len(report.outcomes)) as bar:
             bar.picture(page.name)
@@ -131,8 +133,8 @@ def do_jobs(
     executor = executor or ExecutorOptions()
     for folder in {path.parent for job in jobs for path in job.outputs if path != PIPE}:
         remove_leftovers(folder)
-    name = _executor_name(executor)
-    with screen.progress(len(jobs)) as bar:
+    name, begun = _executor_name(executor), set[int]()
+    with screen.progress(len(jobs), steps=name == "serial") as bar:
         operation = make_operation(jobs)
         runs_jobs: SerialExecutor[J] | PooledExecutor[J]
         if name == "serial":
@@ -143,10 +145,11 @@ def do_jobs(
         screen.detail(detail)
 
         def started(job: Job) -> None:
+            begun.add(id(job))
             bar.picture(str(job.picture) if job.to_pipe or not job.outputs else job.output.name)
 
         def ended(outcome: Outcome) -> None:
-            bar.advance()
+            bar.advance(worked=id(outcome.job) in begun)
             on_outcome(outcome)
 
         with Interrupts(leave) as interrupts:
@@ -174,15 +177,18 @@ def make_setup(
     return Setup(options, run, screen, output_suffix(options, saved.get("format")))
 
 
-def output_suffix(out: OutputOptions, saved: str | None = None) -> str:
-    """Return `--format` as a file name ends, like `.png`; UsageError when it cannot be written.
+def output_suffix(out: OutputOptions, saved: str | None = None) -> str | None:
+    """Return `--format` as a file name ends, like `.png`; None where it is not given.
 
-    saved: what a preset says.
+    saved: what a preset says. Raises UsageError when it cannot be written.
     """
-    name = (out.suffix or saved or "png").lower().lstrip(".")
+    text = saved if out.suffix is None else out.suffix
+    if text is None:
+        return None
+    name = text.lower().lstrip(".")
     if f".{name}" not in OUTPUT_SUFFIXES:
-        where = "--format" if out.suffix else "run.format"
-        raise UsageError(f"{where} is {name!r} but must be png, jpg, webp or tif")
+        where = "run.format" if out.suffix is None else "--format"
+        raise UsageError(f"{where} is {name!r} but must be png, jpg, webp, avif, tif, exr or tga")
     return f".{name}"
 
 
@@ -262,6 +268,20 @@ def check_model(name: str) -> None:
     if name not in known_names() and not name.endswith(SUFFIX):
         raise UsageError(f"unknown model {name!r}{nearest(name, known_names())}, or give a {SUFFIX} file")
     locate(name)
+
+
+def without_results(
+    inputs: Sequence[Input], command: str, screen: Screen
+) -> tuple[list[Input], Mapping[str, int]]:
+    """Return the inputs without what an earlier run of `command` made of others of them, and how many."""
+    kept, own = split_own_results(inputs, command)
+    if not own:
+        return kept, NOTHING
+    screen.note(
+        f"{own[0]}{f' and {len(own) - 1} more' if own[1:] else ''} came from other inputs in an earlier run, "
+        f"and {'are' if own[1:] else 'is'} left out; to take such a result, name it without its source"
+    )
+    return kept, {"own results": len(own)}
 
 
 def piped(arguments: Sequence[str | None]) -> bytes | None:

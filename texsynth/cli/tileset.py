@@ -8,12 +8,13 @@ from texsynth.cli import options
 from texsynth.cli.expand import layout_option, map_option, size_settings
 from texsynth.cli.maps import PlainRunOptions
 from texsynth.cli.options import argument, machine_option
-from texsynth.cli.run import look_settings, make_setup, piped, run_operation
+from texsynth.cli.run import look_settings, make_setup, piped, run_operation, without_results
+from texsynth.cli.searching import search
 from texsynth.config.map_kinds import Declared
 from texsynth.config.map_settings import TilesetSettings
 from texsynth.errors import UsageError
 from texsynth.jobs.checks import check_headers
-from texsynth.jobs.inputs import Input, find_input, find_inputs
+from texsynth.jobs.inputs import Input, find_input
 from texsynth.jobs.materials import find_materials
 from texsynth.jobs.tileset_inputs import tileset_jobs
 
@@ -49,8 +50,6 @@ def tileset(
 ) -> None:
     """Make 16 tiles of a texture that lay out any area without a repetition, for game engines.
 
-    texsynth tileset grass.png
-
     Besides the tiles it writes a sample of a layout, and an index in the format of the map editor Tiled.
     """
     settings = look_settings(TilesetSettings, look, size_settings(size, None), beside=["run"])
@@ -61,7 +60,8 @@ def tileset(
     for material in materials:
         setup.screen.note(str(material))
     exemplars = [material.colour for material in materials]
-    exemplars = exemplars or find_inputs(pictures, recursive=common.recursive, piped=data)
+    exemplars = exemplars or search(setup, pictures, recursive=common.recursive, piped=data)
+    exemplars, left_out = without_results(exemplars, "tileset", setup.screen)
     if named and len(exemplars) > 1:
         raise UsageError(f"--with belongs to one exemplar, but {len(exemplars)} are given; run them singly")
     maps: list[tuple[Input, ...]] = [material.maps for material in materials]
@@ -73,4 +73,5 @@ def tileset(
         partial(check_headers, needed=(), run=setup.run),
         lambda _: import_module("texsynth.jobs.tileset").MakeTileset(setup.run),
         setup,
+        left_out=left_out,
     )

@@ -12,12 +12,16 @@ from PIL import Image
 
 from texsynth.config.settings import QUALITY
 from texsynth.errors import InputError, OutputError
-from texsynth.images import vips
+from texsynth.images import exr, vips
 from texsynth.images.files import store
+from texsynth.images.light import to_light
+from texsynth.images.metadata import Metadata, with_tags
 from texsynth.images.picture import (
     ALPHA_FORMATS,
     DEEP_FORMATS,
+    FLOAT_FORMATS,
     GREY_FORMATS,
+    NotReadError,
     Picture,
     Pixels,
     as_depth,
@@ -31,6 +35,8 @@ from texsynth.images.seal import PIXEL_FORMATS, PixelHash, coded_hash, sealed, u
 from texsynth.paths import exists, is_taken
 from texsynth.strict_yaml import as_ascii
 
+CUT = "{} cannot hold light stronger than 1, which was cut; use .exr or .tif"
+
 FLATTENED = "{} cannot hold alpha; transparent parts were laid over white"
 
 
@@ -40,14 +46,20 @@ def sidecar(path: Path) -> Path | None:
 
 
 def write(
-    picture: Picture, path: Path, *, settings: str = "", quality: int = QUALITY, force: bool = False
+    picture: Picture,
+    path: Path,
+    *,
+    settings: str = "",
+    quality: int = QUALITY,
+    force: bool = False,
+    kept: Metadata | None = None,
 ) -> tuple[str, ...]:
     """Write `picture` in the format of the name, with `settings` inside (PNG) or beside it (`.yaml`).
 
-    16-bit pixels stay 16-bit where the format can. quality: 1 to 100 for JPEG and WebP.
+    16-bit pixels stay 16-bit where the format can. quality: 1 to 100 for JPEG and WebP. kept: of its source.
     Returns warnings. Raises OutputError.
     """
-    data, text, warnings = _encode(picture, output_format(path), settings, quality)
+    data, text, warnings = _encode(picture, output_format(path), settings, quality, kept)
     with settings_beside(path, text, force=force):
         store(data, path, force=force)
     return warnings
@@ -78,31 +90,44 @@ def settings_beside(path: Path, settings: str, *, force: bool) -> Iterator[None]
 
 
 def encode(
-    picture: Picture, name: str, *, settings: str = "", quality: int = QUALITY
+    picture: Picture, name: str, *, settings: str = "", quality: int = QUALITY, kept: Metadata | None = None
 ) -> tuple[bytes, tuple[str, ...]]:
     """The bytes of a file of format `name` and warnings about what the format could not keep."""
-    data, _, warnings = _encode(picture, name, settings, quality)
+    data, _, warnings = _encode(picture, name, settings, quality, kept)
     return data, warnings
 
 
-def _encode(picture: Picture, name: str, settings: str, quality: int) -> tuple[bytes, str, tuple[str, ...]]:
+def _encode(
+    picture: Picture, name: str, settings: str, quality: int, kept: Metadata | None
+) -> tuple[bytes, str, tuple[str, ...]]:
     """Return the bytes of a file, its settings with the hash of its pixels, and warnings."""
     check_sides(picture.width, picture.height, name)
     warnings: tuple[str, ...] = ()
     if picture.alpha is not None and name not in ALPHA_FORMATS:
         picture = flattened(picture)
         warnings = (FLATTENED.format(name),)
-    depth = picture.bit_depth if name in DEEP_FORMATS else 8
+    depth = written_depth(picture.bit_depth, name)
+    is_light = name == "EXR" or depth == 32
+    if picture.highlights is not None and not is_light:
+        warnings += (CUT.format(name),)
     # Hardly any program reads grey TIFF with alpha, nor do we at 16 bits.
     grey = picture.grey and name in GREY_FORMATS and (picture.alpha is None or name != "TIFF")
     # The profile of sRGB describes three channels; grey without one is taken for sRGB everywhere.
     profile = None if grey or picture.is_data else srgb_profile()
-    one_bit = picture.one_bit and grey and picture.alpha is None and name in DEEP_FORMATS
-    pixels = samples(picture, depth, grey=grey)
+    one_bit = picture.one_bit and grey and picture.alpha is None and name in ("PNG", "TIFF") and not is_light
+    if is_light:
+        profile = None
+        pixels: Pixels = to_light(picture, grey=grey)
+    else:
+        pixels = samples(picture, depth, grey=grey)
     if one_bit:
         pixels = np.where(as_depth(pixels, 8) > 127, np.uint8(255), np.uint8(0))
     try:
-        data = _encoded(pixels, name, settings, quality, profile, one_bit=one_bit)
+        check_package(name)
+        if name == "EXR":
+            data = exr.encode(pixels, half=depth == 8)
+        else:
+            data = _encoded(pixels, name, settings, quality, profile, kept or Metadata(), one_bit=one_bit)
     except (OSError, ValueError) as error:  # what an encoder refuses
         size = f"{picture.width} x {picture.height}"
         raise OutputError(f"a {size} picture cannot be written as {name}: {error}") from error
@@ -119,6 +144,23 @@ def _encode(picture: Picture, name: str, settings: str, quality: int) -> tuple[b
             add_seal(file, digest)
             data = file.getvalue()
     return data, sealed(settings, digest), warnings
+
+
+def check_package(name: str) -> None:
+    """OutputError where the package that writes the format `name` is not there."""
+    if name != "EXR":
+        return
+    try:
+        exr.library()
+    except NotReadError as error:
+        raise OutputError(f"no results can be written: the format {error}") from None
+
+
+def written_depth(bit_depth: int, name: str) -> int:
+    """Return the bits per channel that a picture of `bit_depth` gets in the format `name`."""
+    if bit_depth == 32 and name not in FLOAT_FORMATS:
+        bit_depth = 16
+    return bit_depth if name in DEEP_FORMATS else 8
 
 
 def samples(picture: Picture, bit_depth: int, *, grey: bool) -> Pixels:
@@ -162,17 +204,27 @@ def settings_and_hash(path: Path) -> tuple[str, str]:
 PILLOW_OPTIONS: dict[str, Callable[[int], dict[str, Any]]] = {
     "JPEG": lambda quality: {"quality": quality, "subsampling": "4:4:4"},
     "WEBP": lambda quality: {"quality": quality, "lossless": quality == 100, "exact": True},
+    "AVIF": lambda quality: {"quality": quality, "subsampling": "4:4:4"},
+    "TGA": lambda _: {"compression": "tga_rle"},
 }
 """Format that libvips would write with other pixels -> options for a quality from 1 to 100."""
 
 
 def _encoded(
-    pixels: Pixels, name: str, settings: str, quality: int, profile: bytes | None, *, one_bit: bool
+    pixels: Pixels,
+    name: str,
+    settings: str,
+    quality: int,
+    profile: bytes | None,
+    kept: Metadata,
+    *,
+    one_bit: bool,
 ) -> bytes:
     if name not in PILLOW_OPTIONS:
-        return vips.encode(pixels, name, as_ascii(settings), profile, one_bit=one_bit)
+        data = vips.encode(pixels, name, as_ascii(settings), profile, one_bit=one_bit, dpi=kept.dpi)
+        return with_tags(data, name, kept)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    options = PILLOW_OPTIONS[name](quality) | {"format": name, "icc_profile": profile}
+    options = PILLOW_OPTIONS[name](quality) | kept.options(name) | {"format": name, "icc_profile": profile}
     buffer = io.BytesIO()
     try:
         image.save(buffer, optimize=name == "JPEG", **options)

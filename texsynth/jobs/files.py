@@ -4,7 +4,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class OutputFile:
     picture: images.Picture | LargePicture | bytes  # Bytes of what is no picture, which carry no settings
     path: Path
     settings: str
+    kept: images.Metadata | None = None  # Of its input
 
     @property
     def in_memory(self) -> images.Picture:
@@ -76,6 +77,7 @@ class OutputPolicy:
     resume: bool = False
     suffix: str = ".png"  # Format of standard output
     quality: int = QUALITY  # Quality of JPEG and WebP, 1 to 100
+    strip: bool = False  # Results say nothing of what their inputs say beside their pixels
 
 
 @contextmanager
@@ -164,7 +166,7 @@ def write_files(files: Sequence[OutputFile], policy: OutputPolicy) -> tuple[str,
             beside = images.sidecar(file.path) if is_picture and file.path != PIPE else None
             paths = [] if file.path == PIPE else [file.path, beside]
             missing = [path for path in paths if path and not is_taken(path)]
-            warnings += _write(file.picture, file.path, file.settings, policy)
+            warnings += _write(file, policy)
             new += missing
     except BaseException:
         # Siblings without their texture are of no use to anyone.
@@ -175,9 +177,8 @@ def write_files(files: Sequence[OutputFile], policy: OutputPolicy) -> tuple[str,
     return warnings
 
 
-def _write(
-    picture: images.Picture | LargePicture | bytes, path: Path, settings: str, policy: OutputPolicy
-) -> tuple[str, ...]:
+def _write(file: OutputFile, policy: OutputPolicy) -> tuple[str, ...]:
+    picture, path, settings, kept = file.picture, file.path, file.settings, file.kept
     quality, force = policy.quality, policy.force
     if path != PIPE:
         make_folder(path.parent)
@@ -185,14 +186,14 @@ def _write(
             images.store(picture, path, force=force)
             return ()
         if isinstance(picture, images.Picture):
-            return images.write(picture, path, settings=settings, quality=quality, force=force)
+            return images.write(picture, path, settings=settings, quality=quality, force=force, kept=kept)
         return images.write_strips(
             picture.strips(), path, picture.width, picture.height, alpha=picture.has_alpha,
-            bit_depth=picture.bit_depth, settings=settings, quality=quality, force=force,
+            bit_depth=picture.bit_depth, settings=settings, quality=quality, force=force, kept=kept,
         )  # fmt: skip
     assert isinstance(picture, images.Picture), "strips are for files"
     name = images.output_format(Path(f"-{policy.suffix}"))
-    data, warnings = images.encode(picture, name, settings=settings, quality=quality)
+    data, warnings = images.encode(picture, name, settings=settings, quality=quality, kept=kept)
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -221,6 +222,14 @@ def unfinished(parts: Iterable[tuple[Path, Record]], *, force: bool) -> list[Pat
             finished = False
         paths += [] if finished else [path]
     return paths
+
+
+def with_metadata(result: JobResult, item: Input, policy: OutputPolicy) -> JobResult:
+    """Let the files of a job say what its input says beside its pixels, unless the policy strips it."""
+    if policy.strip or not result.files or item.picture is not None:
+        return result
+    kept = images.metadata(item.source)
+    return replace(result, files=tuple(replace(file, kept=kept) for file in result.files))
 
 
 def write_result(result: JobResult, policy: OutputPolicy) -> WrittenInfo | None:

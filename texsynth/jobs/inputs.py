@@ -76,6 +76,11 @@ class Job:
         return (self.picture,)
 
     @property
+    def overlays(self) -> tuple[Input, ...]:
+        """Those among them that lie over the picture, and must have its proportions."""
+        return ()
+
+    @property
     def outputs(self) -> tuple[Path, ...]:
         """All files that are written, PIPE among them."""
         return (self.output,)

@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Semaphore, Thread
 from typing import Any, Generic
 
-from texsynth.jobs.files import JobResult, OutputPolicy, unfinished, write_result
+from texsynth.jobs.files import JobResult, OutputPolicy, unfinished, with_metadata, write_result
 from texsynth.jobs.inputs import J
 from texsynth.jobs.interrupts import PATIENCE
 from texsynth.jobs.memory import return_freed_memory
@@ -144,7 +144,7 @@ class SerialExecutor(Generic[J]):
             return Failed(job, result)
         start = time.perf_counter()
         try:
-            written = write_result(result, self.policy)
+            written = write_result(with_metadata(result, job.picture, self.policy), self.policy)
         except Exception as error:  # as above
             return Failed(job, error)
         if written is None:

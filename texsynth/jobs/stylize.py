@@ -61,7 +61,7 @@ from texsynth.jobs.operation import Operation, refuse_other_weights, resolve_run
 from texsynth.jobs.scratch import FileRaster
 from texsynth.jobs.take import LayerStatistics, TakeMeasurer
 from texsynth.models.registry import Model
-from texsynth.pipelines.progress import OnStep, sub_progress
+from texsynth.pipelines.progress import OnStep, parts, sub_progress
 from texsynth.pipelines.rasters import (
     EVERYTHING,
     MakeCanvas,
@@ -159,7 +159,9 @@ class Stylize(Operation[StyledJob]):
 
             def attempt(tiles: TilePlan) -> Raster:
                 raster = prepared.raster
-                take = TakeMeasurer(job, styles, self.model, read, seed, tiles.tile, on_step)
+                held = len(job.tween.before) + len(job.tween.after) if job.tween else 0
+                measuring, painting = parts(on_step, held, 1)
+                take = TakeMeasurer(job, styles, self.model, read, seed, tiles.tile, measuring)
                 statistics = take.statistics(self._takes)
                 for number, regions in enumerate(layers):
                     raster = stylize_raster(
@@ -172,7 +174,7 @@ class Stylize(Operation[StyledJob]):
                         tile=tiles.tile,
                         moments=None if statistics is None else statistics[number],
                         make_canvas=prepared.make_canvas,
-                        on_step=sub_progress(on_step, number, len(layers)),
+                        on_step=sub_progress(painting, number, len(layers)),
                         on_note=notes.setdefault,
                     )
                 return raster
@@ -186,6 +188,8 @@ class Stylize(Operation[StyledJob]):
         if isinstance(job, StylizeJob) and job.lut:
             files.append(table_file(job, prepared.raster, raster, prepared.weight))
         told = [f"level {level}: {note}" if level else note for level, note in notes.items()]
+        if prepared.highlights is not None and not keeps_highlights(job):
+            told.append(HIGHLIGHTS_LEFT)
         return JobResult(tuple(files), (*prepared.warnings, *told), facts)
 
     def _read_frame(self, job: StyledJob, item: Input) -> tuple[Raster, Tensor | None, MakeCanvas]:
@@ -278,6 +282,14 @@ class Stylize(Operation[StyledJob]):
         return TweenRecord(before=before, after=after, share=tween.share)
 
 
+HIGHLIGHTS_LEFT = "light stronger than 1 is painted as 1; --photo keeps it"
+
+
+def keeps_highlights(job: StyledJob) -> bool:
+    """Return True where pixels stay where they are, so that strong light can be put back."""
+    return job.settings.mode == "photo"
+
+
 LARGE_PIXELS = 1 << 24
 """Results of so many pixels are written by strips, even from memory: files shall not tell which it was."""
 
@@ -301,6 +313,7 @@ class PreparedContent:
     bit_depth: int
     warnings: tuple[str, ...]
     make_canvas: MakeCanvas = memory_canvas
+    highlights: Pixels | None = None  # (H, W), how many times stronger than 1 the light is
 
 
 def can_spill(job: StyledJob, size: tuple[int, int], run: RunSettings) -> bool:
@@ -321,6 +334,7 @@ def prepare_content(job: Job, content: LoadedContent, run: RunSettings) -> Prepa
             picture.alpha,
             run.bit_depth or picture.bit_depth,
             picture.warnings,
+            highlights=picture.highlights,
         )
     item, folder = job.picture, Path(os.environ.get("TMPDIR") or job.output.parent)
     # Without TMPDIR scratch files lie beside the output, where there is room.
@@ -330,7 +344,7 @@ def prepare_content(job: Job, content: LoadedContent, run: RunSettings) -> Prepa
         item.path, name=str(item), max_pixels=run.max_pixels, frame=run.frame, lenient=run.lenient
     )
     size = reader.height, reader.width
-    dtype = f"uint{reader.kind.bit_depth}"
+    dtype = str(reader.kind.rgb.dtype)
     pixels = FileRaster(size, folder, dtype=dtype)
     alpha, weight, fill = None, None, None
     if reader.kind.alpha is not None:
@@ -349,18 +363,21 @@ def prepare_content(job: Job, content: LoadedContent, run: RunSettings) -> Prepa
         weight = to_weight(shown)
     depth = run.bit_depth or reader.kind.bit_depth
     return PreparedContent(
-        pixels, weight, alpha, depth, reader.kind.warnings, lambda size: FileRaster(size, folder)
-    )
+        pixels, weight, alpha, depth, reader.kind.warnings, lambda size: FileRaster(size, folder),
+        highlights=reader.kind.highlights,  # Floats are never read by strips, so this is of all of it
+    )  # fmt: skip
 
 
-def to_output(job: Job, result: Raster, prepared: PreparedContent) -> images.Picture | LargePicture:
-    """Turn the result into the picture to write."""
+def to_output(job: StyledJob, result: Raster, prepared: PreparedContent) -> images.Picture | LargePicture:
+    """Turn the result into the picture to write; that of a photograph has its highlights again."""
+    kept = prepared.highlights if keeps_highlights(job) else None
     height, width = result.size
     large = partial(LargePicture, width, height, prepared.bit_depth, prepared.alpha is not None)
 
     def part(rows: slice) -> images.Picture:
         alpha = None if prepared.alpha is None else prepared.alpha[rows]
-        return to_picture(result.read(rows, EVERYTHING), alpha, prepared.bit_depth)
+        picture = to_picture(result.read(rows, EVERYTHING), alpha, prepared.bit_depth)
+        return picture if kept is None else replace(picture, highlights=kept[rows])
 
     if isinstance(result, FileRaster):
         return large(lambda: map(part, strips(result.size)))
@@ -368,8 +385,9 @@ def to_output(job: Job, result: Raster, prepared: PreparedContent) -> images.Pic
     parts = [part(rows) for rows in strips(result.size)]
     alphas = [strip.alpha for strip in parts if strip.alpha is not None]
     whole = images.Picture(
-        np.concatenate([strip.rgb for strip in parts]), np.concatenate(alphas) if alphas else None
-    )
+        np.concatenate([strip.rgb for strip in parts]), np.concatenate(alphas) if alphas else None,
+        is_float=prepared.bit_depth == 32, highlights=kept,
+    )  # fmt: skip
     if height * width < LARGE_PIXELS or job.to_pipe:
         return whole
     return large(lambda: whole.strips(strip_rows(result.size)))
