@@ -54,6 +54,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, and the current folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TEXSYNTH_PRESETS", str(tmp_path / "presets"))
     return shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
 
 

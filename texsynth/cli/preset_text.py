@@ -50,7 +50,8 @@ def new_text(name: str, start: str | None) -> str:
     lines = [
         f"{LANGUAGE_SERVER}{SCHEMA}",
         f"# `-p {name}` uses this preset. Lines with ## explain. To change a setting, take away the # and",
-        f"# the space before it, and before the group it is in. `texsynth presets show {name}` says what is set.",
+        "# the space before it, and before the group that it is in. What is set is said by",
+        f"# `texsynth presets show {name}`.",
         f"description: {inline(f'Like {start}, but' if start else 'My own look')}",
     ]
     lines += [f"extends: {inline(start)}"] if start else ["# extends: artistic"]

@@ -73,10 +73,10 @@ def show_preset(
     typer.echo(text if fits(text) else as_ascii(text), nl=False)
 
 
-@app.command("explain")
+@app.command("explain", context_settings={"ignore_unknown_options": True})
 def explain_setting(
     key: str | None = options.argument(
-        None, metavar="[KEY]", help="A setting, a group, or a section of a preset. Default: list all."
+        None, metavar="[KEY]", help="A setting, a group, or a section of a preset. Default: all, briefly."
     ),
     as_json: options.Json = False,
 ) -> None:
@@ -186,7 +186,9 @@ def validate_presets(
         except UsageError as error:
             wrong += 1
             print_error(str(error))
-    if len(files) != 1 or wrong > 1:
+    if not files and not wrong:
+        screen.note(f"there are no presets of yours in {', '.join(map(str, user_folders()))}")
+    elif len(files) != 1 or wrong > 1:
         screen.note(f"{len(files)} presets checked, {wrong} wrong")
     if wrong:
         raise typer.Exit(UsageError.exit_code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from texsynth.config.settings import Listed, RunSettings, Settings
 
@@ -21,6 +21,11 @@ class RunPreset(RunSettings):
 
     format: Text | None = None
     """Format of results whose name is not given, like jpg."""
+
+    @model_serializer(mode="wrap")
+    def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave nothing out: this is no record."""
+        return dict(handler(self))
 
 
 class BlendPreset(Settings):
