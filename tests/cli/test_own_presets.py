@@ -123,15 +123,14 @@ def test_a_folder_is_checked_whole(place: Path) -> None:
     put(place / "mine" / "good.yaml", "stylize: {}")
     put(place / "mine" / "bad.yml", "stylize: 3")
     put(place / "mine" / "other.txt", "no preset")
-    (place / "mine" / "inner").mkdir()
-    put(place / "mine" / "inner" / "lost.yaml", "blend:\n  styles: [nowhere.png:0.5]")
+    put(place / "mine" / "lost.yaml", "blend:\n  styles: [nowhere.png:0.5]")
     result = run_cli("presets", "validate", "mine")
     assert result.exit_code == 2
     assert result.stdout == f"{Path('mine') / 'good.yaml'}: ok\n"
-    assert "lost.yaml, line 2): mine/inner/nowhere.png does not exist" in result.stderr
+    assert "lost.yaml, line 2): mine/nowhere.png does not exist" in result.stderr
     assert result.stderr.endswith("3 presets checked, 2 wrong\n")
     assert run_cli("presets", "validate").exit_code == 2
-    assert "without presets" in run_cli("presets", "validate", "team").stderr
+    assert "has no presets" in run_cli("presets", "validate", "team").stderr
 
 
 def test_one_bad_preset_does_not_hide_the_others(place: Path) -> None:
@@ -207,6 +206,12 @@ def test_a_new_preset_replaces_none(place: Path) -> None:
     assert path.read_text() == "stylize: {strength: 0.1}"
     assert run_cli("presets", "new", "other", "--from", "bodl").exit_code == 2
     assert [p.name for p in (place / "mine").iterdir()] == ["kept.yaml"]
+
+
+def test_a_new_preset_finds_a_file_that_it_extends(place: Path) -> None:
+    put(place / "near.yaml", "stylize: {strength: 0.1}")
+    fine("presets", "new", "far", "--from", "near.yaml")
+    assert settings_of("far").strength == 0.1
 
 
 def test_every_setting_is_explained() -> None:

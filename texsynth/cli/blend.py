@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 from texsynth.cli import frames, options
 from texsynth.cli.options import look_option
@@ -18,7 +18,6 @@ from texsynth.cli.run import (
     without_results,
 )
 from texsynth.cli.searching import search
-from texsynth.config.presets import Tree
 from texsynth.config.shared_settings import BlendPreset
 from texsynth.config.validation import validate
 from texsynth.errors import UsageError
@@ -71,10 +70,13 @@ class MixtureOptions(options.StylizeLookOptions):
         if self.styles:
             tree = {key: value for key, value in tree.items() if key in ("sequential", "feather")}
         names = ("styles", "masks", "content_labels", "style_labels", "feather")
-        given: Tree = {name: value for name in names if (value := getattr(self, name)) not in (None, [])}
+        given: dict[str, Any] = {
+            name: value for name in names if (value := getattr(self, name)) not in (None, [])
+        }
         if self.sequential:
             given["sequential"] = True
-        return validate(BlendPreset, {**tree, **given}, "")
+        # Names of files may hold bytes that are no text, which no preset has.
+        return validate(BlendPreset, tree, "").model_copy(update=given)
 
 
 def blend(

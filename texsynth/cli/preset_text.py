@@ -1,12 +1,15 @@
 """Presets as text: what one sets and where, and a new one to begin with."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from texsynth.config.preset_places import is_file_name
 from texsynth.config.preset_schema import LANGUAGE_SERVER
 from texsynth.config.preset_texts import Row, section_rows
 from texsynth.config.presets import SECTIONS, Preset, PresetFile, Tree, as_tree, load, merge, resolve
+from texsynth.paths import real
 from texsynth.strict_yaml import inline
 
 SCHEMA = "preset.schema.json"
@@ -52,9 +55,13 @@ def new_text(name: str, start: str | None) -> str:
         f"# `-p {name}` uses this preset. Lines with ## explain. To change a setting, take away the # and",
         "# the space before it, and before the group that it is in. What is set is said by",
         f"# `texsynth presets show {name}`.",
-        f"description: {inline(f'Like {start}, but' if start else 'My own look')}",
+        f"description: {inline(f'Like {preset.name}, but' if preset else 'My own look')}",
     ]
-    lines += [f"extends: {inline(start)}"] if start else ["# extends: artistic"]
+    lines += (
+        [f"extends: {inline(real(Path(start)) if is_file_name(start) else start)}"]
+        if start
+        else ["# extends: artistic"]
+    )
     sections = list(preset.sections) if preset else ["stylize", "expand"]
     for section in [*sections, *(name for name in ("blend", "run") if name not in sections)]:
         tree = as_tree(resolve(SECTIONS[section], preset, [], {}))

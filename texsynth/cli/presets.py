@@ -19,7 +19,7 @@ from texsynth.config.preset_places import (
 )
 from texsynth.config.presets import Preset, load
 from texsynth.errors import OutputError, UsageError
-from texsynth.paths import exists, is_folder, is_taken, why
+from texsynth.paths import FOLDER, exists, is_folder, is_taken, unreadable, why
 from texsynth.strict_yaml import as_ascii, inline
 
 app = typer.Typer(
@@ -171,13 +171,15 @@ def validate_presets(
     """
     screen, wrong, files = Screen(), 0, []
     for preset in presets or [str(folder) for folder in user_folders() if is_folder(folder)]:
-        if not is_folder(Path(preset)):
+        # No name is the current folder's, either.
+        if not preset or not is_folder(Path(preset)):
             files.append(preset)
             continue
-        inside = preset_files(Path(preset), recursive=True)
+        inside = preset_files(Path(preset))
         if not inside:
             wrong += 1
-            print_error(f"{preset} is a folder without presets, which are .yaml or .yml files")
+            reason = unreadable(Path(preset)).removeprefix(FOLDER) or " has no presets, which are .yaml files"
+            print_error(f"the folder {preset}{reason}")
         files += [str(path) for path in inside]
     for file in files:
         try:

@@ -45,9 +45,9 @@ def names() -> list[str]:
     return sorted({*built_in(), *users()})
 
 
-def preset_files(folder: Path, *, recursive: bool = False) -> list[Path]:
+def preset_files(folder: Path) -> list[Path]:
     """Return the YAML files in a folder, which need not exist, sorted."""
-    return [path for path in listing(folder, recursive=recursive).files if path.suffix in SUFFIXES]
+    return [path for path in listing(folder).files if path.suffix in SUFFIXES]
 
 
 def is_file_name(name: str) -> bool:
