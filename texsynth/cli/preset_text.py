@@ -57,11 +57,9 @@ def new_text(name: str, start: str | None) -> str:
         f"# `texsynth presets show {name}`.",
         f"description: {inline(f'Like {preset.name}, but' if preset else 'My own look')}",
     ]
-    lines += (
-        [f"extends: {inline(real(Path(start)) if is_file_name(start) else start)}"]
-        if start
-        else ["# extends: artistic"]
-    )
+    # A file counts from the folder of what extends it, which is another one.
+    base = real(Path(start)) if start and is_file_name(start) else start
+    lines.append(f"extends: {inline(base)}" if base else "# extends: artistic")
     sections = list(preset.sections) if preset else ["stylize", "expand"]
     for section in [*sections, *(name for name in ("blend", "run") if name not in sections)]:
         tree = as_tree(resolve(SECTIONS[section], preset, [], {}))
