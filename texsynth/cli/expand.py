@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Annotated, NoReturn, get_args
 
 from texsynth.cli import options
-from texsynth.cli.options import argument, complete_transposer, file_option, look_option, option
+from texsynth.cli.completion import complete_transposer
+from texsynth.cli.options import argument, file_option, look_option, option
 from texsynth.cli.run import (
     Sheet,
     given,

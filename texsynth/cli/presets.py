@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from texsynth.cli import options
+from texsynth.cli.completion import complete_preset
 from texsynth.cli.printing import fits, printable
 from texsynth.cli.show import Screen, print_error
 from texsynth.config.preset_places import (
@@ -59,7 +60,7 @@ def show_preset(
         ...,
         metavar="NAME|FILE",
         help="Name of a preset, or a YAML file.",
-        autocompletion=options.complete_preset,
+        autocompletion=complete_preset,
     ),
     complete: bool = options.option(False, "--all", help="Also what it leaves at the defaults."),
 ) -> None:
@@ -116,7 +117,7 @@ def new_preset(
         "--from",
         metavar="PRESET",
         help="A preset to start from: it stays below what yours changes.",
-        autocompletion=options.complete_preset,
+        autocompletion=complete_preset,
     ),
 ) -> None:
     """Write a preset of your own into your folder, with every setting explained and commented out.
