@@ -77,7 +77,7 @@ def show_preset(
 @app.command("explain", context_settings={"ignore_unknown_options": True})
 def explain_setting(
     key: str | None = options.argument(
-        None, metavar="[KEY]", help="A setting, a group, or a section of a preset. Default: all, briefly."
+        None, metavar="KEY", help="A setting, a group, or a section of a preset. Default: all, briefly."
     ),
     as_json: options.Json = False,
 ) -> None:
@@ -163,7 +163,7 @@ def show_schema() -> None:
 @app.command("validate")
 def validate_presets(
     presets: list[str] | None = options.argument(
-        None, metavar="[NAME|FILE|FOLDER]...", help="Presets to check. Default: those in your folder."
+        None, metavar="NAME|FILE|FOLDER...", help="Presets to check. Default: those in your folder."
     ),
 ) -> None:
     """Check presets: keys, values, what they extend, and the files that they name.
