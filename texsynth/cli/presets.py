@@ -163,7 +163,7 @@ def show_schema() -> None:
 @app.command("validate")
 def validate_presets(
     presets: list[str] | None = options.argument(
-        None, metavar="NAME|FILE|FOLDER...", help="Presets to check. Default: those in your folder."
+        None, metavar="NAME|FILE|FOLDER", help="Presets to check. Default: those in your folder."
     ),
 ) -> None:
     """Check presets: keys, values, what they extend, and the files that they name.
