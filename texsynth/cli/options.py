@@ -268,6 +268,12 @@ class WriteOptions:
     strip: bool = file_option(
         False, help="Drop what an input says beside its pixels: EXIF and resolution. The record stays."
     )
+    sidecar: bool = file_option(
+        False, help="Put the record of NAME.png, its settings and sources, into NAME.png.yaml, not inside."
+    )
+    no_record: bool = file_option(
+        False, help="Write no record at all; such results cannot be replayed or resumed."
+    )
     force: Force = False
     resume: bool = file_option(False, help="Skip results that an earlier run has finished.")
     dry_run: bool = file_option(

@@ -74,14 +74,17 @@ def run_operation(
     load. failed: jobs that are known to be bad. left_out: how many inputs are no jobs, by the reason.
     """
     options, run, screen = setup.options, setup.run, setup.screen
-    policy = OutputPolicy(options.force, options.resume, setup.suffix or ".png", run.quality, options.strip)
+    policy = OutputPolicy(
+        options.force, options.resume, setup.suffix or ".png", run.quality, options.strip,
+        "none" if options.no_record else "beside" if options.sidecar else "inside",
+    )  # fmt: skip
     also = [sheet.path] if sheet else []
     if page := options.report:
         from texsynth.jobs.report import check_report, write_report
 
         check_report(page, jobs, force=options.force, resume=options.resume)
         also.append(page)
-    check_outputs(jobs, force=options.force or options.resume, also=also)
+    check_outputs(jobs, force=options.force or options.resume, also=also, policy=policy)
     check_depth(jobs, run, policy.suffix)
     _check_together(jobs, setup, sheet)
     jobs = shard_of(jobs, options.shard)
@@ -287,6 +290,11 @@ def _check_together(jobs: Sequence[Job], setup: Setup, sheet: Sheet | None) -> N
         sentence = f"--shard makes a part of the results, so it cannot make {what}"
     elif _executor_name(options) != "serial" and to_pipe:
         sentence = "workers write files, so --executor does not go with -o -"
+    elif options.no_record and (options.sidecar or options.resume):
+        other = "--resume knows finished results by it" if options.resume else "--sidecar keeps it"
+        sentence = f"--no-record writes no record, and {other}"
+    elif options.sidecar and to_pipe:
+        sentence = "--sidecar writes a file beside each result, and nothing is beside standard output"
     if sentence:
         raise UsageError(f"{sentence}; leave one of them out")
     if to_pipe and setup.screen.as_json:
