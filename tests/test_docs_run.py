@@ -86,6 +86,8 @@ def prepare(place: Path) -> None:
         shutil.copy(place / old, place / new)
     manifests = blocks(folder() / "batch.md", "yaml")
     (place / "shots.yaml").write_text(manifests[0].text)
+    (day,) = blocks(folder() / "artists-day.md", "yaml")
+    (place / "day.yaml").write_text(day.text)
     (place / "shots.csv").write_text("content,style\nshots/one.jpg,ink.jpg\n")
 
 
@@ -100,7 +102,7 @@ def run_line(line: str) -> None:
     before, _, call = line.partition("texsynth")
     # Large results take minutes and show nothing new.
     words = [
-        word.replace("1024x512", "96x48").replace("256x256", "28x28")
+        word.replace("1024x512", "96x48").replace("256x256", "28x28").replace("64x64", "28x28")
         for word in arguments_of("texsynth" + call)
     ]
     # One worker shows that the line runs; what several do is shown elsewhere.
@@ -137,6 +139,7 @@ def test_some_pages_have_many_lines_that_run() -> None:
     counts = {page.stem: sum(map(is_run, command_lines(page))) for page in PAGES}
     assert all(counts[name] >= 5 for name in ("expand", "stylize", "blend", "batch", "match"))
     assert counts["formats"] >= 3
+    assert counts["artists-day"] == 20
 
 
 @pytest.mark.parametrize("number", [0, 1])

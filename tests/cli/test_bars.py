@@ -90,18 +90,22 @@ def test_a_picture_is_paced_by_the_one_before() -> None:
     pace.begin()
     for seconds, share in ((9.0, 0.5), (10.0, 1.0)):
         clock.seconds = seconds
-        pace.step(share)
+        pace.step("seams", share)
         assert pace.share == share
     pace.end()
     pace.begin()
     clock.seconds = 14.5
-    pace.step(0.25)
+    pace.step("seams", 0.25)
     assert pace.share == pytest.approx(0.45)
     assert pace.times() == pytest.approx((4.5, 5.5))
-    pace.step(0.1)
+    pace.step("seams", 0.1)
     assert pace.share == pytest.approx(0.45), "it does not go back"
     assert pace.run_share == pytest.approx(1.45 / 3)
-    assert pace.run_times() == pytest.approx((14.5, 14.5 * (1 / (1.45 / 3) - 1)))
+    assert pace.run_times() == pytest.approx((14.5, 5.5 + 10)), "and one more of ten seconds"
+    assert pace.done == 1
+    pace.begin()
+    pace.step("noise", 0.25)
+    assert pace.share == 0.25, "another kind of picture"
     assert Curve().ended(3.0) is None, "a picture without steps teaches nothing"
 
 
@@ -113,7 +117,7 @@ def test_results_that_are_there_do_not_count_as_fast() -> None:
     assert pace.run_times() == (0.0, None)
     pace.begin()
     clock.seconds = 20.0
-    pace.step(1.0)
+    pace.step("seams", 1.0)
     pace.end()
     assert pace.run_share == pytest.approx(0.7)
     assert pace.run_times() == pytest.approx((20.0, 60.0)), "three more like it"

@@ -96,3 +96,10 @@ def test_too_little_memory_for_libraries(wall: Path, kib: int, command: str, thr
     run = subprocess.run(["bash", "-c", program], env=environment, capture_output=True, check=False)
     assert run.returncode == 7, run.stderr
     assert b"not enough memory" in run.stderr
+
+
+def test_a_picture_is_not_lost_where_standard_output_is_closed(wall: Path) -> None:
+    program = f"exec '{sys.executable}' -m texsynth expand '{wall}' --size 32x32 -o - -n >&-"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    run = subprocess.run(["bash", "-c", program], env=environment, capture_output=True, check=False)
+    assert (run.returncode, run.stderr) == (5, b"texsynth: standard output is closed; name a file with -o\n")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.cli import make_picture, names, run_cli
 from helpers.texture_files import QUICK
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
+
+from texsynth import images
 
 
 @pytest.fixture
@@ -47,7 +50,7 @@ def test_another_picture_with_the_settings_of_a_result_is_not_it(
     run = ("stylize", "photos", "wave.png", "-o", "out/", "--format", suffix, "--model", model)
     assert run_cli(*run).exit_code == 0
     paths = sorted((place / "out").glob(f"*.{suffix}"))
-    changes = (ImageOps.invert, ImageOps.mirror, lambda image: image.crop((0, 0, 9, 9)))
+    changes: list[Any] = [ImageOps.invert, ImageOps.mirror, lambda image: image.crop((0, 0, 9, 9))]
     for path, change in zip(paths, changes, strict=True):
         with Image.open(path) as image:
             image.load()
@@ -63,6 +66,26 @@ def test_another_picture_with_the_settings_of_a_result_is_not_it(
     assert state(place / "out") == before
     assert run_cli(*run, "--resume", "--force").stderr.count("exists already") == 0
     assert run_cli(*run, "--resume", "--json").stdout.count('"skipped": true') == 3
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_results_without_a_record_tell_nothing(place: Path, model: Path, suffix: str) -> None:
+    run = ("stylize", "photos", "wave.png", "-o", "out/", "--format", suffix, "--model", model)
+    assert run_cli(*run).exit_code == 0
+    pixels = {
+        name: images.read(place / "out" / name).rgb for name in names(place / "out") if "yaml" not in name
+    }
+    both = run_cli(*run, "--no-record", "--resume")
+    assert (both.exit_code, "--resume looks at the settings" in both.stderr) == (2, True)
+    assert run_cli(*run, "--no-record", "--force").exit_code == 0
+    assert names(place / "out") == sorted(pixels), "settings of the pictures before are gone"
+    for name, before in pixels.items():
+        assert (images.read(place / "out" / name).rgb == before).all()
+        assert b"wave.png" not in (place / "out" / name).read_bytes()
+        assert "carries no texsynth settings" in run_cli("replay", f"out/{name}").stderr
+    again = run_cli(*run, "--resume")
+    assert again.exit_code == 5
+    assert again.stderr.count("exists already") == len(pixels)
 
 
 @pytest.mark.slow

@@ -85,6 +85,8 @@ def test_results_of_an_earlier_run_are_no_inputs(place: Path, model: Path) -> No
     assert "in/cat.ink.png and 1 more came from other inputs in an earlier run, and are" in again.stderr
     assert again.stderr.endswith("Summary: 0 done, 4 skipped (2 finished before, 2 own results)\n")
     assert "Summary: 2 done, 2 skipped (own results)" in run_cli(*run, "-f").stderr
+    (place / "in" / "notes.txt").write_text("I am text")
+    assert "Summary: 2 done, 3 skipped (1 unsupported, 2 own results)" in run_cli(*run, "-f").stderr
     # A result is an input without its source, or of another command.
     assert run_cli("stylize", "in/cat.ink.png", "ink.png", "--model", model).stdout == "cat.ink.ink.png\n"
     assert "own results" not in run_cli("maps", "in", "-o", "maps/").stderr

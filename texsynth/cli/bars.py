@@ -11,9 +11,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from texsynth.cli.pace import Pace
+from texsynth.cli.pace import Bar, Pace
 from texsynth.cli.printing import printable
-from texsynth.cli.show import Bar
 from texsynth.pipelines.progress import Step
 
 NARROW = 64  # Columns below which the time that is over is left out
@@ -46,7 +45,7 @@ class Bars(Bar):
 
         ascii_only: the terminal has no other letters.
         """
-        self._live, self._total, self._ended = live, total, 0
+        self._live, self._total = live, total
         self._done, self._rest, self._dots = "#-~" if ascii_only else "\u2501\u2501\u2026"
         self._pace, self._stage = Pace(total, single=steps), ""
         self._many = total > 1 or not steps
@@ -55,9 +54,9 @@ class Bars(Bar):
 
     def picture(self, name: str) -> None:
         """Begin a new picture."""
-        self._pace.begin()
         self._live.reset(self._picture, total=1.0, visible=self._pace.single)
         self.rename(name)
+        self._pace.begin()
 
     def rename(self, name: str) -> None:
         """Call the picture in work otherwise."""
@@ -68,14 +67,13 @@ class Bars(Bar):
         """Show a part of a picture as done."""
         if self._pace.is_preparing:
             self.picture("")
-        self._pace.step(step.share)
+        self._pace.step(step.stage, step.share)
         self._stage = step.stage
         self._draw(None)
 
     def advance(self, *, worked: bool = True) -> None:
         """Count a picture as finished. worked: work on it had begun."""
         self._pace.end(worked=worked)
-        self._ended += 1
         self._draw(None)
 
     def line(self, task: rich_progress.Task, columns: int) -> Text:
@@ -98,7 +96,7 @@ class Bars(Bar):
 
     def _label(self, task: rich_progress.Task, of_run: bool, columns: int) -> str:
         if of_run:
-            return shortened(f"{task.description} {self._ended}/{self._total}", columns, self._dots)
+            return shortened(f"{task.description} {self._pace.done}/{self._total}", columns, self._dots)
         name, stage = task.description, f": {self._stage}" if self._stage else ""
         if columns - cell_len(stage) < min(LEAST_NAME, cell_len(name)):
             stage = ""

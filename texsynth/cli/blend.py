@@ -86,7 +86,7 @@ def blend(
         feather=mixture.feather,
     )
     contents = search(setup, pictures, recursive=common.recursive, piped=data)
-    contents, left_out = without_results(contents, "blend", setup.screen)
+    contents = without_results(contents, "blend", setup)
     if sweep is not None and len(contents) > 1:
         raise UsageError(f"--sweep is for one content, and {len(contents)} are given; run them singly")
     if sweep is not None and common.sequence:
@@ -108,7 +108,6 @@ def blend(
         lambda _: import_module("texsynth.jobs.stylize").Stylize(run, jobs[0]),
         setup,
         sheet=sheet,
-        left_out=left_out,
     )
 
 

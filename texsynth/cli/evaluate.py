@@ -13,8 +13,9 @@ import typer
 from texsynth.cli import options
 from texsynth.cli.expand import size_settings
 from texsynth.cli.options import argument, file_option, look_option, option
+from texsynth.cli.pace import Bar
 from texsynth.cli.run import check_model, given, run_settings
-from texsynth.cli.show import Bar, Screen
+from texsynth.cli.show import Screen
 from texsynth.config.presets import resolve
 from texsynth.config.settings import ExpandSettings
 from texsynth.errors import UsageError

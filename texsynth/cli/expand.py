@@ -20,7 +20,6 @@ from texsynth.cli.run import (
     without_results,
 )
 from texsynth.cli.searching import search
-from texsynth.cli.show import NOTHING
 from texsynth.config.expand_rules import check_weights, with_preset_method
 from texsynth.config.settings import ExpandSettings, Method
 from texsynth.config.validation import nearest
@@ -199,9 +198,8 @@ def _carry_out(
         setup.screen.note(str(material))
     exemplars = [material.colour for material in materials]
     exemplars = exemplars or search(setup, pictures, recursive=common.recursive, piped=data)
-    left_out = NOTHING
     if not mixed:
-        exemplars, left_out = without_results(exemplars, command, setup.screen)
+        exemplars = without_results(exemplars, command, setup)
     elif len(exemplars) < 2:
         option = "--mix" if layout.weights is None else f"--weights {layout.weights}"
         raise UsageError(f"{option} mixes several exemplars, and one is given; leave it out, or give more")
@@ -232,7 +230,6 @@ def _carry_out(
         lambda _: import_module("texsynth.jobs.expand").Expand(run, loaded),
         setup,
         sheet=sheet,
-        left_out=left_out,
     )
 
 

@@ -60,11 +60,10 @@ def maps(
     setup = make_setup(common.as_run(), output)
     run = setup.run
     inputs = search(setup, pictures, recursive=common.recursive, piped=piped(pictures))
-    inputs, left_out = without_results(inputs, "maps", setup.screen)
+    inputs = without_results(inputs, "maps", setup)
     run_operation(
         maps_jobs(inputs, settings, output, setup.suffix),
         partial(check_headers, needed=(), run=run),
         lambda _: import_module("texsynth.jobs.maps").EstimateMaps(run),
         setup,
-        left_out=left_out,
     )

@@ -268,11 +268,11 @@ class WriteOptions:
     strip: bool = file_option(
         False, help="Drop what an input says beside its pixels: EXIF and resolution. The record stays."
     )
-    sidecar: bool = file_option(
-        False, help="Put the record of NAME.png, its settings and sources, into NAME.png.yaml, not inside."
-    )
+    sidecar: bool = file_option(False, help="Keep settings in NAME.yaml beside each result, and not in it.")
     no_record: bool = file_option(
-        False, help="Write no record at all; such results cannot be replayed or resumed."
+        False,
+        "--no-record",
+        help="Keep no settings in results or beside them. They cannot be replayed or resumed then.",
     )
     force: Force = False
     resume: bool = file_option(False, help="Skip results that an earlier run has finished.")

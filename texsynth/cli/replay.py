@@ -286,10 +286,8 @@ class _Inputs:
         for path in paths:
             if hashlib.sha256(images.read_bytes(path)).hexdigest() == source.sha256:
                 return Input(path, key or path.name)
-        raise InputError(
-            f"{paths[0]} has changed since {self.result} was made from it; if the old one is "
-            f"elsewhere, name it with {cure}"
-        )
+        hint = "" if moved else f"; if the old one is elsewhere, name it with {cure}"
+        raise InputError(f"{paths[0]} has changed since {self.result} was made from it{hint}")
 
     def optional(self, source: Source | None) -> Input | None:
         """Return the file of `source`, None where the record has none. Raises InputError."""

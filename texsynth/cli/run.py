@@ -2,9 +2,10 @@
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -17,7 +18,7 @@ from texsynth.cli.options import (
     RunOptions,
     StylizeLookOptions,
 )
-from texsynth.cli.show import ARGUMENTS, NOTHING, Screen, leave
+from texsynth.cli.show import ARGUMENTS, Screen, leave
 from texsynth.config.presets import SECTIONS, load, names, resolve
 from texsynth.config.settings import EXECUTORS, RunSettings, Settings
 from texsynth.config.validation import nearest, validate
@@ -47,6 +48,8 @@ class Setup:
     run: RunSettings
     screen: Screen
     suffix: str | None  # Suffix of results whose name is not given, like `.png`; None follows the input
+    left_out: Counter[str] = field(default_factory=Counter)
+    """How many files of the inputs are no jobs, by the reason."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +68,16 @@ def run_operation(
     *,
     failed: Sequence[Failed] = (),
     sheet: Sheet | None = None,
-    left_out: Mapping[str, int] = NOTHING,
 ) -> NoReturn:
     """Check everything, then load the model, do the jobs, at least one, and leave with the exit code.
 
     check: looks at the inputs without torch and tells the jobs that can be done from the others. operation:
     makes the operation for those; the module that it imports for that needs torch, which takes seconds to
-    load. failed: jobs that are known to be bad. left_out: how many inputs are no jobs, by the reason.
+    load. failed: jobs that are known to be bad.
     """
     options, run, screen = setup.options, setup.run, setup.screen
+    if options.no_record and options.resume:
+        raise UsageError("--resume looks at the settings that --no-record leaves out; use one of them")
     policy = OutputPolicy(
         options.force, options.resume, setup.suffix or ".png", run.quality, options.strip,
         "none" if options.no_record else "beside" if options.sidecar else "inside",
@@ -106,7 +110,7 @@ def run_operation(
     if sheet and report.done:
         write_sheet(sheet.draw(report), sheet.path, force=options.force)
         screen.written(str(sheet.path), preview=str(sheet.path))
-    screen.summary(report, left_out)
+    screen.summary(report, setup.left_out)
     if page:
         with screen.progress(len(report.outcomes)) as bar:
             bar.picture(page.name)
@@ -233,18 +237,17 @@ def check_model(name: str) -> None:
     locate(name)
 
 
-def without_results(
-    inputs: Sequence[Input], command: str, screen: Screen
-) -> tuple[list[Input], Mapping[str, int]]:
-    """Return the inputs without what an earlier run of `command` made of others of them, and how many."""
+def without_results(inputs: Sequence[Input], command: str, setup: Setup) -> list[Input]:
+    """Return the inputs without what an earlier run of `command` made of others of them; say and count it."""
     kept, own = split_own_results(inputs, command)
-    if not own:
-        return kept, NOTHING
-    screen.note(
-        f"{own[0]}{f' and {len(own) - 1} more' if own[1:] else ''} came from other inputs in an earlier run, "
-        f"and {'are' if own[1:] else 'is'} left out; to take such a result, name it without its source"
-    )
-    return kept, {"own results": len(own)}
+    if own:
+        setup.left_out["own results"] += len(own)
+        several = f" and {len(own) - 1} more" if own[1:] else ""
+        setup.screen.note(
+            f"{own[0]}{several} came from other inputs in an earlier run, and {'are' if several else 'is'} "
+            f"left out; to take such a result, name it without its source"
+        )
+    return kept
 
 
 def piped(arguments: Sequence[str | None]) -> bytes | None:
@@ -290,9 +293,8 @@ def _check_together(jobs: Sequence[Job], setup: Setup, sheet: Sheet | None) -> N
         sentence = f"--shard makes a part of the results, so it cannot make {what}"
     elif _executor_name(options) != "serial" and to_pipe:
         sentence = "workers write files, so --executor does not go with -o -"
-    elif options.no_record and (options.sidecar or options.resume):
-        other = "--resume knows finished results by it" if options.resume else "--sidecar keeps it"
-        sentence = f"--no-record writes no record, and {other}"
+    elif options.no_record and options.sidecar:
+        sentence = "--sidecar keeps the settings that --no-record leaves out"
     elif options.sidecar and to_pipe:
         sentence = "--sidecar writes a file beside each result, and nothing is beside standard output"
     if sentence:

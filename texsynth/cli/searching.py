@@ -12,6 +12,8 @@ def search(
 ) -> list[Input]:
     """Return what `find_inputs` does, and say what folders have besides. Raises InputError."""
     inputs = find_inputs(arguments, recursive=recursive, piped=piped)
-    if sentence := skipped_sentence(skipped_files(arguments, recursive=recursive)):
+    skipped = skipped_files(arguments, recursive=recursive)
+    if sentence := skipped_sentence(skipped):
+        setup.left_out["unsupported"] += skipped.total()
         setup.screen.note(sentence)
     return inputs

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
+from texsynth.cli.pace import Bar
 from texsynth.cli.printing import as_json, for_output, printable
 from texsynth.errors import OutputError, TexsynthError
 from texsynth.paths import why
@@ -18,7 +19,6 @@ from texsynth.paths import why
 if TYPE_CHECKING:
     from texsynth.jobs.inputs import Job
     from texsynth.jobs.outcomes import Outcome, Report
-    from texsynth.pipelines.progress import Step
 
 VERBOSE = "texsynth.verbose"  # Key of the context's meta that says whether -v was given
 
@@ -208,19 +208,3 @@ class Screen:
 
         with shown(total, unit, steps=steps) as bars:
             yield bars
-
-
-class Bar:
-    """Progress over pictures and, within one, over the steps of its pipeline; this one is not seen."""
-
-    def picture(self, name: str) -> None:
-        """Begin a new picture."""
-
-    def rename(self, name: str) -> None:
-        """Call the picture in work otherwise."""
-
-    def step(self, step: Step) -> None:
-        """Show a part of a picture as done."""
-
-    def advance(self, *, worked: bool = True) -> None:
-        """Count a picture as finished. worked: work on it had begun."""

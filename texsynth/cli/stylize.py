@@ -25,7 +25,7 @@ from texsynth.cli.run import (
     without_results,
 )
 from texsynth.cli.searching import search
-from texsynth.cli.show import INTERRUPTED, NOTHING, print_error
+from texsynth.cli.show import INTERRUPTED, print_error
 from texsynth.errors import UsageError
 from texsynth.paths import is_folder
 
@@ -122,7 +122,6 @@ def stylize(
     setup = make_setup(common, output)
     run = setup.run
     failed: Sequence[Failed] = ()
-    left_out = NOTHING
     shared = None
     if suggest.suggest is not None:
         if common.sequence:
@@ -143,7 +142,7 @@ def stylize(
         if len(styles) != 1 or is_folder(Path(style)):
             raise UsageError(f"the style {style!r} is a folder or several files; give one picture")
         inputs = search(setup, contents, recursive=common.recursive, piped=data)
-        inputs, left_out = without_results(inputs, "stylize", setup.screen)
+        inputs = without_results(inputs, "stylize", setup)
         _tell_style(contents, style, inputs, setup)
         jobs = stylize_jobs(inputs, styles[0], settings, output, suffix=setup.suffix)
         shared = jobs[0]
@@ -163,7 +162,6 @@ def stylize(
         lambda _: import_module("texsynth.jobs.stylize").Stylize(run, shared),
         setup,
         failed=failed,
-        left_out=left_out,
     )
 
 

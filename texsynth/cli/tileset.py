@@ -61,7 +61,7 @@ def tileset(
         setup.screen.note(str(material))
     exemplars = [material.colour for material in materials]
     exemplars = exemplars or search(setup, pictures, recursive=common.recursive, piped=data)
-    exemplars, left_out = without_results(exemplars, "tileset", setup.screen)
+    exemplars = without_results(exemplars, "tileset", setup)
     if named and len(exemplars) > 1:
         raise UsageError(f"--with belongs to one exemplar, but {len(exemplars)} are given; run them singly")
     maps: list[tuple[Input, ...]] = [material.maps for material in materials]
@@ -73,5 +73,4 @@ def tileset(
         partial(check_headers, needed=(), run=setup.run),
         lambda _: import_module("texsynth.jobs.tileset").MakeTileset(setup.run),
         setup,
-        left_out=left_out,
     )

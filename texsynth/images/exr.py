@@ -1,6 +1,10 @@
-"""OpenEXR: headers by ourselves, so that limits hold before the library runs, pixels by the library."""
+"""OpenEXR: headers by ourselves, so that limits hold before the library runs, pixels by the
+library, in another process."""
 
+import json
 import struct
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -9,7 +13,7 @@ import numpy as np
 
 from texsynth.images.formats import EXTRA
 from texsynth.images.light import Floats, Samples, Unpacked
-from texsynth.images.picture import NotReadError, Pixels
+from texsynth.images.picture import NotReadError
 
 SIGNATURE = b"v/1\x01"
 LONGEST_HEADER = 1 << 20
@@ -17,6 +21,8 @@ MULTIPART, DEEP = 0x1000, 0x800
 LARGEST_PIXELS = 1 << 40
 
 GREY = ("Y", "luminance")
+
+CHILD = Path(__file__).with_name("exr_child.py")
 
 
 def parse(file: BinaryIO) -> Unpacked | None:
@@ -86,32 +92,37 @@ def _window(head: bytes) -> tuple[int, int, int, int]:
     raise ValueError("its size is missing or damaged")
 
 
-def _decode(data: bytes, size: tuple[int, int]) -> Samples:
+def _planes(data: bytes) -> dict[str, Floats]:
+    """Return the channels by name. Raises OSError."""
     with tempfile.TemporaryDirectory(prefix="texsynth-") as folder:
-        path = Path(folder, "picture.exr")
-        path.write_bytes(data)
-        try:
-            with library().File(str(path), separate_channels=True) as file:
-                planes = {name: channel.pixels for name, channel in file.channels().items()}
-                parts = len(file.parts)
-            # Parts that are damaged are left out, and others take their place.
-            with library().File(str(path), header_only=True) as file:
-                if len(file.parts) != parts:
-                    raise ValueError("a part is damaged")
-        except Exception as error:  # the library raises errors of every kind
-            raise OSError(str(error).split("\n")[0]) from error
+        source, target, listed = (Path(folder, name) for name in ("picture.exr", "planes.npz", "names.json"))
+        source.write_bytes(data)
+        command = [sys.executable, "-P", str(CHILD), str(source), str(target), str(listed)]
+        quiet = subprocess.DEVNULL
+        done = subprocess.run(command, check=False, stdin=quiet, stdout=quiet, stderr=quiet)
+        if done.returncode or not listed.is_file():
+            raise OSError("its decoder failed")
+        answer = json.loads(listed.read_text(encoding="utf-8"))
+        if isinstance(answer, str):
+            raise OSError(answer)
+        with np.load(target) as arrays:
+            return {name: arrays[f"arr_{number}"] for number, name in enumerate(answer)}
+
+
+def _decode(data: bytes, size: tuple[int, int]) -> Samples:
+    planes = _planes(data)
     planes = {name: plane for name, plane in planes.items() if plane.shape == size[::-1]}
     prefix = _layer(list(planes))
     grey = next((planes[prefix + name] for name in GREY if prefix + name in planes), None)
     if all(prefix + name in planes for name in "RGB"):
-        colours = np.stack([_floats(planes[prefix + name]) for name in "RGB"], -1)
+        colours = np.stack([planes[prefix + name] for name in "RGB"], -1)
     elif grey is not None:
-        colours = _floats(grey)[..., None]
+        colours = grey[..., None]
     elif len(planes) == 1:
-        colours = _floats(next(iter(planes.values())))[..., None]
+        colours = next(iter(planes.values()))[..., None]
     else:
         raise NotReadError(f"is OpenEXR without colours: {', '.join(sorted(planes))[:200] or 'no channels'}")
-    alpha = _floats(planes[prefix + "A"]) if prefix + "A" in planes else None
+    alpha = planes.get(prefix + "A")
     if alpha is not None:
         # Where nothing covers the light of a flame, it stays as it is.
         colours = np.where(alpha[..., None] > 0, colours / np.maximum(alpha, 1e-6)[..., None], colours)
@@ -123,7 +134,3 @@ def _layer(names: list[str]) -> str:
     if "R" in names or any(name in names for name in GREY):
         return ""
     return next((name[:-1] for name in sorted(names) if name.endswith(".R")), "")
-
-
-def _floats(plane: Pixels) -> Floats:
-    return plane.astype(np.float32)

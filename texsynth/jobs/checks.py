@@ -1,5 +1,6 @@
 """What can be known to be wrong before any model is loaded."""
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -51,6 +52,9 @@ def check_outputs(
         if is_folder(path):
             raise OutputError(f"{path} is a folder; choose another name{_with(path, also)}")
         check_writable(path, force=force)
+    # Python has no stream where a shell has closed it, and what stands in for it keeps nothing.
+    if sys.__stdout__ is None and any(job.to_pipe for job in jobs):
+        raise OutputError("standard output is closed; name a file with -o")
 
 
 def _with(path: Path, also: Sequence[Path]) -> str:
