@@ -57,7 +57,10 @@ def test_another_picture_with_the_settings_of_a_result_is_not_it(
             texts = PngInfo()
             for key in ("texsynth", "texsynth-pixels") if suffix == "png" else ():
                 texts.add_text(key, image.info[key])
-            options = {"pnginfo": texts} if suffix == "png" else {}
+            packet = image.info.get("xmp")
+            options: dict[str, Any] = {"pnginfo": texts} if suffix == "png" else {"xmp": packet}
+            if suffix == "tif":
+                options = {"tiffinfo": {700: packet}}
             change(image.convert("RGB")).save(path, icc_profile=image.info["icc_profile"], **options)
     before = state(place / "out")
     again = run_cli(*run, "--resume")
