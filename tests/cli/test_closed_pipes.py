@@ -18,6 +18,7 @@ COMMANDS = [
     ["--help"],
 ]
 
+
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such pipes")
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_nobody_reads(words: list[str], tmp_path: Path) -> None:

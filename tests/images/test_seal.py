@@ -135,7 +135,9 @@ def test_settings_are_inside_and_change_no_pixel(suffix: str, settings: str, tmp
     with Image.open(plain) as first_image, Image.open(path) as second_image:
         assert np.array_equal(np.asarray(first_image), np.asarray(second_image))
         if suffix != ".png" and settings != LONG:
-            (property_,) = ElementTree.fromstring(second_image.info["xmp"]).findall(".//{urn:texsynth:record#}*")
+            (property_,) = ElementTree.fromstring(second_image.info["xmp"]).findall(
+                ".//{urn:texsynth:record#}*"
+            )
             assert unsealed(property_.text or "") == (text, digest)
 
 
