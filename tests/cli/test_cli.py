@@ -124,7 +124,7 @@ def test_strength_zero_is_independent_of_the_style(place: Path, model: Path, tra
 def test_settings_are_embedded(place: Path, model: Path) -> None:
     flags = ["--set", "transform.ridge=0.01", "--level-strength", "4=0.5", "--seed", "7", "--preset", "bold"]
     assert run_cli("stylize", "cat.png", "wave.png", "-o", "o.jpg", "--model", model, *flags).exit_code == 0
-    assert (place / "o.jpg.yaml").exists()
+    assert not (place / "o.jpg.yaml").exists()
     record = StylizeRecord.model_validate(parse(embedded_settings(place / "o.jpg"), source="o.jpg"))
     assert record.stylize.transform.model_dump()["ridge"] == 0.01
     assert record.stylize.level_strength == {4: 0.5}

@@ -339,7 +339,9 @@ def test_missing_output_folder(tmp_path: Path) -> None:
 def test_output_names(tmp_path: Path) -> None:
     assert output_format(Path("a.JPG")) == "JPEG"
     assert sidecar(Path("a.png")) is None
-    assert sidecar(Path("b/a.jpg")) == Path("b/a.jpg.yaml")
+    assert sidecar(Path("a.jpg")) is None
+    assert sidecar(Path("b/a.jpg"), asked=True) == Path("b/a.jpg.yaml")
+    assert sidecar(Path("b/a.tga")) == Path("b/a.tga.yaml")
     for name in ("a", "a.gif", "a.txt"):
         with pytest.raises(UsageError, match="cannot write"):
             output_format(Path(name))
@@ -445,10 +447,10 @@ def test_settings_beside_a_picture_are_never_those_of_another(
         store(data, path, force=force)
 
     if not is_new:
-        write(Picture(noise()), path, settings="old")
+        write(Picture(noise()), path, settings="old", beside=True)
     monkeypatch.setattr(import_module("texsynth.images.writer"), "store", killed)
     with pytest.raises(KeyboardInterrupt):
-        write(Picture(noise()), path, settings="new", force=True)
+        write(Picture(noise()), path, settings="new", force=True, beside=True)
     assert written == (["a.jpg.yaml", "a.jpg"] if is_new else ["a.jpg", "a.jpg.yaml"])
     assert sorted(p.name for p in tmp_path.iterdir()) == ([] if is_new else ["a.jpg", "a.jpg.yaml"])
 

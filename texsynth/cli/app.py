@@ -19,6 +19,7 @@ from texsynth.cli.printing import prepare_streams
 from texsynth.cli.show import (
     ARGUMENTS,
     INTERRUPTED,
+    NOT_READ,
     VERBOSE,
     discard_stream,
     print_error,
@@ -109,6 +110,8 @@ class App(PlainGroup):
             code = super().main(*args, **extra)
         except typer.TyperException as error:
             code = _usage(error)
+        except SystemExit:  # of Typer and Rich, for a pipe that nobody reads
+            code = NOT_READ
         except (KeyboardInterrupt, typer.Abort):
             print_error("interrupted")
             code = INTERRUPTED

@@ -256,6 +256,7 @@ class WriteOptions:
     strip: bool = file_option(
         False, help="Drop what an input says beside its pixels: EXIF and resolution. The record stays."
     )
+    sidecar: bool = file_option(False, help="Keep settings in NAME.yaml beside each result, and not in it.")
     no_record: bool = file_option(
         False,
         "--no-record",

@@ -271,20 +271,23 @@ class _Inputs:
         cure = f"{option} FILE" if option else f"--input {source.path}=FILE"
         if source.path == "-" and not moved:
             raise InputError(f"{self.result} was made from standard input; name the file with {cure}")
-        path = Path(moved or source.path)
-        if not moved and not exists(path):
-            path = self.result.parent / source.path
-        if not moved and not exists(path) and beside is not None:
-            path = beside / Path(source.path).name
-        if not moved and not exists(path):
+        if moved:
+            paths = [Path(moved)]
+        else:
+            # Before version 0.3 paths were relative to the folder that the command ran in.
+            paths = [self.result.parent / source.path, Path(source.path)]
+            paths += [beside / Path(source.path).name] if beside else []
+            paths = [path for path in paths if exists(path)]
+        if not paths:
             raise InputError(
                 f"{source.path}, from which {self.result} was made, is not there any more; say where it is "
                 f"now, with {cure}"
             )
-        if hashlib.sha256(images.read_bytes(path)).hexdigest() != source.sha256:
-            hint = "" if moved else f"; if the old one is elsewhere, name it with {cure}"
-            raise InputError(f"{path} has changed since {self.result} was made from it{hint}")
-        return Input(path, key or path.name, recorded=source.path)
+        for path in paths:
+            if hashlib.sha256(images.read_bytes(path)).hexdigest() == source.sha256:
+                return Input(path, key or path.name)
+        hint = "" if moved else f"; if the old one is elsewhere, name it with {cure}"
+        raise InputError(f"{paths[0]} has changed since {self.result} was made from it{hint}")
 
     def optional(self, source: Source | None) -> Input | None:
         """Return the file of `source`, None where the record has none. Raises InputError."""

@@ -81,7 +81,7 @@ def run_operation(
         raise UsageError("--resume looks at the settings that --no-record leaves out; use one of them")
     policy = OutputPolicy(
         options.force, options.resume, setup.suffix or ".png", run.quality, options.strip,
-        record=not options.no_record,
+        "none" if options.no_record else "beside" if options.sidecar else "inside",
     )  # fmt: skip
     also = [sheet.path] if sheet else []
     if page := options.report:
@@ -89,7 +89,7 @@ def run_operation(
 
         check_report(page, jobs, force=options.force, resume=options.resume)
         also.append(page)
-    check_outputs(jobs, force=options.force or options.resume, also=also)
+    check_outputs(jobs, force=options.force or options.resume, also=also, policy=policy)
     check_depth(jobs, run, policy.suffix)
     _check_together(jobs, setup, sheet)
     jobs = shard_of(jobs, options.shard)
@@ -333,6 +333,10 @@ def _check_together(jobs: Sequence[Job], setup: Setup, sheet: Sheet | None) -> N
         sentence = f"--shard makes a part of the results, so it cannot make {what}"
     elif _executor_name(options) != "serial" and to_pipe:
         sentence = "workers write files, so --executor does not go with -o -"
+    elif options.no_record and options.sidecar:
+        sentence = "--sidecar keeps the settings that --no-record leaves out"
+    elif options.sidecar and to_pipe:
+        sentence = "--sidecar writes a file beside each result, and nothing is beside standard output"
     if sentence:
         raise UsageError(f"{sentence}; leave one of them out")
     if to_pipe and setup.screen.as_json:

@@ -31,6 +31,7 @@ NOTHING: Mapping[str, int] = {}
 SHOW_CURSOR = b"\x1b[?25h\n"  # A bar hides it
 
 INTERRUPTED = 130
+NOT_READ = 141  # As the system ends a program that writes to a pipe whose reader has gone
 
 
 def print_error(message: str, *, prefix: str = "texsynth: ") -> None:

@@ -15,9 +15,10 @@ from texsynth.images.reader import (
     read_rgb8,
     verify,
 )
+from texsynth.images.records import sidecar
 from texsynth.images.sheet import blank, captioned, contact_sheet, jpeg_thumbnail, thumbnails
 from texsynth.images.streaming import Strips, open_strips, pixel_hash, write_strips
-from texsynth.images.writer import check_package, embedded_settings, encode, settings_and_hash, sidecar, write
+from texsynth.images.writer import check_package, embedded_settings, encode, settings_and_hash, write
 
 __all__ = [
     "LARGEST_FILE",

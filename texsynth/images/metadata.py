@@ -6,6 +6,7 @@ Places (GPS), thumbnails, the orientation, which is applied, and whatever else a
 import io
 import math
 import struct
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ class Metadata:
         if name == "PNG" and self.exif:
             add_chunk(file, b"eXIf", self.exif.removeprefix(b"Exif\0\0"))
         if name == "TIFF" and self.tags:
-            _add_tags(file, dict(self.tags))
+            add_tags(file, {tag: (ASCII, text + b"\0") for tag, text in self.tags})
 
 
 def metadata(source: Path | bytes) -> Metadata | None:
@@ -108,30 +109,35 @@ def with_tags(data: bytes, name: str, kept: Metadata) -> bytes:
         return file.getvalue()
 
 
-def _add_tags(file: BinaryIO, tags: dict[int, bytes]) -> None:
-    """Give a classic TIFF of one page a new directory at its end, with tags of text besides the old ones."""
+def add_tags(file: BinaryIO, tags: Mapping[int, tuple[int, bytes]]) -> None:
+    """Give a TIFF of one page a new directory at its end, with tags besides the old ones.
+
+    tags: tag -> type, of one byte a value, and values.
+    """
     file.seek(0)
-    start = file.read(8)
+    start = file.read(16)
     order = "<" if start[:2] == b"II" else ">"
-    version, place = struct.unpack(f"{order}HI", start[2:])
-    if version != 42:
-        return  # More than 4 GiB
+    # With more than 4 GiB, places and counts are of 8 bytes.
+    is_big = struct.unpack_from(f"{order}H", start, 2)[0] == 43
+    word, count_letter, size, place_at = ("Q", "Q", 8, 8) if is_big else ("I", "H", 4, 4)
+    (place,) = struct.unpack_from(order + word, start, place_at)
     file.seek(place)
-    (count,) = struct.unpack(f"{order}H", file.read(2))
-    directory = file.read(count * 12)
-    entries = {struct.unpack_from(f"{order}H", directory, at)[0]: directory[at : at + 12]
-               for at in range(0, len(directory), 12)}  # fmt: skip
+    counter, length = struct.Struct(order + count_letter), 4 + 2 * size
+    (count,) = counter.unpack(file.read(counter.size))
+    directory = file.read(count * length)
+    entries = {struct.unpack_from(f"{order}H", directory, at)[0]: directory[at : at + length]
+               for at in range(0, len(directory), length)}  # fmt: skip
     end = file.seek(0, io.SEEK_END)
-    for tag, text in tags.items():
-        body = text + b"\0"
-        value = body.ljust(4, b"\0")
-        if len(body) > 4:
-            value = struct.pack(f"{order}I", end)
-            end += file.write(body + b"\0" * (len(body) % 2))
-        entries[tag] = struct.pack(f"{order}HHI", tag, ASCII, len(body)) + value
+    for tag, (kind, body) in tags.items():
+        value = body.ljust(size, b"\0")
+        if len(body) > size:
+            end += file.write(bytes(end % 2))
+            value = struct.pack(order + word, end)
+            end += file.write(body)
+        entries[tag] = struct.pack(f"{order}HH{word}", tag, kind, len(body)) + value
     pad = end % 2
-    file.write(b"\0" * pad + struct.pack(f"{order}H", len(entries)))
-    file.write(b"".join(entries[tag] for tag in sorted(entries)) + bytes(4))
-    file.seek(4)
-    file.write(struct.pack(f"{order}I", end + pad))
+    file.write(bytes(pad) + counter.pack(len(entries)))
+    file.write(b"".join(entries[tag] for tag in sorted(entries)) + bytes(size))
+    file.seek(place_at)
+    file.write(struct.pack(order + word, end + pad))
     file.seek(0, io.SEEK_END)

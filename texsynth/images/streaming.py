@@ -15,7 +15,6 @@ from texsynth.images.decoding import from_deep, from_pil, is_deep, orientation, 
 from texsynth.images.files import taken, temporary, writing
 from texsynth.images.metadata import Metadata
 from texsynth.images.picture import ALPHA_FORMATS, Picture, Pixels, check_sides, output_format, split_alpha
-from texsynth.images.png import add_seal
 from texsynth.images.profiles import srgb_profile
 from texsynth.images.reader import (
     checked,
@@ -27,6 +26,7 @@ from texsynth.images.reader import (
     read_bytes,
     source_name,
 )
+from texsynth.images.records import INSIDE, put_into, sidecar
 from texsynth.images.seal import PIXEL_FORMATS, PixelHash, coded_hash, sealed
 from texsynth.images.stored import Stored, complete
 from texsynth.images.writer import (
@@ -34,7 +34,6 @@ from texsynth.images.writer import (
     flattened,
     samples,
     settings_beside,
-    sidecar,
     write,
     written_depth,
 )
@@ -176,8 +175,9 @@ def write_strips(
     quality: int = QUALITY,
     force: bool = False,
     kept: Metadata | None = None,
+    beside: bool = False,
 ) -> tuple[str, ...]:
-    """Write the file that `images.write` makes with `settings`, `quality`, `force` and `kept`, or nothing.
+    """Write the file that `images.write` makes with the same arguments, or nothing.
 
     PNG and TIFF keep a few strips in memory; other formats, and floats, collect the picture and encode it
     at the end. strips: from the top down, of any number of rows. width, height: of the picture, in
@@ -186,7 +186,7 @@ def write_strips(
     the picture; errors of `strips` stay what they are.
     """
     name = output_format(path)
-    for output in filter(None, (path, sidecar(path) if settings else None)):
+    for output in filter(None, (path, sidecar(path, asked=beside) if settings else None)):
         if is_taken(output) and not force:
             raise taken(output)
     check_sides(width, height, name)
@@ -219,13 +219,16 @@ def write_strips(
             Picture(*split_alpha(pixels)), is_float=depth == 32,
             highlights=np.concatenate(highlights) if highlights else None,
         )  # fmt: skip
-        return warnings + write(picture, path, settings=settings, quality=quality, force=force, kept=kept)
+        return warnings + write(
+            picture, path, settings=settings, quality=quality, force=force, kept=kept, beside=beside
+        )
+    beside = beside or name not in INSIDE
     dtype = np.dtype(np.uint16 if depth == 16 else np.uint8)
     with temporary(path, force=force) as (file, place):
         with writing(path):
             target = Path(file.name)
             kept = kept or Metadata()
-            text, profile = as_ascii(settings), srgb_profile()
+            text, profile = "" if beside else as_ascii(settings), srgb_profile()
             encoder = vips.RowEncoder(target, shape, dtype, name, text, profile, kept.dpi)
         pixel_hash = PixelHash(width, height)
         with closing(encoder):
@@ -236,8 +239,9 @@ def write_strips(
             with writing(path):
                 encoder.finish()
                 kept.add_to(file, name)
-                if settings and name == "PNG":
-                    add_seal(file, pixel_hash.digest)
-        with settings_beside(path, sealed(settings, pixel_hash.digest), force=force):
+                if settings and not beside:
+                    put_into(file, name, settings, pixel_hash.digest)
+        text = sealed(settings, pixel_hash.digest) if beside else ""
+        with settings_beside(path, text, force=force):
             place()
     return warnings

@@ -19,6 +19,7 @@ TYPES = {1: "B", 2: "B", 3: "H", 4: "I", 5: "II", 6: "b", 7: "B", 8: "h", 9: "i"
 MOST_PAGES = 1 << 16
 MOST_TAGS = 1 << 12
 MOST_VALUES = 1 << 24
+LARGEST_PACKET = 1 << 22  # Bytes of XMP, more than any record has
 LARGEST_TILE = 1 << 26  # Pixels, of a tile that is larger than the picture
 PIECE = 1 << 20  # Bytes unpacked at a time
 SMALL_PIECE = 64  # Bytes whose pixels are lost where data is damaged
@@ -26,13 +27,13 @@ SMALL_PIECE = 64  # Bytes whose pixels are lost where data is damaged
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, STRIPS, SAMPLES, ROWS, SIZES = (
     256, 257, 258, 259, 262, 273, 277, 278, 279
 )  # fmt: skip
-ORIENTATION, PROFILE = 274, 34675
+ORIENTATION, PROFILE, XMP = 274, 34675, 700
 PLANAR, PALETTE, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_SIZES, KINDS, DEPTH, TILE_DEPTH, EXTRA, FILL = (
     284, 320, 322, 323, 324, 325, 339, 32997, 32998, 338, 266
 )  # fmt: skip
 USED = frozenset({
     WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, STRIPS, SAMPLES, ROWS, SIZES, PLANAR, PALETTE, TILE_WIDTH,
-    TILE_HEIGHT, TILES, TILE_SIZES, KINDS, DEPTH, TILE_DEPTH, EXTRA, FILL, ORIENTATION, PROFILE,
+    TILE_HEIGHT, TILES, TILE_SIZES, KINDS, DEPTH, TILE_DEPTH, EXTRA, FILL, ORIENTATION, PROFILE, XMP,
 })  # fmt: skip
 """Tags that are read."""
 
@@ -235,7 +236,10 @@ def _read_tags(file: BinaryIO, tiff: Tiff) -> None:
             (start,) = struct.unpack(f"{tiff.order}{'Q' if tiff.is_big else 'I'}", raw)
             if start + bytes_ > tiff.length:
                 raise ValueError(f"tag {tag} is cut off")
-        if tag not in USED or tag in tiff.tags or kind not in ((1, 7) if tag == PROFILE else (1, 3, 4, 16)):
+        kinds = (1, 7) if tag in (PROFILE, XMP) else (1, 3, 4, 16)
+        if tag not in USED or tag in tiff.tags or kind not in kinds:
+            continue
+        if tag == XMP and values > LARGEST_PACKET:
             continue
         if values > MOST_VALUES:
             raise ValueError(f"tag {tag} has {values} values")

@@ -28,9 +28,9 @@ from texsynth.images.picture import (
     check_sides,
     output_format,
 )
-from texsynth.images.png import SEAL, add_seal
 from texsynth.images.profiles import srgb_profile
 from texsynth.images.reader import opened, read_bytes
+from texsynth.images.records import INSIDE, inside, is_record, packet_options, put
 from texsynth.images.seal import PIXEL_FORMATS, PixelHash, coded_hash, sealed, unsealed
 from texsynth.paths import exists, is_taken
 from texsynth.strict_yaml import as_ascii
@@ -38,11 +38,6 @@ from texsynth.strict_yaml import as_ascii
 CUT = "{} cannot hold light stronger than 1, which was cut; use .exr or .tif"
 
 FLATTENED = "{} cannot hold alpha; transparent parts were laid over white"
-
-
-def sidecar(path: Path) -> Path | None:
-    """Where the settings of `path` go when its format has no place for them."""
-    return None if output_format(path) == "PNG" else path.with_name(path.name + ".yaml")
 
 
 def write(
@@ -53,52 +48,72 @@ def write(
     quality: int = QUALITY,
     force: bool = False,
     kept: Metadata | None = None,
+    beside: bool = False,
 ) -> tuple[str, ...]:
-    """Write `picture` in the format of the name, with `settings` inside (PNG) or beside it (`.yaml`).
+    """Write `picture` in the format of the name, with `settings` inside or, with `beside`, in a `.yaml`.
 
-    16-bit pixels stay 16-bit where the format can. quality: 1 to 100 for JPEG and WebP. kept: of its source.
-    Returns warnings. Raises OutputError.
+    A format without a place for settings always has them beside it. 16-bit pixels stay 16-bit where the
+    format can. quality: 1 to 100 for JPEG and WebP. kept: of its source. Returns warnings. Raises
+    OutputError.
     """
-    data, text, warnings = _encode(picture, output_format(path), settings, quality, kept)
-    with settings_beside(path, text, force=force):
+    name = output_format(path)
+    beside = beside or name not in INSIDE
+    data, text, warnings = _encode(picture, name, settings, quality, kept, beside=beside)
+    with settings_beside(path, text if beside else "", force=force):
         store(data, path, force=force)
     return warnings
 
 
 @contextmanager
 def settings_beside(path: Path, settings: str, *, force: bool) -> Iterator[None]:
-    """Write the sidecar of the picture that the block puts at `path`, if its format needs one.
+    """Write the settings beside the picture that the block puts at `path`; none are written for ''.
 
     Where a run is killed, settings beside a picture must be those it was made with: they come before a new
-    picture, and after one that replaces another. Raises OutputError.
+    picture, and after one that replaces another. Those of a picture that is replaced by one without are
+    removed. Raises OutputError.
     """
-    beside = sidecar(path) if settings else None
+    beside = path.with_name(f"{path.name}.yaml")
+    if not settings:
+        yield
+        if force and is_taken(beside):
+            _remove_record(beside)
+        return
     is_new = not is_taken(path)
-    if beside and is_new:
+    if is_new:
         store(settings.encode(), beside, force=force)
     try:
         yield
     except BaseException:
         # Where another run was faster, they are the settings of its picture.
-        if beside and is_new and not is_taken(path):
+        if is_new and not is_taken(path):
             with suppress(OSError):
                 beside.unlink()
         raise
     # Another run that gave up, or took them for left over, may have removed those of a new picture.
-    if beside and not (is_new and is_taken(beside)):
+    if not (is_new and is_taken(beside)):
         store(settings.encode(), beside, force=force)
+
+
+def _remove_record(path: Path) -> None:
+    """Remove a file of settings, if it is one."""
+    with suppress(OSError):
+        with path.open("rb") as file:
+            is_ours = is_record(file.read(64))
+        if is_ours:
+            path.unlink()
 
 
 def encode(
     picture: Picture, name: str, *, settings: str = "", quality: int = QUALITY, kept: Metadata | None = None
 ) -> tuple[bytes, tuple[str, ...]]:
     """The bytes of a file of format `name` and warnings about what the format could not keep."""
-    data, _, warnings = _encode(picture, name, settings, quality, kept)
+    beside = name not in INSIDE
+    data, _, warnings = _encode(picture, name, settings, quality, kept, beside=beside)
     return data, warnings
 
 
 def _encode(
-    picture: Picture, name: str, settings: str, quality: int, kept: Metadata | None
+    picture: Picture, name: str, settings: str, quality: int, kept: Metadata | None, *, beside: bool
 ) -> tuple[bytes, str, tuple[str, ...]]:
     """Return the bytes of a file, its settings with the hash of its pixels, and warnings."""
     check_sides(picture.width, picture.height, name)
@@ -127,7 +142,8 @@ def _encode(
         if name == "EXR":
             data = exr.encode(pixels, half=depth == 8)
         else:
-            data = _encoded(pixels, name, settings, quality, profile, kept or Metadata(), one_bit=one_bit)
+            inner = "" if beside else settings
+            data = _encoded(pixels, name, inner, quality, profile, kept or Metadata(), one_bit=one_bit)
     except (OSError, ValueError) as error:  # what an encoder refuses
         size = f"{picture.width} x {picture.height}"
         raise OutputError(f"a {size} picture cannot be written as {name}: {error}") from error
@@ -139,10 +155,8 @@ def _encode(
         digest = pixel_hash.digest
     else:
         digest = coded_hash(data)
-    if name == "PNG":
-        with io.BytesIO(data) as file:
-            add_seal(file, digest)
-            data = file.getvalue()
+    if not beside:
+        data = put(data, name, settings, digest)
     return data, sealed(settings, digest), warnings
 
 
@@ -192,11 +206,17 @@ def settings_and_hash(path: Path) -> tuple[str, str]:
     Raises InputError.
     """
     beside = path.parent / f"{path.name}.yaml"
-    if exists(beside):
+    text = digest = ""
+    try:
+        with opened(path, str(path)) as (image, file):
+            text, digest = inside(image, file)
+    except InputError:
+        if not exists(beside):
+            raise
+    # A file beside a picture with settings is left from one that was there before.
+    if not text and exists(beside):
         return unsealed(read_bytes(beside).decode(errors="replace"))
-    with opened(path, str(path)) as (image, _):
-        text, digest = image.info.get(vips.KEYWORD), str(image.info.get(SEAL.decode(), ""))
-    if not isinstance(text, str):
+    if not text:
         raise InputError(f"{path} carries no texsynth settings, and there is no {beside.name} beside it")
     return text, digest
 
@@ -225,6 +245,7 @@ def _encoded(
         return with_tags(data, name, kept)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     options = PILLOW_OPTIONS[name](quality) | kept.options(name) | {"format": name, "icc_profile": profile}
+    options |= packet_options(name, settings)
     buffer = io.BytesIO()
     try:
         image.save(buffer, optimize=name == "JPEG", **options)

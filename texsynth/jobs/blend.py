@@ -17,11 +17,12 @@ from texsynth.images.tensors import to_image, to_weight
 from texsynth.jobs import cards
 from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyledJob, StyleSource
 from texsynth.jobs.checks import check_proportions
-from texsynth.jobs.files import memory_guard, read_input, read_visible, recorded_path
+from texsynth.jobs.files import memory_guard, read_input, read_visible
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.labels import as_tensor, label_regions, merging, read_labels
 from texsynth.jobs.memory import style_tile
 from texsynth.jobs.outcomes import Report
+from texsynth.jobs.recorded import recorded_path
 from texsynth.jobs.region_styles import RegionalStyles
 from texsynth.models.registry import Model
 from texsynth.ops.color import luma

@@ -9,6 +9,7 @@ from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, OutputError, TexsynthError, UsageError
 from texsynth.images.files import taken
 from texsynth.images.picture import DEEP_FORMATS, FLOAT_FORMATS
+from texsynth.jobs.files import OutputPolicy
 from texsynth.jobs.inputs import PIPE, Input, J, Job
 from texsynth.jobs.outcomes import Failed
 from texsynth.paths import is_folder, is_taken, real, unwritable
@@ -23,18 +24,20 @@ def check_outputs(
     force: bool,
     also: Sequence[Path] = (),
     cure: str = "rename one of them",
+    policy: OutputPolicy | None = None,
 ) -> None:
     """Find collisions (UsageError), then outputs that exist or cannot be written (OutputError).
 
     inputs: files that are read besides those of the jobs. also: files that are written besides theirs. cure:
-    for two results with one name.
+    for two results with one name. policy: says which have their records beside them.
     """
     files = {item for job in jobs for item in job.inputs} | set(inputs)
     read = {real(item.path) for item in files if item.is_file}
     owners: dict[str, str] = {}
+    beside = (policy or OutputPolicy()).sidecar
     also = [*also, *(path for job in jobs for path in job.tables)]
     outputs = [(str(job.picture), path) for job in jobs for path in job.outputs if path != PIPE]
-    written = [(owner, file) for owner, path in outputs for file in (path, images.sidecar(path)) if file]
+    written = [(owner, file) for owner, path in outputs for file in (path, beside(path)) if file]
     written += [(str(path), path) for path in also]
     for owner, path in written:
         place = real(path)

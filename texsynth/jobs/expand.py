@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 import texsynth
-from texsynth.config import presets
 from texsynth.config.map_kinds import MapKind
 from texsynth.config.records import ExpandRecord, Record, Sibling, Versions
 from texsynth.config.settings import ExpandSettings, RunSettings
@@ -29,6 +28,7 @@ from texsynth.jobs.files import JobResult, OutputFile, memory_guard, read_input
 from texsynth.jobs.masks import Mask
 from texsynth.jobs.operation import Operation, other_version, other_weights, resolve_run, run_on
 from texsynth.jobs.outcomes import Report
+from texsynth.jobs.recorded import record_text
 from texsynth.jobs.sibling_values import light_plane, map_picture, map_values, with_light
 from texsynth.models.registry import Model, load_model
 from texsynth.ops.color import luma
@@ -37,7 +37,6 @@ from texsynth.pipelines import expand as pipeline
 from texsynth.pipelines.method import ExpandPlan, plan_expand
 from texsynth.pipelines.progress import OnStep
 from texsynth.pipelines.relight import in_even_light
-from texsynth.strict_yaml import dump
 from texsynth.synthesis.exemplar import Exemplar
 
 SHEET_COLUMNS = 6
@@ -163,7 +162,7 @@ class Expand(Operation[ExpandJob]):
             pictures += [map_picture(values, like.picture) for values, like in maps]
         record = self._record(job, loaded, settings)
         files = tuple(
-            OutputFile(pictures[part], path, dump(presets.as_tree(record.model_copy(update={"part": part}))))
+            OutputFile(pictures[part], path, record_text(record.model_copy(update={"part": part}), path))
             for part, path in job.parts
         )
         notes = (*loaded.warnings, *expanded.notes, *((LIGHT_LEFT,) if lost else ()))

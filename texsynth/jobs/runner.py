@@ -105,7 +105,7 @@ class SerialExecutor(Generic[J]):
         missing = None
         try:
             if self.policy.resume and (records := self.operation.records(job)):
-                missing = frozenset(unfinished(records, force=self.policy.force))
+                missing = frozenset(unfinished(records, self.policy))
             if missing is None or missing:
                 content = self.operation.load(job)
         except Exception as error:  # the rest of a long batch must not be lost to one picture

@@ -17,7 +17,6 @@ from torch import Tensor
 import texsynth
 from texsynth import images
 from texsynth.analysis.clusters import MOST as MOST_REGIONS
-from texsynth.config import presets
 from texsynth.config.records import (
     BlendRecord,
     BlendStyle,
@@ -58,6 +57,7 @@ from texsynth.jobs.memory import (
     retry_with_smaller_tiles,
 )
 from texsynth.jobs.operation import Operation, refuse_other_weights, resolve_run_and_model
+from texsynth.jobs.recorded import record_text
 from texsynth.jobs.scratch import FileRaster
 from texsynth.jobs.take import LayerStatistics, TakeMeasurer
 from texsynth.models.registry import Model
@@ -72,7 +72,6 @@ from texsynth.pipelines.rasters import (
     strips,
 )
 from texsynth.pipelines.stylize import stylize_raster
-from texsynth.strict_yaml import dump
 
 
 class Stylize(Operation[StyledJob]):
@@ -183,7 +182,7 @@ class Stylize(Operation[StyledJob]):
             picture = to_output(job, raster, prepared)
         in_tiles = run.model_copy(update={"tile": tiles.tile})
         record = self._record(job, loaded.source, styles.sources.__getitem__, in_tiles)
-        file = OutputFile(picture, job.output, dump(presets.as_tree(record)))
+        file = OutputFile(picture, job.output, record_text(record, job.output))
         files = [file]
         if isinstance(job, StylizeJob) and job.lut:
             files.append(table_file(job, prepared.raster, raster, prepared.weight))
