@@ -54,6 +54,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, and the current folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TEXSYNTH_PRESETS", str(tmp_path / "presets"))
     return shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
 
 
@@ -71,6 +72,9 @@ def prepare(place: Path) -> None:
     (place / "samples").mkdir()
     for picture in [*(ROOT / "samples").glob("*.png"), *(ROOT / "samples").glob("*.jpg")]:
         make_picture(place / "samples" / picture.name, seed=len(picture.name), height=52, width=64)
+    (place / "evening.yaml").write_text(
+        next(block.text for block in blocks(folder() / "presets.md", "yaml") if "title" in block.options)
+    )
     (place / "mine.yaml").write_text("extends: artistic\nstylize: {strength: 0.5}\n")
     must("card", "make", "swirl.jpg", "-o", "painter.card")
     must("card", "make", "swirl.jpg")

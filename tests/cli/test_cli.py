@@ -74,6 +74,8 @@ LIGHT = [
     "batch --help", "batch a.yaml", "batch a.yaml --shard 3/2", "bench --help", "bench --stage fitt",
     "bench --size 3", "bench --model x", "match --help", "match a.png", "match a.png gone", "match a.png .",
     "describe --help", "describe a.png", "stylize a.png --suggest gone", "stylize a b --suggestions 3",
+    "presets list", "presets show bold", "presets explain grain", "presets schema", "presets new x",
+    "presets validate",
 ]  # fmt: skip
 
 
@@ -86,6 +88,7 @@ def test_light_commands_do_not_import_torch(tmp_path: Path) -> None:
         "    assert 'torch' not in sys.modules, line\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment["TEXSYNTH_PRESETS"] = str(tmp_path)
     command = [sys.executable, "-c", code, *LIGHT]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -423,7 +426,9 @@ def test_presets_commands(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("stylize: {strenght: 1}")
     bad = run_cli("presets", "validate", tmp_path / "bad.yaml", "photo")
     assert (bad.exit_code, bad.stdout) == (2, "photo: ok\n")
-    assert bad.stderr == "texsynth: preset bad: unknown setting 'strenght'; did you mean 'strength'?\n"
+    first, last = bad.stderr.splitlines()
+    assert first.endswith("bad.yaml, line 1): unknown setting 'strenght'; did you mean 'strength'?")
+    assert last == "texsynth: 2 presets checked, 1 wrong"
 
 
 def test_doctor_lists_all_that_is_needed() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Annotated, NoReturn, get_args
 
 from texsynth.cli import options
-from texsynth.cli.options import argument, complete_model, file_option, look_option, option
+from texsynth.cli.completion import complete_transposer
+from texsynth.cli.options import argument, file_option, look_option, option
 from texsynth.cli.run import (
     Sheet,
     given,
@@ -119,7 +120,7 @@ class LayoutOptions:
         metavar="NAME|FILE",
         help="Network of the transposer stage: borders, which repairs the borders between copies; none; or "
         "another that `texsynth models list` shows or `train borders` or `train transposer` wrote.",
-        autocompletion=complete_model,
+        autocompletion=complete_transposer,
     )
     variation: float | None = look_option(None, help="Noise in the transposer's layout, 0 to 1.")
     guide: str | None = map_option(
@@ -181,8 +182,8 @@ def _carry_out(
     flags |= given({"transposer": layout.transposer, "even_light": _even_light(texture.even_light)})
     flags |= given({"orientations": texture.orientations, "variety": texture.variety})
     flags |= given({"method": method}) | size_settings(layout.size, layout.scale)
-    settings = look_settings(ExpandSettings, texture, flags)
-    setup = make_setup(common, output)
+    settings = look_settings(ExpandSettings, texture, flags, beside=["run"])
+    setup = make_setup(common, output, texture)
     run = setup.run
     siblings, normals = texture.siblings or (), texture.normals or ()
     mixed = layout.mix or layout.weights is not None

@@ -72,8 +72,8 @@ EXAMPLES = {
     ),
     "presets": (
         "texsynth presets list",
-        "texsynth presets show photo",
-        "texsynth presets validate mine.yaml",
+        "texsynth presets explain style_scale",
+        "texsynth presets new mine --from bold",
     ),
     "models": (
         "texsynth models list",

@@ -56,8 +56,8 @@ def maps(
     flags = given(
         {"tileable": look.tileable, "depth": look.depth, "invert": look.invert, "green": look.green}
     )
-    settings = look_settings(MapsSettings, look, flags)
-    setup = make_setup(common.as_run(), output)
+    settings = look_settings(MapsSettings, look, flags, beside=["run"])
+    setup = make_setup(common.as_run(), output, look)
     run = setup.run
     inputs = search(setup, pictures, recursive=common.recursive, piped=piped(pictures))
     inputs = without_results(inputs, "maps", setup)

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.options import argument, complete_model, completion, option
+from texsynth.cli.completion import complete_model, completion
+from texsynth.cli.options import argument, option
 from texsynth.cli.run import check_model
 from texsynth.cli.show import Screen
 from texsynth.config.validation import nearest

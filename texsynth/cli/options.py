@@ -4,28 +4,15 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from functools import partial, wraps
-from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from texsynth.cli.completion import complete_model, complete_preset, complete_setting
 from texsynth.cli.show import ARGUMENTS, VERBOSE, Screen
 from texsynth.errors import UsageError
-
-
-def completion(module: str, attribute: str) -> Callable[[str], list[str]]:
-    """Return what completes a word by the names in `attribute` of a module, which is loaded only then."""
-
-    def complete(incomplete: str) -> list[str]:
-        names = getattr(import_module(module), attribute)
-        return [name for name in (names() if callable(names) else names) if name.startswith(incomplete)]
-
-    return complete
-
-
-complete_model = completion("texsynth.models.hub.catalog", "model_names")
 
 
 def _remember(ctx: typer.Context, value: bool) -> bool:
@@ -150,7 +137,8 @@ Set = Annotated[
     _look(
         "--set",
         metavar="KEY=VALUE",
-        help="Change one setting of those that `texsynth presets show` lists. Repeatable.",
+        help="Change one setting of those that `texsynth presets explain` lists. Repeatable.",
+        autocompletion=complete_setting,
     ),
 ]
 Model = Annotated[
@@ -352,7 +340,7 @@ class LookOptions:
         "--preset",
         metavar="NAME|FILE",
         help="Named settings; `texsynth presets list` shows them.",
-        autocompletion=completion("texsynth.config.presets", "names"),
+        autocompletion=complete_preset,
     )
     assignments: Set = None
 

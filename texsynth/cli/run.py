@@ -19,7 +19,8 @@ from texsynth.cli.options import (
     StylizeLookOptions,
 )
 from texsynth.cli.show import ARGUMENTS, Screen, leave
-from texsynth.config.presets import SECTIONS, load, names, resolve
+from texsynth.config.preset_places import hidden_by, is_built_in
+from texsynth.config.presets import SECTIONS, Preset, Tree, fitting, load, resolve
 from texsynth.config.settings import EXECUTORS, RunSettings, Settings
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import InputError, UsageError
@@ -165,22 +166,36 @@ def do_jobs(
                 return collect(outcomes, len(jobs), failed=failed, on_outcome=ended)
 
 
-def make_setup(options: RunOptions, output: str | None = None, *, totals: bool = False) -> Setup:
-    """Return the settings and the screen that the options ask for. Raises UsageError, ModelError."""
-    screen = options.screen(output, totals=totals)
-    return Setup(options, run_settings(options), screen, output_suffix(options))
+def make_setup(
+    options: RunOptions, output: str | None = None, look: LookOptions | None = None, *, totals: bool = False
+) -> Setup:
+    """Return the settings and the screen that the options ask for. Raises UsageError, ModelError.
+
+    look: whose preset may have settings of a run, too, below the options.
+    """
+    screen, saved = options.screen(output, totals=totals), Tree()
+    if preset := look and look_preset(look):
+        saved = preset.sections.get("run", {})
+        file = preset.files[0]
+        if not is_built_in(file.path):
+            instead = ", instead of the built-in one" if hidden_by(file.path) else ""
+            screen.detail(f"preset {preset.name}: {file.path}{instead}")
+    run = run_settings(options, saved={key: value for key, value in saved.items() if key != "format"})
+    return Setup(options, run, screen, output_suffix(options, saved.get("format")))
 
 
-def output_suffix(out: OutputOptions) -> str | None:
+def output_suffix(out: OutputOptions, saved: str | None = None) -> str | None:
     """Return `--format` as a file name ends, like `.png`; None where it is not given.
 
-    Raises UsageError when it cannot be written.
+    saved: what a preset says. Raises UsageError when it cannot be written.
     """
-    if out.suffix is None:
+    text = saved if out.suffix is None else out.suffix
+    if text is None:
         return None
-    name = out.suffix.lower().lstrip(".")
+    name = text.lower().lstrip(".")
     if f".{name}" not in OUTPUT_SUFFIXES:
-        raise UsageError(f"--format is {name!r} but must be png, jpg, webp, avif, tif, exr or tga")
+        where = "run.format" if out.suffix is None else "--format"
+        raise UsageError(f"{where} is {name!r} but must be png, jpg, webp, avif, tif, exr or tga")
     return f".{name}"
 
 
@@ -206,26 +221,51 @@ def stylize_changes(look: StylizeLookOptions, **more: object) -> dict[str, objec
     return given({**flags, "preserve_color": look.preserve_color, **more})
 
 
-def look_settings(
-    kind: type[S], look: LookOptions, flags: Mapping[Any, object], sets: Sequence[str] = ()
-) -> S:
-    """Return the settings of a command: defaults < preset < --set < flags. Raises UsageError."""
+def look_preset(look: LookOptions) -> Preset | None:
+    """Return the preset that is asked for, if one is. Raises UsageError."""
     # --photo alone is the preset of that name: what paints would tear a photograph's contours.
-    preset = "photo" if look.preset is None and getattr(look, "photo", None) else look.preset
-    loaded = None if preset is None else load(preset)
+    name = "photo" if look.preset is None and getattr(look, "photo", None) else look.preset
+    return None if name is None else load(name)
+
+
+def look_settings(
+    kind: type[S],
+    look: LookOptions,
+    flags: Mapping[Any, object],
+    sets: Sequence[str] = (),
+    *,
+    beside: Sequence[str] = (),
+) -> S:
+    """Return the settings of a command: defaults < preset < --set < flags. Raises UsageError.
+
+    beside: further sections that the command takes; `run` and `blend` are refused where they would be lost.
+    """
+    loaded = look_preset(look)
     section = next(name for name, other in SECTIONS.items() if other is kind)
-    if loaded and section not in loaded.sections:
-        fitting = ", ".join(name for name in names() if section in load(name).sections)
-        raise UsageError(f"preset {preset!r} has no settings for {section}; use one of {fitting}")
+    if loaded:
+        usable = {section, *beside} & set(loaded.sections)
+        if not usable or (section not in usable and set(loaded.sections) - {"run", "blend"}):
+            choice = ", ".join(fitting(section))
+            raise UsageError(f"preset {look.preset!r} has no settings for {section}; use one of {choice}")
+        if "run" in loaded.sections and "run" not in beside:
+            raise UsageError(
+                f"{loaded.at('run')} has settings of a run, which are options of this command; leave it out"
+            )
     return resolve(kind, loaded, [*(look.assignments or ()), *sets], flags)
 
 
-def run_settings(*groups: object, **values: object) -> RunSettings:
-    """Return what a run needs besides the look, from groups of options and `values`. Raises UsageError."""
+def run_settings(*groups: object, saved: Tree | None = None, **values: object) -> RunSettings:
+    """Return what a run needs besides the look, from groups of options and `values`. Raises UsageError.
+
+    saved: what a preset says; it counts where an option of that name is not given.
+    """
     for group in groups:
         values |= vars(group)
     known = {name: value for name, value in values.items() if name in RunSettings.model_fields}
-    run = validate(RunSettings, given(known), "")
+    saved = Tree({key: value for key, value in (saved or {}).items() if key in values or key == "tile"})
+    # A flag that is off is one that was not given: none of these has an opposite.
+    flags = {key: value for key, value in given(known).items() if value is not False or key not in saved}
+    run = validate(RunSettings, saved | flags, "")
     check_model(run.model)
     return run
 

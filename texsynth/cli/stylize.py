@@ -118,8 +118,8 @@ def stylize(
         if not (level.strip().isdecimal() and sign and value):
             raise UsageError(f"--level-strength {text!r} is not of the form LEVEL=X, like 4=0.5")
         sets.append(f"level_strength.{level.strip()}={value}")
-    settings = look_settings(StylizeSettings, look, changes, sets)
-    setup = make_setup(common, output)
+    settings = look_settings(StylizeSettings, look, changes, sets, beside=["run"])
+    setup = make_setup(common, output, look)
     run = setup.run
     failed: Sequence[Failed] = ()
     shared = None

@@ -52,8 +52,8 @@ def tileset(
 
     Besides the tiles it writes a sample of a layout, and an index in the format of the map editor Tiled.
     """
-    settings = look_settings(TilesetSettings, look, size_settings(size, None))
-    setup = make_setup(common.as_run(seed=seed), output)
+    settings = look_settings(TilesetSettings, look, size_settings(size, None), beside=["run"])
+    setup = make_setup(common.as_run(seed=seed), output, look)
     named = [*(siblings or ()), *(normals or ())]
     data = piped([*pictures, *named])
     materials = [] if common.recursive or named else find_materials(pictures)

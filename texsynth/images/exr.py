@@ -14,6 +14,7 @@ import numpy as np
 from texsynth.images.formats import EXTRA
 from texsynth.images.light import Floats, Samples, Unpacked
 from texsynth.images.picture import NotReadError
+from texsynth.paths import is_file
 
 SIGNATURE = b"v/1\x01"
 LONGEST_HEADER = 1 << 20
@@ -100,7 +101,7 @@ def _planes(data: bytes) -> dict[str, Floats]:
         command = [sys.executable, "-P", str(CHILD), str(source), str(target), str(listed)]
         quiet = subprocess.DEVNULL
         done = subprocess.run(command, check=False, stdin=quiet, stdout=quiet, stderr=quiet)
-        if done.returncode or not listed.is_file():
+        if done.returncode or not is_file(listed):
             raise OSError("its decoder failed")
         answer = json.loads(listed.read_text(encoding="utf-8"))
         if isinstance(answer, str):

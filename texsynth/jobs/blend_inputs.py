@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from texsynth.config.settings import StylizeSettings
+from texsynth.config.shared_settings import REST
 from texsynth.errors import UsageError
 from texsynth.images.formats import result_suffix
 from texsynth.jobs.frames import FrameJob
 from texsynth.jobs.inputs import Input, destinations
 from texsynth.paths import exists
-
-REST = "rest"  # Instead of a mask: what the masks of the other styles leave
 
 MAX_SWEEP = 64
 
