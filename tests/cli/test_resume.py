@@ -194,7 +194,7 @@ def test_a_folder_is_moved_with_all_that_is_in_it(
     for name in ("photos", "wave.png", "bump.png", "out"):
         (place / name).rename(elsewhere / name)
     monkeypatch.chdir(here)
-    record = parse(images.embedded_settings(elsewhere / "out/new/a.jpg"), source="a.jpg")
+    record: Any = parse(images.embedded_settings(elsewhere / "out/new/a.jpg"), source="a.jpg")
     assert record["content"]["path"] == "../../photos/cat.png"
     assert record["styles"][0]["sources"][0]["path"] == "../../wave.png"
     for name in ("new/a.jpg", "wave.expand.png", "bump.expand.png"):
