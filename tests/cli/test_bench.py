@@ -30,7 +30,9 @@ def whole(model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
     out = tmp_path_factory.mktemp("bench") / "bench.json"
     sizes = ("--size", 64, "--size", 32)
     dtypes = ("--dtype", "float32", "--dtype", "bfloat16")
-    result = run_cli("bench", *sizes, *dtypes, "--model", model, "--repeat", 2, "-o", out)
+    result = run_cli(
+        "bench", *sizes, *dtypes, "--backend", "torch", "--model", model, "--repeat", 2, "-o", out
+    )
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(out.read_text())
     return {**found, "shown": result.stdout}
