@@ -18,10 +18,17 @@ from texsynth.benchmark import run as bench_clock
 from texsynth.benchmark import stages as bench_stages
 from texsynth.benchmark.stages import PAPER_IFT, PAPER_UPDATES, Pair, picture
 from texsynth.benchmark.tables import PAPER_SECONDS
+from texsynth.models import openvino
 from texsynth.models.registry import load_model
 from texsynth.models.weights import write_weights
 from texsynth.reference import cascade as full_width
 from texsynth.transforms import ift
+
+
+@pytest.fixture(autouse=True)
+def torch_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same measurements whatever is installed."""
+    monkeypatch.setattr(openvino, "missing_libraries", lambda: ["openvino"])
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,6 +37,25 @@ def check_installed() -> None:
         )
 
 
+def to_onnx(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    free: Mapping[str, Mapping[int, str]],
+) -> bytes:
+    """Trace `module` to ONNX. inputs, outputs: names. free: names of sizes that may vary, by dimension."""
+    file = io.BytesIO()
+    with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+        # The exporter that needs no more than onnx; it warns that it is the older one.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module, example, file,  # type: ignore[arg-type]
+            dynamo=False, opset_version=OPSET, input_names=inputs, output_names=outputs, dynamic_axes=free,
+        )  # fmt: skip
+    return file.getvalue()
+
+
 @dataclass(frozen=True)
 class Network:
     """A network to be written: tensors in, tensors out, all of batch 1."""
@@ -52,15 +71,7 @@ class Network:
         """Trace to ONNX. Raises ModelError where another runtime computes something else."""
         sizes = {**self.inputs, **self.outputs}
         free = {k: {i: n for i, n in enumerate(v) if isinstance(n, str)} for k, v in sizes.items()}
-        file = io.BytesIO()
-        with warnings.catch_warnings(), torch.no_grad():
-            # The exporter that needs no more than onnx; it warns that it is the older one.
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                self.module, self.examples[0], file, dynamo=False, opset_version=OPSET,
-                input_names=list(self.inputs), output_names=list(self.outputs), dynamic_axes=free,
-            )  # fmt: skip
-        data = file.getvalue()
+        data = to_onnx(self.module, self.examples[0], list(self.inputs), list(self.outputs), free)
         self._compare(data)
         return data
 

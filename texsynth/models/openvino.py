@@ -7,8 +7,6 @@ photo mode takes them, the first convolution of a decoder, which has the map of 
 from __future__ import annotations
 
 import copy
-import io
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -19,12 +17,11 @@ from torch import Tensor, nn
 
 from texsynth.errors import UsageError
 from texsynth.models.autoencoder import Decoder
+from texsynth.models.onnx_export import to_onnx
 from texsynth.models.registry import Model
 from texsynth.models.vgg import Encoder, LevelEncoders, inference
 
 _N = TypeVar("_N", bound=nn.Module)
-
-OPSET = 17
 
 HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 """Number types as OpenVINO calls them; left alone it takes bfloat16 wherever the processor has it."""
@@ -91,20 +88,15 @@ def _compile(part: nn.Module, channels: int, hint: str) -> Any:  # noqa: ANN401 
     import openvino
     import openvino.preprocess
 
-    file, free = io.BytesIO(), {0: "n", 2: "h", 3: "w"}
-    with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns that it is the older one
-        torch.onnx.export(
-            part, (torch.zeros(1, channels, 32, 32),), file, dynamo=False, opset_version=OPSET,
-            input_names=["x"], output_names=["y"], dynamic_axes={"x": free, "y": free},
-        )  # fmt: skip
+    free = {0: "n", 2: "h", 3: "w"}
+    data = to_onnx(part, (torch.zeros(1, channels, 32, 32),), ["x"], ["y"], {"x": free, "y": free})
     core = openvino.Core()
     options = {
         "INFERENCE_PRECISION_HINT": hint,
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
     }
-    places = openvino.preprocess.PrePostProcessor(core.read_model(file.getvalue()))
+    places = openvino.preprocess.PrePostProcessor(core.read_model(data))
     for place in (places.input(), places.output()):
         place.tensor().set_element_type(getattr(openvino.Type, hint)).set_layout(openvino.Layout("NHWC"))
         place.model().set_layout(openvino.Layout("NCHW"))
