@@ -18,10 +18,17 @@ from texsynth.benchmark import run as bench_clock
 from texsynth.benchmark import stages as bench_stages
 from texsynth.benchmark.stages import PAPER_IFT, PAPER_UPDATES, Pair, picture
 from texsynth.benchmark.tables import PAPER_SECONDS
+from texsynth.models import openvino
 from texsynth.models.registry import load_model
 from texsynth.models.weights import write_weights
 from texsynth.reference import cascade as full_width
 from texsynth.transforms import ift
+
+
+@pytest.fixture(autouse=True)
+def torch_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same measurements whatever is installed."""
+    monkeypatch.setattr(openvino, "missing_libraries", lambda: ["openvino"])
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +37,9 @@ def whole(model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
     out = tmp_path_factory.mktemp("bench") / "bench.json"
     sizes = ("--size", 64, "--size", 32)
     dtypes = ("--dtype", "float32", "--dtype", "bfloat16")
-    result = run_cli("bench", *sizes, *dtypes, "--model", model, "--repeat", 2, "-o", out)
+    result = run_cli(
+        "bench", *sizes, *dtypes, "--backend", "torch", "--model", model, "--repeat", 2, "-o", out
+    )
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(out.read_text())
     return {**found, "shown": result.stdout}

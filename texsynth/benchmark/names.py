@@ -51,6 +51,9 @@ DEFAULT = (
 )
 """Stages of a model unless some are named."""
 
+NETWORKS = (*by_level("decode"), "artistic", "artistic-with-style", "paper-cascade")
+"""Stages that another backend than torch is measured at."""
+
 FULL_WIDTH = ("artistic-with-style", *PUBLISHED)
 """Stages of the full-width network unless some are named."""
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from texsynth.benchmark.names import DEFAULT, FULL_WIDTH, IN_FLOAT32, PUBLISHED
+from texsynth.benchmark.names import DEFAULT, FULL_WIDTH, IN_FLOAT32, NETWORKS, PUBLISHED
 from texsynth.benchmark.stages import ARTISTIC, STAGES, Pair
 from texsynth.device import pick_device, pick_dtype, set_threads
 from texsynth.errors import TexsynthError, is_exhaustion
@@ -21,6 +21,7 @@ from texsynth.jobs.memory import (
     return_freed_memory,
     size_text,
 )
+from texsynth.models.openvino import HINTS, through_openvino
 from texsynth.models.registry import Model, load_model
 from texsynth.reference import cascade as full_width
 
@@ -57,6 +58,7 @@ class Plan:
     repeat: int
     full_width: bool  # True to measure a network of VGG-19's width too
     threads: int | None = None
+    backends: tuple[str, ...] = ("torch",)
 
 
 class Peak(NamedTuple):
@@ -92,8 +94,12 @@ def prepare(plan: Plan) -> list[tuple[Model, tuple[str, ...]]]:
             for dtype in dtypes:
                 # Published code computes in float32 and would do the same again in the other number types.
                 kept = tuple(s for s in stages if dtype == dtypes[0] or s not in PUBLISHED)
-                if kept:
+                if kept and "torch" in plan.backends:
                     cases.append((load(device=device, dtype=dtype), kept))
+                kept = tuple(s for s in kept if s in NETWORKS)
+                if kept and "openvino" in plan.backends and device.type == "cpu" and dtype in HINTS:
+                    model = through_openvino(load(device=device, dtype=dtype))
+                    cases.append((replace(model, name=f"{name} openvino"), kept))
     return cases
 
 

@@ -12,9 +12,12 @@ from texsynth.cli.completion import completion
 from texsynth.cli.options import file_option, machine_option, option
 from texsynth.cli.run import check_model
 from texsynth.cli.show import INTERRUPTED
+from texsynth.config.validation import nearest
+from texsynth.errors import UsageError
 from texsynth.images import store
 from texsynth.jobs.checks import check_outputs
 
+BACKENDS = ("torch", "openvino")
 SIZES, QUICK_SIZES = (256, 512, 768, 1024), (256, 512)
 REPEAT, QUICK_REPEAT = 5, 3
 
@@ -58,6 +61,12 @@ def bench(
         "--dtype",
         help="auto, float32, bfloat16 or float16. Repeatable. Default: auto, bfloat16 where native.",
     ),
+    backends: list[str] | None = machine_option(
+        None,
+        "--backend",
+        metavar="NAME",
+        help="What computes the networks: torch or openvino. Repeatable. Default: those that are installed.",
+    ),
     threads: options.Threads = None,
     output: Path | None = file_option(
         None,
@@ -76,10 +85,14 @@ def bench(
     chosen = choose_stages(stages or ())
     for name in models or ():
         check_model(name)
+    for name in backends or ():
+        if name not in BACKENDS:
+            raise UsageError(f"unknown backend {name!r}{nearest(name, BACKENDS)}")
     check_outputs((), force=force, also=[output] if output else [])
 
     from texsynth.benchmark.run import Plan, measure, prepare
     from texsynth.benchmark.tables import Report, document, plain, ratios, tables
+    from texsynth.models.openvino import missing_libraries
 
     plan = Plan(
         sizes=tuple(sorted(set(sizes or (QUICK_SIZES if quick else SIZES)))),
@@ -90,6 +103,7 @@ def bench(
         repeat=repeat or (QUICK_REPEAT if quick else REPEAT),
         full_width=full_width,
         threads=threads,
+        backends=tuple(backends or ("torch", *([] if missing_libraries() else ["openvino"]))),
     )
     cases = prepare(plan)
     report, show = Report.of(plan, [model for model, _ in cases]), screen.screen()

@@ -145,6 +145,32 @@ def import_model(
     _show_stored(import_files(files, Cache(on_note=show.note), name=name, force=force), show)
 
 
+@app.command("export")
+def export_model(
+    model: str = argument(
+        ..., metavar="NAME|FILE", help="A model or a .safetensors file.", autocompletion=complete_model
+    ),
+    *,
+    output: Path = option(
+        ..., "-o", "--output", metavar="FOLDER", help="Where the files go; made if missing."
+    ),
+    force: bool = option(False, "-f", "--force", help="Replace what is there."),
+    brief: options.BriefOptions,
+) -> None:
+    """Write the encoder and the decoders of a model as ONNX, to run them in other programs.
+
+    The decoders take the map of the style as an input. texsynth models export lite -o lite-onnx
+    """
+    check_model(model)
+    from texsynth.models.onnx_export import check_installed, export
+    from texsynth.models.registry import load_model
+
+    check_installed()
+    screen = brief.screen()
+    for path in export(load_model(model), output, force=force):
+        screen.result(str(path), file=str(path))
+
+
 @app.command("verify")
 def verify_models(
     names: list[str] | None = argument(

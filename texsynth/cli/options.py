@@ -202,6 +202,9 @@ class NetworkOptions(DeviceOptions):
 class TiledNetworkOptions(NetworkOptions):
     """The same for stylizations, which may work in tiles."""
 
+    backend: str | None = machine_option(
+        None, metavar="NAME", help="What computes the networks: torch, or openvino on CPUs. Default: torch."
+    )
     compiled: bool = machine_option(
         False,
         "--compile",

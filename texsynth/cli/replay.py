@@ -59,6 +59,9 @@ def replay(
     compiled: bool = option(
         False, "--compile", help="Compile the networks, where they were for OUTPUT. Needs a C++ compiler."
     ),
+    backend: str | None = option(
+        None, metavar="NAME", help="torch or openvino. Default: what computed OUTPUT."
+    ),
     report: options.Report = None,
     force: options.Force = False,
     screen: options.ScreenOptions,
@@ -71,7 +74,7 @@ def replay(
     record = record_in(images.embedded_settings(result), str(result))
     if output is None:
         output = str(result.with_name(f"{result.stem}.replay{result.suffix}"))
-    run = validate(RunSettings, record.run.model_dump() | given(vars(machine)), "")
+    run = validate(RunSettings, record.run.model_dump() | given({**vars(machine), "backend": backend}), "")
     _check_demands(record.run, machine, result, compiled=compiled)
     check_model(run.model)
     named = {"--content": content, "--style": style, "--exemplar": exemplar}

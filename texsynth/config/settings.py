@@ -362,6 +362,8 @@ class RunSettings(ReadSettings):
     """auto, cpu, mps, cuda or cuda:N."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number type of the networks; statistics are always float64."""
+    backend: Literal["torch", "openvino"] = "torch"
+    """What computes the networks of a stylization."""
     compiled: bool = False
     """Compile the networks first, which takes up to minutes once for each model, device and number type."""
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic
 import texsynth
 from texsynth.config.records import Record
 from texsynth.config.settings import RunSettings
-from texsynth.errors import InputError
+from texsynth.errors import InputError, UsageError
 from texsynth.jobs.files import JobResult
 from texsynth.jobs.inputs import J
 from texsynth.jobs.memory import MemoryEstimate
@@ -58,7 +58,8 @@ class Operation(ABC, Generic[J]):
     @property
     def detail(self) -> str:
         """A line about the machine, for --verbose."""
-        return f"model {self.run.model} on {self.run.device} in {self.run.dtype}"
+        through = "" if self.run.backend == "torch" else f" through {self.run.backend}"
+        return f"model {self.run.model} on {self.run.device} in {self.run.dtype}{through}"
 
 
 def resolve_run(run: RunSettings) -> tuple[RunSettings, torch.device, torch.dtype]:
@@ -93,6 +94,12 @@ def resolve_run_and_model(run: RunSettings, model: Model | None = None) -> tuple
 
     run, device, dtype = resolve_run(run)
     model = load_model(run.model, device, dtype)
+    if run.backend == "openvino":
+        from texsynth.models.openvino import through_openvino
+
+        if run.compiled:
+            raise UsageError("--compile is for --backend torch; leave one of the two out")
+        model = through_openvino(model)
     if run.compiled:
         compile_networks(model, cache_folder() / "compiled")
     return run, model

@@ -42,16 +42,24 @@ def pad_reflect(x: Tensor) -> Tensor:
     return F.pad(x, (1, 1, 1, 1), mode="reflect")
 
 
+def exported() -> bool:
+    """Tell whether a network is being traced to be exported."""
+    # torch.onnx could tell, too, but takes its time to be imported.
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+
+
 def conv_reflect(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Convolve (N, C, h, w), h, w >= 2, with (O, C, 3, 3) and reflection padding to (N, O, h, w)."""
-    if len(weight) <= 3 and x.shape[2] % 2 == x.shape[3] % 2 == 0:
+    if len(weight) <= 3 and x.shape[2] % 2 == x.shape[3] % 2 == 0 and not exported():
         return _conv_blocks(pad_reflect(x), weight, bias)
     return F.conv2d(pad_reflect(x), weight, bias)
 
 
 def max_pool(x: Tensor) -> Tensor:
     """2x2 max pooling. x: (N, C, h, w); an odd last line or column is pooled alone."""
-    if x.shape[2] % 2 or x.shape[3] % 2 or (x.requires_grad and torch.is_grad_enabled()):
+    # What is exported shall serve pictures of any size.
+    odd = x.shape[2] % 2 or x.shape[3] % 2 or exported()
+    if odd or (x.requires_grad and torch.is_grad_enabled()):
         return F.max_pool2d(x, 2, 2, ceil_mode=True)
     # On CPUs twice as fast as the pooling kernel, which also looks for the places of the maxima; with these
     # its derivative is ten times as fast.
