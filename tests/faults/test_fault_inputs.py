@@ -87,7 +87,10 @@ def check_zoo(errors: str, place: Path) -> int:
     for name in bad:
         assert [line for line in lines if line.startswith(f"texsynth: zoo/{name} {BAD[name]}")], errors
     assert len(lines) == len(bad) + 1
-    outputs = {f"{Path(name).stem}.wave.png": shape for name, shape in GOOD.items()}
+    outputs = {
+        f"{Path(name).stem}.wave{'.tif' if name.endswith('.tif') else '.png'}": shape
+        for name, shape in GOOD.items()
+    }
     assert set(names(place / "out")) == set(outputs)
     for name, (height, width, depth) in outputs.items():
         made = read(place / "out" / name)
