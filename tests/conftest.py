@@ -15,6 +15,8 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 # No test shall meet the models of who runs it; the folder is made by none.
 os.environ["TEXSYNTH_CACHE"] = os.path.join(tempfile.gettempdir(), f"texsynth-no-cache-{os.getpid()}")
+# Nor the presets.
+os.environ["TEXSYNTH_PRESETS"] = os.path.join(tempfile.gettempdir(), f"texsynth-no-presets-{os.getpid()}")
 
 # A job in the background ignores Ctrl-C and hands that on to the commands that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

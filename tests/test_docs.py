@@ -24,8 +24,8 @@ from helpers.docs import (
 from helpers.settings_rows import settings_rows
 
 from texsynth.cli.docs import folder
-from texsynth.config import presets
-from texsynth.config.presets import SECTIONS, package_data
+from texsynth.config.preset_places import built_in, package_data
+from texsynth.config.presets import SECTIONS
 from texsynth.config.settings import (
     AdaINSettings,
     DescentSettings,
@@ -90,13 +90,13 @@ def test_the_program_has_all_pages() -> None:
 
 def test_presets_are_described() -> None:
     for text in (text_of("presets"), (ROOT / "presets" / "README.md").read_text()):
-        for name in presets.names():
+        for name in built_in():
             assert re.search(rf"^\| `{name}(\.yaml)?` \|", text, re.MULTILINE), name
 
 
 def test_the_readme_of_presets_is_no_preset() -> None:
     assert (package_data("presets") / "README.md").is_file()
-    assert not [name for name in presets.names() if "readme" in name.lower()]
+    assert not [name for name in built_in() if "readme" in name.lower()]
 
 
 TRANSFORMS = (IFTSettings, WCTSettings, OTSettings, AdaINSettings, DescentSettings)

@@ -54,6 +54,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, and the current folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TEXSYNTH_PRESETS", str(tmp_path / "presets"))
     return shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
 
 
@@ -71,6 +72,9 @@ def prepare(place: Path) -> None:
     (place / "samples").mkdir()
     for picture in [*(ROOT / "samples").glob("*.png"), *(ROOT / "samples").glob("*.jpg")]:
         make_picture(place / "samples" / picture.name, seed=len(picture.name), height=52, width=64)
+    (place / "evening.yaml").write_text(
+        next(block.text for block in blocks(folder() / "presets.md", "yaml") if "title" in block.options)
+    )
     (place / "mine.yaml").write_text("extends: artistic\nstylize: {strength: 0.5}\n")
     must("card", "make", "swirl.jpg", "-o", "painter.card")
     must("card", "make", "swirl.jpg")
@@ -86,6 +90,8 @@ def prepare(place: Path) -> None:
         shutil.copy(place / old, place / new)
     manifests = blocks(folder() / "batch.md", "yaml")
     (place / "shots.yaml").write_text(manifests[0].text)
+    (day,) = blocks(folder() / "artists-day.md", "yaml")
+    (place / "day.yaml").write_text(day.text)
     (place / "shots.csv").write_text("content,style\nshots/one.jpg,ink.jpg\n")
 
 
@@ -100,7 +106,7 @@ def run_line(line: str) -> None:
     before, _, call = line.partition("texsynth")
     # Large results take minutes and show nothing new.
     words = [
-        word.replace("1024x512", "96x48").replace("256x256", "28x28")
+        word.replace("1024x512", "96x48").replace("256x256", "28x28").replace("64x64", "28x28")
         for word in arguments_of("texsynth" + call)
     ]
     # One worker shows that the line runs; what several do is shown elsewhere.
@@ -137,6 +143,7 @@ def test_some_pages_have_many_lines_that_run() -> None:
     counts = {page.stem: sum(map(is_run, command_lines(page))) for page in PAGES}
     assert all(counts[name] >= 5 for name in ("expand", "stylize", "blend", "batch", "match"))
     assert counts["formats"] >= 3
+    assert counts["artists-day"] == 20
 
 
 @pytest.mark.parametrize("number", [0, 1])

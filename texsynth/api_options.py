@@ -107,7 +107,7 @@ def resolve_settings(
     base = start or presets.resolve(kind, presets.load(preset) if preset else None, (), {})
     tree = presets.as_tree(base)
     for path, value in options.get("changes", {}).items():
-        tree = presets.merge(tree, presets.nested(path, value))
+        tree = presets.merge(tree, presets.present_names(kind, presets.nested(path, value)))
     return validate(kind, presets.merge(tree, dict(flags)), "")
 
 

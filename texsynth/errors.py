@@ -50,19 +50,21 @@ class WorkerLostError(TexsynthError):
 
 
 def overflow(what: str, dtype: object) -> UsageError:
-    """Return the error for numbers that are too large for a number type of torch. The cure is a wider one.
+    """Return the error for numbers that are too large for a number type of torch. The cure is one that
+    reaches further, where there is one.
 
     what: subject and auxiliary, like "the picture has".
     """
     name = str(dtype).removeprefix("torch.")
     widest = "use settings nearer to their defaults, or another model"
-    cure = widest if name == "float32" else "use --dtype float32"
+    cure = "use --dtype float32" if name == "float16" else widest  # bfloat16 reaches as far
     return UsageError(f"{what} overflowed in {name}; {cure}")
 
 
 NO_MEMORY = (
     "out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory",
     "failed to map segment", "can't start new thread", "std::bad_alloc", "resource temporarily unavailable",
+    "could not create a primitive",
 )  # fmt: skip
 """How torch and the system say, in lower case, that memory is exhausted, also while libraries are loaded."""
 

@@ -32,12 +32,22 @@ SCALARS = (
 TAG = "tag:yaml.org,2002:"
 
 
-def parse(text: str, *, source: str) -> object:
-    """Return the data in the YAML `text`. source: its name in messages. Raises UsageError."""
+Keys = tuple[str | int, ...]
+
+
+def parse(text: str, *, source: str, lines: dict[Keys, int] | None = None) -> object:
+    """Return the data in the YAML `text`. source: its name in messages. Raises UsageError.
+
+    lines: gets the line, from 1, of every key of its mappings, by the keys that lead there.
+    """
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise UsageError(f"{source} is larger than {MAX_BYTES // 1024} KiB")
     try:
-        return yaml.load(text, _Loader)
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if lines is not None and node is not None:
+            loader.number(node, (), lines)
+        return None if node is None else loader.construct_document(node)
     except UsageError as error:
         raise UsageError(f"{source}: {error}") from None
     except yaml.MarkedYAMLError as error:
@@ -52,6 +62,14 @@ def parse(text: str, *, source: str) -> object:
 def dump(data: object) -> str:
     """Return `data` as YAML that `parse` reads as the same, keys in the given order."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def inline(data: object) -> str:
+    """Return `data` as YAML on one line."""
+    text = yaml.dump(
+        data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=True, width=10**6
+    )
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def as_ascii(text: str) -> str:
@@ -78,6 +96,14 @@ class _Loader(yaml.SafeLoader):
         node: Node | None = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+    def number(self, node: Node, path: Keys, lines: dict[Keys, int]) -> None:
+        """Put the lines of all keys below `node`, which is at `path`, into `lines`."""
+        for key_node, value in node.value if isinstance(node, MappingNode) else ():
+            if isinstance(key_node, ScalarNode):
+                key: Any = self.construct_object(key_node, deep=True)
+                lines[(*path, key)] = key_node.start_mark.line + 1
+                self.number(value, (*path, key), lines)
 
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Hashable, object]:
         keys: set[Hashable] = set()

@@ -164,7 +164,7 @@ def test_existing_outputs_are_refused(place: Path, model: Path) -> None:
     assert hashes(place / "out") == before
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tga"])
 def test_resume_ends_with_the_same_bytes(place: Path, model: Path, suffix: str) -> None:
     (place / "jobs.yaml").write_text(f"name: '{{content}}-{{style}}.{suffix}'{JOBS}")
     assert batch(model).exit_code == 0
@@ -188,15 +188,15 @@ def test_resume_ends_with_the_same_bytes(place: Path, model: Path, suffix: str) 
 
 
 def test_settings_of_another_origin_are_kept(place: Path, model: Path) -> None:
-    (place / "jobs.yaml").write_text(f"name: '{{content}}-{{style}}.jpg'{JOBS}")
+    (place / "jobs.yaml").write_text(f"name: '{{content}}-{{style}}.tga'{JOBS}")
     (place / "out").mkdir()
-    (place / "out" / "cat-wave.jpg.yaml").write_text("notes")
+    (place / "out" / "cat-wave.tga.yaml").write_text("notes")
     result = batch(model, "--resume")
     assert result.exit_code == 3
-    assert "out/cat-wave.jpg.yaml exists already (its settings cannot be read); use --force" in result.stderr
-    assert (place / "out" / "cat-wave.jpg.yaml").read_text() == "notes"
+    assert "out/cat-wave.tga.yaml exists already (its settings cannot be read); use --force" in result.stderr
+    assert (place / "out" / "cat-wave.tga.yaml").read_text() == "notes"
     assert "1 done, 3 skipped" in batch(model, "--resume", "-f").stderr
-    assert (place / "out" / "cat-wave.jpg").exists()
+    assert (place / "out" / "cat-wave.tga").exists()
 
 
 def test_resume_from_another_folder(place: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

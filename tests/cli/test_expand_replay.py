@@ -62,7 +62,8 @@ def test_replay_of_a_sibling_makes_it_alone(full: Path) -> None:
 def test_replay_finds_what_has_moved_and_refuses_what_has_changed(full: Path) -> None:
     out = full / "out/wall.expand.1.png"
     (full / "src/wall.png").rename(full / "moved.png")
-    assert "src/wall.png does not exist" in run_cli("replay", out).stderr
+    assert "src/wall.png, from which" in (lost := run_cli("replay", out).stderr)
+    assert lost.endswith("with --exemplar FILE\n")
     ok("replay", out, "--exemplar", "moved.png")
     assert (full / "out/wall.expand.1.replay.png").read_bytes() == out.read_bytes()
     (full / "src/bump.png").rename(full / "b.png")

@@ -64,15 +64,42 @@ def test_lenient(wall: Path) -> None:
     assert run_cli("replay", wall.parent / "a.png").exit_code == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep the current folder")
+@pytest.mark.parametrize("command", ["expand", "maps", "describe"])
+def test_the_current_folder_is_gone(wall: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = wall.parent / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    result = run_cli(command, "../wall.png")
+    assert result.exit_code == 4, result.output
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such limit")
 @pytest.mark.parametrize(
-    ("kib", "command"), [(90_000, "expand"), (300_000, "expand"), (440_000, "doctor"), (520_000, "describe")]
-)
-def test_too_little_memory_for_libraries(wall: Path, kib: int, command: str) -> None:
+    ("kib", "command", "threads"),
+    [
+        (90_000, "expand", 1), (150_000, "expand", 2), (300_000, "expand", 1), (440_000, "doctor", 1),
+        (520_000, "describe", 1), (680_000, "doctor", 2),
+    ],
+)  # fmt: skip
+def test_too_little_memory_for_libraries(wall: Path, kib: int, command: str, threads: int) -> None:
     """Some of them would end the process where they find no room."""
     arguments = {"expand": f"'{wall}' -o '{wall.parent}/a.png'", "describe": f"'{wall}'"}.get(command, "")
     program = f"ulimit -v {kib}; exec '{sys.executable}' -m texsynth {command} {arguments}"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "OMP_NUM_THREADS": f"{threads}",
+    }
     run = subprocess.run(["bash", "-c", program], env=environment, capture_output=True, check=False)
     assert run.returncode == 7, run.stderr
     assert b"not enough memory" in run.stderr
+
+
+def test_a_picture_is_not_lost_where_standard_output_is_closed(wall: Path) -> None:
+    program = f"exec '{sys.executable}' -m texsynth expand '{wall}' --size 32x32 -o - -n >&-"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    run = subprocess.run(["bash", "-c", program], env=environment, capture_output=True, check=False)
+    assert (run.returncode, run.stderr) == (5, b"texsynth: standard output is closed; name a file with -o\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from pathlib import Path
@@ -111,30 +112,38 @@ def test_mixed_jobs_in_workers(place: Path, model: Path) -> None:
     assert hashes(place / "out") == hashes(place / "serial")
 
 
-def test_rows_of_other_commands(place: Path, model: Path) -> None:
-    (place / "rows.csv").write_text(
-        "command,exemplar,content,style,output\n"
-        "expand,textures/0.png,,,big.png\n"
-        "tile,textures/1.png,,,\n"
-        ",,photos/0.png,wave.png,\n"
-        "stylize,,photos/1.png,wave.png,\n"
-    )
-    result = batch(model, "-o", "csv", "-n", manifest="rows.csv")
-    assert result.exit_code == 0, result.stderr
-    assert sorted(result.stdout.split()) == [
-        "csv/0.wave.png",
-        "csv/1.tile.png",
-        "csv/1.wave.png",
-        "csv/big.png",
-    ]
-    rows: list[dict[str, object]] = [
+ROWS: dict[str, list[dict[str, object]]] = {
+    "rows.csv": [
+        {"command": "expand", "exemplar": "textures/0.png", "output": "big.png"},
+        {"command": "tile", "exemplar": "textures/1.png"},
+        {"content": "photos/0.png", "style": "wave.png"},
+        {"command": "stylize", "content": "photos/1.png", "style": "wave.png"},
+    ],
+    "rows.jsonl": [
         {"command": "blend", "content": "photos/0.png", "styles": ["wave.png:2", "dots.png"]},
         {"command": "expand", "exemplar": "textures/0.png", "set": {"size": [40, 40]}, "preset": "fast"},
-    ]
-    (place / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    result = batch(model, "-o", "jsonl", "-n", manifest="rows.jsonl")
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "results"),
+    [
+        ("rows.csv", ["0.wave.png", "1.tile.png", "1.wave.png", "big.png"]),
+        ("rows.jsonl", ["0.blend.png", "0.expand.fast.png"]),
+    ],
+)
+def test_rows_of_other_commands(manifest: str, results: list[str], place: Path, model: Path) -> None:
+    with (place / manifest).open("w") as file:
+        if manifest.endswith(".csv"):
+            writer = csv.DictWriter(file, ["command", "exemplar", "content", "style", "output"])
+            writer.writeheader()
+            writer.writerows(ROWS[manifest])
+        else:
+            file.write("\n".join(map(json.dumps, ROWS[manifest])))
+    result = batch(model, "-o", "rows", "-n", manifest=manifest)
     assert result.exit_code == 0, result.stderr
-    assert sorted(result.stdout.split()) == ["jsonl/0.blend.png", "jsonl/0.expand.fast.png"]
+    assert sorted(result.stdout.split()) == [f"rows/{name}" for name in results]
 
 
 @pytest.mark.parametrize(

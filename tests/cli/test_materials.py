@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -65,8 +66,8 @@ def test_a_folder_of_maps_is_one_material(place: Path, material: Path, quick: li
     rough, color = (read(place / "out" / files[k], as_data=True).rgb.astype(int) for k in (2, 0))
     assert np.abs(rough[..., 0] - color[..., 1]).mean() < 5, "steps of brightness are evened out in colours"
     assert material_in(place / "out") is not None, "results are a material again"
-    again = ok("tile", "out", "-q", *quick)
-    assert (again.stdout.split()[0], again.stderr) == ("Brick.expand.tile_Color.png", "")
+    again = ok("tile", "out", "--json", "-q", *quick)
+    assert (json.loads(again.stdout)["output"], again.stderr) == ("Brick.expand.tile_Color.png", "")
     replayed = ok("replay", "out/Brick.expand_Color.png")
     assert len(replayed.stdout.split()) == 3
     for name in files:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from texsynth.config import presets
+from texsynth.config.preset_places import built_in
 from texsynth.config.presets import load, resolve
 from texsynth.config.settings import IFTSettings, Settings, StylizeSettings, WCTSettings, at_level
 from texsynth.errors import UsageError
@@ -30,12 +31,12 @@ DEFAULTS = {"stylize": "artistic", "expand": "balanced", "decoder": "decoder"}
 
 def shipped(section: str) -> dict[str, Settings]:
     """The presets that ship with settings for a command, resolved."""
-    loaded = {name: load(name) for name in presets.names()}
+    loaded = {name: load(name) for name in built_in()}
     kind = presets.SECTIONS[section]
     return {name: resolve(kind, p, [], {}) for name, p in loaded.items() if section in p.sections}
 
 
-@pytest.mark.parametrize("name", presets.names())
+@pytest.mark.parametrize("name", built_in())
 def test_every_shipped_preset_is_sound(name: str) -> None:
     preset = load(name)
     assert preset.description
@@ -153,7 +154,7 @@ def test_numbers_by_level(tmp_path: Path) -> None:
         ("stylize: 3", "stylize must be a mapping, not 3"),
         ("description: 3", "description must be text, not 3"),
         ("- 1", "must be a mapping"),
-        ("stylize: {strength: 2}", "preset p: strength is 2 but must be a number from 0 to 1"),
+        ("stylize: {strength: 2}", "p.yaml, line 1): strength is 2 but must be a number from 0 to 1"),
         ("extends: nosuch", "unknown preset 'nosuch'"),
         ("extends: artistc", "did you mean 'artistic'?"),
         ("extends: p.yaml", "in a circle: p -> p"),

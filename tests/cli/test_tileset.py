@@ -105,7 +105,7 @@ def test_resume_makes_what_is_missing(place: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["wall.png", "-o", "-"], 2, "cannot share standard output"),
-        (["wall.png", "--size", "20"], 2, "not of the form WxH"),
+        (["wall.png", "--size", "20x"], 2, "not of the form WxH"),
         (["wall.png", "--size", "8x20"], 2, "size"),
         (["wall.png", "--size", "400x400"], 4, "too large for an exemplar"),
         (["wall.png", "--with", "two.png"], 4, "two.png has 20 x 20 pixels"),

@@ -174,10 +174,11 @@ def test_mistakes_are_one_sentence(
     state = paper().state_dict()
     write_exact(place / "part.safetensors", {k: v for k, v in state.items() if "scale8" not in k}, {})
     before = names(place)
-    result = run_cli("expand", "wall.png", *arguments, *PLAIN)
-    assert (result.exit_code, words in result.stderr) == (code, True), result.stderr
-    assert result.stdout == ""
-    assert len([line for line in result.stderr.splitlines() if not line.startswith("try ")]) == 1
+    for dry in ((), ("-n",)):
+        result = run_cli("expand", "wall.png", *arguments, *PLAIN, *dry)
+        assert (result.exit_code, words in result.stderr) == (code, True), result.stderr
+        assert result.stdout == ""
+        assert len([line for line in result.stderr.splitlines() if not line.startswith("try ")]) == 1
     assert names(place) == before
     assert run_cli("tile", "wall.png", "--set", "transposer=own").exit_code == 2
 

@@ -95,13 +95,13 @@ def test_a_limit_on_the_size_of_files(place: Path, model: Path) -> None:
     assert batch(model, "-f", output="whole").exit_code == 0
     sizes = {name: (place / "whole" / name).stat().st_size for name in pictures(place / "whole")}
     *_, limit, small, large = sorted(sizes.values())
-    assert {small, large} == {sizes["04.png"], sizes["07.jpg"]}, sizes
+    assert {small, large} == {sizes["04.png"], sizes["07.tga"]}, sizes
     done = subprocess.run(
         command(model), cwd=place, env=environment(), text=True, capture_output=True, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )  # fmt: skip
     assert done.returncode == 3, done.stderr
-    for name in ("04.png", "07.jpg"):
+    for name in ("04.png", "07.tga"):
         assert f"out/{name} cannot be written: file too large" in done.stderr
     assert f"{COUNT - 2} done, 0 skipped, 2 failed" in done.stderr
     assert len(hashes(place / "out")) == len(hashes(place / "whole")) - 3, "a picture, one more, its settings"
@@ -286,7 +286,7 @@ def test_the_other_run_is_faster(
         assert f"0 skipped, {refused} failed" in result.stderr
         assert result.stderr.count("exists already") == refused
         other = hashes(place / "other")
-        kept = {n: d for n, d in hashes(place / "out").items() if n in appeared and n.endswith("jpg.yaml")}
+        kept = {n: d for n, d in hashes(place / "out").items() if n in appeared and n.endswith("tga.yaml")}
         assert all(other[name] == digest for name, digest in kept.items()), "nothing is replaced"
 
 

@@ -114,7 +114,7 @@ def test_a_zoo_of_inputs(zoo: Path, model: Path) -> None:
     folder = run_cli("stylize", "zoo", "wave.png", "-o", "out/", *flags[1:])
     assert folder.exit_code == 3
     assert check_zoo(folder.stderr, zoo) == bad
-    assert f"{len(GOOD)} of {len(GOOD) + bad} pictures done, {bad} failed" in folder.stderr
+    assert f"Summary: {len(GOOD)} done, {bad} failed\n" in folder.stderr
 
 
 @linux

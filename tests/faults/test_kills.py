@@ -129,8 +129,8 @@ LISTENERS = {
 @pytest.mark.parametrize(
     ("listener", "flags", "code", "complete"),
     [
-        ("leaves", "", 1, False),
-        ("leaves", "--executor processes --workers 2", 1, False),
+        ("leaves", "", 141, False),
+        ("leaves", "--executor processes --workers 2", 141, False),
         ("leaves errors", "", 3, True),
         ("absent", "", 3, True),
         ("full", "", 5, False),

@@ -9,6 +9,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pyvips
@@ -23,6 +24,9 @@ from .program import Program, run_fresh
 
 KEYWORD = "texsynth"
 """Of the PNG text that holds the record."""
+
+NAMESPACE = "urn:texsynth:record#"
+"""Of the XMP that holds it in other formats."""
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".webp", ".tif")
 
@@ -109,12 +113,14 @@ def format_of(path: Path) -> dict[str, Any]:
 
 
 def record_of(path: Path) -> Any:  # noqa: ANN401 (a YAML tree)
-    """Return the parsed record in the text of a PNG or in the sidecar; None for pictures without one."""
+    """Return the parsed record in a PNG's text, in XMP, or in the sidecar; None for pictures without one."""
     sidecar = path.with_name(path.name + ".yaml")
     if sidecar.exists():
         return yaml.safe_load(sidecar.read_text())
-    with Image.open(path) if path.suffix == ".png" else Image.new("L", (1, 1)) as opened:
-        text = opened.info.get(KEYWORD)
+    with Image.open(path) as opened:
+        text, packet = opened.info.get(KEYWORD), opened.info.get("xmp")
+    if packet:
+        text = ElementTree.fromstring(packet).findtext(f".//{{{NAMESPACE}}}settings")
     return None if text is None else yaml.safe_load(text)
 
 

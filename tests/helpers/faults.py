@@ -15,13 +15,13 @@ from typer.testing import Result
 
 from texsynth.images import sidecar, verify
 
-SUFFIXES = ("png", "jpg")
+SUFFIXES = ("png", "tga")
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 
 
 def make_place(folder: Path, count: int, *, height: int = 33, width: int = 41) -> Path:
-    """Pictures, a style, and a manifest whose outputs are PNG and JPEG, with settings beside it, in turn."""
+    """Pictures, a style, and a manifest whose outputs are PNG and TGA, with settings beside it, in turn."""
     (folder / "photos").mkdir()
     rows = ["content,style,output"]
     for number in range(count):

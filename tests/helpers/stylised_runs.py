@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from helpers.cli import run_cli
+from helpers.decoder_runs import make_pictures
 from helpers.nets import tiny_tensors
 
 from texsynth.config.training import StylisedSettings
 from texsynth.models.registry import Model, build_model
 from texsynth.models.vgg import Encoder
+from texsynth.models.weights import write_exact
 from texsynth.training.checkpoint import begin_from_model
 from texsynth.training.loop import Session
 from texsynth.training.stylised import StylisedRun, plan_stylised, train_stylised
@@ -68,3 +71,16 @@ def command(folder: Path, *arguments: object, code: int = 0) -> str:
     assert result.exit_code == code, result.output
     assert "Traceback" not in result.output
     return result.stderr
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random network in place of VGG-19."""
+    path = tmp_path_factory.mktemp("teacher") / "vgg.safetensors"
+    write_exact(path, random_teacher().state_dict(), {})
+    return path

@@ -6,11 +6,13 @@ import io
 import random
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import pyvips
 from helpers.image_files import chunk, deep_png, grey_profile, linear_profile, saved, smooth, tiff
 from PIL import Image
 
@@ -239,7 +241,7 @@ def test_a_flipped_bit_of_a_deflated_tiff(tmp_path: Path) -> None:
     ("tag", "value", "reason"),
     [
         (339, 2, "signed pixels"),
-        (339, 3, "floating-point pixels"),
+        (339, 3, "floating-point pixels"),  # of 8 bits
         (262, 8, "Lab pixels"),
         (262, 4, "colours of kind 4"),
     ],
@@ -347,6 +349,16 @@ def test_sides_that_a_format_can_count(name: str, longest: int) -> None:
             check_sides(1, longest + 1, name)
 
 
+def test_nothing_is_logged_inside_libvips(caplog: pytest.LogCaptureFixture) -> None:
+    """A garbage collection there has ended the process."""
+    data = saved(SMALL, "JPEG")
+    with caplog.at_level("INFO", "pyvips"):
+        for place in range(len(data) - 60, len(data) - 20, 8):
+            with suppress(InputError):
+                read(data[:place] + b"\xff\xd0" + data[place:])
+    assert not caplog.records
+
+
 def test_libtiff_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
     data = tiff(smooth(20, 24, 3), compression="lzma")
     changed = bytearray(data)
@@ -383,3 +395,18 @@ def test_what_only_decoding_tells_is_read_in_part(kind: str, mode: str, options:
     assert first.rgb.shape == whole.shape
     assert (first.rgb == whole).all(-1).mean() > 1 / 3
     assert np.array_equal(first.rgb, second.rgb)
+
+
+def test_a_tile_that_cannot_be_decoded(tmp_path: Path) -> None:
+    image = pyvips.Image.new_from_memory(SMALL.tobytes(), 24, 20, 3, "uchar").copy(interpretation="srgb")
+    data = bytes(image.tiffsave_buffer(tile=True, tile_width=16, tile_height=16, compression="lzw"))
+    assert all(np.array_equal(pixels, SMALL) for pixels in outcomes(data, tmp_path / "a.tif"))
+    start = image_offset(data)
+    changed = data[:start] + b"\xff" * 200 + data[start + 200 :]
+    assert all(isinstance(one, str) for one in outcomes(changed, tmp_path / "a.tif"))
+
+
+def image_offset(data: bytes) -> int:
+    """Where the first tile of a TIFF is."""
+    with Image.open(io.BytesIO(data)) as image:
+        return int(image.tag_v2[324][0])  # type: ignore[attr-defined]

@@ -41,7 +41,9 @@ def noise(height: int = 6, width: int = 9, channels: int = 3, dtype: type = np.u
     return rng.integers(0, np.iinfo(dtype).max, (height, width, channels), dtype, endpoint=True)
 
 
-@pytest.mark.parametrize(("dtype", "cure"), [("bfloat16", "--dtype float32"), ("float32", "nearer")])
+@pytest.mark.parametrize(
+    ("dtype", "cure"), [("float16", "--dtype float32"), ("bfloat16", "nearer"), ("float32", "nearer")]
+)
 def test_numbers_that_are_none_are_refused(dtype: str, cure: str) -> None:
     image = torch.full((1, 3, 4, 5), torch.nan, dtype=getattr(torch, dtype))
     with pytest.raises(UsageError, match=f"overflowed in {dtype}; use .*{cure}"):
@@ -273,7 +275,10 @@ def test_max_pixels_is_checked_before_decoding() -> None:
         (saved(noise(64, 64))[:1500], "damaged or incomplete"),
         (saved(noise(64, 64), mode="P")[:40], "damaged or incomplete|not a picture"),
         (deep_png(noise(64, 64, dtype=np.uint16))[:2000], "damaged or incomplete"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
+        (
+            b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+            "is an SVG drawing, which is not read; use one of png",
+        ),
     ],
 )
 def test_bad_files_are_one_sentence(tmp_path: Path, data: bytes, message: str) -> None:
@@ -291,12 +296,6 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
             call(tmp_path / "none.png")
         with pytest.raises(InputError, match=r"folder|directory"):
             call(tmp_path)
-
-
-def test_float_pixels_are_refused(tmp_path: Path) -> None:
-    Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "a.tif")
-    with pytest.raises(InputError, match="floating-point"):
-        read(tmp_path / "a.tif")
 
 
 def test_outputs_are_not_overwritten_without_force(tmp_path: Path) -> None:
@@ -340,7 +339,9 @@ def test_missing_output_folder(tmp_path: Path) -> None:
 def test_output_names(tmp_path: Path) -> None:
     assert output_format(Path("a.JPG")) == "JPEG"
     assert sidecar(Path("a.png")) is None
-    assert sidecar(Path("b/a.jpg")) == Path("b/a.jpg.yaml")
+    assert sidecar(Path("a.jpg")) is None
+    assert sidecar(Path("b/a.jpg"), asked=True) == Path("b/a.jpg.yaml")
+    assert sidecar(Path("b/a.tga")) == Path("b/a.tga.yaml")
     for name in ("a", "a.gif", "a.txt"):
         with pytest.raises(UsageError, match="cannot write"):
             output_format(Path(name))
@@ -446,10 +447,10 @@ def test_settings_beside_a_picture_are_never_those_of_another(
         store(data, path, force=force)
 
     if not is_new:
-        write(Picture(noise()), path, settings="old")
+        write(Picture(noise()), path, settings="old", beside=True)
     monkeypatch.setattr(import_module("texsynth.images.writer"), "store", killed)
     with pytest.raises(KeyboardInterrupt):
-        write(Picture(noise()), path, settings="new", force=True)
+        write(Picture(noise()), path, settings="new", force=True, beside=True)
     assert written == (["a.jpg.yaml", "a.jpg"] if is_new else ["a.jpg", "a.jpg.yaml"])
     assert sorted(p.name for p in tmp_path.iterdir()) == ([] if is_new else ["a.jpg", "a.jpg.yaml"])
 

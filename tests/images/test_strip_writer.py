@@ -97,14 +97,14 @@ def test_no_overwriting_without_force(tmp_path: Path) -> None:
     path.write_bytes(b"old")
     with pytest.raises(OutputError, match="exists already"):
         write_strips(untouched(), path, 47, 60)
-    write_parts(picture, path, 9, force=True, settings="a: 1\n")
+    write_parts(picture, path, 9, force=True, settings="a: 1\n", beside=True)
     assert embedded_settings(path) == "a: 1\n"
     path.unlink()
     with pytest.raises(OutputError, match=r"a\.tif\.yaml exists already"):
-        write_parts(picture, path, 9, settings="other")
+        write_parts(picture, path, 9, settings="other", beside=True)
     (tmp_path / "a.tif.yaml").unlink()
     with pytest.raises(OutputError, match="exists already"):
-        write_strips(overtaken(picture, path), path, 47, 60, settings="late")
+        write_strips(overtaken(picture, path), path, 47, 60, settings="late", beside=True)
     assert path.read_bytes() == b"another run's"
     assert [p.name for p in tmp_path.iterdir()] == ["a.tif"]
 

@@ -91,8 +91,8 @@ def test_collisions_are_found_first(tmp_path: Path) -> None:
 
 
 def test_existing_outputs_need_force(tmp_path: Path) -> None:
-    touched(tmp_path, "o.png", "p.jpg.yaml")
-    for name in ("o.png", "p.jpg"):
+    touched(tmp_path, "o.png", "p.tga.yaml")
+    for name in ("o.png", "p.tga"):
         jobs = [job("a.png", str(tmp_path / name))]
         with pytest.raises(OutputError, match="--force"):
             check_outputs(jobs, [], force=False)

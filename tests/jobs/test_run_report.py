@@ -80,13 +80,13 @@ def test_every_result_is_shown_beside_its_content(place: Path, model: Path) -> N
     assert page.totals["done"] == "2"
     assert float(page.totals["seconds"]) >= 0
     assert page.totals["failed"] == page.totals["skipped"] == "0"
-    assert len(page.all("img", "src")) == 4
+    assert len(page.all("img", "src")) == 6, "contents, outputs and the style of each"
     assert page.all("input", "type").count("range") == 2
     sliders = [found["id"] for tag, found in page.tags if tag == "input" and found["type"] == "range"]
     assert set(sliders) <= set(page.all("label", "for"))
     assert set(page.all("img", "alt")) == {
         f"content photos/{ODD}", "content photos/cat.png",
-        "output out/cat.wave.png", 'output out/<b>&".wave.png',
+        "output out/cat.wave.png", 'output out/<b>&".wave.png', "wave",
     }  # fmt: skip
     assert "41 × 33 px" in page.text
     assert f"texsynth {texsynth.__version__}" in page.text
@@ -199,7 +199,7 @@ def test_skipped_results_are_shown_and_a_page_of_before_gives_way(place: Path, m
     assert batch(model, "--resume").exit_code == 0, "a run that goes on replaces its own page"
     page = Page(place / "run.html")
     assert (page.totals["done"], page.totals["skipped"]) == ("0", "2")
-    assert len(page.all("img", "src")) == 4
+    assert len(page.all("img", "src")) == 6
     assert "41 × 33 px" in page.text
     assert "skipped, it was there already" in page.text
     (place / "run.html").write_text("notes")
@@ -301,7 +301,7 @@ def test_pipes_are_listed_without_pictures(place: Path, model: Path) -> None:
     assert "standard output" in page.text
     assert "41 × 33 px" in page.text
     assert stylize(model, "-o", "out.png", "-f", contents="-", data=data).exit_code == 0
-    assert Page(place / "run.html").all("img", "alt") == ["output out.png"]
+    assert Page(place / "run.html").all("img", "alt") == ["output out.png", "wave"]
 
 
 @pytest.mark.slow
@@ -317,7 +317,10 @@ def test_the_other_commands(place: Path, model: Path) -> None:
         page = Page(place / f"{arguments[0]}.html")
         count = 1 if arguments[0] == "tile" else 2
         assert page.totals["done"] == str(count)
-        assert len(page.all("img", "src")) == 2 * count
+        assert len(page.all("img", "src")) == (4 if arguments[0] == "blend" else 2) * count
+        assert ("2 × 2 tiles" in page.text) == (arguments[0] == "tile")
+        # What has grown stands beside its exemplar, and has no slider.
+        assert page.all("input", "type").count("range") == (0 if arguments[0] == "expand" else count)
     result = run_cli("replay", "tile/wave.tile.png", "--report", "again.html")
     assert result.exit_code == 0, result.stderr
     assert len(Page(place / "again.html").all("img", "src")) == 2

@@ -23,7 +23,7 @@ from helpers.published import (
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from texsynth.config.presets import package_data
+from texsynth.config.preset_places import package_data
 from texsynth.config.settings import DescentSettings, OptimizeSettings, StylizeSettings
 from texsynth.errors import ModelError
 from texsynth.images import read_rgb8

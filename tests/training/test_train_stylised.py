@@ -8,9 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.cli import run_cli
-from helpers.decoder_runs import make_pictures, same_weights
+from helpers.decoder_runs import same_weights
 from helpers.nets import WIDTHS, tiny_tensors, waves
-from helpers.stylised_runs import SMALL, command, lively, random_teacher, run_of, train
+from helpers.stylised_runs import (
+    SMALL,
+    command,
+    lively,
+    random_teacher,
+    run_of,
+    train,
+)
 from torch import Tensor
 
 from texsynth.config.presets import load, resolve
@@ -28,19 +35,6 @@ from texsynth.training.style_judge import Judge, grid_strength
 from texsynth.training.stylised import TRANSFORMS, flattened, losses
 from texsynth.transforms import fit_map
 from texsynth.transforms.moments import Moments
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("pictures"))
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random network in place of VGG-19."""
-    path = tmp_path_factory.mktemp("teacher") / "vgg.safetensors"
-    write_exact(path, random_teacher().state_dict(), {})
-    return path
 
 
 def positive(seed: int, size: int = 5) -> Tensor:

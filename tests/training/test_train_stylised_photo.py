@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.cli import run_cli
-from helpers.decoder_runs import make_pictures, same_weights
+from helpers.decoder_runs import same_weights
 from helpers.nets import WIDTHS, waves
-from helpers.stylised_runs import SMALL, command, lively, random_teacher, run_of, train
+from helpers.stylised_runs import (
+    SMALL,
+    command,
+    lively,
+    random_teacher,
+    run_of,
+    train,
+)
 
 from texsynth.config.settings import StylizeSettings
 from texsynth.config.training import StylisedSettings
@@ -24,19 +31,6 @@ from texsynth.pipelines.stylize import fit_style, stylize
 from texsynth.training.style_judge import Judge
 from texsynth.training.stylised import held_out_pairs
 from texsynth.training.stylised_photo import TRANSFORMS, mapped_features, photo_losses
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("pictures"))
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random network in place of VGG-19."""
-    path = tmp_path_factory.mktemp("teacher") / "vgg.safetensors"
-    write_exact(path, random_teacher().state_dict(), {})
-    return path
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)

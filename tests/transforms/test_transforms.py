@@ -109,8 +109,9 @@ def test_overflowed_features_are_refused(settings: TransformSettings, what: str)
     good = make_features(0)
     bad = Moments.of(good * torch.nan)
     pair = (bad, Moments.of(good)) if what == "content" else (Moments.of(good), bad)
-    with pytest.raises(UsageError, match=what):
-        fit_map(settings, *pair)
+    for dtype, cure in ((torch.float16, "--dtype float32"), (torch.float32, "another model")):
+        with pytest.raises(UsageError, match=f"{what} have overflowed in .*; use .*{cure}"):
+            fit_map(settings, *pair, dtype=dtype)
 
 
 @pytest.mark.parametrize("settings", CENTRED, ids=str)

@@ -13,7 +13,11 @@ app = typer.Typer(
     cls=App,
     no_args_is_help=True,
     rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        # Options of both spellings, like --preserve-colour.
+        "token_normalize_func": lambda name: name.replace("colour", "color"),
+    },
     help="Texture synthesis and style transfer, offline from the first minute.",
 )
 

@@ -13,26 +13,30 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
+from texsynth.cli.help import PlainCommand, PlainGroup, epilog
 from texsynth.cli.printing import prepare_streams
 from texsynth.cli.show import (
     ARGUMENTS,
     INTERRUPTED,
+    NOT_READ,
     VERBOSE,
     discard_stream,
     print_error,
     print_traceback,
     reason,
 )
-from texsynth.errors import MemoryExhaustedError, TexsynthError, check_room, is_exhaustion
+from texsynth.errors import InputError, MemoryExhaustedError, TexsynthError, check_room, is_exhaustion
 from texsynth.jobs.interrupts import HANGUPS, is_ignored
 
 BUG, USAGE = 1, 2
 
 ROOM_BYTES = 100 << 20  # For the libraries that every command loads
-TORCH_BYTES = 600 << 20
-"""For torch (CPU build 2.13: 500 MiB) and its threads: it ends the process where it finds no room."""
+LIBRARY_BYTES = {"numpy": (50 << 20, 42 << 20), "torch": (540 << 20, 16 << 20)}
+"""Bytes of a library, and of each of its threads; without room they end the process, or interrupt it.
+
+Measured: numpy 85 MiB and 40 for every thread but the first, torch 2.13 for the CPU 500.
+"""
 
 COMMANDS = {
     "expand": "expand",
@@ -57,16 +61,24 @@ COMMANDS = {
 """Modules of the commands, in the order of the help: each has a function of that name, or a group `app`."""
 
 
-class RoomForTorch(MetaPathFinder):
-    """Raises MemoryError where torch is to be loaded and the limit of this process leaves no room for it."""
+class RoomForLibraries(MetaPathFinder):
+    """Raises MemoryError where a library is to be loaded and the limit of this process leaves no room."""
 
     def find_spec(self, name: str, *_: object) -> None:
         """Find nothing; others do."""
-        if name == "torch":
-            check_room(TORCH_BYTES)
+        if name in LIBRARY_BYTES:
+            names = {name, "numpy"} - sys.modules.keys()  # torch loads numpy
+            sizes = [LIBRARY_BYTES[one] for one in names]
+            check_room(sum(fixed + usual_threads() * each for fixed, each in sizes))
 
 
-class App(TyperGroup):
+def usual_threads() -> int:
+    """Return the number of threads that libraries start where they are not told."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdecimal() else os.cpu_count() or 1
+
+
+class App(PlainGroup):
     """A command group whose expected errors never show a traceback."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 (typer's signature)
@@ -93,11 +105,13 @@ class App(TyperGroup):
         prepare_streams()
         # What libraries log about damaged files is reported in one sentence instead.
         logging.basicConfig(handlers=[logging.NullHandler()])
-        sys.meta_path.insert(0, room := RoomForTorch())
+        sys.meta_path.insert(0, room := RoomForLibraries())
         try:
             code = super().main(*args, **extra)
         except typer.TyperException as error:
             code = _usage(error)
+        except SystemExit:  # of Typer and Rich, for a pipe that nobody reads
+            code = NOT_READ
         except (KeyboardInterrupt, typer.Abort):
             print_error("interrupted")
             code = INTERRUPTED
@@ -136,11 +150,13 @@ class App(TyperGroup):
         except Exception as raised:
             error = _expected(raised)
             print_error(reason(error))
+            if isinstance(error, TexsynthError):
+                raise typer.Exit(error.exit_code) from raised
             if ctx.meta.get(VERBOSE):
                 print_traceback(error)
-            elif not isinstance(error, TexsynthError):
+            else:
                 print_error("run again with -v for the details", prefix="")
-            raise typer.Exit(error.exit_code if isinstance(error, TexsynthError) else BUG) from raised
+            raise typer.Exit(BUG) from raised
 
 
 @cache
@@ -153,20 +169,31 @@ def _load_command(name: str) -> Any:  # noqa: ANN401 (a command or a group of ty
     if isinstance(group := getattr(module, "app", None), typer.Typer):
         for command in group.registered_commands:
             assert command.callback
-            command.callback = grouped(command.callback)
-        alone.add_typer(group, name=name)
+            command.callback, command.cls = grouped(command.callback), PlainCommand
+        alone.add_typer(group, name=name, cls=PlainGroup, epilog=epilog(name))
         # Without it, Typer would make the only group the program itself.
         alone.callback()(lambda: None)
         return typer.main.get_group(alone).commands[name]
-    alone.command(name)(grouped(getattr(module, name)))
+    alone.command(name, cls=PlainCommand, epilog=epilog(name))(grouped(getattr(module, name)))
     return typer.main.get_command(alone)
 
 
 def _expected(error: Exception) -> Exception:
-    """Return the error of ours for memory that runs out, also where libraries are loaded."""
+    """Return the error of ours for memory that runs out, or a current folder that is gone."""
+    if isinstance(error, FileNotFoundError) and error.filename is None and _is_nowhere():
+        return InputError("the folder that texsynth was started in is gone; change to another one")
     if isinstance(error, TexsynthError) or not is_exhaustion(error):
         return error
     return MemoryExhaustedError("there is not enough memory; end other programs, or raise ulimit -v")
+
+
+def _is_nowhere() -> bool:
+    """Tell whether the current folder has been removed."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _usage(error: typer.TyperException) -> int:

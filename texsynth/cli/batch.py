@@ -37,10 +37,7 @@ def batch(
     ),
     common: BatchOptions,
 ) -> None:
-    """Do the jobs of a manifest, of one command or several; a killed run goes on with --resume.
-
-    texsynth batch jobs.yaml --resume
-    """
+    """Do the jobs of a manifest, of one command or several; a killed run goes on with --resume."""
     # The shard is taken here, so nothing is left to take of it.
     unsharded = options.StylizeRunOptions(**vars(common) | {"shard": None})
     setup = make_setup(unsharded, totals=True)

@@ -8,6 +8,7 @@ import typer
 
 from texsynth.benchmark.names import choose_stages
 from texsynth.cli import options
+from texsynth.cli.completion import completion
 from texsynth.cli.options import file_option, machine_option, option
 from texsynth.cli.run import check_model
 from texsynth.cli.show import INTERRUPTED
@@ -39,7 +40,7 @@ def bench(
         help="encode, moments, fit, decode, photo-decode, edge-aware, artistic, photo, paper, transform, "
         "reference or published, or one of their parts, such as fit-ift-4. Repeatable. "
         "Default: all but published.",
-        autocompletion=options.completion("texsynth.benchmark.names", "NAMES"),
+        autocompletion=completion("texsynth.benchmark.names", "NAMES"),
     ),
     full_width: bool = measured_option(
         False, help="Also a cascade as wide as VGG-19, with random weights: as published, and our way."

@@ -58,7 +58,7 @@ def make(
     for warning in warnings:
         show.note(warning)
     show.detail(f"model {card.model}, {len(card.sources)} pictures")
-    show.result(str(path), output=str(path), styles=[str(item.path) for item in inputs])
+    show.written(str(path), output=str(path), styles=[str(item.path) for item in inputs])
 
 
 @app.command("show")

@@ -20,10 +20,7 @@ def docs(
     ),
     path: bool = option(False, help="Print where the page or the folder lies."),
 ) -> None:
-    """Read the documentation in the terminal: a list of pages, or one of them.
-
-    texsynth docs expand
-    """
+    """Read the documentation in the terminal: a list of pages, or one of them."""
     page = folder() if topic is None else _page(topic)
     if path:
         typer.echo(printable(str(page)))

@@ -43,6 +43,7 @@ def doctor(
         help="Check the mathematics alone: every layer, loss and gradient, in two ways, on this device.",
     ),
     device: options.Device = None,
+    threads: options.Threads = None,
     dtype: str | None = options.machine_option(
         None, help=f"Of the gradients: {', '.join(DTYPES)}. Default: auto, float64 and float32."
     ),
@@ -50,13 +51,22 @@ def doctor(
 ) -> None:
     """Check the installation: versions, devices, weights, and a small picture from end to end."""
     show = screen.screen()
+
+    def thread_count() -> list[Finding]:
+        if threads is not None:
+            from texsynth.device import set_threads
+
+            set_threads(threads)
+        return []
+
     if gradients:
+        thread_count()
         raise typer.Exit(check_gradients(show, device or "auto", dtype or "auto"))
     for option, value in (("--device", device), ("--dtype", dtype)):
         if value is not None:
             raise UsageError(f"{option} {value} needs --gradients; all other checks choose by themselves")
     worst = 0
-    for check in (_versions, _devices, _weights, _trial):
+    for check in (_versions, thread_count, _devices, _weights, _trial):
         for finding in _guarded(check.__name__.strip("_"), check):
             worst = max(worst, finding.exit_code)
             status = "bad" if finding.exit_code else "ok"

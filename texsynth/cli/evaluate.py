@@ -13,8 +13,9 @@ import typer
 from texsynth.cli import options
 from texsynth.cli.expand import size_settings
 from texsynth.cli.options import argument, file_option, look_option, option
+from texsynth.cli.pace import Bar
 from texsynth.cli.run import check_model, given, run_settings
-from texsynth.cli.show import Bar, Screen
+from texsynth.cli.show import Screen
 from texsynth.config.presets import resolve
 from texsynth.config.settings import ExpandSettings
 from texsynth.errors import UsageError
@@ -250,7 +251,7 @@ def _carry_out(
     if comparison := evaluation.comparison:
         _show(evaluation.tables[-1], [asdict(difference) for difference in comparison.differences], screen)
         screen.note(str(comparison))
-    screen.result(str(folder.output / PAGE), page=str(folder.output / PAGE))
+    screen.written(str(folder.output / PAGE), page=str(folder.output / PAGE))
     raise typer.Exit(exit_code(evaluation))
 
 

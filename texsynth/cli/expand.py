@@ -9,8 +9,18 @@ from pathlib import Path
 from typing import Annotated, NoReturn, get_args
 
 from texsynth.cli import options
-from texsynth.cli.options import argument, complete_model, file_option, look_option, option
-from texsynth.cli.run import Sheet, given, look_settings, make_setup, piped, run_operation
+from texsynth.cli.completion import complete_transposer
+from texsynth.cli.options import argument, file_option, look_option, option
+from texsynth.cli.run import (
+    Sheet,
+    given,
+    look_settings,
+    make_setup,
+    piped,
+    run_operation,
+    without_results,
+)
+from texsynth.cli.searching import search
 from texsynth.config.expand_rules import check_weights, with_preset_method
 from texsynth.config.settings import ExpandSettings, Method
 from texsynth.config.validation import nearest
@@ -23,7 +33,7 @@ from texsynth.jobs.expand_inputs import (
     expand_jobs,
     plan_tasks,
 )
-from texsynth.jobs.inputs import find_input, find_inputs
+from texsynth.jobs.inputs import find_input
 from texsynth.jobs.material_tasks import with_materials
 from texsynth.jobs.materials import find_materials
 
@@ -74,7 +84,7 @@ class TextureOptions(options.LookOptions):
     )
 
 
-size_option = layout_option(None, metavar="WxH", help="Output in pixels, like 1024x512.")
+size_option = layout_option(None, metavar="WxH", help="Output in pixels, like 1024x512; 1024 is a square.")
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,7 @@ class LayoutOptions:
         metavar="NAME|FILE",
         help="Network of the transposer stage: borders, which repairs the borders between copies; none; or "
         "another that `texsynth models list` shows or `train borders` or `train transposer` wrote.",
-        autocompletion=complete_model,
+        autocompletion=complete_transposer,
     )
     variation: float | None = look_option(None, help="Noise in the transposer's layout, 0 to 1.")
     guide: str | None = map_option(
@@ -138,10 +148,7 @@ def expand(
     texture: TextureOptions,
     common: options.RunOptions,
 ) -> None:
-    """Make more of a texture: larger, not repeating, seamless when asked.
-
-    texsynth expand bricks.png --scale 3
-    """
+    """Make more of a texture: larger, not repeating, seamless when asked."""
     if layout.hole is not None and (layout.size or layout.scale):
         raise UsageError("--hole keeps the exemplar's size; leave out --size and --scale")
     _carry_out("expand", pictures, output, layout, texture, common)
@@ -155,10 +162,7 @@ def tile(
     texture: TextureOptions,
     common: options.RunOptions,
 ) -> None:
-    """Make pictures seamless: their borders meet, the middle stays.
-
-    texsynth tile wall.png
-    """
+    """Make pictures seamless: their borders meet, the middle stays."""
     _carry_out("tile", pictures, output, LayoutOptions(size=layout.size), texture, common)
 
 
@@ -178,8 +182,8 @@ def _carry_out(
     flags |= given({"transposer": layout.transposer, "even_light": _even_light(texture.even_light)})
     flags |= given({"orientations": texture.orientations, "variety": texture.variety})
     flags |= given({"method": method}) | size_settings(layout.size, layout.scale)
-    settings = look_settings(ExpandSettings, texture, flags)
-    setup = make_setup(common, output)
+    settings = look_settings(ExpandSettings, texture, flags, beside=["run"])
+    setup = make_setup(common, output, texture)
     run = setup.run
     siblings, normals = texture.siblings or (), texture.normals or ()
     mixed = layout.mix or layout.weights is not None
@@ -193,11 +197,17 @@ def _carry_out(
     materials = [] if common.recursive or mixed or siblings or normals else find_materials(pictures)
     for material in materials:
         setup.screen.note(str(material))
+    exemplars = [material.colour for material in materials]
+    exemplars = exemplars or search(setup, pictures, recursive=common.recursive, piped=data)
+    if not mixed:
+        exemplars = without_results(exemplars, command, setup)
+    elif len(exemplars) < 2:
+        option = "--mix" if layout.weights is None else f"--weights {layout.weights}"
+        raise UsageError(f"{option} mixes several exemplars, and one is given; leave it out, or give more")
     tasks = with_materials(
         plan_tasks(
             command,
-            [material.colour for material in materials]
-            or find_inputs(pictures, recursive=common.recursive, piped=data),
+            exemplars,
             mixed=mixed,
             weights=_weights(layout.weights),
             siblings=[find_input(argument, data) for argument in siblings],
@@ -231,10 +241,10 @@ def size_settings(size: str | None, scale: float | None) -> dict[str, object]:
         return {} if scale is None else {"scale": scale, "size": None}
     if scale is not None:
         raise UsageError(f"--size {size} and --scale {scale:g} contradict each other; give one of them")
-    sides = re.fullmatch(r"([1-9][0-9]{0,8})[xX×]([1-9][0-9]{0,8})", size.strip())
+    sides = re.fullmatch(r"([1-9][0-9]{0,8})(?:[xX×]([1-9][0-9]{0,8}))?", size.strip())
     if not sides:
-        raise UsageError(f"--size {size!r} is not of the form WxH, like 1024x512")
-    return {"size": [int(sides[1]), int(sides[2])]}
+        raise UsageError(f"--size {size!r} is not of the form WxH, like 1024x512, or one number for a square")
+    return {"size": [int(sides[1]), int(sides[2] or sides[1])]}
 
 
 def _even_light(text: str | None) -> str | float | None:

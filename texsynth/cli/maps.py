@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from texsynth.cli import options
 from texsynth.cli.options import look_option
-from texsynth.cli.run import given, look_settings, make_setup, piped, run_operation
+from texsynth.cli.run import given, look_settings, make_setup, piped, run_operation, without_results
+from texsynth.cli.searching import search
 from texsynth.config.map_settings import MapsSettings
 from texsynth.jobs.checks import check_headers
-from texsynth.jobs.inputs import find_inputs
 from texsynth.jobs.map_inputs import maps_jobs
 
 
@@ -52,17 +52,15 @@ def maps(
     look: MapsOptions,
     common: PlainRunOptions,
 ) -> None:
-    """Guess height, normals, roughness and occlusion of the surface in a photograph.
-
-    texsynth maps bricks.jpg
-    """
+    """Guess height, normals, roughness and occlusion of the surface in a photograph."""
     flags = given(
         {"tileable": look.tileable, "depth": look.depth, "invert": look.invert, "green": look.green}
     )
-    settings = look_settings(MapsSettings, look, flags)
-    setup = make_setup(common.as_run(), output)
+    settings = look_settings(MapsSettings, look, flags, beside=["run"])
+    setup = make_setup(common.as_run(), output, look)
     run = setup.run
-    inputs = find_inputs(pictures, recursive=common.recursive, piped=piped(pictures))
+    inputs = search(setup, pictures, recursive=common.recursive, piped=piped(pictures))
+    inputs = without_results(inputs, "maps", setup)
     run_operation(
         maps_jobs(inputs, settings, output, setup.suffix),
         partial(check_headers, needed=(), run=run),

@@ -70,8 +70,6 @@ def match(
 ) -> None:
     """Find the textures or styles in a folder that look most like a picture.
 
-    texsynth match bricks.jpg textures/
-
     The folder is indexed once; after that only new and changed pictures are looked at.
     """
     kind: Kind = "upright" if upright else "any-turn" if rotation_invariant else "as-is"
@@ -143,10 +141,7 @@ class DescribeOptions(options.AnalysisOptions, options.ExecutorOptions):
 def describe(
     pictures: Annotated[list[str], options.pictures_argument("IMAGE...")], common: DescribeOptions
 ) -> None:
-    """Say what textures are like: regularity, lattice, orientations, contrast, colours, and their descriptor.
-
-    texsynth describe bricks.jpg --json
-    """
+    """Say what textures are like: regularity, lattice, orientations, contrast, colours and descriptor."""
     run = run_settings(common)
     inputs = find_inputs(pictures, recursive=common.recursive, piped=piped(pictures))
     screen = common.screen()

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 import typer
 
 from texsynth.cli import options
-from texsynth.cli.options import argument, complete_model, completion, option
+from texsynth.cli.completion import complete_model, completion
+from texsynth.cli.options import argument, option
 from texsynth.cli.run import check_model
 from texsynth.cli.show import Screen
 from texsynth.config.validation import nearest
@@ -116,7 +117,8 @@ def fetch_model(
         from texsynth.pipelines.progress import Step
 
         def on_bytes(done: int, total: int | None) -> None:
-            bar.step(Step("MB", done // 10**6, max(done, total or 0) // 10**6))
+            most = max(done, total or 0)
+            bar.step(Step(f"{done // 10**6} of {most // 10**6} MB", done, most))
 
         cache = Cache(on_note=show.note, on_bytes=on_bytes)
         path = fetch(name, address, cache, force=force, offline=offline, timeout=timeout)

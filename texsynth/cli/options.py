@@ -4,26 +4,15 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from functools import partial, wraps
-from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from texsynth.cli.show import VERBOSE, Screen
-
-
-def completion(module: str, attribute: str) -> Callable[[str], list[str]]:
-    """Return what completes a word by the names in `attribute` of a module, which is loaded only then."""
-
-    def complete(incomplete: str) -> list[str]:
-        names = getattr(import_module(module), attribute)
-        return [name for name in (names() if callable(names) else names) if name.startswith(incomplete)]
-
-    return complete
-
-
-complete_model = completion("texsynth.models.hub.catalog", "model_names")
+from texsynth.cli.completion import complete_model, complete_preset, complete_setting
+from texsynth.cli.show import ARGUMENTS, VERBOSE, Screen
+from texsynth.errors import UsageError
 
 
 def _remember(ctx: typer.Context, value: bool) -> bool:
@@ -84,8 +73,14 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
                 declared = field(default=MISSING if declared is parameter.empty else declared)
             parameters.append(_for_typer(name, kind, declared))
 
+    opposites = [pair for parameter in parameters if (pair := _opposites(parameter.annotation))]
+
     @wraps(command)
     def flat(**values: Any) -> None:  # noqa: ANN401 (whatever the options are)
+        typed = set(takewhile(lambda word: word != "--", ARGUMENTS.get(())))
+        for pair in opposites:
+            if typed.issuperset(pair):
+                raise UsageError(f"{' and '.join(pair)} contradict each other; give one of them")
         filled = {
             name: kind(**{each.name: values.pop(each.name) for each in fields(kind)})
             for name, kind in groups.items()
@@ -104,6 +99,16 @@ def _for_typer(name: str, kind: Any, declared: Field[Any]) -> inspect.Parameter:
         kind = Annotated[kind, declared.metadata["declare"](*names)]
     default = inspect.Parameter.empty if declared.default is MISSING else declared.default
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+def _opposites(annotation: Any) -> tuple[str, ...]:  # noqa: ANN401 (any type)
+    """Return the two flags of a parameter like --photo/--artistic, () for others."""
+    for declared in getattr(annotation, "__metadata__", ()):
+        # Typer takes the first name for a default until it reads the command.
+        for name in (declared.default, *(declared.param_decls or ())):
+            if isinstance(name, str) and name.startswith("--") and "/--" in name:
+                return tuple(name.split("/"))
+    return ()
 
 
 def pictures_argument(metavar: str) -> Any:  # noqa: ANN401 (what Typer reads)
@@ -132,7 +137,8 @@ Set = Annotated[
     _look(
         "--set",
         metavar="KEY=VALUE",
-        help="Change one setting of those that `texsynth presets show` lists. Repeatable.",
+        help="Change one setting of those that `texsynth presets explain` lists. Repeatable.",
+        autocompletion=complete_setting,
     ),
 ]
 Model = Annotated[
@@ -149,7 +155,7 @@ Dtype = Annotated[
 ]
 Threads = Annotated[int | None, _machine(help="CPU threads. Default: torch's choice.")]
 Seed = Annotated[int | None, _machine(help="Seed of all random numbers. Default: 0.")]
-Quiet = Annotated[bool, _screen("-q", "--quiet", help="Only errors.")]
+Quiet = Annotated[bool, _screen("-q", "--quiet", help="Nothing but errors, and JSON where it is asked for.")]
 Json = Annotated[bool, _screen("--json", help="Results as JSON, one object per line.")]
 
 
@@ -171,7 +177,7 @@ class ScreenOptions(BriefOptions):
     """The amount and the form of what is shown."""
 
     verbose: bool = screen_option(
-        False, "-v", "--verbose", callback=_remember, help="More detail, tracebacks too."
+        False, "-v", "--verbose", callback=_remember, help="More detail; for a bug also where it is."
     )
 
 
@@ -245,9 +251,20 @@ class ReduceOptions(DecodeOptions):
 class WriteOptions:
     """Results and how they are written, wherever their names come from."""
 
-    bit_depth: int | None = file_option(None, help="8 or 16 bits per channel. Default: those of the input.")
+    bit_depth: int | None = file_option(
+        None, help="8, 16 or 32 (floats) bits per channel. Default: those of the input."
+    )
     quality: int | None = file_option(None, help="Of JPEG and WebP, 1 to 100. Default: 95.")
     report: Report = None
+    strip: bool = file_option(
+        False, help="Drop what an input says beside its pixels: EXIF and resolution. The record stays."
+    )
+    sidecar: bool = file_option(False, help="Keep settings in NAME.yaml beside each result, and not in it.")
+    no_record: bool = file_option(
+        False,
+        "--no-record",
+        help="Keep no settings in results or beside them. They cannot be replayed or resumed then.",
+    )
     force: Force = False
     resume: bool = file_option(False, help="Skip results that an earlier run has finished.")
     dry_run: bool = file_option(
@@ -259,11 +276,12 @@ class WriteOptions:
 class OutputOptions(WriteOptions):
     """Results that are named after their inputs."""
 
-    suffix: str = file_option(
-        "png",
+    suffix: str | None = file_option(
+        None,
         "--format",
         metavar="SUFFIX",
-        help="Format of results whose name is not given: png, jpg, webp or tif.",
+        help="Format of results whose name is not given: png, jpg, webp, avif, tif, exr or tga. Default: "
+        "that of the input if it is tif, exr or tga; otherwise png.",
     )
 
 
@@ -325,7 +343,7 @@ class LookOptions:
         "--preset",
         metavar="NAME|FILE",
         help="Named settings; `texsynth presets list` shows them.",
-        autocompletion=completion("texsynth.config.presets", "names"),
+        autocompletion=complete_preset,
     )
     assignments: Set = None
 

@@ -49,9 +49,9 @@ def replay(
     output: str | None = option(
         None, "-o", "--output", metavar="FILE|-", help="Default: NAME.replay.SUFFIX beside OUTPUT."
     ),
-    content: str | None = option(None, help="Where the content is now, if it moved."),
-    style: str | None = option(None, help="Where the style is now, if it moved."),
-    exemplar: str | None = option(None, help="Where the only exemplar is now, if it moved."),
+    content: str | None = option(None, metavar="FILE", help="Where the content is now, if it moved."),
+    style: str | None = option(None, metavar="FILE", help="Where the style is now, if it moved."),
+    exemplar: str | None = option(None, metavar="FILE", help="Where the only exemplar is now, if it moved."),
     moved: list[str] | None = option(
         None, "--input", metavar="OLD=NEW", help="Where any other input is now, if it moved. Repeatable."
     ),
@@ -179,7 +179,8 @@ def _expand(record: ExpandRecord, inputs: _Inputs, run: RunSettings, output: str
         raise UsageError(
             f"--exemplar is for one exemplar, and {len(record.exemplars)} are mixed; use --input OLD=NEW"
         )
-    exemplars = tuple(inputs.find(source, record.key, "--exemplar") for source in record.exemplars)
+    option = "" if len(record.exemplars) > 1 else "--exemplar"
+    exemplars = tuple(inputs.find(source, record.key, option) for source in record.exemplars)
     task = Task(
         record.command,
         exemplars,
@@ -270,19 +271,26 @@ class _Inputs:
                 moved = self.moved[old]
         if moved == "":
             raise UsageError(f"{option} is empty; say where {source.path} is now")
+        cure = f"{option} FILE" if option else f"--input {source.path}=FILE"
         if source.path == "-" and not moved:
+            raise InputError(f"{self.result} was made from standard input; name the file with {cure}")
+        if moved:
+            paths = [Path(moved)]
+        else:
+            # Before version 0.3 paths were relative to the folder that the command ran in.
+            paths = [self.result.parent / source.path, Path(source.path)]
+            paths += [beside / Path(source.path).name] if beside else []
+            paths = [path for path in paths if exists(path)]
+        if not paths:
             raise InputError(
-                f"{self.result} was made from standard input; name the file with --content, --style, "
-                f"--exemplar or --input -=FILE"
+                f"{source.path}, from which {self.result} was made, is not there any more; say where it is "
+                f"now, with {cure}"
             )
-        path = Path(moved or source.path)
-        if not moved and not exists(path):
-            path = self.result.parent / source.path
-        if not moved and not exists(path) and beside is not None:
-            path = beside / Path(source.path).name
-        if hashlib.sha256(images.read_bytes(path)).hexdigest() != source.sha256:
-            raise InputError(f"{path} has changed since {self.result} was made from it")
-        return Input(path, key or path.name, recorded=source.path)
+        for path in paths:
+            if hashlib.sha256(images.read_bytes(path)).hexdigest() == source.sha256:
+                return Input(path, key or path.name)
+        hint = "" if moved else f"; if the old one is elsewhere, name it with {cure}"
+        raise InputError(f"{paths[0]} has changed since {self.result} was made from it{hint}")
 
     def optional(self, source: Source | None) -> Input | None:
         """Return the file of `source`, None where the record has none. Raises InputError."""

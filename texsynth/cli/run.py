@@ -2,9 +2,10 @@
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -18,7 +19,8 @@ from texsynth.cli.options import (
     StylizeLookOptions,
 )
 from texsynth.cli.show import ARGUMENTS, Screen, leave
-from texsynth.config.presets import SECTIONS, load, names, resolve
+from texsynth.config.preset_places import hidden_by, is_built_in
+from texsynth.config.presets import SECTIONS, Preset, Tree, fitting, load, resolve
 from texsynth.config.settings import EXECUTORS, RunSettings, Settings
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import InputError, UsageError
@@ -26,10 +28,11 @@ from texsynth.images import OUTPUT_SUFFIXES, Picture, remove_leftovers
 from texsynth.jobs.checks import check_depth, check_outputs
 from texsynth.jobs.executors import worker_executor
 from texsynth.jobs.files import OutputFile, OutputPolicy, write_files
-from texsynth.jobs.inputs import PIPE, Job
+from texsynth.jobs.inputs import PIPE, Input, Job
 from texsynth.jobs.interrupts import Interrupts
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Events, Failed, Outcome, Report, collect, planned
+from texsynth.jobs.own_results import split_own_results
 from texsynth.jobs.runner import SerialExecutor
 from texsynth.jobs.workers import PooledExecutor
 from texsynth.models.hub.catalog import SUFFIX, known_names, locate
@@ -45,7 +48,9 @@ class Setup:
     options: RunOptions
     run: RunSettings
     screen: Screen
-    suffix: str  # Suffix of results whose name is not given, like `.png`
+    suffix: str | None  # Suffix of results whose name is not given, like `.png`; None follows the input
+    left_out: Counter[str] = field(default_factory=Counter)
+    """How many files of the inputs are no jobs, by the reason."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +77,19 @@ def run_operation(
     load. failed: jobs that are known to be bad.
     """
     options, run, screen = setup.options, setup.run, setup.screen
-    policy = OutputPolicy(options.force, options.resume, setup.suffix, run.quality)
+    if options.no_record and options.resume:
+        raise UsageError("--resume looks at the settings that --no-record leaves out; use one of them")
+    policy = OutputPolicy(
+        options.force, options.resume, setup.suffix or ".png", run.quality, options.strip,
+        "none" if options.no_record else "beside" if options.sidecar else "inside",
+    )  # fmt: skip
     also = [sheet.path] if sheet else []
     if page := options.report:
         from texsynth.jobs.report import check_report, write_report
 
         check_report(page, jobs, force=options.force, resume=options.resume)
         also.append(page)
-    check_outputs(jobs, force=options.force or options.resume, also=also)
+    check_outputs(jobs, force=options.force or options.resume, also=also, policy=policy)
     check_depth(jobs, run, policy.suffix)
     _check_together(jobs, setup, sheet)
     jobs = shard_of(jobs, options.shard)
@@ -100,8 +110,8 @@ def run_operation(
     report = do_jobs(operation, good, screen, screen.outcome, policy=policy, failed=failed, executor=options)
     if sheet and report.done:
         write_sheet(sheet.draw(report), sheet.path, force=options.force)
-        screen.result(str(sheet.path), preview=str(sheet.path))
-    screen.summary(report)
+        screen.written(str(sheet.path), preview=str(sheet.path))
+    screen.summary(report, setup.left_out)
     if page:
         with screen.progress(len(report.outcomes)) as bar:
             bar.picture(page.name)
@@ -130,8 +140,8 @@ def do_jobs(
     executor = executor or ExecutorOptions()
     for folder in {path.parent for job in jobs for path in job.outputs if path != PIPE}:
         remove_leftovers(folder)
-    name = _executor_name(executor)
-    with screen.progress(len(jobs)) as bar:
+    name, begun = _executor_name(executor), set[int]()
+    with screen.progress(len(jobs), steps=name == "serial") as bar:
         operation = make_operation(jobs)
         runs_jobs: SerialExecutor[J] | PooledExecutor[J]
         if name == "serial":
@@ -142,10 +152,11 @@ def do_jobs(
         screen.detail(detail)
 
         def started(job: Job) -> None:
+            begun.add(id(job))
             bar.picture(str(job.picture) if job.to_pipe or not job.outputs else job.output.name)
 
         def ended(outcome: Outcome) -> None:
-            bar.advance()
+            bar.advance(worked=id(outcome.job) in begun)
             on_outcome(outcome)
 
         with Interrupts(leave) as interrupts:
@@ -155,17 +166,36 @@ def do_jobs(
                 return collect(outcomes, len(jobs), failed=failed, on_outcome=ended)
 
 
-def make_setup(options: RunOptions, output: str | None = None, *, totals: bool = False) -> Setup:
-    """Return the settings and the screen that the options ask for. Raises UsageError, ModelError."""
-    screen = options.screen(output, totals=totals)
-    return Setup(options, run_settings(options), screen, output_suffix(options))
+def make_setup(
+    options: RunOptions, output: str | None = None, look: LookOptions | None = None, *, totals: bool = False
+) -> Setup:
+    """Return the settings and the screen that the options ask for. Raises UsageError, ModelError.
+
+    look: whose preset may have settings of a run, too, below the options.
+    """
+    screen, saved = options.screen(output, totals=totals), Tree()
+    if preset := look and look_preset(look):
+        saved = preset.sections.get("run", {})
+        file = preset.files[0]
+        if not is_built_in(file.path):
+            instead = ", instead of the built-in one" if hidden_by(file.path) else ""
+            screen.detail(f"preset {preset.name}: {file.path}{instead}")
+    run = run_settings(options, saved={key: value for key, value in saved.items() if key != "format"})
+    return Setup(options, run, screen, output_suffix(options, saved.get("format")))
 
 
-def output_suffix(out: OutputOptions) -> str:
-    """Return `--format` as a file name ends, like `.png`; UsageError when it cannot be written."""
-    name = out.suffix.lower().lstrip(".")
+def output_suffix(out: OutputOptions, saved: str | None = None) -> str | None:
+    """Return `--format` as a file name ends, like `.png`; None where it is not given.
+
+    saved: what a preset says. Raises UsageError when it cannot be written.
+    """
+    text = saved if out.suffix is None else out.suffix
+    if text is None:
+        return None
+    name = text.lower().lstrip(".")
     if f".{name}" not in OUTPUT_SUFFIXES:
-        raise UsageError(f"--format is {name!r} but must be png, jpg, webp or tif")
+        where = "run.format" if out.suffix is None else "--format"
+        raise UsageError(f"{where} is {name!r} but must be png, jpg, webp, avif, tif, exr or tga")
     return f".{name}"
 
 
@@ -191,26 +221,51 @@ def stylize_changes(look: StylizeLookOptions, **more: object) -> dict[str, objec
     return given({**flags, "preserve_color": look.preserve_color, **more})
 
 
-def look_settings(
-    kind: type[S], look: LookOptions, flags: Mapping[Any, object], sets: Sequence[str] = ()
-) -> S:
-    """Return the settings of a command: defaults < preset < --set < flags. Raises UsageError."""
+def look_preset(look: LookOptions) -> Preset | None:
+    """Return the preset that is asked for, if one is. Raises UsageError."""
     # --photo alone is the preset of that name: what paints would tear a photograph's contours.
-    preset = "photo" if look.preset is None and getattr(look, "photo", None) else look.preset
-    loaded = None if preset is None else load(preset)
+    name = "photo" if look.preset is None and getattr(look, "photo", None) else look.preset
+    return None if name is None else load(name)
+
+
+def look_settings(
+    kind: type[S],
+    look: LookOptions,
+    flags: Mapping[Any, object],
+    sets: Sequence[str] = (),
+    *,
+    beside: Sequence[str] = (),
+) -> S:
+    """Return the settings of a command: defaults < preset < --set < flags. Raises UsageError.
+
+    beside: further sections that the command takes; `run` and `blend` are refused where they would be lost.
+    """
+    loaded = look_preset(look)
     section = next(name for name, other in SECTIONS.items() if other is kind)
-    if loaded and section not in loaded.sections:
-        fitting = ", ".join(name for name in names() if section in load(name).sections)
-        raise UsageError(f"preset {preset!r} has no settings for {section}; use one of {fitting}")
+    if loaded:
+        usable = {section, *beside} & set(loaded.sections)
+        if not usable or (section not in usable and set(loaded.sections) - {"run", "blend"}):
+            choice = ", ".join(fitting(section))
+            raise UsageError(f"preset {look.preset!r} has no settings for {section}; use one of {choice}")
+        if "run" in loaded.sections and "run" not in beside:
+            raise UsageError(
+                f"{loaded.at('run')} has settings of a run, which are options of this command; leave it out"
+            )
     return resolve(kind, loaded, [*(look.assignments or ()), *sets], flags)
 
 
-def run_settings(*groups: object, **values: object) -> RunSettings:
-    """Return what a run needs besides the look, from groups of options and `values`. Raises UsageError."""
+def run_settings(*groups: object, saved: Tree | None = None, **values: object) -> RunSettings:
+    """Return what a run needs besides the look, from groups of options and `values`. Raises UsageError.
+
+    saved: what a preset says; it counts where an option of that name is not given.
+    """
     for group in groups:
         values |= vars(group)
     known = {name: value for name, value in values.items() if name in RunSettings.model_fields}
-    run = validate(RunSettings, given(known), "")
+    saved = Tree({key: value for key, value in (saved or {}).items() if key in values or key == "tile"})
+    # A flag that is off is one that was not given: none of these has an opposite.
+    flags = {key: value for key, value in given(known).items() if value is not False or key not in saved}
+    run = validate(RunSettings, saved | flags, "")
     check_model(run.model)
     return run
 
@@ -220,6 +275,19 @@ def check_model(name: str) -> None:
     if name not in known_names() and not name.endswith(SUFFIX):
         raise UsageError(f"unknown model {name!r}{nearest(name, known_names())}, or give a {SUFFIX} file")
     locate(name)
+
+
+def without_results(inputs: Sequence[Input], command: str, setup: Setup) -> list[Input]:
+    """Return the inputs without what an earlier run of `command` made of others of them; say and count it."""
+    kept, own = split_own_results(inputs, command)
+    if own:
+        setup.left_out["own results"] += len(own)
+        several = f" and {len(own) - 1} more" if own[1:] else ""
+        setup.screen.note(
+            f"{own[0]}{several} came from other inputs in an earlier run, and {'are' if several else 'is'} "
+            f"left out; to take such a result, name it without its source"
+        )
+    return kept
 
 
 def piped(arguments: Sequence[str | None]) -> bytes | None:
@@ -265,6 +333,10 @@ def _check_together(jobs: Sequence[Job], setup: Setup, sheet: Sheet | None) -> N
         sentence = f"--shard makes a part of the results, so it cannot make {what}"
     elif _executor_name(options) != "serial" and to_pipe:
         sentence = "workers write files, so --executor does not go with -o -"
+    elif options.no_record and options.sidecar:
+        sentence = "--sidecar keeps the settings that --no-record leaves out"
+    elif options.sidecar and to_pipe:
+        sentence = "--sidecar writes a file beside each result, and nothing is beside standard output"
     if sentence:
         raise UsageError(f"{sentence}; leave one of them out")
     if to_pipe and setup.screen.as_json:

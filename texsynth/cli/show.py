@@ -5,25 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
+from texsynth.cli.pace import Bar
 from texsynth.cli.printing import as_json, for_output, printable
 from texsynth.errors import OutputError, TexsynthError
 from texsynth.paths import why
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from texsynth.jobs.inputs import Job
     from texsynth.jobs.outcomes import Outcome, Report
-    from texsynth.pipelines.progress import Step
-
-SPEED_SECONDS = 900
-"""Time over which the speed is averaged for the time that is left; a picture may take minutes."""
 
 VERBOSE = "texsynth.verbose"  # Key of the context's meta that says whether -v was given
 
@@ -31,9 +26,12 @@ ARGUMENTS: ContextVar[tuple[str, ...]] = ContextVar("arguments")
 """All that was typed after the program's name."""
 
 
+NOTHING: Mapping[str, int] = {}
+
 SHOW_CURSOR = b"\x1b[?25h\n"  # A bar hides it
 
 INTERRUPTED = 130
+NOT_READ = 141  # As the system ends a program that writes to a pipe whose reader has gone
 
 
 def print_error(message: str, *, prefix: str = "texsynth: ") -> None:
@@ -105,6 +103,11 @@ class Screen:
             except OSError as error:
                 raise OutputError(f"standard output cannot be written: {why(error)}") from error
 
+    def written(self, *lines: str, **fields: object) -> None:
+        """Print what names files that are written, which --quiet leaves out, as it does not JSON."""
+        if self.as_json or not self.quiet:
+            self.result(*lines, **fields)
+
     def failure(self, what: str, error: Exception) -> None:
         """Say in one line why something failed; for a bug also `what` did, and where with --verbose."""
         is_bug = not isinstance(error, TexsynthError)
@@ -126,12 +129,12 @@ class Screen:
             case Skipped():
                 # JSON has an object for every job.
                 if self.as_json:
-                    self._files(job, skipped=True)
+                    self._files(job, self.result, skipped=True)
                 self.detail(f"{job.output}: skipped, it is there already")
             case Planned():
                 estimate = outcome.estimate
                 memory = {"memory_bytes": estimate.bytes, "tile": estimate.tiles.tile} if estimate else {}
-                self._files(job, **memory)
+                self._files(job, self.result, **memory)
                 if estimate:
                     self.detail(f"{job.output}: {estimate}")
             case Done(written=written, seconds=seconds):
@@ -139,16 +142,16 @@ class Screen:
                     self.note(f"{job.picture}: {warning}")
                 size = {"width": written.width, "height": written.height}
                 warnings = {"warnings": list(written.warnings)} if written.warnings else {}
-                self._files(job, **size, **written.facts, **warnings, seconds=round(seconds, 3))
+                self._files(job, self.written, **size, **written.facts, **warnings, seconds=round(seconds, 3))
                 facts = "".join(f", {name} {value}" for name, value in written.facts.items())
                 self.detail(f"{job.output}: {seconds:.2f} s{facts}")
 
-    def _files(self, job: Job, **fields: object) -> None:
-        """Print the files of a job: a line each, or one JSON object, where siblings come after the output."""
+    def _files(self, job: Job, show: Callable[..., None], **fields: object) -> None:
+        """Show the files of a job: a line each, or one JSON object, where siblings come after the output."""
         names = [str(job.output), *(str(path) for path in job.outputs if path != job.output)]
         beside = {"siblings": names[1:]} if names[1:] else {}
         about = {**beside, job.role: str(job.picture.path), **job.facts}
-        self.result(*names, output=names[0], **about, **fields)
+        show(*names, output=names[0], **about, **fields)
 
     def outlook(self, report: Report) -> None:
         """Print the most memory that a picture of a dry run takes."""
@@ -159,84 +162,50 @@ class Screen:
             most, job = max(plans, key=lambda plan: plan[0].bytes)
             self.note(f"memory: up to {most}, for {job.picture}")
 
-    def summary(self, report: Report) -> None:
-        """Print counts of a run of several pictures, or of an interrupted one."""
+    def summary(self, report: Report, left_out: Mapping[str, int] = NOTHING) -> None:
+        """Print counts of a run of several pictures, or of an interrupted one.
+
+        left_out: how many files of the inputs were no jobs, by the reason.
+        """
         done, skipped, failed = len(report.done), len(report.skipped), len(report.failed)
+        reasons = {why: count for why, count in {"finished before": skipped, **left_out}.items() if count}
+        skipped = sum(reasons.values())
+        because = ""
+        if list(reasons) not in ([], ["finished before"]):
+            counted = (f"{count} {why}" for why, count in reasons.items())
+            because = f" ({next(iter(reasons)) if len(reasons) == 1 else ', '.join(counted)})"
+        counts = {
+            "done": f"{done} done",
+            "skipped": f"{skipped} skipped{because}",
+            "failed": f"{failed} failed",
+        }
         if self.totals:
             rate = done / report.seconds if report.seconds else 0.0
-            line = (
-                f"{done} done, {skipped} skipped, {failed} failed in {report.seconds:.1f} s, "
-                f"{rate:.2f} pictures per second"
-            )
-            if report.interrupted:
-                print_error(f"interrupted; {line}; continue with --resume")
-            else:
-                self.note(line)
+            counts["failed"] += f" in {report.seconds:.1f} s, {rate:.2f} pictures per second"
+        elif not failed:
+            del counts["failed"]
+        if not (self.totals or skipped):
+            del counts["skipped"]
+        line = ", ".join(counts.values())
+        if report.interrupted and self.totals:
+            print_error(f"interrupted; {line}; continue with --resume")
         elif report.interrupted:
             print_error(f"interrupted; {done} of {report.total} pictures are finished")
-        elif report.total > 1:
-            rest = {"skipped": skipped, "failed": failed}
-            counts = "".join(f", {count} {name}" for name, count in rest.items() if count)
-            self.note(f"{done} of {report.total} pictures done{counts}")
+        elif not self.quiet and (self.totals or report.total > 1 or left_out):
+            print_error(f"Summary: {line}", prefix="")
 
     @contextmanager
-    def progress(self, total: int, unit: str = "pictures") -> Iterator[Bar]:
-        """Show a bar over `total` pictures, or what `unit` says, with the time that is left.
+    def progress(self, total: int, unit: str = "pictures", *, steps: bool = True) -> Iterator[Bar]:
+        """Show bars over `total` pictures, or what `unit` says, with the time that is left.
 
-        Only on a terminal and unless --quiet.
+        Only on a terminal and unless --quiet. steps: pictures are in work one at a time and tell their steps.
         """
-        from rich import progress as bars
-        from rich.console import Console
+        # As rich has it, which is not to be loaded for nothing.
+        forced, dumb = os.environ.get("FORCE_COLOR"), os.environ.get("TERM") in ("dumb", "unknown")
+        if self.quiet or not (forced or (sys.stderr.isatty() and not dumb)):
+            yield Bar()
+            return
+        from texsynth.cli.bars import shown
 
-        console = Console(stderr=True)
-        columns = (
-            bars.TextColumn("{task.description}", markup=False),
-            bars.BarColumn(),
-            bars.MofNCompleteColumn(),
-            bars.TimeElapsedColumn(),
-            bars.TextColumn("left"),
-            bars.TimeRemainingColumn(),
-        )
-        shown = console.is_terminal and not self.quiet
-        # Results in a pipe must not be caught by the bar, which draws on standard error.
-        to_terminal = sys.stdout.isatty()
-        with bars.Progress(
-            *columns,
-            console=console,
-            transient=True,
-            disable=not shown,
-            redirect_stdout=to_terminal,
-            speed_estimate_period=SPEED_SECONDS,
-        ) as progress:
-            yield Bar(progress, total, unit)
-
-
-class Bar:
-    """Progress over pictures and, within one, over the steps of its pipeline."""
-
-    def __init__(self, progress: Progress, total: int, unit: str = "pictures") -> None:
-        """Begin with none done. total: pictures, or what `unit` says."""
-        self._progress = progress
-        self._pictures = progress.add_task(unit, total=total, visible=total > 1)
-        self._steps = progress.add_task("preparing", total=None)
-        self._name, self._last = "", 0
-
-    def picture(self, name: str) -> None:
-        """Begin a new picture."""
-        self._name, self._last = printable(name), 0
-        self._progress.reset(self._steps, description=self._name)
-        # Rich measures speed between advances only, and shall know when the first picture began.
-        self._progress.advance(self._pictures, 1e-9)
-
-    def step(self, step: Step) -> None:
-        """Show a part of a picture as done; a stage that starts anew is timed anew."""
-        if step.done < self._last:
-            self._progress.reset(self._steps)
-        self._last = step.done
-        self._progress.update(
-            self._steps, completed=step.done, total=step.total, description=f"{self._name}: {step.stage}"
-        )
-
-    def advance(self) -> None:
-        """Count a picture as finished."""
-        self._progress.advance(self._pictures)
+        with shown(total, unit, steps=steps) as bars:
+            yield bars

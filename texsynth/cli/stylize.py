@@ -15,7 +15,16 @@ import typer
 from texsynth.cli import frames, options
 from texsynth.cli.match import IndexFile, find_matches
 from texsynth.cli.options import argument, look_option, option
-from texsynth.cli.run import Setup, look_settings, make_setup, piped, run_operation, stylize_changes
+from texsynth.cli.run import (
+    Setup,
+    look_settings,
+    make_setup,
+    piped,
+    run_operation,
+    stylize_changes,
+    without_results,
+)
+from texsynth.cli.searching import search
 from texsynth.cli.show import INTERRUPTED, print_error
 from texsynth.errors import UsageError
 from texsynth.paths import is_folder
@@ -23,6 +32,7 @@ from texsynth.paths import is_folder
 if TYPE_CHECKING:
     from texsynth.config.settings import StylizeSettings
     from texsynth.jobs.blend_inputs import StylizeJob
+    from texsynth.jobs.inputs import Input
     from texsynth.jobs.match import Match
     from texsynth.jobs.outcomes import Failed, Outcome, Report
 
@@ -87,10 +97,7 @@ def stylize(
     suggest: SuggestOptions,
     common: options.StylizeRunOptions,
 ) -> None:
-    """Give pictures the style of another one.
-
-    texsynth stylize photo.jpg painting.jpg -o out.png
-    """
+    """Give pictures the style of another one."""
     from texsynth.config.settings import StylizeSettings
     from texsynth.jobs.blend_inputs import stylize_jobs
     from texsynth.jobs.checks import check_headers
@@ -111,8 +118,8 @@ def stylize(
         if not (level.strip().isdecimal() and sign and value):
             raise UsageError(f"--level-strength {text!r} is not of the form LEVEL=X, like 4=0.5")
         sets.append(f"level_strength.{level.strip()}={value}")
-    settings = look_settings(StylizeSettings, look, changes, sets)
-    setup = make_setup(common, output)
+    settings = look_settings(StylizeSettings, look, changes, sets, beside=["run"])
+    setup = make_setup(common, output, look)
     run = setup.run
     failed: Sequence[Failed] = ()
     shared = None
@@ -134,7 +141,9 @@ def stylize(
         styles = find_inputs([style], recursive=False, piped=data)
         if len(styles) != 1 or is_folder(Path(style)):
             raise UsageError(f"the style {style!r} is a folder or several files; give one picture")
-        inputs = find_inputs(contents, recursive=common.recursive, piped=data)
+        inputs = search(setup, contents, recursive=common.recursive, piped=data)
+        inputs = without_results(inputs, "stylize", setup)
+        _tell_style(contents, style, inputs, setup)
         jobs = stylize_jobs(inputs, styles[0], settings, output, suffix=setup.suffix)
         shared = jobs[0]
     if lut is not None:
@@ -156,6 +165,19 @@ def stylize(
     )
 
 
+def _tell_style(contents: Sequence[str], style: str, inputs: Sequence[Input], setup: Setup) -> None:
+    """Say which picture is the style: aloud where it may be one of a pattern like *.jpg, and forgotten."""
+    paths = [Path(name) for name in (*contents, style)]
+    alike = len({(path.parent, path.suffix.lower()) for path in paths}) == 1 and paths == sorted(paths)
+    if len(contents) > 1 and alike and not is_folder(paths[0]):
+        setup.screen.note(
+            f"the style is {style}, the last of {len(paths)} pictures; if it was to be a content like the "
+            f"others, give the style after it"
+        )
+    elif len(inputs) > 1:
+        setup.screen.detail(f"style: {style}")
+
+
 def _suggest(
     contents: Sequence[str], library: str, suggest: SuggestOptions, output: str | None, setup: Setup
 ) -> Report:
@@ -163,12 +185,12 @@ def _suggest(
 
     Raises TexsynthError, and Exit when no content can be used.
     """
-    from texsynth.jobs.inputs import PIPE, Job, destinations, find_inputs
+    from texsynth.jobs.inputs import PIPE, Job, destinations
     from texsynth.jobs.library import SearchQuery, open_library
     from texsynth.jobs.outcomes import Done
 
     pictures, count = open_library(library, suggest.index), suggest.suggestions or 3
-    inputs = find_inputs(contents, recursive=setup.options.recursive, piped=piped(contents))
+    inputs = search(setup, contents, recursive=setup.options.recursive, piped=piped(contents))
     most = min(count, len(pictures.files))
     # What is wrong with the output shall be said before a large library is looked at.
     destinations(inputs * most, [""] * (most * len(inputs)), output, role="results")
@@ -190,9 +212,10 @@ def _suggest(
 
 
 def _suggested_jobs(
-    report: Report, settings: StylizeSettings, preset: str, output: str | None, suffix: str
+    report: Report, settings: StylizeSettings, preset: str, output: str | None, suffix: str | None
 ) -> list[StylizeJob]:
     """Return a job for every content and each of its styles, those with one style together."""
+    from texsynth.images import result_suffix
     from texsynth.jobs.blend_inputs import StylizeJob
     from texsynth.jobs.inputs import Input, destinations, grouped
 
@@ -201,7 +224,7 @@ def _suggested_jobs(
     ]
     pairs = [(content, hit) for content, matches in answers for hit in matches]
     names = [
-        f"{content.stem}.{name}{suffix}"
+        f"{content.stem}.{name}{result_suffix(content.path.name, suffix)}"
         for content, matches in answers
         for name in _style_names([hit.key for hit in matches])
     ]

@@ -8,12 +8,13 @@ from texsynth.cli import options
 from texsynth.cli.expand import layout_option, map_option, size_settings
 from texsynth.cli.maps import PlainRunOptions
 from texsynth.cli.options import argument, machine_option
-from texsynth.cli.run import look_settings, make_setup, piped, run_operation
+from texsynth.cli.run import look_settings, make_setup, piped, run_operation, without_results
+from texsynth.cli.searching import search
 from texsynth.config.map_kinds import Declared
 from texsynth.config.map_settings import TilesetSettings
 from texsynth.errors import UsageError
 from texsynth.jobs.checks import check_headers
-from texsynth.jobs.inputs import Input, find_input, find_inputs
+from texsynth.jobs.inputs import Input, find_input
 from texsynth.jobs.materials import find_materials
 from texsynth.jobs.tileset_inputs import tileset_jobs
 
@@ -49,19 +50,18 @@ def tileset(
 ) -> None:
     """Make 16 tiles of a texture that lay out any area without a repetition, for game engines.
 
-    texsynth tileset grass.png
-
     Besides the tiles it writes a sample of a layout, and an index in the format of the map editor Tiled.
     """
-    settings = look_settings(TilesetSettings, look, size_settings(size, None))
-    setup = make_setup(common.as_run(seed=seed), output)
+    settings = look_settings(TilesetSettings, look, size_settings(size, None), beside=["run"])
+    setup = make_setup(common.as_run(seed=seed), output, look)
     named = [*(siblings or ()), *(normals or ())]
     data = piped([*pictures, *named])
     materials = [] if common.recursive or named else find_materials(pictures)
     for material in materials:
         setup.screen.note(str(material))
     exemplars = [material.colour for material in materials]
-    exemplars = exemplars or find_inputs(pictures, recursive=common.recursive, piped=data)
+    exemplars = exemplars or search(setup, pictures, recursive=common.recursive, piped=data)
+    exemplars = without_results(exemplars, "tileset", setup)
     if named and len(exemplars) > 1:
         raise UsageError(f"--with belongs to one exemplar, but {len(exemplars)} are given; run them singly")
     maps: list[tuple[Input, ...]] = [material.maps for material in materials]

@@ -46,18 +46,19 @@ def train_on_screen(train: Callable[[R, Session], Path], run: R, steps: int, tra
 
     screen, smooth = Screen(training.quiet), dict[str, float]()
     with screen.progress(1) as bar:
+        bar.picture("training")
 
         def on_step(done: int, terms: Mapping[str, float]) -> None:
             for name, value in terms.items():
                 smooth[name] = value + 0.95 * (smooth.get(name, value) - value)
             text = "  ".join(f"{name} {value:.4f}" for name, value in smooth.items())
-            bar.picture(text)
-            bar.step(Step("training", done, steps))
+            bar.rename(text)
+            bar.step(Step(f"step {done}", done, steps))
             if done % 50 == 0 or done == steps:
                 screen.note(f"{done}/{steps}  {text}")
 
         result = train(run, Session(training.pick_device(), training.resume, screen.note, on_step))
-    screen.result(str(result))
+    screen.written(str(result))
     return result
 
 

@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.resources import files
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from texsynth.config.map_settings import MapsSettings, TilesetSettings
+from texsynth.config.preset_places import find, is_built_in, names
 from texsynth.config.settings import ExpandSettings, Settings, StylizeSettings, TransposerSettings
+from texsynth.config.shared_settings import BlendPreset, RunPreset, with_paths
 from texsynth.config.training import (
     RENAMED,
     BorderSettings,
@@ -18,8 +21,8 @@ from texsynth.config.training import (
 )
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import UsageError
-from texsynth.paths import is_folder, listing, real, unreadable
-from texsynth.strict_yaml import parse
+from texsynth.paths import real
+from texsynth.strict_yaml import Keys, parse
 
 S = TypeVar("S", bound=Settings)
 
@@ -35,11 +38,34 @@ SECTIONS: dict[str, type[Settings]] = {
     "cascade": StylisedSettings,
     "descriptor": DescriptorSettings,
     "borders": BorderSettings,
+    "blend": BlendPreset,
+    "run": RunPreset,
 }
-"""Sections of a preset, one per command, and the settings each is read into."""
+"""Sections of a preset, and the settings each is read into: one per command, and `run` for several."""
 
 MAX_CHAIN = 16
-SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class PresetFile:
+    """One file as it stands."""
+
+    path: Path
+    description: str = ""
+    extends: str = ""
+    sections: Mapping[str, Tree] = field(default_factory=dict)
+    lines: Mapping[Keys, int] = field(default_factory=dict)
+    """Where its keys are, by the keys that lead there."""
+
+    @property
+    def place(self) -> str:
+        """Where it comes from, for messages and lists."""
+        return "built in" if is_built_in(self.path) else str(self.path)
+
+    def at(self, *keys: str | int) -> str:
+        """Name the preset and the line of a key, or of what it stands in."""
+        line = next((self.lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in self.lines), None)
+        return f"preset {self.path.stem} ({self.place}{f', line {line}' if line else ''})"
 
 
 @dataclass(frozen=True)
@@ -49,32 +75,51 @@ class Preset:
     name: str
     description: str = ""
     sections: Mapping[str, Tree] = field(default_factory=dict)
+    files: tuple[PresetFile, ...] = ()
+    """Its own file, then what that extends, and so on."""
 
+    def origin(self, *keys: str | int) -> PresetFile:
+        """Return the file that sets what is at these keys, or what they stand in."""
+        for count in range(len(keys), 0, -1):
+            for file in self.files:
+                if keys[:count] in file.lines:
+                    return file
+        return self.files[0]
 
-def package_data(name: str) -> Path:
-    """Return the folder `name` of this installation: `texsynth/_name` in a wheel, or beside the package."""
-    package = Path(str(files("texsynth")))
-    inside = package / f"_{name}"
-    return inside if is_folder(inside) else package.parent / name
-
-
-def names() -> list[str]:
-    """Return the names of the presets that come with texsynth."""
-    return sorted(path.stem for path in listing(package_data("presets")).files if path.suffix == SUFFIXES[0])
-
-
-def is_file_name(name: str) -> bool:
-    """Return whether a preset of this name is a file, not one of those of texsynth."""
-    return name.endswith(SUFFIXES) or "/" in name or "\\" in name
+    def at(self, section: str, path: Keys = ()) -> str:
+        """Say in which file and line a setting of a section is set."""
+        keys = (section, *path)
+        file = self.origin(*keys)
+        return file.at(*keys) + ("" if file is self.files[0] else f", which {self.name} extends")
 
 
 def load(name: str) -> Preset:
     """Return the preset called `name`, or in the file `name`; checked as a whole. Raises UsageError."""
-    preset = _merged(_find(name, Path()), ())
-    for section, tree in preset.sections.items():
+    chain = _chain(find(name))
+    sections: dict[str, Tree] = {}
+    for file in reversed(chain):
+        for section, tree in file.sections.items():
+            sections[section] = merge(sections.get(section, {}), tree)
+    description = next((file.description for file in chain if file.description), "")
+    preset = Preset(chain[0].path.stem, description, sections, chain)
+    for section, tree in sections.items():
         kind = SECTIONS[section]
-        validate(kind, merge(as_tree(kind()), tree), f"preset {preset.name}")
+        validate(kind, merge(as_tree(kind()), tree), partial(preset.at, section))
     return preset
+
+
+def fitting(section: str) -> list[str]:
+    """Return the names of the presets with settings for a command, those that cannot be read left out."""
+    return [name for name, preset in sound().items() if section in preset.sections]
+
+
+def sound() -> dict[str, Preset]:
+    """Return all presets that can be read, by name."""
+    presets = {}
+    for name in names():
+        with suppress(UsageError):
+            presets[name] = load(name)
+    return presets
 
 
 def resolve(kind: type[S], preset: Preset | None, sets: Sequence[str], flags: Mapping[Any, Any]) -> S:
@@ -94,8 +139,8 @@ def resolve(kind: type[S], preset: Preset | None, sets: Sequence[str], flags: Ma
         if not sign or "" in path.split("."):
             raise UsageError(f"--set {assignment!r} is not of the form key=value, like --set grain=0.1")
         changes = nested(path, parse(text, source=f"--set {assignment}"))
-        line = _deep_update(line, _present_names(kind, changes))
-    return validate(kind, merge(tree, _deep_update(line, dict(flags))), "")
+        line = _deep_update(line, present_names(kind, changes))
+    return validate(kind, merge(tree, _deep_update(line, present_names(kind, dict(flags)))), "")
 
 
 def merge(below: Tree, above: Tree) -> Tree:
@@ -139,48 +184,42 @@ def nested(path: str, value: object) -> Tree:
     return tree
 
 
-def _present_names(kind: type[Settings], tree: Tree) -> Tree:
-    """Give settings of class `kind` that earlier versions called otherwise their present names."""
+def present_names(kind: type[Settings], tree: Tree) -> Tree:
+    """Give settings of class `kind` their names: earlier versions had others, and colour is color, too."""
     known = kind.model_fields
-    names = {old: new for old, new in RENAMED.items() if old in tree and new in known and old not in known}
+    others = {key: key.replace("colour", "color") for key in tree if isinstance(key, str) and "colour" in key}
+    others = {**RENAMED, **others}
+    names = {old: new for old, new in others.items() if old in tree and new in known and old not in known}
     for old, new in names.items():
         if new in tree:
-            raise UsageError(f"settings {old!r} and {new!r} are the same; leave the first, older name out")
+            raise UsageError(f"settings {old!r} and {new!r} are the same; leave the first out")
     return {names.get(str(key), key): value for key, value in tree.items()}
 
 
-def _find(name: str, base: Path) -> Path:
-    """Return the file of preset `name`; names of files count from the folder `base`."""
-    path = base / name if is_file_name(name) else package_data("presets") / f"{name}.yaml"
-    reason = unreadable(path)
-    if not reason:
-        return path
-    if is_file_name(name):
-        raise UsageError(f"preset file {path} {reason}")
-    raise UsageError(f"unknown preset {name!r}{nearest(name, names())}")
+def _chain(path: Path) -> tuple[PresetFile, ...]:
+    """Read `path` and what it extends."""
+    chain: list[PresetFile] = []
+    while True:
+        if real(path) in [real(file.path) for file in chain]:
+            circle = " -> ".join([*(file.path.stem for file in chain), path.stem])
+            raise UsageError(f"{chain[-1].at('extends')}: presets extend each other in a circle: {circle}")
+        if len(chain) >= MAX_CHAIN:
+            raise UsageError(f"{chain[0].at('extends')}: it extends more than {MAX_CHAIN} others in a row")
+        chain.append(_read(path))
+        if not chain[-1].extends:
+            return tuple(chain)
+        try:
+            path = find(chain[-1].extends, chain[-1].path)
+        except UsageError as error:
+            raise UsageError(f"{chain[-1].at('extends')}: {error}") from None
 
 
-def _merged(path: Path, below: tuple[str, ...]) -> Preset:
-    """Read `path` and what it extends; `below` are the files that led here."""
-    if real(path) in below:
-        chain = " -> ".join(Path(file).stem for file in (*below, str(path)))
-        raise UsageError(f"presets extend each other in a circle: {chain}")
-    if len(below) >= MAX_CHAIN:
-        raise UsageError(f"preset {path.stem} extends more than {MAX_CHAIN} others")
-    preset, parent = _read(path)
-    if not parent:
-        return preset
-    base = _merged(_find(parent, path.parent), (*below, real(path)))
-    own = {name: merge(base.sections.get(name, {}), tree) for name, tree in preset.sections.items()}
-    sections = {**base.sections, **own}
-    return Preset(preset.name, preset.description or base.description, sections)
-
-
-def _read(path: Path) -> tuple[Preset, str]:
-    """Return one file as it stands, and the name it extends or ''."""
-    source = f"preset {path.stem}"
+def _read(path: Path) -> PresetFile:
+    """Return one file as it stands."""
+    lines: dict[Keys, int] = {}
+    source = PresetFile(path).at()
     try:
-        data = parse(path.read_text(encoding="utf-8"), source=source)
+        data = parse(path.read_text(encoding="utf-8-sig"), source=source, lines=lines)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"preset file {path} cannot be read: {error}") from None
     data = {} if data is None else data
@@ -188,10 +227,21 @@ def _read(path: Path) -> tuple[Preset, str]:
         raise UsageError(f"{source} must be a mapping with the keys {', '.join(SECTIONS)}")
     kinds = {"description": str, "extends": str, **dict.fromkeys(SECTIONS, dict)}
     for key, value in data.items():
+        where = PresetFile(path, lines=lines).at(key)
         if key not in kinds:
-            raise UsageError(f"{source}: unknown key {key!r}{nearest(str(key), kinds)}")
-        if not isinstance(value, kinds[key]):
+            raise UsageError(f"{where}: unknown key {key!r}{nearest(str(key), kinds)}")
+        if key in SECTIONS and value is None:
+            data[key] = {}  # Every setting of it is commented out
+        elif not isinstance(value, kinds[key]):
             kind = "a mapping" if key in SECTIONS else "text"
-            raise UsageError(f"{source}: {key} must be {kind}, not {value!r}")
-    sections = {name: _present_names(kind, data[name]) for name, kind in SECTIONS.items() if name in data}
-    return Preset(path.stem, data.get("description", ""), sections), data.get("extends", "")
+            raise UsageError(f"{where}: {key} must be {kind}, not {value!r}")
+    sections = {
+        name: with_paths(name, present_names(kind, data[name]), path.parent)
+        for name, kind in SECTIONS.items()
+        if name in data
+    }
+    for keys, line in list(lines.items()):
+        # A key of an older name, or spelt otherwise, counts as that of today.
+        if len(keys) > 1 and keys[0] in SECTIONS and keys[1] not in sections[str(keys[0])]:
+            lines[(keys[0], *present_names(SECTIONS[str(keys[0])], {keys[1]: None}), *keys[2:])] = line
+    return PresetFile(path, data.get("description", ""), data.get("extends", ""), sections, lines)

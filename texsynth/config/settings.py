@@ -376,8 +376,8 @@ class RunSettings(ReadSettings):
     """Frame of animated pictures, page of TIFF files."""
     max_side: Annotated[int, Field(ge=1)] | None = None
     """Larger contents are reduced to this many pixels on the longer side."""
-    bit_depth: Literal[8, 16] | None = None
-    """Bits per channel written; None keeps those of the content."""
+    bit_depth: Literal[8, 16, 32] | None = None
+    """Bits per channel written, 32 for floats of linear light; None keeps those of the content."""
     quality: Annotated[int, Field(ge=1, le=100)] = QUALITY
     """Of JPEG and WebP."""
     memory_limit: str | None = None

@@ -1,6 +1,6 @@
 """Settings from people: what is wrong becomes one sentence with the key, its value, and the cure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -22,14 +22,20 @@ BOUNDS = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at
           "exclusiveMaximum": "less than", "minItems": "not shorter than"}  # fmt: skip
 
 
-def validate(kind: type[M], data: object, source: str) -> M:
-    """Return `data` as `kind`. Raises UsageError, which starts with `source`, for the first fault."""
+def validate(kind: type[M], data: object, source: str | Callable[[tuple[str | int, ...]], str]) -> M:
+    """Return `data` as `kind`. Raises UsageError for the first fault.
+
+    source: how the message starts, or what tells it from the keys that lead to the fault.
+    """
     try:
         return kind.model_validate(data)
     except ValidationError as error:
         # A misspelt key is also a missing one; what was written says more.
         first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-        sentence = _sentence(kind.model_json_schema(), first)
+        schema = kind.model_json_schema()
+        sentence = _sentence(schema, first)
+        if not isinstance(source, str):
+            source = source(tuple(_walk(schema, [part for part in first["loc"] if part != "[key]"])[0]))
         raise UsageError(f"{source}: {sentence}" if source else sentence) from None
 
 

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from texsynth.config import presets
 from texsynth.config import settings as config
+from texsynth.config.preset_places import built_in
 from texsynth.config.settings import ExpandSettings, StylizeSettings
 from texsynth.config.validation import nearest
 from texsynth.errors import UsageError
@@ -44,8 +45,8 @@ class Method:
 
 
 def presets_for(section: str) -> list[str]:
-    """Names of the presets with settings for the command `section`."""
-    return [name for name in presets.names() if section in presets.load(name).sections]
+    """Names of the presets of texsynth with settings for the command `section`."""
+    return [name for name in built_in() if name in presets.fitting(section)]
 
 
 def default_names(command: str) -> list[str]:

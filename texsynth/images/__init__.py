@@ -1,6 +1,8 @@
 """Files to pixel arrays and back: the only package that knows picture formats. It does not import torch."""
 
 from texsynth.images.files import placed, remove_leftovers, store
+from texsynth.images.formats import result_suffix
+from texsynth.images.metadata import Metadata, metadata
 from texsynth.images.picture import OUTPUT_SUFFIXES, SUFFIXES, Picture, check_sides, output_format
 from texsynth.images.reader import (
     LARGEST_FILE,
@@ -13,19 +15,22 @@ from texsynth.images.reader import (
     read_rgb8,
     verify,
 )
+from texsynth.images.records import sidecar
 from texsynth.images.sheet import blank, captioned, contact_sheet, jpeg_thumbnail, thumbnails
 from texsynth.images.streaming import Strips, open_strips, pixel_hash, write_strips
-from texsynth.images.writer import embedded_settings, encode, settings_and_hash, sidecar, write
+from texsynth.images.writer import check_package, embedded_settings, encode, settings_and_hash, write
 
 __all__ = [
     "LARGEST_FILE",
     "OUTPUT_SUFFIXES",
     "SUFFIXES",
     "Header",
+    "Metadata",
     "Picture",
     "Strips",
     "blank",
     "captioned",
+    "check_package",
     "check_sides",
     "contact_sheet",
     "embedded_settings",
@@ -33,6 +38,7 @@ __all__ = [
     "file_limit",
     "file_sha256",
     "jpeg_thumbnail",
+    "metadata",
     "open_strips",
     "output_format",
     "pixel_hash",
@@ -42,6 +48,7 @@ __all__ = [
     "read_bytes",
     "read_rgb8",
     "remove_leftovers",
+    "result_suffix",
     "settings_and_hash",
     "sidecar",
     "store",

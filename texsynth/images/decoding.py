@@ -9,7 +9,7 @@ from PIL import Image, ImagePalette
 
 from texsynth.errors import InputError
 from texsynth.images import tiff, vips
-from texsynth.images.picture import Picture, Pixels
+from texsynth.images.picture import Picture, Pixels, split_alpha
 from texsynth.images.profiles import deep_to_srgb, gamma_to_srgb, to_srgb
 from texsynth.images.stored import Stored
 
@@ -49,9 +49,11 @@ def from_pil(image: Image.Image, name: str, source_format: str, gamma: float | N
     if source_format == "TIFF" and image.mode in ("P", "PA"):
         _use_palette(image)
     image.load()
+    icc = image.info.get("icc_profile")
+    if image.mode.startswith("I;16") and source_format == "JPEG2000":
+        return from_deep(np.asarray(image).astype(np.uint16)[..., None], None, icc, source_format)
     if image.mode.startswith("I;16"):
         raise InputError(f"{name} has an unusual bit depth; convert it to 8 or 16 bits per channel")
-    icc = image.info.get("icc_profile")
     alpha = None
     colours = image
     if image.has_transparency_data:
@@ -124,12 +126,6 @@ def _both_bytes(data: bytes, page: int) -> Pixels:
             stored = "=" if image.tile[0].codec_name == "libtiff" else {b"II": "<", b"MM": ">"}[tags.prefix]
             halves.append(np.asarray(image))
     return np.stack(halves, -1).view(f"{stored}u2")[..., 0].astype(np.uint16)
-
-
-def split_alpha(samples: Pixels) -> tuple[Pixels, Pixels | None]:
-    """Colours (H, W, 1 or 3) and alpha (H, W) of (H, W, 1 to 4) samples with alpha last."""
-    count = 3 if samples.shape[2] >= 3 else 1
-    return samples[..., :count], samples[..., -1] if samples.shape[2] > count else None
 
 
 def split_tiff(samples: Pixels, extra: tuple[int, ...]) -> tuple[Pixels, Pixels | None]:

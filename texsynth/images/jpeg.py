@@ -42,6 +42,7 @@ class Jpeg:
     """Component -> bits of each coefficient that no scan has given yet; -1 for all."""
     frame: tuple[int, bytes] = (0, b"")  # Where the size and components stand, and what is there
     has_end: bool = False
+    packets: list[bytes] = field(default_factory=list)  # Bodies of segments with XMP
     patches: dict[int, bytes] = field(default_factory=dict)
     """Where bytes stand that decoders complain about, though no pixel is wrong, and what they must be."""
 
@@ -75,6 +76,8 @@ def parse(data: Bytes, *, to_pixels: bool = False) -> Jpeg:
                 break
         elif kind == 0xE0 and body[:5] == b"JFIF\0" and body[5:6] != b"\1":
             jpeg.patches[place + 5] = b"\1"
+        elif kind == 0xE1 and body.startswith(b"http://ns.adobe.com/x"):
+            jpeg.packets.append(body)
         elif kind == 0xE2 and body.startswith(b"ICC_PROFILE\0"):
             jpeg.patches[place] = b"-"  # a profile that is read elsewhere
         elif kind == EOI:

@@ -136,8 +136,13 @@ def sound(file: BinaryIO, png: Png) -> bytes:
 
 def add_seal(file: BinaryIO, digest: str) -> None:
     """Append the hash of the pixels to a file that ends with IEND: it may be known when all else is there."""
+    add_chunk(file, b"tEXt", SEAL + b"\0" + digest.encode())
+
+
+def add_chunk(file: BinaryIO, kind: bytes, body: bytes) -> None:
+    """Append a chunk to a file that ends with IEND."""
     file.seek(-len(made(b"IEND", b"")), io.SEEK_END)
-    file.write(made(b"tEXt", SEAL + b"\0" + digest.encode()) + made(b"IEND", b""))
+    file.write(made(kind, body) + made(b"IEND", b""))
 
 
 def check(file: BinaryIO, png: Png) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,8 @@ BLOCK_PIXELS = 1 << 20  # Converted at a time, in double precision
 SAME = 0.5 / 255  # What differs less from sRGB everywhere is sRGB
 SCREEN_GAMMA, SIGNIFICANT = 2.2, 0.05
 """Exponent that libpng takes for that of sRGB, and what it takes for no difference to it."""
+
+Floats = NDArray[np.float32]
 
 Curve = NDArray[np.float64]  # Linear light at each of the 65536 levels
 
@@ -123,21 +126,54 @@ def _shaped(pixels: Pixels, shaper: Shaper) -> Pixels:
     """(H, W, 1 or 3) uint16 through the formula. Returns (H, W, 3) uint16."""
     levels = np.linspace(0, 1, LEVELS)
     is_srgb = pixels.shape[2] == 3 and np.abs(shaper.matrix - np.eye(3)).max() < SAME
-    if is_srgb and all(np.abs(_encoded(curve) - levels).max() < SAME for curve in shaper.curves):
+    if is_srgb and all(np.abs(encoded(curve) - levels).max() < SAME for curve in shaper.curves):
         return pixels
     out = np.empty((*pixels.shape[:2], 3), np.uint16)
     step = max(1, BLOCK_PIXELS // pixels.shape[1])
     for top in range(0, len(pixels), step):
         rows = pixels[top : top + step]
         light = np.stack([curve[rows[..., c]] for c, curve in enumerate(shaper.curves)], -1)
-        out[top : top + step] = _encoded(light @ shaper.matrix.T) * (LEVELS - 1) + 0.5
+        out[top : top + step] = encoded(light @ shaper.matrix.T) * (LEVELS - 1) + 0.5
     return out
 
 
-def _encoded(light: NDArray[np.float64]) -> NDArray[np.float64]:
+def encoded(light: NDArray[np.float64]) -> NDArray[np.float64]:
     """Values of sRGB (IEC 61966-2-1) for linear light, cut to [0, 1]."""
     light = light.clip(0, 1)
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+def decoded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Linear light for values of sRGB (IEC 61966-2-1), also above 1."""
+    return np.where(values <= 0.04045, values / 12.92, ((np.maximum(values, 0) + 0.055) / 1.055) ** 2.4)
+
+
+def linear_shaper(icc: bytes, *, grey: bool) -> Callable[[Floats], Floats] | None:
+    """Make what brings floats of a profile, (H, W, 1 or 3), to linear sRGB.
+
+    None for a profile that says that they are, or cannot be used so.
+    """
+    try:
+        shaper = _shaper(icc)
+    except (ValueError, struct.error, np.linalg.LinAlgError):
+        return None
+    if shaper is None or len(shaper.curves) != (1 if grey else 3):
+        return None
+    levels = np.linspace(0, 1, LEVELS)
+    straight = [bool(np.abs(curve - levels).max() < SAME) for curve in shaper.curves]
+    same_primaries = grey or np.abs(shaper.matrix - np.eye(3)).max() < SAME
+    if all(straight) and same_primaries:
+        return None
+
+    def apply(values: Floats) -> Floats:
+        light = values.astype(np.float64)
+        for channel, curve in enumerate(shaper.curves):
+            if not straight[channel]:
+                x = light[..., channel]
+                light[..., channel] = np.where(x <= 1, np.interp(x, levels, curve), decoded(x))
+        return (light if same_primaries else light @ shaper.matrix.T).astype(np.float32)
+
+    return apply
 
 
 def _tags(icc: bytes) -> dict[bytes, bytes]:

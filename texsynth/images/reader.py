@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from texsynth.config.settings import MAX_PIXELS
 from texsynth.errors import InputError
-from texsynth.images import vips
+from texsynth.images import formats, kinds, vips
 from texsynth.images.decoding import (
     UPRIGHT,
     deep_pixels,
@@ -26,7 +26,9 @@ from texsynth.images.decoding import (
     orientation,
     with_profile,
 )
-from texsynth.images.picture import FORMATS, NotReadError, Picture, Pixels
+from texsynth.images.light import Unpacked, from_light
+from texsynth.images.picture import NotReadError, Picture, Pixels
+from texsynth.images.plugins import fault_of, pillow_formats
 from texsynth.images.stored import Stored, complete, stored
 from texsynth.paths import Place, listing, status, why
 
@@ -61,6 +63,9 @@ class Header:
     height: int
     format: str
     frames: int
+
+
+LYING = (5, 6, 7, 8)  # EXIF orientations of pictures whose rows become columns
 
 
 def read_bytes(path: Path, *, limit: int = LARGEST_FILE) -> bytes:
@@ -118,10 +123,16 @@ def _readable(path: Path) -> Iterator[None]:
 def probe(
     source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS, frame: int | None = None
 ) -> Header:
-    """Read only the header and raise InputError for whatever `read` would refuse because of it."""
+    """Read only the header, whose sides are those of the upright picture.
+
+    Raises InputError for whatever `read` would refuse because of it.
+    """
     name = name or source_name(source)
     with opened(source, name, frame) as (image, file):
-        return to_frame(image, file, name, checked(image, file, name, max_pixels, frame), frame, max_pixels)
+        header = checked(image, file, name, max_pixels, frame)
+        header = to_frame(image, file, name, header, frame, max_pixels)
+        lies = orientation(image) in LYING
+        return replace(header, width=header.height, height=header.width) if lies else header
 
 
 def read(
@@ -145,17 +156,20 @@ def read(
     with opened(data, name, frame) as (image, file):
         header = checked(image, file, name, max_pixels, frame)
         header = to_frame(image, file, name, header, frame, max_pixels)
-        fault = file.fault
+        fault = file.fault or fault_of(image, data)
         if not fault:
             try:
                 return _decoded(image, file, header, name, as_data=as_data, lenient=lenient)
             except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
                 # Of these formats only decoding tells.
-                if not lenient or not _has_parts(image, header):
+                if not lenient or file.unpacked or not _has_parts(image, header):
                     raise
                 fault = str(error)
         elif not lenient:
             raise InputError(damaged(name, fault))
+        if header.format == "JPEG2000":
+            picture = _decoded(image, file, header, name, as_data=as_data, lenient=True)
+            return replace(picture, warnings=(*picture.warnings, READ_IN_PART.format(fault)))
         if not file.fault:
             return _decoded_in_part(image, file, header, frame or 0, name, fault)
         repaired = file.repaired()
@@ -178,6 +192,8 @@ def _decoded(
         image.info.pop("icc_profile", None)
     gamma = None if as_data or not file.png else file.png.gamma
     warnings = file.warnings
+    if file.unpacked:
+        return _from_unpacked(file, file.unpacked, name, as_data=as_data)
     # Pillow knows nothing of a file but its first 8 bits.
     deep = deep_pixels(image, file, name) if is_deep(image, file) else None
     if deep is not None:
@@ -188,16 +204,36 @@ def _decoded(
             fail_on = "none" if lenient else "error"
             source = with_profile(vips.read_samples(file.data, "JPEG", fail_on=fail_on), image)
         picture = from_pil(source, name, header.format, gamma)
-    turn = UPRIGHT.get(orientation(image))
-    rgb, alpha = picture.rgb, picture.alpha
-    if turn:
-        rgb = np.ascontiguousarray(turn(rgb))
-        alpha = None if alpha is None else np.ascontiguousarray(turn(alpha))
     one_bit = as_data and image.mode == "1"
-    return replace(
-        picture, rgb=rgb, alpha=alpha, is_data=as_data, one_bit=one_bit,
-        warnings=warnings + picture.warnings,
-    )  # fmt: skip
+    picture = replace(picture, is_data=as_data, one_bit=one_bit, warnings=warnings + picture.warnings)
+    return _upright(picture, orientation(image))
+
+
+def _upright(picture: Picture, turned: int) -> Picture:
+    """Turn a picture by its EXIF orientation."""
+    turn = UPRIGHT.get(turned)
+    if not turn:
+        return picture
+    planes = (picture.rgb, picture.alpha, picture.highlights)
+    rgb, alpha, highlights = (None if p is None else np.ascontiguousarray(turn(p)) for p in planes)
+    assert rgb is not None
+    return replace(picture, rgb=rgb, alpha=alpha, highlights=highlights)
+
+
+def _from_unpacked(file: Stored, unpacked: Unpacked, name: str, *, as_data: bool) -> Picture:
+    """Decode a picture whose samples Pillow does not give."""
+    data = file.data
+    samples = unpacked.decode(data if isinstance(data, bytes) else data.read_bytes())
+    if isinstance(samples, Image.Image):
+        if as_data:
+            samples.info.pop("icc_profile", None)
+        picture = from_pil(samples, name, unpacked.format)
+    elif samples.colours.dtype == np.uint16:
+        icc = None if as_data else samples.icc
+        picture = from_deep(samples.colours, samples.alpha, icc, unpacked.format)
+    else:
+        picture = from_light(samples, unpacked.format, as_data=as_data)
+    return _upright(replace(picture, is_data=as_data), unpacked.orientation)
 
 
 def _has_parts(image: Image.Image, header: Header) -> bool:
@@ -246,10 +282,25 @@ def opened(source: Path | bytes, name: str, frame: int | None = None) -> Iterato
         if isinstance(source, Path):
             _check_kind(source, name)
         _quiet_libtiff()
-        with stored(source, frame) as (file, view), Image.open(view, formats=FORMATS) as image:
-            if file.png:
-                image.info["icc_profile"] = file.png.icc
-            yield image, file
+        with stored(source, frame) as (file, view):
+            if file.unpacked:
+                yield file.unpacked.header, file
+                return
+            with _pillow_image(view) as image:
+                if file.png:
+                    image.info["icc_profile"] = file.png.icc
+                yield image, file
+
+
+def _pillow_image(view: BinaryIO) -> Image.Image:
+    names, head = pillow_formats(view), view.read(kinds.HEAD)
+    view.seek(0)
+    try:
+        return Image.open(view, formats=names)
+    except UnidentifiedImageError:
+        if head[4:].startswith(kinds.PICTURES):
+            raise ValueError("its header cannot be read") from None
+        raise
 
 
 @cache
@@ -273,8 +324,7 @@ def decoding(name: str) -> Iterator[None]:
     except FileNotFoundError:
         raise InputError(f"{name} does not exist") from None
     except UnidentifiedImageError:
-        known = ", ".join(f.lower() for f in FORMATS)
-        raise InputError(f"{name} is not a picture that can be read; use one of {known}") from None
+        raise InputError(f"{name} is not a picture that can be read; use one of {formats.READ}") from None
     except IsADirectoryError:
         raise InputError(f"{name} is a folder, not a picture") from None
     except NotReadError as error:
@@ -298,7 +348,7 @@ def checked(image: Image.Image, file: Stored, name: str, max_pixels: int, frame:
     kind = "JPEG" if image.format == "MPO" else str(image.format)
     _check_pixels(image, name, max_pixels)
     frames = len(file.tiff.pages) if file.tiff else int(getattr(image, "n_frames", 1))
-    frames = 1 if kind == "JPEG" else frames
+    frames = 1 if kind in ("JPEG", "PSD") else frames  # The frames of a PSD are its layers.
     if frames > 1 and frame is None:
         raise InputError(f"{name} has {frames} frames; name one with --frame 0 to --frame {frames - 1}")
     if frames > 1 and frame is not None and not 0 <= frame < frames:

@@ -41,8 +41,11 @@ class PixelHash:
 
 
 def coded_hash(data: bytes) -> str:
-    """SHA-256 in hexadecimal of what the pixels of a JPEG or WebP are decoded from."""
-    parts = _riff_parts(data) if data[:4] == b"RIFF" else jpeg.coded_parts(data)
+    """SHA-256 in hexadecimal of what the pixels of a JPEG or WebP are decoded from; of others, of all."""
+    if data[:4] == b"RIFF":
+        parts = _riff_parts(data)
+    else:
+        parts = jpeg.coded_parts(data) if data[:2] == b"\xff\xd8" else iter((data,))
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)

@@ -8,25 +8,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from texsynth.images import jpeg, png, tiff, vips
+from texsynth.images import exr, float_tiff, jpeg, jxl, kinds, png, psd, radiance, tiff, vips
 from texsynth.images.jpeg import Jpeg
+from texsynth.images.light import Unpacked
 from texsynth.images.picture import NotReadError
 from texsynth.images.png import Png
 from texsynth.images.tiff import Tiff
 
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
+OTHERS = (radiance, exr, psd, jxl)
+
 STREAMED_PAGES = 1000  # libvips looks at all pages of a file that it streams
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A file, and what it says about itself. One of `png`, `tiff`, `jpeg` for these formats."""
+    """A file, and what it says about itself. One of `png`, `tiff`, `jpeg` for these formats.
+
+    unpacked: what reads pixels that Pillow does not.
+    """
 
     source: Path | bytes
     png: Png | None = None
     tiff: Tiff | None = None
     jpeg: Jpeg | None = None
+    unpacked: Unpacked | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -93,6 +100,8 @@ class Stored:
 def stored(source: Path | bytes, page: int | None) -> Iterator[tuple[Stored, BinaryIO]]:
     """A file, and what Pillow is to open: of a path no pixels need follow. Raises ValueError, OSError."""
     with _file(source) as file:
+        if kind := kinds.unread(file):
+            raise NotReadError(kinds.sentence(kind))
         start = file.read(8)
         if start == png.SIGNATURE:
             chunks = png.parse(file)
@@ -104,18 +113,26 @@ def stored(source: Path | bytes, page: int | None) -> Iterator[tuple[Stored, Bin
         elif start[:4] in TIFF_STARTS:
             directory = tiff.parse(file, page)
             changes = tiff.patches(directory) if len(directory.pages) > 1 else {}
+            unpacked = float_tiff.unpacked(directory) if directory.is_float else None
             if isinstance(source, bytes):
-                yield Stored(source, tiff=directory), io.BytesIO(tiff.with_patches(source, changes))
+                yield (
+                    Stored(source, tiff=directory, unpacked=unpacked),
+                    io.BytesIO(tiff.with_patches(source, changes)),
+                )
             else:
-                yield Stored(source, tiff=directory), io.BufferedReader(_Patched(file, changes))
+                yield (
+                    Stored(source, tiff=directory, unpacked=unpacked),
+                    io.BufferedReader(_Patched(file, changes)),
+                )
         elif start[:3] == b"\xff\xd8\xff":
             with _searchable(source) as data:
                 markers = jpeg.parse(data, to_pixels=isinstance(source, Path))
             file.seek(0)
             yield Stored(source, jpeg=markers), file
         else:
+            unpacked = next(filter(None, (one.parse(file) for one in OTHERS)), None)
             file.seek(0)
-            yield Stored(source), file
+            yield Stored(source, unpacked=unpacked), file
 
 
 def complete(one: Stored) -> Stored:

@@ -11,10 +11,10 @@ from PIL import Image
 from texsynth.config.settings import MAX_PIXELS, QUALITY
 from texsynth.errors import InputError
 from texsynth.images import vips
-from texsynth.images.decoding import from_deep, from_pil, is_deep, orientation, split_alpha, split_tiff
+from texsynth.images.decoding import from_deep, from_pil, is_deep, orientation, split_tiff
 from texsynth.images.files import taken, temporary, writing
-from texsynth.images.picture import ALPHA_FORMATS, DEEP_FORMATS, Picture, Pixels, check_sides, output_format
-from texsynth.images.png import add_seal
+from texsynth.images.metadata import Metadata
+from texsynth.images.picture import ALPHA_FORMATS, Picture, Pixels, check_sides, output_format, split_alpha
 from texsynth.images.profiles import srgb_profile
 from texsynth.images.reader import (
     checked,
@@ -26,9 +26,17 @@ from texsynth.images.reader import (
     read_bytes,
     source_name,
 )
+from texsynth.images.records import INSIDE, put_into, sidecar
 from texsynth.images.seal import PIXEL_FORMATS, PixelHash, coded_hash, sealed
 from texsynth.images.stored import Stored, complete
-from texsynth.images.writer import FLATTENED, flattened, samples, settings_beside, sidecar, write
+from texsynth.images.writer import (
+    FLATTENED,
+    flattened,
+    samples,
+    settings_beside,
+    write,
+    written_depth,
+)
 from texsynth.paths import is_taken
 from texsynth.strict_yaml import as_ascii
 
@@ -96,14 +104,26 @@ def open_strips(
 
 def pixel_hash(path: Path, *, max_pixels: int = MAX_PIXELS) -> str:
     """Return the hash that `write` puts below the settings of a file with these pixels. Raises InputError."""
-    with opened(path, str(path)) as (image, _):
-        source_format = str(image.format)
+    with opened(path, str(path)) as (image, file):
+        source_format, is_float = str(image.format), file.unpacked is not None and file.unpacked.is_float
+    if source_format == "TIFF" and is_float:
+        return _float_hash(path, max_pixels)
     if source_format not in PIXEL_FORMATS:
         return coded_hash(read_bytes(path, limit=file_limit(max_pixels)))
     strips = open_strips(path, max_pixels=max_pixels, frame=0)
     digest = PixelHash(strips.width, strips.height)
     for strip in strips.rows(ROWS):
         digest.add(samples(strip, strip.bit_depth, grey=False))
+    return digest.digest
+
+
+def _float_hash(path: Path, max_pixels: int) -> str:
+    """Return the same for a TIFF of floats, from its numbers. Raises InputError."""
+    data = read_bytes(path, limit=file_limit(max_pixels))
+    with decoding(str(path)):
+        rows = vips.read_samples(data, "TIFF")
+    digest = PixelHash(rows.shape[1], rows.shape[0])
+    digest.add(rows)
     return digest.digest
 
 
@@ -120,7 +140,7 @@ def _converter(image: Image.Image, file: Stored, name: str) -> Callable[[Pixels]
         part.info["icc_profile"] = icc
         return from_pil(part, name, source_format, gamma)
 
-    if orientation(image) != 1:
+    if file.unpacked or orientation(image) != 1:
         return None
     if source_format == "TIFF":
         tags = image.tag_v2  # type: ignore[attr-defined]
@@ -154,27 +174,29 @@ def write_strips(
     settings: str = "",
     quality: int = QUALITY,
     force: bool = False,
+    kept: Metadata | None = None,
+    beside: bool = False,
 ) -> tuple[str, ...]:
-    """Write the file that `images.write` makes with `settings`, `quality` and `force`, or nothing.
+    """Write the file that `images.write` makes with the same arguments, or nothing.
 
-    PNG and TIFF keep a few strips in memory; JPEG and WebP collect the picture and encode it at the end.
-    strips: from the top down, of any number of rows, 8 or 16 bits deep. width, height: of the picture, in
-    pixels. alpha: every strip has it. bit_depth: 8 or 16. Returns what the format cannot keep. Raises
+    PNG and TIFF keep a few strips in memory; other formats, and floats, collect the picture and encode it
+    at the end. strips: from the top down, of any number of rows. width, height: of the picture, in
+    pixels. alpha: every strip has it. bit_depth: 8, 16 or 32. Returns what the format cannot keep. Raises
     OutputError, for a file that exists before the first strip, and ValueError for strips that do not make up
     the picture; errors of `strips` stay what they are.
     """
     name = output_format(path)
-    for output in filter(None, (path, sidecar(path) if settings else None)):
+    for output in filter(None, (path, sidecar(path, asked=beside) if settings else None)):
         if is_taken(output) and not force:
             raise taken(output)
     check_sides(width, height, name)
     keeps_alpha = alpha and name in ALPHA_FORMATS
     warnings = (FLATTENED.format(name),) if alpha and not keeps_alpha else ()
-    depth = bit_depth if name in DEEP_FORMATS else 8
+    depth = written_depth(bit_depth, name)
     shape = (height, width, 3 + keeps_alpha)
 
-    def stored() -> Iterator[tuple[int, Pixels]]:
-        """Yield the row at which each strip begins, and its samples."""
+    def stored(highlights: list[Pixels] | None = None) -> Iterator[tuple[int, Pixels]]:
+        """Yield the row at which each strip begins, and its samples; collect the highlights."""
         top = 0
         for strip in strips:
             if strip.width != width or (strip.alpha is not None) != alpha:
@@ -183,20 +205,31 @@ def write_strips(
                 raise ValueError(f"{top + strip.height} rows were given for the {height} of {path}")
             yield top, samples(strip if keeps_alpha else flattened(strip), depth, grey=False)
             top += strip.height
+            if highlights is not None and strip.highlights is not None:
+                highlights.append(strip.highlights)
         if top < height:
             raise ValueError(f"{top} rows were given for the {height} of {path}")
 
-    if name not in vips.SAVERS:
-        pixels = np.empty(shape, np.uint8)
-        for top, rows in stored():
+    if name not in vips.SAVERS or depth == 32:
+        pixels = np.empty(shape, np.uint8 if depth == 8 else np.uint16)
+        highlights: list[Pixels] = []
+        for top, rows in stored(highlights):
             pixels[top : top + len(rows)] = rows
-        picture = Picture(*split_alpha(pixels))
-        return warnings + write(picture, path, settings=settings, quality=quality, force=force)
+        picture = replace(
+            Picture(*split_alpha(pixels)), is_float=depth == 32,
+            highlights=np.concatenate(highlights) if highlights else None,
+        )  # fmt: skip
+        return warnings + write(
+            picture, path, settings=settings, quality=quality, force=force, kept=kept, beside=beside
+        )
+    beside = beside or name not in INSIDE
     dtype = np.dtype(np.uint16 if depth == 16 else np.uint8)
     with temporary(path, force=force) as (file, place):
         with writing(path):
             target = Path(file.name)
-            encoder = vips.RowEncoder(target, shape, dtype, name, as_ascii(settings), srgb_profile())
+            kept = kept or Metadata()
+            text, profile = "" if beside else as_ascii(settings), srgb_profile()
+            encoder = vips.RowEncoder(target, shape, dtype, name, text, profile, kept.dpi)
         pixel_hash = PixelHash(width, height)
         with closing(encoder):
             for _, rows in stored():
@@ -205,8 +238,10 @@ def write_strips(
                     encoder.add(rows)
             with writing(path):
                 encoder.finish()
-                if settings and name == "PNG":
-                    add_seal(file, pixel_hash.digest)
-        with settings_beside(path, sealed(settings, pixel_hash.digest), force=force):
+                kept.add_to(file, name)
+                if settings and not beside:
+                    put_into(file, name, settings, pixel_hash.digest)
+        text = sealed(settings, pixel_hash.digest) if beside else ""
+        with settings_beside(path, text, force=force):
             place()
     return warnings

@@ -30,19 +30,20 @@ def to_weight(picture: Picture) -> Tensor | None:
 
 
 def to_picture(image: Tensor, alpha: Pixels | None, bit_depth: int) -> Picture:
-    """image: (1, 3, H, W) in [0, 1]; alpha: (H, W) uint8 or uint16. Rounds to `bit_depth` 8 or 16.
+    """image: (1, 3, H, W) in [0, 1]; alpha: (H, W) uint8 or uint16. bit_depth: 8, 16, or 32, rounded to 16.
 
     Raises UsageError for numbers that are not finite.
     """
-    top = 2**bit_depth - 1
-    rgb = np.empty((*image.shape[2:], 3), np.uint16 if bit_depth == 16 else np.uint8)
+    top = 2 ** min(bit_depth, 16) - 1
+    rgb = np.empty((*image.shape[2:], 3), np.uint8 if bit_depth == 8 else np.uint16)
     # By strips: of a large picture, copies in floats would take most of the memory.
     for start in range(0, len(rgb), STRIP_ROWS):
         part = image[0, :, start : start + STRIP_ROWS].detach().float()
         if not bool(part.isfinite().all()):
             raise overflow("the picture has", image.dtype)
         rgb[start : start + STRIP_ROWS] = part.clamp(0, 1).mul_(top).round_().permute(1, 2, 0).cpu().numpy()
-    return Picture(rgb, None if alpha is None else as_depth(alpha, bit_depth))
+    alpha = None if alpha is None else as_depth(alpha, bit_depth)
+    return Picture(rgb, alpha, is_float=bit_depth == 32)
 
 
 def fit_within(picture: Picture, max_side: int | None) -> Picture:
@@ -59,7 +60,13 @@ def fit_within(picture: Picture, max_side: int | None) -> Picture:
         )
         top = np.iinfo(alpha.dtype).max
         alpha = (smooth[0, 0] * top).round().clamp(0, top).numpy().astype(alpha.dtype)
-    return replace(picture, rgb=to_picture(resized, None, picture.bit_depth).rgb, alpha=alpha)
+    highlights = picture.highlights
+    if highlights is not None:
+        plane = torch.from_numpy(np.ascontiguousarray(highlights))[None, None]
+        smooth = F.interpolate(plane, size, mode="bilinear", antialias=True, align_corners=False)
+        highlights = smooth[0, 0].clamp(min=1).numpy()
+    rgb = to_picture(resized, None, picture.bit_depth).rgb
+    return replace(picture, rgb=rgb, alpha=alpha, highlights=highlights)
 
 
 def _unit(values: Pixels) -> Tensor:

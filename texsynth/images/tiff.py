@@ -19,6 +19,7 @@ TYPES = {1: "B", 2: "B", 3: "H", 4: "I", 5: "II", 6: "b", 7: "B", 8: "h", 9: "i"
 MOST_PAGES = 1 << 16
 MOST_TAGS = 1 << 12
 MOST_VALUES = 1 << 24
+LARGEST_PACKET = 1 << 22  # Bytes of XMP, more than any record has
 LARGEST_TILE = 1 << 26  # Pixels, of a tile that is larger than the picture
 PIECE = 1 << 20  # Bytes unpacked at a time
 SMALL_PIECE = 64  # Bytes whose pixels are lost where data is damaged
@@ -26,18 +27,21 @@ SMALL_PIECE = 64  # Bytes whose pixels are lost where data is damaged
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, STRIPS, SAMPLES, ROWS, SIZES = (
     256, 257, 258, 259, 262, 273, 277, 278, 279
 )  # fmt: skip
+ORIENTATION, PROFILE, XMP = 274, 34675, 700
 PLANAR, PALETTE, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_SIZES, KINDS, DEPTH, TILE_DEPTH, EXTRA, FILL = (
     284, 320, 322, 323, 324, 325, 339, 32997, 32998, 338, 266
 )  # fmt: skip
 USED = frozenset({
     WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, STRIPS, SAMPLES, ROWS, SIZES, PLANAR, PALETTE, TILE_WIDTH,
-    TILE_HEIGHT, TILES, TILE_SIZES, KINDS, DEPTH, TILE_DEPTH, EXTRA, FILL,
+    TILE_HEIGHT, TILES, TILE_SIZES, KINDS, DEPTH, TILE_DEPTH, EXTRA, FILL, ORIENTATION, PROFILE, XMP,
 })  # fmt: skip
 """Tags that are read."""
 
 COLOURS = {0: "grey", 1: "grey", 2: "RGB", 3: "a palette", 5: "CMYK", 6: "YCbCr", 8: "Lab", 9: "Lab"}
 NOT_READ = {2: "signed pixels", 3: "floating-point pixels", 5: "complex pixels", 6: "complex pixels"}
 """Kind of samples -> what is told about it."""
+
+FLOAT = 3  # Kind of samples
 
 NONE, DEFLATE, YCBCR = 1, (8, 32946), 6
 
@@ -64,6 +68,12 @@ class Tiff:
     tags: dict[int, tuple[int, ...]] = field(default_factory=dict)
     entries: dict[int, int] = field(default_factory=dict)  # Tag -> where it stands in the file
     end: int = 0  # Where the page says which comes next
+
+    @property
+    def is_float(self) -> bool:
+        """Floats, as whose kind whole numbers of 32 bits count, which Pillow does not know either."""
+        kinds, bits = set(self.tags.get(KINDS, (1,))), set(self.tags.get(BITS, (1,)))
+        return (kinds == {FLOAT} and bits <= {16, 32, 64}) or (kinds == {1} and bits == {32})
 
     def number(self, tag: int, default: int = 0) -> int:
         """The first value of a tag."""
@@ -226,7 +236,10 @@ def _read_tags(file: BinaryIO, tiff: Tiff) -> None:
             (start,) = struct.unpack(f"{tiff.order}{'Q' if tiff.is_big else 'I'}", raw)
             if start + bytes_ > tiff.length:
                 raise ValueError(f"tag {tag} is cut off")
-        if tag not in USED or tag in tiff.tags or kind not in (1, 3, 4, 16):
+        kinds = (1, 7) if tag in (PROFILE, XMP) else (1, 3, 4, 16)
+        if tag not in USED or tag in tiff.tags or kind not in kinds:
+            continue
+        if tag == XMP and values > LARGEST_PACKET:
             continue
         if values > MOST_VALUES:
             raise ValueError(f"tag {tag} has {values} values")
@@ -250,6 +263,10 @@ def _refuse(tiff: Tiff) -> None:
         _not_read("Lab pixels")
     if photometric not in COLOURS:
         _not_read(f"colours of kind {photometric}")
+    if tiff.is_float:
+        if photometric not in (1, 2) or len(set(bits)) > 1:
+            _not_read(f"{bits[0]}-bit pixels in {COLOURS[photometric]}")
+        kinds, bits = (1,), (16,) * len(bits)
     for kind in kinds:
         if kind in NOT_READ:
             _not_read(NOT_READ[kind])

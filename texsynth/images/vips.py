@@ -11,6 +11,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,17 @@ if TYPE_CHECKING:
 
 KEYWORD = "texsynth"  # Keyword of the PNG text with the settings
 
-DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
-PIXELS_PER_MM = 72 / 25.4  # Resolution that programs assume where a file gives none
+DTYPES = {
+    "uchar": np.uint8,
+    "ushort": np.uint16,
+    "uint": np.uint32,
+    "float": np.float32,
+    "double": np.float64,
+}
+Dpi = tuple[float, float] | None  # Pixels per inch across and down
+
+MM_PER_INCH = 25.4
+USUAL_DPI = 72.0  # Resolution that programs assume where a file gives none
 
 SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
     "PNG": ("pngsave", {"filter": "all", "compression": 5, "keep": "icc|other"}),
@@ -52,6 +62,24 @@ SMALL_PX = 64  # Sides of pictures that are not worth decoding at a smaller size
 BAND_BYTES = 1 << 26  # A row of segments that is larger is no small part of the picture any more
 
 
+@cache
+def library() -> Any:  # noqa: ANN401 (a module)
+    """Load pyvips, once, such that no Python runs inside libvips. Raises MemoryError where there is no room.
+
+    It has warnings of libvips logged in Python, in the middle of its work: the process was aborted where the
+    garbage collector ran then, which may free pictures of libvips.
+    """
+    os.environ.setdefault("VIPS_WARNING", "0")  # and none goes to standard error instead
+    if "pyvips" not in sys.modules:
+        check_room(ROOM_BYTES)
+    import pyvips
+
+    getattr(pyvips, "_remove_log_handler", bool)()
+    # libvips would keep the lines it read last, a hundred megabytes for each large picture.
+    pyvips.cache_set_max(0)
+    return pyvips
+
+
 def read_samples(
     source: Path | bytes, source_format: str, page: int = 0, *, fail_on: str = "error"
 ) -> Pixels:
@@ -74,10 +102,8 @@ def read_rows(
     fewer than 8 bits as 8, and zero is black. Damage raises OSError.
     """
     with _failures():
-        import pyvips
-
         image = _opened(source, source_format, page, fail_on)
-        region = pyvips.Region.new(image)
+        region = library().Region.new(image)
         for top in range(0, image.height, count):
             rows = min(count, image.height - top)
             yield _array(region.fetch(0, top, image.width, rows), rows, image)
@@ -133,17 +159,25 @@ def to_srgb(pixels: Pixels, profile: bytes, srgb: Path) -> Pixels:
         return _array(image.write_to_memory(), image.height, image)
 
 
-def encode(pixels: Pixels, name: str, text: str, profile: bytes | None, *, one_bit: bool = False) -> bytes:
-    """Encode (H, W, 1 to 4) uint8 or uint16 as PNG or TIFF. text: ASCII, kept by PNG. Raises OSError.
+def encode(
+    pixels: Pixels,
+    name: str,
+    text: str,
+    profile: bytes | None,
+    *,
+    one_bit: bool = False,
+    dpi: Dpi = None,
+) -> bytes:
+    """Encode (H, W, 1 to 4) uint8, uint16, or float32 as PNG or TIFF. Raises OSError.
 
-    one_bit: (H, W, 1) uint8 of 0 and 255 are written with a bit for each pixel.
+    text: ASCII, kept by PNG. one_bit: (H, W, 1) uint8 of 0 and 255 are written with a bit each.
     """
     operation, options = _saver(name, pixels.nbytes)
     if one_bit:
         # TIFF predicts only whole bytes.
         options |= {"bitdepth": 1} | ({"predictor": "none"} if name == "TIFF" else {})
     with _failures():
-        image = _described(_from_array(pixels), pixels.dtype, text, profile)
+        image = _described(_from_array(pixels), pixels.dtype, text, profile, dpi)
         return bytes(getattr(image, f"{operation}_buffer")(**options))
 
 
@@ -155,7 +189,7 @@ class RowEncoder:
 
     def __init__(
         self, target: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], name: str, text: str,
-        profile: bytes | None,
+        profile: bytes | None, dpi: Dpi = None,
     ) -> None:  # fmt: skip
         """target: existing file. shape: (H, W, C). dtype: uint8 or uint16. The rest is as for `encode`."""
         height, width, channels = shape
@@ -167,7 +201,7 @@ class RowEncoder:
         operation, options = _saver(name, height * width * channels * dtype.itemsize)
 
         def save(image: pyvips.Image) -> None:
-            getattr(_described(image, dtype, text, profile), operation)(os.fsencode(target), **options)
+            getattr(_described(image, dtype, text, profile, dpi), operation)(os.fsencode(target), **options)
 
         reading, writing = os.pipe()
         self._pipe = open(writing, "wb")  # noqa: SIM115 (until `close`)
@@ -204,8 +238,7 @@ class RowEncoder:
 
     def _follow(self, reading: int, save: Callable[[pyvips.Image], None]) -> None:
         """Save what arrives. After a failure the rest is thrown away, so that nobody waits for a reader."""
-        import pyvips
-
+        pyvips = library()
         with open(reading, "rb", buffering=0) as pipe:
             try:
                 with _failures():
@@ -223,11 +256,10 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _opened(source: Path | bytes, source_format: str, page: int, fail_on: str, **more: int) -> pyvips.Image:
-    import pyvips  # not part of a start
-
-    # libvips would keep the lines it read last, a hundred megabytes for each large picture.
-    pyvips.cache_set_max(0)
+    pyvips = library()
     operation = source_format.lower() + ("load_buffer" if isinstance(source, bytes) else "load")
+    if source_format == "TIFF" and fail_on == "error":
+        fail_on = "warning"  # it goes on with what is left of a damaged tile otherwise
     # Its limit of memory for a TIFF counts whole strips; --max-pixels and `has_small_segments` guard that.
     options = {"TIFF": {"page": page, "unlimited": True}, "GIF": {"page": page}}.get(source_format, {})
     load = getattr(pyvips.Image, operation)
@@ -236,25 +268,25 @@ def _opened(source: Path | bytes, source_format: str, page: int, fail_on: str, *
 
 
 def _from_array(pixels: Pixels) -> pyvips.Image:
-    import pyvips
-
     height, width, channels = pixels.shape
-    format_ = "ushort" if pixels.dtype == np.uint16 else "uchar"
-    return pyvips.Image.new_from_memory(np.ascontiguousarray(pixels), width, height, channels, format_)
+    format_ = {2: "ushort", 4: "float"}.get(pixels.dtype.itemsize, "uchar")
+    return library().Image.new_from_memory(np.ascontiguousarray(pixels), width, height, channels, format_)
 
 
 def _array(data: Any, rows: int, image: pyvips.Image) -> Pixels:  # noqa: ANN401 (a buffer)
     return np.frombuffer(data, DTYPES[image.format]).reshape(rows, image.width, image.bands)
 
 
-def _described(image: pyvips.Image, dtype: np.dtype[Any], text: str, profile: bytes | None) -> pyvips.Image:
+def _described(
+    image: pyvips.Image, dtype: np.dtype[Any], text: str, profile: bytes | None, dpi: Dpi = None
+) -> pyvips.Image:
     """`image` with what its file says about it."""
-    import pyvips
-
+    pyvips = library()
     grey = image.bands < 3
-    deep = dtype.itemsize == 2
-    space = ("grey16" if deep else "b-w") if grey else ("rgb16" if deep else "srgb")
-    image = image.copy(interpretation=space, xres=PIXELS_PER_MM, yres=PIXELS_PER_MM)
+    spaces = {2: ("grey16", "rgb16"), 4: ("b-w", "scrgb")}
+    space = spaces.get(dtype.itemsize, ("b-w", "srgb"))[not grey]
+    across, down = (value / MM_PER_INCH for value in dpi or (USUAL_DPI, USUAL_DPI))
+    image = image.copy(interpretation=space, xres=across, yres=down)
     if profile:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     if text:
@@ -270,10 +302,7 @@ def _saver(name: str, size: int) -> tuple[str, dict[str, Any]]:
 @contextmanager
 def _failures() -> Iterator[None]:
     """Turn errors of libvips into OSErrors of one line."""
-    if "pyvips" not in sys.modules:
-        check_room(ROOM_BYTES)
-    import pyvips
-
+    pyvips = library()
     try:
         yield
     except pyvips.Error as error:

@@ -16,11 +16,13 @@ from texsynth.images import Picture, contact_sheet, read, thumbnails
 from texsynth.images.tensors import to_image, to_weight
 from texsynth.jobs import cards
 from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyledJob, StyleSource
-from texsynth.jobs.files import memory_guard, read_input, read_visible, recorded_path
+from texsynth.jobs.checks import check_proportions
+from texsynth.jobs.files import memory_guard, read_input, read_visible
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.labels import as_tensor, label_regions, merging, read_labels
 from texsynth.jobs.memory import style_tile
 from texsynth.jobs.outcomes import Report
+from texsynth.jobs.recorded import recorded_path
 from texsynth.jobs.region_styles import RegionalStyles
 from texsynth.models.registry import Model
 from texsynth.ops.color import luma
@@ -30,9 +32,6 @@ from texsynth.pipelines.stylize import (
     StyledRegion,
     fit_style,
 )
-
-ASPECT = 0.02
-"""Largest relative difference between the proportions of a mask and those of its content."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class MeasuredStyles:
             return [[StyledRegion((style,), (1.0,))] for style in styles]
         if self._labels is not None:
             labels, values = as_tensor(self._labels.labels), range(len(self._labels.colours))
-            _check_proportions(self._spec.content_labels, labels, job, size)
+            _check_fit(self._spec.content_labels, labels, job, size)
             masks = label_masks(resize_mask(labels, *size, smooth=False), values, self._spec.feather)
             return [[
                 StyledRegion(tuple(part.by_label.get(value, part.style) for part, _ in pairs), weights, mask)
@@ -80,7 +79,7 @@ class MeasuredStyles:
             return [[StyledRegion(styles, weights)]]
         for item, part in zip(self._spec.styles, self._parts, strict=True):
             if part.mask is not None:
-                _check_proportions(item.mask, part.mask, job, size)
+                _check_fit(item.mask, part.mask, job, size)
         fitting = [resize_mask(p.mask, *size, smooth=True) for p, _ in masked if p.mask is not None]
         masks = share_masks(fitting, [weight for _, weight in masked])
         parts = [StyledRegion((p.style,), (1.0,), m) for (p, _), m in zip(masked, masks, strict=True)]
@@ -138,13 +137,10 @@ class MeasuredStyles:
         return FittedStyle(card.moments, card.colours).only(settings.levels)
 
 
-def _check_proportions(item: Input | None, mask: Tensor, job: StyledJob, size: tuple[int, int]) -> None:
-    height, width = int(mask.shape[2]), int(mask.shape[3])
-    if abs(height * size[1] / (width * size[0]) - 1) > ASPECT:
-        raise InputError(
-            f"{item} has {width} x {height} pixels, which does not fit the {size[1]} x {size[0]} of "
-            f"{job.picture}; give it the same proportions"
-        )
+def _check_fit(item: Input | None, mask: Tensor, job: StyledJob, size: tuple[int, int]) -> None:
+    """Raise InputError for a mask (1, 1, h, w) that does not fit a content of `size` (height, width)."""
+    assert item
+    check_proportions(item, (mask.shape[3], mask.shape[2]), job.picture, (size[1], size[0]))
 
 
 def sweep_sheet(report: Report, steps: int) -> Picture:

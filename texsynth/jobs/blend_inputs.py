@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from texsynth.config.settings import StylizeSettings
+from texsynth.config.shared_settings import REST
 from texsynth.errors import UsageError
+from texsynth.images.formats import result_suffix
 from texsynth.jobs.frames import FrameJob
 from texsynth.jobs.inputs import Input, destinations
 from texsynth.paths import exists
-
-REST = "rest"  # Instead of a mask: what the masks of the other styles leave
 
 MAX_SWEEP = 64
 
@@ -117,6 +117,12 @@ class BlendJob(FrameJob):
         """The content, the styles, masks and label maps."""
         return (self.picture, *self.spec.inputs)
 
+    @property
+    def overlays(self) -> tuple[Input, ...]:
+        """The masks and the content's label map, where they are used."""
+        labels, masks = self.spec.content_labels, (part.mask for part in self.spec.styles)
+        return tuple(item for item in (labels, *masks) if item)
+
 
 StyledJob = StylizeJob | BlendJob
 
@@ -206,10 +212,10 @@ def stylize_jobs(
     settings: StylizeSettings,
     output: str | None,
     *,
-    suffix: str = ".png",
+    suffix: str | None = None,
 ) -> list[StylizeJob]:
     """Return a job for every content, by default with the output `CONTENT.STYLE.png`. Raises UsageError."""
-    names = [f"{item.stem}.{style.stem}{suffix}" for item in contents]
+    names = [f"{item.stem}.{style.stem}{result_suffix(item.path.name, suffix)}" for item in contents]
     paths = destinations(contents, names, output)
     return [StylizeJob(item, path, style, settings) for item, path in zip(contents, paths, strict=True)]
 
@@ -221,7 +227,7 @@ def blend_jobs(
     output: str | None,
     *,
     sweep: int | None = None,
-    suffix: str,
+    suffix: str | None = None,
 ) -> list[BlendJob]:
     """Return a job for every content and step of the sweep, by default with outputs `CONTENT.blend.png`.
 
@@ -233,7 +239,7 @@ def blend_jobs(
         if output == "-":
             raise UsageError("the pictures of a sweep cannot share standard output; use -o FOLDER")
         steps = list(sweep_weights(len(spec.styles), sweep))
-    names = [f"{item.stem}.blend{suffix}" for item in contents]
+    names = [f"{item.stem}.blend{result_suffix(item.path.name, suffix)}" for item in contents]
     jobs = []
     for item, path in zip(contents, destinations(contents, names, output), strict=True):
         for index, weights in enumerate(steps, 1):

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 import texsynth
-from texsynth.config import presets
 from texsynth.config.map_kinds import MapKind
 from texsynth.config.records import ExpandRecord, Record, Sibling, Versions
 from texsynth.config.settings import ExpandSettings, RunSettings
@@ -29,7 +28,8 @@ from texsynth.jobs.files import JobResult, OutputFile, memory_guard, read_input
 from texsynth.jobs.masks import Mask
 from texsynth.jobs.operation import Operation, other_version, other_weights, resolve_run, run_on
 from texsynth.jobs.outcomes import Report
-from texsynth.jobs.sibling_values import map_picture, map_values
+from texsynth.jobs.recorded import record_text
+from texsynth.jobs.sibling_values import light_plane, map_picture, map_values, with_light
 from texsynth.models.registry import Model, load_model
 from texsynth.ops.color import luma
 from texsynth.pipelines import complete
@@ -37,10 +37,11 @@ from texsynth.pipelines import expand as pipeline
 from texsynth.pipelines.method import ExpandPlan, plan_expand
 from texsynth.pipelines.progress import OnStep
 from texsynth.pipelines.relight import in_even_light
-from texsynth.strict_yaml import dump
 from texsynth.synthesis.exemplar import Exemplar
 
 SHEET_COLUMNS = 6
+
+LIGHT_LEFT = "light stronger than 1 was cut; the method patch keeps that of a single exemplar"
 
 
 class Expand(Operation[ExpandJob]):
@@ -61,10 +62,23 @@ class Expand(Operation[ExpandJob]):
         self.run = run_on(run, model) if model else run
         self._recorded, self._model = recorded, model
         self._loaded = {} if loaded is None else loaded
+        self._whole = set[str]()  # Transposers that could be loaded
 
     def __getstate__(self) -> dict[str, object]:
         """Leave out the pictures: workers read them themselves."""
         return {**vars(self), "_loaded": {}}
+
+    def load_networks(self) -> None:
+        """Load the model, to tell whether it is whole."""
+        self._model = self._model or load_model(self.run.model)
+
+    def estimate(self, job: ExpandJob) -> None:
+        """Load the Transposer, to tell whether it is whole; how much memory it takes is not known."""
+        assert self._model, "load_networks has been called"
+        name = job.settings.transposer
+        if name is not None and name not in self._whole:
+            pipeline.load_networks(self._model, name)
+            self._whole.add(name)
 
     def prepare(self, note: Callable[[str], None]) -> None:
         """Choose the device; networks are loaded when the first settings that need them come."""
@@ -138,15 +152,21 @@ class Expand(Operation[ExpandJob]):
                     lambda even: complete.fill(even, mask, settings, networks, rng=rng, on_step=on_step),
                     hole=mask,
                 )
-            maps = zip(expanded.siblings, loaded.siblings, strict=True)
             pictures = [_texture(expanded.image, loaded, self.run)]
+            lost = _has_strong_light(loaded)
+            if _carries_light(loaded) and len(expanded.siblings) > len(loaded.siblings):
+                *siblings, light = expanded.siblings
+                expanded, lost = replace(expanded, siblings=tuple(siblings)), False
+                pictures[0] = with_light(pictures[0], light)
+            maps = zip(expanded.siblings, loaded.siblings, strict=True)
             pictures += [map_picture(values, like.picture) for values, like in maps]
         record = self._record(job, loaded, settings)
         files = tuple(
-            OutputFile(pictures[part], path, dump(presets.as_tree(record.model_copy(update={"part": part}))))
+            OutputFile(pictures[part], path, record_text(record.model_copy(update={"part": part}), path))
             for part, path in job.parts
         )
-        return JobResult(files, loaded.warnings + expanded.notes, {"method": settings.method})
+        notes = (*loaded.warnings, *expanded.notes, *((LIGHT_LEFT,) if lost else ()))
+        return JobResult(files, notes, {"method": settings.method})
 
     def _networks(self, settings: ExpandSettings) -> pipeline.Networks:
         return self._load_networks(settings.transposer)
@@ -192,6 +212,9 @@ def preview_sheet(report: Report, run: RunSettings) -> Picture:
 def _exemplars(task: Task, inputs: ExpandInputs) -> list[Exemplar]:
     weights = task.weights or (1.0,) * len(inputs.exemplars)
     siblings = tuple(map_values(loaded.picture) for loaded in inputs.siblings)
+    light = light_plane(inputs.exemplars[0].picture) if _carries_light(inputs) else None
+    if light is not None:
+        siblings += (light,)
 
     def numbers(*kinds: MapKind) -> tuple[int, ...]:
         return tuple(number for number, kind in enumerate(inputs.kinds) if kind in kinds)
@@ -208,6 +231,15 @@ def _exemplars(task: Task, inputs: ExpandInputs) -> list[Exemplar]:
         )
         for loaded, allowed, weight in zip(inputs.exemplars, inputs.allowed, weights, strict=True)
     ]
+
+
+def _has_strong_light(inputs: ExpandInputs) -> bool:
+    return any(loaded.picture.highlights is not None for loaded in inputs.exemplars)
+
+
+def _carries_light(inputs: ExpandInputs) -> bool:
+    """Tell whether light stronger than 1 goes along with the pixels: maps are those of a single exemplar."""
+    return len(inputs.exemplars) == 1 and _has_strong_light(inputs)
 
 
 def _from_mask(mask: Mask) -> Tensor:

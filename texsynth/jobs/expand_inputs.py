@@ -171,7 +171,7 @@ def plan_tasks(
 
 
 def expand_jobs(
-    tasks: Sequence[Task], settings: ExpandSettings, output: str | None, *, count: int = 1, suffix: str
+    tasks: Sequence[Task], settings: ExpandSettings, output: str | None, *, count: int = 1, suffix: str | None
 ) -> list[ExpandJob]:
     """Return `count` jobs for every task; outputs are called like `NAME.expand.png`. Raises UsageError."""
     if not 1 <= count <= MAX_COUNT:
@@ -179,7 +179,7 @@ def expand_jobs(
     if output == "-" and count > 1:
         raise UsageError(f"{count} variations cannot share standard output; use -o FOLDER")
     firsts = [task.exemplars[0] for task in tasks]
-    names = [f"{task.result_stem}{suffix}" for task in tasks]
+    names = [t.result_stem + images.result_suffix(t.exemplars[0].path.name, suffix) for t in tasks]
     paths = destinations(firsts, names, output, role="exemplars")
     return [
         expand_job(task, settings, path, index, count)

@@ -4,9 +4,9 @@ import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from texsynth import images
 from texsynth.config.presets import as_tree
@@ -21,10 +21,10 @@ from texsynth.errors import (
     TexsynthError,
     is_exhaustion,
 )
-from texsynth.images.files import as_text
 from texsynth.images.hidden import fill_hidden
 from texsynth.jobs.inputs import PIPE, Input
 from texsynth.jobs.outcomes import WrittenInfo
+from texsynth.jobs.recorded import recorded_path
 from texsynth.paths import is_taken, why
 from texsynth.strict_yaml import parse
 
@@ -47,6 +47,7 @@ class OutputFile:
     picture: images.Picture | LargePicture | bytes  # Bytes of what is no picture, which carry no settings
     path: Path
     settings: str
+    kept: images.Metadata | None = None  # Of its input
 
     @property
     def in_memory(self) -> images.Picture:
@@ -76,6 +77,15 @@ class OutputPolicy:
     resume: bool = False
     suffix: str = ".png"  # Format of standard output
     quality: int = QUALITY  # Quality of JPEG and WebP, 1 to 100
+    strip: bool = False  # Results say nothing of what their inputs say beside their pixels
+    records: Literal["inside", "beside", "none"] = "inside"
+    """Where results carry their records; beside those of formats without a place, `inside` is `beside`."""
+
+    def sidecar(self, path: Path) -> Path | None:
+        """Return the file beside the picture `path` that its record goes to."""
+        if self.records == "none" or path == PIPE:
+            return None
+        return images.sidecar(path, asked=self.records == "beside")
 
 
 @contextmanager
@@ -141,11 +151,6 @@ def refuse_transparent(item: Input, picture: images.Picture) -> None:
         raise InputError(f"{item} is fully transparent, so there is nothing to measure")
 
 
-def recorded_path(item: Input) -> str:
-    """Return the path of `item` as text: names of files need not be text, settings must be."""
-    return item.recorded or as_text(str(item.path))
-
-
 def make_folder(folder: Path) -> None:
     """Make `folder` and those it is in when they are missing. Raises OutputError."""
     try:
@@ -161,10 +166,10 @@ def write_files(files: Sequence[OutputFile], policy: OutputPolicy) -> tuple[str,
     try:
         for file in files:
             is_picture = not isinstance(file.picture, bytes)
-            beside = images.sidecar(file.path) if is_picture and file.path != PIPE else None
+            beside = policy.sidecar(file.path) if is_picture else None
             paths = [] if file.path == PIPE else [file.path, beside]
             missing = [path for path in paths if path and not is_taken(path)]
-            warnings += _write(file.picture, file.path, file.settings, policy)
+            warnings += _write(file, policy)
             new += missing
     except BaseException:
         # Siblings without their texture are of no use to anyone.
@@ -175,24 +180,27 @@ def write_files(files: Sequence[OutputFile], policy: OutputPolicy) -> tuple[str,
     return warnings
 
 
-def _write(
-    picture: images.Picture | LargePicture | bytes, path: Path, settings: str, policy: OutputPolicy
-) -> tuple[str, ...]:
-    quality, force = policy.quality, policy.force
+def _write(file: OutputFile, policy: OutputPolicy) -> tuple[str, ...]:
+    picture, path, kept = file.picture, file.path, file.kept
+    quality, force, beside = policy.quality, policy.force, policy.records == "beside"
+    settings = "" if policy.records == "none" else file.settings
     if path != PIPE:
         make_folder(path.parent)
         if isinstance(picture, bytes):
             images.store(picture, path, force=force)
             return ()
         if isinstance(picture, images.Picture):
-            return images.write(picture, path, settings=settings, quality=quality, force=force)
+            return images.write(
+                picture, path, settings=settings, quality=quality, force=force, kept=kept, beside=beside
+            )
         return images.write_strips(
             picture.strips(), path, picture.width, picture.height, alpha=picture.has_alpha,
-            bit_depth=picture.bit_depth, settings=settings, quality=quality, force=force,
+            bit_depth=picture.bit_depth, settings=settings, quality=quality, force=force, kept=kept,
+            beside=beside,
         )  # fmt: skip
     assert isinstance(picture, images.Picture), "strips are for files"
     name = images.output_format(Path(f"-{policy.suffix}"))
-    data, warnings = images.encode(picture, name, settings=settings, quality=quality)
+    data, warnings = images.encode(picture, name, settings=settings, quality=quality, kept=kept)
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -206,21 +214,29 @@ WITHOUT_EFFECT = frozenset({"run.model", "run.max_pixels", "run.memory_limit", "
 tiles, chosen by the memory that is free at the moment, change rounding alone."""
 
 
-def unfinished(parts: Iterable[tuple[Path, Record]], *, force: bool) -> list[Path]:
+def unfinished(parts: Iterable[tuple[Path, Record]], policy: OutputPolicy) -> list[Path]:
     """Return the outputs that are not there as their records say.
 
-    Raises OutputExistsError for those that are there otherwise, unless `force` says to replace them.
+    Raises OutputExistsError for those that are there otherwise, unless the policy says to replace them.
     """
     paths = []
     for path, record in parts:
         try:
-            finished = is_finished(path, record)
+            finished = is_finished(path, record, policy.sidecar(path))
         except OutputExistsError:
-            if not force:
+            if not policy.force:
                 raise
             finished = False
         paths += [] if finished else [path]
     return paths
+
+
+def with_metadata(result: JobResult, item: Input, policy: OutputPolicy) -> JobResult:
+    """Let the files of a job say what its input says beside its pixels, unless the policy strips it."""
+    if policy.strip or not result.files or item.picture is not None:
+        return result
+    kept = images.metadata(item.source)
+    return replace(result, files=tuple(replace(file, kept=kept) for file in result.files))
 
 
 def write_result(result: JobResult, policy: OutputPolicy) -> WrittenInfo | None:
@@ -231,7 +247,7 @@ def write_result(result: JobResult, policy: OutputPolicy) -> WrittenInfo | None:
         with suppress(OutputExistsError):
             return write_outputs(result, policy)
         parts = [(file.path, record_in(file.settings, str(file.path))) for file in result.files]
-        if not unfinished(parts, force=False):
+        if not unfinished(parts, policy):
             return None
     return write_outputs(result, policy)
 
@@ -250,13 +266,13 @@ def write_outputs(result: JobResult, policy: OutputPolicy) -> WrittenInfo:
     return WrittenInfo(picture.width, picture.height, warnings, result.facts, picture=shown)
 
 
-def is_finished(output: Path, record: Record) -> bool:
+def is_finished(output: Path, record: Record, beside: Path | None) -> bool:
     """Return True when `output` is there, sound, and made as `record` says.
 
-    Without a picture, settings beside its place that are those of `record` are removed: a run was stopped
-    between the two. Raises OutputExistsError for an output, or settings beside it, of any other origin.
+    beside: where its record goes if not inside. Without a picture, settings there that are those of `record`
+    are removed: a run was stopped between the two. Raises OutputExistsError for an output, or settings beside
+    it, of any other origin.
     """
-    beside = images.sidecar(output)
     left = output if is_taken(output) else beside
     if left is None or not is_taken(left):
         return False

@@ -24,8 +24,6 @@ class Input:
     path: Path
     key: str
     piped: bytes | None = None  # Content of standard input
-    recorded: str | None = None
-    """Path in the record of its outputs when that differs from `path`, because the file has moved."""
     picture: Picture | None = field(default=None, compare=False, repr=False)
     """The decoded picture, where there is no file; `path` is then a name that no other input has."""
 
@@ -74,6 +72,11 @@ class Job:
     def inputs(self) -> tuple[Input, ...]:
         """All files that are read."""
         return (self.picture,)
+
+    @property
+    def overlays(self) -> tuple[Input, ...]:
+        """Those among them that lie over the picture, and must have its proportions."""
+        return ()
 
     @property
     def outputs(self) -> tuple[Path, ...]:

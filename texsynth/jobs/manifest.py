@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from texsynth import strict_json
-from texsynth.config.presets import Tree, is_file_name
+from texsynth.config.preset_places import is_file_name
+from texsynth.config.presets import Tree
 from texsynth.config.settings import RunSettings, Settings, StylizeSettings
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import UsageError

@@ -14,7 +14,8 @@ from pydantic import BeforeValidator, Field
 
 from texsynth.config.map_kinds import Declared
 from texsynth.config.map_settings import MapsSettings, TilesetSettings
-from texsynth.config.presets import Tree, is_file_name, keys_of
+from texsynth.config.preset_places import is_file_name
+from texsynth.config.presets import Tree, keys_of
 from texsynth.config.settings import ExpandSettings, Settings, StylizeSettings
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import InputError, UsageError

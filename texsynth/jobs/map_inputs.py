@@ -31,7 +31,7 @@ class MapsJob(Job):
 
 
 def maps_jobs(
-    pictures: Sequence[Input], settings: MapsSettings, output: str | None, suffix: str
+    pictures: Sequence[Input], settings: MapsSettings, output: str | None, suffix: str | None
 ) -> list[MapsJob]:
     """Return a job for every picture; maps are called like `NAME_height.png`. Raises UsageError.
 
@@ -39,7 +39,7 @@ def maps_jobs(
     """
     if output == "-":
         raise UsageError(f"{len(ROLES)} maps cannot share standard output; use -o FOLDER")
-    names = [f"{_shared(item.stem, COLOUR)}_{ROLES[0]}{suffix}" for item in pictures]
+    names = [f"{_shared(item.stem, COLOUR)}_{ROLES[0]}{suffix or '.png'}" for item in pictures]
     jobs = []
     for item, path in zip(pictures, destinations(pictures, names, output, role="pictures"), strict=True):
         jobs.append(maps_job(item, path, settings))

@@ -6,14 +6,13 @@ from pathlib import Path
 import torch
 
 import texsynth
-from texsynth.config import presets
 from texsynth.config.records import Record, Versions
 from texsynth.config.settings import RunSettings
 from texsynth.images import Picture
 from texsynth.jobs.files import OutputFile
 from texsynth.jobs.inputs import J
 from texsynth.jobs.operation import Operation, resolve_run
-from texsynth.strict_yaml import dump
+from texsynth.jobs.recorded import record_text
 
 
 class PlainOperation(Operation[J]):
@@ -46,7 +45,7 @@ def versions() -> Versions:
 
 def recorded_file(picture: Picture, path: Path, record: Record) -> OutputFile:
     """Make the file of a picture that carries its record."""
-    return OutputFile(picture, path, dump(presets.as_tree(record)))
+    return OutputFile(picture, path, record_text(record, path))
 
 
 def _on_cpu(run: RunSettings) -> RunSettings:

@@ -18,6 +18,7 @@ from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError, UsageError
 from texsynth.html.page import render
 from texsynth.images.files import taken
+from texsynth.jobs.expand_inputs import ExpandJob
 from texsynth.jobs.files import make_folder
 from texsynth.jobs.inputs import PIPE, Job
 from texsynth.jobs.outcomes import BUG, Done, Failed, Outcome, Report
@@ -158,6 +159,9 @@ SIDES_PX = ((200, 640), (2000, 320))
 
 LEAST_SIDE_PX = 160
 
+OTHER_PX = 112  # Longest side of a small style
+MOST_OTHERS = 8  # Styles and the like that are shown beside a result
+
 
 def side_px(jobs: int) -> int:
     """Longest side of small pictures on a page with so many jobs."""
@@ -181,6 +185,17 @@ class Pair:
     content: Small | None
     width: int
     height: int
+    others: tuple[tuple[str, Small], ...] = ()  # Names and pictures of styles and the like
+    is_seamless: bool = False
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether content and output have the same size, so that one can lie over the other."""
+        content = self.content
+        return content is not None and (content.width, content.height) == (
+            self.output.width,
+            self.output.height,
+        )
 
 
 class Pictures:
@@ -191,6 +206,7 @@ class Pictures:
         self._run, self._side = run, side
         # The variations of a picture come one after the other.
         self._content = lru_cache(maxsize=1)(self._small_content)
+        self._other = lru_cache(maxsize=MOST_OTHERS)(self._small_other)
 
     def of(self, job: Job) -> Pair | None:
         """Return the pictures of `job`, None without an output to show.
@@ -205,8 +221,12 @@ class Pictures:
         small = Small(*images.jpeg_thumbnail(output, scale))
         # Two large pictures need not be in memory together.
         del output
-        piped = job.picture.piped is not None
-        return Pair(small, None if piped else self._content(job.picture.path, width, height), width, height)
+        content = None
+        if job.picture.piped is None:
+            content = self._content(job.picture.path, width, height)
+        others = [(item.stem, self._other(item.path)) for item in job.inputs[1:] if item.is_file]
+        shown = tuple((name, picture) for name, picture in others if picture)[:MOST_OTHERS]
+        return Pair(small, content, width, height, shown, _is_seamless(job))
 
     def _small_content(self, path: Path, width: int, height: int) -> Small | None:
         """Reduce the content of an output of this size."""
@@ -215,6 +235,17 @@ class Pictures:
             return None
         fit = min(1.0, width / content.width, height / content.height)
         return Small(*images.jpeg_thumbnail(content, fit * min(1.0, self._side / max(width, height))))
+
+    def _small_other(self, path: Path) -> Small | None:
+        """Reduce a style or the like; None for what is no picture, as a style card."""
+        picture = _read(path, self._run.max_pixels, 0)
+        if picture is None:
+            return None
+        return Small(*images.jpeg_thumbnail(picture, min(1.0, OTHER_PX / max(picture.width, picture.height))))
+
+
+def _is_seamless(job: Job) -> bool:
+    return isinstance(job, ExpandJob) and (job.task.command == "tile" or job.settings.tileable)
 
 
 def _read(path: Path, max_pixels: int, frame: int | None = None) -> images.Picture | None:

@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Semaphore, Thread
 from typing import Any, Generic
 
-from texsynth.jobs.files import JobResult, OutputPolicy, unfinished, write_result
+from texsynth.jobs.files import JobResult, OutputPolicy, unfinished, with_metadata, write_result
 from texsynth.jobs.inputs import J
 from texsynth.jobs.interrupts import PATIENCE
 from texsynth.jobs.memory import return_freed_memory
@@ -105,7 +105,7 @@ class SerialExecutor(Generic[J]):
         missing = None
         try:
             if self.policy.resume and (records := self.operation.records(job)):
-                missing = frozenset(unfinished(records, force=self.policy.force))
+                missing = frozenset(unfinished(records, self.policy))
             if missing is None or missing:
                 content = self.operation.load(job)
         except Exception as error:  # the rest of a long batch must not be lost to one picture
@@ -144,7 +144,7 @@ class SerialExecutor(Generic[J]):
             return Failed(job, result)
         start = time.perf_counter()
         try:
-            written = write_result(result, self.policy)
+            written = write_result(with_metadata(result, job.picture, self.policy), self.policy)
         except Exception as error:  # as above
             return Failed(job, error)
         if written is None:

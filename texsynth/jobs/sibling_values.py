@@ -27,3 +27,19 @@ def map_picture(values: Tensor, like: Picture) -> Picture:
     if like.alpha is not None:
         alpha = to_picture(values[:, colours:].expand(-1, 3, -1, -1), None, like.bit_depth).rgb[..., 0]
     return replace(picture, alpha=alpha, grey=like.grey, is_data=True, one_bit=like.one_bit)
+
+
+def light_plane(picture: Picture) -> Tensor | None:
+    """Make a map that carries light stronger than 1 along with the pixels: (1, 1, H, W), its inverse.
+
+    None for a picture without such light.
+    """
+    if picture.highlights is None:
+        return None
+    return torch.from_numpy(1 / picture.highlights.astype(np.float32))[None, None]
+
+
+def with_light(picture: Picture, plane: Tensor) -> Picture:
+    """Give a picture the light of a map that `light_plane` has made."""
+    strength = 1 / plane[0, 0].float().clamp(1e-30, 1).cpu().numpy()
+    return replace(picture, highlights=strength)

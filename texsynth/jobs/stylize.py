@@ -17,7 +17,6 @@ from torch import Tensor
 import texsynth
 from texsynth import images
 from texsynth.analysis.clusters import MOST as MOST_REGIONS
-from texsynth.config import presets
 from texsynth.config.records import (
     BlendRecord,
     BlendStyle,
@@ -27,7 +26,7 @@ from texsynth.config.records import (
     TweenRecord,
     Versions,
 )
-from texsynth.config.settings import RunSettings, StylizeSettings
+from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError
 from texsynth.images.files import as_text
 from texsynth.images.hidden import fit_fill
@@ -58,10 +57,12 @@ from texsynth.jobs.memory import (
     retry_with_smaller_tiles,
 )
 from texsynth.jobs.operation import Operation, refuse_other_weights, resolve_run_and_model
+from texsynth.jobs.recorded import record_text
 from texsynth.jobs.scratch import FileRaster
 from texsynth.jobs.take import LayerStatistics, TakeMeasurer
+from texsynth.models.openvino import left_to_torch
 from texsynth.models.registry import Model
-from texsynth.pipelines.progress import OnStep, sub_progress
+from texsynth.pipelines.progress import OnStep, parts, sub_progress
 from texsynth.pipelines.rasters import (
     EVERYTHING,
     MakeCanvas,
@@ -72,16 +73,6 @@ from texsynth.pipelines.rasters import (
     strips,
 )
 from texsynth.pipelines.stylize import stylize_raster
-from texsynth.strict_yaml import dump
-
-
-def _left_to_torch(settings: StylizeSettings) -> str:
-    """Say what torch does where another backend is asked for; empty when nothing."""
-    if settings.mode == "photo":
-        return "photo mode gains nothing from another backend, so torch computes it"
-    if settings.transform.name == "optimize" or settings.finish.steps:
-        return "only torch has gradients, so it computes the descent on the picture"
-    return ""
 
 
 class Stylize(Operation[StyledJob]):
@@ -115,7 +106,7 @@ class Stylize(Operation[StyledJob]):
         """Load the model, and measure the styles that all jobs share."""
         self.load_networks()
         self._note = note
-        if self.run.backend != "torch" and self._shared and (left := _left_to_torch(self._shared.settings)):
+        if self.run.backend != "torch" and self._shared and (left := left_to_torch(self._shared.settings)):
             note(f"--backend {self.run.backend}: {left}")
         if self._shared and self._recorded_version not in (None, texsynth.__version__):
             settings = self._shared.settings
@@ -170,7 +161,9 @@ class Stylize(Operation[StyledJob]):
 
             def attempt(tiles: TilePlan) -> Raster:
                 raster = prepared.raster
-                take = TakeMeasurer(job, styles, self.model, read, seed, tiles.tile, on_step)
+                held = len(job.tween.before) + len(job.tween.after) if job.tween else 0
+                measuring, painting = parts(on_step, held, 1)
+                take = TakeMeasurer(job, styles, self.model, read, seed, tiles.tile, measuring)
                 statistics = take.statistics(self._takes)
                 for number, regions in enumerate(layers):
                     raster = stylize_raster(
@@ -183,7 +176,7 @@ class Stylize(Operation[StyledJob]):
                         tile=tiles.tile,
                         moments=None if statistics is None else statistics[number],
                         make_canvas=prepared.make_canvas,
-                        on_step=sub_progress(on_step, number, len(layers)),
+                        on_step=sub_progress(painting, number, len(layers)),
                         on_note=notes.setdefault,
                     )
                 return raster
@@ -192,11 +185,13 @@ class Stylize(Operation[StyledJob]):
             picture = to_output(job, raster, prepared)
         in_tiles = run.model_copy(update={"tile": tiles.tile})
         record = self._record(job, loaded.source, styles.sources.__getitem__, in_tiles)
-        file = OutputFile(picture, job.output, dump(presets.as_tree(record)))
+        file = OutputFile(picture, job.output, record_text(record, job.output))
         files = [file]
         if isinstance(job, StylizeJob) and job.lut:
             files.append(table_file(job, prepared.raster, raster, prepared.weight))
         told = [f"level {level}: {note}" if level else note for level, note in notes.items()]
+        if prepared.highlights is not None and not keeps_highlights(job):
+            told.append(HIGHLIGHTS_LEFT)
         return JobResult(tuple(files), (*prepared.warnings, *told), facts)
 
     def _read_frame(self, job: StyledJob, item: Input) -> tuple[Raster, Tensor | None, MakeCanvas]:
@@ -289,6 +284,14 @@ class Stylize(Operation[StyledJob]):
         return TweenRecord(before=before, after=after, share=tween.share)
 
 
+HIGHLIGHTS_LEFT = "light stronger than 1 is painted as 1; --photo keeps it"
+
+
+def keeps_highlights(job: StyledJob) -> bool:
+    """Return True where pixels stay where they are, so that strong light can be put back."""
+    return job.settings.mode == "photo"
+
+
 LARGE_PIXELS = 1 << 24
 """Results of so many pixels are written by strips, even from memory: files shall not tell which it was."""
 
@@ -312,6 +315,7 @@ class PreparedContent:
     bit_depth: int
     warnings: tuple[str, ...]
     make_canvas: MakeCanvas = memory_canvas
+    highlights: Pixels | None = None  # (H, W), how many times stronger than 1 the light is
 
 
 def can_spill(job: StyledJob, size: tuple[int, int], run: RunSettings) -> bool:
@@ -332,6 +336,7 @@ def prepare_content(job: Job, content: LoadedContent, run: RunSettings) -> Prepa
             picture.alpha,
             run.bit_depth or picture.bit_depth,
             picture.warnings,
+            highlights=picture.highlights,
         )
     item, folder = job.picture, Path(os.environ.get("TMPDIR") or job.output.parent)
     # Without TMPDIR scratch files lie beside the output, where there is room.
@@ -341,7 +346,7 @@ def prepare_content(job: Job, content: LoadedContent, run: RunSettings) -> Prepa
         item.path, name=str(item), max_pixels=run.max_pixels, frame=run.frame, lenient=run.lenient
     )
     size = reader.height, reader.width
-    dtype = f"uint{reader.kind.bit_depth}"
+    dtype = str(reader.kind.rgb.dtype)
     pixels = FileRaster(size, folder, dtype=dtype)
     alpha, weight, fill = None, None, None
     if reader.kind.alpha is not None:
@@ -360,18 +365,21 @@ def prepare_content(job: Job, content: LoadedContent, run: RunSettings) -> Prepa
         weight = to_weight(shown)
     depth = run.bit_depth or reader.kind.bit_depth
     return PreparedContent(
-        pixels, weight, alpha, depth, reader.kind.warnings, lambda size: FileRaster(size, folder)
-    )
+        pixels, weight, alpha, depth, reader.kind.warnings, lambda size: FileRaster(size, folder),
+        highlights=reader.kind.highlights,  # Floats are never read by strips, so this is of all of it
+    )  # fmt: skip
 
 
-def to_output(job: Job, result: Raster, prepared: PreparedContent) -> images.Picture | LargePicture:
-    """Turn the result into the picture to write."""
+def to_output(job: StyledJob, result: Raster, prepared: PreparedContent) -> images.Picture | LargePicture:
+    """Turn the result into the picture to write; that of a photograph has its highlights again."""
+    kept = prepared.highlights if keeps_highlights(job) else None
     height, width = result.size
     large = partial(LargePicture, width, height, prepared.bit_depth, prepared.alpha is not None)
 
     def part(rows: slice) -> images.Picture:
         alpha = None if prepared.alpha is None else prepared.alpha[rows]
-        return to_picture(result.read(rows, EVERYTHING), alpha, prepared.bit_depth)
+        picture = to_picture(result.read(rows, EVERYTHING), alpha, prepared.bit_depth)
+        return picture if kept is None else replace(picture, highlights=kept[rows])
 
     if isinstance(result, FileRaster):
         return large(lambda: map(part, strips(result.size)))
@@ -379,8 +387,9 @@ def to_output(job: Job, result: Raster, prepared: PreparedContent) -> images.Pic
     parts = [part(rows) for rows in strips(result.size)]
     alphas = [strip.alpha for strip in parts if strip.alpha is not None]
     whole = images.Picture(
-        np.concatenate([strip.rgb for strip in parts]), np.concatenate(alphas) if alphas else None
-    )
+        np.concatenate([strip.rgb for strip in parts]), np.concatenate(alphas) if alphas else None,
+        is_float=prepared.bit_depth == 32, highlights=kept,
+    )  # fmt: skip
     if height * width < LARGE_PIXELS or job.to_pipe:
         return whole
     return large(lambda: whole.strips(strip_rows(result.size)))

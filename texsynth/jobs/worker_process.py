@@ -13,12 +13,11 @@ LAST_SECONDS = 0.5
 
 
 def begin(connection: Connection, work: bytes) -> None:
-    """Do the jobs that come from `connection`. work: a pickled operation and its OutputPolicy."""
+    """Do the jobs that come from `connection`. work: pickled, a function, and what it takes after that."""
     Thread(target=_end_with_parent, daemon=True).start()
-    # Only now: torch takes seconds to load.
-    from texsynth.jobs.workers import serve
-
-    serve(connection, *pickle.loads(work))
+    # Only now: torch, which this loads, takes seconds.
+    function, *arguments = pickle.loads(work)
+    function(connection, *arguments)
 
 
 def _end_with_parent() -> None:

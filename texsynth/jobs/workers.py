@@ -188,7 +188,7 @@ class ProcessPool(WorkerPool[J]):
         # A fork would share the locks of threads that it does not have, those of torch among them.
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
-        work = pickle.dumps((self._operation, self._policy))
+        work = pickle.dumps((serve, self._operation, self._policy))
         process = context.Process(target=begin, args=(there, work), daemon=True)
         process.start()
         # With this end open here, the worker's death would not be heard.

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from texsynth.config.presets import package_data
+from texsynth.config.preset_places import package_data
 from texsynth.images import read_rgb8
 from texsynth.models.vgg import Encoder, conv_names
 from texsynth.models.weights import part

@@ -23,6 +23,8 @@ from texsynth.pipelines.feature_optimization import optimize
 from texsynth.pipelines.orientations import piece_orientations
 from texsynth.pipelines.patch_stage import (
     CLOSING_CHOICE,
+    LAYING,
+    VOTING,
     Kept,
     PatchSpec,
     elongation,
@@ -30,7 +32,7 @@ from texsynth.pipelines.patch_stage import (
     patch_stage,
     vote_on_layout,
 )
-from texsynth.pipelines.progress import OnStep, silent
+from texsynth.pipelines.progress import OnStep, parts, silent
 from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, largest_square
 from texsynth.synthesis.gaps import spread_starts, torus_starts
 from texsynth.synthesis.hidden import paint_hidden
@@ -100,20 +102,22 @@ def fill(
     result, best, least = torch.cat([source.image, *source.siblings], 1)[0], None, torch.inf
     near = result[:, rows[:, None], columns]
     # What fits depends on how large things are beside the hole, which no single size of blocks serves.
-    for number in range(2 * settings.patch.layouts * settings.candidates):
+    tries = 2 * settings.patch.layouts * settings.candidates
+    *layouts, voting, polishing = parts(on_step, *[LAYING] * tries, VOTING, _polishing_time(settings))
+    for number, laying in enumerate(layouts):
         side = max(round(FILL_BLOCKS[number % len(FILL_BLOCKS)] * block), MIN_SIDE)
         kept = Kept(at, known, known, corners, side, round(HOLE_OVERLAP * side))
         spec = PatchSpec((len(rows), len(columns)), lattice=lattice, kept=kept, variety=settings.variety)
-        quilt = lay_out(atlas, spec, patch, rng, on_step)
+        quilt = lay_out(atlas, spec, patch, rng, laying)
         # Before votes smooth it, for what is smooth fits everywhere.
         result[:3, rows[:, None], columns] = torch.where(known, near[:3], quilt.image)
         strange = misfit(result[None, :3], empty, usable)
         if strange < least:
             best, least = quilt.at, strange
     assert best is not None
-    planes = vote_on_layout(atlas, best, patch, rng, on_step, wrap=False, fixed=known)
+    planes = vote_on_layout(atlas, best, patch, rng, voting, wrap=False, fixed=known)
     result[:, rows[:, None], columns] = torch.where(known, near, planes)
-    image, notes = _polish(result[None, :3], source, settings, networks, rng, usable, on_step, wrap=False)
+    image, notes = _polish(result[None, :3], source, settings, networks, rng, usable, polishing, wrap=False)
     result = torch.cat([image, result[None, 3:]], 1)
     result = torch.where(empty, result, torch.cat([picture.image, *picture.siblings], 1))
     return Expanded(result[:, :3].clamp(0, 1), split_siblings(result[:, 3:], picture), notes)
@@ -185,8 +189,11 @@ def tile(
     notes = () if advice is None else (advice,)
 
     def make(on_step: OnStep) -> Expanded:
-        planes = patch_stage(atlas, spec, settings.patch, rng, on_step)
-        image, remarks = _polish(planes[None, :3], source, settings, networks, rng, fixed, on_step, wrap=True)
+        laying, polishing = parts(on_step, LAYING + VOTING, _polishing_time(settings))
+        planes = patch_stage(atlas, spec, settings.patch, rng, laying)
+        image, remarks = _polish(
+            planes[None, :3], source, settings, networks, rng, fixed, polishing, wrap=True
+        )
         siblings = split_siblings(planes[None, 3:], picture)
         return Expanded(image.clamp(0, 1), siblings, notes + remarks)
 
@@ -216,6 +223,10 @@ def _misfit(lattice: Lattice, closed: Lattice, size: tuple[int, int]) -> float:
     """Return by how many pixels `lattice` misses itself around a torus of `size`, as `closed` does not."""
     change = torch.linalg.solve(lattice.vectors, closed.vectors) - torch.eye(2, dtype=torch.float64)
     return float((torch.tensor(size, dtype=torch.float64).diag() @ change).abs().amax())
+
+
+def _polishing_time(settings: ExpandSettings) -> float:
+    return LAYING + VOTING if "optimize" in settings.method else 0.0
 
 
 def _polish(

@@ -16,7 +16,7 @@ from texsynth.pipelines.method import ExpandPlan
 from texsynth.pipelines.mixture import mix_textures
 from texsynth.pipelines.noise_stage import make_noise
 from texsynth.pipelines.patch_stage import PatchSpec, elongation, patch_stage
-from texsynth.pipelines.progress import OnStep, Step, silent
+from texsynth.pipelines.progress import OnStep, Step, parts, silent
 from texsynth.synthesis.copy_choice import lay_copies
 from texsynth.synthesis.exemplar import Exemplar, build_atlas, guide_planes
 from texsynth.synthesis.warp import warp_to_lattice
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from texsynth.models.transposers import AnyTransposer
 
 CONSTANT = 1 / 255  # Exemplars whose colours differ by less are one colour, and so is the output
+
+STAGE_TIMES = {"transposer": 1.0, "patch": 7.0, "optimize": 7.0}  # In any unit
 
 SMALL_CHANGE = 0.01
 """A lattice whose lengths are off by a smaller share closes by itself: seams take up the difference."""
@@ -93,31 +95,34 @@ def _run_stages(
     """Make one picture."""
     settings = plan.settings
     stages = settings.method.split("+")
+    report = dict(zip(stages, parts(on_step, *(STAGE_TIMES[stage] for stage in stages)), strict=True))
     image, siblings = None, None
     notes: tuple[str, ...] = ()
     if "transposer" in stages:
         image, siblings = _transpose(plan, networks, rng)
-        on_step(Step("transposer", 1, 1))
+        report["transposer"](Step("transposer", 1, 1))
     if "patch" in stages:
         plan = _close_lattice(plan)
         guided, guide_target = _add_guides(plan, guide, image)
         if len(guided) > 1:
-            planes = mix_textures(plan, guided, guide_target, rng, on_step)
+            planes = mix_textures(plan, guided, guide_target, rng, report["patch"])
         else:
             atlas = build_atlas(guided, guided=guide_target is not None, orientations=plan.orientations)
             spec = PatchSpec(
                 plan.size, settings.tileable, plan.lattice, guide_target,
                 elongation=elongation(guided[0].image), variety=settings.variety,
             )  # fmt: skip
-            planes = patch_stage(atlas, spec, settings.patch, rng, on_step)
+            planes = patch_stage(atlas, spec, settings.patch, rng, report["patch"])
         image, siblings = planes[None, :3], planes[None, 3:]
     exemplars, model, wrap = plan.exemplars, networks.model, settings.tileable
     if image is None:
         image, notes = synthesize(
-            plan.size, exemplars, model, settings.optimize, rng, wrap=wrap, on_step=on_step
+            plan.size, exemplars, model, settings.optimize, rng, wrap=wrap, on_step=report["optimize"]
         )
     elif "optimize" in stages:
-        image, notes = optimize(image, exemplars, model, settings.optimize, rng, wrap=wrap, on_step=on_step)
+        image, notes = optimize(
+            image, exemplars, model, settings.optimize, rng, wrap=wrap, on_step=report["optimize"]
+        )
     return Expanded(image.clamp(0, 1), split_siblings(siblings, exemplars[0]), plan.notes + notes)
 
 
@@ -183,6 +188,6 @@ def _add_guides(
 
 def split_siblings(siblings: Tensor | None, exemplar: Exemplar) -> tuple[Tensor, ...]:
     """Split the channels of all sibling maps, (1, s, H, W), as those of the exemplar."""
-    if siblings is None or not exemplar.siblings:
+    if siblings is None or not siblings.shape[1]:
         return ()
     return tuple(torch.split(siblings, [s.shape[1] for s in exemplar.siblings], 1))

@@ -12,7 +12,7 @@ from texsynth.config.settings import OptimizeSettings
 from texsynth.metrics.losses import gram, random_directions, sliced_wasserstein
 from texsynth.models.registry import Model
 from texsynth.ops.resample import resize
-from texsynth.pipelines.progress import OnStep, Step, silent, sub_progress
+from texsynth.pipelines.progress import OnStep, Step, parts, silent, sub_progress
 from texsynth.synthesis.exemplar import Exemplar
 
 SAMPLES = 4096  # Positions compared for each level and step; more changes nothing visible
@@ -100,6 +100,7 @@ def synthesize(
     smallest = min(min(e.image.shape[2:]) for e in exemplars)
     contrast = _relative_contrast(exemplars)
     levels = max(1, min(4, int(math.log2(min(smallest, *size) / 16)) + 1))
+    reports = parts(on_step, *(4.0**-level for level in reversed(range(levels))))
     notes: list[str] = []
     image = None
     for level in reversed(range(levels)):
@@ -114,7 +115,7 @@ def synthesize(
         deep = LEVELS[True] if min(rows, columns, smallest >> level) >= 32 else 2
         statistics = _measure(at_level, model, deep, rng)
         descent = _Descent(model, settings, statistics, rng, wrap=wrap)
-        report = sub_progress(on_step, levels - 1 - level, levels)
+        report = reports[levels - 1 - level]
         rate = settings.noise_rate * contrast * (0.5 + 0.5 * level / max(levels - 1, 1))
         image = descent.run(image, settings.noise_iterations, rate, deep, None, report)
         notes += descent.notes

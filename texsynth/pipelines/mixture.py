@@ -8,8 +8,8 @@ from torch import Tensor
 
 from texsynth.ops.resample import box_mean
 from texsynth.pipelines.method import ExpandPlan
-from texsynth.pipelines.patch_stage import PatchSpec, elongation, lay_out, vote_on_layout
-from texsynth.pipelines.progress import OnStep
+from texsynth.pipelines.patch_stage import LAYING, VOTING, PatchSpec, elongation, lay_out, vote_on_layout
+from texsynth.pipelines.progress import OnStep, parts
 from texsynth.synthesis.exemplar import Exemplar, build_atlas, label_potentials
 from texsynth.synthesis.mixing import cut_regions, lead
 
@@ -42,7 +42,8 @@ def mix_textures(
     shares = [e.weight for e in exemplars]
     potentials = label_potentials(size, shares, scale, rng, wrap=wrap, bias=bias)
     used = [number for number, weight in enumerate(shares) if weight > 0]
-    layouts, places = [], []
+    *reports, voting = parts(on_step, *[LAYING] * len(used), VOTING)
+    laying, layouts, places = iter(reports), [], []
     for number in used:
         # All the others without weight: positions are the same, and nothing of them is used.
         alone = [replace(e, weight=float(k == number)) for k, e in enumerate(exemplars)]
@@ -54,7 +55,7 @@ def mix_textures(
         if region is not None and not bool(region.any()):
             region = region.fill_(True)
         atlas = build_atlas(alone, guided=guided, orientations=orientations)
-        quilt = lay_out(atlas, spec, settings.patch, rng, on_step)
+        quilt = lay_out(atlas, spec, settings.patch, rng, next(laying))
         layouts.append(quilt.image)
         places.append(quilt.at)
     chosen = cut_regions(layouts, potentials[used], REACH, wrap=wrap) if len(used) > 1 else None
@@ -64,7 +65,7 @@ def mix_textures(
         else torch.stack(places).gather(0, chosen[None, None].expand(1, 2, *size))[0]
     )
     atlas = build_atlas(exemplars, guided=guided, orientations=orientations)
-    return vote_on_layout(atlas, at, settings.patch, rng, on_step, wrap=wrap)
+    return vote_on_layout(atlas, at, settings.patch, rng, voting, wrap=wrap)
 
 
 def _guide_bias(exemplars: Sequence[Exemplar], target: Tensor, scale: float) -> Tensor:

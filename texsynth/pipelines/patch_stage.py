@@ -11,7 +11,7 @@ from torch import Tensor
 from texsynth.analysis.lattice import Lattice
 from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import PatchSettings
-from texsynth.pipelines.progress import OnStep, Step
+from texsynth.pipelines.progress import OnStep, Step, parts
 from texsynth.pipelines.variety import atlas_salience, deal_cells, part_phases, varied_sizes
 from texsynth.synthesis.exemplar import Atlas
 from texsynth.synthesis.gaps import fullest_first
@@ -43,6 +43,10 @@ ENOUGH = 1.5
 """Elongation from which on blocks are larger, as a long narrow exemplar has more to choose from."""
 
 LONG_BLOCK = 0.75  # Largest block of such an exemplar, as a share of its shorter side
+
+LAYING, VOTING = 7.0, 2.5  # Times that the two halves of the stage take, in any unit
+
+OVER_SEAMS = 1.4  # Time for as many blocks over bad seams as there are, over that of laying these
 
 USE_CELLS = 8  # Cells along each side of the exemplar among which its use is compared
 
@@ -89,9 +93,10 @@ def patch_stage(
     on_step: OnStep,
 ) -> Tensor:
     """Lay out and refine a texture. Returns its colours and sibling maps, (3 + s, H, W)."""
-    quilt = lay_out(atlas, spec, settings, rng, on_step)
+    laying, voting = parts(on_step, LAYING, VOTING)
+    quilt = lay_out(atlas, spec, settings, rng, laying)
     held = None if spec.kept is None else spec.kept.fixed
-    return vote_on_layout(atlas, quilt.at, settings, rng, on_step, wrap=spec.wrap, fixed=held)
+    return vote_on_layout(atlas, quilt.at, settings, rng, voting, wrap=spec.wrap, fixed=held)
 
 
 def lay_out(
@@ -111,14 +116,14 @@ def lay_out(
     ideal = spec.elongation * (settings.block * atlas.side if kept is None else kept.block)
     effort = min(1.0, (sizes.block * ENOUGH / ideal) ** 2)
     sizes = replace(sizes, tries=max(round(sizes.tries * effort), LEAST_TRIES))
-    quilt = best_layout(
-        max(round(settings.layouts * effort), 1),
-        lambda name: _quilt_blocks(atlas, spec, sizes, rng, name, on_step),
-    )
+    count = max(round(settings.layouts * effort), 1)
+    *layouts, seams = parts(on_step, *[1.0] * count, OVER_SEAMS * settings.refine)
+    reports = iter(layouts)
+    quilt = best_layout(count, lambda name: _quilt_blocks(atlas, spec, sizes, rng, name, next(reports)))
     if settings.refine:
         free = int(quilt.known.sum()) if kept is None else CLOSING_ROUNDS * int((~kept.fixed).sum())
         rounds = round(settings.refine * effort * max(free / (sizes.block - sizes.overlap) ** 2, 1))
-        quilt.refine(rounds, _reporter(on_step, "seams", rounds))
+        quilt.refine(rounds, _reporter(seams, "seams", rounds))
     if spec.lattice is not None and spec.variety and kept is None and spec.region is None:
         deal_cells(quilt, spec.lattice, spec.variety, rng, wrap=spec.wrap)
     return quilt

@@ -96,11 +96,11 @@ class StyledRegion:
             return None
         return LightMap.between(content, barycentre([content, *map(light_of_colours, colours)], shares))
 
-    def map(self, content: Moments, settings: StylizeSettings, level: int, device: torch.device) -> AffineMap:
-        """Fit the map of a level that it has to the moments `content`. device: of the features."""
+    def map(self, content: Moments, settings: StylizeSettings, level: int, like: Model | Tensor) -> AffineMap:
+        """Fit the map of a level that it has to the moments `content`. like: computed or is the features."""
         styles, weights = zip(*self._at(level), strict=True)
-        moments = [style.moments[level] for style in styles]
-        full = fit_mix(at_level(settings.transform, level), content, moments, weights, device)
+        moments, transform = [style.moments[level] for style in styles], at_level(settings.transform, level)
+        full = fit_mix(transform, content, moments, weights, like.device, like.dtype)
         if settings.mode == "photo":
             full = without_guesses(full, content)
         return full.lerp(_strength(settings, level))
@@ -385,7 +385,7 @@ class RegionStylizer:
         """Give `image` the moments of `region` at all `levels`."""
 
         def fit(level: int, own: Moments) -> AffineMap:
-            fitted = region.map(own, self.settings, level, self.model.device)
+            fitted = region.map(own, self.settings, level, self.model)
             for note in fitted.notes:
                 self.on_note(level, note)
             return fitted

@@ -27,7 +27,7 @@ from texsynth.config.settings import PatchSettings
 from texsynth.errors import InputError
 from texsynth.ops.resample import box_mean
 from texsynth.pipelines.patch_stage import Kept, PatchSpec, lay_out, vote_on_layout
-from texsynth.pipelines.progress import OnStep, Step, silent
+from texsynth.pipelines.progress import OnStep, Step, parts, silent
 from texsynth.pipelines.variety import atlas_salience
 from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, free_squares
 from texsynth.synthesis.gaps import spread_starts
@@ -51,6 +51,7 @@ SHY = 3.0
 AGAIN = 20.0  # How much more strongly for each unit of salience
 CORE = 3  # Pixels beside an edge that all tiles at it have in common
 STRIP = 0.6  # Largest height over the exemplar's free square of what an edge is laid in
+FILLING = 50.0  # Time for filling the tiles, over that of laying all edges once
 CHOICE = 0.7  # A block over that, as the patch stage has it
 
 
@@ -103,7 +104,8 @@ def make_tileset(
     exemplar, size, lattice, notes = _fit_lattice(exemplar, settings)
     atlas = build_atlas([exemplar])
     plan = _Plan.of(atlas, size, lattice, settings.patch)
-    across, down = plan.lay_edges(settings.corners, rng, on_step)
+    laying, filling = parts(on_step, settings.corners, FILLING)
+    across, down = plan.lay_edges(settings.corners, rng, laying)
     tiles: list[Tensor] = []
     # What stands out is noticed the second time, the rest is not.
     avoid = AVOID * (1 + AGAIN * atlas_salience(atlas, regular=True))
@@ -119,10 +121,10 @@ def make_tileset(
         quilt = lay_out(atlas, spec, settings.patch, rng, silent)
         used = used + avoid * (quilt.used - used)
         tiles.append(vote_on_layout(atlas, quilt.at, settings.patch, rng, silent, wrap=False, fixed=fixed))
-        on_step(Step("tiles", number + 1, 16))
+        filling(Step("tiles", number + 1, 16))
     planes = torch.cat([torch.cat(tiles[row : row + 4], 2) for row in range(0, 16, 4)], 1)[None]
-    parts = torch.split(planes, [3, *(s.shape[1] for s in exemplar.siblings)], 1)
-    return TileSet(parts[0].clamp(0, 1), tuple(parts[1:]), size, notes)
+    split = torch.split(planes, [3, *(s.shape[1] for s in exemplar.siblings)], 1)
+    return TileSet(split[0].clamp(0, 1), tuple(split[1:]), size, notes)
 
 
 def _fit_lattice(

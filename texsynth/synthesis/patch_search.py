@@ -89,7 +89,9 @@ def nearest_allowed(at: Tensor, allowed: Tensor) -> Tensor:
     at = at.clamp_min(0).minimum(limit)
     bad = ~allowed[at[0], at[1]]
     if bool(bad.any()):
-        free = allowed.nonzero()
+        # The nearest one has a neighbour that is not allowed, on the way.
+        closed = F.max_pool2d((~allowed).float()[None, None], 3, 1, 1)[0, 0] > 0
+        free = (allowed & closed).nonzero()
         wrong = at[:, bad].T
         nearest = torch.cat([torch.cdist(part.float(), free.float()).argmin(1) for part in wrong.split(1024)])
         at = at.clone()

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
+from statistics import fmean, median
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from texsynth.config.settings import StylizeSettings
 from texsynth.config.training import StylisedSettings
 from texsynth.device import pick_dtype
 from texsynth.errors import UsageError
+from texsynth.metrics.style import edge_similarity, gram_distance
+from texsynth.models.registry import Model
 from texsynth.models.vgg import Encoder
 from texsynth.ops.color import luma
+from texsynth.pipelines.stylize import fit_style, stylize
 from texsynth.training.teacher import load_teacher
+from texsynth.transforms.moments import Moments
 
 JUDGED = 4
 """Levels of the teacher that judge styles, relu1_1 to relu4_1; contents are judged at the last."""
@@ -138,3 +145,39 @@ def grid_strength(image: Tensor) -> Tensor:
         folded = details.reshape(len(image), 3, 2, count, 8, 2, count, 8).mean((3, 6))
         energy = details.detach().square().mean((1, 2, 3)) + 1e-5
         return (folded.square().flatten(1).mean(1) * count**2 / energy).mean()
+
+
+def measure_pairs(
+    model: Model,
+    ways: Mapping[str, StylizeSettings],
+    teacher: Encoder,
+    pairs: Sequence[tuple[Tensor, Tensor]],
+    measure: Callable[[Tensor], Mapping[str, float]],
+    *,
+    grid: bool = False,
+) -> dict[str, float]:
+    """Stylize pairs of content and style, (1, 3, S, S) each, and return medians of what is measured.
+
+    ways: settings by the ending of their figures, `gram_`, the Gram distance to the style, `edges_`, the SSIM
+    of edges, and with `grid` `grid_`, as `grid_strength`. measure: further figures of each content.
+    """
+    figures: dict[str, list[float]] = {}
+
+    def note(name: str, value: float) -> None:
+        figures.setdefault(name, []).append(value)
+
+    def moments(image: Tensor) -> list[Moments]:
+        with torch.no_grad():
+            return [Moments.of(f) for f in teacher(image.to(model.device), JUDGED)]
+
+    for content, style in pairs:
+        target = moments(style)
+        for name, settings in ways.items():
+            result = stylize(content, fit_style(style, model, settings), model, settings).float().cpu()
+            note(f"gram_{name}", fmean(map(gram_distance, moments(result), target)))
+            note(f"edges_{name}", edge_similarity(result, content))
+            if grid:
+                note(f"grid_{name}", float(grid_strength(result)))
+        for name, value in measure(content).items():
+            note(name, value)
+    return {name: median(values) for name, values in figures.items()}

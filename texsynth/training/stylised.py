@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, median
 from typing import Any, cast
 
 import torch
@@ -32,7 +31,7 @@ from texsynth.config.settings import (
 )
 from texsynth.config.training import StylisedSettings
 from texsynth.errors import InputError, UsageError
-from texsynth.metrics.style import edge_similarity, gram_distance, psnr
+from texsynth.metrics.style import psnr
 from texsynth.models.autoencoder import Decoder, PhotoDecoder
 from texsynth.models.hub.cache import file_hash
 from texsynth.models.registry import Model
@@ -48,9 +47,8 @@ from texsynth.training.data import CACHE_BYTES, BatchLoader, Crops, Pictures, fi
 from texsynth.training.decoder import IMAGE_VARIANCE, cycle_terms
 from texsynth.training.loop import LoopSettings, Session, run
 from texsynth.training.optimizer import Optimizer
-from texsynth.training.style_judge import JUDGED, Judge, grid_strength, load_judge
+from texsynth.training.style_judge import Judge, grid_strength, load_judge, measure_pairs
 from texsynth.training.stylised_photo import judged_photo, photo_losses
-from texsynth.transforms.moments import Moments
 
 HELD_OUT = 6  # Pairs of held-out pictures that decoders are judged on
 
@@ -346,20 +344,9 @@ def judged(encoder: Encoder, cascade: Cascade, teacher: Encoder, pairs: Pairs) -
     usual = StylizeSettings(transform=IFTSettings(), preserve_detail=0.0, preserve_light=0.0)
     plain = usual.model_copy(update={"grain": 0.0})
     ways = {"ift": usual, "wct": plain.model_copy(update={"transform": WCTSettings()})}
-    figures: dict[str, list[float]] = {}
 
-    def moments(image: Tensor) -> list[Moments]:
-        with torch.no_grad():
-            return [Moments.of(f) for f in teacher(image.to(device), JUDGED)]
-
-    for content, style in pairs:
-        target = moments(style)
-        for name, settings in ways.items():
-            result = stylize(content, fit_style(style, model, settings), model, settings).float().cpu()
-            distances = map(gram_distance, moments(result), target)
-            figures.setdefault(f"gram_{name}", []).append(fmean(distances))
-            figures.setdefault(f"edges_{name}", []).append(edge_similarity(result, content))
-            figures.setdefault(f"grid_{name}", []).append(float(grid_strength(result)))
+    def measure(content: Tensor) -> dict[str, float]:
         own = stylize(content, fit_style(content, model, plain), model, plain).float().cpu()
-        figures.setdefault("identity", []).append(psnr(own, content))
-    return {name: median(values) for name, values in figures.items()}
+        return {"identity": psnr(own, content)}
+
+    return measure_pairs(model, ways, teacher, pairs, measure, grid=True)

@@ -8,7 +8,6 @@ what counts is which colours and which light the field gets. The maps of feature
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean, median
 
 import torch
 import torch.nn.functional as F
@@ -23,14 +22,14 @@ from texsynth.config.settings import (
     WCTSettings,
 )
 from texsynth.config.training import StylisedSettings
-from texsynth.metrics.style import edge_similarity, gram_distance, psnr
+from texsynth.metrics.style import psnr
 from texsynth.models.autoencoder import PhotoDecoder
 from texsynth.models.registry import Model
 from texsynth.models.vgg import Encoder
 from texsynth.pipelines.photo import transferred
-from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style, stylize
+from texsynth.pipelines.stylize import FittedStyle, StyledRegion
 from texsynth.training.decoder import IMAGE_VARIANCE
-from texsynth.training.style_judge import JUDGED, Judge
+from texsynth.training.style_judge import Judge, measure_pairs
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
 
@@ -85,7 +84,7 @@ def mapped_features(
     own, target = ([Moments.of(f) for f in fs] for fs in (features, encoder(style, deepest)))
     region = StyledRegion((FittedStyle(dict(enumerate(target, 1))),), (1.0,))
     return features, {
-        level: region.map(moments, look, level, content.device) for level, moments in enumerate(own, 1)
+        level: region.map(moments, look, level, content) for level, moments in enumerate(own, 1)
     }
 
 
@@ -101,20 +100,10 @@ def judged_photo(
     model = Model("", "", encoder, {}, decoder, device, torch.float32, {})
     usual = StylizeSettings(mode="photo", transform=TRANSFORMS["ift"])
     ways = {"photo": usual, "soft": StylizeSettings(mode="photo", transform=OTSettings(), strength=0.67)}
-    figures: dict[str, list[float]] = {}
 
-    def moments(image: Tensor) -> list[Moments]:
-        with torch.no_grad():
-            return [Moments.of(f) for f in teacher(image.to(device), JUDGED)]
-
-    for content, style in pairs:
-        target = moments(style)
-        for name, settings in ways.items():
-            result = stylize(content, fit_style(style, model, settings), model, settings).float().cpu()
-            distances = map(gram_distance, moments(result), target)
-            figures.setdefault(f"gram_{name}", []).append(fmean(distances))
-            figures.setdefault(f"edges_{name}", []).append(edge_similarity(result, content))
+    def measure(content: Tensor) -> dict[str, float]:
         with torch.no_grad():
             plain = decoder(encoder(content.to(device), len(decoder.widths))).float().clamp(0, 1).cpu()
-        figures.setdefault("psnr", []).append(psnr(plain, content))
-    return {name: median(values) for name, values in figures.items()}
+        return {"psnr": psnr(plain, content)}
+
+    return measure_pairs(model, ways, teacher, pairs, measure)

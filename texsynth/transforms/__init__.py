@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import torch
 
 from texsynth.config.settings import IFTSettings, OTSettings, TransformSettings
-from texsynth.errors import UsageError
+from texsynth.errors import overflow
 from texsynth.transforms import adain, ift, optimal_transport, wct
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments
@@ -28,17 +28,17 @@ TRANSFORMS: dict[str, Fit] = {"adain": adain.fit, "wct": wct.fit, "ot": optimal_
 """Transforms by the name in their settings."""
 
 
-def fit_map(settings: TransformSettings, content: Moments, style: Moments) -> AffineMap:
+def fit_map(
+    settings: TransformSettings, content: Moments, style: Moments, *, dtype: torch.dtype = torch.float32
+) -> AffineMap:
     """Map that gives features with the moments `content` the look of those with the moments `style`.
 
-    It is computed where the moments are, and stays there.
+    It is computed where the moments are, and stays there. dtype: of the features. Raises UsageError where
+    they have overflowed.
     """
     for what, moments in (("content", content), ("style", style)):
         if not moments.is_finite:
-            raise UsageError(
-                f"the features of the {what} have overflowed; use --dtype float32, or another model where it "
-                f"is in use"
-            )
+            raise overflow(f"the features of the {what} have", dtype)
     return TRANSFORMS[settings.name](content, style, settings)
 
 
@@ -48,12 +48,14 @@ def fit_mix(
     styles: Sequence[Moments],
     weights: Sequence[float],
     device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> AffineMap:
     """Map that gives features with the moments `content` the look between `styles`.
 
     weights: non-negative, not all zero; they need not add up to 1. IFT mixes second moments and optimal
-    transport takes the Wasserstein barycentre; the others mix what each style makes of the content. device:
-    of the features; a GPU with float64 fits the large maps of wide networks. Returns the map on the CPU.
+    transport takes the Wasserstein barycentre; the others mix what each style makes of the content. device,
+    dtype: of the features; a GPU with float64 fits the large maps of wide networks. Returns the map on the
+    CPU. Raises UsageError where features have overflowed.
     """
     # The calls alone take longer than small matrices do on a GPU.
     on_gpu = torch.device(device).type == "cuda" and len(content.sum) >= GPU_CHANNELS
@@ -63,4 +65,6 @@ def fit_mix(
         styles, weights = [ift.mixed(styles, weights, settings)], [1.0]
     elif len(styles) > 1 and isinstance(settings, OTSettings):
         styles, weights = [optimal_transport.barycentre(styles, weights)], [1.0]
-    return AffineMap.mix([fit_map(settings, content, style) for style in styles], weights).to("cpu")
+    return AffineMap.mix([fit_map(settings, content, style, dtype=dtype) for style in styles], weights).to(
+        "cpu"
+    )

@@ -23,6 +23,8 @@ from texsynth.pipelines.progress import OnStep, Step
 
 Pixels = np.ndarray[Any, Any]
 
+BAR = 1000  # Parts of the bar of a node
+
 TOLERANCE = 1e-3  # Of 1/255: what floats may be off a value of 8 bits
 
 
@@ -75,13 +77,13 @@ def working() -> Iterator[OnStep]:
 def _progress() -> OnStep:
     # Modules of ComfyUI are there before any node runs; importing them would fail outside of it.
     utils, management = sys.modules.get("comfy.utils"), sys.modules.get("comfy.model_management")
-    bar = utils.ProgressBar(1) if utils else None
+    bar = utils.ProgressBar(BAR) if utils else None
     check: Callable[[], None] = getattr(management, "throw_exception_if_processing_interrupted", lambda: None)
 
     def on_step(step: Step) -> None:
         check()
         if bar:
-            bar.update_absolute(step.done, step.total)
+            bar.update_absolute(round(BAR * step.share), BAR)
 
     return on_step
 

@@ -59,8 +59,11 @@ def _text(default: str, tooltip: str) -> tuple[str, dict[str, Any]]:
 
 
 def _preset(section: str) -> Inputs:
-    names = [name for name in presets.names() if section in presets.load(name).sections]
-    return {"preset": _choice([NONE, *names], NONE, "Settings to start from; none: the defaults.")}
+    return {
+        "preset": _choice(
+            [NONE, *presets.fitting(section)], NONE, "Settings to start from; none: the defaults."
+        )
+    }
 
 
 def _seed() -> Inputs:

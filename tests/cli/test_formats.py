@@ -1,0 +1,93 @@
+"""Files of artists through the commands: names of results, light, metadata, and what folders hold besides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.cli import make_model, make_picture, names, run_cli
+from helpers.image_files import smooth
+from PIL import Image
+
+from texsynth.images import encode, read
+from texsynth.images.light import Samples, from_light, to_light
+
+LIGHT = (smooth(40, 44, 3) / 255).astype(np.float32) ** 3 * 9
+RUN = ["--threads", 1, "--dtype", "float32"]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    make_model(tmp_path / "m.safetensors")
+    make_picture(tmp_path / "ink.png")
+    (tmp_path / "hot.tif").write_bytes(encode(from_light(Samples(LIGHT), "TIFF"), "TIFF")[0])
+    return tmp_path
+
+
+def ok(*arguments: object) -> str:
+    result = run_cli(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout.strip()
+
+
+def test_photographs_keep_strong_light(place: Path) -> None:
+    file = ok("stylize", "hot.tif", "ink.png", "--photo", "--model", "m.safetensors", *RUN)
+    assert file == "hot.ink.tif"
+    picture, source = read(place / file), read(place / "hot.tif")
+    assert picture.is_float
+    assert source.highlights is not None
+    # Where the result is as bright as it can be, its light is that of the source.
+    strength = to_light(picture).max(2)
+    assert (strength <= source.highlights * 1.0001).all()
+    assert strength.max() > 1.5
+    again = ok("replay", file, "-o", "again.tif", "--threads", 1)
+    assert (place / again).read_bytes() == (place / file).read_bytes()
+    result = run_cli("stylize", "hot.tif", "ink.png", "--photo", "--model", "m.safetensors", *RUN, "--resume")
+    assert (result.exit_code, read(place / file).is_float) == (0, True)
+
+
+def test_painting_says_that_it_cuts_strong_light(place: Path) -> None:
+    result = run_cli("stylize", "hot.tif", "ink.png", "--model", "m.safetensors", *RUN)
+    assert result.exit_code == 0
+    assert result.stderr.count("--photo keeps it") == 1
+    assert to_light(read(place / "hot.ink.tif")).max() <= 1
+
+
+def test_copies_keep_strong_light(place: Path) -> None:
+    file = ok("expand", "hot.tif", "--size", "60x60", "--set", "method=patch", *RUN)
+    light = to_light(read(place / file))
+    assert 3 < light.max() <= LIGHT.max() * 1.01
+    assert "--bit-depth 32 needs .tif or .exr" in run_cli("expand", "ink.png", "--bit-depth", 32).stderr
+    file = ok("expand", "ink.png", "--size", "60x60", "--bit-depth", 32, "--format", "tif", *RUN)
+    assert read(place / file).is_float
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+def test_metadata_is_kept_or_stripped(place: Path, suffix: str) -> None:
+    exif = Image.Exif()
+    exif.update({0x8298: "Ann", 0x112: 6})
+    Image.fromarray(smooth(40, 44, 3)).save("p.jpg", exif=exif, dpi=(300, 300))
+    for flags, owner in ((["-o", f"a.{suffix}"], "Ann"), (["--strip", "-o", f"b.{suffix}"], None)):
+        with Image.open(place / ok("expand", "p.jpg", "--size", "60x60", *flags, *RUN)) as image:
+            image.load()
+            assert image.getexif().get(0x8298) == owner
+            assert image.getexif().get(0x112, 1) == 1
+            assert (round(image.info.get("dpi", (0, 0))[0]) == 300) == bool(owner)
+    first, second = (read(place / f"{name}.{suffix}").rgb for name in "ab")
+    assert np.array_equal(first, second)
+
+
+def test_files_of_a_folder_that_are_skipped_are_counted(place: Path) -> None:
+    folder = place / "in"
+    folder.mkdir()
+    for name in ("a.tga", "b.xcf", "c.XCF", "d.txt", "a.tga.yaml", ".hidden"):
+        (folder / name).write_bytes((place / "ink.png").read_bytes())
+    result = run_cli("expand", "in", "-o", "out/", "-n")
+    assert result.stdout == "out/a.expand.tga\n"
+    assert "skipped 3 files of formats that are not read (.xcf, .txt)" in result.stderr
+    (place / "x.xcf").write_bytes(b"gimp xcf v011\0")
+    result = run_cli("expand", "x.xcf")
+    assert (result.exit_code, "x.xcf is a GIMP project" in result.stderr) == (4, True)
+    assert names(place / "in") == sorted([".hidden", "a.tga", "a.tga.yaml", "b.xcf", "c.XCF", "d.txt"])
