@@ -510,7 +510,7 @@ def test_progress_counts_every_method_on_every_exemplar(place: Path) -> None:
         (["moss.png", "-o", "out", "--method", "tiles"], 2, "did you mean 'tile'"),
         (["moss.png", "-o", "moss.png"], 5, "moss.png is a file"),
         (["moss.png", "-o", "moss.png/out"], 5, "is a file"),
-        (["moss.png", "-o", "out", "--size", "10"], 2, "WxH"),
+        (["moss.png", "-o", "out", "--size", "10x"], 2, "WxH"),
         (["moss.png", "-o", "out", "--set", "patch.blok=1"], 2, "did you mean 'block'"),
         (["moss.png", "-o", "out", "--model", "lit"], 2, "did you mean 'lite'"),
         (["moss.png", "-o", "out", "--crop", "8"], 2, "16"),

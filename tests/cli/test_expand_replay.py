@@ -16,7 +16,7 @@ from helpers.texture_files import (
 )
 
 from texsynth.config.records import Embedded, StylizeRecord
-from texsynth.images import Picture, write
+from texsynth.images import Picture, read, write
 from texsynth.strict_yaml import parse
 
 
@@ -65,13 +65,13 @@ def test_replay_finds_what_has_moved_and_refuses_what_has_changed(full: Path) ->
     assert "src/wall.png, from which" in (lost := run_cli("replay", out).stderr)
     assert lost.endswith("with --exemplar FILE\n")
     ok("replay", out, "--exemplar", "moved.png")
-    assert (full / "out/wall.expand.1.replay.png").read_bytes() == out.read_bytes()
+    assert np.array_equal(read(full / "out/wall.expand.1.replay.png").rgb, read(out).rgb)
+    assert record(full / "out/wall.expand.1.replay.png").exemplars[0].path == "../moved.png"
     (full / "src/bump.png").rename(full / "b.png")
     moved = ["--input", "src/wall.png=moved.png", "--input", "bump.png=b.png"]
     ok("replay", out, "-f", *moved)
-    assert (full / "out/bump.expand.1.replay.png").read_bytes() == (
-        full / "out/bump.expand.1.png"
-    ).read_bytes()
+    first, again = (read(full / f"out/bump.expand.1{end}.png").rgb for end in ("", ".replay"))
+    assert np.array_equal(first, again)
     save(full / "src/mask.png", square(40, 48, 0, 0, 35))
     changed = run_cli("replay", out, "-f", *moved)
     assert (changed.exit_code, "src/mask.png has changed since" in changed.stderr) == (4, True)
@@ -79,7 +79,10 @@ def test_replay_finds_what_has_moved_and_refuses_what_has_changed(full: Path) ->
 
 def test_replay_refuses_misplaced_inputs(full: Path) -> None:
     for flags, message in (
-        (["--input", "x.png=moved.png"], "was not made from x.png; its inputs are src/wall.png, src/bump"),
+        (
+            ["--input", "x.png=moved.png"],
+            "was not made from x.png; its inputs are ../src/wall.png, ../src/bump",
+        ),
         (["--input", "x.png"], "'x.png' is not of the form OLD=NEW"),
         (["--style", "x.png"], "--style does not apply, expand made this file"),
     ):

@@ -137,7 +137,7 @@ def test_expand_lays_slanting_bricks_level(place: Path, quick: list[object]) -> 
 
 
 def test_upright_is_a_setting_and_says_when_it_does_nothing(place: Path, quick: list[object]) -> None:
-    shown = parse(run_cli("presets", "show", "balanced").stdout, source="balanced")
+    shown = parse(run_cli("presets", "show", "balanced", "--all").stdout, source="balanced")
     assert isinstance(shown, dict)
     assert shown["expand"]["upright"] is False
     save(place / "noise.png", np.random.default_rng(0).random((64, 64)) * 255)

@@ -206,7 +206,7 @@ def test_workers_do_not_outlive_a_killed_run(wait: float, place: Path, model: Pa
             time.sleep(0.02)
         time.sleep(wait)
         process.send_signal(signal.SIGKILL)
-        for _ in range(100):
+        for _ in range(20):
             if not any(Path(f"/proc/{number}").exists() for number in hired):
                 break
             time.sleep(0.1)

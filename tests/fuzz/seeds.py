@@ -20,7 +20,7 @@ from safetensors.torch import save
 
 from texsynth.config.records import Source
 from texsynth.errors import TexsynthError
-from texsynth.images import encode
+from texsynth.images import Picture, encode
 from texsynth.images.light import Samples, from_light
 from texsynth.images.picture import Pixels
 from texsynth.jobs.cards import Card, write_card
@@ -315,6 +315,12 @@ def seeds() -> dict[str, Seed]:
     files |= {name: replace(files[name], is_read=False) for name in ("float.tif", "signed.tif")}
     return files | {
         "record.png": Seed(read_embedded, carrying),
+        **{
+            f"record.{name.lower()}": Seed(
+                read_embedded, encode(Picture(rgb), name, settings=record.decode())[0]
+            )
+            for name in ("TIFF", "JPEG", "WEBP")
+        },
         "beside.yaml": Seed(read_beside, record, "text"),
         "preset.yaml": Seed(read_preset, PRESET.encode(), "text"),
         "table.json": Seed(read_table, TABLE.encode(), "text"),

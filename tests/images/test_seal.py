@@ -181,9 +181,9 @@ def test_tags_are_added_to_every_kind_of_tiff(order: str, is_big: bool) -> None:
         return  # Pillow does not know these
     with Image.open(file) as image:
         assert np.array_equal(np.asarray(image).ravel(), np.arange(25))
-        tags: Any = image.getexif()
-        assert tags[315] == "Ann"
-        assert tags[33432] == "Copyright of Ann"
+        exif: Any = image.getexif()
+        assert exif[315] == "Ann"
+        assert exif[33432] == "Copyright of Ann"
 
 
 REWRITTEN = [

@@ -68,7 +68,7 @@ def replay(
 ) -> None:
     """Make a result again from the settings inside it; its pictures must be unchanged.
 
-    On the same version, device and thread count the file is the same, byte for byte. Sibling maps are made
+    On the same version, device and thread count the pixels are the same, byte for byte. Sibling maps are made
     again with their texture, or alone when OUTPUT is one of them.
     """
     record = record_in(images.embedded_settings(result), str(result))
@@ -265,8 +265,9 @@ class _Inputs:
         """
         self.seen.append(source.path)
         moved = self.named.get(option)
-        for old in (source.path, Path(source.path).name):
-            if moved is None and old in self.moved:
+        for old in sorted(self.moved, key=len, reverse=True):
+            # As it is recorded, or only the end of it, like its name.
+            if moved is None and f"/{source.path}".endswith(f"/{old}"):
                 self.used.add(old)
                 moved = self.moved[old]
         if moved == "":

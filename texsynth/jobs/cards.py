@@ -25,6 +25,7 @@ from texsynth.jobs.files import make_folder, memory_guard, read_visible
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.memory import style_tile
 from texsynth.jobs.operation import resolve_run_and_model
+from texsynth.jobs.recorded import seen_from
 from texsynth.models.registry import Model
 from texsynth.models.weights import MISFITS, in_order, metadata_of
 from texsynth.pipelines.stylize import FittedStyle, measure_style
@@ -106,7 +107,7 @@ def write_card(card: Card, path: Path, *, force: bool) -> None:
         "model": card.model,
         "model_sha256": card.model_sha256,
         "style_scale": UNSCALED,
-        "sources": json.dumps([source.model_dump() for source in card.sources]),
+        "sources": json.dumps(seen_from(path.parent, [source.model_dump() for source in card.sources])),
     }
     make_folder(path.parent)
     store(in_order(save(tensors, header)), path, force=force)

@@ -22,7 +22,12 @@ def recorded_path(item: Input) -> str:
 
 def record_text(record: Record, output: Path) -> str:
     """Return the settings that the file `output` carries, with paths relative to its folder."""
-    return dump(_seen_from(as_text(real(output.parent)), as_tree(record)))
+    return dump(seen_from(output.parent, as_tree(record)))
+
+
+def seen_from(folder: Path, tree: object) -> object:
+    """Return a tree of mappings and lists with the paths of files in it relative to a folder."""
+    return _seen_from(as_text(real(folder)), tree)
 
 
 def _seen_from(folder: str, tree: object) -> object:
