@@ -26,7 +26,7 @@ from texsynth.config.records import (
     TweenRecord,
     Versions,
 )
-from texsynth.config.settings import RunSettings, StylizeSettings
+from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError
 from texsynth.images.files import as_text
 from texsynth.images.hidden import fit_fill
@@ -60,6 +60,7 @@ from texsynth.jobs.operation import Operation, refuse_other_weights, resolve_run
 from texsynth.jobs.recorded import record_text
 from texsynth.jobs.scratch import FileRaster
 from texsynth.jobs.take import LayerStatistics, TakeMeasurer
+from texsynth.models.openvino import left_to_torch
 from texsynth.models.registry import Model
 from texsynth.pipelines.progress import OnStep, parts, sub_progress
 from texsynth.pipelines.rasters import (
@@ -72,15 +73,6 @@ from texsynth.pipelines.rasters import (
     strips,
 )
 from texsynth.pipelines.stylize import stylize_raster
-
-
-def _left_to_torch(settings: StylizeSettings) -> str:
-    """Say what torch does where another backend is asked for; empty when nothing."""
-    if settings.mode == "photo":
-        return "photo mode gains nothing from another backend, so torch computes it"
-    if settings.transform.name == "optimize" or settings.finish.steps:
-        return "only torch has gradients, so it computes the descent on the picture"
-    return ""
 
 
 class Stylize(Operation[StyledJob]):
@@ -114,7 +106,7 @@ class Stylize(Operation[StyledJob]):
         """Load the model, and measure the styles that all jobs share."""
         self.load_networks()
         self._note = note
-        if self.run.backend != "torch" and self._shared and (left := _left_to_torch(self._shared.settings)):
+        if self.run.backend != "torch" and self._shared and (left := left_to_torch(self._shared.settings)):
             note(f"--backend {self.run.backend}: {left}")
         if self._shared and self._recorded_version not in (None, texsynth.__version__):
             settings = self._shared.settings

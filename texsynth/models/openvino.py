@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from texsynth.config.settings import StylizeSettings
 from texsynth.errors import UsageError
 from texsynth.models.autoencoder import Decoder
 from texsynth.models.onnx_export import to_onnx
@@ -60,6 +61,15 @@ def through_openvino(model: Model) -> Model:
         encoder = _Encoder.like(own)
     decoders = {level: _Decoder.like(net) for level, net in model.decoders.items()}
     return replace(model, encoder=encoder, decoders=decoders)
+
+
+def left_to_torch(settings: StylizeSettings) -> str:
+    """Say what torch does where another backend is asked for; empty when nothing."""
+    if settings.mode == "photo":
+        return "photo mode gains nothing from another backend, so torch computes it"
+    if settings.transform.name == "optimize" or settings.finish.steps:
+        return "only torch has gradients, so it computes the descent on the picture"
+    return ""
 
 
 class _Compiled:
