@@ -32,6 +32,7 @@ SKIPPED = {
     "compiled": "takes minutes and needs a compiler",
     "lenient": "is for damaged files",
     "tile": "has no option",
+    "backend": "needs OpenVINO for the other one",
 }
 
 REFUSED = {"scale", "size", "levels", "transform.name", "max_pixels", "frame", "bit_depth", "finish.content"}

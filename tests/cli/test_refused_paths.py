@@ -38,6 +38,7 @@ LINES: dict[str, tuple[str, ...]] = {
     "presets validate": ("my.yaml",),
     "models show": ("tiny.safetensors",),
     "models import": ("none.safetensors",),
+    "models export": ("tiny.safetensors", "-o", "pic.png"),
     "evaluate expand": ("pic.png", "-o", "pic.png"),
     "evaluate stylize": ("--content", "pic.png", "--style", "style.png", "-o", "pic.png"),
     "evaluate flicker": ("empty", "empty"),
