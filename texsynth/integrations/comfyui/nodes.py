@@ -9,7 +9,6 @@ from typing import Any, ClassVar, get_args
 from torch import Tensor
 
 import texsynth
-from texsynth.config import presets
 from texsynth.config.settings import Method
 from texsynth.integrations.comfyui.bridge import (
     card_to_read,
@@ -19,82 +18,38 @@ from texsynth.integrations.comfyui.bridge import (
     to_image,
     working,
 )
-from texsynth.models.hub import catalog
-
-Inputs = dict[str, tuple[Any, ...]]
+from texsynth.integrations.comfyui.fields import (
+    NAME,
+    Inputs,
+    changed,
+    choice_field,
+    look_inputs,
+    number_field,
+    picture_field,
+    preset_input,
+    seed_input,
+    switch_field,
+    text_field,
+    texture_inputs,
+    whole_field,
+)
 
 CARD = "TEXSYNTH_CARD"  # The path of a style card
 STYLE = f"IMAGE,{CARD}"
-NONE = "none"  # In lists of presets
-NAME = "image"  # Of a texture without a file
 TEXTURE, NORMAL = "texture", "normal"
 MAPS = (NORMAL, "height", "roughness", "other")  # What `expand` and `tile` take besides the colours
 LARGEST_SIDE = 16384
-LARGEST_SEED = 2**63 - 1
 STYLES = range(1, 5)
 
 
-def _image(tooltip: str, kind: str = "IMAGE") -> tuple[str, dict[str, Any]]:
-    return kind, {"tooltip": tooltip}
-
-
-def _number(default: float, low: float, high: float, tooltip: str) -> tuple[str, dict[str, Any]]:
-    return "FLOAT", {"default": default, "min": low, "max": high, "step": 0.05, "tooltip": tooltip}
-
-
-def _whole(default: int, high: int, tooltip: str, **more: object) -> tuple[str, dict[str, Any]]:
-    return "INT", {"default": default, "min": 0, "max": high, "tooltip": tooltip, **more}
-
-
-def _switch(default: bool, tooltip: str) -> tuple[str, dict[str, Any]]:
-    return "BOOLEAN", {"default": default, "tooltip": tooltip}
-
-
-def _choice(names: list[str], default: str, tooltip: str) -> tuple[list[str], dict[str, Any]]:
-    return names, {"default": default, "tooltip": tooltip}
-
-
-def _text(default: str, tooltip: str) -> tuple[str, dict[str, Any]]:
-    return "STRING", {"default": default, "tooltip": tooltip}
-
-
-def _preset(section: str) -> Inputs:
+def _surface_inputs() -> Inputs:
+    """Declare what may go in besides a texture."""
+    maps = {name: picture_field(f"The surface's {name}; it is laid out alike.") for name in MAPS}
     return {
-        "preset": _choice(
-            [NONE, *presets.fitting(section)], NONE, "Settings to start from; none: the defaults."
-        )
+        "mask": picture_field("White where pixels may be taken from.", "MASK"),
+        **maps,
+        **texture_inputs(),
     }
-
-
-def _seed() -> Inputs:
-    text = "Decides all that is random; the same seed gives the same pixels."
-    return {"seed": _whole(0, LARGEST_SEED, text, control_after_generate=True)}
-
-
-def _texture_inputs() -> Inputs:
-    text = (
-        "The file's name, where the result is to be that of the command line: it counts there like the seed."
-    )
-    return {"name": _text(NAME, text)}
-
-
-def _look_inputs() -> Inputs:
-    """Inputs that `stylize` and `blend` share."""
-    models = [name for name in catalog.model_names() if name != "borders"]
-    return {
-        **_preset("stylize"),
-        "photo": _switch(False, "Keep contours as in a photograph; otherwise paint."),
-        "strength": _number(1.0, 0, 1, "0 keeps the content, 1 applies the whole style."),
-        "style_scale": _number(1.0, 0.25, 8, "Size of strokes over the style's."),
-        "preserve_color": _switch(False, "Keep the content's colours."),
-        "model": _choice(models, "lite", "The network; lite comes with texsynth."),
-        **_seed(),
-    }
-
-
-def _changed(values: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
-    """Return the values that are not as the node shows them first: what nobody touched, a preset decides."""
-    return {key: value for key, value in values.items() if value != inputs[key][1]["default"]}
 
 
 class Expand:
@@ -115,21 +70,17 @@ class Expand:
         """Return the inputs, as ComfyUI asks for them."""
         return {
             "required": {
-                "exemplar": _image("The texture, at least 16 pixels on both sides."),
-                "scale": _number(2.0, 0.25, 16, "Size of the result over the exemplar's."),
-                "width": _whole(0, LARGEST_SIDE, "Pixels; 0: by the scale. Give both or none."),
-                "height": _whole(0, LARGEST_SIDE, "Pixels; 0: by the scale. Give both or none."),
-                "tileable": _switch(False, "Make the borders meet."),
-                **_preset("expand"),
-                "method": _choice(list(get_args(Method)), "auto", "auto takes what suits the texture."),
-                "variety": _number(0.5, 0, 1, "How hard copies are kept apart."),
-                **_seed(),
+                "exemplar": picture_field("The texture, at least 16 pixels on both sides."),
+                "scale": number_field(2.0, 0.25, 16, "Size of the result over the exemplar's."),
+                "width": whole_field(0, LARGEST_SIDE, "Pixels; 0: by the scale. Give both or none."),
+                "height": whole_field(0, LARGEST_SIDE, "Pixels; 0: by the scale. Give both or none."),
+                "tileable": switch_field(False, "Make the borders meet."),
+                **preset_input("expand"),
+                "method": choice_field(list(get_args(Method)), "auto", "auto takes what suits the texture."),
+                "variety": number_field(0.5, 0, 1, "How hard copies are kept apart."),
+                **seed_input(),
             },
-            "optional": {
-                "mask": _image("White where pixels may be taken from.", "MASK"),
-                **{name: _image(f"The surface's {name}; it is laid out alike.") for name in MAPS},
-                **_texture_inputs(),
-            },
+            "optional": _surface_inputs(),
         }
 
     def expand(
@@ -145,7 +96,7 @@ class Expand:
         if bool(width) != bool(height):
             raise texsynth.UsageError(f"the size is {width} x {height}; give both sides, or 0 for both")
         maps = {key: inputs.pop(key, None) for key in MAPS}
-        options = _changed(inputs, self.INPUT_TYPES()["required"])
+        options = changed(inputs, self.INPUT_TYPES()["required"])
         if width:
             options = {**options, "size": (width, height), "scale": None}
         return _with_maps(texsynth.expand, exemplar, maps, mask, name, options)
@@ -165,12 +116,12 @@ class Tile:
     def INPUT_TYPES(cls) -> dict[str, Inputs]:
         """Return the inputs, as ComfyUI asks for them."""
         return {
-            "required": {"image": _image("The picture to make seamless."), **_preset("expand"), **_seed()},
-            "optional": {
-                "mask": _image("White where pixels may be taken from.", "MASK"),
-                **{name: _image(f"The surface's {name}; it is changed alike.") for name in MAPS},
-                **_texture_inputs(),
+            "required": {
+                "image": picture_field("The picture to make seamless."),
+                **preset_input("expand"),
+                **seed_input(),
             },
+            "optional": _surface_inputs(),
         }
 
     def tile(
@@ -182,7 +133,7 @@ class Tile:
     ) -> tuple[Tensor | None, ...]:
         """Return the texture and its maps; None for a map that did not go in. Raises TexsynthError."""
         maps = {key: inputs.pop(key, None) for key in MAPS}
-        options = _changed(inputs, self.INPUT_TYPES()["required"])
+        options = changed(inputs, self.INPUT_TYPES()["required"])
         return _with_maps(texsynth.tile, image, maps, mask, name, options)
 
 
@@ -201,12 +152,12 @@ class Fill:
         """Return the inputs, as ComfyUI asks for them."""
         return {
             "required": {
-                "image": _image("The texture."),
-                "hole": _image("White where the picture is filled.", "MASK"),
-                **_preset("expand"),
-                **_seed(),
+                "image": picture_field("The texture."),
+                "hole": picture_field("White where the picture is filled.", "MASK"),
+                **preset_input("expand"),
+                **seed_input(),
             },
-            "optional": _texture_inputs(),
+            "optional": texture_inputs(),
         }
 
     def fill(
@@ -217,7 +168,7 @@ class Fill:
         **inputs: Any,  # noqa: ANN401
     ) -> tuple[Tensor]:
         """Return the filled picture. Raises TexsynthError."""
-        options = _changed(inputs, self.INPUT_TYPES()["required"])
+        options = changed(inputs, self.INPUT_TYPES()["required"])
         frames = pictures(image)
         with working() as progress:
             holes = masks(hole, len(frames))
@@ -243,16 +194,16 @@ class Stylize:
         """Return the inputs, as ComfyUI asks for them."""
         return {
             "required": {
-                "content": _image("The pictures to change."),
-                "style": _image("The picture, or style card, with the look.", STYLE),
-                **_look_inputs(),
+                "content": picture_field("The pictures to change."),
+                "style": picture_field("The picture, or style card, with the look.", STYLE),
+                **look_inputs(),
             }
         }
 
     def stylize(self, content: Tensor, style: Tensor | str, **inputs: Any) -> tuple[Tensor]:  # noqa: ANN401
         """Return the pictures in the style, which is measured once. Raises TexsynthError."""
         with working() as progress:
-            options = _changed(inputs, self.INPUT_TYPES()["required"])
+            options = changed(inputs, self.INPUT_TYPES()["required"])
             paint = texsynth.Stylizer(_style(style), progress=progress, **options)
             return (to_image([paint(frame) for frame in pictures(content)]),)
 
@@ -271,17 +222,20 @@ class Blend:
     def INPUT_TYPES(cls) -> dict[str, Inputs]:
         """Return the inputs, as ComfyUI asks for them."""
         weight = {
-            f"weight_{n}": _number(1.0, 0, 100, f"Share of style {n}, over the sum of all.") for n in STYLES
+            f"weight_{n}": number_field(1.0, 0, 100, f"Share of style {n}, over the sum of all.")
+            for n in STYLES
         }
-        style = {f"style_{n}": _image(f"Style {n}, a picture or style card.", STYLE) for n in STYLES}
-        region = {f"mask_{n}": _image(f"White where style {n} goes; none: the rest.", "MASK") for n in STYLES}
+        style = {f"style_{n}": picture_field(f"Style {n}, a picture or style card.", STYLE) for n in STYLES}
+        region = {
+            f"mask_{n}": picture_field(f"White where style {n} goes; none: the rest.", "MASK") for n in STYLES
+        }
         first, *others = style.items()
         return {
             "required": {
-                "content": _image("The pictures to change."),
+                "content": picture_field("The pictures to change."),
                 first[0]: first[1],
                 **weight,
-                **_look_inputs(),
+                **look_inputs(),
             },
             "optional": {**dict(others), **region},
         }
@@ -297,7 +251,7 @@ class Blend:
         results = []
         with working() as progress:
             model = texsynth.load_model(inputs.pop("model"))
-            options = {**_changed(inputs, self.INPUT_TYPES()["required"]), "model": model}
+            options = {**changed(inputs, self.INPUT_TYPES()["required"]), "model": model}
             for number, frame in enumerate(frames):
                 results.append(
                     texsynth.blend(
@@ -326,11 +280,13 @@ class StyleCard:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Inputs]:
         """Return the inputs, as ComfyUI asks for them."""
-        models = _look_inputs()["model"]
-        name = _text("style", "Name of the file in the output folder, without .card; a card there is kept.")
+        models = look_inputs()["model"]
+        name = text_field(
+            "style", "Name of the file in the output folder, without .card; a card there is kept."
+        )
         return {
             "required": {
-                "styles": _image("One picture, or several that become one style."),
+                "styles": picture_field("One picture, or several that become one style."),
                 "name": name,
                 "model": models,
             }
@@ -355,7 +311,7 @@ class LoadStyleCard:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Inputs]:
         """Return the inputs, as ComfyUI asks for them."""
-        return {"required": {"name": _text("style", "Name of the card, without .card.")}}
+        return {"required": {"name": text_field("style", "Name of the card, without .card.")}}
 
     def load(self, name: str) -> tuple[str]:
         """Return the path of the card. Raises InputError."""
@@ -375,7 +331,7 @@ class Describe:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Inputs]:
         """Return the inputs, as ComfyUI asks for them."""
-        return {"required": {"image": _image("The texture; of several the first counts.")}}
+        return {"required": {"image": picture_field("The texture; of several the first counts.")}}
 
     def describe(self, image: Tensor) -> tuple[str, str]:
         """Return the description as lines and as JSON. Raises TexsynthError."""
