@@ -19,7 +19,10 @@ from texsynth.integrations.comfyui.bridge import (
     working,
 )
 from texsynth.integrations.comfyui.fields import (
+    MAPS,
     NAME,
+    NORMAL,
+    TEXTURE,
     Inputs,
     changed,
     choice_field,
@@ -28,6 +31,7 @@ from texsynth.integrations.comfyui.fields import (
     picture_field,
     preset_input,
     seed_input,
+    surface_inputs,
     switch_field,
     text_field,
     texture_inputs,
@@ -36,20 +40,8 @@ from texsynth.integrations.comfyui.fields import (
 
 CARD = "TEXSYNTH_CARD"  # The path of a style card
 STYLE = f"IMAGE,{CARD}"
-TEXTURE, NORMAL = "texture", "normal"
-MAPS = (NORMAL, "height", "roughness", "other")  # What `expand` and `tile` take besides the colours
 LARGEST_SIDE = 16384
 STYLES = range(1, 5)
-
-
-def _surface_inputs() -> Inputs:
-    """Declare what may go in besides a texture."""
-    maps = {name: picture_field(f"The surface's {name}; it is laid out alike.") for name in MAPS}
-    return {
-        "mask": picture_field("White where pixels may be taken from.", "MASK"),
-        **maps,
-        **texture_inputs(),
-    }
 
 
 class Expand:
@@ -80,7 +72,7 @@ class Expand:
                 "variety": number_field(0.5, 0, 1, "How hard copies are kept apart."),
                 **seed_input(),
             },
-            "optional": _surface_inputs(),
+            "optional": surface_inputs(),
         }
 
     def expand(
@@ -121,7 +113,7 @@ class Tile:
                 **preset_input("expand"),
                 **seed_input(),
             },
-            "optional": _surface_inputs(),
+            "optional": surface_inputs(),
         }
 
     def tile(
