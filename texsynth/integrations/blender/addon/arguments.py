@@ -84,7 +84,7 @@ TASKS: dict[str, tuple[Field, ...]] = {
         Field("strength", "Strength", 1.0, "0 keeps the picture; at 1 the preset says", "--strength", 0, 1),
     ),
     "maps": (
-        Field("depth", "Depth", 0.03, "Of the relief, over the picture's shorter side", "--depth", 0.0, 1.0),
+        Field("depth", "Depth", 0.03, "Of the relief, over the shorter side", "--depth", 0.001, 1.0),
         Field("invert", "Dark Is High", False, "Dark is high instead of deep", "--invert"),
         Field("relief", "Relief", NORMAL, "What makes the relief of the material", choices=RELIEFS),
     ),

@@ -87,8 +87,11 @@ def pixels_of(image: Any) -> Pixels:
     They are uint8, or float32 as Blender holds them. Raises CommandError.
     """
     width, height = image.size
-    if not (width and height):
-        raise CommandError(f"{image.name} has no pixels; its file {image.filepath} cannot be read")
+    if not (width and height) or len(image.pixels) != width * height * image.channels:
+        # Files of several layers have none in one piece.
+        raise CommandError(
+            f"{image.name} has no pixels; its file {image.filepath!r} cannot be read as one picture"
+        )
     values = np.empty(width * height * image.channels, np.float32)
     image.pixels.foreach_get(values)
     pixels: Pixels = values.reshape(height, width, image.channels)[::-1]
