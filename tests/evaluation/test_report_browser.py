@@ -101,7 +101,8 @@ def test_pictures_are_there_in_their_own_size(browser: Chrome, page: Path) -> No
 
 def test_pictures_come_before_figures_and_these_before_how_they_were_measured(browser: Chrome) -> None:
     kinds = browser.execute_script(
-        "return [...document.querySelectorAll('main > section, main > .scroll, main > .facts')].map(e => e.className)"
+        "return [...document.querySelectorAll('main > section, main > .scroll, main > .facts')]"
+        ".map(e => e.className)"
     )
     assert kinds == [""] * 3 + ["scroll"] * 4 + ["facts"]
     for link in browser.find_elements("css selector", "main > p a, a.skip"):
