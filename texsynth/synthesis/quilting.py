@@ -218,7 +218,11 @@ class Quilt:
         around = self._window(int(here[0][0, 0]) - 1, int(here[1][0, 0]) - 1, size + 2)
         # Where each of these pixels lies in the square; from `size` on it lies outside.
         row, column = (around[0] - here[0][0]) % height, (around[1] - here[1][0, 0]) % width
-        inside, row, column = (row < size) & (column < size), row.clamp_max(size - 1), column.clamp_max(size - 1)
+        inside, row, column = (
+            (row < size) & (column < size),
+            row.clamp_max(size - 1),
+            column.clamp_max(size - 1),
+        )
 
         def side_by_side(square: Tensor, rest: Tensor) -> Tensor:
             # Each followed by a column that nothing is laid in: many small sums take long.
