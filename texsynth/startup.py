@@ -40,7 +40,7 @@ def quick_end() -> Iterator[None]:
 
 
 class _CalmLoader(Loader):
-    """Loads a module of a million objects that stay, and looks for no garbage meanwhile."""
+    """Loads a module of many objects that stay, and looks for no garbage meanwhile."""
 
     def __init__(self, loader: Loader) -> None:
         self.loader = loader

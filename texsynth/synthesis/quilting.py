@@ -236,7 +236,7 @@ class Quilt:
             side_by_side(laid, self.known[around]),
         )
         seams = cost.unflatten(1, (len(at), -1))[:, :, :-1].transpose(0, 1).flatten(1)
-        totals = seams.sum(1).double()
+        totals: Tensor = seams.sum(1).double()
         if self.guide is not None:
             shown = self.atlas.guide[:, at[:, 0], at[:, 1]].transpose(0, 1)
             apart = (shown - self.guide[:, here[0], here[1]]).square().flatten(1)
