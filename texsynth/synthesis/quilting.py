@@ -200,10 +200,10 @@ class Quilt:
         return True
 
     def _at(self, here: Place) -> Tensor:
-        return self.at[:, here[0], here[1]]
+        return self.at.index_select(1, here[0][:, 0]).index_select(2, here[1][0])
 
     def _colours(self, here: Place) -> Tensor:
-        return self.image[:, here[0], here[1]]
+        return self.image.index_select(1, here[0][:, 0]).index_select(2, here[1][0])
 
     def _cost(self, here: Place) -> Tensor:
         """Measure the seam cost between the pixels of a place that have been laid."""
@@ -218,15 +218,14 @@ class Quilt:
         around = self._window(int(here[0][0, 0]) - 1, int(here[1][0, 0]) - 1, size + 2)
         # Where each of these pixels lies in the square; from `size` on it lies outside.
         row, column = (around[0] - here[0][0]) % height, (around[1] - here[1][0, 0]) % width
-        inside, row, column = (
-            (row < size) & (column < size),
-            row.clamp_max(size - 1),
-            column.clamp_max(size - 1),
-        )
+        inside = (row < size) & (column < size)
+        row, column = row[:, 0].clamp_max(size - 1), column[0].clamp_max(size - 1)
 
         def side_by_side(square: Tensor, rest: Tensor) -> Tensor:
             # Each followed by a column that nothing is laid in: many small sums take long.
-            whole = F.pad(torch.where(inside, square[..., row, column], rest), (0, 1))
+            whole = F.pad(
+                torch.where(inside, square.index_select(-2, row).index_select(-1, column), rest), (0, 1)
+            )
             return whole.movedim(0, -2).flatten(-2)
 
         cost = seam_cost(
