@@ -19,6 +19,10 @@ HOMES = {"PIL": "images api_options api_maps", "pyvips": "images", "typer": "cli
          "requests": "models", "filelock": "models", "jinja2": "html", "markupsafe": "html"}  # fmt: skip
 
 
+ADDON = ROOT / "integrations" / "blender" / "addon"
+"""Is packed into another program, where it has another name: its imports are relative."""
+
+
 def imports(path: Path) -> set[str]:
     """Modules that the file imports anywhere, for type checks only too."""
     modules = set()
@@ -26,8 +30,10 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{path}: relative import"
-            modules |= {f"{node.module}.{a.name}" if is_module(node.module, a.name) else str(node.module)
+            assert node.level == (path.parent == ADDON and node.level), f"{path}: relative import"
+            inside = ".".join(ADDON.relative_to(ROOT.parent).parts)
+            package = ".".join(filter(None, (inside, node.module))) if node.level else node.module
+            modules |= {f"{package}.{a.name}" if is_module(package, a.name) else str(package)
                         for a in node.names}  # fmt: skip
     return modules
 

@@ -34,7 +34,7 @@ class MapsOptions(options.LookOptions):
 
 @dataclass(frozen=True)
 class PlainRunOptions(
-    options.ScreenOptions, options.OutputOptions, options.InputOptions, options.ExecutorOptions
+    options.RunScreenOptions, options.OutputOptions, options.InputOptions, options.ExecutorOptions
 ):
     """All that commands share which need no network."""
 
