@@ -1,0 +1,235 @@
+// Painting: which mask is under the brush, the tools, and sending what was painted to the server.
+
+import { bitmap } from "./api.js";
+import { button, element, fileButton } from "./dom.js";
+import { Mask } from "./mask.js";
+import { upload } from "./uploads.js";
+
+/**
+ * @typedef {{kind: "hole"} | {kind: "style", index: number}} Target
+ * @typedef {import("./store.js").Picture} Picture
+ */
+
+const LONGEST_MASK = 2048;
+const SEND_AFTER_MS = 250;
+
+/** Colours of styles, as on the pad, and of holes. */
+export const TINTS = ["#2f8fe0", "#e0662f", "#3aa655", "#b04fc4"];
+const HOLE_TINT = "#ff3d8b";
+
+/** Owns the masks of this tab and the brush. */
+export class Painter {
+  /** @type {Target | null} */
+  target = null;
+  erase = false;
+  /** Diameter as a share of the picture's longer side. */
+  share = 0.08;
+  #down = false;
+  /** @type {[number, number] | null} in pixels of the full picture */
+  #at = null;
+  /** @type {Map<string, Mask>} */
+  #masks = new Map();
+  #timer = 0;
+
+  /**
+   * @param {import("./store.js").Store} store
+   * @param {import("./stage.js").Stage} stage
+   * @param {HTMLElement} bar
+   * @param {(error: Error) => void} report
+   * @param {() => void} changed called when the brush is taken up or laid down
+   */
+  constructor(store, stage, bar, report, changed) {
+    Object.assign(this, { store, stage, bar, report, changed });
+    this.#tools();
+  }
+
+  /** The picture that is painted on. @returns {Picture | null} */
+  get picture() {
+    const { texture, style } = this.store.state;
+    return this.target?.kind === "hole" ? texture.picture : style.picture;
+  }
+
+  get #key() {
+    const { target, picture } = this;
+    return `${picture?.id} ${target?.kind === "style" ? target.index : "hole"}`;
+  }
+
+  /** @returns {Mask | undefined} under the brush */
+  get mask() {
+    return this.#masks.get(this.#key);
+  }
+
+  /** Take up the brush, or lay it down with null. @param {Target | null} target */
+  async paint(target) {
+    if (this.#timer) await this.#send();
+    this.target = target;
+    this.erase = false;
+    this.#at = null;
+    this.bar.hidden = !target;
+    this.stage.canvas.parentElement?.classList.toggle("painting", !!target);
+    if (target && !this.mask) await this.#open(target);
+    this.show();
+    this.changed();
+  }
+
+  /** Forget masks, of a style that was removed or a picture that was changed. */
+  forget() {
+    this.#masks.clear();
+    this.target = null;
+    this.bar.hidden = true;
+    this.stage.canvas.parentElement?.classList.remove("painting");
+    this.show();
+  }
+
+  async #open(target) {
+    const { picture } = this, key = this.#key;
+    if (!picture) return;
+    const reduce = target.kind === "hole" ? 1 : Math.min(1, LONGEST_MASK / Math.max(picture.width, picture.height));
+    const mask = new Mask(Math.max(1, Math.round(picture.width * reduce)), Math.max(1, Math.round(picture.height * reduce)));
+    this.#masks.set(key, mask);
+    const kept = this.#kept(target);
+    try {
+      if (kept) mask.apply({ kind: "image", image: await bitmap(`/v1/pictures/${kept.id}/view`) });
+    } catch (error) {
+      this.report(error);
+    }
+  }
+
+  #kept(target) {
+    const { texture, style } = this.store.state;
+    return target.kind === "hole" ? texture.hole : style.styles[target.index]?.mask ?? null;
+  }
+
+  /** Draw mask and brush. */
+  show() {
+    const { target, mask, stage } = this, size = Math.max(...stage.scene.size) * this.share;
+    const tint = target?.kind === "style" ? TINTS[target.index] : HOLE_TINT;
+    stage.set({
+      mask: target && mask ? { canvas: mask.canvas, tint } : null,
+      brush: target && this.#at ? { x: this.#at[0], y: this.#at[1], size, erase: this.erase } : null,
+    });
+    this.bar.querySelector("#brush-undo").disabled = !mask?.operations.length;
+    this.bar.querySelector("#brush-erase").setAttribute("aria-pressed", String(this.erase));
+    this.bar.querySelector("#brush-size").value = Math.round(100 * Math.sqrt(this.share));
+    const name = target?.kind === "style" ? this.store.state.style.styles[target.index]?.picture.name : "";
+    this.bar.querySelector("#brush-what").textContent = target?.kind === "style" ? `Where ${name} goes` : "The hole to fill";
+  }
+
+  /** @param {[number, number]} at in pixels of the full picture @param {string} phase */
+  move(at, phase) {
+    const { mask, stage } = this;
+    if (!mask) return;
+    if (phase === "leave") this.#at = null;
+    else this.#at = at;
+    if (phase === "begin") {
+      this.#down = true;
+      mask.begin(this.#scaled(at), this.#size(), this.erase);
+    } else if (phase === "move" && this.#down) mask.extend(this.#scaled(at));
+    else if (phase === "end") {
+      this.#down = false;
+      this.#later();
+    }
+    if (phase !== "hover") stage.redraw();
+    this.show();
+  }
+
+  /** Keys of the brush: arrows, space, brackets, E and Z. @param {string} key @param {KeyboardEvent} event */
+  key(key, event) {
+    const [width, height] = this.stage.scene.size;
+    const step = Math.max(width, height) * (event.shiftKey ? 0.1 : 0.02);
+    const arrows = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
+    const at = this.#at ?? /** @type {[number, number]} */ ([width / 2, height / 2]);
+    if (key in arrows) {
+      const [dx, dy] = arrows[key];
+      const next = /** @type {[number, number]} */ ([Math.min(width, Math.max(0, at[0] + dx)), Math.min(height, Math.max(0, at[1] + dy))]);
+      this.move(next, this.#down ? "move" : "hover");
+    } else if (key === " ") {
+      if (!event.repeat) this.move(at, "begin");
+    } else if (key === "up  ") this.move(at, "end");
+    else if (key === "[" || key === "]") this.resize(this.share * (key === "]" ? 1.25 : 0.8));
+    else if (key === "e") this.#erase();
+    else if (key === "z") this.#do("undo");
+    else if (key === "Escape") this.paint(null);
+    else return false;
+    return true;
+  }
+
+  /** @param {number} share */
+  resize(share) {
+    this.share = Math.min(1, Math.max(0.004, share));
+    this.show();
+  }
+
+  #scaled([x, y]) {
+    const { mask, stage: { scene: { size } } } = this;
+    return [x * mask.canvas.width / size[0], y * mask.canvas.height / size[1]];
+  }
+
+  #size() {
+    return Math.max(1, this.share * Math.max(this.mask.canvas.width, this.mask.canvas.height));
+  }
+
+  #erase() {
+    this.erase = !this.erase;
+    this.show();
+  }
+
+  /** @param {"undo" | "clear" | "invert"} what */
+  #do(what) {
+    if (!this.mask) return;
+    if (what === "undo") this.mask.undo();
+    else this.mask.apply({ kind: what });
+    this.#later();
+    this.show();
+  }
+
+  #later() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#send(), SEND_AFTER_MS);
+  }
+
+  /** Send the mask to the server, where requests name it. */
+  async #send() {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    const { mask, target, picture } = this;
+    if (!mask || !target) return;
+    try {
+      const name = target.kind === "hole" ? "hole.png" : `mask-${target.index + 1}.png`;
+      const sent = mask.empty ? null : await upload(new File([await mask.blob()], name, { type: "image/png" }));
+      if (picture?.id !== this.picture?.id) return;
+      this.store.update(({ texture, style }) => {
+        if (target.kind === "hole") texture.hole = sent;
+        else if (style.styles[target.index]) style.styles[target.index].mask = sent;
+      });
+    } catch (error) {
+      this.report(error);
+    }
+  }
+
+  async #load([file]) {
+    try {
+      const picture = await upload(file);
+      this.mask?.apply({ kind: "image", image: await bitmap(`/v1/pictures/${picture.id}/view`) });
+      this.#later();
+      this.show();
+    } catch (error) {
+      this.report(error);
+    }
+  }
+
+  #tools() {
+    const size = element("input", { type: "range", id: "brush-size", min: 6, max: 70, on: { input: () => this.resize((Number(size.value) / 100) ** 2) } });
+    this.bar.replaceChildren(
+      element("strong", { id: "brush-what" }),
+      element("label", { class: "inline" }, "Brush", size),
+      button("Erase", () => this.#erase(), { id: "brush-erase", "aria-pressed": "false" }),
+      button("Undo", () => this.#do("undo"), { id: "brush-undo" }),
+      button("Invert", () => this.#do("invert"), { id: "brush-invert" }),
+      button("Clear", () => this.#do("clear"), { id: "brush-clear" }),
+      fileButton("From a file…", files => this.#load(files), { label: "Mask from a file", id: "brush-file" }),
+      button("Done", () => this.paint(null), { id: "brush-done", class: "primary push" }),
+    );
+    this.show();
+  }
+}
