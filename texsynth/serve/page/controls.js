@@ -42,18 +42,25 @@ export function settingControl(setting, change, reset) {
 }
 
 /**
- * The map between the positions of a slider and values; ranges with a small default get finer steps near their minimum.
+ * The map between the positions of a slider, whole numbers from 0 to `steps`, and values. Wide ranges go by ratio, and
+ * ranges with a small default have finer steps near their minimum.
  * @param {Setting} setting
  */
 export function scaleOf({ type, minimum, maximum, default: usual, step }) {
   const low = minimum ?? 0, high = maximum ?? 1, range = high - low;
   if (type === "integer") return { steps: range, value: p => low + p, position: v => v - low };
-  const power = typeof usual === "number" && (usual - low) / range < 0.1 ? 3 : 1;
-  const unit = step ?? (power > 1 ? range / 1000 : range > 1.5 ? 0.05 : 0.01);
-  const steps = power > 1 ? POSITIONS : Math.round(range / unit);
-  const digits = unit < 0.01 ? 3 : 2;
-  const exact = v => Number(Math.min(high, Math.max(low, v)).toFixed(digits));
-  return { steps, value: p => exact(low + range * (p / steps) ** power), position: v => steps * ((v - low) / range) ** (1 / power) };
+  const ratio = low > 0 && high / low >= 16 ? high / low : 0;
+  const power = !ratio && (usual - low) / range < 0.1 ? 3 : 1;
+  const unit = step ?? (power > 1 || range < 0.2 ? range / 1000 : range > 1.5 ? 0.05 : 0.01);
+  const steps = ratio || power > 1 ? POSITIONS : Math.round(range / unit);
+  const rounded = v => Number((Math.round(v / unit) * unit).toFixed(unit < 0.01 ? 4 : 2));
+  const share = ratio ? p => low * ratio ** p : p => low + range * p ** power;
+  const inverse = ratio ? v => Math.log(v / low) / Math.log(ratio) : v => ((v - low) / range) ** (1 / power);
+  return {
+    steps,
+    value: p => (p <= 0 ? low : p >= steps ? high : Math.min(high, Math.max(low, rounded(share(p / steps))))),
+    position: v => Math.round(steps * inverse(v)),
+  };
 }
 
 function slider(setting, id, { root, line, name }, change) {
@@ -61,8 +68,7 @@ function slider(setting, id, { root, line, name }, change) {
   const number = element("input", {
     type: "number", id, min: setting.minimum, max: setting.maximum, step: "any", "aria-label": `${label(setting.path)}, number`,
   });
-  const range = element("input", { type: "range", id: `${id}-slider`, min: 0, max: scale.steps, step: scale.steps > 30 ? "any" : 1 });
-  range.step = 1;
+  const range = element("input", { type: "range", id: `${id}-slider`, min: 0, max: scale.steps, step: 1 });
   name.htmlFor = range.id;
   range.addEventListener("input", () => change(scale.value(Number(range.value))));
   number.addEventListener("change", () => {
@@ -75,7 +81,7 @@ function slider(setting, id, { root, line, name }, change) {
   root.append(range);
   return value => {
     if (document.activeElement !== number || Number(number.value) !== value) number.value = value;
-    if (scale.value(Number(range.value)) !== value) range.value = Math.round(scale.position(value));
+    if (scale.value(Number(range.value)) !== value) range.value = scale.position(value);
     range.setAttribute("aria-valuetext", String(value));
   };
 }

@@ -79,7 +79,7 @@ export function droppable(box, drop) {
     box.classList.add("dropping");
   });
   box.addEventListener("dragleave", event => {
-    if (!box.contains(event.relatedTarget)) box.classList.remove("dropping");
+    if (!box.contains(/** @type {Node | null} */ (event.relatedTarget))) box.classList.remove("dropping");
   });
   box.addEventListener("drop", event => {
     box.classList.remove("dropping");

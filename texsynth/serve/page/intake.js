@@ -13,7 +13,11 @@ export class Intake {
    * @param {(text: string | null) => void} busy
    */
   constructor(store, painter, limits, report, busy) {
-    Object.assign(this, { store, painter, limits, report, busy });
+    this.store = store;
+    this.painter = painter;
+    this.limits = limits;
+    this.report = report;
+    this.busy = busy;
   }
 
   /** Upload files one after the other and hand each on. */

@@ -24,7 +24,7 @@ export function lookPanel(root, looks) {
     const { command } = looks;
     controls = new Map();
     const task = lookName(looks.store.state);
-    const open = new Set([...root.querySelectorAll("details[open]")].map(each => each.dataset.group));
+    const open = new Set([.../** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("details[open]"))].map(each => each.dataset.group));
     const plain = element("div"), folded = new Map();
     for (const setting of command.settings) {
       const { path } = setting;
@@ -65,7 +65,7 @@ export function lookPanel(root, looks) {
       control.show(looks.value(path), looks.base(path));
     }
     for (const details of root.querySelectorAll("details"))
-      details.hidden = [...details.querySelectorAll(".setting")].every(each => each.hidden);
+      details.hidden = [.../** @type {NodeListOf<HTMLElement>} */ (details.querySelectorAll(".setting"))].every(each => each.hidden);
   }
 
   looks.store.subscribe(show);

@@ -2,6 +2,7 @@
 
 import { call, get, Refusal } from "./api.js";
 import { actionsPanel } from "./actions.js";
+import { brushBar } from "./brush-bar.js";
 import { watchServer } from "./connection.js";
 import { Desk } from "./desk.js";
 import { commandDialog, presetDialog } from "./dialogs.js";
@@ -31,7 +32,8 @@ function start(options) {
   by("about").textContent = `${options.version} · ${options.model} · ${options.device}`;
   const desk = new Desk(store, looks, () => show());
   const report = error => desk.report(error);
-  const painter = new Painter(store, stage, by("brush"), report, () => show());
+  const painter = new Painter(store, stage, report, () => show());
+  brushBar(by("brush"), painter);
   const intake = new Intake(store, painter, options.limits, report, text => {
     desk.reading = text;
     show();
@@ -94,6 +96,7 @@ function start(options) {
 
   async function useResult(n) {
     const { job } = desk.place.follower;
+    if (!job) return;
     try {
       const blob = await (await call("GET", `/v1/jobs/${job.id}/results/${n}`)).blob();
       await intake.main([new File([blob], job.results[n].name, { type: blob.type })]);

@@ -78,6 +78,7 @@ export class Mask {
     }
   }
 
+  /** @param {{erase: boolean, size: number, points: [number, number][]}} stroke */
   #stroke({ erase, size, points }) {
     const { context } = this, [first, ...rest] = points;
     context.globalCompositeOperation = erase ? "destination-out" : "source-over";

@@ -1,7 +1,6 @@
-// Painting: which mask is under the brush, the tools, and sending what was painted to the server.
+// Painting: which mask is under the brush, what the brush does to it, and sending it to the server.
 
 import { bitmap } from "./api.js";
-import { button, element, fileButton } from "./dom.js";
 import { Mask } from "./mask.js";
 import { upload } from "./uploads.js";
 
@@ -24,6 +23,8 @@ export class Painter {
   erase = false;
   /** Diameter as a share of the picture's longer side. */
   share = 0.08;
+  /** Called when target, mask or brush have changed. */
+  onShow = () => {};
   #down = false;
   /** @type {[number, number] | null} in pixels of the full picture */
   #at = null;
@@ -34,29 +35,30 @@ export class Painter {
   /**
    * @param {import("./store.js").Store} store
    * @param {import("./stage.js").Stage} stage
-   * @param {HTMLElement} bar
    * @param {(error: Error) => void} report
    * @param {() => void} changed called when the brush is taken up or laid down
    */
-  constructor(store, stage, bar, report, changed) {
-    Object.assign(this, { store, stage, bar, report, changed });
-    this.#tools();
+  constructor(store, stage, report, changed) {
+    this.store = store;
+    this.stage = stage;
+    this.report = report;
+    this.changed = changed;
   }
 
-  /** The picture that is painted on. @returns {Picture | null} */
-  get picture() {
+  /** The picture that is painted on. @param {Target} target @returns {Picture | null} */
+  #picture(target) {
     const { texture, style } = this.store.state;
-    return this.target?.kind === "hole" ? texture.picture : style.picture;
+    return target.kind === "hole" ? texture.picture : style.picture;
   }
 
-  get #key() {
-    const { target, picture } = this;
-    return `${picture?.id} ${target?.kind === "style" ? target.index : "hole"}`;
+  /** @param {Target} target */
+  #key(target) {
+    return `${this.#picture(target)?.id} ${target.kind === "style" ? target.index : "hole"}`;
   }
 
   /** @returns {Mask | undefined} under the brush */
   get mask() {
-    return this.#masks.get(this.#key);
+    return this.target ? this.#masks.get(this.#key(this.target)) : undefined;
   }
 
   /** Take up the brush, or lay it down with null. @param {Target | null} target */
@@ -65,7 +67,6 @@ export class Painter {
     this.target = target;
     this.erase = false;
     this.#at = null;
-    this.bar.hidden = !target;
     this.stage.canvas.parentElement?.classList.toggle("painting", !!target);
     if (target && !this.mask) await this.#open(target);
     this.show();
@@ -76,17 +77,16 @@ export class Painter {
   forget() {
     this.#masks.clear();
     this.target = null;
-    this.bar.hidden = true;
     this.stage.canvas.parentElement?.classList.remove("painting");
     this.show();
   }
 
   async #open(target) {
-    const { picture } = this, key = this.#key;
+    const picture = this.#picture(target);
     if (!picture) return;
     const reduce = target.kind === "hole" ? 1 : Math.min(1, LONGEST_MASK / Math.max(picture.width, picture.height));
     const mask = new Mask(Math.max(1, Math.round(picture.width * reduce)), Math.max(1, Math.round(picture.height * reduce)));
-    this.#masks.set(key, mask);
+    this.#masks.set(this.#key(target), mask);
     const kept = this.#kept(target);
     try {
       if (kept) mask.apply({ kind: "image", image: await bitmap(`/v1/pictures/${kept.id}/view`) });
@@ -108,11 +108,7 @@ export class Painter {
       mask: target && mask ? { canvas: mask.canvas, tint } : null,
       brush: target && this.#at ? { x: this.#at[0], y: this.#at[1], size, erase: this.erase } : null,
     });
-    this.bar.querySelector("#brush-undo").disabled = !mask?.operations.length;
-    this.bar.querySelector("#brush-erase").setAttribute("aria-pressed", String(this.erase));
-    this.bar.querySelector("#brush-size").value = Math.round(100 * Math.sqrt(this.share));
-    const name = target?.kind === "style" ? this.store.state.style.styles[target.index]?.picture.name : "";
-    this.bar.querySelector("#brush-what").textContent = target?.kind === "style" ? `Where ${name} goes` : "The hole to fill";
+    this.onShow();
   }
 
   /** @param {[number, number]} at in pixels of the full picture @param {string} phase */
@@ -123,8 +119,8 @@ export class Painter {
     else this.#at = at;
     if (phase === "begin") {
       this.#down = true;
-      mask.begin(this.#scaled(at), this.#size(), this.erase);
-    } else if (phase === "move" && this.#down) mask.extend(this.#scaled(at));
+      mask.begin(this.#scaled(mask, at), Math.max(1, this.share * Math.max(mask.canvas.width, mask.canvas.height)), this.erase);
+    } else if (phase === "move" && this.#down) mask.extend(this.#scaled(mask, at));
     else if (phase === "end") {
       this.#down = false;
       this.#later();
@@ -147,8 +143,8 @@ export class Painter {
       if (!event.repeat) this.move(at, "begin");
     } else if (key === "up  ") this.move(at, "end");
     else if (key === "[" || key === "]") this.resize(this.share * (key === "]" ? 1.25 : 0.8));
-    else if (key === "e") this.#erase();
-    else if (key === "z") this.#do("undo");
+    else if (key === "e") this.toggleErase();
+    else if (key === "z") this.edit("undo");
     else if (key === "Escape") this.paint(null);
     else return false;
     return true;
@@ -160,22 +156,19 @@ export class Painter {
     this.show();
   }
 
-  #scaled([x, y]) {
-    const { mask, stage: { scene: { size } } } = this;
-    return [x * mask.canvas.width / size[0], y * mask.canvas.height / size[1]];
+  /** From pixels of the full picture to those of a mask. @param {Mask} mask @param {[number, number]} at @returns {[number, number]} */
+  #scaled({ canvas }, [x, y]) {
+    const [width, height] = this.stage.scene.size;
+    return [x * canvas.width / width, y * canvas.height / height];
   }
 
-  #size() {
-    return Math.max(1, this.share * Math.max(this.mask.canvas.width, this.mask.canvas.height));
-  }
-
-  #erase() {
+  toggleErase() {
     this.erase = !this.erase;
     this.show();
   }
 
   /** @param {"undo" | "clear" | "invert"} what */
-  #do(what) {
+  edit(what) {
     if (!this.mask) return;
     if (what === "undo") this.mask.undo();
     else this.mask.apply({ kind: what });
@@ -192,12 +185,13 @@ export class Painter {
   async #send() {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    const { mask, target, picture } = this;
+    const { mask, target } = this;
     if (!mask || !target) return;
+    const key = this.#key(target);
     try {
       const name = target.kind === "hole" ? "hole.png" : `mask-${target.index + 1}.png`;
       const sent = mask.empty ? null : await upload(new File([await mask.blob()], name, { type: "image/png" }));
-      if (picture?.id !== this.picture?.id) return;
+      if (key !== this.#key(target)) return;
       this.store.update(({ texture, style }) => {
         if (target.kind === "hole") texture.hole = sent;
         else if (style.styles[target.index]) style.styles[target.index].mask = sent;
@@ -207,7 +201,8 @@ export class Painter {
     }
   }
 
-  async #load([file]) {
+  /** Take a picture of the user's for the mask. @param {File} file */
+  async load(file) {
     try {
       const picture = await upload(file);
       this.mask?.apply({ kind: "image", image: await bitmap(`/v1/pictures/${picture.id}/view`) });
@@ -216,20 +211,5 @@ export class Painter {
     } catch (error) {
       this.report(error);
     }
-  }
-
-  #tools() {
-    const size = element("input", { type: "range", id: "brush-size", min: 6, max: 70, on: { input: () => this.resize((Number(size.value) / 100) ** 2) } });
-    this.bar.replaceChildren(
-      element("strong", { id: "brush-what" }),
-      element("label", { class: "inline" }, "Brush", size),
-      button("Erase", () => this.#erase(), { id: "brush-erase", "aria-pressed": "false" }),
-      button("Undo", () => this.#do("undo"), { id: "brush-undo" }),
-      button("Invert", () => this.#do("invert"), { id: "brush-invert" }),
-      button("Clear", () => this.#do("clear"), { id: "brush-clear" }),
-      fileButton("From a file…", files => this.#load(files), { label: "Mask from a file", id: "brush-file" }),
-      button("Done", () => this.paint(null), { id: "brush-done", class: "primary push" }),
-    );
-    this.show();
   }
 }

@@ -25,7 +25,9 @@ export class Previewer {
    * @param {(busy: boolean) => void} busy
    */
   constructor(show, fail, busy) {
-    Object.assign(this, { show, fail, busy });
+    this.show = show;
+    this.fail = fail;
+    this.busy = busy;
   }
 
   /** Ask for a preview, in place of all before. @param {import("./request.js").Request} request @param {object} more */

@@ -27,6 +27,7 @@ export function stageInput(stage, hooks) {
     const box = canvas.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
   };
+  /** @param {[number, number]} at */
   const onSplit = ([x]) => stage.scene.mode === "compare"
     && Math.abs(x - (stage.view.x + stage.scene.size[0] * stage.scene.split * stage.view.zoom)) < GRAB_PX;
   const splitTo = at => hooks.split(Math.min(1, Math.max(0, stage.toPicture(at)[0] / stage.scene.size[0])));

@@ -17,6 +17,8 @@ import { fitted, moved, toPicture, zoomedTo } from "./viewport.js";
 
 const TILES = 3;
 const STEP = 1.25;
+/** Colours and widths of lines that show on any picture. @type {[string, number][]} */
+const OUTLINE = [["#000a", 4], ["#fff", 2]];
 
 /** Draws a scene, and knows zoom and place. */
 export class Stage {
@@ -140,7 +142,7 @@ export class Stage {
       for (let left = 0; left < at; left += stepX) context.drawImage(before, left, top, stepX, stepY);
     context.restore();
     const unit = 1 / this.view.zoom;
-    for (const [colour, width] of [["#0009", 4], ["#fff", 2]]) {
+    for (const [colour, width] of OUTLINE) {
       context.fillStyle = colour;
       context.fillRect(at - width * unit / 2, 0, width * unit, h);
     }
@@ -169,11 +171,11 @@ export class Stage {
   #brush(context, { x, y, size, erase }) {
     const unit = 1 / this.view.zoom;
     context.setLineDash(erase ? [4 * unit, 3 * unit] : []);
-    for (const [colour, width] of [["#000c", 3], ["#fff", 1.5]]) {
+    for (const [colour, width] of OUTLINE) {
       context.beginPath();
       context.arc(x, y, size / 2, 0, 2 * Math.PI);
-      context.lineWidth = Number(width) * unit;
-      context.strokeStyle = String(colour);
+      context.lineWidth = width * unit;
+      context.strokeStyle = colour;
       context.stroke();
     }
     context.setLineDash([]);
