@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 import texsynth
 from texsynth.errors import OutputExistsError, TexsynthError
-from texsynth.serve.asking import Asked, PresetAsked, PreviewAsked, S, read_asked
+from texsynth.serve.asking import Asked, MalformedError, PresetAsked, PreviewAsked, S, read_asked
 from texsynth.serve.forms import asked_by_form
 from texsynth.serve.guard import Access, Guard
 from texsynth.serve.options import options
@@ -94,7 +94,7 @@ def make_app(state: State, access: Access) -> Starlette:
 
 KNOWN: dict[type[Exception], tuple[int, str]] = {
     ClientDisconnect: (400, "the request broke off"),
-    ValueError: (400, ""),
+    MalformedError: (400, ""),
     UnknownPictureError: (404, ""),
     UnknownJobError: (404, "the job is not here any more; start it again"),
     SupersededError: (409, "superseded"),
@@ -118,14 +118,17 @@ def answer_to(error: Exception) -> JSONResponse:
 async def on_error(request: Request, error: Exception) -> Response:
     """Answer where something went wrong."""
     del request
-    return answer_to(error)
+    answer = answer_to(error)
+    if isinstance(error, QueueFullError):
+        answer.headers["Retry-After"] = "5"
+    return answer
 
 
 async def on_refusal(request: Request, error: Exception) -> Response:
     """Answer for an address or a method that is not there, and for a body that is too large."""
     assert isinstance(error, HTTPException)
     texts = {404: "there is nothing at this address", 405: f"{request.method} is not for this address"}
-    text = texts.get(error.status_code, error.detail)
+    text = texts.get(error.status_code, error.detail) or "the request is refused"
     return JSONResponse({"error": text}, error.status_code, error.headers)
 
 
@@ -150,7 +153,7 @@ async def chunks(request: Request) -> AsyncIterator[bytes]:
 
 
 async def read_json(request: Request, kind: type[S]) -> S:
-    """Return the body of a request. Raises ValueError, UsageError."""
+    """Return the body of a request. Raises MalformedError, UsageError."""
     return read_asked(kind, await read_body(request))
 
 
@@ -160,12 +163,12 @@ async def in_thread(function: Callable[..., T], *arguments: Any) -> T:  # noqa: 
 
 
 def number_of(request: Request, name: str, most: int) -> int | None:
-    """Return a number from 1 to `most` of the query, None where it is missing. Raises ValueError."""
+    """Return a number from 1 to `most` of the query, None where it is missing. Raises MalformedError."""
     text = request.query_params.get(name)
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= most):
-        raise ValueError(f"{name} is {text[:20]!r} but must be a whole number from 1 to {most}")
+        raise MalformedError(f"{name} is {text[:20]!r} but must be a whole number from 1 to {most}")
     return int(text)
 
 
@@ -225,6 +228,8 @@ async def preview(state: State, request: Request) -> Response:
     ticket = state.previews.ask(asked)
     try:
         while not ticket.done:
+            if state.stopping:
+                raise StoppingError
             if await request.is_disconnected():
                 return Response(status_code=400)
             await anyio.sleep(TICK / 5)
@@ -247,7 +252,7 @@ def facts_of(state: State, work: Work) -> dict[str, Any]:
     """Return what a job says of itself, with the addresses of its results."""
     facts = state.queue.facts(work)
     for number, result in enumerate(facts["results"]):
-        result["url"] = f"/v1/jobs/{work.id}/results/{number}"
+        facts["results"][number] = {**result, "url": f"/v1/jobs/{work.id}/results/{number}"}
     return facts
 
 
@@ -266,6 +271,8 @@ async def cancel_job(state: State, request: Request) -> Response:
 async def job_events(state: State, request: Request) -> Response:
     """Tell of a job until it ends."""
     work = state.queue.get(request.path_params["id"])
+    if request.method == "HEAD":
+        return Response(media_type="text/event-stream")
 
     async def events() -> AsyncIterator[str]:
         last, told = "", anyio.current_time()
@@ -340,10 +347,12 @@ async def do_at_once(state: State, command: str, request: Request) -> Response:
     else:
         asked = await read_json(request, Asked)
     if asked.command != command:
-        raise ValueError(f"the request is for {asked.command}, and this address for {command}")
+        raise MalformedError(f"the request is for {asked.command}, and this address for {command}")
     work = await in_thread(state.queue.add, asked)
     try:
         while not work.is_finished:
+            if state.stopping:
+                raise StoppingError
             if await request.is_disconnected():
                 return Response(status_code=400)
             await anyio.sleep(TICK / 5)

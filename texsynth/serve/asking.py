@@ -29,6 +29,10 @@ Weight = Annotated[float, Field(ge=0, le=1e6)]
 S = TypeVar("S", bound=Settings)
 
 
+class MalformedError(Exception):
+    """A request that cannot be read."""
+
+
 class StyleAsked(Settings):
     """A style and its part in a blend."""
 
@@ -127,8 +131,16 @@ class PresetAsked(Settings):
 
 
 def read_asked(kind: type[S], body: bytes) -> S:
-    """Return the JSON `body` as `kind`. Raises ValueError for no JSON, UsageError for wrong values."""
-    data = parse(body)
+    """Return the JSON `body` as `kind`. Raises MalformedError for no JSON, UsageError for wrong values."""
+    return validate(kind, read_object(body), "")
+
+
+def read_object(text: str | bytes) -> dict[str, Any]:
+    """Return the object in a JSON text. Raises MalformedError."""
+    try:
+        data = parse(text)
+    except ValueError as error:
+        raise MalformedError(f"the request cannot be read: {error}") from None
     if not isinstance(data, dict):
-        raise ValueError("the request must be a JSON object")
-    return validate(kind, data, "")
+        raise MalformedError("the request must be a JSON object")
+    return data

@@ -13,9 +13,8 @@ from starlette.requests import Request
 
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import UsageError
-from texsynth.serve.asking import MOST_SIBLINGS, MOST_STYLES, Asked
+from texsynth.serve.asking import MOST_SIBLINGS, MOST_STYLES, Asked, read_object
 from texsynth.serve.state import State
-from texsynth.strict_json import parse
 
 ROLES = ("picture", "style", "mask", "hole", "sibling")
 """Names of the files of a form."""
@@ -26,9 +25,9 @@ REST = 1 << 20  # Most bytes of a field that is no file
 
 
 async def asked_by_form(state: State, command: str, request: Request) -> Asked:
-    """Take the pictures of a form, and return what is asked for. Raises ValueError, TexsynthError."""
+    """Take the pictures of a form, and return what is asked for. Raises MalformedError, TexsynthError."""
     async with request.form(max_files=MOST_FILES, max_fields=8, max_part_size=REST) as form:
-        rest: Any = {}
+        rest: dict[str, Any] = {}
         files: dict[str, list[str]] = {}
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
@@ -36,11 +35,9 @@ async def asked_by_form(state: State, command: str, request: Request) -> Asked:
                     raise UsageError(f"unknown file {name!r}{nearest(name, ROLES)}")
                 files.setdefault(name, []).append(await run_sync(_take, state, value))
             elif name == "request":
-                rest = parse(value)
+                rest = read_object(value)
             else:
                 raise UsageError(f"unknown field {name!r}; settings go as JSON into the field 'request'")
-    if not isinstance(rest, dict):
-        raise ValueError("the field 'request' must be a JSON object")
     return validate(Asked, {"command": command, **rest, **_placed(command, rest, files)}, "")
 
 

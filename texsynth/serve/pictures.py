@@ -6,23 +6,28 @@ import hashlib
 import os
 import shutil
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 
+import numpy as np
+
 from texsynth import images
 from texsynth.config.settings import RunSettings
-from texsynth.errors import TexsynthError
-from texsynth.images.picture import Picture, as_depth
+from texsynth.errors import MemoryExhaustedError, TexsynthError
+from texsynth.images.picture import Picture, Pixels, as_depth
 from texsynth.jobs.files import memory_guard
 from texsynth.jobs.inputs import CARD_SUFFIX, Input
+from texsynth.jobs.memory import allowed_bytes, available_bytes, size_text
 from texsynth.serve.asking import MAX_SIDE
 from texsynth.serve.memos import Memo
 from texsynth.serve.names import plain_name
 
 SMALL_BYTES = 96 << 20  # Of small copies in memory
+
+BYTES_PER_PIXEL = 10  # While a picture is decoded, one of 16 bits with opacity
 
 VIEW_SIDE = 4096  # Largest side of a view in pixels
 
@@ -97,6 +102,7 @@ class Pictures:
             return Kept(number, name, path, size, "card", width, height)
         # One large picture at a time is decoded.
         with self._reading:
+            check_room(data, name, self._run)
             picture = read_picture(data, name, self._run)
             self.small.put((number, False), small_copy(picture))
         return Kept(number, name, path, size, "picture", picture.width, picture.height, picture.warnings)
@@ -189,11 +195,54 @@ def read_picture(path: Path, name: str, run: RunSettings, *, as_data: bool = Fal
         )  # fmt: skip
 
 
+def check_room(path: Path, name: str, run: RunSettings) -> None:
+    """Refuse a picture whose pixels would take too much memory. Raises InputError, MemoryExhaustedError."""
+    header = images.probe(path, name=name, max_pixels=run.max_pixels, frame=run.frame)
+    needed = header.width * header.height * BYTES_PER_PIXEL
+    limit = allowed_bytes(run.memory_limit, available_bytes())
+    if limit is not None and needed > limit:
+        raise MemoryExhaustedError(
+            f"{name}: {header.width} x {header.height} pixels need {size_text(needed)} of memory, and "
+            f"{size_text(limit)} are allowed; give a smaller picture"
+        )
+
+
 def small_copy(picture: Picture, side: int = MAX_SIDE) -> Picture:
     """Return a picture reduced to `side` pixels on its longer side."""
     from texsynth.images.tensors import fit_within
 
-    return fit_within(picture, side)
+    step = max(picture.width, picture.height) // (2 * side)
+    return fit_within(_thinned(picture, step) if step > 1 else picture, side)
+
+
+def _thinned(picture: Picture, step: int) -> Picture:
+    """Return the means of `step` x `step` pixels; floats of all pixels would take the most memory."""
+    height, width = max(1, picture.height // step), max(1, picture.width // step)
+    down, right = min(step, picture.height), min(step, picture.width)
+
+    def means(plane: Pixels) -> Pixels:
+        parts = [
+            plane[row * down : (row + 1) * down, : width * right]
+            .reshape(down, width, right, *plane.shape[2:])
+            .mean((0, 2), dtype=np.float32)
+            for row in range(height)
+        ]
+        values: Pixels = np.stack(parts)
+        return (
+            values.astype(plane.dtype) if plane.dtype == np.float32 else np.rint(values).astype(plane.dtype)
+        )
+
+    planes = (picture.rgb, picture.alpha, picture.highlights)
+    rgb, alpha, highlights = (None if plane is None else means(plane) for plane in planes)
+    assert rgb is not None
+    return replace(picture, rgb=rgb, alpha=alpha, highlights=highlights)
+
+
+def by_name(text: str, kept: Sequence[Kept]) -> str:
+    """Return a sentence about files with the names that they were given."""
+    for one in kept:
+        text = text.replace(str(one.path), one.name)
+    return text
 
 
 def view_png(picture: Picture, side: int | None) -> bytes:

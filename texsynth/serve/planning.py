@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +32,16 @@ class Plan:
     check: Callable[[Sequence[Any]], tuple[Sequence[Any], Sequence[Any]]]
     """Reads the inputs as far as the command does before its work. Raises TexsynthError."""
     operation: Callable[[Model], Operation[Any]]
+    loaded: LoadedInputs = field(default_factory=dict)
+    """What `check` has read, for the operation."""
 
     def refuse(self) -> None:
         """Raise the TexsynthError of whatever can be known to be wrong before the work."""
-        _, failed = self.check([self.job])
+        try:
+            _, failed = self.check([self.job])
+        finally:
+            # Jobs that wait shall not hold their pictures.
+            self.loaded.clear()
         if failed:
             raise failed[0].error
 
@@ -58,14 +64,13 @@ def _policy(settled: Settled) -> OutputPolicy:
 
 
 def _styled(asked: Asked, settled: Settled, inputs: Mapping[str, Input], output: str) -> Plan:
-    settings, run = settled.settings, settled.run
+    settings = settled.settings
     assert isinstance(settings, StylizeSettings)
-    content, job = inputs[asked.picture], None
+    content = inputs[asked.picture]
     if asked.command == "stylize":
         style = inputs[asked.styles[0].picture]
         (job,) = stylize_jobs([content], style, settings, output, suffix=settled.suffix)
-        needed: Sequence[Input] = (style,)
-        return _plan_styled(job, needed, settled)
+        return _plan_styled(job, [style], settled)
     spec = BlendSpec(
         tuple(
             StyleSource((inputs[style.picture],), style.weight, mask=_optional(inputs, style.mask))
@@ -75,7 +80,6 @@ def _styled(asked: Asked, settled: Settled, inputs: Mapping[str, Input], output:
         feather=settled.mixture.feather,
     )
     (blended,) = blend_jobs([content], spec, settings, output, suffix=settled.suffix)
-    del run
     return _plan_styled(blended, spec.inputs, settled)
 
 
@@ -109,7 +113,8 @@ def _texture(asked: Asked, settled: Settled, inputs: Mapping[str, Input], output
 
         return Expand(settled.run, loaded, model=model)
 
-    return Plan(job, _policy(settled), partial(check_textures, run=settled.run, loaded=loaded), operation)
+    check = partial(check_textures, run=settled.run, loaded=loaded)
+    return Plan(job, _policy(settled), check, operation, loaded)
 
 
 def _maps(asked: Asked, settled: Settled, inputs: Mapping[str, Input], output: str) -> Plan:

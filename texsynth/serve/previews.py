@@ -11,22 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import ExpandSettings, RunSettings
+from texsynth.errors import TexsynthError
 from texsynth.images.picture import Picture
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.map_inputs import MapsJob
 from texsynth.jobs.outcomes import Failed
-from texsynth.pipelines.progress import Step
+from texsynth.pipelines.progress import OnStep, Step
 from texsynth.serve.asking import PreviewAsked
+from texsynth.serve.features import FeatureKey, remembering
+from texsynth.serve.memos import Memo
 from texsynth.serve.models import Models
-from texsynth.serve.pictures import Pictures, small_copy, view_png
+from texsynth.serve.pictures import Pictures, by_name, small_copy, view_png
 from texsynth.serve.planning import plan
 from texsynth.serve.settled import Settled, settle
 from texsynth.serve.work import StoppingError, file_names
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from texsynth.jobs.files import JobResult
+    from texsynth.models.registry import Model
 
 MOST_WAITING = 64  # Previews of as many tabs
+
+FEATURE_BYTES = 192 << 20  # Of features of contents and styles that are kept
 
 LEAST_STYLE = 96
 """Side in pixels below which a style is not reduced with its content: too few features would be left."""
@@ -61,6 +69,8 @@ class Previews:
         self._running: Ticket | None = None
         self._changed = Condition()
         self._stopping = False
+        self._features: Memo[FeatureKey, Tensor] = Memo(FEATURE_BYTES)
+        self._remembering: Model | None = None
         self._thread = Thread(target=self._work, name="texsynth-previews", daemon=True)
         self._thread.start()
 
@@ -70,9 +80,10 @@ class Previews:
         with self._changed:
             if self._stopping:
                 raise StoppingError
-            for older in (self._waiting.pop(asked.tab, None), self._running):
+            for older in (self._waiting.get(asked.tab), self._running):
                 if older and older.asked.tab == asked.tab:
                     self._supersede(older)
+            # In the place of the older one: other tabs have their turn, however often this one asks.
             self._waiting[asked.tab] = ticket
             while len(self._waiting) > MOST_WAITING:
                 self._supersede(self._waiting.popitem(last=False)[1])
@@ -120,27 +131,41 @@ class Previews:
                 ticket.seconds, ticket.done = time.perf_counter() - start, True
 
     def _make(self, ticket: Ticket) -> bytes:
-        def check(step: Step | None = None) -> None:
+        def check(step: Step) -> None:
             del step
             if ticket.superseded:
                 raise SupersededError
 
         asked = ticket.asked
         settled = settle(asked, self._run)
-        with self._pictures.holding(asked.pictures):
-            small = reduce_all(asked, settled, self._pictures)
-        check()
+        with self._pictures.holding(asked.pictures) as kept:
+            try:
+                return self._compute(ticket, settled, check)
+            except TexsynthError as error:
+                raise type(error)(by_name(str(error), kept)) from error
+
+    def _compute(self, ticket: Ticket, settled: Settled, check: OnStep) -> bytes:
+        asked, none = ticket.asked, Step("", 0, 1)
+        small = reduce_all(asked, settled, self._pictures)
+        check(none)
         planned = plan(asked.model_copy(update={"siblings": ()}), small.settled, small.inputs, small.output)
         _, failed = planned.check([planned.job])
         for failure in failed:
             assert isinstance(failure, Failed)
             raise failure.error
-        operation = planned.operation(self._models.load())
+        operation = planned.operation(self._network())
         operation.prepare(ticket.warnings.append)
-        check()
+        check(none)
         result = operation.compute(planned.job, operation.load(planned.job), check)
         ticket.warnings += result.warnings
         return view_png(shown(planned.job, result, asked), asked.side)
+
+    def _network(self) -> Model:
+        """Return the network, which remembers the features of what it has seen."""
+        model = self._models.load()
+        if self._remembering is None:
+            self._remembering = remembering(model, self._features)
+        return self._remembering
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,6 +109,10 @@ class _Server(uvicorn.Server):
         self._first: float | None = None
         self.announce: Callable[[], None] = lambda: None
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._state.cancel()
+        await super().shutdown(sockets)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.announce()
@@ -128,8 +133,6 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: object) -> None:
         del sig, frame
-        import time
-
         now = time.monotonic()
         if self._first is None:
             self._first = now

@@ -47,14 +47,16 @@ def settle(asked: Asked, base: RunSettings) -> Settled:
             name = str(settings.transposer)
             raise UsageError(f"unknown transposer {name!r}{nearest(name, model_names())}")
     saved: Tree = dict(preset.sections.get("run", {})) if preset else {}
-    form = asked.run.format or saved.pop("format", None)
-    form = None if form is None else str(form).lower().lstrip(".")
+    form = saved.pop("format", None)
+    form = asked.run.format or (None if form is None else str(form).lower().lstrip("."))
     if form is not None and form not in FORMATS:
         raise UsageError(f"run.format is {form!r} but must be one of {', '.join(FORMATS)}")
+    if asked.section != "stylize":
+        saved.pop("max_side", None)
     given: Tree = {
         name: value for name in ("seed", "max_side") if (value := getattr(asked.run, name)) is not None
     }
-    run = validate(RunSettings, {**base.model_dump(), **saved, **given}, "")
+    run = validate(RunSettings, Tree(base.model_dump()) | saved | given, "")
     for name in OF_SERVER:
         if name in saved and getattr(run, name) != getattr(base, name):
             raise UsageError(

@@ -12,7 +12,7 @@ from typing import IO
 
 from texsynth.config.settings import RunSettings
 from texsynth.images.files import LOCKS
-from texsynth.paths import listing
+from texsynth.paths import is_folder, listing
 from texsynth.serve.models import Models
 from texsynth.serve.pictures import Pictures
 from texsynth.serve.previews import Previews
@@ -60,13 +60,18 @@ class State:
         self.previews = Previews(self.pictures, self.models, run)
 
     def stop(self) -> None:
+        """Take no more work; may be called by a handler of signals, which takes no locks."""
+        self.stopping = True
+
+    def cancel(self) -> None:
         """End all work, without waiting for it."""
         self.stopping = True
+        self.previews.stop(0)
+        self.queue.stop(0)
 
     def close(self) -> None:
         """End all work and remove the folder."""
-        self.stopping = True
-        self.previews.stop(0)
+        self.cancel()
         self.queue.stop(PATIENCE)
         self.previews.stop(PATIENCE)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -77,12 +82,16 @@ class State:
 def new_folder() -> tuple[Path, IO[bytes] | None]:
     """Make a folder for a server, and remove those of servers that were killed. Returns it and its lock."""
     _remove_stale()
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    if not LOCKS:
-        return folder, None
-    file = (folder / LOCK).open("xb")
-    _lock(file)
-    return folder, file
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        if not LOCKS:
+            return folder, None
+        with suppress(OSError):
+            file = (folder / LOCK).open("xb")
+            # Another server that begins may have taken it for a stale one before it was locked.
+            if _lock(file) and is_folder(folder):
+                return folder, file
+            file.close()
 
 
 def _remove_stale() -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,8 @@ def command_line(asked: Asked, base: RunSettings, names: Mapping[str, str]) -> l
         words.append(names[asked.styles[0].picture])
     masked = any(style.mask for style in asked.styles)
     for style in asked.styles if asked.command == "blend" else ():
-        weight = f":{style.weight!r}" if style.weight != 1 else ""
-        if "e" in weight:
-            weight = f":{style.weight:.17f}"
+        # Without an exponent, which a style on the command line has not.
+        weight = f":{format(Decimal(repr(style.weight)), 'f')}" if style.weight != 1 else ""
         words += ["--style", names[style.picture] + weight]
         if masked:
             words += ["--mask", names[style.mask] if style.mask else "rest"]
@@ -86,6 +86,9 @@ def _change(asked: Asked, path: str, value: Any) -> list[str]:  # noqa: ANN401 (
         return [FLAGS[command][path], value if isinstance(value, str) else json.dumps(value)]
     if path in SWITCHES[command] and isinstance(value, bool):
         return [SWITCHES[command][path][not value]]
+    # Without a preset --photo would be the preset of that name.
+    if path == "mode" and value in ("photo", "artistic") and asked.preset is not None:
+        return [f"--{value}"]
     if path == "size" and isinstance(value, list | tuple) and len(value) == 2:
         return ["--size", f"{value[0]}x{value[1]}"]
     level = re.fullmatch(r"level_strength\.([1-5])", path)
