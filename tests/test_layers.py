@@ -9,13 +9,15 @@ from pathlib import Path
 import texsynth
 
 ROOT = Path(texsynth.__file__).parent
-ROWS = ("cli", "evaluation benchmark integrations "
+ROWS = ("cli", "evaluation benchmark integrations serve "
         "api api_options api_pictures api_frames api_maps api_search", "jobs",
         "training reference pipelines", "models metrics", "transforms synthesis",
-        "images analysis config device html", "ops errors paths strict_yaml strict_json")  # fmt: skip
+        "images analysis config device html",
+        "cores ops errors paths startup strict_yaml strict_json")  # fmt: skip
 RANK = {name: -row for row, names in enumerate(ROWS) for name in names.split()}
 HOMES = {"PIL": "images api_options api_maps", "pyvips": "images", "typer": "cli", "rich": "cli",
-         "requests": "models", "filelock": "models", "jinja2": "html", "markupsafe": "html"}  # fmt: skip
+         "requests": "models", "filelock": "models", "jinja2": "html", "markupsafe": "html",
+         "starlette": "serve", "uvicorn": "serve", "anyio": "serve"}  # fmt: skip
 
 
 ADDON = ROOT / "integrations" / "blender" / "addon"

@@ -49,6 +49,7 @@ COMMANDS = {
     "match": "match",
     "describe": "match",
     "replay": "replay",
+    "serve": "serve",
     "doctor": "doctor",
     "bench": "bench",
     "card": "card",

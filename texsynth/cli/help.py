@@ -63,6 +63,11 @@ EXAMPLES = {
         "texsynth replay out.png --style moved/painting.jpg -o again.png",
         "texsynth replay mixed.png --input old/swirl.jpg=new/swirl.jpg",
     ),
+    "serve": (
+        "texsynth serve",
+        "texsynth serve --port 9000 --no-open",
+        "texsynth serve --model lite --max-upload 64 --queue 4",
+    ),
     "doctor": ("texsynth doctor", "texsynth doctor --threads 4", "texsynth doctor --gradients --device cpu"),
     "bench": ("texsynth bench", "texsynth bench --quick", "texsynth bench --quick --threads 4 --json"),
     "card": (

@@ -292,7 +292,7 @@ class OutputOptions(WriteOptions):
         "--format",
         metavar="SUFFIX",
         help="Format of results whose name is not given: png, jpg, webp, avif, tif, exr or tga. Default: "
-        "that of the input if it is tif, exr or tga; otherwise png.",
+        "that of the input; png where it is none of these or borders must meet.",
     )
 
 
