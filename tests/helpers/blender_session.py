@@ -112,6 +112,8 @@ def session(archive: str, command: str, folder: str) -> dict[str, Any]:
     errors["stylize"] = press("stylize", image="photo.png")
     told["photo_stylize"] = save(images["photo_stylize"])
 
+    preferences.folder = "//kept"
+    errors["unsaved"] = press("stylize", image="photo.png")
     preferences.folder = "kept"
     bpy.ops.mesh.primitive_plane_add()
     errors["maps"] = press("maps", image="wall.png")

@@ -103,6 +103,7 @@ def test_all_buttons_work(told: dict[str, Any]) -> None:
 def test_errors_are_the_commands_own(told: dict[str, Any]) -> None:
     errors = told["errors"]
     assert errors["no style"] == "no style is chosen; choose an image that has it"
+    assert errors["unsaved"].endswith("which is not saved yet; save it first")
     assert errors["none"] == "there is no image 'none'; open one"
     assert errors["preset"].startswith("unknown preset 'nonsense'")
     assert "set it in the preferences" in errors["command"]
