@@ -110,7 +110,9 @@ class Page:
         return self.text("state")
 
     def text(self, name: str) -> str:
-        return str(self.browser.execute_script("return document.getElementById(arguments[0]).textContent", name))
+        return str(
+            self.browser.execute_script("return document.getElementById(arguments[0]).textContent", name)
+        )
 
     def put(self, name: str, *paths: Path) -> None:
         """Choose files in an input."""

@@ -70,7 +70,10 @@ def page(driver: Chrome, server: Served) -> Iterator[Page]:
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    return [blocks(tmp_path / f"a_rather_long_name_{seed}.png", width=48, height=40, seed=seed) for seed in range(4)]
+    return [
+        blocks(tmp_path / f"a_rather_long_name_{seed}.png", width=48, height=40, seed=seed)
+        for seed in range(4)
+    ]
 
 
 def fill(page: Page, files: list[Path], workspace: str) -> None:
@@ -83,7 +86,9 @@ def fill(page: Page, files: list[Path], workspace: str) -> None:
 
 
 @pytest.mark.parametrize("workspace", ["texture", "style"])
-def test_every_control_is_reached_by_the_tab_key_and_has_a_name(page: Page, files: list[Path], workspace: str) -> None:
+def test_every_control_is_reached_by_the_tab_key_and_has_a_name(
+    page: Page, files: list[Path], workspace: str
+) -> None:
     fill(page, files, workspace)
     page.browser.execute_script("document.querySelectorAll('details').forEach(each => { each.open = true })")
     controls = page.browser.execute_script(CONTROLS)
@@ -149,5 +154,7 @@ def test_motion_is_reduced_where_asked(page: Page) -> None:
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}
     )
     page.browser.execute_script("document.getElementById('working').hidden = false")
-    duration = "return getComputedStyle(document.getElementById('working'), '::after').animationIterationCount"
+    duration = (
+        "return getComputedStyle(document.getElementById('working'), '::after').animationIterationCount"
+    )
     assert page.browser.execute_script(duration) == "1"

@@ -36,7 +36,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
     photo = blocks(tmp_path / "photo.png", width=64, height=48, cell=12)
-    styles = {name: blocks(tmp_path / f"{name}.png", width=40, height=40, seed=seed) for seed, name in enumerate("abcd", 1)}
+    styles = {
+        name: blocks(tmp_path / f"{name}.png", width=40, height=40, seed=seed)
+        for seed, name in enumerate("abcd", 1)
+    }
     return {"photo": photo, **styles}
 
 
@@ -90,7 +93,9 @@ def test_the_pad_by_keys(page: Page, files: dict[str, Path]) -> None:
     assert "d.png 25 percent" in page.find("pad").get_attribute("aria-valuetext")
 
 
-def test_a_blend_with_a_painted_mask_is_that_of_the_command(page: Page, files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_blend_with_a_painted_mask_is_that_of_the_command(
+    page: Page, files: dict[str, Path], tmp_path: Path
+) -> None:
     page.put("add-style", files["b"])
     page.wait(lambda: page.find("style-1"))
     page.previewed()
