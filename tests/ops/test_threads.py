@@ -36,6 +36,6 @@ def test_the_threads_come_back_after_an_error() -> None:
         raise ValueError
 
     for _ in range(2):
-        with pytest.raises(ValueError, match="^$"):
+        with pytest.raises(ValueError, match=r"^$"):
             fail()
         assert torch.get_num_threads() == 2
