@@ -40,7 +40,7 @@ PAGE_OF = {
     "stylize": "stylize", "blend": "blend", "card": "blend",
     "batch": "batch", "match": "match", "describe": "match", "replay": "formats", "doctor": "faq",
     "bench": "performance", "presets": "presets", "models": "models", "train": "training",
-    "evaluate": "quality", "docs": "faq",
+    "evaluate": "quality", "blender": "blender", "docs": "faq",
 }  # fmt: skip
 """The page of every command, or group of commands."""
 

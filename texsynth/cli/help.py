@@ -63,6 +63,11 @@ EXAMPLES = {
         "texsynth replay out.png --style moved/painting.jpg -o again.png",
         "texsynth replay mixed.png --input old/swirl.jpg=new/swirl.jpg",
     ),
+    "serve": (
+        "texsynth serve",
+        "texsynth serve --port 9000 --no-open",
+        "texsynth serve --model lite --max-upload 64 --queue 4",
+    ),
     "doctor": ("texsynth doctor", "texsynth doctor --threads 4", "texsynth doctor --gradients --device cpu"),
     "bench": ("texsynth bench", "texsynth bench --quick", "texsynth bench --quick --threads 4 --json"),
     "card": (
@@ -89,6 +94,11 @@ EXAMPLES = {
         "texsynth evaluate expand textures/ --crop 128 -o comparison",
         "texsynth evaluate stylize --content photos/ --style paintings/ -o comparison",
         "texsynth evaluate flicker frames/ out/",
+    ),
+    "blender": (
+        "texsynth blender",
+        "texsynth blender -o addons/",
+        "texsynth blender -o texsynth.zip --force",
     ),
     "docs": ("texsynth docs", "texsynth docs expand", "texsynth docs faq"),
 }

@@ -1,0 +1,100 @@
+"""Long work in the page: progress, cancel, reload, several tabs, and a server that goes away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from helpers.served_page import Page, Served, blocks, served, start
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Served]:
+    pytest.importorskip("starlette", reason="the extra [serve] is not installed")
+    with served(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def page(driver: Chrome, server: Served, tmp_path: Path) -> Page:
+    """The page with a texture whose full size takes long."""
+    page = Page(driver, server)
+    page.put("choose-first", blocks(tmp_path / "wall.png", width=64, height=64))
+    page.previewed()
+    page.browser.execute_script("document.querySelector('[data-group=\"Fine points\"]').open = true")
+    page.use("set-candidates", "\ue009a", "12", "\t")
+    page.use("set-size", "\ue009a", "512", "\t")
+    return page
+
+
+def busy(page: Page) -> bool:
+    return page.find("cancel").is_displayed() and "%" in page.text("progress-words")
+
+
+def test_progress_and_cancel(page: Page) -> None:
+    page.use("make", "\n")
+    page.wait(lambda: busy(page))
+    assert not page.find("make").is_enabled()
+    page.use("cancel", "\n")
+    page.wait(lambda: page.find("make").is_enabled())
+    assert not page.find("results").is_displayed()
+    assert not page.find("job-problem").is_displayed()
+
+
+def test_a_reload_in_mid_work_picks_the_job_up(page: Page) -> None:
+    page.use("make", "\n")
+    page.wait(lambda: busy(page))
+    page.browser.refresh()
+    page.wait(lambda: busy(page))
+    assert page.find("picture-name").text == "wall.png"
+    assert page.find("set-candidates").get_attribute("value") == "12"
+    page.use("cancel", "\n")
+    page.wait(lambda: page.find("make").is_enabled())
+
+
+def test_tabs_have_their_own_state(page: Page, tmp_path: Path) -> None:
+    first = page.browser.current_window_handle
+    page.browser.switch_to.new_window("tab")
+    try:
+        page.browser.get(page.server.address)
+        page.wait(lambda: page.browser.find_elements("id", "choose-first"))
+        page.put("choose-first", blocks(tmp_path / "other.png", width=48, height=48, seed=9))
+        page.previewed()
+        assert page.find("picture-name").text == "other.png"
+    finally:
+        page.browser.close()
+        page.browser.switch_to.window(first)
+    assert page.find("picture-name").text == "wall.png"
+
+
+def test_a_server_that_stops_in_mid_work_is_told_of_and_found_again(page: Page, tmp_path: Path) -> None:
+    page.use("make", "\n")
+    page.wait(lambda: busy(page))
+    page.server.stop()
+    page.wait(lambda: page.find("banner").is_displayed())
+    assert "texsynth serve" in page.text("banner")
+    port = page.server.address.split(":")[2].split("/")[0]
+    token = page.server.address.partition("token=")[2]
+    page.server = start(tmp_path, "--port", port, "--token", token)
+    try:
+        page.wait(lambda: not page.find("banner").is_displayed())
+        page.previewed()
+        assert page.find("picture-name").text == "wall.png"
+        assert page.find("make").is_enabled()
+    finally:
+        page.server.stop()
+
+
+def test_a_server_with_a_new_token_is_told_of(page: Page, tmp_path: Path) -> None:
+    port = page.server.address.split(":")[2].split("/")[0]
+    page.server.stop()
+    page.server = start(tmp_path, "--port", port)
+    try:
+        page.wait(lambda: "new token" in page.text("banner"))
+    finally:
+        page.server.stop()

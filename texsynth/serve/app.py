@@ -1,0 +1,370 @@
+"""The addresses of the server: JSON for the page and for scripts, and the page itself."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+from anyio.to_thread import run_sync
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+import texsynth
+from texsynth.errors import OutputExistsError, TexsynthError
+from texsynth.serve.asking import Asked, MalformedError, PresetAsked, PreviewAsked, S, read_asked
+from texsynth.serve.forms import asked_by_form
+from texsynth.serve.guard import Access, Guard
+from texsynth.serve.options import options
+from texsynth.serve.pictures import VIEW_SIDE, UnknownPictureError
+from texsynth.serve.previews import SupersededError
+from texsynth.serve.state import State
+from texsynth.serve.texts import command_line, preset_yaml, save_preset, shell_line
+from texsynth.serve.work import (
+    QueueFullError,
+    StoppingError,
+    UnknownJobError,
+    Work,
+    file_names,
+    result_view,
+    sentence,
+)
+
+TICK = 0.05  # Seconds after which those who wait for news look again
+
+HEARTBEAT = 10.0  # Seconds after which a stream of events says that it is still there
+
+IDLE = 60.0  # Seconds that a client may pause while it sends
+
+PAGE = Path(__file__).parent / "page"
+
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+T = TypeVar("T")
+
+Handler = Callable[[State, Request], Awaitable[Response]]
+
+
+def make_app(state: State, access: Access) -> Starlette:
+    """Return the application for a state. access: what requests must show."""
+
+    def route(path: str, handler: Handler, *methods: str) -> Route:
+        return Route(path, partial(handler, state), methods=list(methods))
+
+    return Starlette(
+        routes=[
+            route("/health", health, "GET"),
+            route("/", page, "GET"),
+            route("/static/{name}", page, "GET"),
+            route("/v1/options", show_options, "GET"),
+            route("/v1/pictures", add_picture, "POST"),
+            route("/v1/pictures/{id}", show_picture, "GET"),
+            route("/v1/pictures/{id}/view", view_picture, "GET"),
+            route("/v1/preview", preview, "POST"),
+            route("/v1/jobs", add_job, "POST"),
+            route("/v1/jobs/{id}", show_job, "GET"),
+            route("/v1/jobs/{id}", cancel_job, "DELETE"),
+            route("/v1/jobs/{id}/events", job_events, "GET"),
+            route("/v1/jobs/{id}/results/{number:int}", result_file, "GET"),
+            route("/v1/jobs/{id}/results/{number:int}/view", view_result, "GET"),
+            route("/v1/command", show_command, "POST"),
+            route("/v1/preset", make_preset, "POST"),
+            *(
+                Route(f"/v1/{command}", partial(do_at_once, state, command), methods=["POST"])
+                for command in ("stylize", "blend", "expand", "tile", "maps")
+            ),
+        ],
+        middleware=[Middleware(Guard, access=access)],
+        exception_handlers={HTTPException: on_refusal, Exception: on_error, **dict.fromkeys(KNOWN, on_error)},
+    )
+
+
+KNOWN: dict[type[Exception], tuple[int, str]] = {
+    ClientDisconnect: (400, "the request broke off"),
+    MalformedError: (400, ""),
+    UnknownPictureError: (404, ""),
+    UnknownJobError: (404, "the job is not here any more; start it again"),
+    SupersededError: (409, "superseded"),
+    OutputExistsError: (409, ""),
+    TexsynthError: (422, ""),
+    QueueFullError: (429, "too many jobs are waiting; try again when one has ended"),
+    StoppingError: (503, "the server is being stopped"),
+}
+"""Status of the errors of a request, and what is said of those that say nothing themselves."""
+
+
+def answer_to(error: Exception) -> JSONResponse:
+    """Return the answer that tells of an error."""
+    for kind in type(error).__mro__:
+        if kind in KNOWN:
+            status, text = KNOWN[kind]
+            return JSONResponse({"error": text or str(error)}, status)
+    return JSONResponse({"error": sentence(error)}, 500)
+
+
+async def on_error(request: Request, error: Exception) -> Response:
+    """Answer where something went wrong."""
+    del request
+    answer = answer_to(error)
+    if isinstance(error, QueueFullError):
+        answer.headers["Retry-After"] = "5"
+    return answer
+
+
+async def on_refusal(request: Request, error: Exception) -> Response:
+    """Answer for an address or a method that is not there, and for a body that is too large."""
+    assert isinstance(error, HTTPException)
+    texts = {404: "there is nothing at this address", 405: f"{request.method} is not for this address"}
+    text = texts.get(error.status_code, error.detail) or "the request is refused"
+    return JSONResponse({"error": text}, error.status_code, error.headers)
+
+
+async def read_body(request: Request) -> bytes:
+    """Return a body, which the guard has limited."""
+    parts = [part async for part in chunks(request)]
+    return b"".join(parts)
+
+
+async def chunks(request: Request) -> AsyncIterator[bytes]:
+    """Yield the parts of a body. Raises HTTPException for a client that stops sending."""
+    stream = request.stream()
+    while True:
+        try:
+            with anyio.fail_after(IDLE):
+                part = await anext(stream, None)
+        except TimeoutError:
+            raise HTTPException(408, "the request did not come to its end in time") from None
+        if part is None:
+            return
+        yield part
+
+
+async def read_json(request: Request, kind: type[S]) -> S:
+    """Return the body of a request. Raises MalformedError, UsageError."""
+    return read_asked(kind, await read_body(request))
+
+
+async def in_thread(function: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401 (those of the function)
+    """Call what takes time or waits for a disk, without holding up other requests."""
+    return await run_sync(partial(function, *arguments))
+
+
+def number_of(request: Request, name: str, most: int) -> int | None:
+    """Return a number from 1 to `most` of the query, None where it is missing. Raises MalformedError."""
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= most):
+        raise MalformedError(f"{name} is {text[:20]!r} but must be a whole number from 1 to {most}")
+    return int(text)
+
+
+async def health(state: State, request: Request) -> Response:
+    """Say that the server is there."""
+    del request
+    return JSONResponse({"status": "stopping" if state.stopping else "ok", "version": texsynth.__version__})
+
+
+async def page(state: State, request: Request) -> Response:
+    """Send a file of the page."""
+    del state
+    name = request.path_params.get("name", "index.html")
+    # The folder is flat, so that no name leads out of it.
+    if name not in {path.name for path in PAGE.glob("*.*")} or Path(name).suffix not in TYPES:
+        raise HTTPException(404)
+    cache = {"Cache-Control": "no-cache"}
+    return FileResponse(PAGE / name, media_type=TYPES[Path(name).suffix], headers=cache)
+
+
+async def show_options(state: State, request: Request) -> Response:
+    """Say what can be chosen."""
+    del request
+    return JSONResponse(await in_thread(options, state.run, state.models.device, state.limits.upload))
+
+
+async def add_picture(state: State, request: Request) -> Response:
+    """Take a picture."""
+    name = request.query_params.get("name") or "picture"
+    with tempfile.NamedTemporaryFile(dir=state.folder / "uploads", delete=False) as file:
+        path = Path(file.name)
+        try:
+            async for part in chunks(request):
+                await in_thread(file.write, part)
+            file.close()
+            kept = await in_thread(state.pictures.add, path, name)
+        finally:
+            path.unlink(missing_ok=True)
+    return JSONResponse(kept.facts, 201)
+
+
+async def show_picture(state: State, request: Request) -> Response:
+    """Say what a picture is."""
+    return JSONResponse(state.pictures.get(request.path_params["id"]).facts)
+
+
+async def view_picture(state: State, request: Request) -> Response:
+    """Show a picture in a form that browsers know."""
+    side = number_of(request, "side", VIEW_SIDE)
+    data = await in_thread(state.pictures.view, request.path_params["id"], side)
+    return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+
+
+async def preview(state: State, request: Request) -> Response:
+    """Make a small picture of what a command would make."""
+    asked = await read_json(request, PreviewAsked)
+    ticket = state.previews.ask(asked)
+    try:
+        while not ticket.done:
+            if state.stopping:
+                raise StoppingError
+            if await request.is_disconnected():
+                return Response(status_code=400)
+            await anyio.sleep(TICK / 5)
+    finally:
+        if not ticket.done:
+            state.previews.drop(ticket)
+    if ticket.error is not None:
+        raise ticket.error
+    headers = {"X-Seconds": f"{ticket.seconds:.3f}", "X-Warnings": json.dumps(ticket.warnings[:20])}
+    return Response(ticket.png, media_type="image/png", headers=headers)
+
+
+async def add_job(state: State, request: Request) -> Response:
+    """Queue a job."""
+    work = await in_thread(state.queue.add, await read_json(request, Asked))
+    return JSONResponse(facts_of(state, work), 202, {"Location": f"/v1/jobs/{work.id}"})
+
+
+def facts_of(state: State, work: Work) -> dict[str, Any]:
+    """Return what a job says of itself, with the addresses of its results."""
+    facts = state.queue.facts(work)
+    for number, result in enumerate(facts["results"]):
+        facts["results"][number] = {**result, "url": f"/v1/jobs/{work.id}/results/{number}"}
+    return facts
+
+
+async def show_job(state: State, request: Request) -> Response:
+    """Say how far a job is."""
+    return JSONResponse(facts_of(state, state.queue.get(request.path_params["id"])))
+
+
+async def cancel_job(state: State, request: Request) -> Response:
+    """End a job."""
+    work = state.queue.get(request.path_params["id"])
+    state.queue.cancel(work)
+    return JSONResponse(facts_of(state, work), 202)
+
+
+async def job_events(state: State, request: Request) -> Response:
+    """Tell of a job until it ends."""
+    work = state.queue.get(request.path_params["id"])
+    if request.method == "HEAD":
+        return Response(media_type="text/event-stream")
+
+    async def events() -> AsyncIterator[str]:
+        last, told = "", anyio.current_time()
+        while True:
+            # What changes by itself is no news.
+            facts = facts_of(state, work)
+            news = json.dumps({**facts, "seconds": 0, "left": 0})
+            if news != last:
+                last, told = news, anyio.current_time()
+                yield f"data: {json.dumps(facts)}\n\n"
+            if facts["state"] in ("done", "failed", "cancelled") or state.stopping:
+                return
+            if anyio.current_time() - told > HEARTBEAT:
+                told = anyio.current_time()
+                yield ": still here\n\n"
+            await anyio.sleep(TICK * 2)
+
+    return StreamingResponse(events(), media_type="text/event-stream")
+
+
+def result_of(state: State, request: Request) -> tuple[Work, Path]:
+    """Return a job and the file of its result. Raises HTTPException, UnknownJobError."""
+    work, number = state.queue.get(request.path_params["id"]), request.path_params["number"]
+    if number >= len(work.files):
+        raise HTTPException(404)
+    return work, work.files[number]
+
+
+async def result_file(state: State, request: Request) -> Response:
+    """Send a result as the command writes it."""
+    _, path = result_of(state, request)
+    return FileResponse(path, filename=path.name)
+
+
+async def view_result(state: State, request: Request) -> Response:
+    """Show a result in a form that browsers know."""
+    side = number_of(request, "side", VIEW_SIDE)
+    _, path = result_of(state, request)
+    data = await in_thread(result_view, path, state.run, side)
+    return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+
+
+async def show_command(state: State, request: Request) -> Response:
+    """Write a request as a command."""
+    asked = await read_json(request, Asked)
+
+    def write() -> dict[str, Any]:
+        names = file_names(asked, state.pictures)
+        line = shell_line(command_line(asked, state.run, names))
+        painted = [style.mask for style in asked.styles] + [asked.hole, asked.mask]
+        return {"command": line, "files": [names[one] for one in dict.fromkeys(painted) if one]}
+
+    return JSONResponse(await in_thread(write))
+
+
+async def make_preset(state: State, request: Request) -> Response:
+    """Write a request as a preset."""
+    asked = await read_json(request, PresetAsked)
+
+    def write() -> dict[str, Any]:
+        text = preset_yaml(asked.name, asked.request, state.run)
+        path = save_preset(asked.name, text) if asked.save else None
+        return {"name": asked.name, "yaml": text, "path": None if path is None else str(path)}
+
+    return JSONResponse(await in_thread(write))
+
+
+async def do_at_once(state: State, command: str, request: Request) -> Response:
+    """Do a job for a script that waits for it."""
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        asked = await asked_by_form(state, command, request)
+    else:
+        asked = await read_json(request, Asked)
+    if asked.command != command:
+        raise MalformedError(f"the request is for {asked.command}, and this address for {command}")
+    work = await in_thread(state.queue.add, asked)
+    try:
+        while not work.is_finished:
+            if state.stopping:
+                raise StoppingError
+            if await request.is_disconnected():
+                return Response(status_code=400)
+            await anyio.sleep(TICK / 5)
+    finally:
+        if not work.is_finished:
+            state.queue.cancel(work)
+    if work.state == "cancelled":
+        raise StoppingError if state.stopping else HTTPException(409, "the job was cancelled")
+    if work.state == "failed":
+        assert work.fault is not None
+        answer = answer_to(work.fault)
+        return JSONResponse({"error": work.error}, answer.status_code)
+    if "application/json" in request.headers.get("accept", ""):
+        return JSONResponse(facts_of(state, work))
+    return FileResponse(work.files[0], filename=work.files[0].name, headers={"X-Job": work.id})

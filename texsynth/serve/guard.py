@@ -1,0 +1,161 @@
+"""Who may ask: requests of other sites, of other names of this machine, and without the token are refused."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qsl, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SAFE = ("GET", "HEAD")
+
+OPEN = ("/health",)
+"""Addresses that need no token."""
+
+POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a request must show."""
+
+    token: str
+    port: int
+    hosts: frozenset[str]
+    """Names of this machine that an address may have, in lower case, without port."""
+    upload: int
+    """Most bytes of a picture, or of all that a form holds."""
+    body: int = 1 << 20
+    """Most bytes of any other body."""
+
+    @property
+    def cookie(self) -> str:
+        """Its name; servers on other ports share a browser's cookies."""
+        return f"texsynth-{self.port}"
+
+    def knows_host(self, host: str) -> bool:
+        """Tell whether the header Host, or what is behind the // of an Origin, names this server."""
+        try:
+            parts = urlsplit(f"//{host}")
+            name, port = parts.hostname, parts.port
+        except ValueError:
+            return False
+        plain = parts.username is None and not (parts.path or parts.query or parts.fragment)
+        return plain and name in self.hosts and (port or 80) == self.port
+
+    def is_token(self, text: str) -> bool:
+        """Tell whether `text` is the token, in a time that does not depend on it."""
+        return hmac.compare_digest(text.encode(errors="replace"), self.token.encode())
+
+
+def new_token() -> str:
+    """Return a token that nobody guesses."""
+    return secrets.token_urlsafe(24)
+
+
+class Guard:
+    """Lets requests through to an application, with a limit on their bodies."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        """access: what a request must show."""
+        self._app, self._access = app, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or hand it on."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await refusal(scope, receive, guarded)
+            return
+        await self._app(scope, self._limited(scope, receive), guarded)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        access, headers = self._access, Headers(scope=scope)
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not access.knows_host(hosts[0]):
+            return refused(421, "this address is not the server's; open the one that it printed")
+        origin = headers.get("origin")
+        if origin is not None and not self._is_own(origin):
+            return refused(403, "requests of other sites are refused")
+        path, method = scope["path"], scope["method"]
+        if path in OPEN and method in SAFE:
+            return None
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        if path == "/" and method in SAFE and "token" in query and access.is_token(query["token"]):
+            response = RedirectResponse("/", 303)
+            response.set_cookie(access.cookie, access.token, httponly=True, samesite="strict")
+            return response
+        kind, _, text = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and access.is_token(text.strip()):
+            return None
+        if not access.is_token(_cookies(headers).get(access.cookie, "")):
+            return refused(401, "the token is missing or wrong; open the address that the server printed")
+        # A browser sends the cookie; whether its own page asks, it says in these.
+        if method not in SAFE and origin is None and headers.get("sec-fetch-site") != "same-origin":
+            return refused(403, "requests of other sites are refused; scripts send the token as Bearer")
+        return None
+
+    def _is_own(self, origin: str) -> bool:
+        scheme, sign, host = origin.partition("://")
+        return bool(sign) and scheme == "http" and self._access.knows_host(host)
+
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        headers = Headers(scope=scope)
+        form = headers.get("content-type", "").startswith("multipart/form-data")
+        large = form or (scope["path"] == "/v1/pictures" and scope["method"] == "POST")
+        most, told = self._access.upload if large else self._access.body, headers.get("content-length", "0")
+        read = 0
+
+        async def limited() -> Message:
+            nonlocal read
+            message = await receive()
+            if message["type"] == "http.request":
+                read += len(message.get("body", b""))
+                if read > most or (told.isdecimal() and int(told[:20]) > most):
+                    raise HTTPException(413, f"the request is larger than {most} bytes; give a smaller file")
+            return message
+
+        return limited
+
+
+def refused(status: int, sentence: str) -> JSONResponse:
+    """Return the answer to a request that is refused."""
+    return JSONResponse({"error": sentence}, status)
+
+
+def _cookies(headers: Headers) -> Mapping[str, str]:
+    try:
+        return {name: morsel.value for name, morsel in SimpleCookie(headers.get("cookie", "")).items()}
+    except CookieError:
+        return {}

@@ -1,0 +1,255 @@
+"""The pictures that were given to the server: files in its folder, and small copies in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections import OrderedDict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from texsynth import images
+from texsynth.config.settings import RunSettings
+from texsynth.errors import MemoryExhaustedError, TexsynthError
+from texsynth.images.picture import Picture, Pixels, as_depth
+from texsynth.jobs.files import memory_guard
+from texsynth.jobs.inputs import CARD_SUFFIX, Input
+from texsynth.jobs.memory import allowed_bytes, available_bytes, size_text
+from texsynth.serve.asking import MAX_SIDE
+from texsynth.serve.memos import Memo
+from texsynth.serve.names import plain_name
+
+SMALL_BYTES = 96 << 20  # Of small copies in memory
+
+BYTES_PER_PIXEL = 10  # While a picture is decoded, one of 16 bits with opacity
+
+VIEW_SIDE = 4096  # Largest side of a view in pixels
+
+
+class UnknownPictureError(TexsynthError):
+    """A picture that was never given, or has been dropped."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A picture in the folder of the server."""
+
+    id: str
+    name: str
+    path: Path
+    bytes: int
+    kind: str  # picture or card
+    width: int
+    height: int
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What the page is told."""
+        return {
+            "id": self.id, "name": self.name, "width": self.width, "height": self.height,
+            "bytes": self.bytes, "kind": self.kind, "warnings": list(self.warnings),
+        }  # fmt: skip
+
+
+class Pictures:
+    """Keeps pictures up to a number of bytes; the one that was used longest ago goes first.
+
+    Every method may be called by any thread.
+    """
+
+    def __init__(self, folder: Path, run: RunSettings, most_bytes: int) -> None:
+        """folder: for the files. run: says how pictures are read."""
+        self._folder, self._run, self._most = folder, run, most_bytes
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._used: dict[str, int] = {}
+        self._lock, self._reading = Lock(), Lock()
+        self.small: Memo[tuple[str, bool], Picture] = Memo(SMALL_BYTES)
+
+    def add(self, data: Path, name: str) -> Kept:
+        """Take over a file that was given under a name. Raises InputError for one that cannot be read."""
+        name = plain_name(name)
+        with data.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+        digest.update(b"\0" + name.encode())
+        number = digest.hexdigest()[:24]
+        with self._lock:
+            if number in self._kept:
+                data.unlink()
+                self._kept.move_to_end(number)
+                return self._kept[number]
+        kept = self._read(data, name, number)
+        with self._lock:
+            if number not in self._kept:
+                os.replace(data, kept.path)
+                self._kept[number] = kept
+            self._drop()
+            return self._kept.get(number, kept)
+
+    def _read(self, data: Path, name: str, number: str) -> Kept:
+        is_card, size = name.lower().endswith(CARD_SUFFIX), data.stat().st_size
+        path = self._folder / (f"{number}{CARD_SUFFIX}" if is_card else number)
+        if is_card:
+            from texsynth.jobs.cards import read_card
+
+            height, width = read_card(images.read_bytes(data), name).thumbnail.shape[:2]
+            return Kept(number, name, path, size, "card", width, height)
+        # One large picture at a time is decoded.
+        with self._reading:
+            check_room(data, name, self._run)
+            picture = read_picture(data, name, self._run)
+            self.small.put((number, False), small_copy(picture))
+        return Kept(number, name, path, size, "picture", picture.width, picture.height, picture.warnings)
+
+    def get(self, number: str) -> Kept:
+        """Return a picture. Raises UnknownPictureError."""
+        with self._lock:
+            if number not in self._kept:
+                raise UnknownPictureError("the picture is not here any more; give it again")
+            self._kept.move_to_end(number)
+            return self._kept[number]
+
+    @contextmanager
+    def holding(self, numbers: Collection[str]) -> Iterator[list[Kept]]:
+        """Return pictures that stay for the length of the block. Raises UnknownPictureError."""
+        kept = [self.get(number) for number in numbers]
+        self.hold(numbers)
+        try:
+            yield kept
+        finally:
+            self.release(numbers)
+
+    def hold(self, numbers: Collection[str]) -> None:
+        """Let pictures stay, whatever comes, until they are released."""
+        with self._lock:
+            for number in numbers:
+                self._used[number] = self._used.get(number, 0) + 1
+
+    def release(self, numbers: Collection[str]) -> None:
+        """Let pictures go when there are many newer ones."""
+        with self._lock:
+            for number in numbers:
+                self._used[number] -= 1
+                if not self._used[number]:
+                    del self._used[number]
+            self._drop()
+
+    def _drop(self) -> None:
+        total = sum(kept.bytes for kept in self._kept.values())
+        newest = next(reversed(self._kept), None)
+        for number, kept in list(self._kept.items()):
+            if total <= self._most:
+                return
+            if number not in self._used and number != newest:
+                del self._kept[number]
+                kept.path.unlink(missing_ok=True)
+                total -= kept.bytes
+
+    def reduced(self, number: str, *, as_data: bool = False) -> Picture:
+        """Return a copy of at most MAX_SIDE pixels on the longer side.
+
+        as_data: of values that are no colours, like masks. Raises InputError, UnknownPictureError.
+        """
+        if copy := self.small.get((number, as_data)):
+            return copy
+        kept = self.get(number)
+        with self.holding([number]), self._reading:
+            copy = small_copy(read_picture(kept.path, kept.name, self._run, as_data=as_data))
+        self.small.put((number, as_data), copy)
+        return copy
+
+    def view(self, number: str, side: int | None) -> bytes:
+        """Return a PNG for browsers, reduced to `side` pixels. Raises InputError, UnknownPictureError."""
+        kept = self.get(number)
+        if kept.kind == "card":
+            from texsynth.jobs.cards import read_card
+
+            return view_png(Picture(read_card(images.read_bytes(kept.path), kept.name).thumbnail), side)
+        if side is not None and side <= MAX_SIDE:
+            return view_png(self.reduced(number), side)
+        with self.holding([number]), self._reading:
+            return view_png(read_picture(kept.path, kept.name, self._run), side or VIEW_SIDE)
+
+    def link(self, number: str, path: Path) -> None:
+        """Put a picture's file at `path`. Raises UnknownPictureError."""
+        kept = self.get(number)
+        try:
+            os.link(kept.path, path)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(kept.path, path)
+
+
+def read_picture(path: Path, name: str, run: RunSettings, *, as_data: bool = False) -> Picture:
+    """Decode a file as the commands do. name: for messages. Raises InputError, MemoryExhaustedError."""
+    item = Input(path, name)
+    with memory_guard(name, "give a smaller picture"):
+        return images.read(
+            item.read(images.file_limit(run.max_pixels)), name=name, max_pixels=run.max_pixels,
+            frame=run.frame, as_data=as_data, lenient=run.lenient,
+        )  # fmt: skip
+
+
+def check_room(path: Path, name: str, run: RunSettings) -> None:
+    """Refuse a picture whose pixels would take too much memory. Raises InputError, MemoryExhaustedError."""
+    header = images.probe(path, name=name, max_pixels=run.max_pixels, frame=run.frame)
+    needed = header.width * header.height * BYTES_PER_PIXEL
+    limit = allowed_bytes(run.memory_limit, available_bytes())
+    if limit is not None and needed > limit:
+        raise MemoryExhaustedError(
+            f"{name}: {header.width} x {header.height} pixels need {size_text(needed)} of memory, and "
+            f"{size_text(limit)} are allowed; give a smaller picture"
+        )
+
+
+def small_copy(picture: Picture, side: int = MAX_SIDE) -> Picture:
+    """Return a picture reduced to `side` pixels on its longer side."""
+    from texsynth.images.tensors import fit_within
+
+    step = max(picture.width, picture.height) // (2 * side)
+    return fit_within(_thinned(picture, step) if step > 1 else picture, side)
+
+
+def _thinned(picture: Picture, step: int) -> Picture:
+    """Return the means of `step` x `step` pixels; floats of all pixels would take the most memory."""
+    height, width = max(1, picture.height // step), max(1, picture.width // step)
+    down, right = min(step, picture.height), min(step, picture.width)
+
+    def means(plane: Pixels) -> Pixels:
+        parts = [
+            plane[row * down : (row + 1) * down, : width * right]
+            .reshape(down, width, right, *plane.shape[2:])
+            .mean((0, 2), dtype=np.float32)
+            for row in range(height)
+        ]
+        values: Pixels = np.stack(parts)
+        return (
+            values.astype(plane.dtype) if plane.dtype == np.float32 else np.rint(values).astype(plane.dtype)
+        )
+
+    planes = (picture.rgb, picture.alpha, picture.highlights)
+    rgb, alpha, highlights = (None if plane is None else means(plane) for plane in planes)
+    assert rgb is not None
+    return replace(picture, rgb=rgb, alpha=alpha, highlights=highlights)
+
+
+def by_name(text: str, kept: Sequence[Kept]) -> str:
+    """Return a sentence about files with the names that they were given."""
+    for one in kept:
+        text = text.replace(str(one.path), one.name)
+    return text
+
+
+def view_png(picture: Picture, side: int | None) -> bytes:
+    """Return a PNG of 8 bits that every browser shows."""
+    small = picture if side is None else small_copy(picture, side)
+    alpha = None if small.alpha is None else as_depth(small.alpha, 8)
+    plain = replace(
+        small, rgb=as_depth(small.rgb, 8), alpha=alpha, is_float=False, highlights=None, one_bit=False
+    )
+    return images.encode(plain, "PNG", settings="", quality=95)[0]

@@ -1,0 +1,142 @@
+"""The server itself: its address, its signals, and its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+
+from texsynth.config.settings import RunSettings
+from texsynth.errors import UsageError
+from texsynth.jobs.interrupts import ONE_WISH, SIGNALS, is_ignored
+from texsynth.paths import why
+from texsynth.serve.app import make_app
+from texsynth.serve.guard import Access, new_token
+from texsynth.serve.state import Limits, State
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+PATIENCE = 3  # Seconds that open connections have to end
+
+IDLE = 30  # Seconds after which connections without requests are closed
+
+LARGEST_HEADERS = 32 << 10  # Bytes of the headers of a request
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server listens, and who may ask."""
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    hosts: tuple[str, ...] = ()  # Further names of this machine
+    token: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches it."""
+        return self.host in LOOPBACK
+
+
+def listen(place: Place) -> socket.socket:
+    """Open the port. Raises UsageError when that cannot be done."""
+    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((place.host, place.port))
+        listener.listen(128)
+    except (OSError, OverflowError, UnicodeError) as error:
+        listener.close()
+        reason = why(error) if isinstance(error, OSError) else str(error)
+        raise UsageError(
+            f"port {place.port} of {place.host} cannot be used: {reason}; choose another with --port, "
+            f"or 0 for any that is free"
+        ) from None
+    return listener
+
+
+def serve(
+    place: Place,
+    run: RunSettings,
+    limits: Limits,
+    *,
+    opened: Callable[[str], None],
+    second: Callable[[], object],
+) -> None:
+    """Serve until a signal comes. Raises UsageError when the port cannot be used.
+
+    opened: is told the address, with its token, once it answers. second: ends the program, where a second
+    signal comes.
+    """
+    listener = listen(place)
+    port = int(listener.getsockname()[1])
+    token = place.token or new_token()
+    names = LOOPBACK | {place.host.lower()} | {name.lower() for name in place.hosts}
+    state = State(run, limits)
+    try:
+        access = Access(token, port, frozenset(names), limits.upload)
+        config = uvicorn.Config(
+            make_app(state, access), log_config=None, access_log=False, server_header=False, ws="none",
+            timeout_keep_alive=IDLE, timeout_graceful_shutdown=PATIENCE,
+            h11_max_incomplete_event_size=LARGEST_HEADERS,
+            http="h11", loop="asyncio", lifespan="off", proxy_headers=False,
+        )  # fmt: skip
+        server = _Server(config, state, second)
+        host = f"[{place.host}]" if ":" in place.host else place.host
+        server.announce = lambda: opened(f"http://{host}:{port}/?token={token}")
+        threading.Thread(target=state.models.warm, daemon=True).start()
+        server.run(sockets=[listener])
+    finally:
+        state.close()
+        listener.close()
+
+
+class _Server(uvicorn.Server):
+    """A server that a signal ends with all its work, without raising it again."""
+
+    def __init__(self, config: uvicorn.Config, state: State, second: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._state, self._second = state, second
+        self._first: float | None = None
+        self.announce: Callable[[], None] = lambda: None
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._state.cancel()
+        await super().shutdown(sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.announce()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {
+            number: signal.signal(number, self.handle_exit) for number in SIGNALS if not is_ignored(number)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        del sig, frame
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now
+        elif now - self._first > ONE_WISH:
+            self._second()
+        self._state.stop()
+        self.should_exit = True

@@ -1,0 +1,302 @@
+"""Full results: a bounded queue of jobs, done one after the other by a thread."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from collections import OrderedDict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Condition, Thread
+from typing import Any
+
+from texsynth.config.settings import RunSettings
+from texsynth.errors import TexsynthError
+from texsynth.jobs.inputs import Input
+from texsynth.jobs.memory import return_freed_memory
+from texsynth.jobs.outcomes import Done, Events, Failed, collect
+from texsynth.jobs.runner import SerialExecutor
+from texsynth.pipelines.progress import Step
+from texsynth.serve.asking import Asked
+from texsynth.serve.models import Models
+from texsynth.serve.names import apart
+from texsynth.serve.pictures import VIEW_SIDE, Pictures, read_picture, view_png
+from texsynth.serve.planning import Plan, plan
+from texsynth.serve.settled import settle
+
+MOST_FINISHED = 64
+"""Jobs that are remembered after their end."""
+
+FINISHED = ("done", "failed", "cancelled")
+
+EARLY = 0.03  # Share of the work before which nothing is said of the time that is left
+
+
+class QueueFullError(Exception):
+    """More jobs wait than the server takes."""
+
+
+class UnknownJobError(Exception):
+    """A job that never was, or is no longer remembered."""
+
+
+class StoppingError(Exception):
+    """The server is being stopped."""
+
+
+@dataclass(eq=False)
+class Work:
+    """A job on its way. Its fields change in the thread that does it, under the lock of the queue."""
+
+    id: str
+    asked: Asked
+    folder: Path
+    plan: Plan
+    state: str = "waiting"
+    share: float = 0.0
+    stage: str = ""
+    error: str | None = None
+    fault: Exception | None = None
+    warnings: list[str] = field(default_factory=list)
+    results: list[dict[str, Any]] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    created: float = field(default_factory=time.monotonic)
+    started: float | None = None
+    ended: float | None = None
+    cancelled: bool = False
+    bytes: int = 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in FINISHED
+
+    def facts(self, place: int) -> dict[str, Any]:
+        """Return what the page is told. place: how many jobs come before it."""
+        now = self.ended or time.monotonic()
+        seconds = 0.0 if self.started is None else now - self.started
+        left = None
+        if self.state == "running" and self.share > EARLY:
+            left = round(seconds * (1 - self.share) / self.share, 1)
+        return {
+            "id": self.id, "command": self.asked.command, "state": self.state, "place": place,
+            "share": round(self.share, 4), "stage": self.stage, "seconds": round(seconds, 2), "left": left,
+            "error": self.error, "warnings": list(self.warnings), "results": list(self.results),
+        }  # fmt: skip
+
+
+class Queue:
+    """Jobs that wait, the one that is done, and those that were; every method may be called by any thread."""
+
+    def __init__(
+        self,
+        folder: Path,
+        pictures: Pictures,
+        models: Models,
+        run: RunSettings,
+        *,
+        most: int,
+        most_bytes: int,
+    ) -> None:
+        """folder: for those of the jobs. most: jobs that may wait. most_bytes: of all results together."""
+        self._folder, self._pictures, self._models, self._run = folder, pictures, models, run
+        self._most, self._most_bytes = most, most_bytes
+        self._all: OrderedDict[str, Work] = OrderedDict()
+        self._waiting: deque[Work] = deque()
+        self._running: Work | None = None
+        self._changed = Condition()
+        self._stopping = False
+        self._thread = Thread(target=self._work, name="texsynth-results", daemon=True)
+        self._thread.start()
+
+    def add(self, asked: Asked) -> Work:
+        """Queue a job. Raises QueueFullError, StoppingError, and TexsynthError as the command."""
+        with self._changed:
+            self._check_room()
+        settled = settle(asked, self._run)
+        number = secrets.token_hex(12)
+        folder = self._folder / number
+        folder.mkdir()
+        self._pictures.hold(asked.pictures)
+        try:
+            inputs = linked(asked, self._pictures, folder)
+            try:
+                planned = plan(asked, settled, inputs, f"{folder}/")
+                planned.refuse()
+            except TexsynthError as error:
+                raise type(error)(without_folder(str(error), folder)) from error
+            work = Work(number, asked, folder, planned)
+            with self._changed:
+                self._check_room()
+                self._all[number] = work
+                self._waiting.append(work)
+                self._changed.notify_all()
+        except BaseException:
+            self._pictures.release(asked.pictures)
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return work
+
+    def _check_room(self) -> None:
+        if self._stopping:
+            raise StoppingError
+        if len(self._waiting) >= self._most:
+            raise QueueFullError
+
+    def get(self, number: str) -> Work:
+        """Return a job. Raises UnknownJobError."""
+        with self._changed:
+            if number not in self._all:
+                raise UnknownJobError
+            return self._all[number]
+
+    def facts(self, work: Work) -> dict[str, Any]:
+        """Return what the page is told of a job."""
+        with self._changed:
+            place = self._waiting.index(work) + (self._running is not None) if work in self._waiting else 0
+            return work.facts(place)
+
+    def cancel(self, work: Work) -> None:
+        """End a job, unless it is finished."""
+        with self._changed:
+            work.cancelled = True
+            if work in self._waiting:
+                self._waiting.remove(work)
+                self._end(work, "cancelled")
+            self._changed.notify_all()
+
+    def stop(self, patience: float) -> None:
+        """Cancel all jobs, and wait some seconds for the one that is done."""
+        with self._changed:
+            self._stopping = True
+            for work in [*self._waiting, *filter(None, [self._running])]:
+                self.cancel(work)
+            self._changed.notify_all()
+        self._thread.join(patience)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._stopping:
+                    self._changed.wait()
+                if self._stopping:
+                    return
+                work = self._running = self._waiting.popleft()
+                work.state, work.started = "running", time.monotonic()
+            try:
+                state = self._do(work)
+            except KeyboardInterrupt:
+                state = "cancelled"
+            except Exception as error:  # one bad job must not end the thread
+                state, work.fault = "failed", error
+            with self._changed:
+                self._running = None
+                self._end(work, state)
+            return_freed_memory()
+
+    def _do(self, work: Work) -> str:
+        def check() -> None:
+            if work.cancelled:
+                raise KeyboardInterrupt
+
+        def step(step: Step) -> None:
+            with self._changed:
+                work.share, work.stage = max(work.share, min(step.share, 1.0)), step.stage
+
+        work.stage = "preparing"
+        model = self._models.load()
+        check()
+        operation = work.plan.operation(model)
+        operation.prepare(work.warnings.append)
+        check()
+        events = Events(step=step, note=work.warnings.append, check=check)
+        outcomes = SerialExecutor(operation, work.plan.policy).outcomes([work.plan.job], events)
+        report = collect(outcomes, 1)
+        for outcome in report.outcomes:
+            if isinstance(outcome, Failed):
+                work.fault = outcome.error
+                return "failed"
+            if isinstance(outcome, Done):
+                work.warnings += outcome.written.warnings
+                results = [result_facts(work, path) for path in result_paths(work.plan)]
+                with self._changed:
+                    work.files = result_paths(work.plan)
+                    work.results = results
+                    work.bytes = sum(int(one["bytes"]) for one in results)
+                return "done"
+        return "cancelled"
+
+    def _end(self, work: Work, state: str) -> None:
+        """Called under the lock."""
+        work.state, work.ended = state, time.monotonic()
+        if state == "done":
+            work.share = 1.0
+        else:
+            shutil.rmtree(work.folder, ignore_errors=True)
+        if work.fault is not None:
+            work.error = without_folder(sentence(work.fault), work.folder)
+        work.warnings = [without_folder(warning, work.folder) for warning in work.warnings]
+        self._pictures.release(work.asked.pictures)
+        self._forget()
+
+    def _forget(self) -> None:
+        finished = [work for work in self._all.values() if work.is_finished]
+        total = sum(work.bytes for work in finished)
+        for number, work in enumerate(finished[:-1]):
+            if len(finished) - number <= MOST_FINISHED and total <= self._most_bytes:
+                return
+            del self._all[work.id]
+            total -= work.bytes
+            shutil.rmtree(work.folder, ignore_errors=True)
+
+
+def linked(asked: Asked, pictures: Pictures, folder: Path) -> dict[str, Input]:
+    """Put the files of a request's pictures into `folder`, each under its name. Returns them by id."""
+    inputs = {}
+    for number, name in file_names(asked, pictures).items():
+        pictures.link(number, folder / name)
+        inputs[number] = Input(folder / name, name)
+    return inputs
+
+
+def file_names(asked: Asked, pictures: Pictures) -> Mapping[str, str]:
+    """Return the names that the pictures of a request have side by side, by their ids."""
+    numbers = asked.pictures
+    return dict(zip(numbers, apart([pictures.get(number).name for number in numbers]), strict=True))
+
+
+def result_paths(planned: Plan) -> list[Path]:
+    """Return the files of a job, the one that counts first."""
+    job = planned.job
+    return [job.output, *(path for path in job.outputs if path != job.output)]
+
+
+def result_facts(work: Work, path: Path) -> dict[str, Any]:
+    """Return what the page is told of a result."""
+    from texsynth import images
+
+    header = images.probe(path, name=path.name)
+    first = path == work.plan.job.output and work.asked.command != "maps"
+    return {
+        "name": path.name, "width": header.width, "height": header.height, "bytes": path.stat().st_size,
+        "kind": "picture" if first else "map",
+    }  # fmt: skip
+
+
+def sentence(error: Exception) -> str:
+    """Say what went wrong: the sentence of an expected error, or that it is a bug."""
+    expected = isinstance(error, TexsynthError)
+    return str(error) if expected else f"this is a bug in texsynth: {type(error).__name__}: {error}"
+
+
+def without_folder(text: str, folder: Path) -> str:
+    """Return a sentence about files with their names alone: where the server keeps them says nothing."""
+    return text.replace(f"{folder}{os.sep}", "")
+
+
+def result_view(path: Path, run: RunSettings, side: int | None) -> bytes:
+    """Return a PNG of a result that browsers show, reduced to `side` pixels. Raises InputError."""
+    return view_png(read_picture(path, path.name, run), side or VIEW_SIDE)
