@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
     from selenium.webdriver.remote.webelement import WebElement
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 @dataclass
@@ -130,6 +130,12 @@ class Page:
         """Focus a control and press keys."""
         self.focus(name)
         self.press(*keys)
+
+    def enter(self, name: str, text: str) -> None:
+        """Type a text in place of what a field holds, and leave the field."""
+        self.focus(name)
+        self.browser.execute_script("document.activeElement.select()")
+        self.press(text, "\t")
 
     def previewed(self) -> None:
         """Wait until the preview shows what the controls say."""

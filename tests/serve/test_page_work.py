@@ -26,9 +26,8 @@ def page(driver: Chrome, server: Served, tmp_path: Path) -> Page:
     page = Page(driver, server)
     page.put("choose-first", blocks(tmp_path / "wall.png", width=64, height=64))
     page.previewed()
-    page.browser.execute_script("document.querySelector('[data-group=\"Fine points\"]').open = true")
-    page.use("set-candidates", "\ue009a", "12", "\t")
-    page.use("set-size", "\ue009a", "512", "\t")
+    page.enter("set-size", "3000")
+    page.previewed()
     return page
 
 
@@ -52,7 +51,7 @@ def test_a_reload_in_mid_work_picks_the_job_up(page: Page) -> None:
     page.browser.refresh()
     page.wait(lambda: busy(page))
     assert page.find("picture-name").text == "wall.png"
-    assert page.find("set-candidates").get_attribute("value") == "12"
+    assert page.find("set-size").get_attribute("value") == "3000"
     page.use("cancel", "\n")
     page.wait(lambda: page.find("make").is_enabled())
 
@@ -86,6 +85,7 @@ def test_a_server_that_stops_in_mid_work_is_told_of_and_found_again(page: Page, 
         page.previewed()
         assert page.find("picture-name").text == "wall.png"
         assert page.find("make").is_enabled()
+        assert "the work is lost" in page.text("job-problem")
     finally:
         page.server.stop()
 

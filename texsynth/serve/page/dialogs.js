@@ -46,7 +46,7 @@ export async function commandDialog(request, pictures) {
   state.textContent = await copy(command, area);
 }
 
-/** @param {import("./request.js").Request} request @param {() => Promise<void>} saved */
+/** @param {import("./request.js").Request} request @param {(name: string) => Promise<void>} saved */
 export function presetDialog(request, saved) {
   const name = element("input", { type: "text", id: "preset-name", value: "", maxlength: 60, autocomplete: "off", spellcheck: "false", placeholder: "like old-wall" });
   const error = element("p", { class: "error", role: "alert", id: "preset-error" });
@@ -62,7 +62,7 @@ export function presetDialog(request, saved) {
       const { yaml, path } = await post("/v1/preset", { name: name.value.trim(), request, save: keep });
       if (keep) {
         state.textContent = `Saved as ${path}. It is in the list of presets now, and works with every command as -p ${name.value.trim()}.`;
-        await saved();
+        await saved(name.value.trim());
       } else {
         save(`${name.value.trim()}.yaml`, new Blob([yaml], { type: "application/yaml" }));
         state.textContent = "Downloaded.";

@@ -78,6 +78,7 @@ export function helpLine(panel, line) {
   const usual = "Point at a setting, or move to it, to read what it does.";
   const say = target => {
     line.textContent = target?.closest?.("[data-help]")?.dataset.help ?? usual;
+    line.scrollTop = 0;
   };
   panel.addEventListener("pointerover", event => say(event.target));
   panel.addEventListener("pointerleave", () => say(document.activeElement));

@@ -105,9 +105,10 @@ function start(options) {
     }
   }
 
-  /** Ask for presets again, after one was saved. */
-  async function refresh() {
+  /** Ask for presets again, after one was saved, and take it. @param {string} name */
+  async function refresh(name) {
     looks.options = await get("/v1/options");
+    looks.choose(name);
     look();
   }
 
