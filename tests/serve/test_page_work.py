@@ -13,16 +13,18 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Served]:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     pytest.importorskip("starlette", reason="the extra [serve] is not installed")
-    with served(tmp_path) as server:
+    with served(tmp_path_factory.mktemp("server")) as server:
         yield server
 
 
 @pytest.fixture
 def page(driver: Chrome, server: Served, tmp_path: Path) -> Page:
     """The page with a texture whose full size takes long."""
+    if server.process.poll() is not None:
+        server = start(server.folder)
     page = Page(driver, server)
     page.put("choose-first", blocks(tmp_path / "wall.png", width=64, height=64))
     page.previewed()
@@ -74,6 +76,7 @@ def test_tabs_have_their_own_state(page: Page, tmp_path: Path) -> None:
 def test_a_server_that_stops_in_mid_work_is_told_of_and_found_again(page: Page, tmp_path: Path) -> None:
     page.use("make", "\n")
     page.wait(lambda: busy(page))
+    assert page.server.process.poll() is None
     page.server.stop()
     page.wait(lambda: page.find("banner").is_displayed())
     assert "texsynth serve" in page.text("banner")

@@ -155,7 +155,8 @@ export class Desk {
     const id = job && !(isOver(job) && job.state !== "done") ? job.id : null;
     if (this.store.state.jobs[workspace] !== id) this.store.update(({ jobs }) => { jobs[workspace] = id; });
     if (live && !job) this.places[workspace].problem = "The server was started anew, and the work is lost. Make it again.";
-    if (live && job?.state === "done" && workspace === this.store.state.workspace) this.showResult(0);
+    if (live && job?.state === "done" && workspace === this.store.state.workspace)
+      this.showResult(Math.max(0, job.results.findIndex(({ name }) => job.command === "maps" && name.includes(`_${this.store.state.texture.map}.`))));
     this.changed();
   }
 

@@ -1,6 +1,6 @@
 // Two windows: the command that makes what the page shows, and a preset of it.
 
-import { post } from "./api.js";
+import { Refusal, post } from "./api.js";
 import { button, element } from "./dom.js";
 
 const dialog = () => /** @type {HTMLDialogElement} */ (document.getElementById("dialog"));
@@ -68,7 +68,7 @@ export function presetDialog(request, saved) {
         state.textContent = "Downloaded.";
       }
     } catch (problem) {
-      error.textContent = problem.message;
+      error.textContent = problem instanceof Refusal && problem.status === 409 ? "There is a preset of this name already; choose another name." : problem.message;
     }
   };
   name.addEventListener("keydown", event => {

@@ -80,7 +80,7 @@ export function picturesPanel(root, store, intake, painter, limits) {
     const painting = painter.target?.kind === "style" && painter.target.index === n;
     const tools = [change(files => intake.styles(files, n), `change-style-${n}`, picture.name)];
     if (store.state.style.picture)
-      tools.push(button(painting ? "Stop painting" : mask ? "Repaint mask" : "Paint a mask",
+      tools.push(button(painting ? "Stop painting" : mask ? "Repaint" : "Paint a mask",
         () => painter.paint(painting ? null : { kind: "style", index: n }), { id: `paint-${n}`, title: "Paint where in the picture this style goes" }));
     if (mask) tools.push(button("No mask", () => intake.removeMask(n), { id: `unmask-${n}` }));
     return [...tools, remove(picture, () => intake.removeStyle(n), `remove-style-${n}`)];
