@@ -207,7 +207,7 @@ def test_cut_files_get_the_sentence_of_the_command(
         ("a*[b]?.png", "a_b_.png"),
         ("swirl:0.5@1.jpg", "swirl_0.5_1.jpg"),
         ("a\nb.png", "a_b.png"),
-        ("$(x) `y`.png", "(x) _y_.png"),
+        ("$(x) `y`.png", "_(x) _y_.png"),
         ("x" * 400 + ".png", "x" * 80 + ".png"),
         ("\ud800.png", "_.png"),
         ("_MG_1.jpg", "_MG_1.jpg"),

@@ -59,7 +59,9 @@ class Access:
     def knows_host(self, host: str) -> bool:
         """Tell whether the header Host, or what is behind the // of an Origin, names this server."""
         parts = HOST.fullmatch(host.lower())
-        return bool(parts) and parts[1].strip("[]") in self.hosts and int(parts[2] or 80) == self.port
+        if parts is None:
+            return False
+        return parts[1].strip("[]") in self.hosts and int(parts[2] or 80) == self.port
 
     def is_token(self, text: str) -> bool:
         """Tell whether `text` is the token, in a time that does not depend on it."""
