@@ -14,8 +14,8 @@ from helpers.image_files import linear_profile, saved, smooth
 from PIL import Image
 
 from texsynth.errors import InputError, OutputError
-from texsynth.images import Picture, encode, metadata, open_strips, output_format, probe, read, result_suffix
-from texsynth.images.formats import BY_SUFFIX, TABLE
+from texsynth.images import Picture, encode, metadata, open_strips, output_format, probe, read
+from texsynth.images.formats import BY_SUFFIX, FOLLOWING, TABLE, ResultFormat
 from texsynth.images.light import Samples, from_light, to_light
 from texsynth.images.picture import Pixels
 from texsynth.images.profiles import decoded
@@ -247,14 +247,20 @@ def test_what_the_table_says_is_written(one: object) -> None:
 
 @pytest.mark.parametrize(
     ("name", "suffix"),
-    [("a.PNG", ".png"), ("a.jpg", ".png"), ("a.tiff", ".tiff"), ("a.b.tga", ".tga"), ("a.exr", ".exr"),
-     ("a.hdr", ".tif"), ("a.pfm", ".tif"), ("a.psd", ".png"), ("a.heic", ".png"),
-     ("-", ".png"), ("a", ".png")],
+    [("a.PNG", ".png"), ("a.jpg", ".jpg"), ("a.JPEG", ".jpeg"), ("a.webp", ".webp"), ("a.avif", ".avif"),
+     ("a.tiff", ".tiff"), ("a.b.tga", ".tga"), ("a.exr", ".exr"), ("a.hdr", ".tif"), ("a.pfm", ".tif"),
+     ("a.psd", ".png"), ("a.heic", ".png"), ("a.gif", ".png"), ("-", ".png"), ("a", ".png"), ("jpg", ".png")],
 )  # fmt: skip
-def test_results_follow_their_input_where_nothing_is_lost(name: str, suffix: str) -> None:
-    assert result_suffix(name, None) == suffix
-    assert result_suffix(name, ".webp") == ".webp"
-    assert BY_SUFFIX[suffix].name == output_format(Path(f"a{suffix}"))
+def test_results_follow_their_input_where_its_format_is_written(name: str, suffix: str) -> None:
+    assert FOLLOWING.suffix(name) == suffix
+    assert ResultFormat(".webp").suffix(name, exact=True) == ".webp", "what is asked for counts"
+    kind = BY_SUFFIX[suffix]
+    assert kind.name == output_format(Path(f"a{suffix}"))
+    assert FOLLOWING.suffix(name, exact=True) == (".png" if kind.lossy else suffix)
+    for depth in (8, 16, 32):
+        deep = BY_SUFFIX[ResultFormat(bit_depth=depth).suffix(name)]
+        assert depth in deep.depths
+        assert deep is kind or depth not in kind.depths
 
 
 def photo() -> bytes:

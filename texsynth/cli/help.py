@@ -95,6 +95,11 @@ EXAMPLES = {
         "texsynth evaluate stylize --content photos/ --style paintings/ -o comparison",
         "texsynth evaluate flicker frames/ out/",
     ),
+    "blender": (
+        "texsynth blender",
+        "texsynth blender -o addons/",
+        "texsynth blender -o texsynth.zip --force",
+    ),
     "docs": ("texsynth docs", "texsynth docs expand", "texsynth docs faq"),
 }
 

@@ -14,7 +14,7 @@ from typing import Any
 from texsynth import images
 from texsynth.cli import options
 from texsynth.cli.options import argument, option
-from texsynth.cli.run import Setup, check_model, given, output_suffix, run_operation
+from texsynth.cli.run import Setup, check_model, given, output_format, run_operation
 from texsynth.config.records import (
     BlendRecord,
     ExpandRecord,
@@ -29,7 +29,8 @@ from texsynth.config.validation import validate
 from texsynth.errors import InputError, UsageError
 from texsynth.jobs.blend_inputs import BlendSpec, StyledJob, StyleSource, blend_jobs, stylize_jobs
 from texsynth.jobs.checks import check_headers
-from texsynth.jobs.expand_inputs import ExpandJob, LoadedInputs, Task, check_textures, settled_settings
+from texsynth.jobs.expand_inputs import ExpandJob, Task, settled_settings
+from texsynth.jobs.expand_reading import LoadedInputs, check_textures
 from texsynth.jobs.files import record_in
 from texsynth.jobs.frames import Tween
 from texsynth.jobs.inputs import PIPE, Input, destinations
@@ -97,7 +98,7 @@ def replay(
                 f"{', '.join(inputs.seen)}"
             )
     out = options.RunOptions(suffix=result.suffix, force=force, report=report)
-    setup = Setup(out, run, screen.screen(output), output_suffix(out))
+    setup = Setup(out, run, screen.screen(output), output_format(out, run))
     run_operation(job, check, operation, setup)
 
 
@@ -134,7 +135,7 @@ def _blend(record: BlendRecord, inputs: _Inputs, run: RunSettings, output: str) 
         for style in record.styles
     )
     spec = BlendSpec(styles, inputs.optional(record.content_labels), record.sequential, record.feather)
-    (job,) = blend_jobs([content], spec, record.stylize, output, suffix=".png")
+    (job,) = blend_jobs([content], spec, record.stylize, output)
     return _styled(job, spec.inputs, run, record, inputs)
 
 

@@ -24,7 +24,7 @@ from texsynth.config.presets import SECTIONS, Preset, Tree, fitting, load, resol
 from texsynth.config.settings import EXECUTORS, RunSettings, Settings
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import InputError, UsageError
-from texsynth.images import OUTPUT_SUFFIXES, Picture, remove_leftovers
+from texsynth.images import OUTPUT_SUFFIXES, Picture, ResultFormat, remove_leftovers
 from texsynth.jobs.checks import check_depth, check_outputs
 from texsynth.jobs.executors import worker_executor
 from texsynth.jobs.files import OutputFile, OutputPolicy, write_files
@@ -48,7 +48,7 @@ class Setup:
     options: RunOptions
     run: RunSettings
     screen: Screen
-    suffix: str | None  # Suffix of results whose name is not given, like `.png`; None follows the input
+    result_format: ResultFormat  # Of results whose name is not given
     left_out: Counter[str] = field(default_factory=Counter)
     """How many files of the inputs are no jobs, by the reason."""
 
@@ -80,7 +80,7 @@ def run_operation(
     if options.no_record and options.resume:
         raise UsageError("--resume looks at the settings that --no-record leaves out; use one of them")
     policy = OutputPolicy(
-        options.force, options.resume, setup.suffix or ".png", run.quality, options.strip,
+        options.force, options.resume, setup.result_format.asked or ".png", run.quality, options.strip,
         "none" if options.no_record else "beside" if options.sidecar else "inside",
     )  # fmt: skip
     also = [sheet.path] if sheet else []
@@ -181,22 +181,22 @@ def make_setup(
             instead = ", instead of the built-in one" if hidden_by(file.path) else ""
             screen.detail(f"preset {preset.name}: {file.path}{instead}")
     run = run_settings(options, saved={key: value for key, value in saved.items() if key != "format"})
-    return Setup(options, run, screen, output_suffix(options, saved.get("format")))
+    return Setup(options, run, screen, output_format(options, run, saved.get("format")))
 
 
-def output_suffix(out: OutputOptions, saved: str | None = None) -> str | None:
-    """Return `--format` as a file name ends, like `.png`; None where it is not given.
+def output_format(out: OutputOptions, run: RunSettings, saved: str | None = None) -> ResultFormat:
+    """Return the format of results, with `--format` as a file name ends, where it is given.
 
     saved: what a preset says. Raises UsageError when it cannot be written.
     """
     text = saved if out.suffix is None else out.suffix
     if text is None:
-        return None
+        return ResultFormat(bit_depth=run.bit_depth)
     name = text.lower().lstrip(".")
     if f".{name}" not in OUTPUT_SUFFIXES:
         where = "run.format" if out.suffix is None else "--format"
         raise UsageError(f"{where} is {name!r} but must be png, jpg, webp, avif, tif, exr or tga")
-    return f".{name}"
+    return ResultFormat(f".{name}", run.bit_depth)
 
 
 def shard_of(jobs: Sequence[J], text: str | None) -> Sequence[J]:

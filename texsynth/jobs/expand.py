@@ -17,13 +17,8 @@ from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.images import Picture, contact_sheet, read, thumbnails
 from texsynth.images.files import as_text
 from texsynth.images.tensors import to_image, to_picture
-from texsynth.jobs.expand_inputs import (
-    ExpandInputs,
-    ExpandJob,
-    LoadedInputs,
-    Task,
-    load_inputs,
-)
+from texsynth.jobs.expand_inputs import ExpandJob, Task
+from texsynth.jobs.expand_reading import ExpandInputs, LoadedInputs, load_inputs
 from texsynth.jobs.files import JobResult, OutputFile, memory_guard, read_input
 from texsynth.jobs.masks import Mask
 from texsynth.jobs.operation import Operation, other_version, other_weights, resolve_run, run_on

@@ -17,6 +17,7 @@ from texsynth.analysis.tile_advice import tile_advice
 from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import ExpandSettings
 from texsynth.metrics.fit import misfit
+from texsynth.ops.threads import one_thread
 from texsynth.pipelines.candidates import best_of, cut_rate
 from texsynth.pipelines.expand import Expanded, Networks, split_siblings
 from texsynth.pipelines.feature_optimization import optimize
@@ -207,10 +208,12 @@ def tile(
     )
 
 
+@one_thread()
 def _atlas(source: Exemplar, settings: ExpandSettings, lattice: Lattice | None) -> Atlas:
     return build_atlas([source], orientations=piece_orientations([source], settings, lattice))
 
 
+@one_thread()
 def _lattice(source: Exemplar, settings: ExpandSettings) -> Lattice | None:
     """Find the lattice of what is visible, if it is to be kept."""
     if settings.patch.lattice != "auto":

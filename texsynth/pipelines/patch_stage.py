@@ -11,6 +11,7 @@ from torch import Tensor
 from texsynth.analysis.lattice import Lattice
 from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import PatchSettings
+from texsynth.ops.threads import one_thread
 from texsynth.pipelines.progress import OnStep, Step, parts
 from texsynth.pipelines.variety import atlas_salience, deal_cells, part_phases, varied_sizes
 from texsynth.synthesis.exemplar import Atlas
@@ -99,6 +100,7 @@ def patch_stage(
     return vote_on_layout(atlas, quilt.at, settings, rng, voting, wrap=spec.wrap, fixed=held)
 
 
+@one_thread()
 def lay_out(
     atlas: Atlas,
     spec: PatchSpec,
@@ -129,6 +131,7 @@ def lay_out(
     return quilt
 
 
+@one_thread()
 def vote_on_layout(
     atlas: Atlas,
     at: Tensor,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.errors import TexsynthError
+from texsynth.images.formats import ResultFormat
 from texsynth.images.picture import Picture
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.map_inputs import MapsJob
@@ -218,7 +219,7 @@ def reduce_all(asked: PreviewAsked, settled: Settled, pictures: Pictures) -> Red
         if mask is not None:
             inputs[mask] = small(mask, own, as_data=True)
     output = "-" if asked.command != "maps" else "preview/"
-    return Reduced(inputs, replace(settled, suffix=".png"), output)
+    return Reduced(inputs, replace(settled, result_format=ResultFormat(".png")), output)
 
 
 def _texture_factor(asked: PreviewAsked, settled: Settled, full: tuple[int, int]) -> tuple[float, Settled]:

@@ -12,6 +12,7 @@ from texsynth.config.settings import ExpandSettings, RunSettings, Settings
 from texsynth.config.shared_settings import BlendPreset
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import UsageError
+from texsynth.images.formats import ResultFormat
 from texsynth.models.hub.catalog import model_names
 from texsynth.serve.asking import FORMATS, Asked
 from texsynth.strict_yaml import inline
@@ -26,7 +27,7 @@ class Settled:
 
     settings: Settings
     run: RunSettings
-    suffix: str | None  # Of results, like `.png`; None follows the input
+    result_format: ResultFormat
     mixture: BlendPreset = field(default_factory=BlendPreset)
     """How the styles of a blend come together."""
 
@@ -69,7 +70,7 @@ def settle(asked: Asked, base: RunSettings) -> Settled:
         mixture = validate(
             BlendPreset, {key: tree[key] for key in ("sequential", "feather") if key in tree}, ""
         )
-    return Settled(settings, run, None if form is None else f".{form}", mixture)
+    return Settled(settings, run, ResultFormat(None if form is None else f".{form}", run.bit_depth), mixture)
 
 
 def usable_preset(asked: Asked) -> Preset | None:
