@@ -34,6 +34,14 @@ class Served:
     process: subprocess.Popen[str]
     address: str
 
+    @property
+    def port(self) -> int:
+        return urlsplit(self.address).port or 80
+
+    @property
+    def token(self) -> str:
+        return self.address.partition("token=")[2]
+
     def stop(self) -> None:
         """As Ctrl-C does."""
         if self.process.poll() is None:
@@ -110,7 +118,13 @@ class Page:
         return self.text("state")
 
     def text(self, name: str) -> str:
-        return str(self.browser.execute_script("return document.getElementById(arguments[0]).textContent", name))
+        return str(
+            self.browser.execute_script("return document.getElementById(arguments[0]).textContent", name)
+        )
+
+    def attribute(self, name: str, key: str) -> str:
+        """An attribute or property of an element, empty if it has none."""
+        return self.find(name).get_attribute(key) or ""
 
     def put(self, name: str, *paths: Path) -> None:
         """Choose files in an input."""

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from helpers.served_page import Page, Served, blocks, served, start
+from helpers.served_page import Page, Served, blocks, served
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    pytest.importorskip("starlette", reason="the extra [serve] is not installed")
-    with served(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
 @pytest.fixture
-def page(driver: Chrome, server: Served, tmp_path: Path) -> Page:
-    """The page with a texture whose full size takes long."""
-    if server.process.poll() is not None:
-        server = start(server.folder)
-    page = Page(driver, server)
-    page.put("choose-first", blocks(tmp_path / "wall.png", width=64, height=64))
+def page(driver: Chrome, running: Served, tmp_path: Path) -> Page:
+    return long_work(Page(driver, running), tmp_path)
+
+
+def long_work(page: Page, folder: Path) -> Page:
+    """Give the page a texture whose full size takes long."""
+    page.put("choose-first", blocks(folder / "wall.png", width=64, height=64))
     page.previewed()
-    page.enter("set-size", "3000")
+    page.enter("set-size", "1500")
     page.previewed()
     return page
 
@@ -53,7 +46,7 @@ def test_a_reload_in_mid_work_picks_the_job_up(page: Page) -> None:
     page.browser.refresh()
     page.wait(lambda: busy(page))
     assert page.find("picture-name").text == "wall.png"
-    assert page.find("set-size").get_attribute("value") == "3000"
+    assert page.attribute("set-size", "value") == "1500"
     page.use("cancel", "\n")
     page.wait(lambda: page.find("make").is_enabled())
 
@@ -73,31 +66,21 @@ def test_tabs_have_their_own_state(page: Page, tmp_path: Path) -> None:
     assert page.find("picture-name").text == "wall.png"
 
 
-def test_a_server_that_stops_in_mid_work_is_told_of_and_found_again(page: Page, tmp_path: Path) -> None:
-    page.use("make", "\n")
-    page.wait(lambda: busy(page))
-    assert page.server.process.poll() is None
-    page.server.stop()
+def test_a_server_that_stops_in_mid_work_is_told_of_and_found_again(
+    driver: Chrome, packages: None, tmp_path: Path
+) -> None:
+    with served(tmp_path) as first:
+        page = long_work(Page(driver, first), tmp_path)
+        page.use("make", "\n")
+        page.wait(lambda: busy(page))
     page.wait(lambda: page.find("banner").is_displayed())
     assert "texsynth serve" in page.text("banner")
-    port = page.server.address.split(":")[2].split("/")[0]
-    token = page.server.address.partition("token=")[2]
-    page.server = start(tmp_path, "--port", port, "--token", token)
-    try:
+    with served(tmp_path, "--port", str(first.port), "--token", first.token):
         page.wait(lambda: not page.find("banner").is_displayed())
         page.previewed()
         assert page.find("picture-name").text == "wall.png"
         assert page.find("make").is_enabled()
         assert "the work is lost" in page.text("job-problem")
-    finally:
-        page.server.stop()
-
-
-def test_a_server_with_a_new_token_is_told_of(page: Page, tmp_path: Path) -> None:
-    port = page.server.address.split(":")[2].split("/")[0]
-    page.server.stop()
-    page.server = start(tmp_path, "--port", port)
-    try:
+    page.wait(lambda: page.find("banner").is_displayed())
+    with served(tmp_path, "--port", str(first.port)):
         page.wait(lambda: "new token" in page.text("banner"))
-    finally:
-        page.server.stop()
