@@ -28,6 +28,7 @@ NEEDS_MORE = (
     "models remove",
     "bench",
     "evaluate ",
+    "serve",
     "expand --transposer",
 )
 """Trainings need data and hours, checkpoints and Transposers a file; other tests run these on small ones."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SAFE = ("GET", "HEAD")
@@ -34,6 +35,9 @@ HEADERS = {
 }
 
 
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::([0-9]{1,5}))?")
+
+
 @dataclass(frozen=True)
 class Access:
     """What a request must show."""
@@ -54,13 +58,10 @@ class Access:
 
     def knows_host(self, host: str) -> bool:
         """Tell whether the header Host, or what is behind the // of an Origin, names this server."""
-        try:
-            parts = urlsplit(f"//{host}")
-            name, port = parts.hostname, parts.port
-        except ValueError:
+        parts = HOST.fullmatch(host.lower())
+        if parts is None:
             return False
-        plain = parts.username is None and not (parts.path or parts.query or parts.fragment)
-        return plain and name in self.hosts and (port or 80) == self.port
+        return parts[1].strip("[]") in self.hosts and int(parts[2] or 80) == self.port
 
     def is_token(self, text: str) -> bool:
         """Tell whether `text` is the token, in a time that does not depend on it."""
@@ -70,6 +71,12 @@ class Access:
 def new_token() -> str:
     """Return a token that nobody guesses."""
     return secrets.token_urlsafe(24)
+
+
+STRANGER = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>texsynth</title>
+<p>{}.</p><p>If you have just done that, <a href="/">go on to the page</a>.</p></html>
+"""
 
 
 class Guard:
@@ -120,7 +127,10 @@ class Guard:
         if kind.lower() == "bearer" and access.is_token(text.strip()):
             return None
         if not access.is_token(_cookies(headers).get(access.cookie, "")):
-            return refused(401, "the token is missing or wrong; open the address that the server printed")
+            sentence = "the token is missing or wrong; open the address that the server printed"
+            if path == "/" and method in SAFE:
+                return HTMLResponse(STRANGER.format(sentence), 401)
+            return refused(401, sentence)
         # A browser sends the cookie; whether its own page asks, it says in these.
         if method not in SAFE and origin is None and headers.get("sec-fetch-site") != "same-origin":
             return refused(403, "requests of other sites are refused; scripts send the token as Bearer")

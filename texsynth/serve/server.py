@@ -20,6 +20,7 @@ from texsynth.paths import why
 from texsynth.serve.app import make_app
 from texsynth.serve.guard import Access, new_token
 from texsynth.serve.state import Limits, State
+from texsynth.strict_json import shown
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -47,6 +48,8 @@ class Place:
 
 def listen(place: Place) -> socket.socket:
     """Open the port. Raises UsageError when that cannot be done."""
+    if not place.host:
+        raise UsageError("--host is empty; give an address, like 127.0.0.1")
     family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
     listener = socket.socket(family)
     try:
@@ -54,11 +57,11 @@ def listen(place: Place) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((place.host, place.port))
         listener.listen(128)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, OverflowError, ValueError, TypeError) as error:
         listener.close()
         reason = why(error) if isinstance(error, OSError) else str(error)
         raise UsageError(
-            f"port {place.port} of {place.host} cannot be used: {reason}; choose another with --port, "
+            f"port {place.port} of {shown(place.host)} cannot be used: {reason}; choose another with --port, "
             f"or 0 for any that is free"
         ) from None
     return listener

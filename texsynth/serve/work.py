@@ -230,15 +230,16 @@ class Queue:
         return "cancelled"
 
     def _end(self, work: Work, state: str) -> None:
-        """Called under the lock."""
-        work.state, work.ended = state, time.monotonic()
+        """Called under the lock. Others look at the state without it, so that it comes last."""
+        if work.fault is not None:
+            work.error = without_folder(sentence(work.fault), work.folder)
+        work.warnings = [without_folder(warning, work.folder) for warning in work.warnings]
         if state == "done":
             work.share = 1.0
         else:
             shutil.rmtree(work.folder, ignore_errors=True)
-        if work.fault is not None:
-            work.error = without_folder(sentence(work.fault), work.folder)
-        work.warnings = [without_folder(warning, work.folder) for warning in work.warnings]
+        work.ended = time.monotonic()
+        work.state = state
         self._pictures.release(work.asked.pictures)
         self._forget()
 
