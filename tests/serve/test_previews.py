@@ -19,6 +19,7 @@ from texsynth.config.settings import RunSettings
 from texsynth.images import read
 from texsynth.images.picture import as_depth
 from texsynth.serve import previews
+from texsynth.serve.asking import PreviewAsked
 from texsynth.serve.memos import Memo, size_of
 from texsynth.serve.previews import SupersededError
 
@@ -113,11 +114,9 @@ def held(server: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
     event.set()
 
 
-def asked(server: Client, place: Path, tab: str, strength: float = 1.0) -> previews.PreviewAsked:
+def asked(server: Client, place: Path, tab: str, strength: float = 1.0) -> PreviewAsked:
     request = with_ids(server, place, ASKED["stylize"])
-    return previews.PreviewAsked.model_validate(
-        {**request, "tab": tab, "side": 32, "changes": {"strength": strength}}
-    )
+    return PreviewAsked.model_validate({**request, "tab": tab, "side": 32, "changes": {"strength": strength}})
 
 
 def finished(*tickets: previews.Ticket) -> None:

@@ -12,7 +12,7 @@ import typer
 from texsynth.cli import options
 from texsynth.cli.options import option
 from texsynth.cli.run import run_settings
-from texsynth.cli.show import Screen, leave
+from texsynth.cli.show import Screen, leave, print_error, print_traceback, reason
 from texsynth.errors import ModelError, UsageError
 
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]+")
@@ -83,12 +83,18 @@ def serve(
             f"else, and name this machine with --allow-host"
         )
 
+    def report(error: Exception) -> None:
+        print_error(reason(error))
+        print_traceback(error)
+
     def opened(url: str) -> None:
         screen.result(url)
         if address.browse:
             browse(url)
 
-    run_server(place, run, Limits(limits.max_upload << 20, limits.queue), opened=opened, second=leave)
+    run_server(
+        place, run, Limits(limits.max_upload << 20, limits.queue), opened=opened, report=report, second=leave
+    )
     raise typer.Exit
 
 
