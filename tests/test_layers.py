@@ -10,7 +10,7 @@ import texsynth
 
 ROOT = Path(texsynth.__file__).parent
 ROWS = ("cli", "evaluation benchmark integrations serve "
-        "api api_options api_pictures api_frames api_maps api_search", "jobs",
+        "api api_blend api_options api_pictures api_frames api_maps api_search", "jobs",
         "training reference pipelines", "models metrics", "transforms synthesis",
         "images analysis config device html",
         "cores ops errors paths startup strict_yaml strict_json")  # fmt: skip

@@ -20,7 +20,7 @@ from texsynth.cli.options import (
 )
 from texsynth.cli.show import ARGUMENTS, Screen, leave
 from texsynth.config.preset_places import hidden_by, is_built_in
-from texsynth.config.presets import SECTIONS, Preset, Tree, fitting, load, resolve
+from texsynth.config.presets import Preset, Tree, check_usable, load, resolve, section_of
 from texsynth.config.settings import EXECUTORS, RunSettings, Settings
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import InputError, UsageError
@@ -241,16 +241,8 @@ def look_settings(
     beside: further sections that the command takes; `run` and `blend` are refused where they would be lost.
     """
     loaded = look_preset(look)
-    section = next(name for name, other in SECTIONS.items() if other is kind)
     if loaded:
-        usable = {section, *beside} & set(loaded.sections)
-        if not usable or (section not in usable and set(loaded.sections) - {"run", "blend"}):
-            choice = ", ".join(fitting(section))
-            raise UsageError(f"preset {look.preset!r} has no settings for {section}; use one of {choice}")
-        if "run" in loaded.sections and "run" not in beside:
-            raise UsageError(
-                f"{loaded.at('run')} has settings of a run, which are options of this command; leave it out"
-            )
+        check_usable(loaded, section_of(kind), beside)
     return resolve(kind, loaded, [*(look.assignments or ()), *sets], flags)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from texsynth.config.expand_rules import with_preset_method
 from texsynth.config.preset_places import is_file_name
-from texsynth.config.presets import SECTIONS, Preset, Tree, fitting, load, resolve
+from texsynth.config.presets import SECTIONS, Preset, Tree, check_usable, load, resolve
 from texsynth.config.settings import ExpandSettings, RunSettings, Settings
 from texsynth.config.shared_settings import BlendPreset
 from texsynth.config.validation import nearest, validate
@@ -81,12 +81,7 @@ def usable_preset(asked: Asked) -> Preset | None:
     if is_file_name(name) or "\0" in name:
         raise UsageError(f"the preset {name!r} is a file; give the name of one that the server has")
     preset = load(name)
-    beside = {"run", "blend"} if asked.command == "blend" else {"run"}
-    if not {section, *beside} & set(preset.sections) or (
-        section not in preset.sections and set(preset.sections) - {"run", "blend"}
-    ):
-        choice = ", ".join(fitting(section))
-        raise UsageError(f"preset {name!r} has no settings for {section}; use one of {choice}")
+    check_usable(preset, section, ("run", "blend") if asked.command == "blend" else ("run",))
     return preset
 
 

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import time
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Condition, Thread
@@ -100,8 +100,13 @@ class Queue:
         *,
         most: int,
         most_bytes: int,
+        report: Callable[[Exception], None],
     ) -> None:
-        """folder: for those of the jobs. most: jobs that may wait. most_bytes: of all results together."""
+        """folder: for those of the jobs. most: jobs that may wait. most_bytes: of all results together.
+
+        report: is told of errors that nobody expects.
+        """
+        self._report = report
         self._folder, self._pictures, self._models, self._run = folder, pictures, models, run
         self._most, self._most_bytes = most, most_bytes
         self._all: OrderedDict[str, Work] = OrderedDict()
@@ -192,6 +197,8 @@ class Queue:
                 state = "cancelled"
             except Exception as error:  # one bad job must not end the thread
                 state, work.fault = "failed", error
+            if work.fault is not None and not isinstance(work.fault, TexsynthError):
+                self._report(work.fault)
             with self._changed:
                 self._running = None
                 self._end(work, state)
@@ -230,15 +237,16 @@ class Queue:
         return "cancelled"
 
     def _end(self, work: Work, state: str) -> None:
-        """Called under the lock."""
-        work.state, work.ended = state, time.monotonic()
+        """Called under the lock. Others look at the state without it, so that it comes last."""
+        if work.fault is not None:
+            work.error = without_folder(sentence(work.fault), work.folder)
+        work.warnings = [without_folder(warning, work.folder) for warning in work.warnings]
         if state == "done":
             work.share = 1.0
         else:
             shutil.rmtree(work.folder, ignore_errors=True)
-        if work.fault is not None:
-            work.error = without_folder(sentence(work.fault), work.folder)
-        work.warnings = [without_folder(warning, work.folder) for warning in work.warnings]
+        work.ended = time.monotonic()
+        work.state = state
         self._pictures.release(work.asked.pictures)
         self._forget()
 
