@@ -128,6 +128,22 @@ def test_what_cannot_be_is_refused(call: Callable[[], object], words: str, place
     assert words in str(caught.value)
 
 
+def test_images_say_what_their_inputs_say_unless_stripped(place: Path) -> None:
+    exif = Image.Exif()
+    exif.update({0x8298: "Ann", 0x112: 1})
+    Image.open("wall.png").convert("RGB").save("wall.jpg", exif=exif, dpi=(300, 300), quality=95)
+    (place / "looks" / "strip.yaml").write_text("run: {strip: true}")
+    for wall in ("wall.jpg", Image.open("wall.jpg")):
+        picture = texsynth.tile(wall)
+        assert isinstance(picture, Image.Image)
+        assert picture.getexif()[0x8298] == "Ann"
+        picture.save("again.jpg", exif=picture.info["exif"], dpi=picture.info["dpi"])
+        assert Image.open("again.jpg").getexif()[0x8298] == "Ann"
+        for stripped in (texsynth.tile(wall, strip=True), texsynth.tile(wall, preset=preset("strip"))):
+            assert isinstance(stripped, Image.Image)
+            assert not stripped.info
+
+
 @pytest.mark.skipif(not (find_spec("openvino") and find_spec("onnx")), reason="openvino is not installed")
 def test_another_backend_gives_the_picture_of_torch_in_threads_too(place: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor

@@ -15,7 +15,7 @@ ROWS = ("cli", "evaluation benchmark integrations serve "
         "images analysis config device html",
         "cores ops errors paths startup strict_yaml strict_json")  # fmt: skip
 RANK = {name: -row for row, names in enumerate(ROWS) for name in names.split()}
-HOMES = {"PIL": "images api_options api_maps", "pyvips": "images", "typer": "cli", "rich": "cli",
+HOMES = {"PIL": "images api_options api_pictures api_maps", "pyvips": "images", "typer": "cli", "rich": "cli",
          "requests": "models", "filelock": "models", "jinja2": "html", "markupsafe": "html",
          "starlette": "serve", "uvicorn": "serve", "anyio": "serve"}  # fmt: skip
 

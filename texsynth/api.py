@@ -206,7 +206,7 @@ class Stylizer:
         job = job if lut is None else with_new_table(job, os.fspath(lut))
         picture, *tables = do_job(self._operation, job, progress or self._progress).files
         write_files(tables, OutputPolicy())
-        return image.back(picture.in_memory)
+        return image.back(picture.in_memory, self._run)
 
 
 def make_card(
@@ -312,8 +312,9 @@ def _texture(
         normals=normals, **cast(Any, files),
     )  # fmt: skip
     job = expand_job(task, settings, PIPE)
-    operation = Expand(run_settings(options), model=loaded_model(options))
+    run = run_settings(options)
+    operation = Expand(run, model=loaded_model(options))
     operation.prepare(log.warning)
     made = do_job(operation, job, options.get("progress")).files
-    pictures = [one.back(file.in_memory) for one, file in zip([image, *others], made, strict=True)]
+    pictures = [one.back(file.in_memory, run) for one, file in zip([image, *others], made, strict=True)]
     return pictures if others else pictures[0]

@@ -81,9 +81,10 @@ def blend(
     image = UserPicture.of(content, "content", options.get("name"))
     shares, vary = tuple(source.weight for source in sources), bool(options.get("name"))
     job = BlendJob(image.input, PIPE, spec, settings, shares, vary=vary)
-    operation = Stylize(run_settings(options, STYLIZE_RUN_KEYS), job, model=loaded_model(options))
+    run = run_settings(options, STYLIZE_RUN_KEYS)
+    operation = Stylize(run, job, model=loaded_model(options))
     operation.prepare(log.warning)
-    return image.back(do_job(operation, job, options.get("progress")).files[0].in_memory)
+    return image.back(do_job(operation, job, options.get("progress")).files[0].in_memory, run)
 
 
 def _preset_spec(options: StylizeOptions, *, bare: bool) -> BlendSpec:

@@ -50,4 +50,4 @@ def stylize_sequence(
     operation = Stylize(run, jobs[0] if jobs else None, model=loaded_model(options))
     operation.prepare(log.warning)
     for picture, job in zip(pictures, jobs, strict=True):
-        yield picture.back(do_job(operation, job, options.get("progress")).files[0].in_memory)
+        yield picture.back(do_job(operation, job, options.get("progress")).files[0].in_memory, run)

@@ -58,6 +58,7 @@ class Options(TypedDict, total=False):
     device: str  # auto, cpu, cuda, cuda:N or mps. Default: auto.
     dtype: str  # auto, float32, bfloat16 or float16. Default: auto.
     lenient: bool  # Read what is left of damaged files, with a warning
+    strip: bool  # Let PIL images that come out say nothing of what their inputs say beside their pixels
     threads: int  # CPU threads of torch for the whole process. Default: they are left as they are.
     progress: OnStep  # Called with a `Step(stage, done, total)` again and again
 
@@ -90,7 +91,9 @@ class StylizeOptions(Options, total=False):
     backend: str  # What computes the networks of paintings: torch, or openvino on CPUs. Default: torch.
 
 
-RUN_KEYS = frozenset({"model", "seed", "device", "dtype", "threads", "lenient", "max_pixels", "frame"})
+RUN_KEYS = frozenset(
+    {"model", "seed", "device", "dtype", "threads", "lenient", "strip", "max_pixels", "frame"}
+)
 """What a preset may say about a run; the other keys are about files, or about stylizations."""
 
 STYLIZE_RUN_KEYS = RUN_KEYS | {"max_side", "backend", "compiled", "memory_limit", "tile"}

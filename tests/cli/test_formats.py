@@ -81,6 +81,31 @@ def test_metadata_is_kept_or_stripped(place: Path, suffix: str) -> None:
     assert np.array_equal(first, second)
 
 
+def owner(path: Path) -> str | None:
+    with Image.open(path) as image:
+        return image.getexif().get(0x8298)
+
+
+def test_records_presets_and_replay_know_what_is_stripped(place: Path) -> None:
+    exif = Image.Exif()
+    exif[0x8298] = "Ann"
+    Image.fromarray(smooth(40, 44, 3)).save("p.jpg", exif=exif)
+    run = ("expand", "p.jpg", "--size", "60x60", *RUN)
+    stripped, kept = place / ok(*run, "--strip", "-o", "s.png"), place / ok(*run, "-o", "k.png")
+    assert owner(place / ok("replay", "s.png")) is None
+    assert owner(place / ok("replay", "k.png")) == "Ann"
+    again = place / ok("replay", "k.png", "--strip", "--sidecar", "-o", "again.png")
+    assert again.with_name("again.png.yaml").exists()
+    assert owner(again) is None
+    assert np.array_equal(read(again).rgb, read(kept).rgb)
+    # What is asked for now is not what is there.
+    refused = run_cli(*run, "-o", "k.png", "--strip", "--resume")
+    assert (refused.exit_code, "made with run.strip" in refused.stderr) == (5, True)
+    assert run_cli(*run, "-o", stripped.name, "--strip", "--resume").exit_code == 0
+    (place / "mine.yaml").write_text("run: {strip: true}")
+    assert owner(place / ok(*run, "-p", "mine.yaml", "-o", "m.png")) is None
+
+
 def test_files_of_a_folder_that_are_skipped_are_counted(place: Path) -> None:
     folder = place / "in"
     folder.mkdir()

@@ -63,6 +63,8 @@ def replay(
     backend: str | None = option(
         None, metavar="NAME", help="torch or openvino. Default: what computed OUTPUT."
     ),
+    strip: bool = option(False, help="Drop what the input says beside its pixels. Default: as for OUTPUT."),
+    sidecar: bool = option(False, help="Keep settings in NAME.yaml beside the result, and not in it."),
     report: options.Report = None,
     force: options.Force = False,
     screen: options.ScreenOptions,
@@ -75,7 +77,8 @@ def replay(
     record = record_in(images.embedded_settings(result), str(result))
     if output is None:
         output = str(result.with_name(f"{result.stem}.replay{result.suffix}"))
-    run = validate(RunSettings, record.run.model_dump() | given({**vars(machine), "backend": backend}), "")
+    asked = given({**vars(machine), "backend": backend, "strip": strip or None})
+    run = validate(RunSettings, record.run.model_dump() | asked, "")
     _check_demands(record.run, machine, result, compiled=compiled)
     check_model(run.model)
     named = {"--content": content, "--style": style, "--exemplar": exemplar}
@@ -97,7 +100,7 @@ def replay(
                 f"--input {old}=...: {result} was not made from {old}; its inputs are "
                 f"{', '.join(inputs.seen)}"
             )
-    out = options.RunOptions(suffix=result.suffix, force=force, report=report)
+    out = options.RunOptions(suffix=result.suffix, force=force, report=report, sidecar=sidecar)
     setup = Setup(out, run, screen.screen(output), output_format(out, run))
     run_operation(job, check, operation, setup)
 

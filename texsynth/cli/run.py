@@ -80,7 +80,7 @@ def run_operation(
     if options.no_record and options.resume:
         raise UsageError("--resume looks at the settings that --no-record leaves out; use one of them")
     policy = OutputPolicy(
-        options.force, options.resume, setup.result_format.asked or ".png", run.quality, options.strip,
+        options.force, options.resume, setup.result_format.asked or ".png", run.quality, run.strip,
         "none" if options.no_record else "beside" if options.sidecar else "inside",
     )  # fmt: skip
     also = [sheet.path] if sheet else []

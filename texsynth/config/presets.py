@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from texsynth.config.map_settings import MapsSettings, TilesetSettings
 from texsynth.config.preset_places import find, is_built_in, names
-from texsynth.config.settings import ExpandSettings, Settings, StylizeSettings, TransposerSettings
+from texsynth.config.settings import ExpandSettings, Settings, StylizeSettings
 from texsynth.config.shared_settings import BlendPreset, RunPreset, with_paths
 from texsynth.config.training import (
     RENAMED,
@@ -18,6 +18,7 @@ from texsynth.config.training import (
     DecoderSettings,
     DescriptorSettings,
     StylisedSettings,
+    TransposerSettings,
 )
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import UsageError

@@ -61,7 +61,8 @@ def plan(asked: Asked, settled: Settled, inputs: Mapping[str, Input], output: st
 
 
 def _policy(settled: Settled) -> OutputPolicy:
-    return OutputPolicy(suffix=settled.result_format.asked or ".png", quality=settled.run.quality)
+    suffix, run = settled.result_format.asked or ".png", settled.run
+    return OutputPolicy(suffix=suffix, quality=run.quality, strip=run.strip)
 
 
 def _styled(asked: Asked, settled: Settled, inputs: Mapping[str, Input], output: str) -> Plan:
