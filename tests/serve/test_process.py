@@ -3,92 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 from helpers.cli import names, run_cli
 from helpers.faults import linux
+from helpers.serving import LONG
+from helpers.serving import Started as Server
 
 OUTSIDE = ("--host", "192.0.2.1")  # Of no machine
-
-ROOT = Path(__file__).parents[2]
-
-LONG = {"command": "expand", "changes": {"size": [1500, 1500], "method": "patch"}}
-"""Takes longer than any test."""
-
-
-class Server:
-    """A server of its own with a client. address: with its token."""
-
-    def __init__(self, folder: Path, model: Path, *options: str, errors: Path | None = None) -> None:
-        import httpx
-
-        self.temporary = folder / "temporary"
-        self.temporary.mkdir(exist_ok=True)
-        environment = {
-            **os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TMPDIR": str(self.temporary),
-        }  # fmt: skip
-        words = [sys.executable, "-m", "texsynth", "serve", "--no-open", "--port", "0", "--model", str(model)]
-        with (errors or folder / "errors").open("w") as file:
-            self.process = subprocess.Popen(
-                [*words, *options],
-                cwd=folder,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=file,
-                text=True,
-            )
-        assert self.process.stdout
-        self.address = self.process.stdout.readline().strip()
-        parts = re.fullmatch(r"(http://127\.0\.0\.1:(\d+))/\?token=(\S+)", self.address)
-        assert parts, self.address
-        self.base, self.port, self.token = parts[1], int(parts[2]), parts[3]
-        self.http = httpx.Client(
-            base_url=self.base, headers={"Authorization": f"Bearer {self.token}"}, timeout=120
-        )
-
-    def give(self, path: Path) -> str:
-        answer = self.http.post("/v1/pictures", params={"name": path.name}, content=path.read_bytes())
-        return str(answer.json()["id"])
-
-    def long_job(self, place: Path) -> dict[str, Any]:
-        """Start a job that does not end by itself, and wait until it is at work."""
-        job: dict[str, Any] = self.http.post(
-            "/v1/jobs", json={**LONG, "picture": self.give(place / "wall.png")}
-        ).json()
-        while self.http.get(f"/v1/jobs/{job['id']}").json()["share"] == 0:
-            time.sleep(0.05)
-        return job
-
-    def raw(self, data: bytes, *, end: bool = False) -> bytes:
-        """Send bytes, and return what comes until the server closes or says nothing for a second."""
-        with socket.create_connection(("127.0.0.1", self.port)) as connection:
-            connection.settimeout(1.5)
-            received = b""
-            try:
-                connection.sendall(data)
-                if end:
-                    connection.shutdown(socket.SHUT_WR)
-                while part := connection.recv(1 << 16):
-                    received += part
-            except OSError:
-                pass
-            return received
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        self.http.close()
-        self.process.send_signal(number)
-        return self.process.wait(60)
 
 
 @pytest.fixture
@@ -97,7 +25,7 @@ def start(tmp_path: Path, model: Path, packages: None) -> Iterator[Callable[...,
     servers: list[Server] = []
 
     def begin(*options: str) -> Server:
-        servers.append(Server(tmp_path, model, *options))
+        servers.append(Server(tmp_path, "--model", str(model), *options))
         return servers[-1]
 
     yield begin
@@ -110,7 +38,7 @@ def start(tmp_path: Path, model: Path, packages: None) -> Iterator[Callable[...,
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, model: Path, packages: None) -> Iterator[Server]:
     """A server for several tests."""
-    server = Server(tmp_path_factory.mktemp("server"), model, "--queue", "40")
+    server = Server(tmp_path_factory.mktemp("server"), "--model", str(model), "--queue", "40")
     yield server
     assert server.end() == 0
     assert not names(server.temporary)
