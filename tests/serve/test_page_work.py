@@ -80,10 +80,10 @@ def test_a_server_that_stops_in_mid_work_is_told_of_and_found_again(
     assert "texsynth serve" in page.text("banner")
     with served(tmp_path, "--port", str(first.port), "--token", first.token):
         page.wait(lambda: not page.find("banner").is_displayed())
+        page.wait(lambda: "the work is lost" in page.text("job-problem"))
+        page.wait(lambda: page.find("make").is_enabled())
         page.previewed()
         assert page.find("picture-name").text == "wall.png"
-        assert page.find("make").is_enabled()
-        assert "the work is lost" in page.text("job-problem")
     page.wait(lambda: page.find("banner").is_displayed())
     with served(tmp_path, "--port", str(first.port)):
         page.wait(lambda: "new token" in page.text("banner"))
