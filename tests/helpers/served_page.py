@@ -178,10 +178,10 @@ class Page:
         )
 
 
-def blocks(path: Path, *, width: int, height: int, seed: int = 0, cell: int = 6) -> Path:
-    """A picture of coloured blocks with a little grain."""
+def blocks(path: Path, *, width: int, height: int, seed: int = 0, cell: int = 6, grain: float = 0.2) -> Path:
+    """A picture of coloured blocks with some grain."""
     rng = np.random.default_rng(seed)
     coarse = rng.random((-(-height // cell), -(-width // cell), 3)).repeat(cell, 0).repeat(cell, 1)
-    pixels = coarse[:height, :width] * 0.8 + rng.random((height, width, 3)) * 0.2
+    pixels = coarse[:height, :width] * (1 - grain) + rng.random((height, width, 3)) * grain
     write(Picture((pixels * 255).astype(np.uint8)), path)
     return path

@@ -18,10 +18,13 @@ def page(driver: Chrome, running: Served, tmp_path: Path) -> Page:
 
 
 def long_work(page: Page, folder: Path) -> Page:
-    """Give the page a texture whose full size takes long."""
-    page.put("choose-first", blocks(folder / "wall.png", width=64, height=64))
+    """Give the page a picture whose full size takes long, and whose preview does not."""
+    page.use("workspace-texture", "\ue014")
+    page.put("choose-first", blocks(folder / "wall.png", width=2400, height=1600, cell=100, grain=0))
+    page.wait(lambda: page.find("picture-name"))
+    page.put("add-style", blocks(folder / "style.png", width=64, height=64, seed=1))
     page.previewed()
-    page.enter("set-size", "1500")
+    page.enter("set-strength", "0.7")
     page.previewed()
     return page
 
@@ -46,7 +49,7 @@ def test_a_reload_in_mid_work_picks_the_job_up(page: Page) -> None:
     page.browser.refresh()
     page.wait(lambda: busy(page))
     assert page.find("picture-name").text == "wall.png"
-    assert page.attribute("set-size", "value") == "1500"
+    assert page.attribute("set-strength", "value") == "0.7"
     page.use("cancel", "\n")
     page.wait(lambda: page.find("make").is_enabled())
 
@@ -77,10 +80,10 @@ def test_a_server_that_stops_in_mid_work_is_told_of_and_found_again(
     assert "texsynth serve" in page.text("banner")
     with served(tmp_path, "--port", str(first.port), "--token", first.token):
         page.wait(lambda: not page.find("banner").is_displayed())
+        page.wait(lambda: "the work is lost" in page.text("job-problem"))
+        page.wait(lambda: page.find("make").is_enabled())
         page.previewed()
         assert page.find("picture-name").text == "wall.png"
-        assert page.find("make").is_enabled()
-        assert "the work is lost" in page.text("job-problem")
     page.wait(lambda: page.find("banner").is_displayed())
     with served(tmp_path, "--port", str(first.port)):
         page.wait(lambda: "new token" in page.text("banner"))

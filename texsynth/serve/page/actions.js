@@ -23,7 +23,11 @@ import { bytesText, durationText } from "./texts.js";
 export function actionsPanel({ root, results, tools }, acts) {
   const bar = element("progress", { max: 1, "aria-label": "Progress of the full size" });
   const words = element("span", { id: "progress-words" });
-  const cancel = button("Cancel", acts.cancel, { id: "cancel" });
+  const cancel = button("Cancel", () => {
+    cancel.disabled = true;
+    cancel.textContent = "Cancelling …";
+    acts.cancel();
+  }, { id: "cancel" });
   const progress = element("div", { class: "progress", hidden: true }, bar, element("div", { class: "line" }, words, cancel));
   const problem = element("p", { class: "problem", id: "job-problem", role: "alert", hidden: true });
   const caution = element("p", { class: "caution", id: "job-warnings", hidden: true });
@@ -66,6 +70,10 @@ export function actionsPanel({ root, results, tools }, acts) {
     show(job, error, ready, size, warn) {
       const running = !isOver(job);
       progress.hidden = !running;
+      if (!running) {
+        cancel.disabled = false;
+        cancel.textContent = "Cancel";
+      }
       if (running && job) {
         if (job.state === "waiting") bar.removeAttribute("value");
         else bar.value = job.share;
@@ -86,6 +94,6 @@ export function actionsPanel({ root, results, tools }, acts) {
 
 /** @param {Job} job */
 export function progressText({ state, place, stage, share, left }) {
-  if (state === "waiting") return place > 1 ? `Waiting, number ${place} in the queue` : "Waiting for its turn";
+  if (state === "waiting") return place > 0 ? `Waiting, ${place} before it` : "Waiting for its turn";
   return [`${Math.round(share * 100)} %`, stage, left === null ? "" : `about ${durationText(Math.max(1, left))} left`].filter(Boolean).join(" · ");
 }
