@@ -113,6 +113,5 @@ def test_a_shell_loop(side: int, server: Started, tmp_path: Path, benchmark: Ben
     for number in range(CALLS):
         assert (tmp_path / f"served.{number}.png").exists()
     sys.stdout.write(
-        f"{side} px, results per second: {CALLS / served:.1f} by the server, "
-        f"{CALLS / single:.2f} by commands\n"
+        f"{side} px, results per second: {CALLS / served:.1f} served, {CALLS / single:.2f} by commands\n"
     )

@@ -70,8 +70,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
 
     def waiting(queue: Queue, work: Work) -> str:
         while not event.wait(0.02):
-            if work.cancelled:
-                raise KeyboardInterrupt
+            work.breaker.check()
         return do(queue, work)
 
     monkeypatch.setattr(Queue, "_do", waiting)

@@ -19,7 +19,7 @@ from texsynth.jobs.map_inputs import MapsJob
 from texsynth.jobs.outcomes import Failed
 from texsynth.pipelines.progress import OnStep, Step
 from texsynth.serve.asking import PreviewAsked
-from texsynth.serve.features import FeatureKey, remembering
+from texsynth.serve.features import FeatureKey, RememberingFit, remembering
 from texsynth.serve.memos import Memo
 from texsynth.serve.models import Models
 from texsynth.serve.pictures import Pictures, by_name, small_copy, view_png
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 MOST_WAITING = 64  # Previews of as many tabs
 
 FEATURE_BYTES = 192 << 20  # Of features of contents and styles that are kept
+
+STYLE_BYTES = 64 << 20  # Of moments of styles that are kept
 
 LEAST_STYLE = 96
 """Side in pixels below which a style is not reduced with its content: too few features would be left."""
@@ -71,6 +73,7 @@ class Previews:
         self._changed = Condition()
         self._stopping = False
         self._features: Memo[FeatureKey, Tensor] = Memo(FEATURE_BYTES)
+        self._fit = RememberingFit(Memo(STYLE_BYTES))
         self._remembering: Model | None = None
         self._thread = Thread(target=self._work, name="texsynth-previews", daemon=True)
         self._thread.start()
@@ -154,7 +157,7 @@ class Previews:
         for failure in failed:
             assert isinstance(failure, Failed)
             raise failure.error
-        operation = planned.operation(self._network())
+        operation = planned.operation(self._network(), self._fit)
         operation.prepare(ticket.warnings.append)
         check(none)
         result = operation.compute(planned.job, operation.load(planned.job), check)

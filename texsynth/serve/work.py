@@ -21,6 +21,7 @@ from texsynth.jobs.outcomes import Done, Events, Failed, collect
 from texsynth.jobs.runner import SerialExecutor
 from texsynth.pipelines.progress import Step
 from texsynth.serve.asking import Asked
+from texsynth.serve.breaking import Breaker
 from texsynth.serve.models import Models
 from texsynth.serve.names import apart
 from texsynth.serve.pictures import VIEW_SIDE, Pictures, read_picture, view_png
@@ -66,7 +67,7 @@ class Work:
     created: float = field(default_factory=time.monotonic)
     started: float | None = None
     ended: float | None = None
-    cancelled: bool = False
+    breaker: Breaker = field(default_factory=Breaker)
     bytes: int = 0
 
     @property
@@ -167,7 +168,7 @@ class Queue:
     def cancel(self, work: Work) -> None:
         """End a job, unless it is finished."""
         with self._changed:
-            work.cancelled = True
+            work.breaker.break_off()
             if work in self._waiting:
                 self._waiting.remove(work)
                 self._end(work, "cancelled")
@@ -197,6 +198,7 @@ class Queue:
                 state = "cancelled"
             except Exception as error:  # one bad job must not end the thread
                 state, work.fault = "failed", error
+            work.breaker.leave()
             if work.fault is not None and not isinstance(work.fault, TexsynthError):
                 self._report(work.fault)
             with self._changed:
@@ -205,21 +207,18 @@ class Queue:
             return_freed_memory()
 
     def _do(self, work: Work) -> str:
-        def check() -> None:
-            if work.cancelled:
-                raise KeyboardInterrupt
-
         def step(step: Step) -> None:
-            with self._changed:
-                work.share, work.stage = max(work.share, min(step.share, 1.0)), step.stage
+            # No lock is held where the work may be broken off.
+            work.share, work.stage = max(work.share, min(step.share, 1.0)), step.stage
 
-        work.stage = "preparing"
+        work.stage, breaker = "preparing", work.breaker
         model = self._models.load()
-        check()
-        operation = work.plan.operation(model)
-        operation.prepare(work.warnings.append)
-        check()
-        events = Events(step=step, note=work.warnings.append, check=check)
+        operation = work.plan.operation(model, None)
+        with breaker.allowed():
+            operation.prepare(work.warnings.append)
+        events = Events(
+            step=step, note=work.warnings.append, interruptible=breaker.allowed, check=breaker.check
+        )
         outcomes = SerialExecutor(operation, work.plan.policy).outcomes([work.plan.job], events)
         report = collect(outcomes, 1)
         for outcome in report.outcomes:
