@@ -118,13 +118,13 @@ def test_a_preset_is_saved_listed_and_used(page: Page, running: Served) -> None:
     page.use("save-preset", "\n")
     page.use("preset-keep", "\n")
     assert page.text("preset-error") == "Give the preset a name first."
-    page.use("preset-name", "mine", "\n")
+    page.use("preset-name", "my look", "\n")
     page.wait(lambda: "Saved as" in page.text("preset-state"))
     page.use("dialog-close", "\n")
-    page.wait(lambda: page.attribute("preset", "value") == "mine")
+    page.wait(lambda: page.attribute("preset", "value") == "my-look")
     assert page.attribute("set-strength", "value") == "0.35"
     page.use("save-preset", "\n")
-    page.use("preset-name", "mine", "\n")
+    page.use("preset-name", "my-look", "\n")
     page.wait(lambda: "choose another name" in page.text("preset-error"))
     page.use("dialog-close", "\n")
 

@@ -80,7 +80,7 @@ export class Desk {
     const kind = `${picture?.id} ${state.workspace === "texture" ? state.texture.task + state.texture.map : ""}`;
     if (kind !== place.kind) {
       Object.assign(place, { kind, preview: null, full: null, shown: "preview", asked: "" });
-      if (state.workspace === "texture" && state.texture.task === "maps" && place.mode === "tiled") place.mode = "result";
+      if (state.workspace === "texture" && state.texture.task === "hole" && place.mode === "tiled") place.mode = "result";
     }
     if (!picture) place.before = null;
     else if (place.before?.id !== picture.id) this.#loadBefore(place, picture.id);

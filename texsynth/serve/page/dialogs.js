@@ -53,18 +53,19 @@ export function presetDialog(request, saved) {
   const state = element("p", { role: "status", id: "preset-state" });
   const ask = async keep => {
     error.textContent = state.textContent = "";
-    if (!name.value.trim()) {
+    const called = name.value = name.value.trim().replaceAll(/\s+/g, "-");
+    if (!called) {
       error.textContent = "Give the preset a name first.";
       name.focus();
       return;
     }
     try {
-      const { yaml, path } = await post("/v1/preset", { name: name.value.trim(), request, save: keep });
+      const { yaml, path } = await post("/v1/preset", { name: called, request, save: keep });
       if (keep) {
-        state.textContent = `Saved as ${path}. It is in the list of presets now, and works with every command as -p ${name.value.trim()}.`;
-        await saved(name.value.trim());
+        state.textContent = `Saved as ${path}. It is in the list of presets now, and works with every command as -p ${called}.`;
+        await saved(called);
       } else {
-        save(`${name.value.trim()}.yaml`, new Blob([yaml], { type: "application/yaml" }));
+        save(`${called}.yaml`, new Blob([yaml], { type: "application/yaml" }));
         state.textContent = "Downloaded.";
       }
     } catch (problem) {

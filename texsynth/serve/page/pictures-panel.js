@@ -48,7 +48,7 @@ export function picturesPanel(root, store, intake, painter, limits) {
     const painting = painter.target?.kind === "hole";
     const tools = [change(files => intake.main(files), "change-picture", "the texture"), remove(picture, () => intake.remove("picture"), "remove-picture")];
     if (task === "hole")
-      tools.push(button(painting ? "Stop painting" : hole ? "Repaint the hole" : "Paint the hole", () => painter.paint(painting ? null : { kind: "hole" }), { id: "paint-hole" }));
+      tools.push(button(painting ? "Stop painting" : hole ? "Repaint hole" : "Paint the hole", () => painter.paint(painting ? null : { kind: "hole" }), { id: "paint-hole" }));
     parts.push(slot(picture, "picture-name", tools, files => intake.main(files)));
     if (task === "maps") return parts;
     parts.push(element("p", { class: "role", text: "Other maps of the same surface, made along" }));

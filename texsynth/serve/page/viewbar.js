@@ -30,7 +30,7 @@ export function viewBar(root, stage, acts) {
     /** @param {{workspace: string, task: string, map: string, mode: string, ready: boolean, painting: boolean, zoomable: boolean, preview: boolean}} what */
     show({ painting, workspace, task, map, mode, ready, zoomable, preview }) {
       const texture = workspace === "texture";
-      views.querySelector("#view-tiled").parentElement.hidden = !texture;
+      views.querySelector("#view-tiled").parentElement.hidden = !texture || task === "hole";
       views.hidden = painting;
       views.disabled = !ready;
       choose(views, mode);
