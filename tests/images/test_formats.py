@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 from helpers.artists_files import hdr, pfm, ppm, psd
 from helpers.image_files import linear_profile, saved, smooth
 from PIL import Image
 
 from texsynth.errors import InputError, OutputError
-from texsynth.images import Picture, encode, metadata, open_strips, output_format, probe, read
+from texsynth.images import Picture, encode, metadata, open_strips, output_format, probe, read, vips
 from texsynth.images.formats import BY_SUFFIX, FOLLOWING, TABLE, ResultFormat
 from texsynth.images.light import Samples, from_light, to_light
 from texsynth.images.picture import Pixels
@@ -91,6 +92,53 @@ def test_lossy_formats_are_near(name: str) -> None:
         probe(data, max_pixels=9)
     with pytest.raises(InputError, match="damaged"):
         read(data[: len(data) // 2])
+
+
+def fine(kind: str, bits: int, channels: int) -> tuple[bytes, Pixels]:
+    """A file of this many bits per channel without loss, and its samples."""
+    steps = np.linspace(0, 2**bits - 1, 48 * 64).reshape(48, 64, 1).round().astype(np.uint16)
+    values = np.concatenate([steps, steps[::-1], steps[:, ::-1], steps[::-1, ::-1]], 2)[..., :channels]
+    shifted = values << (16 - bits)
+    if kind == "AVIF":
+        image = pyvips.Image.new_from_array(shifted).copy(interpretation="rgb16")
+        return image.heifsave_buffer(bitdepth=bits, lossless=True, compression="av1"), values
+    import pillow_heif
+
+    mode = "RGB;16" if channels == 3 else "RGBA;16"
+    file = io.BytesIO()
+    pillow_heif.from_bytes(mode, (64, 48), shifted.tobytes()).save(
+        file, quality=-1, chroma=444, matrix_coefficients=0
+    )
+    return file.getvalue(), values
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits"), [("AVIF", 10), ("AVIF", 12), pytest.param("HEIF", 10, marks=needs["HEIF"])]
+)
+@pytest.mark.parametrize("channels", [3, 4])
+def test_more_than_8_bits_are_read_and_white_is_white(kind: str, bits: int, channels: int) -> None:
+    data, values = fine(kind, bits, channels)
+    picture, top = read(data), 2**bits - 1
+    expected = ((values.astype(int) * 65535 + top // 2) // top).astype(np.uint16)
+    assert (picture.bit_depth, picture.source_format) == (16, kind)
+    assert np.array_equal(picture.rgb, expected[..., :3])
+    assert picture.rgb.max() == 65535
+    if channels == 4:
+        assert picture.alpha is not None
+        assert np.array_equal(picture.alpha, expected[..., 3])
+    with pytest.raises(InputError, match="damaged"):
+        read(data[: len(data) // 2])
+
+
+def test_what_a_library_turns_is_not_turned_again() -> None:
+    """AVIF of more than 8 bits come upright."""
+    exif = Image.Exif()
+    exif[0x112] = 6
+    data = saved(smooth(20, 32, 3), "AVIF", exif=exif, quality=100, subsampling="4:4:4")
+    turned = vips.read_samples(data, "HEIF")
+    assert turned.shape == (32, 20, 3)
+    assert np.abs(turned.astype(int) - read(data).rgb).max() <= 2
+    assert (probe(data).width, probe(data).height) == (20, 32)
 
 
 LIT = {

@@ -1,4 +1,4 @@
-"""Where an AVIF keeps the coded pixels, among the other items of the file."""
+"""What an AVIF says of itself: where the coded pixels are, and how many bits they have."""
 
 from __future__ import annotations
 
@@ -16,9 +16,21 @@ def coded_parts(data: bytes) -> list[bytes]:
         return [data]
 
 
+def stored_bits(data: bytes) -> int:
+    """Return the bits per channel: 8, 10 or 12; the most, where the pictures in a file have several."""
+    properties = dict(_boxes(_meta(data).get(b"iprp", b""))).get(b"ipco", b"")
+    # A bit for more than 8, and one for 12 (AV1 Codec ISO Media File Format Binding).
+    flags = [body[2] for kind, body in _boxes(properties) if kind == b"av1C" and len(body) > 2]
+    return max((8 if not flag & 0x40 else 12 if flag & 0x20 else 10 for flag in flags), default=8)
+
+
+def _meta(data: bytes) -> dict[bytes, bytes]:
+    """Return the boxes with what is said of items."""
+    return dict(_boxes(next((body[4:] for kind, body in _boxes(data) if kind == b"meta"), b"")))
+
+
 def _coded_items(data: bytes) -> Iterator[bytes]:
-    meta = next((body[4:] for kind, body in _boxes(data) if kind == b"meta"), b"")
-    inner = dict(_boxes(meta))
+    inner = _meta(data)
     coded = set(_coded_numbers(inner.get(b"iinf", b"")))
     for number, in_meta, places in _places(inner.get(b"iloc", b"")):
         home = inner.get(b"idat", b"") if in_meta else data
