@@ -94,7 +94,10 @@ def test_a_blend_with_a_painted_mask_is_that_of_the_command(
     page.use("paint-0", "\n")
     page.wait(lambda: page.find("brush").is_displayed())
     page.use("canvas", "]", "]", "]", " ")
-    page.wait(lambda: page.browser.find_elements("id", "unmask-0"))
+    hard = page.picture()
+    page.use("brush-fade", *["\ue014"] * 8)
+    assert page.picture() != hard
+    page.wait(lambda: page.text("pictures").count("Styles with a mask go where it is"))
     page.use("brush-done", "\n")
     page.previewed()
     page.use("make", "\n")

@@ -82,7 +82,7 @@ export function picturesPanel(root, store, intake, painter, limits) {
     if (store.state.style.picture)
       tools.push(button(painting ? "Stop painting" : mask ? "Repaint" : "Paint a mask",
         () => painter.paint(painting ? null : { kind: "style", index: n }), { id: `paint-${n}`, title: "Paint where in the picture this style goes" }));
-    if (mask) tools.push(button("No mask", () => intake.removeMask(n), { id: `unmask-${n}` }));
+    if (mask && !painting) tools.push(button("No mask", () => intake.removeMask(n), { id: `unmask-${n}` }));
     return [...tools, remove(picture, () => intake.removeStyle(n), `remove-style-${n}`)];
   }
 
