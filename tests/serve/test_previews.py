@@ -15,13 +15,14 @@ from helpers.served_requests import ASKED, with_ids
 from helpers.serving import Client, client
 from PIL import Image
 
-from texsynth.config.settings import RunSettings
+from texsynth.config.settings import RunSettings, StylizeSettings
 from texsynth.images import read
 from texsynth.images.picture import as_depth
 from texsynth.serve import previews
-from texsynth.serve.asking import PreviewAsked
+from texsynth.serve.asking import Asked, PreviewAsked
 from texsynth.serve.memos import Memo, size_of
 from texsynth.serve.previews import SupersededError
+from texsynth.serve.settled import settle
 
 EXACT = (
     "stylize", "photo", "deep", "mode without a preset", "blend", "blend with a mask and the rest", "expand",
@@ -198,3 +199,36 @@ def test_sizes_of_what_is_kept(place: Path) -> None:
     picture = read(place / "deep.tif")
     assert size_of(picture) == picture.rgb.nbytes
     assert size_of([b"abc", {"a": np.zeros(4)}, 3]) == 35
+
+
+def test_strokes_are_as_large_as_in_the_result(
+    server: Client, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strokes of a reduced content are reduced, too: by their scale, and by the size of the style."""
+    content = server.give(make_picture(tmp_path / "large.png", height=200, width=256))
+    style = server.give(make_picture(tmp_path / "style.png", height=240, width=200))
+
+    def reduced(scale: float, painted: int, **changes: object) -> tuple[float, int]:
+        monkeypatch.setattr(previews, "PAINTED_SIDE", painted)
+        request = {
+            "command": "stylize",
+            "picture": content,
+            "styles": [{"picture": style}],
+            "changes": {"style_scale": scale, **changes},
+        }
+        asked = PreviewAsked.model_validate({**request, "tab": "a", "side": 128})
+        settled = settle(Asked.model_validate(request), RunSettings())
+        small = previews.reduce_all(asked, settled, server.state.pictures)
+        settings = small.settled.settings
+        assert isinstance(settings, StylizeSettings)
+        picture = small.inputs[style].picture
+        assert picture
+        return settings.style_scale, picture.height
+
+    # The product of both is what the content is reduced by, times the scale that is asked for.
+    assert reduced(1.0, 256) == (0.5, 240)
+    assert reduced(1.0, 160) == (0.8, 150)
+    assert reduced(1.0, 128) == (1.0, 120)
+    assert reduced(2.0, 256) == (1.0, 240)
+    assert reduced(0.5, 128) == (0.5, 120)
+    assert reduced(1.0, 256, mode="photo") == (1.0, 120)

@@ -10,7 +10,7 @@ from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
 from texsynth.config.expand_rules import MIN_SIDE
-from texsynth.config.settings import ExpandSettings, RunSettings
+from texsynth.config.settings import ExpandSettings, RunSettings, StylizeSettings
 from texsynth.errors import TexsynthError
 from texsynth.images.formats import ResultFormat
 from texsynth.images.picture import Picture
@@ -38,6 +38,10 @@ MOST_WAITING = 64  # Previews of as many tabs
 FEATURE_BYTES = 192 << 20  # Of features of contents and styles that are kept
 
 STYLE_BYTES = 64 << 20  # Of moments of styles that are kept
+
+PAINTED_SIDE = 512  # Pixels at which strokes are painted at most
+
+LEAST_SCALE = 0.25  # Of strokes, as settings have it
 
 LEAST_STYLE = 96
 """Side in pixels below which a style is not reduced with its content: too few features would be left."""
@@ -192,7 +196,7 @@ def reduce_all(asked: PreviewAsked, settled: Settled, pictures: Pictures) -> Red
     if asked.section == "stylize":
         longest = min(max(full), settled.run.max_side or max(full))
         own = min(asked.side, longest)
-        factor = own / longest
+        factor, settled = _stroke_factor(own / longest, own, settled)
         settled = replace(settled, run=settled.run.model_copy(update={"max_side": None, "tile": None}))
     elif asked.section == "expand":
         factor, settled = _texture_factor(asked, settled, full)
@@ -223,6 +227,22 @@ def reduce_all(asked: PreviewAsked, settled: Settled, pictures: Pictures) -> Red
             inputs[mask] = small(mask, own, as_data=True)
     output = "-" if asked.command != "maps" else "preview/"
     return Reduced(inputs, replace(settled, result_format=ResultFormat(".png")), output)
+
+
+def _stroke_factor(factor: float, side: int, settled: Settled) -> tuple[float, Settled]:
+    """Return by how much styles are reduced, and settings for strokes of the size that the result will have.
+
+    factor: by which the content is reduced, to `side` pixels. A painting of few pixels has no small strokes,
+    so they are painted at a larger size, as far as there is time for that.
+    """
+    settings = settled.settings
+    assert isinstance(settings, StylizeSettings)
+    if settings.mode == "photo" or factor == 1:
+        return factor, settled
+    wanted = settings.style_scale * factor
+    scale = min(settings.style_scale, max(wanted, side / PAINTED_SIDE, LEAST_SCALE))
+    changed = settings.model_copy(update={"style_scale": scale})
+    return min(1.0, wanted / scale), replace(settled, settings=changed)
 
 
 def _texture_factor(asked: PreviewAsked, settled: Settled, full: tuple[int, int]) -> tuple[float, Settled]:
