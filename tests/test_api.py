@@ -272,7 +272,7 @@ def test_importing_is_light() -> None:
 
 @pytest.mark.slow
 def test_the_examples_of_the_docstrings() -> None:
-    for name in ("api", "api_frames", "api_maps", "api_search"):
+    for name in ("api", "api_blend", "api_frames", "api_maps", "api_search"):
         assert doctest.testmod(import_module(f"texsynth.{name}")).failed == 0
 
 

@@ -41,7 +41,7 @@ PAGE_OF = {
     "batch": "batch", "match": "match", "describe": "match", "replay": "formats",
     "serve": "serve", "doctor": "faq",
     "bench": "performance", "presets": "presets", "models": "models", "train": "training",
-    "evaluate": "quality", "docs": "faq",
+    "evaluate": "quality", "blender": "blender", "docs": "faq",
 }  # fmt: skip
 """The page of every command, or group of commands."""
 

@@ -10,13 +10,18 @@ import texsynth
 
 ROOT = Path(texsynth.__file__).parent
 ROWS = ("cli", "evaluation benchmark integrations serve "
-        "api api_options api_pictures api_frames api_maps api_search", "jobs",
+        "api api_blend api_options api_pictures api_frames api_maps api_search", "jobs",
         "training reference pipelines", "models metrics", "transforms synthesis",
-        "images analysis config device html", "ops errors paths strict_yaml strict_json")  # fmt: skip
+        "images analysis config device html",
+        "cores ops errors paths startup strict_yaml strict_json")  # fmt: skip
 RANK = {name: -row for row, names in enumerate(ROWS) for name in names.split()}
-HOMES = {"PIL": "images api_options api_maps", "pyvips": "images", "typer": "cli", "rich": "cli",
+HOMES = {"PIL": "images api_options api_pictures api_maps", "pyvips": "images", "typer": "cli", "rich": "cli",
          "requests": "models", "filelock": "models", "jinja2": "html", "markupsafe": "html",
          "starlette": "serve", "uvicorn": "serve", "anyio": "serve"}  # fmt: skip
+
+
+ADDON = ROOT / "integrations" / "blender" / "addon"
+"""Is packed into another program, where it has another name: its imports are relative."""
 
 
 def imports(path: Path) -> set[str]:
@@ -26,8 +31,10 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{path}: relative import"
-            modules |= {f"{node.module}.{a.name}" if is_module(node.module, a.name) else str(node.module)
+            assert node.level == (path.parent == ADDON and node.level), f"{path}: relative import"
+            inside = ".".join(ADDON.relative_to(ROOT.parent).parts)
+            package = ".".join(filter(None, (inside, node.module))) if node.level else node.module
+            modules |= {f"{package}.{a.name}" if is_module(package, a.name) else str(package)
                         for a in node.names}  # fmt: skip
     return modules
 

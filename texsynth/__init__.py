@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from texsynth.api import (
         Stylizer,
-        blend,
         expand,
         fill,
         load_model,
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
         make_card,
         stylize,
         tile,
+    )
+    from texsynth.api_blend import (
+        blend,
     )
     from texsynth.api_frames import (
         stylize_sequence,
@@ -84,7 +86,7 @@ def __getattr__(name: str) -> object:
             return "0+source"
     if name not in __all__:
         raise AttributeError(f"module 'texsynth' has no attribute {name!r}")
-    homes = {"stylize_sequence": "api_frames"}
+    homes = {"stylize_sequence": "api_frames", "blend": "api_blend"}
     homes |= dict.fromkeys(("describe", "match"), "api_search")
     homes |= dict.fromkeys(("maps", "material", "tileset"), "api_maps")
     homes |= dict.fromkeys(("MapsSettings", "TilesetSettings"), "config.map_settings")

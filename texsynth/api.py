@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, Unpack, cast, overload
 
 from texsynth.api_options import (
+    STYLIZE_RUN_KEYS,
     ImageLike,
     Options,
     PathLike,
@@ -36,19 +37,17 @@ from texsynth.api_options import (
 from texsynth.api_pictures import UserPicture, do_job, log
 from texsynth.config import presets
 from texsynth.config.expand_rules import check_weights
-from texsynth.config.settings import ExpandSettings, RunSettings, StylizeSettings
-from texsynth.config.validation import validate
+from texsynth.config.settings import ExpandSettings, StylizeSettings
 from texsynth.errors import UsageError
 from texsynth.jobs import cards
-from texsynth.jobs.blend_inputs import BlendJob, BlendSpec, StyleSource, StylizeJob, check_spec
+from texsynth.jobs.blend_inputs import StylizeJob
 from texsynth.jobs.color_tables import with_new_table
 from texsynth.jobs.expand import Expand
 from texsynth.jobs.expand_inputs import Command, expand_job, plan_tasks
 from texsynth.jobs.files import OutputPolicy, write_files
-from texsynth.jobs.inputs import CARD_SUFFIX, PIPE, Input
-from texsynth.jobs.operation import resolve_run
+from texsynth.jobs.inputs import CARD_SUFFIX, PIPE
+from texsynth.jobs.operation import resolve_run_and_model
 from texsynth.jobs.stylize import Stylize
-from texsynth.models import registry
 from texsynth.models.registry import Model
 from texsynth.pipelines.progress import OnStep
 
@@ -180,7 +179,7 @@ class Stylizer:
         MemoryExhaustedError.
         """
         self._settings = stylize_settings(options)
-        self._run = run_settings(options)
+        self._run = run_settings(options, STYLIZE_RUN_KEYS)
         self._name = options.get("name")
         self._progress = options.get("progress")
         self._style = UserPicture.of(style, "style")
@@ -207,70 +206,7 @@ class Stylizer:
         job = job if lut is None else with_new_table(job, os.fspath(lut))
         picture, *tables = do_job(self._operation, job, progress or self._progress).files
         write_files(tables, OutputPolicy())
-        return image.back(picture.in_memory)
-
-
-@same_kind
-def blend(
-    content: ImageLike,
-    styles: Sequence[ImageLike],
-    *,
-    weights: Sequence[float] | None = None,
-    masks: Sequence[ImageLike | None] | None = None,
-    content_labels: ImageLike | None = None,
-    style_labels: Sequence[ImageLike | None] | None = None,
-    feather: int = 4,
-    sequential: bool = False,
-    **options: Unpack[StylizeOptions],
-) -> Any:  # noqa: ANN401 (see SameKind)
-    """Give a picture several styles at once, by weight or by region.
-
-    styles: pictures, or paths of style cards. weights: one for each, at least 0; equal by default. masks:
-    one for each, white where its style goes, None for what the others leave. content_labels,
-    style_labels: label maps of the content and of each style, None for one without; each colour takes its
-    style from the same one. feather: pixels over which the borders of labels fade. sequential: one style
-    after the other. The other arguments, result and errors are those of `Stylizer`.
-
-    >>> import numpy as np, texsynth
-    >>> random = np.random.default_rng(0)
-    >>> styles = [random.random((32, 32, 3)), random.random((40, 24, 3)) ** 2]
-    >>> texsynth.blend(random.random((48, 64, 3)), styles, weights=[3, 1]).shape
-    (48, 64, 3)
-    """
-    weights = [1.0] * len(styles) if weights is None else weights
-    masks = [None] * len(styles) if masks is None else masks
-    labels = [None] * len(styles) if style_labels is None else style_labels
-    if not len(styles) == len(weights) == len(masks) == len(labels) > 0:
-        raise UsageError(
-            f"{len(styles)} styles have {len(weights)} weights, {len(masks)} masks and {len(labels)} label "
-            f"maps; give one for each"
-        )
-    if feather < 0:
-        raise UsageError(f"feather is {feather} but must be at least 0")
-
-    def optional(picture: ImageLike | None, role: str) -> Input | None:
-        return None if picture is None else UserPicture.of(picture, role).input
-
-    settings = stylize_settings(options)
-    image = UserPicture.of(content, "content", options.get("name"))
-    sources = tuple(
-        StyleSource(
-            (UserPicture.of(style, f"style {number}").input,),
-            float(weight),
-            mask=optional(mask, f"mask {number}"),
-            labels=optional(label, f"label map {number}"),
-        )
-        for number, (style, weight, mask, label) in enumerate(
-            zip(styles, weights, masks, labels, strict=True), 1
-        )
-    )
-    spec = BlendSpec(sources, optional(content_labels, "content's label map"), sequential, feather)
-    check_spec(spec, settings)
-    shares, vary = tuple(source.weight for source in sources), bool(options.get("name"))
-    job = BlendJob(image.input, PIPE, spec, settings, shares, vary=vary)
-    operation = Stylize(run_settings(options), job, model=loaded_model(options))
-    operation.prepare(log.warning)
-    return image.back(do_job(operation, job, options.get("progress")).files[0].in_memory)
+        return image.back(picture.in_memory, self._run)
 
 
 def make_card(
@@ -279,8 +215,8 @@ def make_card(
     """Measure the pictures of a style once, several as one style, and keep that in a style card.
 
     styles: at least one. output: a new file, or with `force` any, whose name ends with .card. Of the
-    options, model, device, dtype, lenient and threads count. Returns the path. Raises InputError, ModelError,
-    OutputError, UsageError.
+    options, model, device, dtype, lenient, threads and the `run` of a preset count. Returns the path. Raises
+    InputError, ModelError, OutputError, UsageError.
 
     >>> import numpy as np, tempfile, texsynth
     >>> painting = np.random.default_rng(0).random((32, 48, 3))
@@ -302,17 +238,26 @@ def make_card(
     return str(path)
 
 
-def load_model(name: str = "lite", *, device: str = "auto", dtype: str = "auto") -> Model:
-    """Load a network once, for many calls. name: one that `texsynth models list` shows, or a weight file.
+def load_model(
+    name: PathLike | None = None,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    backend: str | None = None,
+    preset: str | None = None,
+) -> Model:
+    """Load a network once, for many calls.
 
+    name: one that `texsynth models list` shows, or a weight file; "lite" by default. device, dtype, backend:
+    see `Options` and `StylizeOptions`. preset: name or file of one whose `run` says what is not given here.
     Raises ModelError, UsageError.
 
     >>> import texsynth
     >>> texsynth.load_model("lite", device="cpu", dtype="float32").name
     'lite'
     """
-    run = validate(RunSettings, {"device": device, "dtype": dtype}, "")
-    return registry.load_model(name, *resolve_run(run)[1:])
+    options = given(model=name, device=device, dtype=dtype, backend=backend, preset=preset)
+    return resolve_run_and_model(run_settings(cast(Any, options), STYLIZE_RUN_KEYS))[1]
 
 
 @overload
@@ -337,6 +282,8 @@ def load_preset(
     kinds = {"stylize": StylizeSettings, "expand": ExpandSettings}
     sections = [section for section in kinds if section in preset.sections]
     chosen = command or (sections[0] if len(sections) == 1 else "")
+    if not sections:
+        raise UsageError(f"preset {name!r} has no settings for {command or ' or '.join(kinds)}")
     if chosen not in sections:
         raise UsageError(f"preset {name!r} has settings for {' and '.join(sections)}; ask for one of them")
     return presets.resolve(kinds[chosen], preset, (), {})
@@ -365,8 +312,9 @@ def _texture(
         normals=normals, **cast(Any, files),
     )  # fmt: skip
     job = expand_job(task, settings, PIPE)
-    operation = Expand(run_settings(options), model=loaded_model(options))
+    run = run_settings(options)
+    operation = Expand(run, model=loaded_model(options))
     operation.prepare(log.warning)
     made = do_job(operation, job, options.get("progress")).files
-    pictures = [one.back(file.in_memory) for one, file in zip([image, *others], made, strict=True)]
+    pictures = [one.back(file.in_memory, run) for one, file in zip([image, *others], made, strict=True)]
     return pictures if others else pictures[0]

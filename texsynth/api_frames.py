@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Unpack
 
-from texsynth.api_options import ImageLike, StylizeOptions, loaded_model, run_settings, stylize_settings
+from texsynth.api_options import (
+    STYLIZE_RUN_KEYS,
+    ImageLike,
+    StylizeOptions,
+    loaded_model,
+    run_settings,
+    stylize_settings,
+)
 from texsynth.api_pictures import UserPicture, do_job, log
 from texsynth.errors import UsageError
 from texsynth.jobs.blend_inputs import StylizeJob
@@ -39,7 +46,8 @@ def stylize_sequence(
         StylizeJob(picture.input, PIPE, look, settings, tween=tween)
         for picture, tween in zip(pictures, tweens([p.input for p in pictures], window), strict=True)
     ]
-    operation = Stylize(run_settings(options), jobs[0] if jobs else None, model=loaded_model(options))
+    run = run_settings(options, STYLIZE_RUN_KEYS)
+    operation = Stylize(run, jobs[0] if jobs else None, model=loaded_model(options))
     operation.prepare(log.warning)
     for picture, job in zip(pictures, jobs, strict=True):
-        yield picture.back(do_job(operation, job, options.get("progress")).files[0].in_memory)
+        yield picture.back(do_job(operation, job, options.get("progress")).files[0].in_memory, run)

@@ -81,10 +81,11 @@ def maps(
     settings = resolve_settings(MapsSettings, flags, options)
     shown = UserPicture.of(image, "image", options.get("name"))
     job = MapsJob(shown.input, PIPE, settings, tuple((role, PIPE) for role in ROLES))
-    operation = EstimateMaps(run_settings(options))
+    run = run_settings(options)
+    operation = EstimateMaps(run)
     operation.prepare(log.warning)
     result = do_job(operation, job, options.get("progress"))
-    pictures = [(file.in_memory, shown.back(file.in_memory)) for file in result.files]
+    pictures = [(file.in_memory, shown.back(file.in_memory, run)) for file in result.files]
     return {
         role: _one_channel(values) if picture.grey else values
         for role, (picture, values) in zip(ROLES, pictures, strict=True)
@@ -131,15 +132,16 @@ def tileset(
         index=Path("tiles.json"),
         key=shown.input.key,
     )
-    operation = MakeTileset(run_settings(options))
+    run = run_settings(options)
+    operation = MakeTileset(run)
     operation.prepare(log.warning)
     tiles, *rest = do_job(operation, job, options.get("progress")).files
     *beside, layout, index = rest
     assert isinstance(index.picture, bytes)
     return {
-        "tiles": shown.back(tiles.in_memory),
-        "layout": shown.back(layout.in_memory),
-        "siblings": [other.back(file.in_memory) for other, file in zip(others, beside, strict=True)],
+        "tiles": shown.back(tiles.in_memory, run),
+        "layout": shown.back(layout.in_memory, run),
+        "siblings": [other.back(file.in_memory, run) for other, file in zip(others, beside, strict=True)],
         "index": json.loads(index.picture),
     }
 

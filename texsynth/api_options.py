@@ -43,7 +43,8 @@ def same_kind(function: Callable[Concatenate[ImageLike, P], Any]) -> SameKind[P]
 class Options(TypedDict, total=False):
     """Keyword arguments that all functions on pictures take."""
 
-    preset: str  # Name or file of a preset that the settings start from
+    preset: str
+    """Name or file of a preset that the settings start from; so do arguments like `seed`, from its `run`."""
     settings: Settings  # Settings to start from instead: ExpandSettings, or StylizeSettings
     changes: Mapping[str, object]  # Any settings by their path, like `{"patch.iterations": [4, 2]}`
     seed: int
@@ -57,6 +58,7 @@ class Options(TypedDict, total=False):
     device: str  # auto, cpu, cuda, cuda:N or mps. Default: auto.
     dtype: str  # auto, float32, bfloat16 or float16. Default: auto.
     lenient: bool  # Read what is left of damaged files, with a warning
+    strip: bool  # Let PIL images that come out say nothing of what their inputs say beside their pixels
     threads: int  # CPU threads of torch for the whole process. Default: they are left as they are.
     progress: OnStep  # Called with a `Step(stage, done, total)` again and again
 
@@ -86,6 +88,25 @@ class StylizeOptions(Options, total=False):
     style_scale: float  # 0.25 to 8: size of strokes over the style's
     regions: str  # auto: match regions that content and style share, like sky and ground; or off
     max_side: int  # Reduce larger contents to this longer side in pixels
+    backend: str  # What computes the networks of paintings: torch, or openvino on CPUs. Default: torch.
+
+
+RUN_KEYS = frozenset(
+    {"model", "seed", "device", "dtype", "threads", "lenient", "strip", "max_pixels", "frame"}
+)
+"""What a preset may say about a run; the other keys are about files, or about stylizations."""
+
+STYLIZE_RUN_KEYS = RUN_KEYS | {"max_side", "backend", "compiled", "memory_limit", "tile"}
+
+
+def preset_of(options: Options) -> presets.Preset | None:
+    """Return the preset that is asked for, if one is. Raises UsageError."""
+    name, start = options.get("preset"), options.get("settings")
+    if start is not None and name is not None:
+        raise UsageError("settings and preset are both given; change the settings of the preset instead")
+    # photo=True alone is the preset of that name: what paints would tear a photograph's contours.
+    name = name or ("photo" if options.get("photo") and start is None else None)
+    return None if name is None else presets.load(os.fspath(name))
 
 
 def resolve_settings(
@@ -93,19 +114,20 @@ def resolve_settings(
     flags: Mapping[Any, object],
     options: Options,
     known: frozenset[str] = Options.__optional_keys__,
+    beside: Sequence[str] = ("run",),
 ) -> S:
-    """Return the settings: a preset or given ones < changes < arguments. Raises UsageError, TypeError."""
+    """Return the settings: a preset or given ones < changes < arguments. Raises UsageError, TypeError.
+
+    beside: further sections of a preset that the function takes.
+    """
     if unknown := set(options) - known:
         raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
-    start, preset = options.get("settings"), options.get("preset")
-    if start is not None and preset is not None:
-        raise UsageError("settings and preset are both given; change the settings of the preset instead")
+    start, preset = options.get("settings"), preset_of(options)
     if start is not None and not isinstance(start, kind):
         raise UsageError(f"settings are {type(start).__name__}, but must be {kind.__name__}")
-    # photo=True alone is the preset of that name: what paints would tear a photograph's contours.
-    preset = preset or ("photo" if options.get("photo") and start is None else None)
-    base = start or presets.resolve(kind, presets.load(preset) if preset else None, (), {})
-    tree = presets.as_tree(base)
+    if preset:
+        presets.check_usable(preset, presets.section_of(kind), beside)
+    tree = presets.as_tree(start or presets.resolve(kind, preset, (), {}))
     for path, value in options.get("changes", {}).items():
         tree = presets.merge(tree, presets.present_names(kind, presets.nested(path, value)))
     return validate(kind, presets.merge(tree, dict(flags)), "")
@@ -121,14 +143,24 @@ def expand_settings(flags: Mapping[str, object], options: TextureOptions, *, lim
     return with_preset_method(settings, limited=limited)
 
 
-def run_settings(options: Options) -> RunSettings:
-    """Return what a run needs besides the look. Raises UsageError."""
-    keys = ("seed", "device", "dtype", "threads", "max_side", "lenient")
-    values: dict[str, object] = {key: options[key] for key in keys if key in options}  # type: ignore[literal-required]
-    model = options.get("model")
-    if isinstance(model, str | os.PathLike):
+def run_settings(options: Options, keys: frozenset[str] = RUN_KEYS) -> RunSettings:
+    """Return what a run needs besides the look: what a preset says < arguments. Raises UsageError.
+
+    keys: those that count. A loaded model decides about itself.
+    """
+    preset, model = preset_of(options), options.get("model")
+    values = dict(preset.sections.get("run", {})) if preset else {}
+    values |= {key: value for key, value in options.items() if key != "model"}
+    if isinstance(model, Model):
+        if (asked := options.get("backend", model.backend)) != model.backend:
+            raise UsageError(
+                f"backend is {asked!r}, but the model is loaded for {model.backend}; "
+                f"use load_model(..., backend={asked!r})"
+            )
+        values["backend"] = model.backend
+    elif model is not None:
         values["model"] = os.fspath(model)
-    return validate(RunSettings, values, "")
+    return validate(RunSettings, {key: value for key, value in values.items() if key in keys}, "")
 
 
 def loaded_model(options: Options) -> Model | None:
@@ -137,8 +169,8 @@ def loaded_model(options: Options) -> Model | None:
     return model if isinstance(model, Model) else None
 
 
-def stylize_settings(options: StylizeOptions) -> StylizeSettings:
-    """Return the settings of a stylization. Raises UsageError, TypeError."""
+def stylize_settings(options: StylizeOptions, beside: Sequence[str] = ("run",)) -> StylizeSettings:
+    """Return the settings of a stylization; see `resolve_settings`. Raises UsageError, TypeError."""
     photo, transform = options.get("photo"), options.get("transform")
     flags = given(
         mode=None if photo is None else "photo" if photo else "artistic",
@@ -151,7 +183,7 @@ def stylize_settings(options: StylizeOptions) -> StylizeSettings:
         style_scale=options.get("style_scale"),
         regions=options.get("regions"),
     )
-    return resolve_settings(StylizeSettings, flags, options, StylizeOptions.__optional_keys__)
+    return resolve_settings(StylizeSettings, flags, options, StylizeOptions.__optional_keys__, beside)
 
 
 def given(**values: object) -> dict[str, object]:

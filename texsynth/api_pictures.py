@@ -4,11 +4,16 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from PIL.Image import Image
+
 from texsynth.api_options import ImageLike
-from texsynth.images import Picture
+from texsynth.config.settings import RunSettings
+from texsynth.images import Metadata, Picture, metadata
+from texsynth.images.metadata import metadata_of
 from texsynth.images.tensors import from_memory, to_pil
 from texsynth.jobs.files import JobResult
 from texsynth.jobs.inputs import Input, Job
@@ -24,16 +29,25 @@ class UserPicture:
     """A picture that went in, and what turns results into its kind."""
 
     input: Input
-    back: Callable[[Picture], Any]
+    _back: Callable[[Picture], Any]
+    _metadata: Callable[[], Metadata | None] = lambda: None
 
     @classmethod
     def of(cls, image: ImageLike, role: str, name: str | None = None) -> Self:
         """role: what messages call a picture in memory; no other one of a call has it."""
         if isinstance(image, str | os.PathLike):
             path = Path(image)
-            return cls(Input(path, name or path.name), to_pil)
+            return cls(Input(path, name or path.name), to_pil, partial(metadata, path))
         picture, back = from_memory(image, role)
-        return cls(Input(Path(f"the {role}"), name or "image", picture=picture), back)
+        kept = partial(metadata_of, image) if isinstance(image, Image) else lambda: None
+        return cls(Input(Path(f"the {role}"), name or "image", picture=picture), back, kept)
+
+    def back(self, result: Picture, run: RunSettings) -> Any:  # noqa: ANN401 (of the kind that went in)
+        """Return a result as the kind that went in; a PIL image says beside its pixels what that one said."""
+        values = self._back(result)
+        if isinstance(values, Image) and not run.strip and (kept := self._metadata()):
+            values.info.update(kept.info)
+        return values
 
 
 def do_job(operation: Operation[Any], job: Job, progress: OnStep | None) -> JobResult:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 import texsynth
+from texsynth.cores import cores
 from texsynth.errors import UsageError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -54,11 +55,16 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def set_threads(count: int | None) -> int:
-    """Use `count` CPU threads, or what torch chose when None. Returns the number in use."""
+    """Use `count` CPU threads; when None what torch chose, but no more than there are cores for this process.
+
+    Returns the number in use.
+    """
     if count is not None:
         if count < 1:
             raise UsageError(f"--threads is {count} but must be at least 1")
         torch.set_num_threads(count)
+    elif "OMP_NUM_THREADS" not in os.environ and cores() < torch.get_num_threads():
+        torch.set_num_threads(cores())  # Torch knows nothing of the quotas of containers
     return torch.get_num_threads()
 
 
@@ -82,7 +88,7 @@ def hardware(devices: list[torch.device]) -> dict[str, Any]:
     return {
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
-        "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "usable_cores": cores(),
         "threads": torch.get_num_threads(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),

@@ -94,3 +94,61 @@ def test_bricks_of_many_colours_are_still_bricks(seed: int) -> None:
     wall = torch.where((along % 56 < 4) | (y % 30 < 4), torch.tensor(0.85), colours[:, row, along // 56])
     words = measure_appearance(wall[None]).repeats_in_words
     assert words == "every 56 px across, in rows of 30 px, of which every second one is shifted by half"
+
+
+@pytest.mark.parametrize("varied", [0.0, 0.2])
+@pytest.mark.parametrize(("across", "down"), [(240, 40), (160, 40), (120, 20), (200, 20), (128, 16)])
+def test_thin_long_bricks_are_no_stripes(across: int, down: int, varied: float) -> None:
+    """Their upright joints are a small part of the picture; with bricks of one grey, and of many."""
+    random = torch.Generator().manual_seed(across)
+    y, x = torch.meshgrid(torch.arange(384), torch.arange(500), indexing="ij")
+    row = y // down
+    along = x + row * across // 2
+    greys = 0.5 + varied * (torch.rand(40, 40, generator=random) - 0.5)
+    wall = torch.where((along % across < 3) | (y % down < 3), torch.tensor(0.85), greys[row, along // across])
+    wall = (wall + 0.02 * torch.randn(wall.shape, generator=random)).clamp(0, 1).expand(1, 3, -1, -1)
+    expected = f"every {across} px across, in rows of {down} px, of which every second one is shifted by half"
+    assert measure_appearance(wall).repeats_in_words == expected
+
+
+def test_waves_in_one_direction_stay_stripes() -> None:
+    """Their slopes are steep twice in a period."""
+    y, x = torch.meshgrid(torch.arange(300.0), torch.arange(300.0), indexing="ij")
+    noise = 0.02 * torch.randn(300, 300, generator=torch.Generator().manual_seed(0))
+    for place in (x, y):
+        waves = (0.5 + 0.3 * (place * 2 * math.pi / 30).sin() + noise).clamp(0, 1).expand(1, 3, -1, -1)
+        assert measure_appearance(waves).repeats_in_words == "stripes, one every 30 px"
+
+
+@pytest.mark.parametrize(("length", "width"), [(64, 32), (96, 32)])
+def test_herringbone(length: int, width: int) -> None:
+    """Level and upright bricks in stairs: each row begins one width further to the right."""
+    y, x = torch.meshgrid(torch.arange(512), torch.arange(512), indexing="ij")
+    count, stair = length // width, (x // width - y // width) % (2 * length // width)
+    level = stair < count
+    along = torch.where(level, stair * width + x % width, (2 * count - 1 - stair) * width + y % width)
+    beside = torch.where(level, y % width, x % width)
+    floor = torch.where((along < 3) | (beside < 3), 0.85, 0.5).expand(1, 3, -1, -1)
+    words = measure_appearance(floor).repeats_in_words
+    assert (
+        words
+        == f"every {2 * length} px across, in rows of {width} px, each shifted by {width} px to the right"
+    )
+
+
+@pytest.mark.parametrize("period", [20, 40])
+def test_dots_in_squares_and_in_triangles(period: int) -> None:
+    y, x = torch.meshgrid(torch.arange(384.0), torch.arange(384.0), indexing="ij")
+    for height, shift, words in (
+        (float(period), 0.0, f"every {period} px across and every {period} px down"),
+        (
+            period * math.sqrt(3) / 2,
+            0.5,
+            f"every {period} px across, in rows of {period * math.sqrt(3) / 2:.0f} px, "
+            "of which every second one is shifted by half",
+        ),
+    ):
+        row = (y / height).round()
+        dx = (x - row * shift * period + period / 2) % period - period / 2
+        dots = torch.where(dx**2 + (y - row * height) ** 2 < (period / 3) ** 2, 0.8, 0.3)
+        assert measure_appearance(dots.expand(1, 3, -1, -1)).repeats_in_words == words

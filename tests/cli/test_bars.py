@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +18,7 @@ from rich.progress import Progress
 
 import texsynth
 from texsynth.cli.bars import Bars, duration, shortened
+from texsynth.cli.json_bar import JsonBar
 from texsynth.cli.pace import Curve, Pace, time_left
 from texsynth.pipelines.progress import Step, parts, sub_progress
 
@@ -53,10 +55,10 @@ CHANGES = {
 }
 
 MAKERS: dict[str, Callable[..., Any]] = {
-    "patch": partial(texsynth.expand, EXEMPLAR, method="patch"),
+    "patch": partial(texsynth.expand, EXEMPLAR, method="patch", scale=1.2),
     "all": partial(texsynth.expand, EXEMPLAR, method="transposer+patch+optimize"),
-    "noise": partial(texsynth.expand, EXEMPLAR, method="optimize"),
-    "mix": partial(texsynth.expand, EXEMPLAR, mix=[EXEMPLAR[::-1]], method="patch"),
+    "noise": partial(texsynth.expand, EXEMPLAR, method="optimize", scale=1.2),
+    "mix": partial(texsynth.expand, EXEMPLAR, mix=[EXEMPLAR[::-1]], method="patch", scale=1.2),
     "tile": partial(texsynth.tile, EXEMPLAR, method="patch+optimize"),
     "fill": partial(texsynth.fill, EXEMPLAR, square(32, 40, 10, 12, 8).astype(np.uint8)),
     "scale": partial(texsynth.stylize, EXEMPLAR, EXEMPLAR[::-1]),
@@ -184,3 +186,44 @@ def test_a_narrow_terminal_shows_bars_that_fit_and_a_pipe_shows_none(
     assert any("%" in row for row in rows)
     assert all(cell_len(row) <= 50 for row in rows)
     assert "%" not in run_cli(*command, "-q", "--model", model).stderr
+
+
+def test_programs_read_lines_of_progress() -> None:
+    lines: list[str] = []
+    bar = JsonBar(2, steps=True, write=lines.append, now=(clock := Clock()))
+    bar.picture("wall.tile.png")
+    for part in range(1, 101):
+        clock.seconds = part / 25
+        bar.step(Step("seams", part, 100))
+    bar.advance()
+    bar.picture("caf\u00e9\n.png")
+    read = [json.loads(line) for line in lines]
+    assert all("\n" not in line and line.isascii() for line in lines)
+    assert read[0] == {
+        "done": 0, "total": 2, "picture": "", "stage": "preparing", "share": 0.0, "left": None,
+    }  # fmt: skip
+    shares = [line["share"] for line in read]
+    assert shares == sorted(shares)
+    assert read[-2] | {"left": None} == {
+        "done": 1, "total": 2, "picture": "wall.tile.png", "stage": "seams", "share": 0.5, "left": None,
+    }  # fmt: skip
+    assert read[-2]["left"] == pytest.approx(4)
+    assert read[-1]["picture"] == "caf\u00e9\n.png"
+    assert 30 < len(lines) < 50, "ten a second of a hundred steps in four seconds"
+
+
+def test_progress_is_on_standard_error_also_when_quiet(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("wall.png", "ink.png"):
+        make_picture(Path(name))
+    command = ("stylize", "wall.png", "ink.png", "--model", model, "-q", "--json-progress")
+    result = run_cli(*command, "-o", "out.png")
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert {line["picture"] for line in lines} == {"", "out.png"}
+    assert lines[-1]["share"] == lines[-1]["done"] == 1
+    again = run_cli(*command, "-o", "out.png")
+    assert (again.exit_code, again.stderr.count("\n")) == (5, 1)
+    assert not again.stderr.startswith("{")

@@ -100,7 +100,8 @@ def arguments_of(kind: type, key: str) -> list[list[str]]:
 
 def of_run(key: str, value: Any) -> list[str]:  # noqa: ANN401 (any setting)
     """Return the option for a setting of the run."""
-    return [] if value is None else [f"--{key.replace('_', '-')}", str(value)]
+    flag = f"--{key.replace('_', '-')}"
+    return [] if value in (None, False) else [flag] if value is True else [flag, str(value)]
 
 
 def capped(key: str, value: Any) -> Any:  # noqa: ANN401 (any setting)

@@ -59,8 +59,10 @@ def test_copies_keep_strong_light(place: Path) -> None:
     file = ok("expand", "hot.tif", "--size", "60x60", "--set", "method=patch", *RUN)
     light = to_light(read(place / file))
     assert 3 < light.max() <= LIGHT.max() * 1.01
-    assert "--bit-depth 32 needs .tif or .exr" in run_cli("expand", "ink.png", "--bit-depth", 32).stderr
-    file = ok("expand", "ink.png", "--size", "60x60", "--bit-depth", 32, "--format", "tif", *RUN)
+    refused = run_cli("expand", "ink.png", "--bit-depth", 32, "--format", "png")
+    assert "--bit-depth 32 needs .tif or .exr" in refused.stderr
+    file = ok("expand", "ink.png", "--size", "60x60", "--bit-depth", 32, *RUN)
+    assert file.endswith(".tif")
     assert read(place / file).is_float
 
 
@@ -79,6 +81,31 @@ def test_metadata_is_kept_or_stripped(place: Path, suffix: str) -> None:
     assert np.array_equal(first, second)
 
 
+def owner(path: Path) -> str | None:
+    with Image.open(path) as image:
+        return image.getexif().get(0x8298)
+
+
+def test_records_presets_and_replay_know_what_is_stripped(place: Path) -> None:
+    exif = Image.Exif()
+    exif[0x8298] = "Ann"
+    Image.fromarray(smooth(40, 44, 3)).save("p.jpg", exif=exif)
+    run = ("expand", "p.jpg", "--size", "60x60", *RUN)
+    stripped, kept = place / ok(*run, "--strip", "-o", "s.png"), place / ok(*run, "-o", "k.png")
+    assert owner(place / ok("replay", "s.png")) is None
+    assert owner(place / ok("replay", "k.png")) == "Ann"
+    again = place / ok("replay", "k.png", "--strip", "--sidecar", "-o", "again.png")
+    assert again.with_name("again.png.yaml").exists()
+    assert owner(again) is None
+    assert np.array_equal(read(again).rgb, read(kept).rgb)
+    # What is asked for now is not what is there.
+    refused = run_cli(*run, "-o", "k.png", "--strip", "--resume")
+    assert (refused.exit_code, "made with run.strip" in refused.stderr) == (5, True)
+    assert run_cli(*run, "-o", stripped.name, "--strip", "--resume").exit_code == 0
+    (place / "mine.yaml").write_text("run: {strip: true}")
+    assert owner(place / ok(*run, "-p", "mine.yaml", "-o", "m.png")) is None
+
+
 def test_files_of_a_folder_that_are_skipped_are_counted(place: Path) -> None:
     folder = place / "in"
     folder.mkdir()
@@ -91,3 +118,23 @@ def test_files_of_a_folder_that_are_skipped_are_counted(place: Path) -> None:
     result = run_cli("expand", "x.xcf")
     assert (result.exit_code, "x.xcf is a GIMP project" in result.stderr) == (4, True)
     assert names(place / "in") == sorted([".hidden", "a.tga", "a.tga.yaml", "b.xcf", "c.XCF", "d.txt"])
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "jpeg", "webp", "avif"])
+def test_results_of_lossy_pictures_follow_them_but_where_pixels_count(place: Path, suffix: str) -> None:
+    Image.fromarray(smooth(40, 44, 3)).save(f"p.{suffix}")
+    Image.fromarray(np.pad(np.full((8, 8), 255, np.uint8), 16)[:40, :40]).resize((44, 40)).save("hole.png")
+    assert ok("stylize", f"p.{suffix}", "ink.png", "--model", "m.safetensors", *RUN) == f"p.ink.{suffix}"
+    assert ok("expand", f"p.{suffix}", "--size", "60x60", *RUN) == f"p.expand.{suffix}"
+    again = ok("replay", f"p.expand.{suffix}", "-o", f"again.{suffix}", "--threads", 1)
+    assert (place / again).read_bytes() == (place / f"p.expand.{suffix}").read_bytes()
+    assert ok("expand", f"p.{suffix}", "--size", "60x60", "--tileable", "-o", "t/", *RUN) == "t/p.expand.png"
+    assert ok("tile", f"p.{suffix}", *RUN) == "p.tile.png"
+    assert ok("expand", f"p.{suffix}", "--hole", "hole.png", "-o", "h/", *RUN) == "h/p.expand.png"
+    assert ok("expand", f"p.{suffix}", "--size", "60x60", "--bit-depth", 16, "-o", "d/", *RUN).endswith("png")
+    (place / "jobs.yaml").write_text(f"output: out\njobs: [{{command: expand, exemplars: p.{suffix}}}]\n")
+    result = run_cli("batch", "jobs.yaml", *RUN)
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in (place / "out").iterdir() if path.suffix != ".yaml"] == [
+        f"p.expand.{suffix}"
+    ]

@@ -43,6 +43,7 @@ LINES: dict[str, tuple[str, ...]] = {
     "evaluate expand": ("pic.png", "-o", "pic.png"),
     "evaluate stylize": ("--content", "pic.png", "--style", "style.png", "-o", "pic.png"),
     "evaluate flicker": ("empty", "empty"),
+    "blender": ("-o", "pic.png"),
     "train encoder": ("run", "--data", "empty", "--teacher", "none"),
     "train decoder": ("run", "--data", "empty"),
     "train transposer": ("run", "--data", "empty"),

@@ -154,7 +154,7 @@ def test_what_shows_all_results_cannot_be_resumed(place: Path, model: Path) -> N
     assert not [name for name in names(place) if "." not in name]
 
 
-@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp", "tga"])
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp", "avif", "tga"])
 def test_settings_go_where_they_are_asked_for(place: Path, model: Path, suffix: str) -> None:
     """Inside where the format has a place, else or with --sidecar beside; --resume and replay read both."""
     run = ("stylize", "photos/cat.png", "wave.png", "-o", f"out/a.{suffix}", "--model", model)

@@ -99,6 +99,17 @@ def test_pictures_are_there_in_their_own_size(browser: Chrome, page: Path) -> No
     assert {alt.split(", ")[0] for alt, *_ in sizes} == {"waves.png", HOSTILE}
 
 
+def test_pictures_come_before_figures_and_these_before_how_they_were_measured(browser: Chrome) -> None:
+    kinds = browser.execute_script(
+        "return [...document.querySelectorAll('main > section, main > .scroll, main > .facts')]"
+        ".map(e => e.className)"
+    )
+    assert kinds == [""] * 3 + ["scroll"] * 4 + ["facts"]
+    for link in browser.find_elements("css selector", "main > p a, a.skip"):
+        target = (link.get_attribute("href") or "").partition("#")[2]
+        assert browser.find_elements("id", target), target
+
+
 def test_nothing_is_loaded_from_elsewhere_and_nothing_complains(browser: Chrome, page: Path) -> None:
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     urls = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}

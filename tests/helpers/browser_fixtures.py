@@ -35,7 +35,7 @@ def driver() -> Iterator[Chrome]:
         "disable-gpu",
         "window-size=1000,900",
         "force-device-scale-factor=1",
-        "host-resolver-rules=MAP * ~NOTFOUND",
+        "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         "proxy-server=127.0.0.1:9",
     ):
         options.add_argument(f"--{flag}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +70,8 @@ class Raising(Operation[Job]):
 
 class UnsendableError(Exception):
     """An error that cannot be pickled."""
+
+
+def tell_environment(connection: Connection) -> None:
+    """Send the environment of this process, as the work of a worker."""
+    connection.send(dict(os.environ))

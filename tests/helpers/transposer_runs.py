@@ -9,7 +9,7 @@ import torch
 from helpers.nets import tiny_tensors, waves
 from PIL import Image
 
-from texsynth.config.settings import TransposerSettings
+from texsynth.config.training import TransposerSettings
 from texsynth.models.weights import write_weights
 from texsynth.training.loop import Session
 from texsynth.training.transposer import TransposerRun, train_transposer

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 from helpers.artists_files import hdr, pfm, ppm, psd
 from helpers.image_files import linear_profile, saved, smooth
 from PIL import Image
 
 from texsynth.errors import InputError, OutputError
-from texsynth.images import Picture, encode, metadata, open_strips, output_format, probe, read, result_suffix
-from texsynth.images.formats import BY_SUFFIX, TABLE
+from texsynth.images import Picture, encode, metadata, open_strips, output_format, probe, read, vips
+from texsynth.images.formats import BY_SUFFIX, FOLLOWING, TABLE, ResultFormat
 from texsynth.images.light import Samples, from_light, to_light
 from texsynth.images.picture import Pixels
 from texsynth.images.profiles import decoded
@@ -91,6 +92,53 @@ def test_lossy_formats_are_near(name: str) -> None:
         probe(data, max_pixels=9)
     with pytest.raises(InputError, match="damaged"):
         read(data[: len(data) // 2])
+
+
+def fine(kind: str, bits: int, channels: int) -> tuple[bytes, Pixels]:
+    """A file of this many bits per channel without loss, and its samples."""
+    steps = np.linspace(0, 2**bits - 1, 48 * 64).reshape(48, 64, 1).round().astype(np.uint16)
+    values = np.concatenate([steps, steps[::-1], steps[:, ::-1], steps[::-1, ::-1]], 2)[..., :channels]
+    shifted = values << (16 - bits)
+    if kind == "AVIF":
+        image = pyvips.Image.new_from_array(shifted).copy(interpretation="rgb16")
+        return image.heifsave_buffer(bitdepth=bits, lossless=True, compression="av1"), values
+    import pillow_heif
+
+    mode = "RGB;16" if channels == 3 else "RGBA;16"
+    file = io.BytesIO()
+    pillow_heif.from_bytes(mode, (64, 48), shifted.tobytes()).save(
+        file, quality=-1, chroma=444, matrix_coefficients=0
+    )
+    return file.getvalue(), values
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits"), [("AVIF", 10), ("AVIF", 12), pytest.param("HEIF", 10, marks=needs["HEIF"])]
+)
+@pytest.mark.parametrize("channels", [3, 4])
+def test_more_than_8_bits_are_read_and_white_is_white(kind: str, bits: int, channels: int) -> None:
+    data, values = fine(kind, bits, channels)
+    picture, top = read(data), 2**bits - 1
+    expected = ((values.astype(int) * 65535 + top // 2) // top).astype(np.uint16)
+    assert (picture.bit_depth, picture.source_format) == (16, kind)
+    assert np.array_equal(picture.rgb, expected[..., :3])
+    assert picture.rgb.max() == 65535
+    if channels == 4:
+        assert picture.alpha is not None
+        assert np.array_equal(picture.alpha, expected[..., 3])
+    with pytest.raises(InputError, match="damaged"):
+        read(data[: len(data) // 2])
+
+
+def test_what_a_library_turns_is_not_turned_again() -> None:
+    """AVIF of more than 8 bits come upright."""
+    exif = Image.Exif()
+    exif[0x112] = 6
+    data = saved(smooth(20, 32, 3), "AVIF", exif=exif, quality=100, subsampling="4:4:4")
+    turned = vips.read_samples(data, "HEIF")
+    assert turned.shape == (32, 20, 3)
+    assert np.abs(turned.astype(int) - read(data).rgb).max() <= 2
+    assert (probe(data).width, probe(data).height) == (20, 32)
 
 
 LIT = {
@@ -247,14 +295,20 @@ def test_what_the_table_says_is_written(one: object) -> None:
 
 @pytest.mark.parametrize(
     ("name", "suffix"),
-    [("a.PNG", ".png"), ("a.jpg", ".png"), ("a.tiff", ".tiff"), ("a.b.tga", ".tga"), ("a.exr", ".exr"),
-     ("a.hdr", ".tif"), ("a.pfm", ".tif"), ("a.psd", ".png"), ("a.heic", ".png"),
-     ("-", ".png"), ("a", ".png")],
+    [("a.PNG", ".png"), ("a.jpg", ".jpg"), ("a.JPEG", ".jpeg"), ("a.webp", ".webp"), ("a.avif", ".avif"),
+     ("a.tiff", ".tiff"), ("a.b.tga", ".tga"), ("a.exr", ".exr"), ("a.hdr", ".tif"), ("a.pfm", ".tif"),
+     ("a.psd", ".png"), ("a.heic", ".png"), ("a.gif", ".png"), ("-", ".png"), ("a", ".png"), ("jpg", ".png")],
 )  # fmt: skip
-def test_results_follow_their_input_where_nothing_is_lost(name: str, suffix: str) -> None:
-    assert result_suffix(name, None) == suffix
-    assert result_suffix(name, ".webp") == ".webp"
-    assert BY_SUFFIX[suffix].name == output_format(Path(f"a{suffix}"))
+def test_results_follow_their_input_where_its_format_is_written(name: str, suffix: str) -> None:
+    assert FOLLOWING.suffix(name) == suffix
+    assert ResultFormat(".webp").suffix(name, exact=True) == ".webp", "what is asked for counts"
+    kind = BY_SUFFIX[suffix]
+    assert kind.name == output_format(Path(f"a{suffix}"))
+    assert FOLLOWING.suffix(name, exact=True) == (".png" if kind.lossy else suffix)
+    for depth in (8, 16, 32):
+        deep = BY_SUFFIX[ResultFormat(bit_depth=depth).suffix(name)]
+        assert depth in deep.depths
+        assert deep is kind or depth not in kind.depths
 
 
 def photo() -> bytes:

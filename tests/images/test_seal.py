@@ -30,7 +30,7 @@ from texsynth.images.picture import ALPHA_FORMATS, output_format
 from texsynth.images.seal import unsealed
 from texsynth.images.tiff import parse
 
-SUFFIXES = [".png", ".tif", ".jpg", ".webp"]
+SUFFIXES = [".png", ".tif", ".jpg", ".webp", ".avif"]
 
 
 def pictures() -> dict[str, Picture]:
@@ -91,7 +91,7 @@ def test_better_packing_changes_nothing(suffix: str, tmp_path: Path) -> None:
     assert pixel_hash(packed) == pixel_hash(path)
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif"])
 def test_texts_beside_the_pixels_change_nothing(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a{suffix}"
     write(Picture(smooth(21, 30, 3)), path)
@@ -142,7 +142,7 @@ def test_settings_are_inside_and_change_no_pixel(suffix: str, settings: str, tmp
             assert unsealed(property_.text or "") == (text, digest)
 
 
-@pytest.mark.parametrize("suffix", [".tif", ".jpg", ".webp"])
+@pytest.mark.parametrize("suffix", [".tif", ".jpg", ".webp", ".avif"])
 def test_settings_go_with_other_metadata(suffix: str, tmp_path: Path) -> None:
     """Copyright and resolution of the input are kept beside them, also when written by strips."""
     picture, path = Picture(smooth(21, 30, 3)), tmp_path / f"a{suffix}"

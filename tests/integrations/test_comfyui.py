@@ -141,6 +141,41 @@ COMMANDS: dict[str, tuple[tuple[str, ...], Callable[[], tuple[Any, ...]]]] = {
 }  # fmt: skip
 
 
+@pytest.fixture
+def presets(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of presets beside the pictures: one of a run alone, and one with styles."""
+    folder = place / "presets"
+    folder.mkdir()
+    monkeypatch.setenv("TEXSYNTH_PRESETS", str(folder))
+    (folder / "mine.yaml").write_text("run: {seed: 7, max_side: 32}")
+    (folder / "two.yaml").write_text(
+        "stylize: {grain: 0.2}\nrun: {seed: 7}\n"
+        "blend: {styles: [../painting.png, ../ink.png], sequential: true}"
+    )
+    return folder
+
+
+def test_presets_of_a_run_and_of_styles_count_in_nodes(presets: Path) -> None:
+    for name in ("Stylize", "Blend", "Expand"):
+        shown = NODE_CLASS_MAPPINGS[f"Texsynth{name}"].INPUT_TYPES()["required"]["preset"][0]
+        assert "mine" in shown
+        assert ("two" in shown) is (name != "Expand")
+    commands: dict[str, Callable[[], tuple[Any, ...]]] = {
+        "stylize photo.png painting.png -p mine": lambda: run_node(
+            "TexsynthStylize", content=loaded("photo"), style=loaded("painting"), preset="mine"
+        ),
+        "blend photo.png -p two": lambda: run_node("TexsynthBlend", content=loaded("photo"), preset="two"),
+        "blend photo.png -p two --style ink.png --seed 2": lambda: run_node(
+            "TexsynthBlend", content=loaded("photo"), style_2=loaded("ink"), preset="two", seed=2
+        ),
+    }
+    for command, node in commands.items():
+        assert run_cli(*command.split(), "-o", "out.png", "-f").exit_code == 0
+        np.testing.assert_array_equal(saved(node()[0])[0], np.asarray(Image.open("out.png").convert("RGB")))
+    with pytest.raises(texsynth.UsageError, match="no style is given"):
+        run_node("TexsynthBlend", content=loaded("photo"))
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_node_gives_the_pixels_of_the_command(name: str, place: Path) -> None:
     arguments, node = COMMANDS[name]

@@ -9,6 +9,7 @@ from helpers.operations import Raising
 
 from texsynth.config.settings import StylizeSettings
 from texsynth.errors import InputError, MemoryExhaustedError, OutputError, TexsynthError, UsageError
+from texsynth.images.formats import ResultFormat
 from texsynth.jobs.blend_inputs import stylize_jobs
 from texsynth.jobs.checks import check_outputs
 from texsynth.jobs.files import OutputPolicy, memory_guard
@@ -59,15 +60,14 @@ def test_nothing_found_is_an_error(tmp_path: Path) -> None:
 
 def test_output_names(tmp_path: Path) -> None:
     one, two = Input(Path("x/cat.jpg"), "cat.jpg"), Input(Path("y/dog.png"), "sub/dog.png")
-    assert stylize_jobs([one], STYLE, LOOK, None)[0].output == Path("cat.wave.png")
+    assert stylize_jobs([one], STYLE, LOOK, None)[0].output == Path("cat.wave.jpg")
     assert stylize_jobs([one], STYLE, LOOK, "out.tif")[0].output == Path("out.tif")
     assert stylize_jobs([one], STYLE, LOOK, "-")[0].output == PIPE
-    assert (
-        stylize_jobs([one], STYLE, LOOK, str(tmp_path), suffix=".jpg")[0].output == tmp_path / "cat.wave.jpg"
-    )
-    assert stylize_jobs([one], STYLE, LOOK, "new/")[0].output == Path("new/cat.wave.png")
+    (job,) = stylize_jobs([one], STYLE, LOOK, str(tmp_path), result_format=ResultFormat(".tif"))
+    assert job.output == tmp_path / "cat.wave.tif"
+    assert stylize_jobs([one], STYLE, LOOK, "new/")[0].output == Path("new/cat.wave.jpg")
     outputs = [j.output for j in stylize_jobs([one, two], STYLE, LOOK, "new")]
-    assert outputs == [Path("new/cat.wave.png"), Path("new/sub/dog.wave.png")]
+    assert outputs == [Path("new/cat.wave.jpg"), Path("new/sub/dog.wave.png")]
     assert stylize_jobs([Input(PIPE, "-", b"x")], STYLE, LOOK, None)[0].output == Path("stdin.wave.png")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.cli import make_model, make_picture, run_cli
-from helpers.nets import level_tensors, tiny_model, waves
+from helpers.nets import bottleneck_tensors, level_tensors, tiny_model, waves
 
 from texsynth import images
 from texsynth.config.settings import StylizeSettings
@@ -28,7 +28,8 @@ installed = pytest.mark.skipif(
 @installed
 @pytest.mark.parametrize("size", [(32, 48), (37, 53)])
 def test_features_and_pictures_are_those_of_torch(size: tuple[int, int]) -> None:
-    for torchs in (tiny_model(), build_model("levels", level_tensors())):
+    kinds = [build_model(make.__name__, make()) for make in (level_tensors, bottleneck_tensors)]
+    for torchs in (tiny_model(), *kinds):
         ours, image = through_openvino(torchs), waves(*size)
         with torch.inference_mode():
             for level in (1, 3, 5):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers.cli import make_picture
+from helpers.served_page import Served, served
 from helpers.serving import Client, client
 from helpers.texture_files import save, square, texture
 
@@ -42,3 +43,10 @@ def server(model: Path, packages: None) -> Iterator[Client]:
     """What asks a server."""
     with client(RunSettings(model=str(model))) as asking:
         yield asking
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, packages: None) -> Iterator[Served]:
+    """A server as a process of its own, for pages in a browser."""
+    with served(tmp_path_factory.mktemp("running")) as process:
+        yield process

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from texsynth.config.presets import load, resolve
-from texsynth.config.settings import TransposerSettings
+from texsynth.config.training import TransposerSettings
 from texsynth.errors import InputError
 from texsynth.images import read
 from texsynth.models.registry import load_model

@@ -13,7 +13,7 @@ from helpers.transposer_runs import SMALL, make_features, make_textures, run_of,
 from safetensors.torch import load_file
 from torch import Tensor
 
-from texsynth.config.settings import TransposerSettings
+from texsynth.config.training import TransposerSettings
 from texsynth.errors import InputError
 from texsynth.training import transposer as module
 from texsynth.training.data import find_pictures, is_held_out

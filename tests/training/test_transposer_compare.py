@@ -11,8 +11,7 @@ from helpers.cli import names, run_cli
 from helpers.transposer_runs import SMALL_BORDERS, make_features, make_textures, run_of, train
 from torch import Tensor
 
-from texsynth.config.settings import TransposerSettings
-from texsynth.config.training import BorderSettings
+from texsynth.config.training import BorderSettings, TransposerSettings
 from texsynth.errors import InputError
 from texsynth.metrics.style import frechet
 from texsynth.models.hub.cache import file_hash

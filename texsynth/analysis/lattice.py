@@ -32,6 +32,9 @@ FLAT = 1e-9
 
 MIN_DIP = 0.1  # Share of a peak by which the correlation must fall on the way to it, for a period
 
+CLEAR_DIP = 0.3
+"""The same where there may be more than stripes: of thin long bricks the upright joints hardly count."""
+
 LEAST_OVERLAP = 0.1
 """Share of a masked texture that must overlap with its shifted self; less resembles it by chance."""
 
@@ -88,15 +91,48 @@ def most_likely_lattice(image: Tensor, mask: Tensor | None = None) -> Lattice | 
 def finest_lattice(lattice: Lattice, image: Tensor, mask: Tensor | None = None) -> Lattice:
     """Divide a lattice as long as what lies between its points is nearly as alike as what lies on them.
 
-    Where each brick has a colour of its own, some may resemble each other more than all do. image, mask: as
-    in `most_likely_lattice`.
+    Where each brick has a colour of its own, some may resemble each other more than all do. Stripes get the
+    lattice of the lines that cross them, where these have one. image, mask: as in `most_likely_lattice`.
     """
-    if not all(lattice.distinct):
-        return lattice
-    score, vectors = self_correlation(image, mask), lattice.vectors
-    while finer := _halved(score, vectors):
+    score = self_correlation(image, mask)
+    finest = _divided(lattice, score)
+    if _is_clear(finest, score):
+        return finest
+    return _lattice_of_crossing_lines(image, mask) or finest
+
+
+def _is_clear(lattice: Lattice, score: Tensor) -> bool:
+    """Tell whether the texture changes much on the way to each of its nearest repetitions."""
+    first, second = lattice.vectors
+    nearest = first, second, first + second, first - second
+    return all(_dips(score, _peak_at(score, vector), CLEAR_DIP) for vector in nearest)
+
+
+def _divided(lattice: Lattice, score: Tensor) -> Lattice:
+    """Divide as `finest_lattice` says, by a self-correlation; that of stripes stays as it is."""
+    vectors = lattice.vectors
+    while all(lattice.distinct) and (finer := _halved(score, vectors)):
         vectors = _refine(score, torch.tensor(finer, dtype=torch.float64))
     return replace(lattice, vectors=vectors)
+
+
+def _lattice_of_crossing_lines(image: Tensor, mask: Tensor | None) -> Lattice | None:
+    """Find the lattice of the upright lines of a texture, or of its level ones; None where none is clear.
+
+    In a wall of thin long bricks the level joints hide that of the upright ones, as do their colours. The
+    steps from a pixel to the next along a row see neither.
+    """
+    clear: list[Lattice] = []
+    for axis in (3, 2):
+        steps = image.diff(dim=axis).abs()
+        inside = None if mask is None else mask.narrow(axis, 1, steps.shape[axis])
+        lattice, score = most_likely_lattice(steps, inside), self_correlation(steps, inside)
+        if lattice is None or lattice.confidence < MIN_CONFIDENCE:
+            continue
+        lattice = _divided(lattice, score)
+        if _is_clear(lattice, score):
+            clear.append(lattice)
+    return max(clear, key=lambda each: each.confidence, default=None)
 
 
 def _halved(score: Tensor, vectors: Tensor) -> list[list[float]] | None:
@@ -258,13 +294,20 @@ def _basis(peaks: list[Peak]) -> list[Peak] | None:
     return None
 
 
-def _dips(score: Tensor, peak: Peak) -> bool:
+def _peak_at(score: Tensor, vector: Tensor) -> Peak:
+    """Return the height of the self-correlation at a shift (dy, dx) in pixels, rounded."""
+    limit = torch.tensor(score.shape) // 2
+    dy, dx = (int(v) for v in vector.round().clamp(-limit, limit))
+    return float(score[dy + score.shape[0] // 2, dx + score.shape[1] // 2]), dy, dx
+
+
+def _dips(score: Tensor, peak: Peak, least: float = MIN_DIP) -> bool:
     """Tell whether the texture is less like itself at some shift between none and `peak`."""
     steps = int(_length(peak)) + 1
     way = torch.arange(1, steps) / steps
     rows = (way * peak[1]).round().long() + score.shape[0] // 2
     columns = (way * peak[2]).round().long() + score.shape[1] // 2
-    return float(score[rows, columns].min()) < (1 - MIN_DIP) * peak[0]
+    return float(score[rows, columns].min()) < (1 - least) * peak[0]
 
 
 def _length(peak: Peak) -> float:

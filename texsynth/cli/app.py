@@ -57,6 +57,7 @@ COMMANDS = {
     "models": "models",
     "train": "train",
     "evaluate": "evaluate",
+    "blender": "blender",
     "docs": "docs",
 }
 """Modules of the commands, in the order of the help: each has a function of that name, or a group `app`."""

@@ -45,6 +45,7 @@ def batch(
         manifest,
         output,
         lambda kind, preset, changes: look_settings(kind, options.LookOptions(preset), changes),
+        setup.result_format,
     )
     # Shards must not get in each other's way, so the whole manifest is checked.
     check_outputs(jobs, [Input(manifest, "")], force=True, cure="change `name:` or `output` in the manifest")

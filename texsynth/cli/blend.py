@@ -117,7 +117,7 @@ def blend(
     if sweep is not None and common.sequence:
         raise UsageError("--sweep is for one content, so it does not go with --sequence; leave one out")
     jobs = frames.arranged(
-        blend_jobs(contents, spec, settings, output, sweep=sweep, suffix=setup.suffix), common
+        blend_jobs(contents, spec, settings, output, sweep=sweep, result_format=setup.result_format), common
     )
     sheet = None
     if sweep is not None:

@@ -26,13 +26,8 @@ from texsynth.config.settings import ExpandSettings, Method
 from texsynth.config.validation import nearest
 from texsynth.errors import UsageError
 from texsynth.images import output_format
-from texsynth.jobs.expand_inputs import (
-    Command,
-    LoadedInputs,
-    check_textures,
-    expand_jobs,
-    plan_tasks,
-)
+from texsynth.jobs.expand_inputs import Command, expand_jobs, plan_tasks
+from texsynth.jobs.expand_reading import LoadedInputs, check_textures
 from texsynth.jobs.inputs import find_input
 from texsynth.jobs.material_tasks import with_materials
 from texsynth.jobs.materials import find_materials
@@ -216,7 +211,7 @@ def _carry_out(
         ),
         materials,
     )
-    jobs = expand_jobs(tasks, settings, output, count=layout.count, suffix=setup.suffix)
+    jobs = expand_jobs(tasks, settings, output, count=layout.count, result_format=setup.result_format)
     sheet = None
     if texture.preview is not None:
         output_format(Path(texture.preview))

@@ -95,14 +95,29 @@ EXAMPLES = {
         "texsynth evaluate stylize --content photos/ --style paintings/ -o comparison",
         "texsynth evaluate flicker frames/ out/",
     ),
+    "blender": (
+        "texsynth blender",
+        "texsynth blender -o addons/",
+        "texsynth blender -o texsynth.zip --force",
+    ),
     "docs": ("texsynth docs", "texsynth docs expand", "texsynth docs faq"),
 }
+
+
+PART_EXAMPLES = {
+    "models export": (
+        "texsynth models export lite -o lite-onnx",
+        "texsynth models export vgg19 -o networks/vgg19 --force",
+        "texsynth models export mine.safetensors -o mine-onnx --json",
+    ),
+}
+"""Of commands inside others, those that have some of their own."""
 
 
 def epilog(name: str) -> str:
     """Return the end of a command's help."""
     # The first letter keeps Typer from joining the lines.
-    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in EXAMPLES[name])))
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in {**EXAMPLES, **PART_EXAMPLES}[name])))
 
 
 class PlainCommand(TyperCommand):

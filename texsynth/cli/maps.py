@@ -34,7 +34,7 @@ class MapsOptions(options.LookOptions):
 
 @dataclass(frozen=True)
 class PlainRunOptions(
-    options.ScreenOptions, options.OutputOptions, options.InputOptions, options.ExecutorOptions
+    options.RunScreenOptions, options.OutputOptions, options.InputOptions, options.ExecutorOptions
 ):
     """All that commands share which need no network."""
 
@@ -62,7 +62,7 @@ def maps(
     inputs = search(setup, pictures, recursive=common.recursive, piped=piped(pictures))
     inputs = without_results(inputs, "maps", setup)
     run_operation(
-        maps_jobs(inputs, settings, output, setup.suffix),
+        maps_jobs(inputs, settings, output, setup.result_format),
         partial(check_headers, needed=(), run=run),
         lambda _: import_module("texsynth.jobs.maps").EstimateMaps(run),
         setup,

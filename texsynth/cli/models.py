@@ -7,6 +7,7 @@ import typer
 
 from texsynth.cli import options
 from texsynth.cli.completion import complete_model, completion
+from texsynth.cli.help import epilog
 from texsynth.cli.options import argument, option
 from texsynth.cli.run import check_model
 from texsynth.cli.show import Screen
@@ -145,7 +146,7 @@ def import_model(
     _show_stored(import_files(files, Cache(on_note=show.note), name=name, force=force), show)
 
 
-@app.command("export")
+@app.command("export", epilog=epilog("models export"))
 def export_model(
     model: str = argument(
         ..., metavar="NAME|FILE", help="A model or a .safetensors file.", autocompletion=complete_model
@@ -159,7 +160,7 @@ def export_model(
 ) -> None:
     """Write the encoder and the decoders of a model as ONNX, to run them in other programs.
 
-    The decoders take the map of the style as an input. texsynth models export lite -o lite-onnx
+    The decoders take the map of the style as an input.
     """
     check_model(model)
     from texsynth.models.onnx_export import check_installed, export

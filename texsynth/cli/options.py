@@ -169,7 +169,9 @@ class BriefOptions:
     def screen(self, output: str | None = None, *, totals: bool = False) -> Screen:
         """Return the screen that is asked for. output: `-` leaves standard output to the picture."""
         verbose = isinstance(self, ScreenOptions) and self.verbose
-        return Screen(self.quiet, verbose, self.as_json, results=output != "-", totals=totals)
+        progress = isinstance(self, RunScreenOptions) and self.json_progress
+        results = output != "-"
+        return Screen(self.quiet, verbose, self.as_json, results, totals=totals, json_progress=progress)
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,15 @@ class ScreenOptions(BriefOptions):
 
     verbose: bool = screen_option(
         False, "-v", "--verbose", callback=_remember, help="More detail; for a bug also where it is."
+    )
+
+
+@dataclass(frozen=True)
+class RunScreenOptions(ScreenOptions):
+    """The same for commands that make pictures, which may take a while."""
+
+    json_progress: bool = screen_option(
+        False, "--json-progress", help="Progress as JSON on standard error, one object per line."
     )
 
 
@@ -281,7 +292,7 @@ class OutputOptions(WriteOptions):
         "--format",
         metavar="SUFFIX",
         help="Format of results whose name is not given: png, jpg, webp, avif, tif, exr or tga. Default: "
-        "that of the input if it is tif, exr or tga; otherwise png.",
+        "that of the input; png where it is none of these or borders must meet.",
     )
 
 
@@ -308,7 +319,7 @@ class AnalysisOptions(ScreenOptions, InputOptions, DeviceOptions):
 
 
 @dataclass(frozen=True)
-class RunOptions(ScreenOptions, OutputOptions, InputOptions, ExecutorOptions, NetworkOptions):
+class RunOptions(RunScreenOptions, OutputOptions, InputOptions, ExecutorOptions, NetworkOptions):
     """All that commands from pictures to pictures share: machine, workers, files and screen."""
 
 

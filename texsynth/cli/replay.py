@@ -14,7 +14,7 @@ from typing import Any
 from texsynth import images
 from texsynth.cli import options
 from texsynth.cli.options import argument, option
-from texsynth.cli.run import Setup, check_model, given, output_suffix, run_operation
+from texsynth.cli.run import Setup, check_model, given, output_format, run_operation
 from texsynth.config.records import (
     BlendRecord,
     ExpandRecord,
@@ -29,7 +29,8 @@ from texsynth.config.validation import validate
 from texsynth.errors import InputError, UsageError
 from texsynth.jobs.blend_inputs import BlendSpec, StyledJob, StyleSource, blend_jobs, stylize_jobs
 from texsynth.jobs.checks import check_headers
-from texsynth.jobs.expand_inputs import ExpandJob, LoadedInputs, Task, check_textures, settled_settings
+from texsynth.jobs.expand_inputs import ExpandJob, Task, settled_settings
+from texsynth.jobs.expand_reading import LoadedInputs, check_textures
 from texsynth.jobs.files import record_in
 from texsynth.jobs.frames import Tween
 from texsynth.jobs.inputs import PIPE, Input, destinations
@@ -62,6 +63,8 @@ def replay(
     backend: str | None = option(
         None, metavar="NAME", help="torch or openvino. Default: what computed OUTPUT."
     ),
+    strip: bool = option(False, help="Drop what the input says beside its pixels. Default: as for OUTPUT."),
+    sidecar: bool = option(False, help="Keep settings in NAME.yaml beside the result, and not in it."),
     report: options.Report = None,
     force: options.Force = False,
     screen: options.ScreenOptions,
@@ -74,7 +77,8 @@ def replay(
     record = record_in(images.embedded_settings(result), str(result))
     if output is None:
         output = str(result.with_name(f"{result.stem}.replay{result.suffix}"))
-    run = validate(RunSettings, record.run.model_dump() | given({**vars(machine), "backend": backend}), "")
+    asked = given({**vars(machine), "backend": backend, "strip": strip or None})
+    run = validate(RunSettings, record.run.model_dump() | asked, "")
     _check_demands(record.run, machine, result, compiled=compiled)
     check_model(run.model)
     named = {"--content": content, "--style": style, "--exemplar": exemplar}
@@ -96,8 +100,8 @@ def replay(
                 f"--input {old}=...: {result} was not made from {old}; its inputs are "
                 f"{', '.join(inputs.seen)}"
             )
-    out = options.RunOptions(suffix=result.suffix, force=force, report=report)
-    setup = Setup(out, run, screen.screen(output), output_suffix(out))
+    out = options.RunOptions(suffix=result.suffix, force=force, report=report, sidecar=sidecar)
+    setup = Setup(out, run, screen.screen(output), output_format(out, run))
     run_operation(job, check, operation, setup)
 
 
@@ -134,7 +138,7 @@ def _blend(record: BlendRecord, inputs: _Inputs, run: RunSettings, output: str) 
         for style in record.styles
     )
     spec = BlendSpec(styles, inputs.optional(record.content_labels), record.sequential, record.feather)
-    (job,) = blend_jobs([content], spec, record.stylize, output, suffix=".png")
+    (job,) = blend_jobs([content], spec, record.stylize, output)
     return _styled(job, spec.inputs, run, record, inputs)
 
 

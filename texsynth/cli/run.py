@@ -20,11 +20,11 @@ from texsynth.cli.options import (
 )
 from texsynth.cli.show import ARGUMENTS, Screen, leave
 from texsynth.config.preset_places import hidden_by, is_built_in
-from texsynth.config.presets import SECTIONS, Preset, Tree, fitting, load, resolve
+from texsynth.config.presets import Preset, Tree, check_usable, load, resolve, section_of
 from texsynth.config.settings import EXECUTORS, RunSettings, Settings
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import InputError, UsageError
-from texsynth.images import OUTPUT_SUFFIXES, Picture, remove_leftovers
+from texsynth.images import OUTPUT_SUFFIXES, Picture, ResultFormat, remove_leftovers
 from texsynth.jobs.checks import check_depth, check_outputs
 from texsynth.jobs.executors import worker_executor
 from texsynth.jobs.files import OutputFile, OutputPolicy, write_files
@@ -48,7 +48,7 @@ class Setup:
     options: RunOptions
     run: RunSettings
     screen: Screen
-    suffix: str | None  # Suffix of results whose name is not given, like `.png`; None follows the input
+    result_format: ResultFormat  # Of results whose name is not given
     left_out: Counter[str] = field(default_factory=Counter)
     """How many files of the inputs are no jobs, by the reason."""
 
@@ -80,7 +80,7 @@ def run_operation(
     if options.no_record and options.resume:
         raise UsageError("--resume looks at the settings that --no-record leaves out; use one of them")
     policy = OutputPolicy(
-        options.force, options.resume, setup.suffix or ".png", run.quality, options.strip,
+        options.force, options.resume, setup.result_format.asked or ".png", run.quality, run.strip,
         "none" if options.no_record else "beside" if options.sidecar else "inside",
     )  # fmt: skip
     also = [sheet.path] if sheet else []
@@ -181,22 +181,22 @@ def make_setup(
             instead = ", instead of the built-in one" if hidden_by(file.path) else ""
             screen.detail(f"preset {preset.name}: {file.path}{instead}")
     run = run_settings(options, saved={key: value for key, value in saved.items() if key != "format"})
-    return Setup(options, run, screen, output_suffix(options, saved.get("format")))
+    return Setup(options, run, screen, output_format(options, run, saved.get("format")))
 
 
-def output_suffix(out: OutputOptions, saved: str | None = None) -> str | None:
-    """Return `--format` as a file name ends, like `.png`; None where it is not given.
+def output_format(out: OutputOptions, run: RunSettings, saved: str | None = None) -> ResultFormat:
+    """Return the format of results, with `--format` as a file name ends, where it is given.
 
     saved: what a preset says. Raises UsageError when it cannot be written.
     """
     text = saved if out.suffix is None else out.suffix
     if text is None:
-        return None
+        return ResultFormat(bit_depth=run.bit_depth)
     name = text.lower().lstrip(".")
     if f".{name}" not in OUTPUT_SUFFIXES:
         where = "run.format" if out.suffix is None else "--format"
         raise UsageError(f"{where} is {name!r} but must be png, jpg, webp, avif, tif, exr or tga")
-    return f".{name}"
+    return ResultFormat(f".{name}", run.bit_depth)
 
 
 def shard_of(jobs: Sequence[J], text: str | None) -> Sequence[J]:
@@ -241,16 +241,8 @@ def look_settings(
     beside: further sections that the command takes; `run` and `blend` are refused where they would be lost.
     """
     loaded = look_preset(look)
-    section = next(name for name, other in SECTIONS.items() if other is kind)
     if loaded:
-        usable = {section, *beside} & set(loaded.sections)
-        if not usable or (section not in usable and set(loaded.sections) - {"run", "blend"}):
-            choice = ", ".join(fitting(section))
-            raise UsageError(f"preset {look.preset!r} has no settings for {section}; use one of {choice}")
-        if "run" in loaded.sections and "run" not in beside:
-            raise UsageError(
-                f"{loaded.at('run')} has settings of a run, which are options of this command; leave it out"
-            )
+        check_usable(loaded, section_of(kind), beside)
     return resolve(kind, loaded, [*(look.assignments or ()), *sets], flags)
 
 

@@ -79,6 +79,7 @@ class Screen:
     as_json: bool = False
     results: bool = True  # False when standard output carries the picture itself
     totals: bool = False  # True if the summary gives counts and speed
+    json_progress: bool = False
 
     def note(self, message: str) -> None:
         """Print a warning or remark, unless --quiet."""
@@ -198,8 +199,14 @@ class Screen:
     def progress(self, total: int, unit: str = "pictures", *, steps: bool = True) -> Iterator[Bar]:
         """Show bars over `total` pictures, or what `unit` says, with the time that is left.
 
-        Only on a terminal and unless --quiet. steps: pictures are in work one at a time and tell their steps.
+        Only on a terminal and unless --quiet, or as JSON where that is asked for. steps: pictures are in work
+        one at a time and tell their steps.
         """
+        if self.json_progress:
+            from texsynth.cli.json_bar import JsonBar
+
+            yield JsonBar(total, steps=steps, write=lambda line: print_error(line, prefix=""))
+            return
         # As rich has it, which is not to be loaded for nothing.
         forced, dumb = os.environ.get("FORCE_COLOR"), os.environ.get("TERM") in ("dumb", "unknown")
         if self.quiet or not (forced or (sys.stderr.isatty() and not dumb)):

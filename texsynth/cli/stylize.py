@@ -31,6 +31,7 @@ from texsynth.paths import is_folder
 
 if TYPE_CHECKING:
     from texsynth.config.settings import StylizeSettings
+    from texsynth.images.formats import ResultFormat
     from texsynth.jobs.blend_inputs import StylizeJob
     from texsynth.jobs.inputs import Input
     from texsynth.jobs.match import Match
@@ -130,7 +131,7 @@ def stylize(
             )
         report = _suggest(pictures, suggest.suggest, suggest, output, setup)
         failed = report.failed
-        jobs = _suggested_jobs(report, settings, look.preset or NO_PRESET, output, setup.suffix)
+        jobs = _suggested_jobs(report, settings, look.preset or NO_PRESET, output, setup.result_format)
     elif suggest.suggestions is not None or suggest.index is not None:
         raise UsageError("--suggestions and --index need --suggest LIBRARY; add it or leave them out")
     else:
@@ -144,7 +145,7 @@ def stylize(
         inputs = search(setup, contents, recursive=common.recursive, piped=data)
         inputs = without_results(inputs, "stylize", setup)
         _tell_style(contents, style, inputs, setup)
-        jobs = stylize_jobs(inputs, styles[0], settings, output, suffix=setup.suffix)
+        jobs = stylize_jobs(inputs, styles[0], settings, output, result_format=setup.result_format)
         shared = jobs[0]
     if lut is not None:
         from texsynth.jobs.color_tables import with_tables
@@ -212,10 +213,9 @@ def _suggest(
 
 
 def _suggested_jobs(
-    report: Report, settings: StylizeSettings, preset: str, output: str | None, suffix: str | None
+    report: Report, settings: StylizeSettings, preset: str, output: str | None, result_format: ResultFormat
 ) -> list[StylizeJob]:
     """Return a job for every content and each of its styles, those with one style together."""
-    from texsynth.images import result_suffix
     from texsynth.jobs.blend_inputs import StylizeJob
     from texsynth.jobs.inputs import Input, destinations, grouped
 
@@ -224,7 +224,7 @@ def _suggested_jobs(
     ]
     pairs = [(content, hit) for content, matches in answers for hit in matches]
     names = [
-        f"{content.stem}.{name}{result_suffix(content.path.name, suffix)}"
+        f"{content.stem}.{name}{result_format.suffix(content.path.name)}"
         for content, matches in answers
         for name in _style_names([hit.key for hit in matches])
     ]

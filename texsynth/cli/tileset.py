@@ -69,7 +69,7 @@ def tileset(
     known: list[Declared | None] = [None] * len(siblings or ())
     known += ["normals"] * len(normals or ())
     run_operation(
-        tileset_jobs(exemplars, maps, [tuple(known)] * len(exemplars), settings, output, setup.suffix),
+        tileset_jobs(exemplars, maps, [tuple(known)] * len(exemplars), settings, output, setup.result_format),
         partial(check_headers, needed=(), run=setup.run),
         lambda _: import_module("texsynth.jobs.tileset").MakeTileset(setup.run),
         setup,

@@ -27,8 +27,7 @@ from texsynth.cli.train_options import (
     check_inputs,
 )
 from texsynth.cli.train_run import check_run_folder, run_folder, train_on_screen, train_on_stylised
-from texsynth.config.settings import TransposerSettings
-from texsynth.config.training import BorderSettings, DecoderSettings, DescriptorSettings
+from texsynth.config.training import BorderSettings, DecoderSettings, DescriptorSettings, TransposerSettings
 from texsynth.errors import InputError, UsageError
 from texsynth.images.files import store
 from texsynth.paths import exists

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from texsynth.config.map_settings import MapsSettings, TilesetSettings
 from texsynth.config.preset_places import find, is_built_in, names
-from texsynth.config.settings import ExpandSettings, Settings, StylizeSettings, TransposerSettings
+from texsynth.config.settings import ExpandSettings, Settings, StylizeSettings
 from texsynth.config.shared_settings import BlendPreset, RunPreset, with_paths
 from texsynth.config.training import (
     RENAMED,
@@ -18,6 +18,7 @@ from texsynth.config.training import (
     DecoderSettings,
     DescriptorSettings,
     StylisedSettings,
+    TransposerSettings,
 )
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import UsageError
@@ -108,9 +109,30 @@ def load(name: str) -> Preset:
     return preset
 
 
-def fitting(section: str) -> list[str]:
-    """Return the names of the presets with settings for a command, those that cannot be read left out."""
-    return [name for name, preset in sound().items() if section in preset.sections]
+BESIDE = ("run", "blend")
+"""Sections that say nothing about the look; a preset may have one of them and no other."""
+
+
+def usable(preset: Preset, section: str, beside: Sequence[str] = ()) -> bool:
+    """Return whether a preset says something for a command that takes `section`, and those in `beside`."""
+    own = set(preset.sections)
+    return section in own or bool(own & set(beside) and own <= set(BESIDE))
+
+
+def fitting(section: str, beside: Sequence[str] = ()) -> list[str]:
+    """Return the names of the presets that are `usable`, those that cannot be read left out."""
+    return [name for name, preset in sound().items() if usable(preset, section, beside)]
+
+
+def check_usable(preset: Preset, section: str, beside: Sequence[str] = ()) -> None:
+    """Raise UsageError for a preset that says nothing for a command, or whose `run` would be lost."""
+    if not usable(preset, section, beside):
+        choice = ", ".join(fitting(section))
+        raise UsageError(f"preset {preset.name!r} has no settings for {section}; use one of {choice}")
+    if "run" in preset.sections and "run" not in beside:
+        raise UsageError(
+            f"{preset.at('run')} has settings of a run, which are options of this command; leave it out"
+        )
 
 
 def sound() -> dict[str, Preset]:
@@ -129,8 +151,7 @@ def resolve(kind: type[S], preset: Preset | None, sets: Sequence[str], flags: Ma
     """
     tree = as_tree(kind())
     if preset:
-        section = next(name for name, other in SECTIONS.items() if other is kind)
-        tree = merge(tree, preset.sections.get(section, {}))
+        tree = merge(tree, preset.sections.get(section_of(kind), {}))
     # The command line is one layer: a `--set` that a flag makes meaningless is an error, not dropped.
     line: Tree = {}
     for assignment in sets:
@@ -141,6 +162,11 @@ def resolve(kind: type[S], preset: Preset | None, sets: Sequence[str], flags: Ma
         changes = nested(path, parse(text, source=f"--set {assignment}"))
         line = _deep_update(line, present_names(kind, changes))
     return validate(kind, merge(tree, _deep_update(line, present_names(kind, dict(flags)))), "")
+
+
+def section_of(kind: type[Settings]) -> str:
+    """Return the section that is read into settings of class `kind`."""
+    return next(name for name, other in SECTIONS.items() if other is kind)
 
 
 def merge(below: Tree, above: Tree) -> Tree:

@@ -289,55 +289,6 @@ class ExpandSettings(Settings):
         return None if value == "none" else value
 
 
-class TransposerSettings(Settings):
-    """How `texsynth train transposer` trains; the four variants of paper 004 are presets."""
-
-    layout: Literal["paper"] = "paper"
-    """Pixels made from features alone, as in paper 004; that of copies is trained by `train borders`."""
-    encoder: Literal["own", "lite", "vgg19"] = "lite"
-    """Its own strided encoder, trained with the rest, or the features of a pretrained model, kept.
-
-    lite is the model that the losses look through, vgg19 the model of that name."""
-    width: Annotated[float, Field(gt=0, le=2)] = 1.0
-    """Channels over those of the paper, which are 64 to 1024."""
-    gram: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the L1 distance of Gram matrices, relative to the target's."""
-    wasserstein: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of the sliced Wasserstein distance, relative to the target's variance."""
-    perceptual: Annotated[float, Field(ge=0)] = 0.1
-    """Weight of the L1 distance of features place by place, relative to the target's."""
-    critic: Annotated[float, Field(ge=0)] = 0.2
-    """Weight of the patch critic (spectral norm, hinge)."""
-    frechet: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the Frechet distance of features to those of all targets so far, over their variance."""
-    regions: Annotated[int, Field(ge=1, le=8)] = 1
-    """Spatial tags of the sliced Wasserstein distance: compare regions x regions parts one by one."""
-    directions: Annotated[int, Field(ge=1, le=1024)] = 24
-    """Random projections at each level."""
-    samples: Annotated[int, Field(ge=64)] = 1024
-    """Most positions of a level that are projected."""
-    crop_px: Annotated[int, Field(ge=16, le=512)] = 64
-    """Side of the exemplar, the middle of a target of twice this side."""
-    batch: Annotated[int, Field(ge=1)] = 6
-    """Targets per step."""
-    epochs: Annotated[float, Field(gt=0)] | None = None
-    """Length as passes over the pictures, unless --steps says it; None is 1500 steps."""
-    optimizer: Literal["muon+adam", "adam"] = "muon+adam"
-    """Muon for kernels and Adam for everything else, or Adam for both."""
-    schedule: Literal["cosine", "constant", "step"] = "cosine"
-    """Learning rates fall to 1% along a cosine, or stay, or fall to a tenth after each quarter of them."""
-    kernel_rate: Annotated[float, Field(gt=0)] = 1.5e-3
-    """Learning rate of the convolutions."""
-    rate: Annotated[float, Field(gt=0)] = 1e-3
-    """Learning rate of everything else."""
-
-    @model_validator(mode="after")
-    def _has_a_loss(self) -> TransposerSettings:
-        if self.gram + self.wasserstein + self.perceptual + self.critic + self.frechet == 0:
-            raise ValueError("one of gram, wasserstein, perceptual, critic and frechet must be above 0")
-        return self
-
-
 MAX_PIXELS = 1 << 28
 """16384 x 16384."""
 
@@ -382,6 +333,8 @@ class RunSettings(ReadSettings):
     """Of JPEG and WebP."""
     memory_limit: str | None = None
     """Memory that a stylization may take, like 4GiB or 80%; None is half of what is free."""
+    strip: bool = False
+    """Results say nothing of what their inputs say beside their pixels."""
     tile: Annotated[int, Field(ge=0)] | None = None
     """Side in pixels of the tiles of a stylization, 0 for none; None leaves it to the memory limit."""
 

@@ -56,8 +56,8 @@ def with_paths(section: str, tree: dict[Any, Any], folder: Path) -> dict[Any, An
     paths: tuple[str, ...]
     if section == "blend":
         paths = ("styles", "masks", "content_labels", "style_labels")
-    elif section == "run" and str(tree.get("model", "")).endswith(".safetensors"):
-        paths = ("model",)
     else:
-        return tree
+        # These may be names, too.
+        key = {"run": "model", "expand": "transposer"}.get(section, "")
+        paths = (key,) if str(tree.get(key, "")).endswith(".safetensors") else ()
     return {key: placed(value) if key in paths else value for key, value in tree.items()}

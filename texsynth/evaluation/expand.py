@@ -26,7 +26,8 @@ from texsynth.evaluation.results import SECONDS, Evaluation, Row, Subject, Thumb
 from texsynth.evaluation.runner import OnFailure, Progress, checked, compare, read_opaque
 from texsynth.evaluation.subjects import distinct_name
 from texsynth.images.tensors import to_image, to_picture
-from texsynth.jobs.expand_inputs import Task, check_size
+from texsynth.jobs.expand_inputs import Task
+from texsynth.jobs.expand_reading import check_size
 from texsynth.jobs.files import memory_guard
 from texsynth.jobs.inputs import Input, file_seed
 from texsynth.jobs.operation import resolve_run

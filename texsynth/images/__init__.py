@@ -1,7 +1,7 @@
 """Files to pixel arrays and back: the only package that knows picture formats. It does not import torch."""
 
 from texsynth.images.files import placed, remove_leftovers, store
-from texsynth.images.formats import result_suffix
+from texsynth.images.formats import ResultFormat
 from texsynth.images.metadata import Metadata, metadata
 from texsynth.images.picture import OUTPUT_SUFFIXES, SUFFIXES, Picture, check_sides, output_format
 from texsynth.images.reader import (
@@ -27,6 +27,7 @@ __all__ = [
     "Header",
     "Metadata",
     "Picture",
+    "ResultFormat",
     "Strips",
     "blank",
     "captioned",
@@ -48,7 +49,6 @@ __all__ = [
     "read_bytes",
     "read_rgb8",
     "remove_leftovers",
-    "result_suffix",
     "settings_and_hash",
     "sidecar",
     "store",

@@ -16,31 +16,30 @@ class Format:
     grey: bool = False
     longest: int | None = None  # Pixels that a side can have, where that is few
     package: str = ""  # That reads and writes it, where the project does not bring one
+    lossy: bool = False  # Decoded pixels are near those that were written, not the same
     follows: str = ".png"
-    """Suffix of results where the format is that of the content: its own where nothing is lost by it."""
+    """Suffix of results of contents in this format, where it is not written."""
     named_by_suffix: bool = False  # Its files do not begin with anything of their own
 
 
 TABLE = (
     Format("PNG", (".png",), True, (8, 16), alpha=True, grey=True),
-    Format("JPEG", (".jpg", ".jpeg"), True, grey=True, longest=65500),
-    Format("WEBP", (".webp",), True, alpha=True, longest=16383),
-    Format("TIFF", (".tif", ".tiff"), True, (8, 16, 32), alpha=True, grey=True, follows=".tif"),
+    Format("JPEG", (".jpg", ".jpeg"), True, grey=True, longest=65500, lossy=True),
+    Format("WEBP", (".webp",), True, alpha=True, longest=16383, lossy=True),
+    Format("TIFF", (".tif", ".tiff"), True, (8, 16, 32), alpha=True, grey=True),
     Format("BMP", (".bmp",)),
     Format("GIF", (".gif",)),
-    Format("AVIF", (".avif",), True, alpha=True, longest=65535),
+    Format("AVIF", (".avif",), True, alpha=True, longest=65535, lossy=True),
     Format("HEIF", (".heic", ".heif"), package="pillow_heif"),
     Format("PSD", (".psd",)),
-    Format("EXR", (".exr",), True, (8, 16, 32), alpha=True, grey=True, package="OpenEXR", follows=".exr"),
+    Format("EXR", (".exr",), True, (8, 16, 32), alpha=True, grey=True, package="OpenEXR"),
     Format("HDR", (".hdr",), follows=".tif"),
     Format("PFM", (".pfm",), follows=".tif"),
     Format("PPM", (".ppm", ".pgm", ".pbm", ".pnm")),
     Format("JPEG2000", (".jp2", ".j2k", ".jpx", ".jpf")),
     Format("JXL", (".jxl",), package="pillow_jxl"),
     Format("DDS", (".dds",)),
-    Format(
-        "TGA", (".tga",), True, alpha=True, grey=True, longest=65535, follows=".tga", named_by_suffix=True
-    ),
+    Format("TGA", (".tga",), True, alpha=True, grey=True, longest=65535, named_by_suffix=True),
 )
 """All formats that are read. Pillow asks those that know nothing to look for last."""
 
@@ -55,14 +54,29 @@ READ = ", ".join(one.suffixes[0].lstrip(".") for one in TABLE)
 """What messages name as readable."""
 
 
-def result_suffix(name: str, asked: str | None) -> str:
-    """Return how the name of a result ends, like `.png`. name: of its content. asked: by --format."""
-    if asked is not None:
-        return asked
-    dot = name.rfind(".")
-    source = BY_SUFFIX.get(name[dot:].lower()) if dot >= 0 else None
-    if source is None:
-        return ".png"
-    # What the file is called stays: .tiff gives .tiff.
-    own = name[dot:].lower()
-    return own if BY_SUFFIX[source.follows] is source else source.follows
+@dataclass(frozen=True)
+class ResultFormat:
+    """The format of results whose names are not given: that of their content, unless another is asked for."""
+
+    asked: str | None = None  # How their names shall end, like `.png`
+    bit_depth: int | None = None  # Bits per channel that are asked for
+
+    def suffix(self, name: str, *, exact: bool = False) -> str:
+        """Return how the name of a result ends, like `.png`.
+
+        name: of its content. exact: every pixel counts, as where borders meet, so no lossy format follows.
+        """
+        if self.asked is not None:
+            return self.asked
+        end = name[name.rfind(".") :].lower() if "." in name else ""
+        source = BY_SUFFIX.get(end)
+        # What the file is called stays: .tiff gives .tiff.
+        follows = ".png" if source is None else end if source.writes else source.follows
+        result, depth = BY_SUFFIX[follows], self.bit_depth or 8
+        if depth not in result.depths or (exact and result.lossy):
+            return ".tif" if depth == 32 else ".png"
+        return follows
+
+
+FOLLOWING = ResultFormat()
+"""Results have the format of their content."""

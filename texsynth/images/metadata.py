@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import ExifTags, Image
 
@@ -51,6 +51,11 @@ class Metadata:
         exif.get_ifd(ExifTags.IFD.Exif).update(taken)
         return exif.tobytes()
 
+    @property
+    def info(self) -> dict[str, Any]:
+        """As Pillow has it in pictures: what `save` takes as `exif` and `dpi`."""
+        return ({"exif": self.exif} if self.exif else {}) | ({"dpi": self.dpi} if self.dpi else {})
+
     def options(self, name: str) -> dict[str, object]:
         """What Pillow is told when it saves the format `name`."""
         exif = {"exif": self.exif} if self.exif and name in ("JPEG", "WEBP", "AVIF") else {}
@@ -68,16 +73,20 @@ class Metadata:
 def metadata(source: Path | bytes) -> Metadata | None:
     """Read what is kept of a picture; None for nothing, also where it cannot be read."""
     with suppress(InputError), opened(source, source_name(source), 0) as (image, _):
-        tags: tuple[tuple[int, bytes], ...] = ()
-        taken = tags
-        with suppress(Exception):  # damaged metadata raises errors of every kind, and is no pixel
-            exif = Image.Image.getexif(image)
-            tags = _texts(exif, TAGS)
-            taken = _texts(exif.get_ifd(ExifTags.IFD.Exif), TAKEN)
-        dpi = _dpi(image.info.get("dpi"))
-        if tags or taken or dpi:
-            return Metadata(tags, taken, dpi)
+        return metadata_of(image)
     return None
+
+
+def metadata_of(image: Image.Image) -> Metadata | None:
+    """Return what is kept of an opened picture; None for nothing."""
+    tags: tuple[tuple[int, bytes], ...] = ()
+    taken = tags
+    with suppress(Exception):  # damaged metadata raises errors of every kind, and is no pixel
+        exif = Image.Image.getexif(image)
+        tags = _texts(exif, TAGS)
+        taken = _texts(exif.get_ifd(ExifTags.IFD.Exif), TAKEN)
+    dpi = _dpi(image.info.get("dpi"))
+    return Metadata(tags, taken, dpi) if tags or taken or dpi else None
 
 
 def _texts(values: object, tags: tuple[int, ...]) -> tuple[tuple[int, bytes], ...]:

@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from texsynth.config.settings import MAX_PIXELS
 from texsynth.errors import InputError
-from texsynth.images import formats, kinds, vips
+from texsynth.images import formats, heif, kinds, vips
 from texsynth.images.decoding import (
     UPRIGHT,
     deep_pixels,
@@ -195,7 +195,11 @@ def _decoded(
     if file.unpacked:
         return _from_unpacked(file, file.unpacked, name, as_data=as_data)
     # Pillow knows nothing of a file but its first 8 bits.
-    deep = deep_pixels(image, file, name) if is_deep(image, file) else None
+    turned, deep = orientation(image), None
+    if is_deep(image, file):
+        deep = deep_pixels(image, file, name)
+    elif isinstance(file.source, bytes) and (bits := heif.stored_bits(image, file.source)) > 8:
+        turned, deep = 1, heif.deep_pixels(image, file.source, bits)
     if deep is not None:
         picture = from_deep(*deep, image.info.get("icc_profile"), header.format, gamma)
     else:
@@ -206,7 +210,7 @@ def _decoded(
         picture = from_pil(source, name, header.format, gamma)
     one_bit = as_data and image.mode == "1"
     picture = replace(picture, is_data=as_data, one_bit=one_bit, warnings=warnings + picture.warnings)
-    return _upright(picture, orientation(image))
+    return _upright(picture, turned)
 
 
 def _upright(picture: Picture, turned: int) -> Picture:

@@ -1,4 +1,4 @@
-"""Settings in the files of results: a text of a PNG, or a packet of XMP in TIFF, JPEG and WebP.
+"""Settings in the files of results: a text of a PNG, or a packet of XMP in TIFF, JPEG, WebP and AVIF.
 
 Other formats have no place for them that all programs leave alone, so a file beside the picture holds them.
 """
@@ -24,7 +24,10 @@ from texsynth.images.tiff import XMP
 from texsynth.images.vips import KEYWORD
 from texsynth.strict_yaml import as_ascii
 
-INSIDE = frozenset({"PNG", "TIFF", "JPEG", "WEBP"})
+PACKETS = ("WEBP", "AVIF")
+"""Formats into which Pillow puts a packet."""
+
+INSIDE = frozenset({"PNG", "TIFF", "JPEG", *PACKETS})
 """Formats whose files carry settings."""
 
 NAMESPACE = "urn:texsynth:record#"
@@ -46,18 +49,18 @@ def sidecar(path: Path, *, asked: bool = False) -> Path | None:
 
 
 def packet_options(name: str, settings: str) -> Mapping[str, object]:
-    """What Pillow is told so that a WebP has room for settings, whose hash `put` fills in."""
-    return {"xmp": _packet(sealed(settings, UNKNOWN))} if name == "WEBP" and settings else {}
+    """What Pillow is told so that a file has room for settings, whose hash `put` fills in."""
+    return {"xmp": _packet(sealed(settings, UNKNOWN))} if name in PACKETS and settings else {}
 
 
 def put(data: bytes, name: str, settings: str, digest: str) -> bytes:
     """Return the file with its settings and the hash of its pixels inside.
 
-    A PNG has its settings already, a WebP those of `packet_options`.
+    A PNG has its settings already, a WebP or AVIF those of `packet_options`.
     """
     if name == "JPEG":
         return _with_segments(data, sealed(settings, digest))
-    if name == "WEBP":
+    if name in PACKETS:
         return data.replace(_seal_line(UNKNOWN), _seal_line(digest), 1)
     with io.BytesIO(data) as file:
         put_into(file, name, settings, digest)
@@ -81,7 +84,7 @@ def inside(image: Image.Image, file: Stored) -> tuple[str, str]:
         packet = bytes(value & 0xFF for value in file.tiff.tags.get(XMP, ()))
     elif file.jpeg:
         packet = _joined(file.jpeg.packets)
-    elif image.format == "WEBP":
+    elif image.format in PACKETS:
         packet = image.info.get("xmp", b"")
     return unsealed(_settings_in(packet.decode(errors="replace")))
 

@@ -1,16 +1,17 @@
 """A hash beside the settings of a result, so that another picture with the same settings is told from it.
 
-Of PNG and TIFF it is that of the pixels, so that a file may be packed better; of JPEG and WebP, which other
-versions of a library decode otherwise, that of what they are decoded from. Texts and profiles may change.
+Of PNG and TIFF it is that of the pixels, so that a file may be packed better; of JPEG, WebP and AVIF, which
+other versions of a library decode otherwise, that of what they are decoded from. Texts and profiles may
+change.
 """
 
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from texsynth.images import jpeg
+from texsynth.images import avif, jpeg
 from texsynth.images.picture import Pixels
 
 KEY = "pixels_sha256"
@@ -41,11 +42,14 @@ class PixelHash:
 
 
 def coded_hash(data: bytes) -> str:
-    """SHA-256 in hexadecimal of what the pixels of a JPEG or WebP are decoded from; of others, of all."""
+    """SHA-256 in hexadecimal of what pixels of JPEG, WebP and AVIF are decoded from; of others, of all."""
+    parts: Iterable[bytes] = (data,)
     if data[:4] == b"RIFF":
         parts = _riff_parts(data)
-    else:
-        parts = jpeg.coded_parts(data) if data[:2] == b"\xff\xd8" else iter((data,))
+    elif data[:2] == b"\xff\xd8":
+        parts = jpeg.coded_parts(data)
+    elif data[4:8] == b"ftyp":
+        parts = avif.coded_parts(data)
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)

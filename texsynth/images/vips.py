@@ -80,6 +80,11 @@ def library() -> Any:  # noqa: ANN401 (a module)
     return pyvips
 
 
+def has(operation: str) -> bool:
+    """Return whether this build of libvips has an operation."""
+    return bool(library().type_find("VipsOperation", operation))
+
+
 def read_samples(
     source: Path | bytes, source_format: str, page: int = 0, *, fail_on: str = "error"
 ) -> Pixels:

@@ -10,7 +10,7 @@ from typing import ClassVar
 from texsynth.config.settings import StylizeSettings
 from texsynth.config.shared_settings import REST
 from texsynth.errors import UsageError
-from texsynth.images.formats import result_suffix
+from texsynth.images.formats import FOLLOWING, ResultFormat
 from texsynth.jobs.frames import FrameJob
 from texsynth.jobs.inputs import Input, destinations
 from texsynth.paths import exists
@@ -212,10 +212,10 @@ def stylize_jobs(
     settings: StylizeSettings,
     output: str | None,
     *,
-    suffix: str | None = None,
+    result_format: ResultFormat = FOLLOWING,
 ) -> list[StylizeJob]:
-    """Return a job for every content, by default with the output `CONTENT.STYLE.png`. Raises UsageError."""
-    names = [f"{item.stem}.{style.stem}{result_suffix(item.path.name, suffix)}" for item in contents]
+    """Return a job for every content, by default with the output `CONTENT.STYLE.jpg`. Raises UsageError."""
+    names = [f"{item.stem}.{style.stem}{result_format.suffix(item.path.name)}" for item in contents]
     paths = destinations(contents, names, output)
     return [StylizeJob(item, path, style, settings) for item, path in zip(contents, paths, strict=True)]
 
@@ -227,9 +227,9 @@ def blend_jobs(
     output: str | None,
     *,
     sweep: int | None = None,
-    suffix: str | None = None,
+    result_format: ResultFormat = FOLLOWING,
 ) -> list[BlendJob]:
-    """Return a job for every content and step of the sweep, by default with outputs `CONTENT.blend.png`.
+    """Return a job for every content and step of the sweep, by default with outputs `CONTENT.blend.jpg`.
 
     Raises UsageError.
     """
@@ -239,7 +239,7 @@ def blend_jobs(
         if output == "-":
             raise UsageError("the pictures of a sweep cannot share standard output; use -o FOLDER")
         steps = list(sweep_weights(len(spec.styles), sweep))
-    names = [f"{item.stem}.blend{result_suffix(item.path.name, suffix)}" for item in contents]
+    names = [f"{item.stem}.blend{result_format.suffix(item.path.name)}" for item in contents]
     jobs = []
     for item, path in zip(contents, destinations(contents, names, output), strict=True):
         for index, weights in enumerate(steps, 1):

@@ -1,11 +1,11 @@
 """Executors of several workers, and how they share a machine."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
 from texsynth.config.settings import MEMORY_LIMIT, RunSettings
+from texsynth.cores import cores
 from texsynth.jobs.files import OutputPolicy
 from texsynth.jobs.inputs import J
 from texsynth.jobs.operation import Operation
@@ -33,11 +33,6 @@ def worker_executor(
         count = workers or capacity(threads)
         pool = lambda: RayPool(operation, policy, threads)  # noqa: E731
     return PooledExecutor(pool, count), f"{count} workers, {operation.run.threads} threads each"
-
-
-def cores() -> int:
-    """Return the number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def divided(run: RunSettings, workers: int) -> RunSettings:

@@ -17,13 +17,8 @@ from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.images import Picture, contact_sheet, read, thumbnails
 from texsynth.images.files import as_text
 from texsynth.images.tensors import to_image, to_picture
-from texsynth.jobs.expand_inputs import (
-    ExpandInputs,
-    ExpandJob,
-    LoadedInputs,
-    Task,
-    load_inputs,
-)
+from texsynth.jobs.expand_inputs import ExpandJob, Task
+from texsynth.jobs.expand_reading import ExpandInputs, LoadedInputs, load_inputs
 from texsynth.jobs.files import JobResult, OutputFile, memory_guard, read_input
 from texsynth.jobs.masks import Mask
 from texsynth.jobs.operation import Operation, other_version, other_weights, resolve_run, run_on
@@ -35,7 +30,7 @@ from texsynth.ops.color import luma
 from texsynth.pipelines import complete
 from texsynth.pipelines import expand as pipeline
 from texsynth.pipelines.method import ExpandPlan, plan_expand
-from texsynth.pipelines.progress import OnStep
+from texsynth.pipelines.progress import OnStep, Step
 from texsynth.pipelines.relight import in_even_light
 from texsynth.synthesis.exemplar import Exemplar
 
@@ -129,6 +124,7 @@ class Expand(Operation[ExpandJob]):
 
     def compute(self, job: ExpandJob, loaded: ExpandInputs, on_step: OnStep) -> JobResult:
         """Make one variation and its siblings; the first file is the first part of the job."""
+        on_step(Step("analysis", 0, 1))
         plan = self._plan(job.task, job.settings)
         settings = plan.settings if plan else job.settings
         networks, hole = self._networks(settings), loaded.hole

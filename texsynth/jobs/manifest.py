@@ -14,12 +14,14 @@ from pydantic import BeforeValidator
 from texsynth import strict_json
 from texsynth.config.preset_places import is_file_name
 from texsynth.config.presets import Tree
-from texsynth.config.settings import RunSettings, Settings, StylizeSettings
+from texsynth.config.settings import ExpandSettings, RunSettings, Settings, StylizeSettings
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import UsageError
-from texsynth.images import output_format, read_bytes
+from texsynth.images import ResultFormat, output_format, read_bytes
+from texsynth.images.formats import FOLLOWING
 from texsynth.jobs.checks import check_headers
-from texsynth.jobs.expand_inputs import ExpandJob, check_batch
+from texsynth.jobs.expand_inputs import ExpandJob
+from texsynth.jobs.expand_reading import check_batch
 from texsynth.jobs.inputs import Job
 from texsynth.jobs.manifest_entries import (
     Entry,
@@ -50,11 +52,13 @@ class Head(Settings):
     jobs: Annotated[tuple[Any, ...], BeforeValidator(as_tuple)]
 
 
-def read_manifest(path: Path, root: str | None, resolve: ResolveSettings) -> list[Job]:
+def read_manifest(
+    path: Path, root: str | None, resolve: ResolveSettings, result_format: ResultFormat = FOLLOWING
+) -> list[Job]:
     """Read the jobs of a manifest, at least one, in its order.
 
-    root: the folder of the outputs; None for the one that the manifest names. Raises UsageError, and
-    InputError for a manifest, folder or pattern where nothing can be read.
+    root: the folder of the outputs; None for the one that the manifest names. result_format: of those without
+    a name. Raises UsageError, and InputError for a manifest, folder or pattern where nothing can be read.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
@@ -67,7 +71,9 @@ def read_manifest(path: Path, root: str | None, resolve: ResolveSettings) -> lis
         raise UsageError(f"{path} has no jobs; list at least one")
     known: dict[str, Any] = {}
     return [
-        job for number, entry in enumerate(entries, 1) for job in _jobs(number, entry, folder, resolve, known)
+        job
+        for number, entry in enumerate(entries, 1)
+        for job in _jobs(number, entry, folder, resolve, known, result_format)
     ]
 
 
@@ -82,12 +88,19 @@ def check_mixed(jobs: Sequence[Job], run: RunSettings) -> tuple[list[Job], list[
 
 
 def _jobs(
-    number: int, entry: Entry, root: Path, resolve: ResolveSettings, known: dict[str, Any]
+    number: int,
+    entry: Entry,
+    root: Path,
+    resolve: ResolveSettings,
+    known: dict[str, Any],
+    result_format: ResultFormat,
 ) -> Sequence[Job]:
     with located(entry.where):
         key = f"{entry.kind.__name__} {entry.preset} {entry.changes}"
         if key not in known:
             known[key] = resolve(entry.kind, entry.preset, entry.changes)
+        settings, name = known[key], entry.picture.path.name
+        exact = entry.exact or (isinstance(settings, ExpandSettings) and settings.tileable)
         preset = NO_PRESET if entry.preset is None else entry.preset
         values = {
             "content": entry.picture.stem,
@@ -95,11 +108,12 @@ def _jobs(
             "index": str(number),
             "folder": Path(entry.picture.key).parent.as_posix(),
             "command": entry.command,
+            "format": result_format.suffix(name, exact=exact).lstrip("."),
         }
         if entry.style:
             values["style"] = entry.style.stem
         name = filled(entry.template, values) if entry.output is None else entry.output
-        return entry.build(entry, inside(root, name), known[key], preset)
+        return entry.build(entry, inside(root, name), settings, preset)
 
 
 def _yaml(path: Path, text: str) -> tuple[Path | None, list[Entry]]:
@@ -148,7 +162,7 @@ def _row(where: str, data: dict[Any, Any], base: Path) -> list[Entry]:
     with located(where):
         content, style = (file_in(text, base) for text in (row.content, row.style))
     preset = row.preset or None
-    template = f"{{folder}}/{{content}}.{{style}}{'.{preset}' if preset else ''}.png"
+    template = f"{{folder}}/{{content}}.{{style}}{'.{preset}' if preset else ''}.{{format}}"
     return [
         Entry(
             where, "stylize", content, style, StylizeSettings, preset_in(preset, base), {}, template,
@@ -202,7 +216,7 @@ def text_of(path: Path) -> str:
         raise UsageError(f"{path} is not UTF-8 text; save it as UTF-8") from None
 
 
-FIELDS = ("content", "style", "preset", "index", "folder", "command")
+FIELDS = ("content", "style", "preset", "index", "folder", "command", "format")
 """Fields of a template; `folder` alone may stand for several folders, or for none."""
 
 UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]")  # Separators and control characters

@@ -141,6 +141,7 @@ class Entry:
     template: str
     build: BuildJobs
     output: str | None = None  # The name of the result when no template decides it
+    exact: bool = False  # Every pixel counts, whatever its settings are
 
 
 BuildJobs = Callable[[Entry, Path, Any, str], Sequence[Job]]
@@ -200,13 +201,18 @@ def _expanded(where: str, group: Group, base: Path, name: str | None) -> list[En
         pictures = [task.exemplars[0] for task in tasks]
         builders = [_expand(task, group.count) for task in tasks]
     field = "style" if isinstance(group, StylizeGroup) else "command"
-    ending = f"{'.{preset}' if group.presets else ''}{'_height' if group.command == 'maps' else ''}.png"
     middle = "" if group.command == "maps" else f".{{{field}}}"
-    template = name or f"{{folder}}/{{content}}{middle}{ending}"
+    ending = "_height.png" if group.command == "maps" else ".{format}"
+    template = name or f"{{folder}}/{{content}}{middle}{'.{preset}' if group.presets else ''}{ending}"
+    exact = group.command in ("tile", "tileset") or (
+        isinstance(group, TextureGroup) and group.hole is not None
+    )
     kind = KINDS.get(group.command, StylizeSettings)
     presets = [preset_in(preset, base) for preset in group.presets or (None,)]
     return [
-        Entry(where, group.command, picture, style, kind, preset, changes, template, build, group.output)
+        Entry(
+            where, group.command, picture, style, kind, preset, changes, template, build, group.output, exact
+        )
         for style, preset, (picture, build) in product(styles, presets, zip(pictures, builders, strict=True))
     ]
 

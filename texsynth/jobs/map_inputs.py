@@ -8,6 +8,7 @@ from typing import ClassVar, get_args
 from texsynth.config.map_settings import MapsSettings
 from texsynth.config.records import MapRole
 from texsynth.errors import UsageError
+from texsynth.images.formats import ResultFormat
 from texsynth.images.picture import DEEP_FORMATS, output_format
 from texsynth.jobs.inputs import Input, Job, destinations
 from texsynth.jobs.materials import COLOUR, MapName
@@ -31,7 +32,7 @@ class MapsJob(Job):
 
 
 def maps_jobs(
-    pictures: Sequence[Input], settings: MapsSettings, output: str | None, suffix: str | None
+    pictures: Sequence[Input], settings: MapsSettings, output: str | None, result_format: ResultFormat
 ) -> list[MapsJob]:
     """Return a job for every picture; maps are called like `NAME_height.png`. Raises UsageError.
 
@@ -39,7 +40,7 @@ def maps_jobs(
     """
     if output == "-":
         raise UsageError(f"{len(ROLES)} maps cannot share standard output; use -o FOLDER")
-    names = [f"{_shared(item.stem, COLOUR)}_{ROLES[0]}{suffix or '.png'}" for item in pictures]
+    names = [f"{_shared(item.stem, COLOUR)}_{ROLES[0]}{result_format.asked or '.png'}" for item in pictures]
     jobs = []
     for item, path in zip(pictures, destinations(pictures, names, output, role="pictures"), strict=True):
         jobs.append(maps_job(item, path, settings))

@@ -77,9 +77,10 @@ def resolve_run(run: RunSettings) -> tuple[RunSettings, torch.device, torch.dtyp
 
 
 def run_on(run: RunSettings, model: Model) -> RunSettings:
-    """Return `run` on the device and in the number type of a loaded model."""
+    """Return `run` on the device, in the number type and through the backend of a loaded model."""
     dtype = str(model.dtype).removeprefix("torch.")
-    return run.model_copy(update={"model": model.name, "device": str(model.device), "dtype": dtype})
+    known = {"model": model.name, "device": str(model.device), "dtype": dtype, "backend": model.backend}
+    return run.model_copy(update=known)
 
 
 def resolve_run_and_model(run: RunSettings, model: Model | None = None) -> tuple[RunSettings, Model]:

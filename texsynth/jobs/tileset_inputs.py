@@ -8,7 +8,7 @@ from typing import ClassVar
 from texsynth.config.map_kinds import Declared
 from texsynth.config.map_settings import TilesetSettings
 from texsynth.errors import UsageError
-from texsynth.images.formats import result_suffix
+from texsynth.images.formats import ResultFormat
 from texsynth.images.picture import DEEP_FORMATS, output_format
 from texsynth.jobs.inputs import Input, Job, destinations, file_seed
 from texsynth.jobs.materials import MapName, sibling_stem
@@ -64,7 +64,7 @@ def tileset_jobs(
     declared: Sequence[tuple[Declared | None, ...]],
     settings: TilesetSettings,
     output: str | None,
-    suffix: str | None,
+    result_format: ResultFormat,
 ) -> list[TilesetJob]:
     """Return a job for every exemplar, whose tiles are called like `NAME.tileset.png`. Raises UsageError.
 
@@ -72,12 +72,15 @@ def tileset_jobs(
     """
     if output == "-":
         raise UsageError("tiles, layout and index cannot share standard output; use -o FOLDER")
-    # Values of maps must survive the file.
-    suffix = suffix or (".png" if any(siblings) else None)
-    names = [f"{item.stem}.tileset{result_suffix(item.path.name, suffix)}" for item in exemplars]
+    names = [f"{item.stem}.tileset{tileset_suffix(item, result_format)}" for item in exemplars]
     paths = destinations(exemplars, names, output, role="exemplars")
     every = zip(exemplars, paths, siblings, declared, strict=True)
     return [tileset_job(item, path, maps, kinds, settings) for item, path, maps, kinds in every]
+
+
+def tileset_suffix(exemplar: Input, result_format: ResultFormat) -> str:
+    """Return how the name of tiles ends: they must meet, and values of maps survive the file."""
+    return result_format.suffix(exemplar.path.name, exact=True)
 
 
 def tileset_job(

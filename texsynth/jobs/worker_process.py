@@ -8,6 +8,8 @@ import time
 from multiprocessing.connection import Connection
 from threading import Thread
 
+from texsynth.startup import prepare_process
+
 LAST_SECONDS = 0.5
 """Seconds for what is being written, once nobody is left who asked for it."""
 
@@ -15,6 +17,7 @@ LAST_SECONDS = 0.5
 def begin(connection: Connection, work: bytes) -> None:
     """Do the jobs that come from `connection`. work: pickled, a function, and what it takes after that."""
     Thread(target=_end_with_parent, daemon=True).start()
+    prepare_process()
     # Only now: torch, which this loads, takes seconds.
     function, *arguments = pickle.loads(work)
     function(connection, *arguments)

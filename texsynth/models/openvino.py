@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
+from threading import Lock
 from typing import Any, Self, TypeVar
 
 import torch
@@ -60,7 +61,7 @@ def through_openvino(model: Model) -> Model:
     else:
         encoder = _Encoder.like(own)
     decoders = {level: _Decoder.like(net) for level, net in model.decoders.items()}
-    return replace(model, encoder=encoder, decoders=decoders)
+    return replace(model, encoder=encoder, decoders=decoders, backend="openvino")
 
 
 def left_to_torch(settings: StylizeSettings) -> str:
@@ -77,9 +78,14 @@ class _Compiled:
 
     def __init__(self) -> None:
         self._parts: dict[object, Any] = {}
+        self._free = Lock()  # A compiled part takes one input at a time, and threads may share a model
 
     def __call__(self, key: object, part: Callable[[], nn.Module], x: Tensor) -> Tensor:
         """Compute `part`, a float32 network known by `key`, on x (N, C, h, w). Returns channels last."""
+        with self._free:
+            return self._compute(key, part, x)
+
+    def _compute(self, key: object, part: Callable[[], nn.Module], x: Tensor) -> Tensor:
         if key not in self._parts:
             self._parts[key] = _compile(part(), x.shape[1], HINTS[x.dtype])
         import openvino

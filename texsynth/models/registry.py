@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ class Model:
     device: torch.device
     dtype: torch.dtype
     provenance: Mapping[str, str]
+    backend: Literal["torch", "openvino"] = "torch"  # What computes the encoder and the decoders
 
     def vgg(self) -> Encoder:
         """Return the encoder of all levels, to train on. Raises ModelError when it is of another kind."""

@@ -17,6 +17,7 @@ from texsynth.analysis.tile_advice import tile_advice
 from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import ExpandSettings
 from texsynth.metrics.fit import misfit
+from texsynth.ops.threads import one_thread
 from texsynth.pipelines.candidates import best_of, cut_rate
 from texsynth.pipelines.expand import Expanded, Networks, split_siblings
 from texsynth.pipelines.feature_optimization import optimize
@@ -32,7 +33,7 @@ from texsynth.pipelines.patch_stage import (
     patch_stage,
     vote_on_layout,
 )
-from texsynth.pipelines.progress import OnStep, parts, silent
+from texsynth.pipelines.progress import OnStep, Step, parts, silent
 from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, largest_square
 from texsynth.synthesis.gaps import spread_starts, torus_starts
 from texsynth.synthesis.hidden import paint_hidden
@@ -58,6 +59,8 @@ MISFIT = 0.75
 """Pixels by which a lattice may miss itself around a torus; more is bent, as it would show as a step."""
 
 
+LOOKING = 1.0  # Time that the analysis of a picture takes, in the unit of LAYING and VOTING
+
 ALREADY_SEAMLESS = "the picture is seamless already and was left as it is"
 
 
@@ -78,8 +81,10 @@ def fill(
     """
     empty = hole[0, 0] > 0.5
     usable = ~empty if picture.mask is None else ~empty & (picture.mask[0, 0] > 0.5)
+    looking, on_step = parts(on_step, LOOKING, LAYING + VOTING)
     source = paint_hidden(replace(picture, mask=usable[None, None].float()))
     lattice = _lattice(source, settings)
+    looking(Step("analysis", 1, 2))
     side = min(empty.shape)
     block = max(round(HOLE_BLOCK * largest_square(empty, side)), MIN_SIDE)
     # Only what is near a hole can matter to it.
@@ -97,6 +102,7 @@ def fill(
         return [(top, left) for top in starts[0] for left in starts[1]]
 
     atlas = _atlas(source, settings, lattice)
+    looking(Step("analysis", 2, 2))
     block = min(block, max(round(CLOSING_CHOICE * atlas.largest_square()), MIN_SIDE))
     patch = settings.patch.model_copy(update={"layouts": 1})
     result, best, least = torch.cat([source.image, *source.siblings], 1)[0], None, torch.inf
@@ -141,9 +147,12 @@ def tile(
     rows, columns = own if settings.size is None else (settings.size[1], settings.size[0])
     if picture.mask is None and (rows, columns) == own and is_seamless(picture.image):
         return Expanded(picture.image, picture.siblings, (ALREADY_SEAMLESS,))
+    looking, on_step = parts(on_step, LOOKING, LAYING + VOTING)
     source = paint_hidden(picture)
     lattice = _lattice(source, settings)
+    looking(Step("analysis", 1, 3))
     advice = tile_advice(source.image)
+    looking(Step("analysis", 2, 3))
     if lattice is not None:
         closed = snap_to_torus(lattice, (rows, columns), MAX_BEND)
         if closed is not None and _misfit(lattice, closed, (rows, columns)) > MISFIT:
@@ -186,6 +195,7 @@ def tile(
         elongation=elongation(source.image), variety=settings.variety,
     )  # fmt: skip
     atlas = _atlas(source, settings, lattice)
+    looking(Step("analysis", 3, 3))
     notes = () if advice is None else (advice,)
 
     def make(on_step: OnStep) -> Expanded:
@@ -207,10 +217,12 @@ def tile(
     )
 
 
+@one_thread()
 def _atlas(source: Exemplar, settings: ExpandSettings, lattice: Lattice | None) -> Atlas:
     return build_atlas([source], orientations=piece_orientations([source], settings, lattice))
 
 
+@one_thread()
 def _lattice(source: Exemplar, settings: ExpandSettings) -> Lattice | None:
     """Find the lattice of what is visible, if it is to be kept."""
     if settings.patch.lattice != "auto":

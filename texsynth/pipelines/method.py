@@ -11,6 +11,7 @@ from texsynth.config.expand_rules import MIN_SIDE, output_size, without_idle_net
 from texsynth.config.settings import ExpandSettings, Method
 from texsynth.errors import InputError
 from texsynth.ops.orientations import Orientation
+from texsynth.ops.threads import one_thread
 from texsynth.pipelines.even_light import even_out
 from texsynth.pipelines.noise_gate import noise_suits
 from texsynth.pipelines.orientations import piece_orientations
@@ -49,6 +50,7 @@ class ExpandPlan:
 
 
 @torch.no_grad()
+@one_thread()
 def plan_expand(
     exemplars: Sequence[Exemplar], settings: ExpandSettings, *, guided: bool = False
 ) -> ExpandPlan:

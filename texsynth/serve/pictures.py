@@ -16,7 +16,7 @@ import numpy as np
 
 from texsynth import images
 from texsynth.config.settings import RunSettings
-from texsynth.errors import MemoryExhaustedError, TexsynthError
+from texsynth.errors import MemoryExhaustedError
 from texsynth.images.picture import Picture, Pixels, as_depth
 from texsynth.jobs.files import memory_guard
 from texsynth.jobs.inputs import CARD_SUFFIX, Input
@@ -39,7 +39,7 @@ class NoRoomError(Exception):
     """The disk takes no more."""
 
 
-class UnknownPictureError(TexsynthError):
+class UnknownPictureError(Exception):
     """A picture that was never given, or has been dropped."""
 
 

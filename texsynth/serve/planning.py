@@ -11,7 +11,8 @@ from texsynth.config.map_settings import MapsSettings
 from texsynth.config.settings import ExpandSettings, StylizeSettings
 from texsynth.jobs.blend_inputs import BlendSpec, StyledJob, StyleSource, blend_jobs, stylize_jobs
 from texsynth.jobs.checks import check_depth, check_headers, check_outputs
-from texsynth.jobs.expand_inputs import ExpandJob, LoadedInputs, check_textures, expand_jobs, plan_tasks
+from texsynth.jobs.expand_inputs import ExpandJob, expand_jobs, plan_tasks
+from texsynth.jobs.expand_reading import LoadedInputs, check_textures
 from texsynth.jobs.files import OutputPolicy
 from texsynth.jobs.inputs import Input, Job
 from texsynth.jobs.map_inputs import MapsJob, maps_jobs
@@ -62,7 +63,8 @@ def plan(asked: Asked, settled: Settled, inputs: Mapping[str, Input], output: st
 
 
 def _policy(settled: Settled) -> OutputPolicy:
-    return OutputPolicy(suffix=settled.suffix or ".png", quality=settled.run.quality)
+    suffix, run = settled.result_format.asked or ".png", settled.run
+    return OutputPolicy(suffix=suffix, quality=run.quality, strip=run.strip)
 
 
 def _styled(asked: Asked, settled: Settled, inputs: Mapping[str, Input], output: str) -> Plan:
@@ -71,7 +73,7 @@ def _styled(asked: Asked, settled: Settled, inputs: Mapping[str, Input], output:
     content = inputs[asked.picture]
     if asked.command == "stylize":
         style = inputs[asked.styles[0].picture]
-        (job,) = stylize_jobs([content], style, settings, output, suffix=settled.suffix)
+        (job,) = stylize_jobs([content], style, settings, output, result_format=settled.result_format)
         return _plan_styled(job, [style], settled)
     spec = BlendSpec(
         tuple(
@@ -81,7 +83,7 @@ def _styled(asked: Asked, settled: Settled, inputs: Mapping[str, Input], output:
         sequential=settled.mixture.sequential,
         feather=settled.mixture.feather,
     )
-    (blended,) = blend_jobs([content], spec, settings, output, suffix=settled.suffix)
+    (blended,) = blend_jobs([content], spec, settings, output, result_format=settled.result_format)
     return _plan_styled(blended, spec.inputs, settled)
 
 
@@ -108,7 +110,7 @@ def _texture(asked: Asked, settled: Settled, inputs: Mapping[str, Input], output
         siblings=[inputs[sibling] for sibling in asked.siblings],
         **maps,
     )
-    (job,) = expand_jobs(tasks, settings, output, suffix=settled.suffix)
+    (job,) = expand_jobs(tasks, settings, output, result_format=settled.result_format)
     loaded: LoadedInputs = {}
 
     def operation(model: Model, fit: FitStyle | None) -> Operation[ExpandJob]:
@@ -124,7 +126,7 @@ def _texture(asked: Asked, settled: Settled, inputs: Mapping[str, Input], output
 def _maps(asked: Asked, settled: Settled, inputs: Mapping[str, Input], output: str) -> Plan:
     settings = settled.settings
     assert isinstance(settings, MapsSettings)
-    (job,) = maps_jobs([inputs[asked.picture]], settings, output, settled.suffix)
+    (job,) = maps_jobs([inputs[asked.picture]], settings, output, settled.result_format)
 
     def operation(model: Model, fit: FitStyle | None) -> Operation[MapsJob]:
         del model, fit

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from texsynth.config.expand_rules import MIN_SIDE
 from texsynth.config.settings import ExpandSettings, RunSettings, StylizeSettings
 from texsynth.errors import TexsynthError
+from texsynth.images.formats import ResultFormat
 from texsynth.images.picture import Picture
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.map_inputs import MapsJob
@@ -225,7 +226,7 @@ def reduce_all(asked: PreviewAsked, settled: Settled, pictures: Pictures) -> Red
         if mask is not None:
             inputs[mask] = small(mask, own, as_data=True)
     output = "-" if asked.command != "maps" else "preview/"
-    return Reduced(inputs, replace(settled, suffix=".png"), output)
+    return Reduced(inputs, replace(settled, result_format=ResultFormat(".png")), output)
 
 
 def _stroke_factor(factor: float, side: int, settled: Settled) -> tuple[float, Settled]:

@@ -7,11 +7,12 @@ from typing import Any
 
 from texsynth.config.expand_rules import with_preset_method
 from texsynth.config.preset_places import is_file_name
-from texsynth.config.presets import SECTIONS, Preset, Tree, fitting, load, resolve
+from texsynth.config.presets import SECTIONS, Preset, Tree, check_usable, load, resolve
 from texsynth.config.settings import ExpandSettings, RunSettings, Settings
 from texsynth.config.shared_settings import BlendPreset
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import UsageError
+from texsynth.images.formats import ResultFormat
 from texsynth.models.hub.catalog import model_names
 from texsynth.serve.asking import FORMATS, Asked
 from texsynth.strict_yaml import inline
@@ -26,7 +27,7 @@ class Settled:
 
     settings: Settings
     run: RunSettings
-    suffix: str | None  # Of results, like `.png`; None follows the input
+    result_format: ResultFormat
     mixture: BlendPreset = field(default_factory=BlendPreset)
     """How the styles of a blend come together."""
 
@@ -69,7 +70,7 @@ def settle(asked: Asked, base: RunSettings) -> Settled:
         mixture = validate(
             BlendPreset, {key: tree[key] for key in ("sequential", "feather") if key in tree}, ""
         )
-    return Settled(settings, run, None if form is None else f".{form}", mixture)
+    return Settled(settings, run, ResultFormat(None if form is None else f".{form}", run.bit_depth), mixture)
 
 
 def usable_preset(asked: Asked) -> Preset | None:
@@ -80,12 +81,7 @@ def usable_preset(asked: Asked) -> Preset | None:
     if is_file_name(name) or "\0" in name:
         raise UsageError(f"the preset {name!r} is a file; give the name of one that the server has")
     preset = load(name)
-    beside = {"run", "blend"} if asked.command == "blend" else {"run"}
-    if not {section, *beside} & set(preset.sections) or (
-        section not in preset.sections and set(preset.sections) - {"run", "blend"}
-    ):
-        choice = ", ".join(fitting(section))
-        raise UsageError(f"preset {name!r} has no settings for {section}; use one of {choice}")
+    check_usable(preset, section, ("run", "blend") if asked.command == "blend" else ("run",))
     return preset
 
 

@@ -111,14 +111,14 @@ def vote(
     shape = (len(planes), (qy - 1) * STRIDE + p, (qx - 1) * STRIDE + p)
     total, norm = torch.zeros(shape), torch.zeros(shape[1:])
     flat, width = planes.flatten(1), planes.shape[2]
-    index = field.at[0] * width + field.at[1]
+    index = (field.at[0] * width + field.at[1]).flatten()
     falloff = torch.exp(-((torch.arange(p) - (p - 1) / 2).square()) / (2 * (p / 3) ** 2))
     padded = None if reference is None else _canvas(reference, field)
     for dy in range(p):
         for dx in range(p):
             rows = slice(dy, dy + (qy - 1) * STRIDE + 1, STRIDE)
             columns = slice(dx, dx + (qx - 1) * STRIDE + 1, STRIDE)
-            values = flat[:, (index + dy * width + dx).flatten()].view(-1, qy, qx)
+            values = flat[:, dy * width + dx :].index_select(1, index).view(-1, qy, qx)
             weight = field.weight * (falloff[dy] * falloff[dx])
             if padded is not None:
                 error = (values[: len(padded)] - padded[:, rows, columns]).square().mean(0)

@@ -55,16 +55,6 @@ class QuiltSettings:
     """Try blocks from all over the atlas, for those that close a gap have to fit on all sides."""
 
 
-@dataclass(frozen=True)
-class State:
-    """What a square of a quilt and the pixels next to it show."""
-
-    at: Tensor  # (2, h, w) source positions
-    image: Tensor  # (C, h, w)
-    known: Tensor  # (h, w) bool
-    guide: float  # Square of the departure from the guide
-
-
 class Quilt:
     """A canvas of source positions that blocks are laid on."""
 
@@ -188,64 +178,69 @@ class Quilt:
         size = here[0].shape[0]
         span = torch.arange(size)
         grid = torch.stack([span[:, None].expand(size, size), span[None].expand(size, size)])
-        known, old = self.known[here] | self.fixed[here], self._colours(here)
+        known, old, old_at = self.known[here] | self.fixed[here], self._colours(here), self._at(here)
         blocks = corners[:, :, None, None] + grid
         fresh = self.atlas.image[:, blocks[:, 0], blocks[:, 1]].transpose(0, 1)
         keep = keep_old((fresh - old).square().sum(1), known, overlap) | self.fixed[here]
-        before = (self.at[:, here[0], here[1]], old, known)
-        states = [self._state(here)] if only_better else []
-        laid, self.known[here] = known, True
-        for number in range(len(corners) if len(corners) > 1 or only_better else 0):
-            self._write(here, keep[number], blocks[number], fresh[number])
-            states.append(self._state(here))
-            self._write(here, torch.zeros_like(known), *before[:2])
-        self.known[here] = laid
-        totals = self._totals(states)
-        best = totals.index(min(totals)) - only_better if totals else 0
-        if best < 0:
-            return False
-        self._count_use(before[0], known & ~keep[best], -1.0)
+        at = torch.where(keep[:, None], old_at, blocks)
+        image = torch.where(keep[:, None], old, fresh)
+        best = 0
+        if only_better:
+            laid = torch.cat([self.known[here][None], torch.ones_like(keep)])
+            totals = self._totals(here, torch.cat([old_at[None], at]), torch.cat([old[None], image]), laid)
+            best = int(totals.argmin()) - 1
+            if best < 0:
+                return False
+        elif len(corners) > 1:
+            best = int(self._totals(here, at, image, torch.ones_like(keep)).argmin())
+        self._count_use(old_at, known & ~keep[best], -1.0)
         self._count_use(blocks[best], ~keep[best], 1.0)
-        self._write(here, keep[best], blocks[best], fresh[best])
+        self.at[:, here[0], here[1]], self.image[:, here[0], here[1]] = at[best], image[best]
         self.known[here] = True
         return True
 
-    def _write(self, here: Place, keep: Tensor, at: Tensor, image: Tensor) -> None:
-        self.at[:, here[0], here[1]] = torch.where(keep, self.at[:, here[0], here[1]], at)
-        self.image[:, here[0], here[1]] = torch.where(keep, self._colours(here), image)
+    def _at(self, here: Place) -> Tensor:
+        return self.at.index_select(1, here[0][:, 0]).index_select(2, here[1][0])
 
     def _colours(self, here: Place) -> Tensor:
-        return self.image[:, here[0], here[1]]
+        return self.image.index_select(1, here[0][:, 0]).index_select(2, here[1][0])
 
     def _cost(self, here: Place) -> Tensor:
         """Measure the seam cost between the pixels of a place that have been laid."""
-        return seam_cost(self.atlas, self._colours(here), self.at[:, here[0], here[1]], self.known[here])
+        return seam_cost(self.atlas, self._colours(here), self._at(here), self.known[here])
 
-    def _state(self, here: Place) -> "State":
-        """Copy a square and its joins to the surroundings."""
-        top, left, size = int(here[0][0, 0]), int(here[1][0, 0]), here[0].shape[0]
-        rows, columns = self._window(top - 1, left - 1, size + 2)
-        guide = 0.0
-        if self.guide is not None:
-            shown = self.atlas.guide[:, *self.at[:, here[0], here[1]]]
-            guide = float((shown - self.guide[:, here[0], here[1]]).square().sum())
-        at, image = self.at[:, rows, columns], self.image[:, rows, columns]
-        return State(at, image, self.known[rows, columns], guide)
+    def _totals(self, here: Place, at: Tensor, image: Tensor, laid: Tensor) -> Tensor:
+        """Sum the costs of K ways to lay a square, with its joins to what is around: seams and the guide.
 
-    def _totals(self, states: Sequence["State"]) -> list[float]:
-        """Sum the costs of every state of a square: seams and departures from the guide."""
-        if not states:
-            return []
-        # Side by side, each followed by a column that nothing is laid in: many small sums take long.
-        at, image, known = (
-            torch.cat([F.pad(part, (0, 1)) for part in parts], -1)
-            for parts in zip(*((state.at, state.image, state.known) for state in states), strict=True)
+        at: (K, 2, b, b) source positions, image: (K, C, b, b), laid: (K, b, b) bool. Returns (K,) float64.
+        """
+        size, (height, width) = here[0].shape[0], self.known.shape
+        around = self._window(int(here[0][0, 0]) - 1, int(here[1][0, 0]) - 1, size + 2)
+        # Where each of these pixels lies in the square; from `size` on it lies outside.
+        row, column = (around[0] - here[0][0]) % height, (around[1] - here[1][0, 0]) % width
+        inside = (row < size) & (column < size)
+        row, column = row[:, 0].clamp_max(size - 1), column[0].clamp_max(size - 1)
+
+        def side_by_side(square: Tensor, rest: Tensor) -> Tensor:
+            # Each followed by a column that nothing is laid in: many small sums take long.
+            whole = F.pad(
+                torch.where(inside, square.index_select(-2, row).index_select(-1, column), rest), (0, 1)
+            )
+            return whole.movedim(0, -2).flatten(-2)
+
+        cost = seam_cost(
+            self.atlas,
+            side_by_side(image, self._colours(around)),
+            side_by_side(at, self._at(around)),
+            side_by_side(laid, self.known[around]),
         )
-        costs = seam_cost(self.atlas, image, at, known).split(states[0].known.shape[1] + 1, 1)
-        return [
-            float(cost[:, :-1].contiguous().sum()) + self.settings.guide * state.guide
-            for cost, state in zip(costs, states, strict=True)
-        ]
+        seams = cost.unflatten(1, (len(at), -1))[:, :, :-1].transpose(0, 1).flatten(1)
+        totals: Tensor = seams.sum(1).double()
+        if self.guide is not None:
+            shown = self.atlas.guide[:, at[:, 0], at[:, 1]].transpose(0, 1)
+            apart = (shown - self.guide[:, here[0], here[1]]).square().flatten(1)
+            totals += self.settings.guide * apart.sum(1).double()
+        return totals
 
     def _errors(self, corner: tuple[int, int], known: Tensor, old: Tensor, size: int) -> "PartErrors":
         """Compute the penalised errors of the source positions in a draw of the parts of the atlas."""

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from texsynth.config.settings import TransposerSettings
+from texsynth.config.training import TransposerSettings
 from texsynth.errors import InputError, ModelError
 from texsynth.metrics.losses import gram, random_directions, sliced_wasserstein
 from texsynth.models.hub.cache import file_hash

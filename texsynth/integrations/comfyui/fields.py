@@ -47,13 +47,10 @@ def text_field(default: str, tooltip: str) -> tuple[str, dict[str, Any]]:
     return "STRING", {"default": default, "tooltip": tooltip}
 
 
-def preset_input(section: str) -> Inputs:
-    """Declare the choice of a preset with settings for a command."""
-    return {
-        "preset": choice_field(
-            [NONE, *presets.fitting(section)], NONE, "Settings to start from; none: the defaults."
-        )
-    }
+def preset_input(section: str, *beside: str) -> Inputs:
+    """Declare the choice of a preset that says something for a command; see `presets.usable`."""
+    names = [NONE, *presets.fitting(section, ("run", *beside))]
+    return {"preset": choice_field(names, NONE, "Settings to start from; none: the defaults.")}
 
 
 def seed_input() -> Inputs:
@@ -70,11 +67,11 @@ def texture_inputs() -> Inputs:
     return {"name": text_field(NAME, text)}
 
 
-def look_inputs() -> Inputs:
-    """Inputs that `stylize` and `blend` share."""
+def look_inputs(*beside: str) -> Inputs:
+    """Inputs that `stylize` and `blend` share. beside: further sections of presets that are taken."""
     models = [name for name in catalog.model_names() if name != "borders"]
     return {
-        **preset_input("stylize"),
+        **preset_input("stylize", *beside),
         "photo": switch_field(False, "Keep contours as in a photograph; otherwise paint."),
         "strength": number_field(1.0, 0, 1, "0 keeps the content, 1 applies the whole style."),
         "style_scale": number_field(1.0, 0.25, 8, "Size of strokes over the style's."),

@@ -11,13 +11,12 @@ from torch import Tensor
 import texsynth
 from texsynth.config.settings import Method
 from texsynth.integrations.comfyui.bridge import (
-    card_to_read,
-    card_to_write,
     masks,
     pictures,
     to_image,
     working,
 )
+from texsynth.integrations.comfyui.cards import CARD, LoadStyleCard, StyleCard
 from texsynth.integrations.comfyui.fields import (
     MAPS,
     NAME,
@@ -33,12 +32,10 @@ from texsynth.integrations.comfyui.fields import (
     seed_input,
     surface_inputs,
     switch_field,
-    text_field,
     texture_inputs,
     whole_field,
 )
 
-CARD = "TEXSYNTH_CARD"  # The path of a style card
 STYLE = f"IMAGE,{CARD}"
 LARGEST_SIDE = 16384
 STYLES = range(1, 5)
@@ -217,19 +214,22 @@ class Blend:
             f"weight_{n}": number_field(1.0, 0, 100, f"Share of style {n}, over the sum of all.")
             for n in STYLES
         }
-        style = {f"style_{n}": picture_field(f"Style {n}, a picture or style card.", STYLE) for n in STYLES}
+        style = {
+            f"style_{n}": picture_field(
+                f"Style {n}, a picture or style card; none at all: those of the preset.", STYLE
+            )
+            for n in STYLES
+        }
         region = {
             f"mask_{n}": picture_field(f"White where style {n} goes; none: the rest.", "MASK") for n in STYLES
         }
-        first, *others = style.items()
         return {
             "required": {
                 "content": picture_field("The pictures to change."),
-                first[0]: first[1],
                 **weight,
-                **look_inputs(),
+                **look_inputs("blend"),
             },
-            "optional": {**dict(others), **region},
+            "optional": {**style, **region},
         }
 
     def blend(self, content: Tensor, **inputs: Any) -> tuple[Tensor]:  # noqa: ANN401
@@ -238,76 +238,23 @@ class Blend:
             {n: inputs.pop(f"{kind}_{n}", None) for n in STYLES} for kind in ("weight", "style", "mask")
         )
         used = [n for n in STYLES if styles[n] is not None]
+        shares = [weights[n] for n in used]
         frames = pictures(content)
         areas = {n: _areas(regions[n], len(frames)) for n in used}
-        results = []
+        options = changed(inputs, self.INPUT_TYPES()["required"])
         with working() as progress:
-            model = texsynth.load_model(inputs.pop("model"))
-            options = {**changed(inputs, self.INPUT_TYPES()["required"]), "model": model}
+            network = {"name": options.pop("model", None), "preset": options.get("preset")}
+            options |= {"model": texsynth.load_model(**network), "progress": progress}
+            results = []
             for number, frame in enumerate(frames):
-                results.append(
-                    texsynth.blend(
-                        frame,
-                        [_style(styles[n]) for n in used],
-                        weights=[weights[n] for n in used],
-                        masks=[areas[n][number] for n in used],
-                        progress=progress,
-                        **options,
-                    )
-                )
+                own: dict[str, Any] = {
+                    "styles": [_style(styles[n]) for n in used],
+                    "weights": shares if set(shares) != {1.0} else None,
+                    "masks": [areas[n][number] for n in used],
+                }
+                # Without any the preset has them, and what belongs to them.
+                results.append(texsynth.blend(frame, **(own if used else {}), **options))
         return (to_image(results),)
-
-
-class StyleCard:
-    """Measure styles once, and keep what was measured."""
-
-    CATEGORY = "texsynth"
-    FUNCTION = "save"
-    DESCRIPTION = "Measures the pictures of a style once and keeps that in a small file."
-    OUTPUT_NODE = True
-    RETURN_TYPES = (CARD,)
-    RETURN_NAMES = ("style",)
-    OUTPUT_TOOLTIPS: ClassVar = ("The style, for Stylize and Blend.",)
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Inputs]:
-        """Return the inputs, as ComfyUI asks for them."""
-        models = look_inputs()["model"]
-        name = text_field(
-            "style", "Name of the file in the output folder, without .card; a card there is kept."
-        )
-        return {
-            "required": {
-                "styles": picture_field("One picture, or several that become one style."),
-                "name": name,
-                "model": models,
-            }
-        }
-
-    def save(self, styles: Tensor, name: str, model: str) -> tuple[str]:
-        """Return the path of the card. Raises TexsynthError."""
-        with working():
-            return (str(texsynth.make_card(pictures(styles), card_to_write(name), model=model)),)
-
-
-class LoadStyleCard:
-    """Take a style from a card."""
-
-    CATEGORY = "texsynth"
-    FUNCTION = "load"
-    DESCRIPTION = "Takes a style from a card in the output or input folder."
-    RETURN_TYPES = (CARD,)
-    RETURN_NAMES = ("style",)
-    OUTPUT_TOOLTIPS: ClassVar = ("The style, for Stylize and Blend.",)
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Inputs]:
-        """Return the inputs, as ComfyUI asks for them."""
-        return {"required": {"name": text_field("style", "Name of the card, without .card.")}}
-
-    def load(self, name: str) -> tuple[str]:
-        """Return the path of the card. Raises InputError."""
-        return (card_to_read(name),)
 
 
 class Describe:

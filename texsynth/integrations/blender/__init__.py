@@ -1,0 +1,25 @@
+"""The add-on for Blender, in `addon`, and the file by which it is installed."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from importlib.resources import files
+
+FOLDER = "texsynth"  # In the file, as Blender names the add-on
+
+SUFFIXES = (".py", ".toml")
+
+EPOCH = (1980, 1, 1, 0, 0, 0)  # The first date that a zip can hold
+
+
+def addon_zip() -> bytes:
+    """Return the add-on as a zip that Blender installs; always the same bytes."""
+    folder, data = files("texsynth.integrations.blender") / "addon", io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(folder.iterdir(), key=lambda file: file.name):
+            if file.name.endswith(SUFFIXES):
+                entry = zipfile.ZipInfo(f"{FOLDER}/{file.name}", EPOCH)
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
+    return data.getvalue()

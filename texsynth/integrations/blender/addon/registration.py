@@ -1,0 +1,26 @@
+"""What Blender is told of: classes, and the settings of a scene."""
+
+from __future__ import annotations
+
+import bpy
+
+from .operators import OPERATORS, Work
+from .panels import PANELS, TexsynthPreferences, TexsynthSettings
+
+CLASSES = (TexsynthSettings, TexsynthPreferences, *OPERATORS, *PANELS)
+
+
+def register() -> None:
+    """Add the buttons and panels, as Blender asks for it."""
+    for one in CLASSES:
+        bpy.utils.register_class(one)
+    bpy.types.Scene.texsynth = bpy.props.PointerProperty(type=TexsynthSettings)
+
+
+def unregister() -> None:
+    """Take them away, and end the command where it is at work."""
+    if Work.run:
+        Work.run.close()
+    del bpy.types.Scene.texsynth
+    for one in reversed(CLASSES):
+        bpy.utils.unregister_class(one)

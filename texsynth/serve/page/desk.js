@@ -1,0 +1,205 @@
+// What lies on the desk: for each workspace its picture, the newest preview, the full results, and what is shown of them.
+
+import { Refusal, ServerGone, bitmap } from "./api.js";
+import { Follower, isOver } from "./job.js";
+import { Previewer } from "./preview.js";
+import { buildRequest, fullSize, missing } from "./request.js";
+import { mainPicture } from "./store.js";
+import { checkPictures } from "./uploads.js";
+
+const BEFORE_SIDE = 2048;
+const FULL_SIDE = 4096;
+
+/**
+ * @typedef {{before: {id: string, image: ImageBitmap} | null, preview: import("./preview.js").Preview | null,
+ *   full: {image: ImageBitmap, name: string, size: [number, number]} | null, shown: "preview" | "full", asked: string,
+ *   kind: string, mode: "result" | "compare" | "tiled", follower: Follower, problem: string | null}} Place
+ */
+
+/** Pictures and work of both workspaces; tells when something is new. */
+export class Desk {
+  /** @type {string | null} */
+  error = null;
+  /** @type {string | null} */
+  reading = null;
+  previewing = false;
+
+  /**
+   * @param {import("./store.js").Store} store
+   * @param {import("./looks.js").Looks} looks
+   * @param {() => void} changed
+   */
+  constructor(store, looks, changed) {
+    this.store = store;
+    this.looks = looks;
+    this.changed = changed;
+    this.previewer = new Previewer(preview => this.#previewed(preview), error => this.report(error), busy => {
+      this.previewing = busy;
+      changed();
+    });
+    this.places = { texture: this.#place("texture"), style: this.#place("style") };
+    store.subscribe(() => this.follow());
+  }
+
+  /** @returns {Place} */
+  #place(workspace) {
+    return {
+      before: null, preview: null, full: null, shown: "preview", asked: "", kind: "", mode: "result", problem: null,
+      follower: new Follower((job, live) => this.#news(workspace, job, live)),
+    };
+  }
+
+  /** @returns {Place} of the workspace in front */
+  get place() {
+    return this.places[this.store.state.workspace];
+  }
+
+  /** What is missing, or null. */
+  get missing() {
+    return missing(this.store.state);
+  }
+
+  get request() {
+    return buildRequest(this.store.state);
+  }
+
+  /** @returns {[number, number]} that the full size will have */
+  get fullSize() {
+    return mainPicture(this.store.state) ? fullSize(this.store.state, path => this.looks.value(path)) : [1, 1];
+  }
+
+  /** @returns {[number, number]} of what is shown, in full */
+  get size() {
+    const { shown, full } = this.place;
+    return shown === "full" && full ? full.size : this.fullSize;
+  }
+
+  /** Bring pictures and preview up to the state. */
+  follow() {
+    const { place, store: { state } } = this, picture = mainPicture(state);
+    const kind = `${picture?.id} ${state.workspace === "texture" ? state.texture.task + state.texture.map : ""}`;
+    if (kind !== place.kind) {
+      Object.assign(place, { kind, preview: null, full: null, shown: "preview", asked: "" });
+      if (state.workspace === "texture" && state.texture.task === "hole" && place.mode === "tiled") place.mode = "result";
+    }
+    if (!picture) place.before = null;
+    else if (place.before?.id !== picture.id) this.#loadBefore(place, picture.id);
+    if (this.missing) {
+      if (place.asked) this.previewer.stop();
+      Object.assign(place, { asked: "", preview: null });
+    } else this.#ask(place);
+    this.changed();
+  }
+
+  #ask(place) {
+    const { request, store: { state } } = this;
+    const asked = JSON.stringify({ ...request, run: { ...request.run, format: null } });
+    if (asked === place.asked && (place.preview || this.previewing)) return;
+    place.asked = asked;
+    this.error = null;
+    const show = request.command === "maps" ? { show: state.texture.map } : {};
+    this.previewer.ask(request, { tab: state.tab, side: this.looks.options.preview, ...show });
+  }
+
+  async #loadBefore(place, id) {
+    place.before = null;
+    try {
+      const image = await bitmap(`/v1/pictures/${id}/view?side=${BEFORE_SIDE}`);
+      if (mainPicture(this.store.state)?.id === id) place.before = { id, image };
+      this.changed();
+    } catch (error) {
+      this.report(error);
+    }
+  }
+
+  #previewed(preview) {
+    const { place } = this;
+    if (this.missing || preview.request.command !== this.request.command) return;
+    const old = place.preview?.image;
+    Object.assign(place, { preview, shown: "preview" });
+    this.error = null;
+    this.changed();
+    old?.close();
+  }
+
+  /** Look at the newest preview again, or at a full result. @param {number} n */
+  async showResult(n) {
+    const { place } = this, job = place.follower.job, result = job?.results[n];
+    if (!job || !result) return;
+    const side = Math.max(result.width, result.height) > FULL_SIDE ? `?side=${FULL_SIDE}` : "";
+    try {
+      const image = await bitmap(`/v1/jobs/${job.id}/results/${n}/view${side}`);
+      Object.assign(place, { full: { image, name: result.name, size: [result.width, result.height] }, shown: "full" });
+    } catch (error) {
+      this.report(error);
+    }
+    this.changed();
+  }
+
+  /** Make the full size. */
+  async make() {
+    const { place } = this;
+    place.problem = null;
+    try {
+      await place.follower.start(this.request);
+    } catch (error) {
+      if (!(error instanceof Refusal)) return;
+      place.problem = error.message;
+      if (error.status === 404) this.report(error);
+    }
+    this.changed();
+  }
+
+  /** @param {"texture" | "style"} workspace @param {import("./job.js").Job | null} job @param {boolean} live */
+  #news(workspace, job, live) {
+    const id = job && !(isOver(job) && job.state !== "done") ? job.id : null;
+    if (this.store.state.jobs[workspace] !== id) this.store.update(({ jobs }) => { jobs[workspace] = id; });
+    if (live && !job) this.places[workspace].problem = "The server was started anew, and the work is lost. Make it again.";
+    if (live && job?.state === "done" && workspace === this.store.state.workspace)
+      this.showResult(Math.max(0, job.results.findIndex(({ name }) => job.command === "maps" && name.includes(`_${this.store.state.texture.map}.`))));
+    this.changed();
+  }
+
+  /** Pick up the jobs that were under way when the page was loaded anew, or the server went away. */
+  async pickUp() {
+    for (const workspace of /** @type {const} */ (["texture", "style"])) {
+      const { follower } = this.places[workspace], id = this.store.state.jobs[workspace];
+      if (!follower.job || !isOver(follower.job)) await follower.pickUp(id);
+    }
+  }
+
+  /** Send pictures again that the server has dropped, and drop what cannot be sent. */
+  async checkPictures() {
+    const lost = await checkPictures(this.store);
+    if (!lost.length) return;
+    this.error = `${lost.join(", ")}: no longer on the server; choose ${lost.length > 1 ? "them" : "it"} again.`;
+    this.changed();
+  }
+
+  /** The server is back: everything is asked for again. */
+  async recover() {
+    try {
+      await this.checkPictures();
+      await this.pickUp();
+      for (const place of Object.values(this.places)) place.asked = "";
+      this.follow();
+    } catch (error) {
+      this.report(error);
+    }
+  }
+
+  /** Say what went wrong, in the server's words. @param {Error} error */
+  async report(error) {
+    if (error instanceof ServerGone) return;
+    this.error = error.message;
+    this.changed();
+    if (!(error instanceof Refusal) || error.status !== 404) return;
+    const before = this.store.state;
+    await this.checkPictures().catch(() => {});
+    if (this.store.state === before && this.place.asked) {
+      // The pictures are there (again), so the same may be asked once more.
+      this.place.asked = "";
+      this.follow();
+    }
+  }
+}

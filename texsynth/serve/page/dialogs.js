@@ -1,0 +1,83 @@
+// Two windows: the command that makes what the page shows, and a preset of it.
+
+import { Refusal, post } from "./api.js";
+import { button, element } from "./dom.js";
+
+const dialog = () => /** @type {HTMLDialogElement} */ (document.getElementById("dialog"));
+
+function open(title, ...children) {
+  dialog().replaceChildren(element("h2", { id: "dialog-title", text: title }), ...children);
+  dialog().showModal();
+}
+
+/** Save a text under a name. @param {string} name @param {Blob} blob */
+function save(name, blob) {
+  const link = element("a", { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+async function copy(text, area) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return "Copied.";
+  } catch {
+    area.select();
+    return "Selected: press Ctrl-C to copy it.";
+  }
+}
+
+/**
+ * @param {import("./request.js").Request} request
+ * @param {{name: string, id: string}[]} pictures of this page, to be saved beside if the command needs them
+ */
+export async function commandDialog(request, pictures) {
+  const { command, files } = await post("/v1/command", request);
+  const area = element("textarea", { readonly: true, id: "command-text", "aria-label": "Command" });
+  area.value = command;
+  const state = element("p", { class: "note", role: "status", id: "command-state" });
+  const again = button("Copy", async () => { state.textContent = await copy(command, area); }, { id: "command-copy" });
+  const painted = files.map(name => ({ name, id: pictures.find(picture => picture.name === name)?.id })).filter(each => each.id);
+  const links = painted.map(({ name, id }, n) => element("a", { id: `painted-${n}`, href: `/v1/pictures/${id}/view`, download: name, text: name }));
+  open("The same as a command", area,
+    element("p", { class: "note", text: "Run it in the folder of your pictures: it makes the same result, pixel for pixel." }),
+    links.length ? element("p", {}, "Save what you painted beside them: ", ...links.flatMap((link, n) => (n ? [", ", link] : [link])), ".") : null,
+    state, element("div", { class: "row" }, again, button("Close", () => dialog().close(), { class: "primary", id: "dialog-close" })));
+  state.textContent = await copy(command, area);
+}
+
+/** @param {import("./request.js").Request} request @param {(name: string) => Promise<void>} saved */
+export function presetDialog(request, saved) {
+  const name = element("input", { type: "text", id: "preset-name", value: "", maxlength: 60, autocomplete: "off", spellcheck: "false", placeholder: "like old-wall" });
+  const error = element("p", { class: "error", role: "alert", id: "preset-error" });
+  const state = element("p", { role: "status", id: "preset-state" });
+  const ask = async keep => {
+    error.textContent = state.textContent = "";
+    const called = name.value = name.value.trim().replaceAll(/\s+/g, "-");
+    if (!called) {
+      error.textContent = "Give the preset a name first.";
+      name.focus();
+      return;
+    }
+    try {
+      const { yaml, path } = await post("/v1/preset", { name: called, request, save: keep });
+      if (keep) {
+        state.textContent = `Saved as ${path}. It is in the list of presets now, and works with every command as -p ${called}.`;
+        await saved(called);
+      } else {
+        save(`${called}.yaml`, new Blob([yaml], { type: "application/yaml" }));
+        state.textContent = "Downloaded.";
+      }
+    } catch (problem) {
+      error.textContent = problem instanceof Refusal && problem.status === 409 ? "There is a preset of this name already; choose another name." : problem.message;
+    }
+  };
+  name.addEventListener("keydown", event => {
+    if (event.key === "Enter") ask(true);
+  });
+  open("Save as preset", element("p", { class: "note", text: "All settings that the page shows, under a name of yours. Pictures are not part of it." }),
+    element("label", { class: "field", for: name.id }, "Name", name), error, state,
+    element("div", { class: "row" }, button("Close", () => dialog().close(), { id: "dialog-close" }),
+      button("Download the file", () => ask(false), { id: "preset-download" }),
+      button("Save to my presets", () => ask(true), { class: "primary", id: "preset-keep" })));
+}

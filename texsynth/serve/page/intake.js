@@ -1,0 +1,121 @@
+// Pictures that come in: chosen, dropped or pasted, and what they replace.
+
+import { droppable } from "./dom.js";
+import { upload } from "./uploads.js";
+
+/** Where the knob of the pad goes when corners are added or taken away. @type {[number, number]} */
+const MIDDLE = [0.5, 0.5];
+
+/** Takes files and puts them where they belong. */
+export class Intake {
+  /**
+   * @param {import("./store.js").Store} store
+   * @param {import("./painter.js").Painter} painter
+   * @param {{styles: number, siblings: number}} limits
+   * @param {(error: Error) => void} report
+   * @param {(text: string | null) => void} busy
+   */
+  constructor(store, painter, limits, report, busy) {
+    this.store = store;
+    this.painter = painter;
+    this.limits = limits;
+    this.report = report;
+    this.busy = busy;
+  }
+
+  /** Upload files one after the other and hand each on. */
+  async #each(files, take) {
+    try {
+      for (const file of files) {
+        this.busy(`Reading ${file.name} …`);
+        take(await upload(file));
+      }
+    } catch (error) {
+      this.report(error);
+    } finally {
+      this.busy(null);
+    }
+  }
+
+  /** The exemplar or the content; further files become siblings or styles. @param {File[]} files */
+  async main([first, ...rest]) {
+    await this.#each([first], picture => {
+      this.painter.forget();
+      this.store.update(state => {
+        if (state.workspace === "texture") Object.assign(state.texture, { picture, hole: null });
+        else {
+          state.style.picture = picture;
+          state.style.styles.forEach(style => { style.mask = null; });
+        }
+      });
+    });
+    if (rest.length) await (this.store.state.workspace === "texture" ? this.siblings(rest) : this.styles(rest));
+  }
+
+  /** @param {File[]} files */
+  siblings(files) {
+    return this.#each(files, picture => this.store.update(({ texture }) => {
+      if (texture.siblings.length < this.limits.siblings) texture.siblings.push(picture);
+    }));
+  }
+
+  /** Add styles, or put the first in the place of another. @param {File[]} files @param {number} [at] */
+  styles(files, at) {
+    return this.#each(at === undefined ? files : files.slice(0, 1), picture => this.store.update(({ style }) => {
+      if (at !== undefined && style.styles[at]) style.styles[at].picture = picture;
+      else if (style.styles.length < this.limits.styles) {
+        style.styles.push({ picture, mask: null });
+        style.pad = [...MIDDLE];
+      }
+    }));
+  }
+
+  /** What is dropped or pasted anywhere: it goes where something is missing first. @param {File[]} files */
+  anywhere(files) {
+    const { workspace, style } = this.store.state;
+    const toStyles = workspace === "style" && style.picture && style.styles.length < this.limits.styles;
+    return toStyles ? this.styles(files) : this.main(files);
+  }
+
+  /** @param {"picture"} _ */
+  remove(_) {
+    this.painter.forget();
+    this.store.update(state => {
+      state[state.workspace].picture = null;
+      state.texture.hole = state.texture.picture && state.texture.hole;
+      if (!state.style.picture) state.style.styles.forEach(style => { style.mask = null; });
+    });
+  }
+
+  /** @param {number} n */
+  removeSibling(n) {
+    this.store.update(({ texture }) => texture.siblings.splice(n, 1));
+  }
+
+  /** @param {number} n */
+  removeStyle(n) {
+    this.painter.forget();
+    this.store.update(({ style }) => {
+      style.styles.splice(n, 1);
+      style.pad = [...MIDDLE];
+    });
+  }
+
+  /** @param {number} n */
+  removeMask(n) {
+    this.painter.forget();
+    this.store.update(({ style }) => { style.styles[n].mask = null; });
+  }
+}
+
+/** Take what is dropped on the page or pasted into it. @param {Intake} intake @param {HTMLElement} stage */
+export function takeEverywhere(intake, stage) {
+  droppable(stage, files => intake.anywhere(files));
+  droppable(document.documentElement, files => intake.anywhere(files));
+  document.addEventListener("paste", event => {
+    const files = [...(event.clipboardData?.files ?? [])].filter(file => file.type.startsWith("image/"));
+    if (!files.length) return;
+    event.preventDefault();
+    intake.anywhere(files.map(file => (file.name === "image.png" ? new File([file], "pasted.png", { type: file.type }) : file)));
+  });
+}

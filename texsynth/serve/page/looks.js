@@ -1,0 +1,70 @@
+// Presets and settings: what the server offers, and the values in force.
+
+import { commandOf } from "./request.js";
+import { lookName } from "./store.js";
+
+/**
+ * @typedef {{path: string, type: "number" | "integer" | "boolean" | "choice" | "size", default: any, minimum: number | null,
+ *   maximum: number | null, step: number | null, choices: any[] | null, help: string}} Setting
+ * @typedef {{name: string, description: string, own: boolean, settings: Record<string, any>}} Preset
+ * @typedef {{default: string | null, presets: Preset[], settings: Setting[]}} Command
+ * @typedef {{version: string, model: string, device: string, preview: number, formats: string[],
+ *   limits: {upload: number, styles: number, siblings: number}, commands: Record<string, Command>}} Options
+ */
+
+/** Reads and changes the look of the workspace in front. */
+export class Looks {
+  /** @param {import("./store.js").Store} store @param {Options} options */
+  constructor(store, options) {
+    this.store = store;
+    this.options = options;
+  }
+
+  /** What the server offers for the command in front. @returns {Command} */
+  get command() {
+    return this.options.commands[commandOf(this.store.state)];
+  }
+
+  get look() {
+    return this.store.state.looks[lookName(this.store.state)];
+  }
+
+  /** @returns {Preset | undefined} the one in force */
+  get preset() {
+    const name = this.look.preset ?? this.command.default;
+    return this.command.presets.find(preset => preset.name === name);
+  }
+
+  /** The value of a setting without changes. @param {string} path */
+  base(path) {
+    const own = this.preset?.settings[path];
+    return own === undefined ? this.command.settings.find(setting => setting.path === path)?.default : own;
+  }
+
+  /** The value of a setting in force. @param {string} path */
+  value(path) {
+    const { changes } = this.look;
+    return path in changes ? changes[path] : this.base(path);
+  }
+
+  /** @param {string} path @param {any} value */
+  set(path, value) {
+    this.store.update(state => {
+      const { changes } = state.looks[lookName(state)];
+      if (JSON.stringify(value) === JSON.stringify(this.base(path))) delete changes[path];
+      else changes[path] = value;
+    });
+  }
+
+  /** Choose a preset, whose values take the place of all changes. @param {string | null} name */
+  choose(name) {
+    this.store.update(state => {
+      state.looks[lookName(state)] = { preset: name, changes: {} };
+    });
+  }
+
+  /** Whether anything differs from the preset. */
+  get changed() {
+    return Object.keys(this.look.changes).length > 0;
+  }
+}
