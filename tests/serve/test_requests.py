@@ -14,6 +14,7 @@ from helpers.cli import cut_files, run_cli
 from helpers.serving import Client, client
 from PIL import Image
 
+from texsynth.serve import app, pictures
 from texsynth.serve.names import apart, plain_name
 from texsynth.serve.state import Limits
 
@@ -314,6 +315,29 @@ def test_forms_that_are_cut(server: Client) -> None:
         server.error(answer, 422 if answer.status_code == 422 else 400)
     for kind in ({"Content-Type": "multipart/form-data"}, {"Content-Type": "multipart/form-data; boundary="}):
         server.error(server.post("/v1/maps", content=b"--x", headers=kind), 400)
+
+
+def test_a_full_disk_is_told(server: Client, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+    import shutil
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(app, "chunks", full)
+        answer = server.post("/v1/pictures?name=a.png", content=b"x")
+        assert "no space left" in server.error(answer, 507)
+        patch.setattr(shutil, "copyfileobj", full)
+        answer = server.post("/v1/maps", files=[("picture", ("a.png", b"x"))])
+        assert "no space left" in server.error(answer, 507)
+    assert not list((server.state.folder / "uploads").iterdir())
+
+
+def test_many_pictures_are_too_many(server: Client, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "MOST_PICTURES", 3)
+    ids = [server.give(place / "ink.png", f"many-{number}.png") for number in range(5)]
+    assert [server.get(f"/v1/pictures/{one}").status_code for one in ids] == [404, 404, 200, 200, 200]
 
 
 def test_another_command_than_the_address(server: Client, asked: dict[str, Any]) -> None:

@@ -44,10 +44,11 @@ def test_lines_for_curl(tmp_path: Path, model: Path, packages: None) -> None:
             told.append(done.stdout)
     finally:
         assert server.end() == 0
-    made = ["evening.png", "mixed.png", "more.png", "photos/one.painted.png", "photos/two.painted.png"]
+    made = ["evening.jpg", "mixed.jpg", "more.png", "photos/one.painted.jpg", "photos/two.painted.jpg"]
     assert set(made) <= set(names(place))
     for name in made:
         assert read(place / name).rgb.any()
+        assert (place / name).read_bytes().startswith(b"\xff\xd8" if name.endswith("jpg") else b"\x89PNG")
     assert [one["name"] for one in json.loads(told[3])["results"]] == ["bricks.tile.png", "normal.tile.png"]
     assert json.loads(told[4].strip().splitlines()[-1].removeprefix("data: "))["state"] == "done"
 

@@ -24,7 +24,7 @@ from texsynth.serve.asking import Asked, MalformedError, PresetAsked, PreviewAsk
 from texsynth.serve.forms import asked_by_form
 from texsynth.serve.guard import Access, Guard
 from texsynth.serve.options import options
-from texsynth.serve.pictures import VIEW_SIDE, UnknownPictureError
+from texsynth.serve.pictures import VIEW_SIDE, NoRoomError, UnknownPictureError, no_room
 from texsynth.serve.previews import SupersededError
 from texsynth.serve.state import State
 from texsynth.serve.texts import command_line, preset_yaml, save_preset, shell_line
@@ -34,7 +34,6 @@ from texsynth.serve.work import (
     UnknownJobError,
     Work,
     file_names,
-    result_view,
     sentence,
 )
 
@@ -105,6 +104,7 @@ KNOWN: dict[type[Exception], tuple[int, str]] = {
     OutputExistsError: (409, ""),
     TexsynthError: (422, ""),
     QueueFullError: (429, "too many jobs are waiting; try again when one has ended"),
+    NoRoomError: (507, ""),
     StoppingError: (503, "the server is being stopped"),
 }
 """Status of the errors of a request, and what is said of those that say nothing themselves."""
@@ -207,9 +207,12 @@ async def add_picture(state: State, request: Request) -> Response:
     with tempfile.NamedTemporaryFile(dir=state.folder / "uploads", delete=False) as file:
         path = Path(file.name)
         try:
-            async for part in chunks(request):
-                await in_thread(file.write, part)
-            file.close()
+            try:
+                async for part in chunks(request):
+                    await in_thread(file.write, part)
+                file.close()
+            except OSError as error:
+                raise no_room(error) from error
             kept = await in_thread(state.pictures.add, path, name)
         finally:
             path.unlink(missing_ok=True)
@@ -317,7 +320,7 @@ async def view_result(state: State, request: Request) -> Response:
     """Show a result in a form that browsers know."""
     side = number_of(request, "side", VIEW_SIDE)
     _, path = result_of(state, request)
-    data = await in_thread(result_view, path, state.run, side)
+    data = await in_thread(state.pictures.view_file, path, side)
     return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
 

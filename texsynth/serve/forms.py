@@ -14,6 +14,7 @@ from starlette.requests import Request
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import UsageError
 from texsynth.serve.asking import MOST_SIBLINGS, MOST_STYLES, Asked, read_object
+from texsynth.serve.pictures import no_room
 from texsynth.serve.state import State
 
 ROLES = ("picture", "style", "mask", "hole", "sibling")
@@ -45,8 +46,11 @@ def _take(state: State, file: UploadFile) -> str:
     with tempfile.NamedTemporaryFile(dir=state.folder / "uploads", delete=False) as copy:
         path = Path(copy.name)
         try:
-            shutil.copyfileobj(file.file, copy)
-            copy.close()
+            try:
+                shutil.copyfileobj(file.file, copy)
+                copy.close()
+            except OSError as error:
+                raise no_room(error) from error
             return state.pictures.add(path, file.filename or "picture").id
         finally:
             path.unlink(missing_ok=True)

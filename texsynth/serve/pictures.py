@@ -21,15 +21,22 @@ from texsynth.images.picture import Picture, Pixels, as_depth
 from texsynth.jobs.files import memory_guard
 from texsynth.jobs.inputs import CARD_SUFFIX, Input
 from texsynth.jobs.memory import allowed_bytes, available_bytes, size_text
+from texsynth.paths import why
 from texsynth.serve.asking import MAX_SIDE
 from texsynth.serve.memos import Memo
 from texsynth.serve.names import plain_name
+
+MOST_PICTURES = 5000
 
 SMALL_BYTES = 96 << 20  # Of small copies in memory
 
 BYTES_PER_PIXEL = 10  # While a picture is decoded, one of 16 bits with opacity
 
 VIEW_SIDE = 4096  # Largest side of a view in pixels
+
+
+class NoRoomError(Exception):
+    """The disk takes no more."""
 
 
 class UnknownPictureError(Exception):
@@ -141,15 +148,15 @@ class Pictures:
             self._drop()
 
     def _drop(self) -> None:
-        total = sum(kept.bytes for kept in self._kept.values())
+        total, count = sum(kept.bytes for kept in self._kept.values()), len(self._kept)
         newest = next(reversed(self._kept), None)
         for number, kept in list(self._kept.items()):
-            if total <= self._most:
+            if total <= self._most and count <= MOST_PICTURES:
                 return
             if number not in self._used and number != newest:
                 del self._kept[number]
                 kept.path.unlink(missing_ok=True)
-                total -= kept.bytes
+                total, count = total - kept.bytes, count - 1
 
     def reduced(self, number: str, *, as_data: bool = False) -> Picture:
         """Return a copy of at most MAX_SIDE pixels on the longer side.
@@ -176,6 +183,11 @@ class Pictures:
         with self.holding([number]), self._reading:
             return view_png(read_picture(kept.path, kept.name, self._run), side or VIEW_SIDE)
 
+    def view_file(self, path: Path, side: int | None) -> bytes:
+        """Return a PNG of a result that browsers show, reduced to `side` pixels. Raises InputError."""
+        with self._reading:
+            return view_png(read_picture(path, path.name, self._run), side or VIEW_SIDE)
+
     def link(self, number: str, path: Path) -> None:
         """Put a picture's file at `path`. Raises UnknownPictureError."""
         kept = self.get(number)
@@ -183,6 +195,11 @@ class Pictures:
             os.link(kept.path, path)
         except OSError:  # a file system without hard links
             shutil.copyfile(kept.path, path)
+
+
+def no_room(error: OSError) -> NoRoomError:
+    """Return the error for a picture that cannot be put on the disk."""
+    return NoRoomError(f"the server cannot keep the picture: {why(error)}")
 
 
 def read_picture(path: Path, name: str, run: RunSettings, *, as_data: bool = False) -> Picture:

@@ -10,7 +10,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Condition, Thread
+from threading import Condition, Lock, Thread
 from typing import Any
 
 from texsynth.config.settings import RunSettings
@@ -24,7 +24,7 @@ from texsynth.serve.asking import Asked
 from texsynth.serve.breaking import Breaker
 from texsynth.serve.models import Models
 from texsynth.serve.names import apart
-from texsynth.serve.pictures import VIEW_SIDE, Pictures, read_picture, view_png
+from texsynth.serve.pictures import Pictures
 from texsynth.serve.planning import Plan, plan
 from texsynth.serve.settled import settle
 
@@ -113,7 +113,7 @@ class Queue:
         self._all: OrderedDict[str, Work] = OrderedDict()
         self._waiting: deque[Work] = deque()
         self._running: Work | None = None
-        self._changed = Condition()
+        self._changed, self._checking = Condition(), Lock()
         self._stopping = False
         self._thread = Thread(target=self._work, name="texsynth-results", daemon=True)
         self._thread.start()
@@ -131,7 +131,9 @@ class Queue:
             inputs = linked(asked, self._pictures, folder)
             try:
                 planned = plan(asked, settled, inputs, f"{folder}/")
-                planned.refuse()
+                # One after the other, for textures are read whole.
+                with self._checking:
+                    planned.refuse()
             except TexsynthError as error:
                 raise type(error)(without_folder(str(error), folder)) from error
             work = Work(number, asked, folder, planned)
@@ -302,8 +304,3 @@ def sentence(error: Exception) -> str:
 def without_folder(text: str, folder: Path) -> str:
     """Return a sentence about files with their names alone: where the server keeps them says nothing."""
     return text.replace(f"{folder}{os.sep}", "")
-
-
-def result_view(path: Path, run: RunSettings, side: int | None) -> bytes:
-    """Return a PNG of a result that browsers show, reduced to `side` pixels. Raises InputError."""
-    return view_png(read_picture(path, path.name, run), side or VIEW_SIDE)
