@@ -38,7 +38,8 @@ from texsynth.config.settings import (
 PAGE_OF = {
     "expand": "expand", "tile": "expand", "tileset": "maps", "maps": "maps",
     "stylize": "stylize", "blend": "blend", "card": "blend",
-    "batch": "batch", "match": "match", "describe": "match", "replay": "formats", "doctor": "faq",
+    "batch": "batch", "match": "match", "describe": "match", "replay": "formats",
+    "serve": "serve", "doctor": "faq",
     "bench": "performance", "presets": "presets", "models": "models", "train": "training",
     "evaluate": "quality", "blender": "blender", "docs": "faq",
 }  # fmt: skip

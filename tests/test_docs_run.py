@@ -28,6 +28,7 @@ NEEDS_MORE = (
     "models remove",
     "bench",
     "evaluate ",
+    "serve",
     "expand --transposer",
 )
 """Trainings need data and hours, checkpoints and Transposers a file; other tests run these on small ones."""
@@ -155,7 +156,7 @@ def test_manifests_run(place: Path, number: int) -> None:
     quick = "{size: [28, 28], corners: 1, patch.layouts: 1, patch.refine: 0.1}"
     (place / "jobs.yaml").write_text(manifests[number].text.replace("{size: [64, 64]}", quick))
     must("batch", "jobs.yaml")
-    results = [name for name in names(place / "out") if name.endswith(".png")]
+    results = [name for name in names(place / "out") if Path(name).suffix in (".png", ".jpg")]
     assert len(results) == (13 if number == 0 else 19), results
 
 

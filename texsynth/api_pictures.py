@@ -46,8 +46,7 @@ class UserPicture:
         """Return a result as the kind that went in; a PIL image says beside its pixels what that one said."""
         values = self._back(result)
         if isinstance(values, Image) and not run.strip and (kept := self._metadata()):
-            for key, value in kept.info.items():
-                values.info[key] = value
+            values.info.update(kept.info)
         return values
 
 

@@ -55,10 +55,10 @@ CHANGES = {
 }
 
 MAKERS: dict[str, Callable[..., Any]] = {
-    "patch": partial(texsynth.expand, EXEMPLAR, method="patch"),
+    "patch": partial(texsynth.expand, EXEMPLAR, method="patch", scale=1.2),
     "all": partial(texsynth.expand, EXEMPLAR, method="transposer+patch+optimize"),
-    "noise": partial(texsynth.expand, EXEMPLAR, method="optimize"),
-    "mix": partial(texsynth.expand, EXEMPLAR, mix=[EXEMPLAR[::-1]], method="patch"),
+    "noise": partial(texsynth.expand, EXEMPLAR, method="optimize", scale=1.2),
+    "mix": partial(texsynth.expand, EXEMPLAR, mix=[EXEMPLAR[::-1]], method="patch", scale=1.2),
     "tile": partial(texsynth.tile, EXEMPLAR, method="patch+optimize"),
     "fill": partial(texsynth.fill, EXEMPLAR, square(32, 40, 10, 12, 8).astype(np.uint8)),
     "scale": partial(texsynth.stylize, EXEMPLAR, EXEMPLAR[::-1]),

@@ -59,8 +59,10 @@ def test_copies_keep_strong_light(place: Path) -> None:
     file = ok("expand", "hot.tif", "--size", "60x60", "--set", "method=patch", *RUN)
     light = to_light(read(place / file))
     assert 3 < light.max() <= LIGHT.max() * 1.01
-    assert "--bit-depth 32 needs .tif or .exr" in run_cli("expand", "ink.png", "--bit-depth", 32).stderr
-    file = ok("expand", "ink.png", "--size", "60x60", "--bit-depth", 32, "--format", "tif", *RUN)
+    refused = run_cli("expand", "ink.png", "--bit-depth", 32, "--format", "png")
+    assert "--bit-depth 32 needs .tif or .exr" in refused.stderr
+    file = ok("expand", "ink.png", "--size", "60x60", "--bit-depth", 32, *RUN)
+    assert file.endswith(".tif")
     assert read(place / file).is_float
 
 
@@ -116,3 +118,23 @@ def test_files_of_a_folder_that_are_skipped_are_counted(place: Path) -> None:
     result = run_cli("expand", "x.xcf")
     assert (result.exit_code, "x.xcf is a GIMP project" in result.stderr) == (4, True)
     assert names(place / "in") == sorted([".hidden", "a.tga", "a.tga.yaml", "b.xcf", "c.XCF", "d.txt"])
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "jpeg", "webp", "avif"])
+def test_results_of_lossy_pictures_follow_them_but_where_pixels_count(place: Path, suffix: str) -> None:
+    Image.fromarray(smooth(40, 44, 3)).save(f"p.{suffix}")
+    Image.fromarray(np.pad(np.full((8, 8), 255, np.uint8), 16)[:40, :40]).resize((44, 40)).save("hole.png")
+    assert ok("stylize", f"p.{suffix}", "ink.png", "--model", "m.safetensors", *RUN) == f"p.ink.{suffix}"
+    assert ok("expand", f"p.{suffix}", "--size", "60x60", *RUN) == f"p.expand.{suffix}"
+    again = ok("replay", f"p.expand.{suffix}", "-o", f"again.{suffix}", "--threads", 1)
+    assert (place / again).read_bytes() == (place / f"p.expand.{suffix}").read_bytes()
+    assert ok("expand", f"p.{suffix}", "--size", "60x60", "--tileable", "-o", "t/", *RUN) == "t/p.expand.png"
+    assert ok("tile", f"p.{suffix}", *RUN) == "p.tile.png"
+    assert ok("expand", f"p.{suffix}", "--hole", "hole.png", "-o", "h/", *RUN) == "h/p.expand.png"
+    assert ok("expand", f"p.{suffix}", "--size", "60x60", "--bit-depth", 16, "-o", "d/", *RUN).endswith("png")
+    (place / "jobs.yaml").write_text(f"output: out\njobs: [{{command: expand, exemplars: p.{suffix}}}]\n")
+    result = run_cli("batch", "jobs.yaml", *RUN)
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in (place / "out").iterdir() if path.suffix != ".yaml"] == [
+        f"p.expand.{suffix}"
+    ]

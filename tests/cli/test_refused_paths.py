@@ -32,6 +32,7 @@ LINES: dict[str, tuple[str, ...]] = {
     "match": ("pic.png", "empty"),
     "describe": ("pic.png",),
     "replay": ("made.png", "-o", "pic.png"),
+    "serve": ("--no-open", "--host", "192.0.2.1"),
     "card make": ("style.png", "-o", "a.card", *MODEL),
     "card show": ("a.card",),
     "presets show": ("my.yaml",),

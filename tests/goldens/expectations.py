@@ -22,8 +22,9 @@ MACHINE = EXPECTED / "machine.yaml"
 TOLERANCE = 2 / 255
 """Largest mean absolute difference of pixels, of the full range, between machines and for lossy files."""
 
-BFLOAT16_TOLERANCE = 8 / 255
-"""The same for results of bfloat16 between machines: 3.1 / 255 with and without matrix tiles."""
+BFLOAT16_TOLERANCE = 12 / 255
+"""The same for results of bfloat16 between machines: 3.1 / 255 with and without Intel's matrix tiles,
+8.1 / 255 between those tiles and the units of an AMD EPYC."""
 
 FIGURES = 0.02
 """Largest difference of measured figures in JSON, like similarities, between machines."""

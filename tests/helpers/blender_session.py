@@ -89,6 +89,8 @@ def session(archive: str, command: str, folder: str) -> dict[str, Any]:
     errors["tile"] = press("tile", image="wall.png")
     told["wall_tile"] = save(images["wall_tile"])
     errors["again"] = press("tile", image="wall.png")
+    errors["packed"] = press("tile", image="wall_tile")
+    told["wall_tile_tile"] = save(images["wall_tile_tile"])
     told["names"] = sorted(image.name for image in images if image.name.startswith("wall_tile"))
 
     chosen.sized, chosen.width, chosen.height, chosen.tileable, chosen.seed = "PIXELS", 60, 50, True, 3
@@ -110,6 +112,8 @@ def session(archive: str, command: str, folder: str) -> dict[str, Any]:
     errors["stylize"] = press("stylize", image="photo.png")
     told["photo_stylize"] = save(images["photo_stylize"])
 
+    preferences.folder = "//kept"
+    errors["unsaved"] = press("stylize", image="photo.png")
     preferences.folder = "kept"
     bpy.ops.mesh.primitive_plane_add()
     errors["maps"] = press("maps", image="wall.png")

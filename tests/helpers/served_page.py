@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
     from selenium.webdriver.remote.webelement import WebElement
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 @dataclass
@@ -33,6 +33,14 @@ class Served:
 
     process: subprocess.Popen[str]
     address: str
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.address).port or 80
+
+    @property
+    def token(self) -> str:
+        return self.address.partition("token=")[2]
 
     def stop(self) -> None:
         """As Ctrl-C does."""
@@ -110,7 +118,13 @@ class Page:
         return self.text("state")
 
     def text(self, name: str) -> str:
-        return str(self.browser.execute_script("return document.getElementById(arguments[0]).textContent", name))
+        return str(
+            self.browser.execute_script("return document.getElementById(arguments[0]).textContent", name)
+        )
+
+    def attribute(self, name: str, key: str) -> str:
+        """An attribute or property of an element, empty if it has none."""
+        return self.find(name).get_attribute(key) or ""
 
     def put(self, name: str, *paths: Path) -> None:
         """Choose files in an input."""
@@ -130,6 +144,12 @@ class Page:
         """Focus a control and press keys."""
         self.focus(name)
         self.press(*keys)
+
+    def enter(self, name: str, text: str) -> None:
+        """Type a text in place of what a field holds, and leave the field."""
+        self.focus(name)
+        self.browser.execute_script("document.activeElement.select()")
+        self.press(text, "\t")
 
     def previewed(self) -> None:
         """Wait until the preview shows what the controls say."""
@@ -158,10 +178,10 @@ class Page:
         )
 
 
-def blocks(path: Path, *, width: int, height: int, seed: int = 0, cell: int = 6) -> Path:
-    """A picture of coloured blocks with a little grain."""
+def blocks(path: Path, *, width: int, height: int, seed: int = 0, cell: int = 6, grain: float = 0.2) -> Path:
+    """A picture of coloured blocks with some grain."""
     rng = np.random.default_rng(seed)
     coarse = rng.random((-(-height // cell), -(-width // cell), 3)).repeat(cell, 0).repeat(cell, 1)
-    pixels = coarse[:height, :width] * 0.8 + rng.random((height, width, 3)) * 0.2
+    pixels = coarse[:height, :width] * (1 - grain) + rng.random((height, width, 3)) * grain
     write(Picture((pixels * 255).astype(np.uint8)), path)
     return path

@@ -82,7 +82,18 @@ def command_pixels(folder: Path, *arguments: str) -> np.ndarray[Any, Any]:
 
 def test_all_buttons_work(told: dict[str, Any]) -> None:
     errors = told["errors"]
-    for button in ("check", "tile", "again", "expand", "light", "fill", "stylize", "maps", "material"):
+    for button in (
+        "check",
+        "tile",
+        "again",
+        "packed",
+        "expand",
+        "light",
+        "fill",
+        "stylize",
+        "maps",
+        "material",
+    ):
         assert errors[button] == "", button
     assert told["status"].endswith(" works")
     assert told["temporary"] == []
@@ -92,6 +103,7 @@ def test_all_buttons_work(told: dict[str, Any]) -> None:
 def test_errors_are_the_commands_own(told: dict[str, Any]) -> None:
     errors = told["errors"]
     assert errors["no style"] == "no style is chosen; choose an image that has it"
+    assert errors["unsaved"].endswith("which is not saved yet; save it first")
     assert errors["none"] == "there is no image 'none'; open one"
     assert errors["preset"].startswith("unknown preset 'nonsense'")
     assert "set it in the preferences" in errors["command"]
@@ -109,7 +121,14 @@ def test_a_file_gives_the_pixels_of_the_command(
     ):
         np.testing.assert_array_equal(pixels(folder, name), command_pixels(folder, *words))
         assert told[name] | {"path": ""} == {"space": "sRGB", "packed": True, "float": False, "path": ""}
-    assert len(told["names"]) == 2, "nothing is overwritten"
+    assert [name for name in told["names"] if "tile_tile" not in name] == ["wall_tile", "wall_tile.001"]
+
+
+def test_what_is_packed_is_handed_over_as_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    Image.fromarray(pixels(folder, "wall_tile")).save("wall_tile.png")
+    words = ("tile", "wall_tile.png", "-p", "fast")
+    np.testing.assert_array_equal(pixels(folder, "wall_tile_tile"), command_pixels(folder, *words))
 
 
 def test_what_is_painted_gives_the_pixels_of_the_command(

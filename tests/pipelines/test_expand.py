@@ -81,6 +81,18 @@ def test_one_colour_stays_one_colour(method: str) -> None:
     assert float((run(both, method=method).image - colour).abs().max()) < 1e-3
 
 
+def test_pixels_do_not_depend_on_the_number_of_threads() -> None:
+    before, results = torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            results.append(run(Exemplar(texture(64, 80)), size=(200, 170)).image)
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*results)
+
+
 def test_siblings_have_the_layout_of_the_picture() -> None:
     image = texture()
     result = run(Exemplar(image, siblings=(image[:, :1], image)))

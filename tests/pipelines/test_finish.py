@@ -180,7 +180,7 @@ def test_progress_goes_on_from_the_levels() -> None:
     stylize(waves(40, 48), fit_style(waves(40, 44, 1.0), model, SMALL), model, SMALL, on_step=steps.append)
     shares = [step.done / step.total for step in steps]
     assert shares == sorted(shares)
-    assert [step.stage for step in steps] == ["level"] * 3 + ["finish"] * 2
+    assert [step.stage for step in steps] == ["level"] * 9 + ["finish"] * 2
     assert shares[-1] == 1
 
 

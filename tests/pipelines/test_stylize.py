@@ -144,10 +144,10 @@ def test_colours_are_preserved_on_request() -> None:
     torch.testing.assert_close(out[:, 0], out[:, 1], atol=1e-5, rtol=0)
 
 
-def test_progress_names_every_level() -> None:
+def test_progress_has_three_parts_of_every_level() -> None:
     model, steps = tiny_model(), list[Step]()
     stylize(waves(32, 32), fit_style(waves(32, 32), model, ARTISTIC), model, ARTISTIC, on_step=steps.append)
-    assert [(s.done, s.total) for s in steps] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [(s.done, s.total) for s in steps] == [(part, 12) for part in range(1, 13)]
 
 
 def test_a_level_without_decoder_is_refused_before_the_work() -> None:

@@ -9,68 +9,76 @@ from urllib.parse import urlsplit
 
 import pytest
 from helpers.browser import check_contrast
-from helpers.served_page import Page, Served, blocks, served
+from helpers.served_page import Page, Served, blocks
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 CONTROLS = """
 return [...document.querySelectorAll("button, input, select, textarea, a[href], summary, [tabindex]")]
-  .filter(each => each.checkVisibility({visibilityProperty: true}) && !each.disabled && !each.closest(":disabled") && each.tabIndex >= 0)
-  .filter(each => each.type !== "radio" || each.checked).map(each => each.id || each.textContent)
+  .filter(each => each.checkVisibility({visibilityProperty: true}) && each.tabIndex >= 0)
+  .filter(each => !each.disabled && !each.closest(":disabled") && (each.type !== "radio" || each.checked))
+  .map(each => each.id || each.textContent)
+"""
+
+FOCUS = """
+const at = document.activeElement;
+return at === document.body ? null : at.id || at.textContent;
 """
 
 UNNAMED = """
-return [...document.querySelectorAll("button, input, select, textarea, a[href]")].filter(each =>
-  each.checkVisibility() && !(each.getAttribute("aria-label") || each.labels?.length || each.textContent.trim()))
+return [...document.querySelectorAll("button, input, select, textarea, a[href]")]
+  .filter(each => each.checkVisibility())
+  .filter(each => !(each.getAttribute("aria-label") || each.labels?.length || each.textContent.trim()))
   .map(each => each.outerHTML)
 """
 
+UNFOLD = "document.querySelectorAll('details').forEach(each => { each.open = true })"
+
+WIDTHS = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+
 WEIGHTS = """
 const done = arguments[arguments.length - 1];
+const sum = weights => weights.reduce((a, b) => a + b, 0);
 import("/static/weights.js").then(({padWeights, padCorners}) => done([1, 2, 3, 4].map(count => ({
   corners: padCorners(count).map(at => padWeights(at, count)),
-  sums: [[0.1, 0.2], [1 / 3, 2 / 3], [0.77, 0.01]].map(at => padWeights(at, count).reduce((a, b) => a + b, 0)),
+  sums: [[0.1, 0.2], [1 / 3, 2 / 3], [0.77, 0.01]].map(at => sum(padWeights(at, count))),
 }))))
 """
 
 SLIDERS = """
-const done = arguments[arguments.length - 1];
-Promise.all([import("/static/controls.js"), fetch("/v1/options").then(answer => answer.json())]).then(([{scaleOf}, {commands}]) => {
-  const bad = [];
-  for (const [command, {settings, presets}] of Object.entries(commands))
-    for (const setting of settings) {
-      for (const {name, settings: values} of presets) if (!(setting.path in values)) bad.push([command, name, setting.path]);
-      if (!["number", "integer"].includes(setting.type)) continue;
-      const scale = scaleOf(setting);
-      if (scale.value(0) !== setting.minimum || scale.value(scale.steps) !== setting.maximum) bad.push([command, setting]);
-      for (let p = 0; p < scale.steps; p++)
-        if (scale.value(p) > scale.value(p + 1)) bad.push([command, setting.path, p]);
-      const usual = scale.value(scale.position(setting.default));
-      if (Math.abs(usual - setting.default) > 0.02 * (setting.maximum - setting.minimum)) bad.push([command, setting.path, usual]);
-    }
-  done(bad);
+const done = arguments[arguments.length - 1], odd = [];
+const check = ({scaleOf}, {settings, presets}) => settings.forEach(setting => {
+  const {path, type, minimum, maximum} = setting;
+  presets.forEach(preset => path in preset.settings || odd.push([preset.name, path]));
+  if (!["number", "integer"].includes(type)) return;
+  const {steps, value, position} = scaleOf(setting);
+  if (value(0) !== minimum || value(steps) !== maximum) odd.push([path, value(0), value(steps)]);
+  for (let p = 0; p < steps; p++) if (value(p) > value(p + 1)) odd.push([path, p]);
+  const usual = value(position(setting.default));
+  if (Math.abs(usual - setting.default) > 0.02 * (maximum - minimum)) odd.push([path, usual]);
+});
+const options = fetch("/v1/options").then(answer => answer.json());
+Promise.all([import("/static/controls.js"), options]).then(([controls, {commands}]) => {
+  Object.values(commands).forEach(command => check(controls, command));
+  done(odd);
 })
 """
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    pytest.importorskip("starlette", reason="the extra [serve] is not installed")
-    with served(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
 @pytest.fixture
-def page(driver: Chrome, server: Served) -> Iterator[Page]:
-    yield Page(driver, server)
+def page(driver: Chrome, running: Served) -> Iterator[Page]:
+    yield Page(driver, running)
     driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    return [blocks(tmp_path / f"a_rather_long_name_{seed}.png", width=48, height=40, seed=seed) for seed in range(4)]
+    return [
+        blocks(tmp_path / f"a_rather_long_name_{seed}.png", width=48, height=40, seed=seed)
+        for seed in range(4)
+    ]
 
 
 def fill(page: Page, files: list[Path], workspace: str) -> None:
@@ -83,17 +91,18 @@ def fill(page: Page, files: list[Path], workspace: str) -> None:
 
 
 @pytest.mark.parametrize("workspace", ["texture", "style"])
-def test_every_control_is_reached_by_the_tab_key_and_has_a_name(page: Page, files: list[Path], workspace: str) -> None:
+def test_every_control_is_reached_by_the_tab_key_and_has_a_name(
+    page: Page, files: list[Path], workspace: str
+) -> None:
     fill(page, files, workspace)
-    page.browser.execute_script("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    page.browser.execute_script(UNFOLD)
     controls = page.browser.execute_script(CONTROLS)
     assert len(controls) > 25
     page.browser.execute_script("document.activeElement.blur(); window.getSelection().removeAllRanges()")
     reached = []
     for _ in range(len(controls) + 5):
         page.press("\t")
-        reached.append(page.browser.execute_script(
-            "const at = document.activeElement; return at === document.body ? null : at.id || at.textContent"))  # fmt: skip
+        reached.append(page.browser.execute_script(FOCUS))
     assert set(controls) <= set(reached)
     assert page.browser.execute_script(UNNAMED) == []
 
@@ -103,12 +112,11 @@ def test_every_control_is_reached_by_the_tab_key_and_has_a_name(page: Page, file
 def test_no_window_scrolls_sideways(page: Page, files: list[Path], workspace: str, pixels: int) -> None:
     page.width(pixels)
     fill(page, files, workspace)
-    page.browser.execute_script("document.querySelectorAll('details').forEach(each => { each.open = true })")
-    widths = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-    scroll, client = page.browser.execute_script(widths)
+    page.browser.execute_script(UNFOLD)
+    scroll, client = page.browser.execute_script(WIDTHS)
     assert scroll <= client
     page.use("paint-0", "\n") if workspace == "style" else page.use("view-result", "\ue014")
-    scroll, client = page.browser.execute_script(widths)
+    scroll, client = page.browser.execute_script(WIDTHS)
     assert scroll <= client
     assert page.find("canvas").size["height"] >= 150
 
@@ -149,5 +157,7 @@ def test_motion_is_reduced_where_asked(page: Page) -> None:
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}
     )
     page.browser.execute_script("document.getElementById('working').hidden = false")
-    duration = "return getComputedStyle(document.getElementById('working'), '::after').animationIterationCount"
+    duration = (
+        "return getComputedStyle(document.getElementById('working'), '::after').animationIterationCount"
+    )
     assert page.browser.execute_script(duration) == "1"

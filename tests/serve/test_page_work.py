@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from helpers.served_page import Page, Served, blocks, served, start
+from helpers.served_page import Page, Served, blocks, served
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Served]:
-    pytest.importorskip("starlette", reason="the extra [serve] is not installed")
-    with served(tmp_path) as server:
-        yield server
+def page(driver: Chrome, running: Served, tmp_path: Path) -> Page:
+    return long_work(Page(driver, running), tmp_path)
 
 
-@pytest.fixture
-def page(driver: Chrome, server: Served, tmp_path: Path) -> Page:
-    """The page with a texture whose full size takes long."""
-    page = Page(driver, server)
-    page.put("choose-first", blocks(tmp_path / "wall.png", width=64, height=64))
+def long_work(page: Page, folder: Path) -> Page:
+    """Give the page a picture whose full size takes long, and whose preview does not."""
+    page.use("workspace-texture", "\ue014")
+    page.put("choose-first", blocks(folder / "wall.png", width=2400, height=1600, cell=100, grain=0))
+    page.wait(lambda: page.find("picture-name"))
+    page.put("add-style", blocks(folder / "style.png", width=64, height=64, seed=1))
     page.previewed()
-    page.browser.execute_script("document.querySelector('[data-group=\"Fine points\"]').open = true")
-    page.use("set-candidates", "\ue009a", "12", "\t")
-    page.use("set-size", "\ue009a", "512", "\t")
+    page.enter("set-strength", "0.7")
+    page.previewed()
     return page
 
 
@@ -52,7 +49,7 @@ def test_a_reload_in_mid_work_picks_the_job_up(page: Page) -> None:
     page.browser.refresh()
     page.wait(lambda: busy(page))
     assert page.find("picture-name").text == "wall.png"
-    assert page.find("set-candidates").get_attribute("value") == "12"
+    assert page.attribute("set-strength", "value") == "0.7"
     page.use("cancel", "\n")
     page.wait(lambda: page.find("make").is_enabled())
 
@@ -72,29 +69,21 @@ def test_tabs_have_their_own_state(page: Page, tmp_path: Path) -> None:
     assert page.find("picture-name").text == "wall.png"
 
 
-def test_a_server_that_stops_in_mid_work_is_told_of_and_found_again(page: Page, tmp_path: Path) -> None:
-    page.use("make", "\n")
-    page.wait(lambda: busy(page))
-    page.server.stop()
+def test_a_server_that_stops_in_mid_work_is_told_of_and_found_again(
+    driver: Chrome, packages: None, tmp_path: Path
+) -> None:
+    with served(tmp_path) as first:
+        page = long_work(Page(driver, first), tmp_path)
+        page.use("make", "\n")
+        page.wait(lambda: busy(page))
     page.wait(lambda: page.find("banner").is_displayed())
     assert "texsynth serve" in page.text("banner")
-    port = page.server.address.split(":")[2].split("/")[0]
-    token = page.server.address.partition("token=")[2]
-    page.server = start(tmp_path, "--port", port, "--token", token)
-    try:
+    with served(tmp_path, "--port", str(first.port), "--token", first.token):
         page.wait(lambda: not page.find("banner").is_displayed())
+        page.wait(lambda: "the work is lost" in page.text("job-problem"))
+        page.wait(lambda: page.find("make").is_enabled())
         page.previewed()
         assert page.find("picture-name").text == "wall.png"
-        assert page.find("make").is_enabled()
-    finally:
-        page.server.stop()
-
-
-def test_a_server_with_a_new_token_is_told_of(page: Page, tmp_path: Path) -> None:
-    port = page.server.address.split(":")[2].split("/")[0]
-    page.server.stop()
-    page.server = start(tmp_path, "--port", port)
-    try:
+    page.wait(lambda: page.find("banner").is_displayed())
+    with served(tmp_path, "--port", str(first.port)):
         page.wait(lambda: "new token" in page.text("banner"))
-    finally:
-        page.server.stop()

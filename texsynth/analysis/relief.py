@@ -5,6 +5,7 @@ other hint suggests: it holds for joints, cracks and cavities, and fails for spo
 classical filtering; on a torus (`wrap`) every result is periodic.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -198,7 +199,13 @@ def normals(height: Tensor, depth: float, grid: Grid, *, green_down: bool = Fals
     return colours
 
 
-def occlusion(height: Tensor, depth: float, radius: float, grid: Grid) -> Tensor:
+def occlusion(
+    height: Tensor,
+    depth: float,
+    radius: float,
+    grid: Grid,
+    on_direction: Callable[[int], None] = lambda _: None,
+) -> Tensor:
     """Compute how much of an evenly bright sky every point of a height (H, W) sees, in [0, 1], 1 on a plane.
 
     depth: pixels from 0 to 1. radius: pixels within which something may stand in the way. In each direction
@@ -219,6 +226,7 @@ def occlusion(height: Tensor, depth: float, radius: float, grid: Grid) -> Tensor
             there = padded[reach + dy : reach + dy + rows, reach + dx : reach + dx + columns]
             steepest = torch.maximum(steepest, (there - inner) / max((dy * dy + dx * dx) ** 0.5, 1.0))
         seen += 1 / (1 + steepest.square())
+        on_direction(number + 1)
     return seen / DIRECTIONS
 
 

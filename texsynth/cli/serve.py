@@ -1,14 +1,23 @@
 """texsynth serve."""
 
+import os
+import re
+import sys
+import webbrowser
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import typer
 
 from texsynth.cli import options
 from texsynth.cli.options import option
 from texsynth.cli.run import run_settings
-from texsynth.cli.show import Screen, leave
-from texsynth.errors import UsageError
+from texsynth.cli.show import Screen, leave, print_error, print_traceback, reason
+from texsynth.errors import ModelError, UsageError
+
+HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]+")
+
+LONGEST_NAME = 253  # Letters of the name of a machine
 
 PACKAGES = ("starlette", "uvicorn", "python_multipart")
 
@@ -61,16 +70,22 @@ def serve(
     """Open a page in the browser to try looks by eye; scripts may use it, too."""
     run = run_settings(machine)
     check_packages()
+    check_network(run.model)
     from texsynth.serve.server import Place
     from texsynth.serve.server import serve as run_server
     from texsynth.serve.state import Limits
 
     screen = Screen(quiet)
-    place = Place(address.host, address.port, tuple(address.allow_host or ()), check_token(address.token))
+    place = Place(address.host, address.port, check_hosts(address.allow_host), check_token(address.token))
     if not place.is_local:
         screen.note(
-            f"others on the network can reach {address.host}; give the address with its token to nobody else"
+            f"others on the network can reach {address.host}; give the address with its token to nobody "
+            f"else, and name this machine with --allow-host"
         )
+
+    def report(error: Exception) -> None:
+        print_error(reason(error))
+        print_traceback(error)
 
     def opened(url: str) -> None:
         screen.result(url)
@@ -78,14 +93,28 @@ def serve(
             browse(url)
 
     run_server(
-        place, run, Limits(address_bytes(limits.max_upload), limits.queue), opened=opened, second=leave
+        place, run, Limits(limits.max_upload << 20, limits.queue), opened=opened, report=report, second=leave
     )
     raise typer.Exit
 
 
-def address_bytes(mebibytes: int) -> int:
-    """Return the bytes of an option in MiB."""
-    return mebibytes << 20
+def check_network(name: str) -> None:
+    """Raise ModelError for a file that is no model of features, before the server starts."""
+    from texsynth.models.hub.catalog import locate
+    from texsynth.models.weights import facts_of
+
+    if facts_of(locate(name)).transposer:
+        raise ModelError(f"{name} is a Transposer, not a model of features; give another as --model")
+
+
+def check_hosts(names: list[str] | None) -> tuple[str, ...]:
+    """Return further names of this machine. Raises UsageError for what is none."""
+    for name in names or ():
+        if len(name) > LONGEST_NAME or not HOST.fullmatch(name):
+            raise UsageError(
+                f"--allow-host {name!r} is no name of a machine; give one without port, like studio.local"
+            )
+    return tuple(names or ())
 
 
 def check_token(token: str | None) -> str | None:
@@ -99,18 +128,12 @@ def check_token(token: str | None) -> str | None:
 
 def check_packages() -> None:
     """Raise UsageError where the packages of the server are missing."""
-    from importlib.util import find_spec
-
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
         raise UsageError(f"serve needs {', '.join(missing)}; install with: pip install 'texsynth[serve]'")
 
 
 def browse(url: str) -> None:
     """Open an address in the browser, where there is one."""
-    import os
-    import sys
-    import webbrowser
-
     seen = (
         sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import islice
+from typing import Protocol
 
 from torch import Tensor
 
@@ -34,6 +35,21 @@ from texsynth.pipelines.stylize import (
 )
 
 
+class FitStyle(Protocol):
+    """Measures a style, as `fit_style`."""
+
+    def __call__(
+        self,
+        style: Tensor,
+        model: Model,
+        settings: StylizeSettings,
+        *,
+        weight: Tensor | None = None,
+        tile: int | None = None,
+    ) -> FittedStyle:
+        """Return the moments of a picture (1, 3, H, W)."""
+
+
 @dataclass(frozen=True)
 class MeasuredStyle:
     """A style with its moments."""
@@ -46,9 +62,20 @@ class MeasuredStyle:
 class MeasuredStyles:
     """All styles of a job, fitted to a model."""
 
-    def __init__(self, spec: BlendSpec, model: Model, settings: StylizeSettings, run: RunSettings) -> None:
-        """Raise InputError for a file that cannot be used, ModelError and UsageError as `fit_style` does."""
+    def __init__(
+        self,
+        spec: BlendSpec,
+        model: Model,
+        settings: StylizeSettings,
+        run: RunSettings,
+        fit: FitStyle = fit_style,
+    ) -> None:
+        """Raise InputError for a file that cannot be used, ModelError and UsageError as `fit_style` does.
+
+        fit: does what `fit_style` does.
+        """
         self._spec, self._model, self._settings, self._run = spec, model, settings, run
+        self._fit_picture = fit
         self.warnings: list[str] = []
         self.sources: dict[Input, Source] = {}
         """What was read."""
@@ -122,7 +149,7 @@ class MeasuredStyles:
                 mask = resize_mask(mask, picture.height, picture.width, smooth=False)
                 weight = mask if weight is None else weight * mask
             tile = style_tile(picture.height, picture.width)
-            return fit_style(to_image(picture), self._model, settings, weight=weight, tile=tile)
+            return self._fit_picture(to_image(picture), self._model, settings, weight=weight, tile=tile)
 
     def _fit_card(self, item: Input, settings: StylizeSettings, mask: Tensor | None) -> FittedStyle:
         data = item.read()

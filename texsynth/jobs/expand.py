@@ -31,7 +31,7 @@ from texsynth.ops.color import luma
 from texsynth.pipelines import complete
 from texsynth.pipelines import expand as pipeline
 from texsynth.pipelines.method import ExpandPlan, plan_expand
-from texsynth.pipelines.progress import OnStep
+from texsynth.pipelines.progress import OnStep, Step
 from texsynth.pipelines.relight import in_even_light
 from texsynth.synthesis.exemplar import Exemplar
 
@@ -125,6 +125,7 @@ class Expand(Operation[ExpandJob]):
 
     def compute(self, job: ExpandJob, loaded: ExpandInputs, on_step: OnStep) -> JobResult:
         """Make one variation and its siblings; the first file is the first part of the job."""
+        on_step(Step("analysis", 0, 1))
         plan = self._plan(job.task, job.settings)
         settings = plan.settings if plan else job.settings
         networks, hole = self._networks(settings), loaded.hole

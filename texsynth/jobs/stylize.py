@@ -32,7 +32,7 @@ from texsynth.images.files import as_text
 from texsynth.images.hidden import fit_fill
 from texsynth.images.picture import Pixels
 from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
-from texsynth.jobs.blend import MeasuredStyles
+from texsynth.jobs.blend import FitStyle, MeasuredStyles
 from texsynth.jobs.blend_inputs import BlendSpec, StyledJob, StylizeJob
 from texsynth.jobs.checks import check_sides
 from texsynth.jobs.color_tables import table_file
@@ -72,7 +72,7 @@ from texsynth.pipelines.rasters import (
     strip_rows,
     strips,
 )
-from texsynth.pipelines.stylize import stylize_raster
+from texsynth.pipelines.stylize import fit_style, stylize_raster
 
 
 class Stylize(Operation[StyledJob]):
@@ -85,14 +85,16 @@ class Stylize(Operation[StyledJob]):
         recorded_sha256: str | None = None,
         model: Model | None = None,
         recorded_version: str | None = None,
+        fit: FitStyle = fit_style,
     ) -> None:
         """run: with `auto` still open.
 
         shared: any of the jobs when all have the same styles and settings; what is wrong with them then stops
         the run. recorded_sha256: hash of the weights in the record of a result that is made again.
         model: one that is loaded already. recorded_version: of the texsynth that made that result.
+        fit: measures a style.
         """
-        self._recorded_version = recorded_version
+        self._recorded_version, self._fit = recorded_version, fit
         self.run, self._shared, self._recorded_sha256, self._given = run, shared, recorded_sha256, model
         self._measured: tuple[tuple[BlendSpec, str], MeasuredStyles] | None = None
         self._takes: dict[object, LayerStatistics] = {}
@@ -220,7 +222,7 @@ class Stylize(Operation[StyledJob]):
     def _styles(self, job: StyledJob) -> MeasuredStyles:
         key = job.spec, job.settings.model_dump_json()
         if self._measured is None or self._measured[0] != key:
-            styles = MeasuredStyles(job.spec, self.model, job.settings, self.run)
+            styles = MeasuredStyles(job.spec, self.model, job.settings, self.run, self._fit)
             for warning in styles.warnings:
                 self._note(warning)
             self._measured = key, styles

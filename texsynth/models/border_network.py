@@ -18,12 +18,14 @@ from torch import Tensor, nn
 
 from texsynth.models.vgg import Network
 from texsynth.synthesis.borders import Borders, find_borders
-from texsynth.synthesis.copy_choice import lay_copies
+from texsynth.synthesis.copy_choice import OnShare, lay_copies
 
 REACH = 20  # Pixels from a border up to which anything may change
 WIDTHS = (40, 80, 128)  # Channels at 1/2, 1/4 and 1/8 of the size
 UNIT = 8  # Sides of what the network sees are multiples
 MARGIN = 88  # No answer looks farther
+LAYING = 0.8  # Share of the time that the layout takes
+
 TILE = 1024  # Side of the pieces of a large output, to bound memory
 BEND = 8.0  # Largest displacement in pixels
 PAINT = 1.5  # Most that may be painted, in deviations of the exemplar
@@ -126,20 +128,34 @@ class BorderNetwork(Network):
         rng: torch.Generator,
         variation: float = 0.0,
         extras: Tensor | None = None,
+        on_share: OnShare = lambda _: None,
     ) -> tuple[Tensor, Tensor | None]:
         """Make more of a texture: lay copies of it, and repair their borders.
 
         exemplar: (1, 3, h, w) in [0, 1], sides of at least 16. size: (H, W) of the output. circular: make it
         periodic. variation: 0..1, share of seeded noise in the map that places the copies. extras:
-        (1, k, h, w), further maps of the same surface, which follow the pixels.
+        (1, k, h, w), further maps of the same surface, which follow the pixels. on_share: told how much is
+        done.
         Returns (image (1, 3, H, W) in [0, 1], extras (1, k, H, W) or None).
         """
-        layout = lay_copies(exemplar, size, rng, wrap=circular, variation=variation)
-        return self.repair(exemplar, layout, wrap=circular, siblings=extras)
+        layout = lay_copies(
+            exemplar, size, rng,
+            wrap=circular, variation=variation, on_share=lambda share: on_share(LAYING * share),
+        )  # fmt: skip
+        return self.repair(
+            exemplar, layout,
+            wrap=circular, siblings=extras, on_share=lambda share: on_share(LAYING + (1 - LAYING) * share),
+        )  # fmt: skip
 
     @torch.no_grad()
     def repair(
-        self, exemplar: Tensor, layout: Tensor, *, wrap: bool = False, siblings: Tensor | None = None
+        self,
+        exemplar: Tensor,
+        layout: Tensor,
+        *,
+        wrap: bool = False,
+        siblings: Tensor | None = None,
+        on_share: OnShare = lambda _: None,
     ) -> tuple[Tensor, Tensor | None]:
         """Repair a layout of any size.
 
@@ -163,6 +179,7 @@ class BorderNetwork(Network):
                     image = torch.cat([image, _copied(siblings, parts[0], parts[1], repair)], 1)
                 here = [slice(span.start, span.stop) for span in spans]
                 output[:, :, here[0], here[1]] = image[:, :, inside[0], inside[1]]
+                on_share((top * size[1] + len(spans[0]) * spans[1].stop) / (size[0] * size[1]))
         return output[:, :3].clamp(0, 1), None if siblings is None else output[:, 3:]
 
 

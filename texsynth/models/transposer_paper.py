@@ -29,6 +29,7 @@ from texsynth.analysis.self_similarity import self_difference, transposed_convol
 from texsynth.models.vgg import Encoder, Network, child
 from texsynth.models.weights import part
 from texsynth.ops.resample import pad_to_multiple
+from texsynth.synthesis.copy_choice import OnShare
 
 TAPS = (4, 8, 16)  # The features' scales, as parts of the exemplar's sides
 
@@ -232,12 +233,13 @@ class PaperTransposer(Network):
         rng: torch.Generator,
         variation: float = 0.0,
         extras: Tensor | None = None,
+        on_share: OnShare = lambda _: None,
     ) -> tuple[Tensor, Tensor | None]:
         """Make more of a texture: passes that double it until it covers `size` (H, W); the middle is cut out.
 
         exemplar: (1, 3, h, w) in [0, 1]. variation: 0..1, deviation of seeded noise in the maps over theirs.
         extras are not copied, as nothing is. Returns (image (1, 3, H, W) in [0, 1], None). Raises ValueError
-        for `circular`: outputs are not periodic.
+        for `circular`: outputs are not periodic. on_share: told how much is done.
         """
         del extras
         if circular:
@@ -246,7 +248,9 @@ class PaperTransposer(Network):
         with torch.autocast(exemplar.device.type, dtype, enabled=dtype != torch.float32):
             while True:
                 image = self(image, _noises(image.shape[2:], variation, rng, image) if variation else None)
-                if image.shape[2] >= size[0] and image.shape[3] >= size[1]:
+                shares = [min(have / want, 1.0) for have, want in zip(image.shape[2:], size, strict=True)]
+                on_share(shares[0] * shares[1])
+                if min(shares) >= 1:
                     break
         top, left = ((have - want) // 2 for have, want in zip(image.shape[2:], size, strict=True))
         return image[..., top : top + size[0], left : left + size[1]].clamp(0, 1), None

@@ -33,7 +33,7 @@ from texsynth.pipelines.patch_stage import (
     patch_stage,
     vote_on_layout,
 )
-from texsynth.pipelines.progress import OnStep, parts, silent
+from texsynth.pipelines.progress import OnStep, Step, parts, silent
 from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, largest_square
 from texsynth.synthesis.gaps import spread_starts, torus_starts
 from texsynth.synthesis.hidden import paint_hidden
@@ -63,6 +63,8 @@ LAID_STEP = 1.5
 """Step across the borders of pictures that were laid anew, over those beside them; at most 1.4 in 40 of them,
 and at least 1.9 in those that were left open."""
 
+LOOKING = 1.0  # Time that the analysis of a picture takes, in the unit of LAYING and VOTING
+
 ALREADY_SEAMLESS = "the picture is seamless already and was left as it is"
 
 
@@ -83,8 +85,10 @@ def fill(
     """
     empty = hole[0, 0] > 0.5
     usable = ~empty if picture.mask is None else ~empty & (picture.mask[0, 0] > 0.5)
+    looking, on_step = parts(on_step, LOOKING, LAYING + VOTING)
     source = paint_hidden(replace(picture, mask=usable[None, None].float()))
     lattice = _lattice(source, settings)
+    looking(Step("analysis", 1, 2))
     side = min(empty.shape)
     block = max(round(HOLE_BLOCK * largest_square(empty, side)), MIN_SIDE)
     # Only what is near a hole can matter to it.
@@ -102,6 +106,7 @@ def fill(
         return [(top, left) for top in starts[0] for left in starts[1]]
 
     atlas = _atlas(source, settings, lattice)
+    looking(Step("analysis", 2, 2))
     block = min(block, max(round(CLOSING_CHOICE * atlas.largest_square()), MIN_SIDE))
     patch = settings.patch.model_copy(update={"layouts": 1})
     result, best, least = torch.cat([source.image, *source.siblings], 1)[0], None, torch.inf
@@ -161,9 +166,12 @@ def tile(
     rows, columns = own if settings.size is None else (settings.size[1], settings.size[0])
     if picture.mask is None and (rows, columns) == own and is_seamless(picture.image):
         return as_it_is(picture)
+    looking, on_step = parts(on_step, LOOKING, LAYING + VOTING)
     source = paint_hidden(picture)
     lattice = _lattice(source, settings)
+    looking(Step("analysis", 1, 3))
     advice = tile_advice(source.image)
+    looking(Step("analysis", 2, 3))
     if lattice is not None:
         closed = snap_to_torus(lattice, (rows, columns), MAX_BEND)
         if closed is not None and _misfit(lattice, closed, (rows, columns)) > MISFIT:
@@ -206,6 +214,7 @@ def tile(
         elongation=elongation(source.image), variety=settings.variety,
     )  # fmt: skip
     atlas = _atlas(source, settings, lattice)
+    looking(Step("analysis", 3, 3))
     notes = () if advice is None else (advice,)
 
     def make(on_step: OnStep) -> Expanded:

@@ -99,8 +99,7 @@ def _run_stages(
     image, siblings = None, None
     notes: tuple[str, ...] = ()
     if "transposer" in stages:
-        image, siblings = _transpose(plan, networks, rng)
-        report["transposer"](Step("transposer", 1, 1))
+        image, siblings = _transpose(plan, networks, rng, report["transposer"])
     if "patch" in stages:
         plan = _close_lattice(plan)
         guided, guide_target = _add_guides(plan, guide, image)
@@ -137,19 +136,25 @@ def _expand_constant(exemplars: Sequence[Exemplar], size: tuple[int, int]) -> Ex
     return Expanded(colours.median(1).values.view(1, 3, 1, 1).expand(1, 3, *size).clone())
 
 
-def _transpose(plan: ExpandPlan, networks: Networks, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def _transpose(
+    plan: ExpandPlan, networks: Networks, rng: torch.Generator, on_step: OnStep
+) -> tuple[Tensor, Tensor]:
     """Lay out one exemplar, by copies or by a network. Returns image and sibling maps, (1, ., *size)."""
+
+    def report(share: float) -> None:
+        on_step(Step("transposer", round(100 * share), 100))
+
     image, settings = plan.exemplars[0].image, plan.settings
     siblings = torch.cat([image[:, :0], *plan.exemplars[0].siblings], 1)
     if networks.transposer is None:
         wrap, variation = settings.tileable, settings.variation
-        layout = lay_copies(image, plan.size, rng, wrap=wrap, variation=variation)
+        layout = lay_copies(image, plan.size, rng, wrap=wrap, variation=variation, on_share=report)
         planes = torch.cat([image, siblings], 1)[:, :, layout[0], layout[1]]
         return planes[:, :3], planes[:, 3:]
     device = networks.model.device
     out, laid = networks.transposer.expand(
         image.to(device), plan.size, circular=settings.tileable, rng=rng, variation=settings.variation,
-        extras=siblings.to(device),
+        extras=siblings.to(device), on_share=report,
     )  # fmt: skip
     return out.float().cpu(), siblings.new_zeros(1, 0, *plan.size) if laid is None else laid.float().cpu()
 

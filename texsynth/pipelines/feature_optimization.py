@@ -143,6 +143,7 @@ class _Descent:
         image = start.detach().clone().to(self.model.device).requires_grad_(True)
         keep = None if fixed is None else fixed.to(image.device)
         good, optimizer = image.detach().clone(), torch.optim.Adam([image], rate)
+        report(Step("statistics", 0, iterations))
         for done in range(iterations):
             cosine = 0.5 * (1 + math.cos(math.pi * done / iterations))
             optimizer.param_groups[0]["lr"] = rate * (0.1 + 0.9 * cosine)

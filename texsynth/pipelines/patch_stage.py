@@ -1,5 +1,6 @@
 """The patch-based stage of an expansion: quilt, lay again over bad seams, search and vote."""
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,9 +17,9 @@ from texsynth.pipelines.progress import OnStep, Step, parts
 from texsynth.pipelines.variety import atlas_salience, deal_cells, part_phases, varied_sizes
 from texsynth.synthesis.exemplar import Atlas
 from texsynth.synthesis.gaps import fullest_first
-from texsynth.synthesis.patch_optimization import FixedPixels, optimize_patches
+from texsynth.synthesis.patch_optimization import FixedPixels, optimization_parts, optimize_patches
 from texsynth.synthesis.quilting import Quilt, QuiltSettings, block_corners
-from texsynth.synthesis.seams import seam_correction, seam_cost
+from texsynth.synthesis.seams import ROUNDS, seam_correction, seam_cost
 
 LATTICE_OCCURRENCE = 1 / 12
 """Share of the penalty of what is used already that is enough on a lattice: more tears threads of a cloth."""
@@ -48,6 +49,8 @@ LONG_BLOCK = 0.75  # Largest block of such an exemplar, as a share of its shorte
 LAYING, VOTING = 7.0, 2.5  # Times that the two halves of the stage take, in any unit
 
 OVER_SEAMS = 1.4  # Time for as many blocks over bad seams as there are, over that of laying these
+
+EVENING = 0.3  # Time that evening out steps of brightness takes, over that of the votes after it
 
 USE_CELLS = 8  # Cells along each side of the exemplar among which its use is compared
 
@@ -150,21 +153,28 @@ def vote_on_layout(
     seam = seam_cost(atlas, image, at) > 0
     grow = settings.patch_px // 2
     active = F.max_pool2d(seam.float()[None, None], 2 * grow + 1, 1, grow)[0, 0] > 0
-    parts = [slice(part.left, part.left + part.size[1]) for part in atlas.parts]
+    own_columns = [slice(part.left, part.left + part.size[1]) for part in atlas.parts]
+    evening, voting = parts(on_step, EVENING, 1.0)
     correction = seam_correction(
-        atlas.image, at, SPREAD * atlas.side, wrap=wrap, valid=atlas.valid, fixed=fixed, parts=parts
-    )
+        atlas.image, at, SPREAD * atlas.side, wrap=wrap, valid=atlas.valid, fixed=fixed, parts=own_columns,
+        on_round=_reporter(evening, "steps", ROUNDS),
+    )  # fmt: skip
+    evening(Step("steps", ROUNDS, ROUNDS))
     iterations = settings.iterations
     if fixed is not None:
         iterations = tuple(HOLE_ROUNDS * rounds for rounds in iterations)
     patch = min(settings.patch_px, MIN_SIDE // 2, *at.shape[1:])
     if not any(iterations) or patch < 4:
+        voting(Step("patches", 1, 1))
         return torch.cat([image + correction, atlas.siblings[:, at[0], at[1]]])
-    on_round = _reporter(on_step, "patches", sum(iterations))
+    total = optimization_parts(iterations)
+    report, count = _reporter(voting, "patches", total), itertools.count(1)
     held = None if fixed is None else FixedPixels(fixed, image)
     result = optimize_patches(
-        atlas, at, patch, iterations, rng, wrap=wrap, active=active, fixed=held, on_round=on_round
-    )
+        atlas, at, patch, iterations, rng,
+        wrap=wrap, active=active, fixed=held, on_part=lambda: report(next(count)),
+    )  # fmt: skip
+    report(total)
     result[:3] += correction
     return result
 

@@ -90,10 +90,12 @@ class TiledAutoencoder(TiledEncoder):
         result = make_canvas(size)
         if len(tiles) == 1:
             features = self.encode_tile(tiles[0], image)
+            on_step(Step("level", 1, 3))
             own = own or _moments([(tiles[0], features)], size, levels, weight)
             maps = {level: fit(level, own[level]) for level in levels}
+            on_step(Step("level", 2, 3))
             self._write_tile(result, tiles[0], clean, features, maps, self._unchanged(own, maps))
-            on_step(Step("level", 1, 1))
+            on_step(Step("level", 3, 3))
             return result
         # The first pass does not decode, so it looks less far.
         near = cut_tiles(size, self.deepest, tile, self.encoder_halo)

@@ -38,6 +38,8 @@ from texsynth.serve.work import (
     sentence,
 )
 
+BUG = 500  # Status of an error that nobody expects
+
 TICK = 0.05  # Seconds after which those who wait for news look again
 
 HEARTBEAT = 10.0  # Seconds after which a stream of events says that it is still there
@@ -60,6 +62,8 @@ Handler = Callable[[State, Request], Awaitable[Response]]
 
 def make_app(state: State, access: Access) -> Starlette:
     """Return the application for a state. access: what requests must show."""
+
+    failed = partial(on_error, state)
 
     def route(path: str, handler: Handler, *methods: str) -> Route:
         return Route(path, partial(handler, state), methods=list(methods))
@@ -88,7 +92,7 @@ def make_app(state: State, access: Access) -> Starlette:
             ),
         ],
         middleware=[Middleware(Guard, access=access)],
-        exception_handlers={HTTPException: on_refusal, Exception: on_error, **dict.fromkeys(KNOWN, on_error)},
+        exception_handlers={HTTPException: on_refusal, **dict.fromkeys([Exception, *KNOWN], failed)},
     )
 
 
@@ -112,13 +116,15 @@ def answer_to(error: Exception) -> JSONResponse:
         if kind in KNOWN:
             status, text = KNOWN[kind]
             return JSONResponse({"error": text or str(error)}, status)
-    return JSONResponse({"error": sentence(error)}, 500)
+    return JSONResponse({"error": sentence(error)}, BUG)
 
 
-async def on_error(request: Request, error: Exception) -> Response:
+async def on_error(state: State, request: Request, error: Exception) -> Response:
     """Answer where something went wrong."""
     del request
     answer = answer_to(error)
+    if answer.status_code == BUG:
+        state.report(error)
     if isinstance(error, QueueFullError):
         answer.headers["Retry-After"] = "5"
     return answer

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from texsynth.config.settings import StylizeSettings
 from texsynth.models.vgg import Encoder, LevelEncoders
+from texsynth.pipelines.stylize import FittedStyle, fit_style
 from texsynth.serve.memos import Memo
 
 if TYPE_CHECKING:
@@ -56,6 +58,31 @@ class RememberingEncoder(nn.Module):
 def remembering(model: Model, memo: Memo[FeatureKey, Tensor]) -> Model:
     """Return a model that computes the same and keeps features in `memo`."""
     return replace(model, encoder=cast(Any, RememberingEncoder(model.encoder, memo)))
+
+
+class RememberingFit:
+    """Measures styles, and keeps their moments."""
+
+    def __init__(self, memo: Memo[tuple[object, ...], FittedStyle]) -> None:
+        """memo: for moments, by what they are of."""
+        self._memo = memo
+
+    def __call__(
+        self,
+        style: Tensor,
+        model: Model,
+        settings: StylizeSettings,
+        *,
+        weight: Tensor | None = None,
+        tile: int | None = None,
+    ) -> FittedStyle:
+        """Return the moments of a picture, as `fit_style`."""
+        shown = None if weight is None else _digest(weight)
+        key = _digest(style), shown, settings.levels, settings.mode, tile
+        if (fitted := self._memo.get(key)) is None:
+            fitted = fit_style(style, model, settings, weight=weight, tile=tile)
+            self._memo.put(key, fitted)
+        return fitted
 
 
 def _digest(x: Tensor) -> str:

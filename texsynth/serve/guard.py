@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SAFE = ("GET", "HEAD")
+
+TOO_LARGE = "the request is larger than {} bytes; give a smaller file"
 
 OPEN = ("/health",)
 """Addresses that need no token."""
@@ -32,6 +35,9 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
+
+
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::([0-9]{1,5}))?")
 
 
 @dataclass(frozen=True)
@@ -54,13 +60,10 @@ class Access:
 
     def knows_host(self, host: str) -> bool:
         """Tell whether the header Host, or what is behind the // of an Origin, names this server."""
-        try:
-            parts = urlsplit(f"//{host}")
-            name, port = parts.hostname, parts.port
-        except ValueError:
+        parts = HOST.fullmatch(host.lower())
+        if parts is None:
             return False
-        plain = parts.username is None and not (parts.path or parts.query or parts.fragment)
-        return plain and name in self.hosts and (port or 80) == self.port
+        return parts[1].strip("[]") in self.hosts and int(parts[2] or 80) == self.port
 
     def is_token(self, text: str) -> bool:
         """Tell whether `text` is the token, in a time that does not depend on it."""
@@ -70,6 +73,12 @@ class Access:
 def new_token() -> str:
     """Return a token that nobody guesses."""
     return secrets.token_urlsafe(24)
+
+
+STRANGER = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>texsynth</title>
+<p>{}.</p><p>If you have just done that, <a href="/">go on to the page</a>.</p></html>
+"""
 
 
 class Guard:
@@ -98,7 +107,7 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, guarded)
             return
-        await self._app(scope, self._limited(scope, receive), guarded)
+        await self._app(scope, limited(receive, self._most(scope)), guarded)
 
     def _refusal(self, scope: Scope) -> Response | None:
         access, headers = self._access, Headers(scope=scope)
@@ -116,37 +125,46 @@ class Guard:
             response = RedirectResponse("/", 303)
             response.set_cookie(access.cookie, access.token, httponly=True, samesite="strict")
             return response
+        told, most = headers.get("content-length", "0"), self._most(scope)
+        too_large = told.isascii() and told.isdecimal() and int(told[:20]) > most
         kind, _, text = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer" and access.is_token(text.strip()):
-            return None
+        is_script = kind.lower() == "bearer" and access.is_token(text.strip())
+        if is_script:
+            return refused(413, TOO_LARGE.format(most)) if too_large else None
         if not access.is_token(_cookies(headers).get(access.cookie, "")):
-            return refused(401, "the token is missing or wrong; open the address that the server printed")
+            sentence = "the token is missing or wrong; open the address that the server printed"
+            if path == "/" and method in SAFE:
+                return HTMLResponse(STRANGER.format(sentence), 401)
+            return refused(401, sentence)
         # A browser sends the cookie; whether its own page asks, it says in these.
         if method not in SAFE and origin is None and headers.get("sec-fetch-site") != "same-origin":
             return refused(403, "requests of other sites are refused; scripts send the token as Bearer")
-        return None
+        return refused(413, TOO_LARGE.format(most)) if too_large else None
 
     def _is_own(self, origin: str) -> bool:
         scheme, sign, host = origin.partition("://")
         return bool(sign) and scheme == "http" and self._access.knows_host(host)
 
-    def _limited(self, scope: Scope, receive: Receive) -> Receive:
-        headers = Headers(scope=scope)
-        form = headers.get("content-type", "").startswith("multipart/form-data")
+    def _most(self, scope: Scope) -> int:
+        """Return the bytes that the body of a request may have."""
+        form = Headers(scope=scope).get("content-type", "").startswith("multipart/form-data")
         large = form or (scope["path"] == "/v1/pictures" and scope["method"] == "POST")
-        most, told = self._access.upload if large else self._access.body, headers.get("content-length", "0")
-        read = 0
+        return self._access.upload if large else self._access.body
 
-        async def limited() -> Message:
-            nonlocal read
-            message = await receive()
-            if message["type"] == "http.request":
-                read += len(message.get("body", b""))
-                if read > most or (told.isdecimal() and int(told[:20]) > most):
-                    raise HTTPException(413, f"the request is larger than {most} bytes; give a smaller file")
-            return message
 
-        return limited
+def limited(receive: Receive, most: int) -> Receive:
+    """Return `receive` with a limit on all that comes. It raises HTTPException."""
+    read = 0
+
+    async def counted() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > most:
+            raise HTTPException(413, TOO_LARGE.format(most))
+        return message
+
+    return counted
 
 
 def refused(status: int, sentence: str) -> JSONResponse:

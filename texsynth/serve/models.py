@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -33,8 +32,3 @@ class Models:
     def device(self) -> str:
         """The device that computes, or what is asked for before it is known."""
         return self._run.device if self._model is None else str(self._model.device)
-
-    def warm(self) -> None:
-        """Load the network ahead of its use; who uses it is told of what goes wrong."""
-        with suppress(Exception):
-            self.load()

@@ -6,6 +6,10 @@ from pathlib import PurePosixPath
 
 LONGEST = 80  # Bytes of a name's stem; results join two
 
+LONGEST_SUFFIX = 9
+
+EDGES = " .-'"  # Not at the ends of a stem: hidden files, options, and what is easily overlooked
+
 ODD = re.compile(r"[^\w.,+()' -]+")
 """What would be a folder, a pattern, a weight, or hidden, to a shell or to the command."""
 
@@ -15,11 +19,12 @@ RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECA
 def plain_name(name: str) -> str:
     """Return the last part of `name` as the name of a plain file: letters, digits and a few signs."""
     last = re.split(r"[/\\]", name)[-1]
-    text = ODD.sub("_", last).strip(" .-_'") or "picture"
-    path = PurePosixPath(text)
-    suffix = path.suffix if len(path.suffix) <= 10 else ""
-    stem = text.removesuffix(suffix).encode()[:LONGEST].decode(errors="ignore").rstrip(" .") or "picture"
-    return f"_{stem}{suffix}" if RESERVED.fullmatch(stem) else f"{stem}{suffix}"
+    text = ODD.sub("_", last).strip()
+    stem, dot, ending = text.rpartition(".")
+    if not (dot and ending.isalnum() and len(ending) <= LONGEST_SUFFIX):
+        stem, dot, ending = text, "", ""
+    stem = stem.strip(EDGES).encode()[:LONGEST].decode(errors="ignore").strip(EDGES) or "picture"
+    return f"{'_' * bool(RESERVED.fullmatch(stem))}{stem}{dot}{ending}"
 
 
 def apart(names: Iterable[str]) -> list[str]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from texsynth import images
 from texsynth.config.settings import RunSettings
-from texsynth.errors import MemoryExhaustedError, TexsynthError
+from texsynth.errors import MemoryExhaustedError
 from texsynth.images.picture import Picture, Pixels, as_depth
 from texsynth.jobs.files import memory_guard
 from texsynth.jobs.inputs import CARD_SUFFIX, Input
@@ -32,7 +32,7 @@ BYTES_PER_PIXEL = 10  # While a picture is decoded, one of 16 bits with opacity
 VIEW_SIDE = 4096  # Largest side of a view in pixels
 
 
-class UnknownPictureError(TexsynthError):
+class UnknownPictureError(Exception):
     """A picture that was never given, or has been dropped."""
 
 

@@ -21,6 +21,7 @@ from texsynth.serve.asking import Asked
 from texsynth.serve.settled import Settled
 
 if TYPE_CHECKING:
+    from texsynth.jobs.blend import FitStyle
     from texsynth.models.registry import Model
 
 
@@ -32,7 +33,8 @@ class Plan:
     policy: OutputPolicy
     check: Callable[[Sequence[Any]], tuple[Sequence[Any], Sequence[Any]]]
     """Reads the inputs as far as the command does before its work. Raises TexsynthError."""
-    operation: Callable[[Model], Operation[Any]]
+    operation: Callable[[Model, FitStyle | None], Operation[Any]]
+    """Makes the operation with a network, and with what measures styles, if that is another than usual."""
     loaded: LoadedInputs = field(default_factory=dict)
     """What `check` has read, for the operation."""
 
@@ -86,10 +88,11 @@ def _styled(asked: Asked, settled: Settled, inputs: Mapping[str, Input], output:
 
 
 def _plan_styled(job: StyledJob, needed: Sequence[Input], settled: Settled) -> Plan:
-    def operation(model: Model) -> Operation[Any]:
+    def operation(model: Model, fit: FitStyle | None) -> Operation[StyledJob]:
         from texsynth.jobs.stylize import Stylize
+        from texsynth.pipelines.stylize import fit_style
 
-        return Stylize(settled.run, job, model=model)
+        return Stylize(settled.run, job, model=model, fit=fit or fit_style)
 
     return Plan(job, _policy(settled), partial(check_headers, needed=needed, run=settled.run), operation)
 
@@ -110,7 +113,8 @@ def _texture(asked: Asked, settled: Settled, inputs: Mapping[str, Input], output
     (job,) = expand_jobs(tasks, settings, output, result_format=settled.result_format)
     loaded: LoadedInputs = {}
 
-    def operation(model: Model) -> Operation[ExpandJob]:
+    def operation(model: Model, fit: FitStyle | None) -> Operation[ExpandJob]:
+        del fit
         from texsynth.jobs.expand import Expand
 
         return Expand(settled.run, loaded, model=model)
@@ -124,8 +128,8 @@ def _maps(asked: Asked, settled: Settled, inputs: Mapping[str, Input], output: s
     assert isinstance(settings, MapsSettings)
     (job,) = maps_jobs([inputs[asked.picture]], settings, output, settled.result_format)
 
-    def operation(model: Model) -> Operation[MapsJob]:
-        del model
+    def operation(model: Model, fit: FitStyle | None) -> Operation[MapsJob]:
+        del model, fit
         from texsynth.jobs.maps import EstimateMaps
 
         return EstimateMaps(settled.run)

@@ -10,7 +10,7 @@ from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
 from texsynth.config.expand_rules import MIN_SIDE
-from texsynth.config.settings import ExpandSettings, RunSettings
+from texsynth.config.settings import ExpandSettings, RunSettings, StylizeSettings
 from texsynth.errors import TexsynthError
 from texsynth.images.formats import ResultFormat
 from texsynth.images.picture import Picture
@@ -19,7 +19,7 @@ from texsynth.jobs.map_inputs import MapsJob
 from texsynth.jobs.outcomes import Failed
 from texsynth.pipelines.progress import OnStep, Step
 from texsynth.serve.asking import PreviewAsked
-from texsynth.serve.features import FeatureKey, remembering
+from texsynth.serve.features import FeatureKey, RememberingFit, remembering
 from texsynth.serve.memos import Memo
 from texsynth.serve.models import Models
 from texsynth.serve.pictures import Pictures, by_name, small_copy, view_png
@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 MOST_WAITING = 64  # Previews of as many tabs
 
 FEATURE_BYTES = 192 << 20  # Of features of contents and styles that are kept
+
+STYLE_BYTES = 64 << 20  # Of moments of styles that are kept
+
+PAINTED_SIDE = 512  # Pixels at which strokes are painted at most
+
+LEAST_SCALE = 0.25  # Of strokes, as settings have it
 
 LEAST_STYLE = 96
 """Side in pixels below which a style is not reduced with its content: too few features would be left."""
@@ -71,6 +77,7 @@ class Previews:
         self._changed = Condition()
         self._stopping = False
         self._features: Memo[FeatureKey, Tensor] = Memo(FEATURE_BYTES)
+        self._fit = RememberingFit(Memo(STYLE_BYTES))
         self._remembering: Model | None = None
         self._thread = Thread(target=self._work, name="texsynth-previews", daemon=True)
         self._thread.start()
@@ -154,7 +161,7 @@ class Previews:
         for failure in failed:
             assert isinstance(failure, Failed)
             raise failure.error
-        operation = planned.operation(self._network())
+        operation = planned.operation(self._network(), self._fit)
         operation.prepare(ticket.warnings.append)
         check(none)
         result = operation.compute(planned.job, operation.load(planned.job), check)
@@ -189,7 +196,7 @@ def reduce_all(asked: PreviewAsked, settled: Settled, pictures: Pictures) -> Red
     if asked.section == "stylize":
         longest = min(max(full), settled.run.max_side or max(full))
         own = min(asked.side, longest)
-        factor = own / longest
+        factor, settled = _stroke_factor(own / longest, own, settled)
         settled = replace(settled, run=settled.run.model_copy(update={"max_side": None, "tile": None}))
     elif asked.section == "expand":
         factor, settled = _texture_factor(asked, settled, full)
@@ -220,6 +227,22 @@ def reduce_all(asked: PreviewAsked, settled: Settled, pictures: Pictures) -> Red
             inputs[mask] = small(mask, own, as_data=True)
     output = "-" if asked.command != "maps" else "preview/"
     return Reduced(inputs, replace(settled, result_format=ResultFormat(".png")), output)
+
+
+def _stroke_factor(factor: float, side: int, settled: Settled) -> tuple[float, Settled]:
+    """Return by how much styles are reduced, and settings for strokes of the size that the result will have.
+
+    factor: by which the content is reduced, to `side` pixels. A painting of few pixels has no small strokes,
+    so they are painted at a larger size, as far as there is time for that.
+    """
+    settings = settled.settings
+    assert isinstance(settings, StylizeSettings)
+    if settings.mode == "photo" or factor == 1:
+        return factor, settled
+    wanted = settings.style_scale * factor
+    scale = min(settings.style_scale, max(wanted, side / PAINTED_SIDE, LEAST_SCALE))
+    changed = settings.model_copy(update={"style_scale": scale})
+    return min(1.0, wanted / scale), replace(settled, settings=changed)
 
 
 def _texture_factor(asked: PreviewAsked, settled: Settled, full: tuple[int, int]) -> tuple[float, Settled]:

@@ -7,9 +7,10 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
+from typing import Any, Self
 
 import uvicorn
 
@@ -19,7 +20,9 @@ from texsynth.jobs.interrupts import ONE_WISH, SIGNALS, is_ignored
 from texsynth.paths import why
 from texsynth.serve.app import make_app
 from texsynth.serve.guard import Access, new_token
-from texsynth.serve.state import Limits, State
+from texsynth.serve.models import Models
+from texsynth.serve.state import Limits, Report, State
+from texsynth.strict_json import shown
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -47,6 +50,8 @@ class Place:
 
 def listen(place: Place) -> socket.socket:
     """Open the port. Raises UsageError when that cannot be done."""
+    if not place.host:
+        raise UsageError("--host is empty; give an address, like 127.0.0.1")
     family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
     listener = socket.socket(family)
     try:
@@ -54,11 +59,11 @@ def listen(place: Place) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((place.host, place.port))
         listener.listen(128)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, OverflowError, ValueError, TypeError) as error:
         listener.close()
         reason = why(error) if isinstance(error, OSError) else str(error)
         raise UsageError(
-            f"port {place.port} of {place.host} cannot be used: {reason}; choose another with --port, "
+            f"port {place.port} of {shown(place.host)} cannot be used: {reason}; choose another with --port, "
             f"or 0 for any that is free"
         ) from None
     return listener
@@ -70,73 +75,83 @@ def serve(
     limits: Limits,
     *,
     opened: Callable[[str], None],
+    report: Report,
     second: Callable[[], object],
 ) -> None:
-    """Serve until a signal comes. Raises UsageError when the port cannot be used.
+    """Serve until a signal comes. Raises UsageError when the port cannot be used, ModelError.
 
-    opened: is told the address, with its token, once it answers. second: ends the program, where a second
-    signal comes.
+    opened: is told the address, with its token, once it answers. report: is told of bugs. second: ends the
+    program, where a second signal comes.
     """
     listener = listen(place)
-    port = int(listener.getsockname()[1])
-    token = place.token or new_token()
-    names = LOOPBACK | {place.host.lower()} | {name.lower() for name in place.hosts}
-    state = State(run, limits)
     try:
-        access = Access(token, port, frozenset(names), limits.upload)
-        config = uvicorn.Config(
-            make_app(state, access), log_config=None, access_log=False, server_header=False, ws="none",
-            timeout_keep_alive=IDLE, timeout_graceful_shutdown=PATIENCE,
-            h11_max_incomplete_event_size=LARGEST_HEADERS,
-            http="h11", loop="asyncio", lifespan="off", proxy_headers=False,
-        )  # fmt: skip
-        server = _Server(config, state, second)
-        host = f"[{place.host}]" if ":" in place.host else place.host
-        server.announce = lambda: opened(f"http://{host}:{port}/?token={token}")
-        threading.Thread(target=state.models.warm, daemon=True).start()
-        server.run(sockets=[listener])
+        port = int(listener.getsockname()[1])
+        token = place.token or new_token()
+        names = LOOPBACK | {place.host.lower()} | {name.lower() for name in place.hosts}
+        # A network that cannot be loaded shall be told of before someone asks for it.
+        models = Models(run)
+        models.load()
+        with closing(State(run, limits, models, report)) as state, _Signals(state, second) as signals:
+            access = Access(token, port, frozenset(names), limits.upload)
+            config = uvicorn.Config(
+                make_app(state, access), log_config=None, access_log=False, server_header=False, ws="none",
+                timeout_keep_alive=IDLE, timeout_graceful_shutdown=PATIENCE, lifespan="off", loop="asyncio",
+                h11_max_incomplete_event_size=LARGEST_HEADERS, http="h11", proxy_headers=False,
+            )  # fmt: skip
+            host = f"[{place.host}]" if ":" in place.host else place.host
+            server = _Server(config, state, lambda: opened(f"http://{host}:{port}/?token={token}"))
+            signals.server = server
+            server.run(sockets=[listener])
+            state.close()
     finally:
-        state.close()
         listener.close()
 
 
-class _Server(uvicorn.Server):
-    """A server that a signal ends with all its work, without raising it again."""
+class _Signals:
+    """While it is entered, a signal ends the server with all its work, and a second one the program."""
 
-    def __init__(self, config: uvicorn.Config, state: State, second: Callable[[], object]) -> None:
-        super().__init__(config)
+    def __init__(self, state: State, second: Callable[[], object]) -> None:
         self._state, self._second = state, second
+        self._before: dict[int, Any] = {}
         self._first: float | None = None
-        self.announce: Callable[[], None] = lambda: None
+        self.server: uvicorn.Server | None = None
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._state.cancel()
-        await super().shutdown(sockets)
+    def __enter__(self) -> Self:
+        # Only the main thread gets signals, and may say what becomes of them.
+        if threading.current_thread() is threading.main_thread():
+            self._before = {n: signal.signal(n, self._receive) for n in SIGNALS if not is_ignored(n)}
+        return self
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.announce()
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {
-            number: signal.signal(number, self.handle_exit) for number in SIGNALS if not is_ignored(number)
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def handle_exit(self, sig: int, frame: object) -> None:
-        del sig, frame
+    def _receive(self, number: int, frame: object) -> None:
+        del number, frame
         now = time.monotonic()
         if self._first is None:
             self._first = now
         elif now - self._first > ONE_WISH:
             self._second()
         self._state.stop()
-        self.should_exit = True
+        if self.server:
+            self.server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it answers, and ends its work when it ends."""
+
+    def __init__(self, config: uvicorn.Config, state: State, opened: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._state, self._opened = state, opened
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._opened()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._state.cancel()
+        await super().shutdown(sockets)
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        return nullcontext()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,16 +39,27 @@ class Limits:
     results: int = RESULT_BYTES
 
 
+Report = Callable[[Exception], None]
+"""Is told of an error that nobody expects."""
+
+
+def unreported(error: Exception) -> None:
+    """Tell nobody."""
+    del error
+
+
 class State:
     """The pictures, the work and the networks of a server."""
 
-    def __init__(self, run: RunSettings, limits: Limits) -> None:
-        """run: base of all runs."""
-        self.run, self.limits, self.stopping = run, limits, False
+    def __init__(
+        self, run: RunSettings, limits: Limits, models: Models | None = None, report: Report = unreported
+    ) -> None:
+        """run: base of all runs. models: those of this run. report: is told of bugs."""
+        self.run, self.limits, self.stopping, self.report = run, limits, False, report
         self.folder, self._lock = new_folder()
         for name in ("pictures", "jobs", "uploads"):
             (self.folder / name).mkdir()
-        self.models = Models(run)
+        self.models = models or Models(run)
         self.pictures = Pictures(self.folder / "pictures", run, limits.pictures)
         self.queue = Queue(
             self.folder / "jobs",
@@ -56,6 +68,7 @@ class State:
             run,
             most=limits.queue,
             most_bytes=limits.results,
+            report=report,
         )
         self.previews = Previews(self.pictures, self.models, run)
 

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import time
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Condition, Thread
@@ -21,6 +21,7 @@ from texsynth.jobs.outcomes import Done, Events, Failed, collect
 from texsynth.jobs.runner import SerialExecutor
 from texsynth.pipelines.progress import Step
 from texsynth.serve.asking import Asked
+from texsynth.serve.breaking import Breaker
 from texsynth.serve.models import Models
 from texsynth.serve.names import apart
 from texsynth.serve.pictures import VIEW_SIDE, Pictures, read_picture, view_png
@@ -66,7 +67,7 @@ class Work:
     created: float = field(default_factory=time.monotonic)
     started: float | None = None
     ended: float | None = None
-    cancelled: bool = False
+    breaker: Breaker = field(default_factory=Breaker)
     bytes: int = 0
 
     @property
@@ -100,8 +101,13 @@ class Queue:
         *,
         most: int,
         most_bytes: int,
+        report: Callable[[Exception], None],
     ) -> None:
-        """folder: for those of the jobs. most: jobs that may wait. most_bytes: of all results together."""
+        """folder: for those of the jobs. most: jobs that may wait. most_bytes: of all results together.
+
+        report: is told of errors that nobody expects.
+        """
+        self._report = report
         self._folder, self._pictures, self._models, self._run = folder, pictures, models, run
         self._most, self._most_bytes = most, most_bytes
         self._all: OrderedDict[str, Work] = OrderedDict()
@@ -162,7 +168,7 @@ class Queue:
     def cancel(self, work: Work) -> None:
         """End a job, unless it is finished."""
         with self._changed:
-            work.cancelled = True
+            work.breaker.break_off()
             if work in self._waiting:
                 self._waiting.remove(work)
                 self._end(work, "cancelled")
@@ -192,27 +198,27 @@ class Queue:
                 state = "cancelled"
             except Exception as error:  # one bad job must not end the thread
                 state, work.fault = "failed", error
+            work.breaker.leave()
+            if work.fault is not None and not isinstance(work.fault, TexsynthError):
+                self._report(work.fault)
             with self._changed:
                 self._running = None
                 self._end(work, state)
             return_freed_memory()
 
     def _do(self, work: Work) -> str:
-        def check() -> None:
-            if work.cancelled:
-                raise KeyboardInterrupt
-
         def step(step: Step) -> None:
-            with self._changed:
-                work.share, work.stage = max(work.share, min(step.share, 1.0)), step.stage
+            # No lock is held where the work may be broken off.
+            work.share, work.stage = max(work.share, min(step.share, 1.0)), step.stage
 
-        work.stage = "preparing"
+        work.stage, breaker = "preparing", work.breaker
         model = self._models.load()
-        check()
-        operation = work.plan.operation(model)
-        operation.prepare(work.warnings.append)
-        check()
-        events = Events(step=step, note=work.warnings.append, check=check)
+        operation = work.plan.operation(model, None)
+        with breaker.allowed():
+            operation.prepare(work.warnings.append)
+        events = Events(
+            step=step, note=work.warnings.append, interruptible=breaker.allowed, check=breaker.check
+        )
         outcomes = SerialExecutor(operation, work.plan.policy).outcomes([work.plan.job], events)
         report = collect(outcomes, 1)
         for outcome in report.outcomes:
@@ -230,15 +236,16 @@ class Queue:
         return "cancelled"
 
     def _end(self, work: Work, state: str) -> None:
-        """Called under the lock."""
-        work.state, work.ended = state, time.monotonic()
+        """Called under the lock. Others look at the state without it, so that it comes last."""
+        if work.fault is not None:
+            work.error = without_folder(sentence(work.fault), work.folder)
+        work.warnings = [without_folder(warning, work.folder) for warning in work.warnings]
         if state == "done":
             work.share = 1.0
         else:
             shutil.rmtree(work.folder, ignore_errors=True)
-        if work.fault is not None:
-            work.error = without_folder(sentence(work.fault), work.folder)
-        work.warnings = [without_folder(warning, work.folder) for warning in work.warnings]
+        work.ended = time.monotonic()
+        work.state = state
         self._pictures.release(work.asked.pictures)
         self._forget()
 

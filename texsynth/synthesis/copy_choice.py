@@ -8,7 +8,7 @@ the choice made seams more visible by a fifth than the numbers below (30 held-ou
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +27,14 @@ PRIOR = (0.2, 0.6, 0.15)  # Weights of the distance to a copy's edge, of its agr
 RADIUS = 2  # Pixels of the grid around one that a round looks at
 SMALL_PX = 64  # Side of an exemplar; every doubling adds a round with twice the radius
 RAMP = 4.0  # A copy counts fully from this fraction, 1 / RAMP, of its half side inwards
+PLACING, COARSE = 0.1, 0.4
+"""Share of the time that placing copies takes, and of the rest what comes before the full size."""
+
 NEVER = -1e4  # Logit of a slot that has no source at a pixel
+
+
+OnShare = Callable[[float], None]
+"""Is told how much of a work is done, 0 to 1."""
 
 
 def lay_copies(
@@ -37,6 +44,7 @@ def lay_copies(
     *,
     wrap: bool = False,
     variation: float = 0.0,
+    on_share: OnShare = lambda _: None,
 ) -> Tensor:
     """Place copies of an exemplar by its self-similarity map, and choose among them.
 
@@ -47,11 +55,12 @@ def lay_copies(
     reach = (min(int(REACH * height), height - 1), min(int(REACH * width), width - 1))
     difference, energy = (x[0].cpu() for x in self_difference(high_pass(exemplar), reach))
     layout = place_copies(difference, energy, (height, width), size, rng, circular=wrap, variation=variation)
-    index = choose_copies(exemplar, layout)
+    on_share(PLACING)
+    index = choose_copies(exemplar, layout, lambda share: on_share(PLACING + (1 - PLACING) * share))
     return torch.stack([index // width, index % width])
 
 
-def choose_copies(exemplar: Tensor, layout: Layout) -> Tensor:
+def choose_copies(exemplar: Tensor, layout: Layout, on_share: OnShare = lambda _: None) -> Tensor:
     """Choose a copy for each pixel. Returns (H, W) long, the pixel of the flattened exemplar shown there."""
     image = exemplar[0]
     keys = torch.cat([image - 0.5, 1.5 * high_pass(exemplar)[0]])
@@ -83,10 +92,12 @@ def choose_copies(exemplar: Tensor, layout: Layout) -> Tensor:
             cost = _mean((copies - target).square().sum(1), radius, layout.circular)
             logits = sharpness * (prior - cost / spread) + (near + 1e-6).log()
             logits = logits.where(valid, NEVER)
-    return _choose_at_full_size(image, _grown(logits, canvas, layout.circular), layout)
+        on_share(COARSE * (number + 1) / len(ROUNDS))
+    logits = _grown(logits, canvas, layout.circular)
+    return _choose_at_full_size(image, logits, layout, lambda share: on_share(COARSE + (1 - COARSE) * share))
 
 
-def _choose_at_full_size(image: Tensor, logits: Tensor, layout: Layout) -> Tensor:
+def _choose_at_full_size(image: Tensor, logits: Tensor, layout: Layout, on_share: OnShare) -> Tensor:
     """Do the last round on colours alone, slot after slot to save memory. logits: (slots, H', W')."""
     height, width = layout.size
     flat, count = image.flatten(1), len(layout.slots)
@@ -96,16 +107,18 @@ def _choose_at_full_size(image: Tensor, logits: Tensor, layout: Layout) -> Tenso
         slot = slot_sources(layout, k, torch.arange(height), torch.arange(width), cues=False)
         sources.append(slot.source.int().to(image.device))  # half the memory of int64
         weights.append(logits[k].where(slot.valid.to(image.device), NEVER))
+        on_share((k + 1) / (2 * count))
     shares = torch.stack(weights).softmax(0)
     target = sum((shares[k] * flat[:, sources[k].long()] for k in range(count)), torch.zeros(()).to(image))
     spread = image.var((1, 2)).sum() + 1e-4
     best = torch.full_like(weights[0], -torch.inf)
     chosen = sources[0]
-    for source, weight in zip(sources, weights, strict=True):
+    for k, (source, weight) in enumerate(zip(sources, weights, strict=True), count + 1):
         cost = _mean((flat[:, source.long()] - target).square().sum(0, keepdim=True), 1, layout.circular)[0]
         score = torch.where(weight > NEVER / 2, weight - FINE_SHARPNESS * cost / spread, NEVER)
         chosen = torch.where(score > best, source, chosen)
         best = torch.maximum(score, best)
+        on_share(k / (2 * count))
     return chosen.long()
 
 

@@ -44,19 +44,20 @@ def optimize_patches(
     wrap: bool,
     active: Tensor | None = None,
     fixed: FixedPixels | None = None,
-    on_round: Callable[[int], None] | None = None,
+    on_part: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Refine a layout by rounds of search and vote, coarse to fine.
 
     layout: (2, H, W) source positions. iterations: rounds per level, coarse to fine; levels at which the
     exemplar is smaller than three patches are skipped. active: (H, W) bool, where the layout may change.
     Returns all planes of the output, colours then siblings, (3 + s, H, W). Colours are voted; a pixel of all
-    siblings is copied from one place.
+    siblings is copied from one place. on_part: told of each of `optimization_parts`, or of less for a small
+    exemplar.
     """
     levels = len(iterations)
     while levels > 1 and (atlas.side >> (levels - 1)) < 3 * patch:
         levels -= 1
-    field, done = None, 0
+    field = None
     for level, rounds in zip(reversed(range(levels)), iterations[len(iterations) - levels :], strict=True):
         image = downsample(atlas.image, level)
         valid = downsample(atlas.valid[None].float(), level)[0] > 0.999
@@ -77,25 +78,32 @@ def optimize_patches(
         search = PatchSearch(image, allowed, patch, rng)
         output = restore(vote(field, image))
         where = None if active is None else downsample(active[None].float(), level)[0] > 0
+        on_part()
         for _ in range(rounds):
             field = search.improve(field, output, where)
+            on_part()
             output = restore(vote(field, image))
-            done += 1
-            if on_round:
-                on_round(done)
+            on_part()
     if field is None:
         field = field_of_layout(layout, free_squares(atlas.valid, patch), patch, wrap=wrap)
     # At full size the votes are ever sharper for one patch's own colours.
     restore = fixed.restore if fixed else _unchanged
     output = restore(vote(field, atlas.image))
+    on_part()
     for deviation in MEDOID:
         output = restore(vote(field, atlas.image, output, deviation))
+        on_part()
     if not len(atlas.siblings):
         return output
     at = medoid_positions(field, atlas.image, output, MEDOID[-1])
     if fixed:
         at = torch.where(fixed.fixed, layout, at)
     return torch.cat([output, atlas.siblings[:, at[0], at[1]]])
+
+
+def optimization_parts(iterations: tuple[int, ...]) -> int:
+    """Return the number of parts, similarly long, of an optimization with these rounds per level."""
+    return len(iterations) + 2 * sum(iterations) + 1 + len(MEDOID)
 
 
 def _unchanged(image: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 
 import numpy as np
@@ -131,13 +131,14 @@ def seam_correction(
     valid: Tensor | None = None,
     fixed: Tensor | None = None,
     parts: Sequence[slice] = (slice(None),),
+    on_round: Callable[[int], None] = lambda _: None,
 ) -> Tensor:
     """Solve for what to add to a layout so that its pieces meet without a step.
 
     source: (C, h, w) colours; at: (2, H, W) source positions. reach: distance in pixels over which a step is
     spread. valid: (h, w) bool, pixels of `source` that may be read, None for all. fixed: (H, W) bool, where
-    the correction is zero. parts: columns of `source` that have nothing to do with each other. Returns
-    (C, H, W).
+    the correction is zero. parts: columns of `source` that have nothing to do with each other. on_round:
+    told the number of each of ROUNDS, where pixels are held fixed. Returns (C, H, W).
     """
     valid = torch.ones(source.shape[1:], dtype=torch.bool) if valid is None else valid
     means, sure = local_means(source, valid, parts)
@@ -170,7 +171,7 @@ def seam_correction(
         torch.zeros_like(image[:channels]),
     )
     solve = _ScreenedPoisson(image.shape[1], image.shape[2], reach, wrap=wrap)
-    return solve(right_side) if fixed is None else _solve_free(solve, right_side, (~fixed).float())
+    return solve(right_side) if fixed is None else _solve_free(solve, right_side, (~fixed).float(), on_round)
 
 
 def local_means(source: Tensor, valid: Tensor, parts: Sequence[slice]) -> tuple[Tensor, Tensor]:
@@ -189,19 +190,22 @@ def local_means(source: Tensor, valid: Tensor, parts: Sequence[slice]) -> tuple[
     return means, sure
 
 
-def _solve_free(solve: _ScreenedPoisson, right_side: Tensor, free: Tensor) -> Tensor:
+def _solve_free(
+    solve: _ScreenedPoisson, right_side: Tensor, free: Tensor, on_round: Callable[[int], None]
+) -> Tensor:
     """Solve with zeros where `free` (H, W) is zero: conjugate gradients, preconditioned by FFT."""
     x = torch.zeros_like(right_side)
     residual = right_side * free
     direction = better = solve(residual) * free
     product = (residual * better).sum((1, 2), keepdim=True)
-    for _ in range(ROUNDS):
+    for done in range(1, ROUNDS + 1):
         image = solve.apply(direction) * free
         step = product / (direction * image).sum((1, 2), keepdim=True).clamp_min(1e-20)
         x, residual = x + step * direction, residual - step * image
         better = solve(residual) * free
         old, product = product, (residual * better).sum((1, 2), keepdim=True)
         direction = better + product / old.clamp_min(1e-20) * direction
+        on_round(done)
     return x
 
 

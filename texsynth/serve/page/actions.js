@@ -16,19 +16,25 @@ import { bytesText, durationText } from "./texts.js";
  * @property {(n: number) => void} use
  */
 
-/** @param {HTMLElement} root @param {HTMLElement} tools @param {Acts} acts */
-export function actionsPanel(root, tools, acts) {
+/**
+ * @param {{root: HTMLElement, results: HTMLElement, tools: HTMLElement}} places
+ * @param {Acts} acts
+ */
+export function actionsPanel({ root, results, tools }, acts) {
   const bar = element("progress", { max: 1, "aria-label": "Progress of the full size" });
   const words = element("span", { id: "progress-words" });
-  const cancel = button("Cancel", acts.cancel, { id: "cancel" });
+  const cancel = button("Cancel", () => {
+    cancel.disabled = true;
+    cancel.textContent = "Cancelling …";
+    acts.cancel();
+  }, { id: "cancel" });
   const progress = element("div", { class: "progress", hidden: true }, bar, element("div", { class: "line" }, words, cancel));
   const problem = element("p", { class: "problem", id: "job-problem", role: "alert", hidden: true });
   const caution = element("p", { class: "caution", id: "job-warnings", hidden: true });
-  const results = element("ul", { class: "results", id: "results", "aria-label": "Results", hidden: true });
   const make = button("Make full size", acts.make, { class: "primary", id: "make" });
   const command = button("Copy as command", acts.command, { id: "command" });
   const preset = button("Save as preset", acts.preset, { id: "save-preset" });
-  root.replaceChildren(progress, problem, caution, results, element("div", { class: "row fill" }, make));
+  root.replaceChildren(progress, problem, caution, element("div", { class: "row fill" }, make));
   tools.replaceChildren(command, preset);
   let listed = "";
 
@@ -38,6 +44,8 @@ export function actionsPanel(root, tools, acts) {
     if (key === listed) return;
     listed = key;
     results.replaceChildren(...(key ? job.results.map((result, n) => item(job, result, n)) : []));
+    results.hidden = !key;
+    if (key) results.scrollIntoView({ block: "nearest" });
   }
 
   function item(job, result, n) {
@@ -57,10 +65,15 @@ export function actionsPanel(root, tools, acts) {
     /**
      * @param {Job | null} job @param {string | null} error of starting it
      * @param {boolean} ready whether a request can be made @param {string} size
+     * @param {boolean} warn whether the result is what is shown
      */
-    show(job, error, ready, size) {
+    show(job, error, ready, size, warn) {
       const running = !isOver(job);
       progress.hidden = !running;
+      if (!running) {
+        cancel.disabled = false;
+        cancel.textContent = "Cancel";
+      }
       if (running && job) {
         if (job.state === "waiting") bar.removeAttribute("value");
         else bar.value = job.share;
@@ -68,10 +81,10 @@ export function actionsPanel(root, tools, acts) {
       }
       problem.textContent = error ?? (job?.state === "failed" ? job.error : null) ?? "";
       problem.hidden = !problem.textContent;
-      caution.textContent = job?.state === "done" ? job.warnings.join(" · ") : "";
+      caution.textContent = warn && job?.state === "done" ? job.warnings.join(" · ") : "";
       caution.hidden = !caution.textContent;
       if (job) list(job);
-      results.hidden = !job || job.state !== "done";
+      results.hidden = job?.state !== "done";
       make.disabled = running || !ready;
       make.textContent = size ? `Make full size, ${size}` : "Make full size";
       command.disabled = preset.disabled = !ready;
@@ -81,6 +94,6 @@ export function actionsPanel(root, tools, acts) {
 
 /** @param {Job} job */
 export function progressText({ state, place, stage, share, left }) {
-  if (state === "waiting") return place > 1 ? `Waiting, number ${place} in the queue` : "Waiting for its turn";
+  if (state === "waiting") return place > 0 ? `Waiting, ${place} before it` : "Waiting for its turn";
   return [`${Math.round(share * 100)} %`, stage, left === null ? "" : `about ${durationText(Math.max(1, left))} left`].filter(Boolean).join(" · ");
 }

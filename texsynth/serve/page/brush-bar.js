@@ -13,12 +13,14 @@ const toShare = value => (value / 100) ** 2;
 export function brushBar(root, painter) {
   const what = element("strong", { id: "brush-what" });
   const size = element("input", { type: "range", id: "brush-size", min: 6, max: 70, on: { input: () => painter.resize(toShare(Number(size.value))) } });
+  const fade = element("input", { type: "range", id: "brush-fade", min: 0, max: 20, on: { input: () => painter.fade(Number(fade.value) / 100) } });
+  const soft = element("label", { class: "inline", title: "How far the edge of the mask fades" }, "Soft edge", fade);
   const erase = button("Erase", () => painter.toggleErase(), { id: "brush-erase", title: "E" });
   const undo = button("Undo", () => painter.edit("undo"), { id: "brush-undo", title: "Z" });
-  root.replaceChildren(what, element("label", { class: "inline" }, "Brush", size), erase, undo,
+  root.replaceChildren(what, element("label", { class: "inline" }, "Brush", size), soft, erase, undo,
     button("Invert", () => painter.edit("invert"), { id: "brush-invert" }),
     button("Clear", () => painter.edit("clear"), { id: "brush-clear" }),
-    fileButton("From a file…", ([file]) => painter.load(file), { label: "Mask from a file", id: "brush-file" }),
+    fileButton("File…", ([file]) => painter.load(file), { label: "Mask from a file", id: "brush-file" }),
     button("Done", () => painter.paint(null), { id: "brush-done", class: "primary push", title: "Escape" }));
 
   painter.onShow = () => {
@@ -27,6 +29,9 @@ export function brushBar(root, painter) {
     undo.disabled = !mask?.operations.length;
     erase.setAttribute("aria-pressed", String(painter.erase));
     size.value = toSlider(painter.share);
-    what.textContent = target?.kind === "style" ? `Where ${painter.store.state.style.styles[target.index]?.picture.name} goes` : "The hole to fill";
+    soft.hidden = target?.kind !== "style";
+    fade.value = mask ? Math.round(100 * mask.fade / Math.max(mask.canvas.width, mask.canvas.height)) : 0;
+    what.textContent = target?.kind === "style" ? `Mask of ${painter.store.state.style.styles[target.index]?.picture.name}` : "The hole to fill";
+    what.title = what.textContent;
   };
 }

@@ -24,8 +24,9 @@ export function settingControl(setting, change, reset) {
   });
   const name = element("label", { for: id, text: label(setting.path) });
   const line = element("div", { class: "line" }, name, again);
-  const about = element("p", { class: "about", id: `${id}-about`, text: setting.help });
-  const root = element("div", { class: "setting", "data-path": setting.path, "data-help": setting.help }, line);
+  const help = setting.help.replace(/\s*Flag --\S+\.$/, "");
+  const about = element("p", { class: "about", id: `${id}-about`, text: help });
+  const root = element("div", { class: "setting", "data-path": setting.path, "data-help": help }, line);
   const kind = { number: slider, integer: slider, boolean: toggle, choice: options, size: sides }[setting.type];
   const show = kind(setting, id, { root, line, name }, change);
   for (const input of root.querySelectorAll("input, select")) input.setAttribute("aria-describedby", about.id);

@@ -80,7 +80,7 @@ export class Desk {
     const kind = `${picture?.id} ${state.workspace === "texture" ? state.texture.task + state.texture.map : ""}`;
     if (kind !== place.kind) {
       Object.assign(place, { kind, preview: null, full: null, shown: "preview", asked: "" });
-      if (state.workspace === "texture" && state.texture.task === "maps" && place.mode === "tiled") place.mode = "result";
+      if (state.workspace === "texture" && state.texture.task === "hole" && place.mode === "tiled") place.mode = "result";
     }
     if (!picture) place.before = null;
     else if (place.before?.id !== picture.id) this.#loadBefore(place, picture.id);
@@ -115,9 +115,11 @@ export class Desk {
   #previewed(preview) {
     const { place } = this;
     if (this.missing || preview.request.command !== this.request.command) return;
+    const old = place.preview?.image;
     Object.assign(place, { preview, shown: "preview" });
     this.error = null;
     this.changed();
+    old?.close();
   }
 
   /** Look at the newest preview again, or at a full result. @param {number} n */
@@ -152,7 +154,9 @@ export class Desk {
   #news(workspace, job, live) {
     const id = job && !(isOver(job) && job.state !== "done") ? job.id : null;
     if (this.store.state.jobs[workspace] !== id) this.store.update(({ jobs }) => { jobs[workspace] = id; });
-    if (live && job?.state === "done" && workspace === this.store.state.workspace) this.showResult(0);
+    if (live && !job) this.places[workspace].problem = "The server was started anew, and the work is lost. Make it again.";
+    if (live && job?.state === "done" && workspace === this.store.state.workspace)
+      this.showResult(Math.max(0, job.results.findIndex(({ name }) => job.command === "maps" && name.includes(`_${this.store.state.texture.map}.`))));
     this.changed();
   }
 
@@ -160,9 +164,7 @@ export class Desk {
   async pickUp() {
     for (const workspace of /** @type {const} */ (["texture", "style"])) {
       const { follower } = this.places[workspace], id = this.store.state.jobs[workspace];
-      if (!follower.job || isOver(follower.job)) {
-        if (!follower.job) await follower.pickUp(id);
-      } else await follower.pickUp(id);
+      if (!follower.job || !isOver(follower.job)) await follower.pickUp(id);
     }
   }
 

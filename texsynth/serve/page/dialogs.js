@@ -1,6 +1,6 @@
 // Two windows: the command that makes what the page shows, and a preset of it.
 
-import { post } from "./api.js";
+import { Refusal, post } from "./api.js";
 import { button, element } from "./dom.js";
 
 const dialog = () => /** @type {HTMLDialogElement} */ (document.getElementById("dialog"));
@@ -38,7 +38,7 @@ export async function commandDialog(request, pictures) {
   const state = element("p", { class: "note", role: "status", id: "command-state" });
   const again = button("Copy", async () => { state.textContent = await copy(command, area); }, { id: "command-copy" });
   const painted = files.map(name => ({ name, id: pictures.find(picture => picture.name === name)?.id })).filter(each => each.id);
-  const links = painted.map(({ name, id }) => element("a", { href: `/v1/pictures/${id}/view`, download: name, text: name }));
+  const links = painted.map(({ name, id }, n) => element("a", { id: `painted-${n}`, href: `/v1/pictures/${id}/view`, download: name, text: name }));
   open("The same as a command", area,
     element("p", { class: "note", text: "Run it in the folder of your pictures: it makes the same result, pixel for pixel." }),
     links.length ? element("p", {}, "Save what you painted beside them: ", ...links.flatMap((link, n) => (n ? [", ", link] : [link])), ".") : null,
@@ -46,29 +46,30 @@ export async function commandDialog(request, pictures) {
   state.textContent = await copy(command, area);
 }
 
-/** @param {import("./request.js").Request} request @param {() => Promise<void>} saved */
+/** @param {import("./request.js").Request} request @param {(name: string) => Promise<void>} saved */
 export function presetDialog(request, saved) {
   const name = element("input", { type: "text", id: "preset-name", value: "", maxlength: 60, autocomplete: "off", spellcheck: "false", placeholder: "like old-wall" });
   const error = element("p", { class: "error", role: "alert", id: "preset-error" });
   const state = element("p", { role: "status", id: "preset-state" });
   const ask = async keep => {
     error.textContent = state.textContent = "";
-    if (!name.value.trim()) {
+    const called = name.value = name.value.trim().replaceAll(/\s+/g, "-");
+    if (!called) {
       error.textContent = "Give the preset a name first.";
       name.focus();
       return;
     }
     try {
-      const { yaml, path } = await post("/v1/preset", { name: name.value.trim(), request, save: keep });
+      const { yaml, path } = await post("/v1/preset", { name: called, request, save: keep });
       if (keep) {
-        state.textContent = `Saved as ${path}. It is in the list of presets now, and works with every command as -p ${name.value.trim()}.`;
-        await saved();
+        state.textContent = `Saved as ${path}. It is in the list of presets now, and works with every command as -p ${called}.`;
+        await saved(called);
       } else {
-        save(`${name.value.trim()}.yaml`, new Blob([yaml], { type: "application/yaml" }));
+        save(`${called}.yaml`, new Blob([yaml], { type: "application/yaml" }));
         state.textContent = "Downloaded.";
       }
     } catch (problem) {
-      error.textContent = problem.message;
+      error.textContent = problem instanceof Refusal && problem.status === 409 ? "There is a preset of this name already; choose another name." : problem.message;
     }
   };
   name.addEventListener("keydown", event => {

@@ -48,17 +48,17 @@ export function fileButton(text, choose, { label, class: extra = "button", multi
  * One of a few choices, as radio buttons that look like one switch.
  * @param {string} name unique among the page's groups
  * @param {string} legend for screen readers
- * @param {[string, string][]} choices value and text
+ * @param {([string, string] | [string, string, string])[]} choices value, text, and what it means
  * @param {string} value
  * @param {(value: string) => void} change
  * @param {string} [extra] class
  */
 export function segments(name, legend, choices, value, change, extra = "") {
   const group = element("fieldset", { class: `segments ${extra}` }, element("legend", { class: "unseen", text: legend }));
-  for (const [choice, text] of choices) {
+  for (const [choice, text, help] of choices) {
     const input = element("input", { type: "radio", name, value: choice, id: `${name}-${choice}`, on: { change: () => change(choice) } });
     input.checked = choice === value;
-    group.append(element("label", {}, text, input));
+    group.append(element("label", { "data-help": help }, text, input));
   }
   return group;
 }

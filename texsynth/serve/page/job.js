@@ -21,7 +21,7 @@ export class Follower {
   /** @type {EventSource | null} */
   #events = null;
 
-  /** @param {(job: Job | null, live: boolean) => void} change live: the news came while this page looked on */
+  /** @param {(job: Job | null, live: boolean) => void} change live: this page was looking on; no job: the server has forgotten it */
   constructor(change) {
     this.change = change;
   }
@@ -33,13 +33,14 @@ export class Follower {
 
   /** Pick a job up by its id; the server may not know it any more. @param {string | null} id */
   async pickUp(id) {
-    this.drop();
     if (!id) return;
+    const running = !isOver(this.job);
     try {
-      this.#follow(await get(`/v1/jobs/${id}`), false);
+      this.#follow(await get(`/v1/jobs/${id}`), running);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      this.change(null, false);
+      this.drop();
+      this.change(null, running);
     }
   }
 

@@ -76,11 +76,14 @@ export function lookPanel(root, looks) {
 /** Show what the setting under the pointer or with the focus does. @param {HTMLElement} panel @param {HTMLElement} line */
 export function helpLine(panel, line) {
   const usual = "Point at a setting, or move to it, to read what it does.";
+  line.textContent = usual;
   const say = target => {
-    line.textContent = target?.closest?.("[data-help]")?.dataset.help ?? usual;
+    const help = target?.closest?.("[data-help]")?.dataset.help;
+    if (!help || help === line.textContent) return;
+    line.textContent = help;
+    line.scrollTop = 0;
   };
   panel.addEventListener("pointerover", event => say(event.target));
   panel.addEventListener("pointerleave", () => say(document.activeElement));
   panel.addEventListener("focusin", event => say(event.target));
-  say(null);
 }

@@ -23,8 +23,13 @@ const by = id => /** @type {any} */ (document.getElementById(id));
 
 /** @type {[string, string][]} */
 const WORKSPACES = [["texture", "Texture"], ["style", "Style"]];
-/** @type {[string, string][]} */
-const TASKS = [["expand", "Expand"], ["tile", "Seamless"], ["hole", "Fill a hole"], ["maps", "Maps"]];
+/** @type {[string, string, string][]} */
+const TASKS = [
+  ["expand", "Expand", "Makes more of a texture, in any size: the same stones or bricks, laid anew."],
+  ["tile", "Seamless", "Keeps the picture and makes its borders meet, so that copies can be laid side by side."],
+  ["hole", "Fill a hole", "Fills what you paint over with more of the texture around it."],
+  ["maps", "Maps", "Guesses height, normals, roughness and occlusion of the surface in the picture."],
+];
 
 /** @param {import("./looks.js").Options} options */
 function start(options) {
@@ -80,7 +85,7 @@ function start(options) {
   helpLine(by("panel"), by("help"));
   takeEverywhere(intake, by("stage"));
 
-  const actions = actionsPanel(by("actions"), by("tools"), {
+  const actions = actionsPanel({ root: by("actions"), results: by("results"), tools: by("tools") }, {
     make: () => desk.make(),
     cancel: () => desk.place.follower.cancel().catch(report),
     show: n => desk.showResult(n),
@@ -105,9 +110,10 @@ function start(options) {
     }
   }
 
-  /** Ask for presets again, after one was saved. */
-  async function refresh() {
+  /** Ask for presets again, after one was saved, and take it. @param {string} name */
+  async function refresh(name) {
     looks.options = await get("/v1/options");
+    looks.choose(name);
     look();
   }
 
@@ -123,18 +129,19 @@ function start(options) {
       beforeSize: repeated ? [picture.width, picture.height] : null, mode: painting || !after ? "result" : place.mode,
     });
     if (painting) painter.show();
-    bar.show({ workspace: state.workspace, task: state.texture.task, map: state.texture.map, mode: place.mode, ready: !!after && !painting, zoomable: !!(after ?? before), preview: !full });
+    bar.show({ painting, workspace: state.workspace, task: state.texture.task, map: state.texture.map, mode: place.mode, ready: !!after && !painting, zoomable: !!(after ?? before), preview: !full });
     const kind = painting || !after ? (before ? "input" : "none") : full ? "full" : "preview";
-    const busy = desk.reading ?? (desk.previewing && !lacking ? "Making a preview …" : null) ?? (painting ? null : nextStep(lacking))
-      ?? (lacking === "hole" ? nextStep(lacking) : null);
+    const busy = desk.reading ?? nextStep(lacking, painter.target?.kind ?? null) ?? (desk.previewing && !lacking ? "Making a preview …" : null);
+    const borders = place.mode === "tiled" && state.workspace === "texture" && state.texture.task === "expand" && !looks.value("tileable")
+      ? ["its borders do not meet: tick Tileable for that"] : [];
     statusLine(by("state"), {
       busy, error: desk.error, kind, name: full?.name ?? picture?.name ?? "", size: kind === "input" ? inputSize() : size,
-      preview: options.preview, seconds: place.preview?.seconds ?? 0, warnings: place.preview?.warnings ?? [],
+      preview: options.preview, seconds: place.preview?.seconds ?? 0, warnings: [...borders, ...(place.preview?.warnings ?? [])],
     });
     by("canvas").setAttribute("aria-label", by("state").textContent || "No picture yet");
     by("working").hidden = !desk.previewing && !desk.reading;
     invitation(by("empty"), state.workspace, lacking, intake);
-    actions.show(job, place.problem, !lacking, lacking || state.texture.task === "maps" && state.workspace === "texture" ? "" : sizeText());
+    actions.show(job, place.problem, !lacking, lacking || state.texture.task === "maps" && state.workspace === "texture" ? "" : sizeText(), !!full);
     choose(workspaces, state.workspace);
     choose(tasks, state.texture.task);
     by("task").hidden = state.workspace !== "texture";

@@ -9,13 +9,32 @@
 export class Mask {
   /** @type {Operation[]} */
   operations = [];
+  /** @type {HTMLCanvasElement | null} what is painted with soft edges, until it changes */
+  #soft = null;
+  #fade = 0;
 
   /** @param {number} width @param {number} height */
   constructor(width, height) {
     this.canvas = document.createElement("canvas");
     this.canvas.width = width;
     this.canvas.height = height;
-    this.context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d"));
+    this.context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d", { willReadFrequently: true }));
+  }
+
+  /** Width in pixels over which edges fade. */
+  get fade() {
+    return this.#fade;
+  }
+
+  set fade(pixels) {
+    this.#fade = pixels;
+    this.#soft = null;
+  }
+
+  /** What counts: what is painted, with soft edges where asked. */
+  get soft() {
+    this.#soft ??= this.#fade ? blurred(this.canvas, this.#fade) : this.canvas;
+    return this.#soft;
   }
 
   /** Begin a stroke at a point. @param {[number, number]} point @param {number} size @param {boolean} erase */
@@ -29,6 +48,7 @@ export class Mask {
     if (last?.kind !== "stroke") return;
     const from = last.points.at(-1) ?? point;
     last.points.push(point);
+    this.#soft = null;
     this.#stroke({ ...last, points: [from, point] });
   }
 
@@ -40,6 +60,7 @@ export class Mask {
 
   undo() {
     this.operations.pop();
+    this.#soft = null;
     this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     this.operations.forEach(operation => this.#carryOut(operation));
   }
@@ -59,7 +80,7 @@ export class Mask {
     const context = /** @type {CanvasRenderingContext2D} */ (flat.getContext("2d"));
     context.fillStyle = "#000";
     context.fillRect(0, 0, flat.width, flat.height);
-    context.drawImage(this.canvas, 0, 0);
+    context.drawImage(this.soft, 0, 0);
     return new Promise((resolve, reject) =>
       flat.toBlob(blob => (blob ? resolve(blob) : reject(new Error("the mask is too large for this browser"))), "image/png"));
   }
@@ -67,6 +88,7 @@ export class Mask {
   /** @param {Operation} operation */
   #carryOut(operation) {
     const { context, canvas: { width, height } } = this;
+    this.#soft = null;
     if (operation.kind === "stroke") this.#stroke(operation);
     else if (operation.kind === "clear") context.clearRect(0, 0, width, height);
     else if (operation.kind === "image") this.#image(operation.image);
@@ -104,4 +126,27 @@ export class Mask {
     }
     context.putImageData(pixels, 0, 0);
   }
+}
+
+/**
+ * A canvas with its edges blurred; borders of the picture count as if what is there went on.
+ * @param {HTMLCanvasElement} canvas @param {number} width of the fade in pixels
+ */
+function blurred(canvas, width) {
+  const { width: w, height: h } = canvas, margin = Math.ceil(width);
+  const wide = document.createElement("canvas"), result = document.createElement("canvas");
+  wide.width = w + 2 * margin;
+  wide.height = h + 2 * margin;
+  result.width = w;
+  result.height = h;
+  const around = /** @type {CanvasRenderingContext2D} */ (wide.getContext("2d"));
+  around.drawImage(canvas, margin, margin);
+  around.drawImage(canvas, 0, 0, 1, h, 0, margin, margin, h);
+  around.drawImage(canvas, w - 1, 0, 1, h, w + margin, margin, margin, h);
+  around.drawImage(wide, 0, margin, wide.width, 1, 0, 0, wide.width, margin);
+  around.drawImage(wide, 0, h + margin - 1, wide.width, 1, 0, h + margin, wide.width, margin);
+  const context = /** @type {CanvasRenderingContext2D} */ (result.getContext("2d"));
+  context.filter = `blur(${width / 3}px)`;
+  context.drawImage(wide, -margin, -margin);
+  return result;
 }

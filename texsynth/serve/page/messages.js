@@ -21,7 +21,9 @@ export function statusLine(line, { busy, error, kind, name, size, preview, secon
   if (line.textContent !== text + more.map(each => each.textContent).join("")) line.replaceChildren(text, ...more);
 }
 
+/** @type {Record<string, [string, string, string]>} */
 const INVITATIONS = {
+  add: ["Now add a style", "Drop a painting, a drawing or another photograph.", "Choose a style"],
   texture: ["Drop a picture of a texture here", "A photograph of bricks, grass, cloth or stone, straight on and evenly lit. 256 to 512 pixels are a good size.", "Choose a texture"],
   style: ["Drop the picture to be changed here", "A photograph of yours. The next thing will be one to four pictures that give it their style.", "Choose a picture"],
 };
@@ -33,16 +35,20 @@ const INVITATIONS = {
  * @param {import("./intake.js").Intake} intake
  */
 export function invitation(root, workspace, lacking, intake) {
-  root.hidden = lacking !== "picture";
-  const key = `${workspace} ${lacking}`;
-  if (root.dataset.key === key) return;
+  root.hidden = lacking !== "picture" && lacking !== "style";
+  const key = lacking === "style" ? "add" : workspace;
+  if (root.hidden || root.dataset.key === key) return;
   root.dataset.key = key;
-  const [title, text, choose] = INVITATIONS[workspace];
-  root.replaceChildren(element("h2", { text: title }), element("p", { text }),
-    fileButton(choose, files => intake.main(files), { class: "button primary", id: "choose-first" }));
+  root.classList.toggle("card", key === "add");
+  const [title, text, choose] = INVITATIONS[key];
+  root.replaceChildren(element("h2", { text: title }), element("p", { text }), key === "add"
+    ? fileButton(choose, files => intake.styles(files), { class: "button primary", id: "choose-style", multiple: true })
+    : fileButton(choose, files => intake.main(files), { class: "button primary", id: "choose-first" }));
 }
 
-/** What to do next, while something is missing. @param {string | null} lacking */
-export function nextStep(lacking) {
-  return { style: "Now add a style: drop a painting, a drawing or another photograph.", hole: "Now paint over what shall go." }[lacking ?? ""] ?? null;
+/** What to do next, or null. @param {string | null} lacking @param {"hole" | "style" | null} painting */
+export function nextStep(lacking, painting) {
+  if (painting === "hole" || lacking === "hole") return "Paint over what shall go: drag, or use arrow keys and space. Done shows what fills it.";
+  if (painting) return "Paint where this style goes: drag, or use arrow keys and space. Done shows the result.";
+  return lacking === "style" ? "Now add a style: drop a painting, a drawing or another photograph." : null;
 }

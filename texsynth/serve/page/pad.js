@@ -6,7 +6,7 @@ import { padCorners, padWeights } from "./weights.js";
 
 const STEP = 0.05;
 
-/** The pad and the list of weights; shows itself with two styles and more. @param {import("./store.js").Store} store */
+/** The pad of the styles without a mask, and the list of their weights; shows itself from two of them on. @param {import("./store.js").Store} store */
 export function styleExtras(store) {
   const knob = element("span", { class: "knob" });
   const pictures = element("div");
@@ -38,10 +38,12 @@ export function styleExtras(store) {
   });
 
   function show() {
-    const { styles, pad: at } = store.state.style, count = styles.length, weights = padWeights(at, count);
+    const { styles: all, pad: at } = store.state.style;
+    const styles = all.filter(({ mask }) => !mask), tints = all.map((_, n) => TINTS[n]).filter((_, n) => !all[n].mask);
+    const count = styles.length, weights = padWeights(at, count);
     root.hidden = count < 2;
     if (root.hidden) return;
-    const key = styles.map(({ picture }) => picture.id).join();
+    const key = styles.map(({ picture }, n) => picture.id + tints[n]).join();
     if (key !== built) {
       built = key;
       const tiles = styles.map(({ picture }, n) => {
@@ -56,7 +58,7 @@ export function styleExtras(store) {
       pictures.replaceChildren(...tiles);
       list.replaceChildren(...styles.map(({ picture }, n) => {
         const item = element("li", {}, element("span", { class: "chip" }), element("span", { class: "who", text: picture.name }), element("span", { class: "share" }));
-        item.style.setProperty("--tint", TINTS[n]);
+        item.style.setProperty("--tint", tints[n]);
         return item;
       }));
     }

@@ -105,7 +105,7 @@ export class Painter {
     const { target, mask, stage } = this, size = Math.max(...stage.scene.size) * this.share;
     const tint = target?.kind === "style" ? TINTS[target.index] : HOLE_TINT;
     stage.set({
-      mask: target && mask ? { canvas: mask.canvas, tint } : null,
+      mask: target && mask ? { canvas: this.#down ? mask.canvas : mask.soft, tint } : null,
       brush: target && this.#at ? { x: this.#at[0], y: this.#at[1], size, erase: this.erase } : null,
     });
     this.onShow();
@@ -160,6 +160,15 @@ export class Painter {
   #scaled({ canvas }, [x, y]) {
     const [width, height] = this.stage.scene.size;
     return [x * canvas.width / width, y * canvas.height / height];
+  }
+
+  /** Let the edges of the mask fade over a share of the picture's longer side. @param {number} share */
+  fade(share) {
+    const { mask } = this;
+    if (!mask) return;
+    mask.fade = share * Math.max(mask.canvas.width, mask.canvas.height);
+    this.#later();
+    this.show();
   }
 
   toggleErase() {

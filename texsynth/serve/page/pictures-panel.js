@@ -48,7 +48,7 @@ export function picturesPanel(root, store, intake, painter, limits) {
     const painting = painter.target?.kind === "hole";
     const tools = [change(files => intake.main(files), "change-picture", "the texture"), remove(picture, () => intake.remove("picture"), "remove-picture")];
     if (task === "hole")
-      tools.push(button(painting ? "Stop painting" : hole ? "Repaint the hole" : "Paint the hole", () => painter.paint(painting ? null : { kind: "hole" }), { id: "paint-hole" }));
+      tools.push(button(painting ? "Stop painting" : hole ? "Repaint hole" : "Paint the hole", () => painter.paint(painting ? null : { kind: "hole" }), { id: "paint-hole" }));
     parts.push(slot(picture, "picture-name", tools, files => intake.main(files)));
     if (task === "maps") return parts;
     parts.push(element("p", { class: "role", text: "Other maps of the same surface, made along" }));
@@ -69,6 +69,10 @@ export function picturesPanel(root, store, intake, painter, limits) {
     styles.forEach((each, n) => parts.push(slot(each.picture, `style-${n}`, styleTools(each, n), files => intake.styles(files, n), styles.length > 1 || each.mask ? TINTS[n] : undefined)));
     if (styles.length < limits.styles)
       parts.push(adder(styles.length ? "Add a style to blend" : "Choose a style", "add-style", files => intake.styles(files), true));
+    if (styles.some(({ mask }) => mask))
+      parts.push(element("p", { class: "note", text: styles.every(({ mask }) => mask)
+        ? "Each style goes where its mask is; what no mask covers stays as it is."
+        : "Styles with a mask go where it is; those without take the rest." }));
     return [...parts, pad];
   }
 
@@ -76,9 +80,9 @@ export function picturesPanel(root, store, intake, painter, limits) {
     const painting = painter.target?.kind === "style" && painter.target.index === n;
     const tools = [change(files => intake.styles(files, n), `change-style-${n}`, picture.name)];
     if (store.state.style.picture)
-      tools.push(button(painting ? "Stop painting" : mask ? "Repaint mask" : "Paint a mask",
+      tools.push(button(painting ? "Stop painting" : mask ? "Repaint" : "Paint a mask",
         () => painter.paint(painting ? null : { kind: "style", index: n }), { id: `paint-${n}`, title: "Paint where in the picture this style goes" }));
-    if (mask) tools.push(button("No mask", () => intake.removeMask(n), { id: `unmask-${n}` }));
+    if (mask && !painting) tools.push(button("No mask", () => intake.removeMask(n), { id: `unmask-${n}` }));
     return [...tools, remove(picture, () => intake.removeStyle(n), `remove-style-${n}`)];
   }
 

@@ -1,6 +1,6 @@
 // From what the page knows to what the server is asked for.
 
-import { padWeights } from "./weights.js";
+import { styleWeights } from "./weights.js";
 
 /**
  * @typedef {import("./store.js").State} State
@@ -28,7 +28,7 @@ export function missing(state) {
 export function buildRequest(state) {
   const command = commandOf(state), texture = state.workspace === "texture";
   const look = state.looks[texture ? state.texture.task : "style"];
-  const weights = padWeights(state.style.pad, state.style.styles.length);
+  const weights = styleWeights(state.style.styles, state.style.pad);
   return {
     command,
     picture: /** @type {any} */ (state[state.workspace].picture).id,

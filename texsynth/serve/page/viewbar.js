@@ -27,10 +27,11 @@ export function viewBar(root, stage, acts) {
     percent.textContent = stage.scene.after || stage.scene.before ? `${Math.round(stage.view.zoom * 100)} %` : "";
   };
   return {
-    /** @param {{workspace: string, task: string, map: string, mode: string, ready: boolean, zoomable: boolean, preview: boolean}} what */
-    show({ workspace, task, map, mode, ready, zoomable, preview }) {
+    /** @param {{workspace: string, task: string, map: string, mode: string, ready: boolean, painting: boolean, zoomable: boolean, preview: boolean}} what */
+    show({ painting, workspace, task, map, mode, ready, zoomable, preview }) {
       const texture = workspace === "texture";
-      views.querySelector("#view-tiled").parentElement.hidden = !texture;
+      views.querySelector("#view-tiled").parentElement.hidden = !texture || task === "hole";
+      views.hidden = painting;
       views.disabled = !ready;
       choose(views, mode);
       splitLabel.hidden = mode !== "compare" || !ready;

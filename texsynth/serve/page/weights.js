@@ -14,6 +14,16 @@ export function padWeights([x, y], count) {
   return rounded(corners);
 }
 
+/**
+ * Weights of the styles of a blend: the pad shares out what no mask takes, and a style with a mask counts whole in it.
+ * @param {import("./store.js").Style[]} styles
+ * @param {[number, number]} at
+ */
+export function styleWeights(styles, at) {
+  const free = padWeights(at, styles.filter(({ mask }) => !mask).length);
+  return styles.map(({ mask }) => (mask ? 1 : /** @type {number} */ (free.shift())));
+}
+
 /** Where the first of some corners of the pad are, from 0 to 1. @param {number} count @returns {[number, number][]} */
 export function padCorners(count) {
   /** @type {[number, number][]} */

@@ -117,7 +117,7 @@ def load_result(path: Path, name: str, space: str, folder: str = "") -> Any:
     """
     try:
         if folder:
-            place = Path(bpy.path.abspath(folder))
+            place = Path(folder)
             place.mkdir(parents=True, exist_ok=True)
             path = Path(shutil.move(path, free_path(place, file_stem(name), path.suffix)))
         image = bpy.data.images.load(str(path), check_existing=False)

@@ -33,6 +33,17 @@ def settings(context: Any) -> dict[str, Any]:
     return {field.name: getattr(context.scene.texsynth, field.name) for field in FIELDS}
 
 
+def results_folder(context: Any) -> str:
+    """Return the folder for results, empty to pack them. Raises CommandError."""
+    chosen = preferences(context)
+    folder: str = chosen.folder if chosen else ""
+    if folder.startswith("//") and not bpy.data.filepath:
+        raise CommandError(
+            f"results go to {folder} beside the .blend file, which is not saved yet; save it first"
+        )
+    return bpy.path.abspath(folder) if folder else ""
+
+
 def start(context: Any, words: Sequence[str], folder: Path) -> Run:
     """Start the command. Raises CommandError."""
     chosen = preferences(context)
@@ -173,14 +184,13 @@ class OnImage(Work):
 
     def steps(self, context: Any, folder: Path) -> Steps:
         """Hand the picture over, and show the result."""
-        image = self.picture(context)
+        image, kept = self.picture(context), results_folder(context)
         source, name = source_file(image, folder), names.result_name(image.name, self.task)
         files = [str(source.path), *self.inputs(context, image, folder)]
         (out := folder / "out").mkdir()
         path = out / f"result{source.suffix}"
         yield from self.command(context, arguments(self.task, files, str(path), settings(context)), folder)
-        chosen = preferences(context)
-        result = load_result(path, name, source.space, chosen.folder if chosen else "")
+        result = load_result(path, name, source.space, kept)
         if _is_editor(context.space_data):
             context.space_data.image = result
         self.tell("INFO", f"{result.name}: {result.size[0]} x {result.size[1]} pixels")
@@ -243,14 +253,12 @@ class TEXSYNTH_OT_maps(OnImage, bpy.types.Operator):
 
     def steps(self, context: Any, folder: Path) -> Steps:
         """Have the maps made, and build the nodes."""
-        image, values = self.picture(context), settings(context)
+        image, values, kept = self.picture(context), settings(context), results_folder(context)
         source, name = source_file(image, folder), names.stem(image.name)
         (out := folder / "out").mkdir()
         words = arguments("maps", [str(source.path)], str(out / "surface.png"), values)
         yield from self.command(context, words, folder)
         files = {names.map_name(path.name)[1]: path for path in sorted(out.iterdir())}
-        chosen = preferences(context)
-        kept = chosen.folder if chosen else ""
         images = {
             role: load_result(path, names.result_name(image.name, role), DATA, kept)
             for role, path in files.items()

@@ -1,0 +1,234 @@
+"""Previews: small results, the newest of each tab, and memory that does not grow."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.cli import make_picture
+from helpers.served_requests import ASKED, with_ids
+from helpers.serving import Client, client
+from PIL import Image
+
+from texsynth.config.settings import RunSettings, StylizeSettings
+from texsynth.images import read
+from texsynth.images.picture import as_depth
+from texsynth.serve import previews
+from texsynth.serve.asking import Asked, PreviewAsked
+from texsynth.serve.memos import Memo, size_of
+from texsynth.serve.previews import SupersededError
+from texsynth.serve.settled import settle
+
+EXACT = (
+    "stylize", "photo", "deep", "mode without a preset", "blend", "blend with a mask and the rest", "expand",
+    "expand by a preset", "a mask of a texture", "tile", "hole",
+)  # fmt: skip
+
+
+def pixels(data: bytes) -> Any:  # noqa: ANN401 (an array)
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def preview(server: Client, request: dict[str, Any], side: int = 64, tab: str = "tab", **more: Any) -> Any:  # noqa: ANN401
+    answer = server.post("/v1/preview", json={**request, "tab": tab, "side": side, **more})
+    assert answer.status_code == 200, answer.text
+    assert float(answer.headers["x-seconds"]) >= 0
+    return pixels(answer.content)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_of_small_pictures_previews_are_the_results(name: str, server: Client, place: Path) -> None:
+    request = with_ids(server, place, ASKED[name])
+    request["run"] = {**request.get("run", {}), "format": "png"}
+    result = read(server.made(request).content)
+    assert np.array_equal(preview(server, request), as_depth(result.rgb, 8))
+
+
+@pytest.mark.parametrize("show", ["height", "normal", "roughness", "ao"])
+def test_each_map_has_a_preview(show: str, server: Client, place: Path) -> None:
+    request = with_ids(server, place, ASKED["maps"])
+    files = server.results(request)
+    result = read(files[f"ink_{show}.png"], as_data=True)
+    assert np.array_equal(preview(server, request, show=show), as_depth(result.rgb, 8))
+
+
+SIZES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
+    "stylize": ({}, (48, 38)),
+    "photo": ({"run": {"max_side": 40}}, (40, 31)),
+    # Of a small exemplar a part of the result is shown.
+    "expand": ({"changes": {"scale": 2.0}}, (48, 48)),
+    "a mask of a texture": ({"changes": {"size": [64, 16]}}, (48, 16)),
+    "tile": ({"changes": {}}, (36, 40)),
+    "hole": ({}, (36, 40)),
+    "maps": ({}, (48, 38)),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_previews_are_small(name: str, server: Client, place: Path) -> None:
+    more, (width, height) = SIZES[name]
+    image = preview(server, with_ids(server, place, {**ASKED[name], **more}), side=48)
+    assert abs(image.shape[1] - width) <= 1
+    assert abs(image.shape[0] - height) <= 1
+
+
+def test_kept_features_change_nothing(server: Client, place: Path, model: Path) -> None:
+    request = with_ids(server, place, ASKED["photo"])
+    requests = [
+        {**request, "changes": {"strength": s}, "preset": p} for s in (0.3, 1, 0.3) for p in (None, "photo")
+    ]
+    several = [preview(server, one) for one in [*requests, *requests]]
+    assert all(np.array_equal(a, b) for a, b in zip(several[:6], several[6:], strict=True))
+    assert not np.array_equal(several[0], several[2])
+    with client(RunSettings(model=str(model))) as fresh:
+        for one, image in zip(requests, several, strict=False):
+            fresh.state.previews._features = Memo(0)
+            assert np.array_equal(preview(fresh, with_ids(fresh, place, {**ASKED["photo"], **{
+                key: one[key] for key in ("changes", "preset")}})), image)  # fmt: skip
+
+
+def test_features_of_another_picture_are_others(server: Client, place: Path) -> None:
+    first = with_ids(server, place, ASKED["stylize"])
+    other = {**first, "picture": server.give(place / "swirl.jpg")}
+    images = [preview(server, one) for one in (first, other, first, other)]
+    assert np.array_equal(images[0], images[2])
+    assert np.array_equal(images[1], images[3])
+    assert not np.array_equal(images[0], images[1])
+
+
+@pytest.fixture
+def held(server: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
+    """Lets previews begin when it is set."""
+    event, reduce_all = Event(), previews.reduce_all
+
+    def waiting(*arguments: Any) -> Any:  # noqa: ANN401 (those of the function)
+        event.wait(30)
+        return reduce_all(*arguments)
+
+    monkeypatch.setattr(previews, "reduce_all", waiting)
+    yield event
+    event.set()
+
+
+def asked(server: Client, place: Path, tab: str, strength: float = 1.0) -> PreviewAsked:
+    request = with_ids(server, place, ASKED["stylize"])
+    return PreviewAsked.model_validate({**request, "tab": tab, "side": 32, "changes": {"strength": strength}})
+
+
+def finished(*tickets: previews.Ticket) -> None:
+    import time
+
+    for _ in range(1000):
+        if all(ticket.done for ticket in tickets):
+            return
+        time.sleep(0.02)
+    raise AssertionError
+
+
+def test_the_newest_of_a_tab_wins(server: Client, place: Path, held: Event) -> None:
+    ask = server.state.previews.ask
+    running = ask(asked(server, place, "one"))
+    other = ask(asked(server, place, "two"))
+    older = ask(asked(server, place, "one", 0.5))
+    newest = ask(asked(server, place, "one", 0.2))
+    finished(older)
+    assert isinstance(older.error, SupersededError)
+    held.set()
+    finished(running, other, newest)
+    assert isinstance(running.error, SupersededError)
+    assert other.png
+    assert newest.png
+    assert not newest.error
+
+
+def test_a_superseded_preview_is_told(server: Client, place: Path, held: Event) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    request = {**with_ids(server, place, ASKED["stylize"]), "tab": "one", "side": 32}
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(server.post, "/v1/preview", json=request)
+        while not server.state.previews._running:
+            pass
+        second = pool.submit(server.post, "/v1/preview", json=request)
+        while not server.state.previews._waiting:
+            pass
+        held.set()
+        assert server.error(first.result(), 409) == "superseded"
+        assert second.result().status_code == 200
+
+
+def test_memory_does_not_grow(server: Client, tmp_path: Path, place: Path) -> None:
+    """Of a hundred previews with other pictures and settings, what is kept stays within its bounds."""
+    features = server.state.previews._features = Memo(200_000)
+    server.state.previews._remembering = None
+    small = server.state.pictures.small = Memo(30_000)
+    ids = [server.give(make_picture(tmp_path / f"{n}.png", seed=n)) for n in range(10)]
+    for number in range(100):
+        styles = [{"picture": ids[(number + 1) % 10]}]
+        changes = {"strength": number / 100}
+        request = {"command": "stylize", "picture": ids[number % 10], "styles": styles, "changes": changes}
+        preview(server, request, side=32, tab=str(number))
+        assert features.bytes <= 200_000
+        assert small.bytes <= 30_000
+    assert len(features)
+    assert len(small)
+    assert not server.state.previews._waiting
+    assert not server.state.pictures._used
+
+
+def test_memos_forget_what_was_used_longest_ago() -> None:
+    memo: Memo[str, bytes] = Memo(10)
+    for name in "abc":
+        memo.put(name, bytes(3))
+    assert memo.get("a")
+    memo.put("d", bytes(3))
+    assert [memo.get(name) is None for name in "abcd"] == [False, True, False, False]
+    memo.put("a", bytes(1))
+    assert memo.bytes == 7
+    memo.put("e", bytes(11))
+    assert memo.get("e") is None
+    assert len(memo) == 3
+
+
+def test_sizes_of_what_is_kept(place: Path) -> None:
+    picture = read(place / "deep.tif")
+    assert size_of(picture) == picture.rgb.nbytes
+    assert size_of([b"abc", {"a": np.zeros(4)}, 3]) == 35
+
+
+def test_strokes_are_as_large_as_in_the_result(
+    server: Client, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strokes of a reduced content are reduced, too: by their scale, and by the size of the style."""
+    content = server.give(make_picture(tmp_path / "large.png", height=200, width=256))
+    style = server.give(make_picture(tmp_path / "style.png", height=240, width=200))
+
+    def reduced(scale: float, painted: int, **changes: object) -> tuple[float, int]:
+        monkeypatch.setattr(previews, "PAINTED_SIDE", painted)
+        request = {
+            "command": "stylize",
+            "picture": content,
+            "styles": [{"picture": style}],
+            "changes": {"style_scale": scale, **changes},
+        }
+        asked = PreviewAsked.model_validate({**request, "tab": "a", "side": 128})
+        settled = settle(Asked.model_validate(request), RunSettings())
+        small = previews.reduce_all(asked, settled, server.state.pictures)
+        settings = small.settled.settings
+        assert isinstance(settings, StylizeSettings)
+        picture = small.inputs[style].picture
+        assert picture
+        return settings.style_scale, picture.height
+
+    # The product of both is what the content is reduced by, times the scale that is asked for.
+    assert reduced(1.0, 256) == (0.5, 240)
+    assert reduced(1.0, 160) == (0.8, 150)
+    assert reduced(1.0, 128) == (1.0, 120)
+    assert reduced(2.0, 256) == (1.0, 240)
+    assert reduced(0.5, 128) == (0.5, 120)
+    assert reduced(1.0, 256, mode="photo") == (1.0, 120)

@@ -1,0 +1,85 @@
+"""Work of a thread, broken off by another one: some stages take long and say nothing on their way."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread, get_ident
+from types import FrameType
+
+from texsynth.jobs.interrupts import KEEP_LOCKS
+
+AGAIN = 5.0  # Seconds after which what does not end is broken off once more
+
+LOOK = 0.02  # Seconds after which it is looked again whether locks are held
+
+
+class Breaker:
+    """Breaks off one piece of work with a KeyboardInterrupt, as Ctrl-C does that of a command."""
+
+    def __init__(self) -> None:
+        """Nothing is broken off yet."""
+        self._thread: int | None = None
+        self._asked = Event()
+
+    @property
+    def asked(self) -> bool:
+        """Whether the work is to end."""
+        return self._asked.is_set()
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt where the work is to end."""
+        if self.asked:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def allowed(self) -> Iterator[None]:
+        """Let the work of this thread be broken off inside, wherever no lock is held."""
+        self._thread = get_ident()
+        try:
+            self.check()
+            yield
+        finally:
+            self.leave()
+
+    def leave(self) -> None:
+        """Let nothing more be broken off, in the thread that does the work."""
+        self._thread = None
+        # One that has been sent and has not come yet would come at any time.
+        _send(get_ident(), None)
+
+    def break_off(self) -> None:
+        """End the work soon; returns at once."""
+        if not self.asked:
+            self._asked.set()
+            Thread(target=self._insist, name="texsynth-break", daemon=True).start()
+
+    def _insist(self) -> None:
+        sent = -AGAIN
+        while (thread := self._thread) is not None:
+            frame = sys._current_frames().get(thread)
+            if time.monotonic() - sent > AGAIN and frame and not _may_hold_lock(frame):
+                sent = time.monotonic()
+                if self._thread == thread:
+                    _send(thread, KeyboardInterrupt)
+            time.sleep(LOOK)
+
+
+def _may_hold_lock(frame: FrameType | None) -> bool:
+    """Tell whether `frame`, or one that called it in its thread, is code of a package in KEEP_LOCKS."""
+    packages = []
+    while frame:
+        packages.append(frame.f_globals.get("__name__", "").partition(".")[0])
+        frame = frame.f_back
+    # Every thread begins in code of threading, which holds nothing there.
+    while packages and packages[-1] == "threading":
+        packages.pop()
+    return not KEEP_LOCKS.isdisjoint(packages)
+
+
+def _send(thread: int, error: type[BaseException] | None) -> None:
+    value = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), value)
