@@ -9,8 +9,10 @@ import pytest
 from helpers.cli import names, run_cli
 from helpers.texture_files import check_refused, ok, record, save, texture
 from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin
 
 from texsynth.images import read
+from texsynth.pipelines import complete
 
 
 @pytest.fixture
@@ -41,6 +43,34 @@ def test_a_tile_has_the_same_size_and_meets_itself(place: Path, quick: list[obje
     assert step(uneven()) > 1.2
     assert step(out) < 1.1
     assert record(place / "wall.tile.png").command == "tile"
+
+
+def test_what_was_made_seamless_is_known_by_its_record(
+    place: Path, quick: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However strange its borders look; and other pixels, or other records, tell nothing."""
+    monkeypatch.setattr(complete, "is_seamless", lambda image: False)
+
+    def is_known(*command: str) -> bool:
+        return "seamless already and was left as it is" in " ".join(ok(*command, *quick).stderr.split())
+
+    save(place / "even.png", texture(96, 80))
+    for suffix in ("png", "tif"):
+        assert not is_known("tile", "even.png", "-o", f"once.{suffix}")
+        assert is_known("tile", f"once.{suffix}", "-o", f"twice.{suffix}")
+        assert np.array_equal(read(place / f"once.{suffix}").rgb, read(place / f"twice.{suffix}").rgb)
+    ok("expand", "even.png", "--tileable", "--size", "90x90", "-o", "larger.png", *quick)
+    assert is_known("tile", "larger.png")
+    assert not is_known("tile", "larger.png", "--size", "80x90", "-o", "other.png")
+    with Image.open(place / "once.png") as image:
+        image.load()
+        texts = PngImagePlugin.PngInfo()
+        for key in ("texsynth", "texsynth-pixels"):
+            texts.add_text(key, image.info[key])
+        image.crop((0, 0, 80, 92)).save(place / "cut.png", pnginfo=texts)
+    assert not is_known("tile", "cut.png")
+    ok("expand", "even.png", "--size", "90x90", "-o", "open.png", *quick)
+    assert not is_known("tile", "open.png")
 
 
 def test_a_seamless_picture_is_left_as_it_is_and_that_is_said(place: Path, quick: list[object]) -> None:

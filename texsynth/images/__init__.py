@@ -18,7 +18,14 @@ from texsynth.images.reader import (
 from texsynth.images.records import sidecar
 from texsynth.images.sheet import blank, captioned, contact_sheet, jpeg_thumbnail, thumbnails
 from texsynth.images.streaming import Strips, open_strips, pixel_hash, write_strips
-from texsynth.images.writer import check_package, embedded_settings, encode, settings_and_hash, write
+from texsynth.images.writer import (
+    check_package,
+    embedded_settings,
+    encode,
+    settings_and_hash,
+    settings_inside,
+    write,
+)
 
 __all__ = [
     "LARGEST_FILE",
@@ -50,6 +57,7 @@ __all__ = [
     "read_rgb8",
     "remove_leftovers",
     "settings_and_hash",
+    "settings_inside",
     "sidecar",
     "store",
     "thumbnails",

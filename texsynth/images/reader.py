@@ -195,11 +195,11 @@ def _decoded(
     if file.unpacked:
         return _from_unpacked(file, file.unpacked, name, as_data=as_data)
     # Pillow knows nothing of a file but its first 8 bits.
-    turned, deep = orientation(image), None
+    deep, is_upright = None, False
     if is_deep(image, file):
         deep = deep_pixels(image, file, name)
     elif isinstance(file.source, bytes) and (bits := heif.stored_bits(image, file.source)) > 8:
-        turned, deep = 1, heif.deep_pixels(image, file.source, bits)
+        is_upright, deep = True, heif.deep_pixels(image, file.source, bits)
     if deep is not None:
         picture = from_deep(*deep, image.info.get("icc_profile"), header.format, gamma)
     else:
@@ -210,7 +210,8 @@ def _decoded(
         picture = from_pil(source, name, header.format, gamma)
     one_bit = as_data and image.mode == "1"
     picture = replace(picture, is_data=as_data, one_bit=one_bit, warnings=warnings + picture.warnings)
-    return _upright(picture, turned)
+    # Not asked before: decoding a TIFF turns it.
+    return picture if is_upright else _upright(picture, orientation(image))
 
 
 def _upright(picture: Picture, turned: int) -> Picture:

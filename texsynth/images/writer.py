@@ -200,6 +200,12 @@ def embedded_settings(path: Path) -> str:
     return settings_and_hash(path)[0]
 
 
+def settings_inside(path: Path) -> tuple[str, str]:
+    """The settings in `path` itself and the hash of the pixels they came with; '' for none. InputError."""
+    with opened(path, str(path)) as (image, file):
+        return inside(image, file)
+
+
 def settings_and_hash(path: Path) -> tuple[str, str]:
     """The settings in or beside `path`, and the hash of the pixels they came with, '' before version 0.3.
 
@@ -208,8 +214,7 @@ def settings_and_hash(path: Path) -> tuple[str, str]:
     beside = path.parent / f"{path.name}.yaml"
     text = digest = ""
     try:
-        with opened(path, str(path)) as (image, file):
-            text, digest = inside(image, file)
+        text, digest = settings_inside(path)
     except InputError:
         if not exists(beside):
             raise

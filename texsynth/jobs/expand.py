@@ -23,6 +23,7 @@ from texsynth.jobs.files import JobResult, OutputFile, memory_guard, read_input
 from texsynth.jobs.masks import Mask
 from texsynth.jobs.operation import Operation, other_version, other_weights, resolve_run, run_on
 from texsynth.jobs.outcomes import Report
+from texsynth.jobs.own_results import made_seamless
 from texsynth.jobs.recorded import record_text
 from texsynth.jobs.sibling_values import light_plane, map_picture, map_values, with_light
 from texsynth.models.registry import Model, load_model
@@ -135,11 +136,14 @@ class Expand(Operation[ExpandJob]):
                 expanded = pipeline.expand(plan, networks, guide=guide, rng=rng, on_step=on_step)
             elif hole is None:
                 exemplar = _exemplars(job.task, loaded)[0]
-                expanded = in_even_light(
-                    exemplar,
-                    settings.even_light,
-                    lambda even: complete.tile(even, settings, networks, rng=rng, on_step=on_step),
-                )
+                if made_seamless(job.picture, self.run) and complete.still_closes(exemplar, settings):
+                    expanded = complete.as_it_is(exemplar)
+                else:
+                    expanded = in_even_light(
+                        exemplar,
+                        settings.even_light,
+                        lambda even: complete.tile(even, settings, networks, rng=rng, on_step=on_step),
+                    )
             else:
                 exemplar, mask = _exemplars(job.task, loaded)[0], _from_mask(hole)
                 expanded = in_even_light(

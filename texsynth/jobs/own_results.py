@@ -1,11 +1,14 @@
-"""Results of earlier runs that lie among the inputs of the same command: a folder that is run twice."""
+"""Results of earlier runs among the inputs: those of a folder that is run twice, and seamless pictures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
+from texsynth.config.records import ExpandRecord
+from texsynth.config.settings import RunSettings
 from texsynth.errors import TexsynthError
-from texsynth.images import embedded_settings
+from texsynth.images import embedded_settings, pixel_hash, settings_inside
+from texsynth.jobs.files import record_in
 from texsynth.jobs.inputs import Input
 from texsynth.strict_yaml import parse
 
@@ -24,6 +27,23 @@ def split_own_results(inputs: Sequence[Input], command: str) -> tuple[list[Input
     for item in inputs:
         (own if _is_result(item, stems, command) else kept).append(item)
     return kept, own
+
+
+def made_seamless(item: Input, run: RunSettings) -> bool:
+    """Tell whether a file is what `tile` or `expand --tileable` made, its pixels unchanged since.
+
+    Only a record inside counts: nothing else of the file's folder may decide on the pixels of a result.
+    """
+    if not item.is_file:
+        return False
+    try:
+        text, digest = settings_inside(item.path)
+        record = record_in(text, str(item)) if digest else None
+        if not isinstance(record, ExpandRecord) or not (record.command == "tile" or record.expand.tileable):
+            return False
+        return pixel_hash(item.path, max_pixels=run.max_pixels) == digest
+    except (TexsynthError, OSError):
+        return False
 
 
 def _is_result(item: Input, stems: Mapping[tuple[Path, str], Input], command: str) -> bool:
