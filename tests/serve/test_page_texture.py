@@ -172,6 +172,34 @@ def test_a_picture_comes_in_by(page: Page, tmp_path: Path, event: str) -> None:
     page.previewed()
 
 
+def test_a_refusal_is_told_in_the_words_of_the_command_until_something_changes(page: Page) -> None:
+    page.use("task-expand", "\ue014", "\ue014")
+    page.wait(lambda: page.find("brush").is_displayed())
+    page.use("brush-invert", "\n")
+    page.wait(lambda: page.find("make").is_enabled())
+    page.use("brush-done", "\n")
+    page.wait(lambda: "covers all of" in page.state)
+    page.use("make", "\n")
+    page.wait(lambda: "covers all of" in page.text("job-problem"))
+    page.use("paint-hole", "\n")
+    page.use("brush-clear", "\n")
+    page.use("canvas", " ")
+    page.wait(lambda: not page.find("job-problem").is_displayed())
+    page.use("brush-done", "\n")
+    page.previewed()
+
+
+def test_sizes_stay_within_bounds(page: Page) -> None:
+    page.enter("set-size", "64")
+    page.enter("set-size-height", "-3")
+    assert page.text("make") == "Make full size, 64 × 64"
+    page.enter("set-size", "72")
+    page.previewed()
+    page.use("set-size-height", "\t")
+    page.browser.find_element("css selector", "[data-path=size] .reset").send_keys("\n")
+    assert page.text("make") == "Make full size, 96 × 96"
+
+
 def test_siblings_are_made_along(page: Page, tmp_path: Path) -> None:
     page.put("add-sibling", blocks(tmp_path / "wall_rough.png", width=48, height=48, seed=5))
     page.wait(lambda: page.find("sibling-0").text == "wall_rough.png")

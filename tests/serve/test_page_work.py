@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,12 @@ from helpers.served_page import Page, Served, blocks, served
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
+
+SLIDE = """
+const slider = document.getElementById("set-strength-slider");
+slider.value = arguments[0];
+slider.dispatchEvent(new Event("input"));
+"""
 
 
 @pytest.fixture
@@ -67,6 +74,38 @@ def test_tabs_have_their_own_state(page: Page, tmp_path: Path) -> None:
         page.browser.close()
         page.browser.switch_to.window(first)
     assert page.find("picture-name").text == "wall.png"
+
+
+@pytest.mark.slow
+def test_a_hundred_previews_leave_no_memory_behind(driver: Chrome, running: Served, tmp_path: Path) -> None:
+    page = Page(driver, running)
+    page.use("workspace-texture", "\ue014")
+    page.put("choose-first", blocks(tmp_path / "photo.png", width=60, height=48))
+    page.wait(lambda: page.find("picture-name"))
+    page.put("add-style", blocks(tmp_path / "style.png", width=48, height=48, seed=1))
+    page.previewed()
+    driver.execute_cdp_cmd("Performance.enable", {})
+    sizes = []
+    for number in range(101):
+        page.browser.execute_script(SLIDE, number % 90)
+        page.previewed()
+        if number in (20, 100):
+            driver.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
+            metrics = driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+            heap = next(each["value"] for each in metrics if each["name"] == "JSHeapUsedSize")
+            sizes.append((heap, resident(running.process.pid)))
+    (heap, memory), (heap_later, memory_later) = sizes
+    assert heap_later < heap + 2e6
+    assert memory_later < memory + 60e6
+
+
+def resident(process: int) -> int:
+    """Bytes of memory of a process."""
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    except OSError:
+        pytest.skip("this system does not tell the memory of a process")
+    return pages * resource.getpagesize()
 
 
 def test_a_server_that_stops_in_mid_work_is_told_of_and_found_again(

@@ -9,6 +9,7 @@ import { choiceText, label } from "./texts.js";
  */
 
 const POSITIONS = 100;
+const LARGEST_SIDE = 16384;
 
 /**
  * @param {Setting} setting
@@ -121,12 +122,12 @@ function options(setting, id, { root, line, name }, change) {
 }
 
 function sides(setting, id, { root, name }, change) {
-  const side = what => element("input", { type: "number", min: 1, max: 16384, step: 1, id: what ? `${id}-${what}` : id });
+  const side = what => element("input", { type: "number", min: 1, max: LARGEST_SIDE, step: 1, id: what ? `${id}-${what}` : id });
   const width = side(""), height = side("height");
   width.setAttribute("aria-label", "Width in pixels");
   height.setAttribute("aria-label", "Height in pixels");
   const send = () => {
-    const w = Math.round(Number(width.value)), h = Math.round(Number(height.value));
+    const [w, h] = [width, height].map(input => Math.min(LARGEST_SIDE, Math.max(0, Math.round(Number(input.value)))));
     if (!w && !h) change(null);
     else change([w || h, h || w]);
   };

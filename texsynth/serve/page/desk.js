@@ -70,8 +70,8 @@ export class Desk {
 
   /** @returns {[number, number]} of what is shown, in full */
   get size() {
-    const { shown, full } = this.place;
-    return shown === "full" && full ? full.size : this.fullSize;
+    const { shown, full, preview } = this.place;
+    return shown === "full" && full ? full.size : preview?.size ?? this.fullSize;
   }
 
   /** Bring pictures and preview up to the state. */
@@ -95,10 +95,11 @@ export class Desk {
     const { request, store: { state } } = this;
     const asked = JSON.stringify({ ...request, run: { ...request.run, format: null } });
     if (asked === place.asked && (place.preview || this.previewing)) return;
+    if (place.asked) place.problem = null;
     place.asked = asked;
     this.error = null;
     const show = request.command === "maps" ? { show: state.texture.map } : {};
-    this.previewer.ask(request, { tab: state.tab, side: this.looks.options.preview, ...show });
+    this.previewer.ask(request, this.fullSize, { tab: state.tab, side: this.looks.options.preview, ...show });
   }
 
   async #loadBefore(place, id) {
@@ -190,7 +191,7 @@ export class Desk {
 
   /** Say what went wrong, in the server's words. @param {Error} error */
   async report(error) {
-    if (error instanceof ServerGone) return;
+    if (error instanceof ServerGone || (error instanceof Refusal && error.status === 503)) return;
     this.error = error.message;
     this.changed();
     if (!(error instanceof Refusal) || error.status !== 404) return;

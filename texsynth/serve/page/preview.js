@@ -7,12 +7,13 @@ const WAIT_MS = 120;
 const PATIENCE_MS = 500;
 
 /**
- * @typedef {{image: ImageBitmap, seconds: number, warnings: string[], request: import("./request.js").Request}} Preview
+ * @typedef {{image: ImageBitmap, seconds: number, warnings: string[], request: import("./request.js").Request,
+ *   size: [number, number]}} Preview size: that of the full result
  */
 
 /** Asks for previews, one at a time. */
 export class Previewer {
-  /** @type {{request: any, body: object} | null} */
+  /** @type {{request: any, size: [number, number], body: object} | null} */
   #next = null;
   /** @type {AbortController | null} */
   #running = null;
@@ -30,9 +31,9 @@ export class Previewer {
     this.busy = busy;
   }
 
-  /** Ask for a preview, in place of all before. @param {import("./request.js").Request} request @param {object} more */
-  ask(request, more) {
-    this.#next = { request, body: { ...request, ...more } };
+  /** Ask for a preview, in place of all before. @param {import("./request.js").Request} request @param {[number, number]} size @param {object} more */
+  ask(request, size, more) {
+    this.#next = { request, size, body: { ...request, ...more } };
     this.busy(true);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#begin(), WAIT_MS);
@@ -54,7 +55,7 @@ export class Previewer {
       else this.#running.abort();
       return;
     }
-    const { request, body } = this.#next;
+    const { request, size, body } = this.#next;
     this.#next = null;
     const controller = new AbortController();
     this.#running = controller;
@@ -63,7 +64,7 @@ export class Previewer {
       const response = await call("POST", "/v1/preview", { json: body, signal: controller.signal });
       const image = await createImageBitmap(await response.blob());
       const seconds = Number(response.headers.get("X-Seconds")) || (performance.now() - this.#started) / 1000;
-      if (!controller.signal.aborted) this.show({ image, seconds, request, warnings: JSON.parse(response.headers.get("X-Warnings") ?? "[]") });
+      if (!controller.signal.aborted) this.show({ image, seconds, request, size, warnings: JSON.parse(response.headers.get("X-Warnings") ?? "[]") });
     } catch (error) {
       if (!isSuperseded(error) && !this.#next) this.fail(error);
     } finally {
