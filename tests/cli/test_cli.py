@@ -388,7 +388,7 @@ def test_an_unexpected_error_is_short_unless_verbose(
     def broken(*args: object, **options: object) -> None:
         raise KeyError("oops")
 
-    monkeypatch.setattr("texsynth.jobs.blend.fit_style", broken)
+    monkeypatch.setattr("texsynth.jobs.stylize.stylize_raster", broken)
     flags = ["stylize", "cat.png", "wave.png", "--model", model]
     short, long = run_cli(*flags), run_cli(*flags, "-v")
     assert (short.exit_code, long.exit_code) == (1, 1)
