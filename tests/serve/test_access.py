@@ -138,6 +138,7 @@ def test_addresses_that_are_not_there(server: Client) -> None:
         "/v1/jobs/x/events",
         "/v1/jobs/x/results/0",
         "/v1/pictures/x",
+        "/v1/pictures/x/file",
         "/v1/pictures/x/view",
         "/static/nothing.js",
         "/static/..%2fapp.py",

@@ -8,12 +8,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from helpers.cli import run_program
 from helpers.served_page import Page, Served, blocks
-
-from texsynth.images import read
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -113,7 +110,7 @@ def test_a_blend_with_a_painted_mask_is_that_of_the_command(
         shutil.copy(file, folder)
     ran = run_program(*shlex.split(command)[1:], cwd=folder)
     assert ran.returncode == 0, ran.stderr
-    assert np.array_equal(read(result).rgb, read(folder / "photo.blend.png").rgb)
+    assert result.read_bytes() == (folder / "photo.blend.png").read_bytes()
 
 
 def test_a_preset_is_saved_listed_and_used(page: Page, running: Served) -> None:
@@ -137,3 +134,13 @@ def test_a_file_that_is_no_picture_is_refused_in_words(page: Page, tmp_path: Pat
     page.put("add-style", tmp_path / "letter.png")
     page.wait(lambda: "error" in page.attribute("state", "class"))
     assert "letter.png" in page.state
+
+
+def test_a_card_is_no_picture_to_be_changed(page: Page, files: dict[str, Path], tmp_path: Path) -> None:
+    card = tmp_path / "ink.card"
+    ran = run_program("card", "make", str(files["b"]), "-o", str(card), cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    name = page.find("picture-name").text
+    page.put("change-picture", card)
+    page.wait(lambda: "ink.card is a style card" in page.state)
+    assert page.find("picture-name").text == name

@@ -70,6 +70,7 @@ def test_the_full_size_is_the_file_of_the_command(page: Page, wall: Path, tmp_pa
     page.wait(file.exists)
     page.use("command", "\n")
     command = page.wait(lambda: page.attribute("command-text", "value"))
+    assert "null" not in page.text("dialog")
     page.use("dialog-close", "\n")
     (tmp_path / "again").mkdir()
     shutil.copy(wall, tmp_path / "again")

@@ -77,6 +77,14 @@ def test_previews_are_small(name: str, server: Client, place: Path) -> None:
     assert abs(image.shape[0] - height) <= 1
 
 
+def test_a_sibling_of_another_size_is_refused_as_by_the_result(server: Client, place: Path) -> None:
+    exemplar, sibling = server.give(place / "wall.png"), server.give(place / "photo.jpg")
+    request = {"command": "expand", "picture": exemplar, "siblings": [sibling]}
+    text = server.error(server.post("/v1/preview", json={**request, "tab": "t", "side": 48}), 422)
+    assert text.startswith("photo.jpg has 56 x 44 pixels, but its exemplar wall.png has 36 x 40; ")
+    assert server.error(server.post("/v1/expand", json=request), 422) == text
+
+
 def test_kept_features_change_nothing(server: Client, place: Path, model: Path) -> None:
     request = with_ids(server, place, ASKED["photo"])
     requests = [

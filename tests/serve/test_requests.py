@@ -265,6 +265,14 @@ def test_the_same_picture_is_kept_once(server: Client, place: Path) -> None:
     }
 
 
+def test_files_are_sent_as_they_were_given(server: Client, place: Path) -> None:
+    for name in ("deep.tif", "mask.png", "photo.jpg"):
+        answer = server.get(f"/v1/pictures/{server.give(place / name)}/file")
+        assert answer.content == (place / name).read_bytes()
+        assert answer.headers["content-type"] == "application/octet-stream"
+        assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
+
+
 def test_views_are_for_browsers(server: Client, place: Path) -> None:
     for name in ("deep.tif", "mask.png", "photo.jpg"):
         number = server.give(place / name)

@@ -35,6 +35,15 @@ def check_exemplar_size(width: int, height: int, name: object = "the exemplar") 
         )
 
 
+def check_same_size(name: object, size: tuple[int, int], exemplar: object, right: tuple[int, int]) -> None:
+    """Refuse a map of (width, height) beside an exemplar of another size. Raises InputError."""
+    if size != right:
+        raise InputError(
+            f"{name} has {size[0]} x {size[1]} pixels, but its exemplar {exemplar} has "
+            f"{right[0]} x {right[1]}; give both the same size"
+        )
+
+
 def check_output_size(width: int, height: int, max_pixels: int, name: object = "the exemplar") -> None:
     """Raise UsageError for an output with a side below MIN_SIDE, or with more than `max_pixels`.
 

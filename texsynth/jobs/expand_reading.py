@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from texsynth import images
-from texsynth.config.expand_rules import MIN_SIDE, check_exemplar_size, check_output_size
+from texsynth.config.expand_rules import MIN_SIDE, check_exemplar_size, check_output_size, check_same_size
 from texsynth.config.map_kinds import MapKind
 from texsynth.config.records import Source
 from texsynth.config.settings import ExpandSettings, RunSettings
@@ -73,11 +73,7 @@ def load_inputs(task: Task, settings: ExpandSettings, run: RunSettings) -> Expan
     right = exemplars[0].picture.width, exemplars[0].picture.height
     for item, image in same_size:
         size = image.picture.width, image.picture.height
-        if size != right:
-            raise InputError(
-                f"{item} has {size[0]} x {size[1]} pixels, but its exemplar {task.exemplars[0]} has "
-                f"{right[0]} x {right[1]}; give both the same size"
-            )
+        check_same_size(item, size, task.exemplars[0], right)
     mask = as_mask(maps["mask"].picture) if "mask" in maps else None
     allowed = tuple(
         _allowed(item, exemplar.picture, mask, task, settings)

@@ -75,6 +75,7 @@ def make_app(state: State, access: Access) -> Starlette:
             route("/v1/options", show_options, "GET"),
             route("/v1/pictures", add_picture, "POST"),
             route("/v1/pictures/{id}", show_picture, "GET"),
+            route("/v1/pictures/{id}/file", picture_file, "GET"),
             route("/v1/pictures/{id}/view", view_picture, "GET"),
             route("/v1/preview", preview, "POST"),
             route("/v1/jobs", add_job, "POST"),
@@ -222,6 +223,13 @@ async def add_picture(state: State, request: Request) -> Response:
 async def show_picture(state: State, request: Request) -> Response:
     """Say what a picture is."""
     return JSONResponse(state.pictures.get(request.path_params["id"]).facts)
+
+
+async def picture_file(state: State, request: Request) -> Response:
+    """Send the file of a picture as it was given, which the records of results know by its bytes."""
+    kept = state.pictures.get(request.path_params["id"])
+    # As a download: what someone gave is never a page of this server.
+    return FileResponse(kept.path, filename=kept.name, media_type="application/octet-stream")
 
 
 async def view_picture(state: State, request: Request) -> Response:

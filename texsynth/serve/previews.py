@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
-from texsynth.config.expand_rules import MIN_SIDE
+from texsynth.config.expand_rules import MIN_SIDE, check_same_size
 from texsynth.config.settings import ExpandSettings, RunSettings, StylizeSettings
 from texsynth.errors import TexsynthError
 from texsynth.images.formats import ResultFormat
@@ -22,7 +23,7 @@ from texsynth.serve.asking import PreviewAsked
 from texsynth.serve.features import FeatureKey, RememberingFit, remembering
 from texsynth.serve.memos import Memo
 from texsynth.serve.models import Models
-from texsynth.serve.pictures import Pictures, by_name, small_copy, view_png
+from texsynth.serve.pictures import Kept, Pictures, by_name, small_copy, view_png
 from texsynth.serve.planning import plan
 from texsynth.serve.settled import Settled, settle
 from texsynth.serve.work import StoppingError, file_names
@@ -148,6 +149,7 @@ class Previews:
         settled = settle(asked, self._run)
         with self._pictures.holding(asked.pictures) as kept:
             try:
+                _check_siblings(asked, kept)
                 return self._compute(ticket, settled, check)
             except TexsynthError as error:
                 raise type(error)(by_name(str(error), kept)) from error
@@ -174,6 +176,16 @@ class Previews:
         if self._remembering is None:
             self._remembering = remembering(model, self._features)
         return self._remembering
+
+
+def _check_siblings(asked: PreviewAsked, kept: Sequence[Kept]) -> None:
+    """Refuse siblings that the full result would refuse, since previews leave them out. Raises InputError."""
+    by_id = {one.id: one for one in kept}
+    exemplar = by_id[asked.picture]
+    for number in asked.siblings:
+        sibling = by_id[number]
+        size, right = (sibling.width, sibling.height), (exemplar.width, exemplar.height)
+        check_same_size(sibling.name, size, exemplar.name, right)
 
 
 @dataclass(frozen=True)

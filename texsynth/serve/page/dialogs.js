@@ -6,7 +6,7 @@ import { button, element } from "./dom.js";
 const dialog = () => /** @type {HTMLDialogElement} */ (document.getElementById("dialog"));
 
 function open(title, ...children) {
-  dialog().replaceChildren(element("h2", { id: "dialog-title", text: title }), ...children);
+  dialog().replaceChildren(element("h2", { id: "dialog-title", text: title }), ...children.filter(child => child !== null));
   dialog().showModal();
 }
 
@@ -38,7 +38,7 @@ export async function commandDialog(request, pictures) {
   const state = element("p", { class: "note", role: "status", id: "command-state" });
   const again = button("Copy", async () => { state.textContent = await copy(command, area); }, { id: "command-copy" });
   const painted = files.map(name => ({ name, id: pictures.find(picture => picture.name === name)?.id })).filter(each => each.id);
-  const links = painted.map(({ name, id }, n) => element("a", { id: `painted-${n}`, href: `/v1/pictures/${id}/view`, download: name, text: name }));
+  const links = painted.map(({ name, id }, n) => element("a", { id: `painted-${n}`, href: `/v1/pictures/${id}/file`, download: name, text: name }));
   open("The same as a command", area,
     element("p", { class: "note", text: "Run it in the folder of your pictures: it makes the same result, pixel for pixel." }),
     links.length ? element("p", {}, "Save what you painted beside them: ", ...links.flatMap((link, n) => (n ? [", ", link] : [link])), ".") : null,

@@ -40,6 +40,7 @@ export class Intake {
   /** The exemplar or the content; further files become siblings or styles. @param {File[]} files */
   async main([first, ...rest]) {
     await this.#each([first], picture => {
+      if (picture.kind === "card") throw new Error(`${picture.name} is a style card, and no picture that can be changed; give a picture here, and the card as a style.`);
       this.painter.forget();
       this.store.update(state => {
         if (state.workspace === "texture") Object.assign(state.texture, { picture, hole: null });

@@ -11,12 +11,12 @@ export function outputPanel(root, store, formats) {
   const seed = element("input", { type: "number", id: "seed", min: 0, step: 1, on: { change: () => change({ seed: whole(seed, 0) ?? 0 }) } });
   const side = element("input", { type: "number", id: "max-side", min: 16, step: 1, placeholder: "as it is", on: { change: () => change({ max_side: whole(side, 1) }) } });
   const format = element("select", { id: "format", on: { change: () => change({ format: format.value || null }) } },
-    element("option", { value: "", text: "As the command" }), ...formats.map(name => element("option", { value: name, text: name.toUpperCase() })));
+    element("option", { value: "", text: "Automatic" }), ...formats.map(name => element("option", { value: name, text: name.toUpperCase() })));
   const another = button("Another", () => change({ seed: Math.floor(Math.random() * LARGEST_SEED) + 1 }), { id: "another", title: "Another seed, another result" });
   const sideRow = row("max-side", "Longest side, pixels", "Larger pictures are reduced to this many pixels on the longer side.", side);
   root.replaceChildren(element("section", { class: "group" }, element("h2", { text: "Result" }),
     row("seed", "Seed", "Decides what is random: another number gives another result, the same number the same one.", element("span", { class: "pair" }, seed, another)),
-    sideRow, row("format", "Format", "Of the file that you download.", format)));
+    sideRow, row("format", "Format", "Of the file that you download. Automatic is that of the picture where it can hold the result.", format)));
 
   function show() {
     const { run, workspace } = store.state;
