@@ -15,9 +15,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from texsynth.serve.asking import COMMANDS
+
 SAFE = ("GET", "HEAD")
 
 TOO_LARGE = "the request is larger than {} bytes; give a smaller file"
+
+UPLOAD = "/v1/pictures"
+
+FORMS = tuple(f"/v1/{command}" for command in COMMANDS)
+"""Addresses that take forms with pictures; JSON of that size would take all memory."""
 
 OPEN = ("/health",)
 """Addresses that need no token."""
@@ -147,9 +154,9 @@ class Guard:
 
     def _most(self, scope: Scope) -> int:
         """Return the bytes that the body of a request may have."""
-        form = Headers(scope=scope).get("content-type", "").startswith("multipart/form-data")
-        large = form or (scope["path"] == "/v1/pictures" and scope["method"] == "POST")
-        return self._access.upload if large else self._access.body
+        is_form = Headers(scope=scope).get("content-type", "").startswith("multipart/form-data")
+        path = scope["path"]
+        return self._access.upload if path == UPLOAD or (is_form and path in FORMS) else self._access.body
 
 
 def limited(receive: Receive, most: int) -> Receive:
