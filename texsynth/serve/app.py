@@ -44,8 +44,6 @@ TICK = 0.05  # Seconds after which those who wait for news look again
 
 HEARTBEAT = 10.0  # Seconds after which a stream of events says that it is still there
 
-IDLE = 60.0  # Seconds that a client may pause while it sends
-
 PAGE = Path(__file__).parent / "page"
 
 TYPES = {
@@ -141,29 +139,9 @@ async def on_refusal(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": text}, error.status_code, error.headers)
 
 
-async def read_body(request: Request) -> bytes:
-    """Return a body, which the guard has limited."""
-    parts = [part async for part in chunks(request)]
-    return b"".join(parts)
-
-
-async def chunks(request: Request) -> AsyncIterator[bytes]:
-    """Yield the parts of a body. Raises HTTPException for a client that stops sending."""
-    stream = request.stream()
-    while True:
-        try:
-            with anyio.fail_after(IDLE):
-                part = await anext(stream, None)
-        except TimeoutError:
-            raise HTTPException(408, "the request did not come to its end in time") from None
-        if part is None:
-            return
-        yield part
-
-
 async def read_json(request: Request, kind: type[S]) -> S:
     """Return the body of a request. Raises MalformedError, UsageError."""
-    return read_asked(kind, await read_body(request))
+    return read_asked(kind, await request.body())
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401 (those of the function)
@@ -215,7 +193,7 @@ async def add_picture(state: State, request: Request) -> Response:
     with tempfile.NamedTemporaryFile(dir=state.folder / "uploads", delete=False) as file:
         path = Path(file.name)
         try:
-            async for part in chunks(request):
+            async for part in request.stream():
                 await in_thread(file.write, part)
             file.close()
             kept = await in_turn(state, state.pictures.add, path, name)
