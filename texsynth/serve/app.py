@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 import texsynth
 from texsynth.errors import OutputExistsError, TexsynthError
-from texsynth.serve.asking import Asked, MalformedError, PresetAsked, PreviewAsked, S, read_asked
+from texsynth.serve.asking import COMMANDS, Asked, MalformedError, PresetAsked, PreviewAsked, S, read_asked
 from texsynth.serve.forms import asked_by_form
 from texsynth.serve.guard import Access, Guard
 from texsynth.serve.options import options
@@ -42,8 +42,6 @@ BUG = 500  # Status of an error that nobody expects
 TICK = 0.05  # Seconds after which those who wait for news look again
 
 HEARTBEAT = 10.0  # Seconds after which a stream of events says that it is still there
-
-IDLE = 60.0  # Seconds that a client may pause while it sends
 
 PAGE = Path(__file__).parent / "page"
 
@@ -82,13 +80,13 @@ def make_app(state: State, access: Access) -> Starlette:
             route("/v1/jobs/{id}", show_job, "GET"),
             route("/v1/jobs/{id}", cancel_job, "DELETE"),
             route("/v1/jobs/{id}/events", job_events, "GET"),
-            route("/v1/jobs/{id}/results/{number:int}", result_file, "GET"),
-            route("/v1/jobs/{id}/results/{number:int}/view", view_result, "GET"),
+            route("/v1/jobs/{id}/results/{number}", result_file, "GET"),
+            route("/v1/jobs/{id}/results/{number}/view", view_result, "GET"),
             route("/v1/command", show_command, "POST"),
             route("/v1/preset", make_preset, "POST"),
             *(
                 Route(f"/v1/{command}", partial(do_at_once, state, command), methods=["POST"])
-                for command in ("stylize", "blend", "expand", "tile", "maps")
+                for command in COMMANDS
             ),
         ],
         middleware=[Middleware(Guard, access=access)],
@@ -104,6 +102,7 @@ KNOWN: dict[type[Exception], tuple[int, str]] = {
     SupersededError: (409, "superseded"),
     OutputExistsError: (409, ""),
     TexsynthError: (422, ""),
+    OSError: (507, ""),
     QueueFullError: (429, "too many jobs are waiting; try again when one has ended"),
     NoRoomError: (507, ""),
     StoppingError: (503, "the server is being stopped"),
@@ -116,7 +115,9 @@ def answer_to(error: Exception) -> JSONResponse:
     for kind in type(error).__mro__:
         if kind in KNOWN:
             status, text = KNOWN[kind]
-            return JSONResponse({"error": text or str(error)}, status)
+            return JSONResponse(
+                {"error": text or (sentence(error) if kind is OSError else str(error))}, status
+            )
     return JSONResponse({"error": sentence(error)}, BUG)
 
 
@@ -139,34 +140,19 @@ async def on_refusal(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": text}, error.status_code, error.headers)
 
 
-async def read_body(request: Request) -> bytes:
-    """Return a body, which the guard has limited."""
-    parts = [part async for part in chunks(request)]
-    return b"".join(parts)
-
-
-async def chunks(request: Request) -> AsyncIterator[bytes]:
-    """Yield the parts of a body. Raises HTTPException for a client that stops sending."""
-    stream = request.stream()
-    while True:
-        try:
-            with anyio.fail_after(IDLE):
-                part = await anext(stream, None)
-        except TimeoutError:
-            raise HTTPException(408, "the request did not come to its end in time") from None
-        if part is None:
-            return
-        yield part
-
-
 async def read_json(request: Request, kind: type[S]) -> S:
     """Return the body of a request. Raises MalformedError, UsageError."""
-    return read_asked(kind, await read_body(request))
+    return read_asked(kind, await request.body())
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401 (those of the function)
-    """Call what takes time or waits for a disk, without holding up other requests."""
+    """Call what waits for a disk, without holding up other requests."""
     return await run_sync(partial(function, *arguments))
+
+
+async def in_turn(state: State, function: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401 (likewise)
+    """Call what takes long; few do so at once, for all threads together are few."""
+    return await run_sync(partial(function, *arguments), limiter=state.turns)
 
 
 def number_of(request: Request, name: str, most: int) -> int | None:
@@ -209,12 +195,12 @@ async def add_picture(state: State, request: Request) -> Response:
         path = Path(file.name)
         try:
             try:
-                async for part in chunks(request):
+                async for part in request.stream():
                     await in_thread(file.write, part)
                 file.close()
             except OSError as error:
                 raise no_room(error) from error
-            kept = await in_thread(state.pictures.add, path, name)
+            kept = await in_turn(state, state.pictures.add, path, name)
         finally:
             path.unlink(missing_ok=True)
     return JSONResponse(kept.facts, 201)
@@ -235,7 +221,7 @@ async def picture_file(state: State, request: Request) -> Response:
 async def view_picture(state: State, request: Request) -> Response:
     """Show a picture in a form that browsers know."""
     side = number_of(request, "side", VIEW_SIDE)
-    data = await in_thread(state.pictures.view, request.path_params["id"], side)
+    data = await in_turn(state, state.pictures.view, request.path_params["id"], side)
     return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
 
@@ -261,7 +247,7 @@ async def preview(state: State, request: Request) -> Response:
 
 async def add_job(state: State, request: Request) -> Response:
     """Queue a job."""
-    work = await in_thread(state.queue.add, await read_json(request, Asked))
+    work = await in_turn(state, state.queue.add, await read_json(request, Asked))
     return JSONResponse(facts_of(state, work), 202, {"Location": f"/v1/jobs/{work.id}"})
 
 
@@ -313,9 +299,10 @@ async def job_events(state: State, request: Request) -> Response:
 def result_of(state: State, request: Request) -> tuple[Work, Path]:
     """Return a job and the file of its result. Raises HTTPException, UnknownJobError."""
     work, number = state.queue.get(request.path_params["id"]), request.path_params["number"]
-    if number >= len(work.files):
+    files = {str(place): path for place, path in enumerate(work.files)}
+    if number not in files:
         raise HTTPException(404)
-    return work, work.files[number]
+    return work, files[number]
 
 
 async def result_file(state: State, request: Request) -> Response:
@@ -328,7 +315,7 @@ async def view_result(state: State, request: Request) -> Response:
     """Show a result in a form that browsers know."""
     side = number_of(request, "side", VIEW_SIDE)
     _, path = result_of(state, request)
-    data = await in_thread(state.pictures.view_file, path, side)
+    data = await in_turn(state, state.pictures.view_file, path, side)
     return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
 
@@ -365,7 +352,7 @@ async def do_at_once(state: State, command: str, request: Request) -> Response:
         asked = await read_json(request, Asked)
     if asked.command != command:
         raise MalformedError(f"the request is for {asked.command}, and this address for {command}")
-    work = await in_thread(state.queue.add, asked)
+    work = await in_turn(state, state.queue.add, asked)
     try:
         while not work.is_finished:
             if state.stopping:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+import json
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import Field, model_validator
 
@@ -13,10 +14,15 @@ from texsynth.strict_json import parse
 
 Command = Literal["stylize", "blend", "expand", "tile", "maps"]
 
+COMMANDS: tuple[str, ...] = get_args(Command)
+
 MOST_STYLES, MOST_SIBLINGS = 4, 16
 
 FORMATS = tuple(one.suffixes[0][1:] for one in TABLE if one.writes)
 """What `run.format` may be."""
+
+LONGEST_CHANGES = 8192
+"""Letters of all changes of a request, as JSON; reading many more as YAML would take seconds."""
 
 MAX_SIDE = 1024
 """Largest side of a preview in pixels."""
@@ -78,6 +84,10 @@ class Asked(Settings):
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Asked:
+        if (length := len(json.dumps(self.changes))) > LONGEST_CHANGES:
+            raise ValueError(
+                f"changes are {length} letters of JSON but may be at most {LONGEST_CHANGES}; leave some out"
+            )
         paints, texture = self.command in ("stylize", "blend"), self.command in ("expand", "tile")
         count = len(self.styles)
         if self.command == "stylize" and count != 1:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import UsageError
-from texsynth.serve.asking import MOST_SIBLINGS, MOST_STYLES, Asked, read_object
+from texsynth.serve.asking import MOST_SIBLINGS, MOST_STYLES, Asked, MalformedError, read_object
 from texsynth.serve.pictures import no_room
 from texsynth.serve.state import State
 
@@ -27,18 +27,22 @@ REST = 1 << 20  # Most bytes of a field that is no file
 
 async def asked_by_form(state: State, command: str, request: Request) -> Asked:
     """Take the pictures of a form, and return what is asked for. Raises MalformedError, TexsynthError."""
-    async with request.form(max_files=MOST_FILES, max_fields=8, max_part_size=REST) as form:
-        rest: dict[str, Any] = {}
-        files: dict[str, list[str]] = {}
-        for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                if name not in ROLES:
-                    raise UsageError(f"unknown file {name!r}{nearest(name, ROLES)}")
-                files.setdefault(name, []).append(await run_sync(_take, state, value))
-            elif name == "request":
-                rest = read_object(value)
-            else:
-                raise UsageError(f"unknown field {name!r}; settings go as JSON into the field 'request'")
+    rest: dict[str, Any] = {}
+    files: dict[str, list[str]] = {}
+    try:
+        async with request.form(max_files=MOST_FILES, max_fields=8, max_part_size=REST) as form:
+            for name, value in form.multi_items():
+                if isinstance(value, UploadFile):
+                    if name not in ROLES:
+                        raise UsageError(f"unknown file {name!r}{nearest(name, ROLES)}")
+                    kept = await run_sync(_take, state, value, limiter=state.turns)
+                    files.setdefault(name, []).append(kept)
+                elif name == "request":
+                    rest = read_object(value)
+                else:
+                    raise UsageError(f"unknown field {name!r}; settings go as JSON into the field 'request'")
+    except UnicodeError:
+        raise MalformedError("the form is in a charset that cannot be read; send UTF-8") from None
     return validate(Asked, {"command": command, **rest, **_placed(command, rest, files)}, "")
 
 

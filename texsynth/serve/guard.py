@@ -10,14 +10,24 @@ from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl
 
+import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from texsynth.serve.asking import COMMANDS
+
 SAFE = ("GET", "HEAD")
 
+IDLE = 60.0  # Seconds that a client may pause while it sends
+
 TOO_LARGE = "the request is larger than {} bytes; give a smaller file"
+
+UPLOAD = "/v1/pictures"
+
+FORMS = tuple(f"/v1/{command}" for command in COMMANDS)
+"""Addresses that take forms with pictures; JSON of that size would take all memory."""
 
 OPEN = ("/health",)
 """Addresses that need no token."""
@@ -107,7 +117,10 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, guarded)
             return
-        await self._app(scope, limited(receive, self._most(scope)), guarded)
+        # The bodies of the others are not looked at.
+        if scope["method"] not in SAFE:
+            receive = limited(receive, self._most(scope))
+        await self._app(scope, receive, guarded)
 
     def _refusal(self, scope: Scope) -> Response | None:
         access, headers = self._access, Headers(scope=scope)
@@ -147,18 +160,24 @@ class Guard:
 
     def _most(self, scope: Scope) -> int:
         """Return the bytes that the body of a request may have."""
-        form = Headers(scope=scope).get("content-type", "").startswith("multipart/form-data")
-        large = form or (scope["path"] == "/v1/pictures" and scope["method"] == "POST")
-        return self._access.upload if large else self._access.body
+        is_form = Headers(scope=scope).get("content-type", "").startswith("multipart/form-data")
+        path = scope["path"]
+        return self._access.upload if path == UPLOAD or (is_form and path in FORMS) else self._access.body
 
 
 def limited(receive: Receive, most: int) -> Receive:
-    """Return `receive` with a limit on all that comes. It raises HTTPException."""
-    read = 0
+    """Return `receive` with a limit on all that comes, and on its pauses. It raises HTTPException."""
+    read, is_complete = 0, False
 
     async def counted() -> Message:
-        nonlocal read
-        message = await receive()
+        nonlocal read, is_complete
+        try:
+            # After its end a body is followed by the end of the connection, whenever that comes.
+            with anyio.fail_after(None if is_complete else IDLE):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, "the request did not come to its end in time") from None
+        is_complete = not message.get("more_body", False)
         read += len(message.get("body", b""))
         if read > most:
             raise HTTPException(413, TOO_LARGE.format(most))

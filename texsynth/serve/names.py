@@ -13,7 +13,7 @@ EDGES = " .-'"  # Not at the ends of a stem: hidden files, options, and what is 
 ODD = re.compile(r"[^\w.,+()' -]+")
 """What would be a folder, a pattern, a weight, or hidden, to a shell or to the command."""
 
-RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 
 
 def plain_name(name: str) -> str:

@@ -16,11 +16,11 @@ import numpy as np
 
 from texsynth import images
 from texsynth.config.settings import RunSettings
-from texsynth.errors import MemoryExhaustedError
+from texsynth.errors import MemoryExhaustedError, TexsynthError
 from texsynth.images.picture import Picture, Pixels, as_depth
 from texsynth.jobs.files import memory_guard
 from texsynth.jobs.inputs import CARD_SUFFIX, Input
-from texsynth.jobs.memory import allowed_bytes, available_bytes, size_text
+from texsynth.jobs.memory import allowed_bytes, available_bytes, return_freed_memory, size_text
 from texsynth.paths import why
 from texsynth.serve.asking import MAX_SIDE
 from texsynth.serve.memos import Memo
@@ -103,16 +103,18 @@ class Pictures:
         is_card, size = name.lower().endswith(CARD_SUFFIX), data.stat().st_size
         path = self._folder / (f"{number}{CARD_SUFFIX}" if is_card else number)
         if is_card:
-            from texsynth.jobs.cards import read_card
-
-            height, width = read_card(images.read_bytes(data), name).thumbnail.shape[:2]
-            return Kept(number, name, path, size, "card", width, height)
+            card = thumbnail(data, name)
+            return Kept(number, name, path, size, "card", card.width, card.height)
         # One large picture at a time is decoded.
         with self._reading:
             check_room(data, name, self._run)
             picture = read_picture(data, name, self._run)
             self.small.put((number, False), small_copy(picture))
-        return Kept(number, name, path, size, "picture", picture.width, picture.height, picture.warnings)
+            width, height, warnings = picture.width, picture.height, picture.warnings
+            del picture
+            # Of each thread that has read a large one the C library would keep as much.
+            return_freed_memory()
+        return Kept(number, name, path, size, "picture", width, height, warnings)
 
     def get(self, number: str) -> Kept:
         """Return a picture. Raises UnknownPictureError."""
@@ -175,9 +177,7 @@ class Pictures:
         """Return a PNG for browsers, reduced to `side` pixels. Raises InputError, UnknownPictureError."""
         kept = self.get(number)
         if kept.kind == "card":
-            from texsynth.jobs.cards import read_card
-
-            return view_png(Picture(read_card(images.read_bytes(kept.path), kept.name).thumbnail), side)
+            return view_png(thumbnail(kept.path, kept.name), side)
         if side is not None and side <= MAX_SIDE:
             return view_png(self.reduced(number), side)
         with self.holding([number]), self._reading:
@@ -205,11 +205,28 @@ def no_room(error: OSError) -> NoRoomError:
 def read_picture(path: Path, name: str, run: RunSettings, *, as_data: bool = False) -> Picture:
     """Decode a file as the commands do. name: for messages. Raises InputError, MemoryExhaustedError."""
     item = Input(path, name)
-    with memory_guard(name, "give a smaller picture"):
+    with memory_guard(name, "give a smaller picture"), named(path, name):
         return images.read(
             item.read(images.file_limit(run.max_pixels)), name=name, max_pixels=run.max_pixels,
             frame=run.frame, as_data=as_data, lenient=run.lenient,
         )  # fmt: skip
+
+
+@contextmanager
+def named(path: Path, name: str) -> Iterator[None]:
+    """Raise errors that tell of a file's name instead of its path: where the server keeps it says nothing."""
+    try:
+        yield
+    except TexsynthError as error:
+        raise type(error)(str(error).replace(str(path), name)) from error
+
+
+def thumbnail(path: Path, name: str) -> Picture:
+    """Return the small picture in a card. Raises InputError."""
+    from texsynth.jobs.cards import read_card
+
+    with named(path, name):
+        return Picture(read_card(images.read_bytes(path), name).thumbnail)
 
 
 def check_room(path: Path, name: str, run: RunSettings) -> None:

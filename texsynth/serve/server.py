@@ -19,6 +19,7 @@ from texsynth.errors import UsageError
 from texsynth.jobs.interrupts import ONE_WISH, SIGNALS, is_ignored
 from texsynth.paths import why
 from texsynth.serve.app import make_app
+from texsynth.serve.connections import Connection
 from texsynth.serve.guard import Access, new_token
 from texsynth.serve.models import Models
 from texsynth.serve.state import Limits, Report, State
@@ -96,7 +97,7 @@ def serve(
             config = uvicorn.Config(
                 make_app(state, access), log_config=None, access_log=False, server_header=False, ws="none",
                 timeout_keep_alive=IDLE, timeout_graceful_shutdown=PATIENCE, lifespan="off", loop="asyncio",
-                h11_max_incomplete_event_size=LARGEST_HEADERS, http="h11", proxy_headers=False,
+                h11_max_incomplete_event_size=LARGEST_HEADERS, http=Connection, proxy_headers=False,
             )  # fmt: skip
             host = f"[{place.host}]" if ":" in place.host else place.host
             server = _Server(config, state, lambda: opened(f"http://{host}:{port}/?token={token}"))

@@ -15,6 +15,7 @@ from texsynth.errors import UsageError
 from texsynth.images.formats import ResultFormat
 from texsynth.models.hub.catalog import model_names
 from texsynth.serve.asking import FORMATS, Asked
+from texsynth.strict_json import shown
 from texsynth.strict_yaml import inline
 
 OF_SERVER = ("model", "device", "dtype", "backend", "compiled", "threads", "memory_limit")
@@ -44,7 +45,8 @@ def settle(asked: Asked, base: RunSettings) -> Settled:
             limited = asked.command == "tile" or asked.mask is not None or asked.hole is not None
             settings = with_preset_method(settings, limited=limited)
         # A preset is the user's, a change may be anyone's who has the address.
-        if "transposer" in asked.changes and settings.transposer not in (None, *model_names()):
+        own = resolve(ExpandSettings, preset, [], {}).transposer
+        if settings.transposer not in (None, own, *model_names()):
             name = str(settings.transposer)
             raise UsageError(f"unknown transposer {name!r}{nearest(name, model_names())}")
     saved: Tree = dict(preset.sections.get("run", {})) if preset else {}
@@ -87,6 +89,10 @@ def usable_preset(asked: Asked) -> Preset | None:
 
 def assignments(asked: Asked) -> list[str]:
     """Return the changes as `--set` takes them. Raises UsageError."""
+    for path in asked.changes:
+        # It would be another setting on the command line than it is here.
+        if "=" in path or path != path.strip():
+            raise UsageError(f"unknown setting {shown(path)}; give its path alone, like finish.steps")
     return [f"{path}={as_yaml(path, value)}" for path, value in asked.changes.items()]
 
 

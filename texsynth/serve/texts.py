@@ -17,6 +17,7 @@ from texsynth.errors import OutputError, UsageError
 from texsynth.images.files import store
 from texsynth.paths import why
 from texsynth.serve.asking import Asked
+from texsynth.serve.names import RESERVED
 from texsynth.serve.settled import as_yaml, settle, usable_preset
 from texsynth.strict_yaml import dump, parse
 
@@ -115,9 +116,10 @@ def shell_line(words: list[str]) -> str:
 
 def preset_yaml(name: str, asked: Asked, base: RunSettings) -> str:
     """Return the look of a request as a preset, which extends the request's. Raises UsageError."""
-    if not NAME.fullmatch(name) or name.endswith(SUFFIXES):
+    if not NAME.fullmatch(name) or name.endswith(SUFFIXES) or RESERVED.fullmatch(name):
         raise UsageError(
-            f"a preset cannot be called {name!r}; use letters, digits, dashes and dots, no suffix"
+            f"a preset cannot be called {name!r}; use letters, digits, dashes and dots, no suffix, "
+            f"and no name of a device"
         )
     settle(asked, base)
     preset = usable_preset(asked)

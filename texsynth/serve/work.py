@@ -19,6 +19,7 @@ from texsynth.jobs.inputs import Input
 from texsynth.jobs.memory import return_freed_memory
 from texsynth.jobs.outcomes import Done, Events, Failed, collect
 from texsynth.jobs.runner import SerialExecutor
+from texsynth.paths import why
 from texsynth.pipelines.progress import Step
 from texsynth.serve.asking import Asked
 from texsynth.serve.breaking import Breaker
@@ -201,7 +202,7 @@ class Queue:
             except Exception as error:  # one bad job must not end the thread
                 state, work.fault = "failed", error
             work.breaker.leave()
-            if work.fault is not None and not isinstance(work.fault, TexsynthError):
+            if work.fault is not None and not isinstance(work.fault, TexsynthError | OSError):
                 self._report(work.fault)
             with self._changed:
                 self._running = None
@@ -296,7 +297,9 @@ def result_facts(work: Work, path: Path) -> dict[str, Any]:
 
 
 def sentence(error: Exception) -> str:
-    """Say what went wrong: the sentence of an expected error, or that it is a bug."""
+    """Say what went wrong: the sentence of an expected error, what the disk refuses, or that it is a bug."""
+    if isinstance(error, OSError):
+        return f"the server cannot keep its files: {why(error)}; make room, or start it again"
     expected = isinstance(error, TexsynthError)
     return str(error) if expected else f"this is a bug in texsynth: {type(error).__name__}: {error}"
 
