@@ -161,7 +161,7 @@ def test_only_folders_of_own_servers_are_removed(temporary: Path, monkeypatch: p
     (temporary / f"{PREFIX}other").symlink_to(mine)
     before = {path.name for path in temporary.iterdir()}
     user = os.geteuid()
-    monkeypatch.setattr(state.os, "geteuid", lambda: user + 1)
+    monkeypatch.setattr("texsynth.serve.state.os.geteuid", lambda: user + 1)
     _, lock = new_folder()
     assert lock
     assert before <= {path.name for path in temporary.iterdir()}

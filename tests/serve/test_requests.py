@@ -333,7 +333,7 @@ def test_a_full_disk_is_told(server: Client, place: Path, monkeypatch: pytest.Mo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(app, "chunks", full)
+        patch.setattr(app, "in_thread", full)
         answer = server.post("/v1/pictures?name=a.png", content=b"x")
         assert "no space left" in server.error(answer, 507)
         patch.setattr(shutil, "copyfileobj", full)
