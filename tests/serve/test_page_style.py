@@ -144,3 +144,11 @@ def test_a_card_is_no_picture_to_be_changed(page: Page, files: dict[str, Path], 
     page.put("change-picture", card)
     page.wait(lambda: "ink.card is a style card" in page.state)
     assert page.find("picture-name").text == name
+
+
+def test_the_explanation_of_the_other_workspace_goes(page: Page) -> None:
+    usual = page.text("help")
+    page.enter("set-strength", "0.5")
+    assert page.text("help") != usual
+    page.use("workspace-style", "\ue012")
+    assert page.text("help") == usual

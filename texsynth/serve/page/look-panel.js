@@ -73,7 +73,12 @@ export function lookPanel(root, looks) {
   return show;
 }
 
-/** Show what the setting under the pointer or with the focus does. @param {HTMLElement} panel @param {HTMLElement} line */
+/**
+ * Show what the setting under the pointer or with the focus does.
+ * @param {HTMLElement} panel
+ * @param {HTMLElement} line
+ * @returns {() => void} what forgets the setting that was shown last
+ */
 export function helpLine(panel, line) {
   const usual = "Point at a setting, or move to it, to read what it does.";
   line.textContent = usual;
@@ -86,4 +91,5 @@ export function helpLine(panel, line) {
   panel.addEventListener("pointerover", event => say(event.target));
   panel.addEventListener("pointerleave", () => say(document.activeElement));
   panel.addEventListener("focusin", event => say(event.target));
+  return () => { line.textContent = usual; };
 }

@@ -82,7 +82,7 @@ function start(options) {
   const pictures = picturesPanel(by("pictures"), store, intake, painter, options.limits);
   const look = lookPanel(by("look"), looks);
   outputPanel(by("output"), store, options.formats);
-  helpLine(by("panel"), by("help"));
+  const forgetHelp = helpLine(by("panel"), by("help"));
   takeEverywhere(intake, by("stage"));
 
   const actions = actionsPanel({ root: by("actions"), results: by("results"), tools: by("tools") }, {
@@ -157,6 +157,7 @@ function start(options) {
   const sizeText = () => desk.fullSize.join(" × ");
 
   store.subscribe((state, before) => {
+    if (state.workspace !== before.workspace) forgetHelp();
     if (mainPicture(state)?.id !== mainPicture(before)?.id || state.texture.task !== before.texture.task || state.workspace !== before.workspace)
       paintHole();
   });
