@@ -20,7 +20,7 @@ from helpers.faults import linux
 from helpers.serving import Client, Started, client
 
 from texsynth.errors import OutputError
-from texsynth.serve import connections, guard, state
+from texsynth.serve import connections, guard
 from texsynth.serve.asking import COMMANDS
 from texsynth.serve.state import LOCK, PREFIX, new_folder
 
