@@ -17,10 +17,10 @@ from typing import Any
 import anyio
 import pytest
 from helpers.faults import linux
-from helpers.serving import Client, Started, client
+from helpers.serving import PORT, Client, Started, client
 
 from texsynth.errors import OutputError
-from texsynth.serve import connections, guard, state
+from texsynth.serve import connections, guard
 from texsynth.serve.asking import COMMANDS
 from texsynth.serve.state import LOCK, PREFIX, new_folder
 
@@ -93,6 +93,13 @@ def test_only_forms_may_be_as_large_as_pictures(server: Client) -> None:
         server.error(server.post(f"/v1/{command}", content=body), 413)
 
 
+def test_one_own_origin_is_not_enough(server: Client) -> None:
+    own, other = ("Origin", f"http://127.0.0.1:{PORT}"), ("Origin", "http://evil.example")
+    for headers in ([own, other], [other, own]):
+        answer = server.http.request("POST", "/v1/command", headers=headers, json={})
+        assert "other sites" in server.error(answer, 403)
+
+
 def test_names_of_devices_are_no_presets(server: Client, place: Path) -> None:
     request = {"command": "maps", "picture": server.give(place / "wall.png")}
     for name in ("con", "NUL", "com1.x"):
@@ -161,7 +168,7 @@ def test_only_folders_of_own_servers_are_removed(temporary: Path, monkeypatch: p
     (temporary / f"{PREFIX}other").symlink_to(mine)
     before = {path.name for path in temporary.iterdir()}
     user = os.geteuid()
-    monkeypatch.setattr(state.os, "geteuid", lambda: user + 1)
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
     _, lock = new_folder()
     assert lock
     assert before <= {path.name for path in temporary.iterdir()}
