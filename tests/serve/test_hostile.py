@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import socket
@@ -14,17 +13,17 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import anyio
 import pytest
 from helpers.faults import linux
-from helpers.serving import Client, Started, client
+from helpers.serving import PORT, Client, Started, client
 
 from texsynth.errors import OutputError
-from texsynth.serve import connections, guard
 from texsynth.serve.asking import COMMANDS
 from texsynth.serve.state import LOCK, PREFIX, new_folder
 
 pytestmark = linux
+
+anyio = pytest.importorskip("anyio")
 
 
 @pytest.fixture
@@ -91,6 +90,13 @@ def test_only_forms_may_be_as_large_as_pictures(server: Client) -> None:
         server.error(answer, 413)
     for command in COMMANDS:
         server.error(server.post(f"/v1/{command}", content=body), 413)
+
+
+def test_one_own_origin_is_not_enough(server: Client) -> None:
+    own, other = ("Origin", f"http://127.0.0.1:{PORT}"), ("Origin", "http://evil.example")
+    for headers in ([own, other], [other, own]):
+        answer = server.http.request("POST", "/v1/command", headers=headers, json={})
+        assert "other sites" in server.error(answer, 403)
 
 
 def test_names_of_devices_are_no_presets(server: Client, place: Path) -> None:
@@ -161,7 +167,7 @@ def test_only_folders_of_own_servers_are_removed(temporary: Path, monkeypatch: p
     (temporary / f"{PREFIX}other").symlink_to(mine)
     before = {path.name for path in temporary.iterdir()}
     user = os.geteuid()
-    monkeypatch.setattr("texsynth.serve.state.os.geteuid", lambda: user + 1)
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
     _, lock = new_folder()
     assert lock
     assert before <= {path.name for path in temporary.iterdir()}
@@ -178,7 +184,7 @@ def test_file_systems_without_locks(temporary: Path, monkeypatch: pytest.MonkeyP
     def refuse(*_: object) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr("fcntl.flock", refuse)
     folder, lock = new_folder()
     assert lock is None
     assert list(temporary.iterdir()) == [folder]
@@ -195,6 +201,8 @@ def test_no_place_for_temporary_files(temporary: Path, monkeypatch: pytest.Monke
 def test_a_client_that_pauses_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, packages: None) -> None:
     """But one whose request is complete may wait as long as it likes."""
     from starlette.exceptions import HTTPException
+
+    from texsynth.serve import guard
 
     parts = iter([{"body": b"a", "more_body": True}, {"body": b"b"}, {"type": "http.disconnect"}])
 
@@ -217,6 +225,8 @@ def test_a_client_that_pauses_is_not_waited_for(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_connections_that_ask_nothing(tmp_path: Path, packages: None) -> None:
+    from texsynth.serve import connections
+
     server = Started(tmp_path)
     held = []
     try:

@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 import texsynth
 from texsynth.errors import OutputExistsError, TexsynthError
+from texsynth.paths import listing
 from texsynth.serve.asking import COMMANDS, Asked, MalformedError, PresetAsked, PreviewAsked, S, read_asked
 from texsynth.serve.forms import asked_by_form
 from texsynth.serve.guard import Access, Guard
@@ -176,7 +177,7 @@ async def page(state: State, request: Request) -> Response:
     del state
     name = request.path_params.get("name", "index.html")
     # The folder is flat, so that no name leads out of it.
-    if name not in {path.name for path in PAGE.glob("*.*")} or Path(name).suffix not in TYPES:
+    if name not in {path.name for path in listing(PAGE).files} or Path(name).suffix not in TYPES:
         raise HTTPException(404)
     cache = {"Cache-Control": "no-cache"}
     return FileResponse(PAGE / name, media_type=TYPES[Path(name).suffix], headers=cache)

@@ -127,8 +127,8 @@ class Guard:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not access.knows_host(hosts[0]):
             return refused(421, "this address is not the server's; open the one that it printed")
-        origin = headers.get("origin")
-        if origin is not None and not self._is_own(origin):
+        origins = headers.getlist("origin")
+        if not all(map(self._is_own, origins)):
             return refused(403, "requests of other sites are refused")
         path, method = scope["path"], scope["method"]
         if path in OPEN and method in SAFE:
@@ -150,7 +150,7 @@ class Guard:
                 return HTMLResponse(STRANGER.format(sentence), 401)
             return refused(401, sentence)
         # A browser sends the cookie; whether its own page asks, it says in these.
-        if method not in SAFE and origin is None and headers.get("sec-fetch-site") != "same-origin":
+        if method not in SAFE and not origins and headers.get("sec-fetch-site") != "same-origin":
             return refused(403, "requests of other sites are refused; scripts send the token as Bearer")
         return refused(413, TOO_LARGE.format(most)) if too_large else None
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from anyio import CapacityLimiter
-
 from texsynth.config.settings import RunSettings
 from texsynth.errors import OutputError
 from texsynth.images.files import LOCKS
@@ -67,6 +65,9 @@ class State:
         """run: base of all runs. models: those of this run. report: is told of bugs."""
         self.run, self.limits, self.stopping, self.report = run, limits, False, report
         self.folder, self._lock = new_folder()
+        # Limits can be imported without what the server needs.
+        from anyio import CapacityLimiter
+
         self.turns = CapacityLimiter(AT_ONCE)
         self.models = models or Models(run)
         self.pictures = Pictures(self.folder / "pictures", run, limits.pictures)
