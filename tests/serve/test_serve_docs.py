@@ -82,7 +82,7 @@ def test_all_addresses_are_on_the_page(packages: None) -> None:
     text = (folder() / "serve.md").read_text(encoding="utf-8")
     for route in routes:
         assert isinstance(route, Route)
-        path = route.path.replace("{id}", "ID").replace("/{number:int}", "/0").removesuffix("/view")
+        path = route.path.replace("{id}", "ID").replace("/{number}", "/0").removesuffix("/view")
         path = path.removesuffix("/events")
         assert path in ("/", "/static/{name}") or path in text or f"`{path.removeprefix('/v1/')}`" in text, (
             path

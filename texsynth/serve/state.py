@@ -151,7 +151,7 @@ def _is_ours(folder: Path) -> bool:
     """Tell whether a folder is one that a server of this user has made, with nothing else inside."""
     with suppress(OSError):
         status, lock = folder.lstat(), (folder / LOCK).lstat()
-        names = {path.name for path in folder.iterdir()}
+        names = set(os.listdir(folder))
         is_plain = stat.S_ISDIR(status.st_mode) and stat.S_ISREG(lock.st_mode)
         return is_plain and status.st_uid == os.geteuid() and names <= {LOCK, *PARTS}
     return False
