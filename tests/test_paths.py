@@ -117,6 +117,8 @@ def test_a_listing_goes_past_closed_folders(place: Path) -> None:
 def test_the_system_is_asked_in_one_place() -> None:
     for path in ROOT.rglob("*.py"):
         name = path.relative_to(ROOT).as_posix()
+        if name.startswith("integrations/blender/addon/"):  # It runs without texsynth
+            continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 call, owner = node.func.attr, ast.unparse(node.func.value)

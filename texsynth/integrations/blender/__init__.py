@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import zipfile
-from importlib.resources import files
+from pathlib import Path
+
+from texsynth.paths import listing
 
 FOLDER = "texsynth"  # In the file, as Blender names the add-on
 
@@ -15,9 +17,9 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # The first date that a zip can hold
 
 def addon_zip() -> bytes:
     """Return the add-on as a zip that Blender installs; always the same bytes."""
-    folder, data = files("texsynth.integrations.blender") / "addon", io.BytesIO()
+    files, data = listing(Path(__file__).parent / "addon").files, io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        for file in files:
             if file.name.endswith(SUFFIXES):
                 entry = zipfile.ZipInfo(f"{FOLDER}/{file.name}", EPOCH)
                 entry.external_attr = 0o644 << 16
