@@ -44,9 +44,9 @@ def test_lines_for_curl(tmp_path: Path, model: Path, packages: None) -> None:
             told.append(done.stdout)
     finally:
         assert server.end() == 0
-    made = ["evening.jpg", "mixed.jpg", "more.png", "photos/one.painted.jpg", "photos/two.painted.jpg"]
-    assert set(made) <= set(names(place))
-    for name in made:
+    files = ["evening.jpg", "mixed.jpg", "more.png", "photos/one.painted.jpg", "photos/two.painted.jpg"]
+    assert set(files) <= set(names(place))
+    for name in files:
         assert read(place / name).rgb.any()
         assert (place / name).read_bytes().startswith(b"\xff\xd8" if name.endswith("jpg") else b"\x89PNG")
     assert [one["name"] for one in json.loads(told[3])["results"]] == ["bricks.tile.png", "normal.tile.png"]

@@ -46,7 +46,8 @@ class Method:
 
 def presets_for(section: str) -> list[str]:
     """Names of the presets of texsynth with settings for the command `section`."""
-    return [name for name in built_in() if name in presets.fitting(section)]
+    known = presets.fitting(section)
+    return [name for name in built_in() if name in known]
 
 
 def default_names(command: str) -> list[str]:

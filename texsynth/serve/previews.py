@@ -251,10 +251,10 @@ def _stroke_factor(factor: float, side: int, settled: Settled) -> tuple[float, S
     assert isinstance(settings, StylizeSettings)
     if settings.mode == "photo" or factor == 1:
         return factor, settled
-    wanted = settings.style_scale * factor
-    scale = min(settings.style_scale, max(wanted, side / PAINTED_SIDE, LEAST_SCALE))
+    strokes = settings.style_scale * factor
+    scale = min(settings.style_scale, max(strokes, side / PAINTED_SIDE, LEAST_SCALE))
     changed = settings.model_copy(update={"style_scale": scale})
-    return min(1.0, wanted / scale), replace(settled, settings=changed)
+    return min(1.0, strokes / scale), replace(settled, settings=changed)
 
 
 def _texture_factor(asked: PreviewAsked, settled: Settled, full: tuple[int, int]) -> tuple[float, Settled]:
