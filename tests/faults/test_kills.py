@@ -101,8 +101,13 @@ def test_a_second_ctrl_c(
         if not waits.is_set():
             os.kill(os.getpid(), signal.SIGINT)
             assert waits.wait(20)
-            os.kill(os.getpid(), signal.SIGINT)
-            assert forced.wait(20)
+            # The system may give one to a thread that cannot wake the main one; who waits presses again.
+            presses = 100
+            while presses and not forced.is_set():
+                os.kill(os.getpid(), signal.SIGINT)
+                forced.wait(0.2)
+                presses -= 1
+            assert forced.is_set()
         return write_outputs(result, *policy, **flags)
 
     monkeypatch.setattr(runner, "ThreadPoolExecutor", Announced)
