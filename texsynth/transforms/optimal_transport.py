@@ -11,6 +11,7 @@ import torch
 
 from texsynth.config.settings import OTSettings
 from texsynth.ops.linalg import psd_powers
+from texsynth.ops.threads import one_thread
 from texsynth.transforms.affine import AffineMap
 from texsynth.transforms.moments import Moments, normalised
 
@@ -31,6 +32,7 @@ def fit(content: Moments, style: Moments, settings: OTSettings) -> AffineMap:
     return AffineMap.between_means(content, style, (matrix + matrix.T) / 2)
 
 
+@one_thread()
 def barycentre(styles: Sequence[Moments], weights: Sequence[float]) -> Moments:
     """Find the style between styles: the Gaussian of least weighted squared transport distance to all.
 
