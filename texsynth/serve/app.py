@@ -226,20 +226,27 @@ async def view_picture(state: State, request: Request) -> Response:
     return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
 
+async def ended(
+    state: State, request: Request, is_done: Callable[[], bool], give_up: Callable[[], object]
+) -> None:
+    """Wait for work, and give it up when nobody does any more. Raises StoppingError, ClientDisconnect."""
+    try:
+        while not is_done():
+            if state.stopping:
+                raise StoppingError
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            await anyio.sleep(TICK / 5)
+    finally:
+        if not is_done():
+            give_up()
+
+
 async def preview(state: State, request: Request) -> Response:
     """Make a small picture of what a command would make."""
     asked = await read_json(request, PreviewAsked)
     ticket = state.previews.ask(asked)
-    try:
-        while not ticket.done:
-            if state.stopping:
-                raise StoppingError
-            if await request.is_disconnected():
-                return Response(status_code=400)
-            await anyio.sleep(TICK / 5)
-    finally:
-        if not ticket.done:
-            state.previews.drop(ticket)
+    await ended(state, request, lambda: ticket.done, lambda: state.previews.drop(ticket))
     if ticket.error is not None:
         raise ticket.error
     headers = {"X-Seconds": f"{ticket.seconds:.3f}", "X-Warnings": json.dumps(ticket.warnings[:20])}
@@ -354,16 +361,7 @@ async def do_at_once(state: State, command: str, request: Request) -> Response:
     if asked.command != command:
         raise MalformedError(f"the request is for {asked.command}, and this address for {command}")
     work = await in_turn(state, state.queue.add, asked)
-    try:
-        while not work.is_finished:
-            if state.stopping:
-                raise StoppingError
-            if await request.is_disconnected():
-                return Response(status_code=400)
-            await anyio.sleep(TICK / 5)
-    finally:
-        if not work.is_finished:
-            state.queue.cancel(work)
+    await ended(state, request, lambda: work.is_finished, lambda: state.queue.cancel(work))
     if work.state == "cancelled":
         raise StoppingError if state.stopping else HTTPException(409, "the job was cancelled")
     if work.state == "failed":
