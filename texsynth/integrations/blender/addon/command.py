@@ -130,10 +130,11 @@ class Run:
             self._process.terminate()
 
     def close(self) -> None:
-        """Kill the command where it is still at work."""
+        """Kill the command where it is still at work, and listen to it no longer."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        self._open = 0  # Its pipes may be at their end a moment later
 
     @property
     def is_stopped(self) -> bool:
