@@ -82,6 +82,59 @@ def test_the_pad_by_keys(page: Page, files: dict[str, Path]) -> None:
     assert "d.png 25 percent" in page.attribute("pad", "aria-valuetext")
 
 
+def shares(page: Page) -> dict[str, int]:
+    """Percent of every style, as the list beside the pad says."""
+    rows = page.browser.execute_script(
+        "return [...document.querySelectorAll('.weights li')].map(row => "
+        "[row.querySelector('.who').textContent, row.querySelector('.share').textContent])"
+    )
+    return {name: int(share.split()[0]) for name, share in rows}
+
+
+def knob(page: Page) -> list[float]:
+    """Where the knob of the pad is, in percent from the left and from the top."""
+    style: list[float] = page.browser.execute_script(
+        "const {left, top} = document.querySelector('.knob').style; return [left, top].map(parseFloat)"
+    )
+    return style
+
+
+def test_styles_that_come_and_go_leave_the_proportions_of_the_others(
+    page: Page, files: dict[str, Path]
+) -> None:
+    page.put("add-style", files["b"])
+    page.wait(lambda: page.find("pad").is_displayed())
+    page.use("pad", *["\ue014"] * 6)
+    assert shares(page) == {"a.png": 20, "b.png": 80}
+    page.put("add-style", files["c"])
+    page.wait(lambda: len(shares(page)) == 3)
+    assert shares(page) == {"a.png": 13, "b.png": 54, "c.png": 33}
+    page.put("add-style", files["d"])
+    page.wait(lambda: len(shares(page)) == 4)
+    assert shares(page) == {"a.png": 10, "b.png": 40, "c.png": 25, "d.png": 25}
+    assert knob(page) == [65, 50]
+    page.use("paint-1", "\n")
+    page.wait(lambda: page.find("brush").is_displayed())
+    page.use("canvas", " ")
+    page.wait(lambda: len(shares(page)) == 3)
+    assert shares(page) == {"a.png": 17, "c.png": 42, "d.png": 41}
+    page.use("brush-done", "\n")
+    page.use("unmask-1", "\n")
+    page.wait(lambda: len(shares(page)) == 4)
+    assert shares(page) == {"a.png": 10, "b.png": 40, "c.png": 25, "d.png": 25}
+    page.put("change-style-3", files["photo"])
+    page.wait(lambda: "photo.png" in shares(page))
+    assert shares(page)["photo.png"] == 25
+    page.use("remove-style-3", "\n")
+    page.wait(lambda: len(shares(page)) == 3)
+    page.use("remove-style-2", "\n")
+    page.wait(lambda: len(shares(page)) == 2)
+    assert shares(page) == {"a.png": 20, "b.png": 80}
+    assert knob(page) == [80, 50]
+    page.browser.refresh()
+    page.wait(lambda: shares(page) == {"a.png": 20, "b.png": 80})
+
+
 def test_a_blend_with_a_painted_mask_is_that_of_the_command(
     page: Page, files: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -7,10 +7,9 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
-from anyio.to_thread import run_sync
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -21,15 +20,19 @@ from starlette.routing import Route
 import texsynth
 from texsynth.errors import OutputExistsError, TexsynthError
 from texsynth.paths import listing
-from texsynth.serve.asking import COMMANDS, Asked, MalformedError, PresetAsked, PreviewAsked, S, read_asked
+from texsynth.serve.asking import COMMANDS, Asked, MalformedError, PresetAsked, PreviewAsked
 from texsynth.serve.forms import asked_by_form
 from texsynth.serve.guard import Access, Guard
+from texsynth.serve.handling import in_thread, in_turn, number_of, read_json
 from texsynth.serve.options import options
 from texsynth.serve.pictures import VIEW_SIDE, NoRoomError, UnknownPictureError, no_room
 from texsynth.serve.previews import SupersededError
+from texsynth.serve.results import remove_results, result_file, view_result, zip_results
 from texsynth.serve.state import State
 from texsynth.serve.texts import command_line, preset_yaml, save_preset, shell_line
 from texsynth.serve.work import (
+    AtWorkError,
+    NoResultsError,
     QueueFullError,
     StoppingError,
     UnknownJobError,
@@ -52,8 +55,6 @@ TYPES = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-
-T = TypeVar("T")
 
 Handler = Callable[[State, Request], Awaitable[Response]]
 
@@ -81,8 +82,10 @@ def make_app(state: State, access: Access) -> Starlette:
             route("/v1/jobs/{id}", show_job, "GET"),
             route("/v1/jobs/{id}", cancel_job, "DELETE"),
             route("/v1/jobs/{id}/events", job_events, "GET"),
+            route("/v1/jobs/{id}/results", remove_results, "DELETE"),
             route("/v1/jobs/{id}/results/{number}", result_file, "GET"),
             route("/v1/jobs/{id}/results/{number}/view", view_result, "GET"),
+            route("/v1/results.zip", zip_results, "GET"),
             route("/v1/command", show_command, "POST"),
             route("/v1/preset", make_preset, "POST"),
             *(
@@ -99,6 +102,8 @@ KNOWN: dict[type[Exception], tuple[int, str]] = {
     ClientDisconnect: (400, "the request broke off"),
     MalformedError: (400, ""),
     UnknownPictureError: (404, ""),
+    AtWorkError: (409, "the job is still at work; wait for its end, or cancel it"),
+    NoResultsError: (409, "the job has no results; take those of jobs that are done"),
     UnknownJobError: (404, "the job is not here any more; start it again"),
     SupersededError: (409, "superseded"),
     OutputExistsError: (409, ""),
@@ -139,31 +144,6 @@ async def on_refusal(request: Request, error: Exception) -> Response:
     texts = {404: "there is nothing at this address", 405: f"{request.method} is not for this address"}
     text = texts.get(error.status_code, error.detail) or "the request is refused"
     return JSONResponse({"error": text}, error.status_code, error.headers)
-
-
-async def read_json(request: Request, kind: type[S]) -> S:
-    """Return the body of a request. Raises MalformedError, UsageError."""
-    return read_asked(kind, await request.body())
-
-
-async def in_thread(function: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401 (those of the function)
-    """Call what waits for a disk, without holding up other requests."""
-    return await run_sync(partial(function, *arguments))
-
-
-async def in_turn(state: State, function: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401 (likewise)
-    """Call what takes long; few do so at once, for all threads together are few."""
-    return await run_sync(partial(function, *arguments), limiter=state.turns)
-
-
-def number_of(request: Request, name: str, most: int) -> int | None:
-    """Return a number from 1 to `most` of the query, None where it is missing. Raises MalformedError."""
-    text = request.query_params.get(name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= most):
-        raise MalformedError(f"{name} is {text[:20]!r} but must be a whole number from 1 to {most}")
-    return int(text)
 
 
 async def health(state: State, request: Request) -> Response:
@@ -302,29 +282,6 @@ async def job_events(state: State, request: Request) -> Response:
             await anyio.sleep(TICK * 2)
 
     return StreamingResponse(events(), media_type="text/event-stream")
-
-
-def result_of(state: State, request: Request) -> tuple[Work, Path]:
-    """Return a job and the file of its result. Raises HTTPException, UnknownJobError."""
-    work, number = state.queue.get(request.path_params["id"]), request.path_params["number"]
-    files = {str(place): path for place, path in enumerate(work.files)}
-    if number not in files:
-        raise HTTPException(404)
-    return work, files[number]
-
-
-async def result_file(state: State, request: Request) -> Response:
-    """Send a result as the command writes it."""
-    _, path = result_of(state, request)
-    return FileResponse(path, filename=path.name)
-
-
-async def view_result(state: State, request: Request) -> Response:
-    """Show a result in a form that browsers know."""
-    side = number_of(request, "side", VIEW_SIDE)
-    _, path = result_of(state, request)
-    data = await in_turn(state, state.pictures.view_file, path, side)
-    return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
 
 async def show_command(state: State, request: Request) -> Response:

@@ -190,11 +190,15 @@ class Pictures:
 
     def link(self, number: str, path: Path) -> None:
         """Put a picture's file at `path`. Raises UnknownPictureError."""
-        kept = self.get(number)
-        try:
-            os.link(kept.path, path)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(kept.path, path)
+        link(self.get(number).path, path)
+
+
+def link(source: Path, path: Path) -> None:
+    """Put a file at another `path`, too, without taking room where the file system can."""
+    try:
+        os.link(source, path)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, path)
 
 
 def no_room(error: OSError) -> NoRoomError:

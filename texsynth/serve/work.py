@@ -7,7 +7,7 @@ import secrets
 import shutil
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Condition, Lock, Thread
@@ -25,7 +25,7 @@ from texsynth.serve.asking import Asked
 from texsynth.serve.breaking import Breaker
 from texsynth.serve.models import Models
 from texsynth.serve.names import apart
-from texsynth.serve.pictures import Pictures
+from texsynth.serve.pictures import Pictures, link
 from texsynth.serve.planning import Plan, plan
 from texsynth.serve.settled import settle
 
@@ -43,6 +43,14 @@ class QueueFullError(Exception):
 
 class UnknownJobError(Exception):
     """A job that never was, or is no longer remembered."""
+
+
+class AtWorkError(Exception):
+    """A job that cannot be forgotten, for it has not ended."""
+
+
+class NoResultsError(Exception):
+    """A job without files: it has not ended, or not well."""
 
 
 class StoppingError(Exception):
@@ -176,6 +184,36 @@ class Queue:
                 self._waiting.remove(work)
                 self._end(work, "cancelled")
             self._changed.notify_all()
+
+    def remove(self, number: str) -> None:
+        """Forget an ended job, with its files. Raises UnknownJobError, AtWorkError."""
+        with self._changed:
+            work = self.get(number)
+            if not work.is_finished:
+                raise AtWorkError
+            del self._all[number]
+        shutil.rmtree(work.folder, ignore_errors=True)
+
+    def gather(self, numbers: Sequence[str]) -> tuple[Path, list[Path]]:
+        """Put the results of jobs side by side, under names that differ, so that they outlast the jobs.
+
+        Returns a new folder and the files inside. Raises UnknownJobError, NoResultsError, OSError.
+        """
+        folder = self._folder / f"together-{secrets.token_hex(12)}"
+        with self._changed:
+            works = [self.get(number) for number in numbers]
+            if any(work.state != "done" for work in works):
+                raise NoResultsError
+            folder.mkdir()
+            sources = [path for work in works for path in work.files]
+            files = [folder / name for name in apart(path.name for path in sources)]
+            try:
+                for source, path in zip(sources, files, strict=True):
+                    link(source, path)
+            except OSError:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+        return folder, files
 
     def stop(self, patience: float) -> None:
         """Cancel all jobs, and wait some seconds for the one that is done."""

@@ -2,9 +2,7 @@
 
 import { droppable } from "./dom.js";
 import { upload } from "./uploads.js";
-
-/** Where the knob of the pad goes when corners are added or taken away. @type {[number, number]} */
-const MIDDLE = [0.5, 0.5];
+import { newWeight } from "./weights.js";
 
 /** Takes files and puts them where they belong. */
 export class Intake {
@@ -64,10 +62,8 @@ export class Intake {
   styles(files, at) {
     return this.#each(at === undefined ? files : files.slice(0, 1), picture => this.store.update(({ style }) => {
       if (at !== undefined && style.styles[at]) style.styles[at].picture = picture;
-      else if (style.styles.length < this.limits.styles) {
-        style.styles.push({ picture, mask: null });
-        style.pad = [...MIDDLE];
-      }
+      else if (style.styles.length < this.limits.styles)
+        style.styles.push({ picture, mask: null, weight: newWeight(style.styles) });
     }));
   }
 
@@ -96,10 +92,7 @@ export class Intake {
   /** @param {number} n */
   removeStyle(n) {
     this.painter.forget();
-    this.store.update(({ style }) => {
-      style.styles.splice(n, 1);
-      style.pad = [...MIDDLE];
-    });
+    this.store.update(({ style }) => { style.styles.splice(n, 1); });
   }
 
   /** @param {number} n */

@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { TINTS } from "./painter.js";
-import { padCorners, padWeights } from "./weights.js";
+import { freeShares, freeStyles, padCorners, padPlace, padWeights, rounded } from "./weights.js";
 
 const STEP = 0.05;
 
@@ -18,7 +18,8 @@ export function styleExtras(store) {
 
   const put = (x, y) => store.update(({ style }) => {
     const exact = value => Number(Math.min(1, Math.max(0, value)).toFixed(3));
-    style.pad = [exact(x), exact(y)];
+    const styles = freeStyles(style.styles), weights = padWeights([exact(x), exact(y)], styles.length);
+    styles.forEach((each, n) => { each.weight = weights[n]; });
   });
   const point = event => {
     const box = pad.getBoundingClientRect();
@@ -30,7 +31,7 @@ export function styleExtras(store) {
   });
   pad.addEventListener("pointermove", event => pad.hasPointerCapture(event.pointerId) && point(event));
   pad.addEventListener("keydown", event => {
-    const [x, y] = store.state.style.pad, step = event.shiftKey ? STEP * 4 : STEP;
+    const [x, y] = padPlace(freeShares(store.state.style.styles)), step = event.shiftKey ? STEP * 4 : STEP;
     const to = { ArrowLeft: [x - step, y], ArrowRight: [x + step, y], ArrowUp: [x, y - step], ArrowDown: [x, y + step], Home: [0.5, 0.5] }[event.key];
     if (!to) return;
     event.preventDefault();
@@ -38,9 +39,8 @@ export function styleExtras(store) {
   });
 
   function show() {
-    const { styles: all, pad: at } = store.state.style;
-    const styles = all.filter(({ mask }) => !mask), tints = all.map((_, n) => TINTS[n]).filter((_, n) => !all[n].mask);
-    const count = styles.length, weights = padWeights(at, count);
+    const all = store.state.style.styles, styles = freeStyles(all), tints = all.map((_, n) => TINTS[n]).filter((_, n) => !all[n].mask);
+    const count = styles.length, shares = freeShares(all), weights = rounded(shares), at = padPlace(shares);
     root.hidden = count < 2;
     if (root.hidden) return;
     const key = styles.map(({ picture }, n) => picture.id + tints[n]).join();

@@ -28,7 +28,7 @@ export function missing(state) {
 export function buildRequest(state) {
   const command = commandOf(state), texture = state.workspace === "texture";
   const look = state.looks[texture ? state.texture.task : "style"];
-  const weights = styleWeights(state.style.styles, state.style.pad);
+  const weights = styleWeights(state.style.styles);
   return {
     command,
     picture: /** @type {any} */ (state[state.workspace].picture).id,

@@ -3,14 +3,14 @@
 /**
  * @typedef {{id: string, name: string, width: number, height: number, bytes: number, kind: string, warnings: string[]}} Picture
  * @typedef {{preset: string | null, changes: Record<string, any>}} Look
- * @typedef {{picture: Picture, mask: Picture | null}} Style
+ * @typedef {{picture: Picture, mask: Picture | null, weight: number}} Style weight: beside those of the other styles
  * @typedef {"texture" | "style"} Workspace
  * @typedef {"expand" | "tile" | "hole" | "maps"} Task
  * @typedef {object} State
  * @property {string} tab random text that names this tab
  * @property {Workspace} workspace
  * @property {{task: Task, picture: Picture | null, hole: Picture | null, siblings: Picture[], map: string}} texture
- * @property {{picture: Picture | null, styles: Style[], pad: [number, number]}} style
+ * @property {{picture: Picture | null, styles: Style[]}} style
  * @property {Record<string, Look>} looks by task, and `style`
  * @property {{seed: number, max_side: number | null, format: string | null}} run
  * @property {Record<Workspace, string | null>} jobs the last job of each workspace
@@ -25,7 +25,7 @@ function initial() {
     tab: crypto.getRandomValues(new Uint32Array(3)).join("-"),
     workspace: "texture",
     texture: { task: "expand", picture: null, hole: null, siblings: [], map: "normal" },
-    style: { picture: null, styles: [], pad: [0.5, 0.5] },
+    style: { picture: null, styles: [] },
     looks: { expand: look(), tile: look(), hole: look(), maps: look(), style: look() },
     run: { seed: 0, max_side: null, format: null },
     jobs: { texture: null, style: null },
