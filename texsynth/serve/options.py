@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from functools import cache
+from hashlib import sha256
 from typing import Any
 
 import texsynth
@@ -34,6 +37,9 @@ PATHS: Mapping[str, tuple[str, ...]] = {
     "maps": ("depth", "invert", "green", "tileable", "even_light", "reach"),
 }
 """The settings of every command that have a control."""
+
+RUN_PATHS = ("seed", "max_side", "format", "quality", "bit_depth", "strip")
+"""The settings of a run that the page chooses, or that a preview does not show."""
 
 USUAL: Mapping[str, str | None] = {
     "stylize": "artistic", "blend": "artistic", "expand": "balanced", "tile": "balanced", "maps": None,
@@ -80,12 +86,33 @@ def _is_open(preset: Preset) -> bool:
 
 def _preset(preset: Preset, section: str, paths: tuple[str, ...]) -> dict[str, Any]:
     tree = as_tree(resolve(SECTIONS[section], preset, [], {}))
+    run = dict(preset.sections.get("run", {}))
     return {
         "name": preset.name,
         "description": preset.description,
         "own": not is_built_in(preset.files[0].path),
         "settings": {path: value_at(tree, path) for path in paths},
+        "max_side": run.get("max_side"),
+        "rest": _digest(_without(tree, paths), _without(run, RUN_PATHS), preset.sections.get("blend", {})),
     }
+
+
+def _without(tree: Tree, paths: Iterable[str]) -> Tree:
+    """Return a tree without the settings at some paths."""
+    rest = deepcopy(tree)
+    for path in paths:
+        *above, last = keys_of(path)
+        part: Any = rest
+        for key in above:
+            part = part.get(key, {})
+        part.pop(last, None)
+    return rest
+
+
+def _digest(*trees: Tree) -> str:
+    """Return a short text that is the same for the same settings."""
+    text = json.dumps(trees, sort_keys=True, default=str)
+    return sha256(text.encode()).hexdigest()[:16]
 
 
 def value_at(tree: Tree, path: str) -> Any:  # noqa: ANN401 (any setting)

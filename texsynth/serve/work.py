@@ -92,8 +92,9 @@ class Work:
         if self.state == "running" and self.share > EARLY:
             left = round(seconds * (1 - self.share) / self.share, 1)
         return {
-            "id": self.id, "command": self.asked.command, "state": self.state, "place": place,
-            "share": round(self.share, 4), "stage": self.stage, "seconds": round(seconds, 2), "left": left,
+            "id": self.id, "command": self.asked.command, "picture": self.asked.picture,
+            "state": self.state, "place": place, "share": round(self.share, 4), "stage": self.stage,
+            "seconds": round(seconds, 2), "left": left,
             "error": self.error, "warnings": list(self.warnings), "results": list(self.results),
         }  # fmt: skip
 

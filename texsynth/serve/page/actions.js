@@ -1,26 +1,23 @@
-// The foot of the panel: make the full size, its progress, results, and what leads back to the command line.
+// The foot of the panel: make the full size, its progress, and what leads back to the command line.
 
 import { button, element } from "./dom.js";
 import { isOver } from "./job.js";
-import { bytesText, durationText } from "./texts.js";
+import { durationText } from "./texts.js";
 
 /**
  * @typedef {import("./job.js").Job} Job
- * @typedef {import("./job.js").Result} Result
  * @typedef {object} Acts
  * @property {() => void} make
  * @property {() => void} cancel
  * @property {() => void} command
  * @property {() => void} preset
- * @property {(n: number) => void} show
- * @property {(n: number) => void} use
  */
 
 /**
- * @param {{root: HTMLElement, results: HTMLElement, tools: HTMLElement}} places
+ * @param {{root: HTMLElement, tools: HTMLElement}} places
  * @param {Acts} acts
  */
-export function actionsPanel({ root, results, tools }, acts) {
+export function actionsPanel({ root, tools }, acts) {
   const bar = element("progress", { max: 1, "aria-label": "Progress of the full size" });
   const words = element("span", { id: "progress-words" });
   const cancel = button("Cancel", () => {
@@ -36,38 +33,13 @@ export function actionsPanel({ root, results, tools }, acts) {
   const preset = button("Save as preset", acts.preset, { id: "save-preset" });
   root.replaceChildren(progress, problem, caution, element("div", { class: "row fill" }, make));
   tools.replaceChildren(command, preset);
-  let listed = "";
-
-  /** @param {Job} job */
-  function list(job) {
-    const key = job.state === "done" ? `${job.id} ${job.results.length}` : "";
-    if (key === listed) return;
-    listed = key;
-    results.replaceChildren(...(key ? job.results.map((result, n) => item(job, result, n)) : []));
-    results.hidden = !key;
-    if (key) results.scrollIntoView({ block: "nearest" });
-  }
-
-  function item(job, result, n) {
-    const path = `/v1/jobs/${job.id}/results/${n}`, seen = result.kind !== "data";
-    return element("li", {},
-      seen ? element("img", { src: `${path}/view?side=96`, alt: "" }) : null,
-      element("div", { class: "words" },
-        element("div", { class: "name", text: result.name, title: result.name }),
-        element("div", { class: "facts", text: `${seen ? `${result.width} × ${result.height}, ` : ""}${bytesText(result.bytes)}` }),
-        element("div", { class: "tools" },
-          seen ? button("Show", () => acts.show(n), { class: "plain", id: `show-${n}`, "aria-label": `Show ${result.name}` }) : null,
-          seen ? button("Use as input", () => acts.use(n), { class: "plain", id: `use-${n}`, "aria-label": `Use ${result.name} as input` }) : null)),
-      element("a", { class: "button", href: path, download: result.name, id: `download-${n}`, "aria-label": `Download ${result.name}`, text: "Download" }));
-  }
-
   return {
     /**
      * @param {Job | null} job @param {string | null} error of starting it
      * @param {boolean} ready whether a request can be made @param {string} size
-     * @param {boolean} warn whether the result is what is shown
+     * @param {string[]} warnings of the result that is shown
      */
-    show(job, error, ready, size, warn) {
+    show(job, error, ready, size, warnings) {
       const running = !isOver(job);
       progress.hidden = !running;
       if (!running) {
@@ -81,10 +53,8 @@ export function actionsPanel({ root, results, tools }, acts) {
       }
       problem.textContent = error ?? (job?.state === "failed" ? job.error : null) ?? "";
       problem.hidden = !problem.textContent;
-      caution.textContent = warn && job?.state === "done" ? job.warnings.join(" · ") : "";
+      caution.textContent = warnings.join(" · ");
       caution.hidden = !caution.textContent;
-      if (job) list(job);
-      results.hidden = job?.state !== "done";
       make.disabled = running || !ready;
       make.textContent = size ? `Make full size, ${size}` : "Make full size";
       command.disabled = preset.disabled = !ready;

@@ -1,6 +1,6 @@
 // What lies on the desk: for each workspace its picture, the newest preview, the full results, and what is shown of them.
 
-import { Refusal, ServerGone, bitmap } from "./api.js";
+import { Refusal, ServerGone, bitmap, call, get } from "./api.js";
 import { Follower, isOver } from "./job.js";
 import { Previewer } from "./preview.js";
 import { buildRequest, fullSize, missing } from "./request.js";
@@ -12,8 +12,9 @@ const FULL_SIDE = 4096;
 
 /**
  * @typedef {{before: {id: string, image: ImageBitmap} | null, preview: import("./preview.js").Preview | null,
- *   full: {image: ImageBitmap, name: string, size: [number, number]} | null, shown: "preview" | "full", asked: string,
- *   kind: string, mode: "result" | "compare" | "tiled", follower: Follower, problem: string | null}} Place
+ *   full: {image: ImageBitmap, name: string, size: [number, number], job: import("./job.js").Job} | null,
+ *   shown: "preview" | "full", asked: string, kind: string, mode: "result" | "compare" | "tiled", follower: Follower,
+ *   done: import("./job.js").Job[], problem: string | null}} Place done: jobs whose results wait, oldest first
  */
 
 /** Pictures and work of both workspaces; tells when something is new. */
@@ -44,8 +45,8 @@ export class Desk {
   /** @returns {Place} */
   #place(workspace) {
     return {
-      before: null, preview: null, full: null, shown: "preview", asked: "", kind: "", mode: "result", problem: null,
-      follower: new Follower((job, live) => this.#news(workspace, job, live)),
+      before: null, preview: null, full: null, shown: "preview", asked: "", kind: "", mode: "result", problem: null, done: [],
+      follower: new Follower((id, job, live) => this.#news(workspace, id, job, live)),
     };
   }
 
@@ -65,7 +66,7 @@ export class Desk {
 
   /** @returns {[number, number]} that the full size will have */
   get fullSize() {
-    return mainPicture(this.store.state) ? fullSize(this.store.state, path => this.looks.value(path)) : [1, 1];
+    return mainPicture(this.store.state) ? fullSize(this.store.state, path => this.looks.value(path), this.looks.longest) : [1, 1];
   }
 
   /** @returns {[number, number]} of what is shown, in full */
@@ -93,7 +94,7 @@ export class Desk {
 
   #ask(place) {
     const { request, store: { state } } = this;
-    const asked = JSON.stringify({ ...request, run: { ...request.run, format: null } });
+    const asked = JSON.stringify([{ ...request, preset: null, changes: null, run: null }, this.looks.effect]);
     if (asked === place.asked && (place.preview || this.previewing)) return;
     if (place.asked) place.problem = null;
     place.asked = asked;
@@ -123,16 +124,16 @@ export class Desk {
     old?.close();
   }
 
-  /** Look at the newest preview again, or at a full result. @param {number} n */
-  async showResult(n) {
-    const { place } = this, job = place.follower.job, result = job?.results[n];
-    if (!job || !result) return;
+  /** Look at a full result. @param {import("./job.js").Job} job @param {number} n */
+  async showResult(job, n) {
+    const { place } = this, result = job.results[n];
     const side = Math.max(result.width, result.height) > FULL_SIDE ? `?side=${FULL_SIDE}` : "";
     try {
       const image = await bitmap(`/v1/jobs/${job.id}/results/${n}/view${side}`);
-      Object.assign(place, { full: { image, name: result.name, size: [result.width, result.height] }, shown: "full" });
+      Object.assign(place, { full: { image, name: result.name, size: [result.width, result.height], job }, shown: "full" });
     } catch (error) {
       this.report(error);
+      await this.pickUp().catch(() => {});
     }
     this.changed();
   }
@@ -151,21 +152,59 @@ export class Desk {
     this.changed();
   }
 
-  /** @param {"texture" | "style"} workspace @param {import("./job.js").Job | null} job @param {boolean} live */
-  #news(workspace, job, live) {
-    const id = job && !(isOver(job) && job.state !== "done") ? job.id : null;
-    if (this.store.state.jobs[workspace] !== id) this.store.update(({ jobs }) => { jobs[workspace] = id; });
-    if (live && !job) this.places[workspace].problem = "The server was started anew, and the work is lost. Make it again.";
+  /** @param {"texture" | "style"} workspace @param {string} id @param {import("./job.js").Job | null} job @param {boolean} live */
+  #news(workspace, id, job, live) {
+    const place = this.places[workspace];
+    if (!job || (isOver(job) && job.state !== "done")) this.#forget(workspace, [id]);
+    else if (!this.store.state.jobs[workspace].includes(id)) this.store.update(({ jobs }) => jobs[workspace].push(id));
+    if (job?.state === "done" && !place.done.some(each => each.id === id)) place.done.push(job);
+    if (live && !job) place.problem = "The server was started anew, and the work is lost. Make it again.";
     if (live && job?.state === "done" && workspace === this.store.state.workspace)
-      this.showResult(Math.max(0, job.results.findIndex(({ name }) => job.command === "maps" && name.includes(`_${this.store.state.texture.map}.`))));
+      this.showResult(job, Math.max(0, job.results.findIndex(({ name }) => job.command === "maps" && name.includes(`_${this.store.state.texture.map}.`))));
     this.changed();
   }
 
-  /** Pick up the jobs that were under way when the page was loaded anew, or the server went away. */
+  /** Take jobs out of what waits. @param {"texture" | "style"} workspace @param {string[]} ids */
+  #forget(workspace, ids) {
+    const place = this.places[workspace];
+    place.done = place.done.filter(({ id }) => !ids.includes(id));
+    if (place.full && ids.includes(place.full.job.id)) Object.assign(place, { full: null, shown: "preview" });
+    if (this.store.state.jobs[workspace].some(id => ids.includes(id)))
+      this.store.update(({ jobs }) => { jobs[workspace] = jobs[workspace].filter(id => !ids.includes(id)); });
+  }
+
+  /** Put results away, here and on the server. @param {import("./job.js").Job[]} jobs */
+  async remove(jobs) {
+    const { workspace } = this.store.state;
+    try {
+      for (const { id } of jobs) {
+        await call("DELETE", `/v1/jobs/${id}/results`).catch(error => {
+          if (!(error instanceof Refusal) || error.status !== 404) throw error;
+        });
+        this.#forget(workspace, [id]);
+      }
+    } catch (error) {
+      this.report(error);
+    }
+    this.changed();
+  }
+
+  /** Pick up the jobs that were known when the page was loaded anew, or the server went away. */
   async pickUp() {
     for (const workspace of /** @type {const} */ (["texture", "style"])) {
-      const { follower } = this.places[workspace], id = this.store.state.jobs[workspace];
-      if (!follower.job || !isOver(follower.job)) await follower.pickUp(id);
+      const place = this.places[workspace], { follower } = place;
+      for (const id of this.store.state.jobs[workspace]) {
+        const followed = follower.job?.id === id && !isOver(follower.job);
+        try {
+          const job = followed ? null : await get(`/v1/jobs/${id}`);
+          if (job && isOver(job)) this.#news(workspace, id, job, false);
+          else await follower.pickUp(id);
+        } catch (error) {
+          if (!(error instanceof Refusal)) throw error;
+          this.#forget(workspace, [id]);
+          place.problem ??= "Results that waited here are no longer on the server. Make them again.";
+        }
+      }
     }
   }
 

@@ -29,21 +29,32 @@ async function copy(text, area) {
 
 /**
  * @param {import("./request.js").Request} request
- * @param {{name: string, id: string}[]} pictures of this page, to be saved beside if the command needs them
  */
-export async function commandDialog(request, pictures) {
+export async function commandDialog(request) {
   const { command, files } = await post("/v1/command", request);
   const area = element("textarea", { readonly: true, id: "command-text", "aria-label": "Command" });
   area.value = command;
   const state = element("p", { class: "note", role: "status", id: "command-state" });
   const again = button("Copy", async () => { state.textContent = await copy(command, area); }, { id: "command-copy" });
-  const painted = files.map(name => ({ name, id: pictures.find(picture => picture.name === name)?.id })).filter(each => each.id);
+  // The server names them in this order, each once; two of one name have got a number.
+  const ids = [...new Set([...request.styles.map(({ mask }) => mask), request.hole, request.mask].filter(id => id))];
+  const painted = files.map((name, n) => ({ name, id: ids[n] }));
   const links = painted.map(({ name, id }, n) => element("a", { id: `painted-${n}`, href: `/v1/pictures/${id}/file`, download: name, text: name }));
   open("The same as a command", area,
     element("p", { class: "note", text: "Run it in the folder of your pictures: it makes the same result, pixel for pixel." }),
     links.length ? element("p", {}, "Save what you painted beside them: ", ...links.flatMap((link, n) => (n ? [", ", link] : [link])), ".") : null,
     state, element("div", { class: "row" }, again, button("Close", () => dialog().close(), { class: "primary", id: "dialog-close" })));
   state.textContent = await copy(command, area);
+}
+
+/** Ask before something is done that cannot be undone. @param {string} title @param {string} text @param {string} yes @param {() => void} act */
+export function confirmDialog(title, text, yes, act) {
+  const close = () => dialog().close();
+  open(title, element("p", { text }), element("div", { class: "row" }, button("Keep them", close, { id: "dialog-close" }),
+    button(yes, () => {
+      close();
+      act();
+    }, { class: "primary", id: "dialog-yes" })));
 }
 
 /** @param {import("./request.js").Request} request @param {(name: string) => Promise<void>} saved */

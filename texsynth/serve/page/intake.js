@@ -41,7 +41,11 @@ export class Intake {
       if (picture.kind === "card") throw new Error(`${picture.name} is a style card, and no picture that can be changed; give a picture here, and the card as a style.`);
       this.painter.forget();
       this.store.update(state => {
-        if (state.workspace === "texture") Object.assign(state.texture, { picture, hole: null });
+        if (state.workspace === "texture") {
+          // Maps of another size belong to another surface.
+          const siblings = state.texture.siblings.filter(({ width, height }) => width === picture.width && height === picture.height);
+          Object.assign(state.texture, { picture, siblings, hole: null });
+        }
         else {
           state.style.picture = picture;
           state.style.styles.forEach(style => { style.mask = null; });

@@ -4,8 +4,8 @@ import { Refusal, call, get, post } from "./api.js";
 
 /**
  * @typedef {{name: string, width: number, height: number, bytes: number, kind: string}} Result
- * @typedef {{id: string, command: string, state: "waiting" | "running" | "done" | "failed" | "cancelled", place: number,
- *   share: number, stage: string, seconds: number, left: number | null, error: string | null, warnings: string[],
+ * @typedef {{id: string, command: string, picture: string, state: "waiting" | "running" | "done" | "failed" | "cancelled",
+ *   place: number, share: number, stage: string, seconds: number, left: number | null, error: string | null, warnings: string[],
  *   results: Result[]}} Job
  */
 
@@ -21,7 +21,7 @@ export class Follower {
   /** @type {EventSource | null} */
   #events = null;
 
-  /** @param {(job: Job | null, live: boolean) => void} change live: this page was looking on; no job: the server has forgotten it */
+  /** @param {(id: string, job: Job | null, live: boolean) => void} change live: this page was looking on; no job: the server has forgotten it */
   constructor(change) {
     this.change = change;
   }
@@ -31,16 +31,15 @@ export class Follower {
     this.#follow(await post("/v1/jobs", request), true);
   }
 
-  /** Pick a job up by its id; the server may not know it any more. @param {string | null} id */
+  /** Pick a job up by its id; the server may not know it any more. @param {string} id */
   async pickUp(id) {
-    if (!id) return;
     const running = !isOver(this.job);
     try {
       this.#follow(await get(`/v1/jobs/${id}`), running);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       this.drop();
-      this.change(null, running);
+      this.change(id, null, running);
     }
   }
 
@@ -58,14 +57,14 @@ export class Follower {
   #follow(job, live) {
     this.drop();
     this.job = job;
-    this.change(job, live);
+    this.change(job.id, job, live);
     if (isOver(job)) return;
     const events = new EventSource(`/v1/jobs/${job.id}/events`);
     this.#events = events;
     events.onmessage = ({ data }) => {
       this.job = JSON.parse(data);
       if (isOver(this.job)) events.close();
-      this.change(this.job, true);
+      this.change(job.id, this.job, true);
     };
     // The browser tries again by itself, unless the server refuses: then the job is asked for, which says why.
     events.onerror = () => {

@@ -6,7 +6,8 @@ import { lookName } from "./store.js";
 /**
  * @typedef {{path: string, type: "number" | "integer" | "boolean" | "choice" | "size", default: any, minimum: number | null,
  *   maximum: number | null, step: number | null, choices: any[] | null, help: string}} Setting
- * @typedef {{name: string, description: string, own: boolean, settings: Record<string, any>}} Preset
+ * @typedef {{name: string, description: string, own: boolean, settings: Record<string, any>, max_side: number | null,
+ *   rest: string}} Preset rest: the same for presets that differ in `settings` and `max_side` alone
  * @typedef {{default: string | null, presets: Preset[], settings: Setting[]}} Command
  * @typedef {{version: string, model: string, device: string, preview: number, formats: string[],
  *   limits: {upload: number, styles: number, siblings: number}, commands: Record<string, Command>}} Options
@@ -45,6 +46,19 @@ export class Looks {
   value(path) {
     const { changes } = this.look;
     return path in changes ? changes[path] : this.base(path);
+  }
+
+  /** Longest side of results, from the page or the preset. @returns {number | null} */
+  get longest() {
+    return this.store.state.run.max_side ?? this.preset?.max_side ?? null;
+  }
+
+  /** All that decides how a result looks, by whatever preset and changes it comes about. */
+  get effect() {
+    const { command: { settings }, look, preset, store: { state: { run } } } = this;
+    const values = settings.map(({ path }) => this.value(path));
+    // A method that was chosen is taken; that of a preset may be changed where it cannot work.
+    return [preset?.rest ?? look.preset, values, "method" in look.changes, run.seed, this.longest];
   }
 
   /** @param {string} path @param {any} value */

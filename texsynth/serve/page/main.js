@@ -5,7 +5,7 @@ import { actionsPanel } from "./actions.js";
 import { brushBar } from "./brush-bar.js";
 import { watchServer } from "./connection.js";
 import { Desk } from "./desk.js";
-import { commandDialog, presetDialog } from "./dialogs.js";
+import { commandDialog, confirmDialog, presetDialog } from "./dialogs.js";
 import { choose, segments } from "./dom.js";
 import { Intake, takeEverywhere } from "./intake.js";
 import { helpLine, lookPanel } from "./look-panel.js";
@@ -17,6 +17,7 @@ import { picturesPanel } from "./pictures-panel.js";
 import { stageInput } from "./stage-input.js";
 import { Stage } from "./stage.js";
 import { Store, mainPicture } from "./store.js";
+import { downloadTogether, tray } from "./tray.js";
 import { viewBar } from "./viewbar.js";
 
 const by = id => /** @type {any} */ (document.getElementById(id));
@@ -85,23 +86,27 @@ function start(options) {
   const forgetHelp = helpLine(by("panel"), by("help"));
   takeEverywhere(intake, by("stage"));
 
-  const actions = actionsPanel({ root: by("actions"), results: by("results"), tools: by("tools") }, {
+  const actions = actionsPanel({ root: by("actions"), tools: by("tools") }, {
     make: () => desk.make(),
     cancel: () => desk.place.follower.cancel().catch(report),
-    show: n => desk.showResult(n),
-    use: useResult,
-    command: () => commandDialog(desk.request, allPictures()).catch(report),
+    command: () => commandDialog(desk.request).catch(report),
     preset: () => presetDialog(desk.request, refresh),
   });
 
-  function allPictures() {
-    const { texture, style } = store.state;
-    return [texture.hole, ...style.styles.map(({ mask }) => mask)].filter(picture => !!picture);
-  }
+  const showResults = tray(by("results"), {
+    show: (job, n) => desk.showResult(job, n),
+    use: useResult,
+    download: async () => {
+      // Those that the server has dropped meanwhile would spoil the others.
+      await desk.pickUp().catch(report);
+      if (desk.place.done.length) downloadTogether(desk.place.done);
+      show();
+    },
+    remove: jobs => desk.remove(jobs),
+    clear: () => confirmDialog("Remove all results?", "They go from the server, too. What you have downloaded stays.", "Remove all", () => desk.remove(desk.place.done)),
+  });
 
-  async function useResult(n) {
-    const { job } = desk.place.follower;
-    if (!job) return;
+  async function useResult(job, n) {
     try {
       const blob = await (await call("GET", `/v1/jobs/${job.id}/results/${n}`)).blob();
       await intake.main([new File([blob], job.results[n].name, { type: blob.type })]);
@@ -120,7 +125,9 @@ function start(options) {
   function show() {
     const { state } = store, { place } = desk, lacking = desk.missing, painting = !!painter.target;
     const { job } = place.follower, full = place.shown === "full" ? place.full : null;
-    const before = place.before?.image ?? null, after = full?.image ?? place.preview?.image ?? null;
+    // A result of an earlier picture is not laid beside the one of now.
+    const foreign = full && !painting && full.job.picture !== mainPicture(state)?.id;
+    const before = foreign ? null : place.before?.image ?? null, after = full?.image ?? place.preview?.image ?? null;
     const size = desk.size, picture = mainPicture(state);
     const alike = picture && size[0] * picture.height === size[1] * picture.width;
     const repeated = picture && state.workspace === "texture" && !(alike && size[0] === picture.width);
@@ -131,7 +138,7 @@ function start(options) {
     if (painting) painter.show();
     bar.show({ painting, workspace: state.workspace, task: state.texture.task, map: state.texture.map, mode: place.mode, ready: !!after && !painting, zoomable: !!(after ?? before), preview: !full });
     const kind = painting || !after ? (before ? "input" : "none") : full ? "full" : "preview";
-    const busy = desk.reading ?? nextStep(lacking, painter.target?.kind ?? null) ?? (desk.previewing && !lacking ? "Making a preview …" : null);
+    const busy = desk.reading ?? nextStep(full && !painting ? null : lacking, painter.target?.kind ?? null) ?? (desk.previewing && !lacking ? "Making a preview …" : null);
     const borders = place.mode === "tiled" && state.workspace === "texture" && state.texture.task === "expand" && !looks.value("tileable")
       ? ["its borders do not meet: tick Tileable for that"] : [];
     statusLine(by("state"), {
@@ -140,8 +147,9 @@ function start(options) {
     });
     by("canvas").setAttribute("aria-label", by("state").textContent || "No picture yet");
     by("working").hidden = !desk.previewing && !desk.reading;
-    invitation(by("empty"), state.workspace, lacking, intake);
-    actions.show(job, place.problem, !lacking, lacking || state.texture.task === "maps" && state.workspace === "texture" ? "" : sizeText(), !!full);
+    invitation(by("empty"), state.workspace, full ? null : lacking, intake);
+    actions.show(job, place.problem, !lacking, lacking || state.texture.task === "maps" && state.workspace === "texture" ? "" : sizeText(), full?.job.warnings ?? []);
+    showResults(place.done);
     choose(workspaces, state.workspace);
     choose(tasks, state.texture.task);
     by("task").hidden = state.workspace !== "texture";

@@ -48,13 +48,14 @@ export function buildRequest(state) {
  * Width and height that the full result will have.
  * @param {State} state with a picture
  * @param {(path: string) => any} value of a setting
+ * @param {number | null} longest side
  * @returns {[number, number]}
  */
-export function fullSize(state, value) {
+export function fullSize(state, value, longest) {
   const picture = /** @type {any} */ (state[state.workspace].picture);
   let { width, height } = picture;
   if (state.workspace === "style") {
-    const factor = Math.min(1, (state.run.max_side ?? Infinity) / Math.max(width, height));
+    const factor = Math.min(1, (longest ?? Infinity) / Math.max(width, height));
     return [Math.max(1, Math.round(width * factor)), Math.max(1, Math.round(height * factor))];
   }
   const { task } = state.texture;

@@ -13,7 +13,7 @@
  * @property {{picture: Picture | null, styles: Style[]}} style
  * @property {Record<string, Look>} looks by task, and `style`
  * @property {{seed: number, max_side: number | null, format: string | null}} run
- * @property {Record<Workspace, string | null>} jobs the last job of each workspace
+ * @property {Record<Workspace, string[]>} jobs whose results wait, oldest first; the last may be at work
  */
 
 const KEY = "texsynth";
@@ -28,7 +28,7 @@ function initial() {
     style: { picture: null, styles: [] },
     looks: { expand: look(), tile: look(), hole: look(), maps: look(), style: look() },
     run: { seed: 0, max_side: null, format: null },
-    jobs: { texture: null, style: null },
+    jobs: { texture: [], style: [] },
   };
 }
 
@@ -39,6 +39,8 @@ function restored() {
     const kept = JSON.parse(sessionStorage.getItem(KEY) ?? "null");
     if (!kept) return fresh;
     const state = { ...fresh, ...kept };
+    for (const workspace of /** @type {const} */ (["texture", "style"]))
+      if (!Array.isArray(state.jobs[workspace])) state.jobs = fresh.jobs;
     // A duplicated tab starts with a copy of the storage, but is a tab of its own.
     const [entry] = performance.getEntriesByType("navigation");
     if (/** @type {PerformanceNavigationTiming} */ (entry)?.type === "navigate") state.tab = fresh.tab;
