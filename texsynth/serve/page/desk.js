@@ -158,7 +158,7 @@ export class Desk {
     if (!job || (isOver(job) && job.state !== "done")) this.#forget(workspace, [id]);
     else if (!this.store.state.jobs[workspace].includes(id)) this.store.update(({ jobs }) => jobs[workspace].push(id));
     if (job?.state === "done" && !place.done.some(each => each.id === id)) place.done.push(job);
-    if (live && !job) place.problem = "The server was started anew, and the work is lost. Make it again.";
+    if (live && (!job || (job.state === "cancelled" && !place.follower.gaveUp))) place.problem = "The server has ended, and the work is lost. Make it again.";
     if (live && job?.state === "done" && workspace === this.store.state.workspace)
       this.showResult(job, Math.max(0, job.results.findIndex(({ name }) => job.command === "maps" && name.includes(`_${this.store.state.texture.map}.`))));
     this.changed();

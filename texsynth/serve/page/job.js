@@ -18,6 +18,8 @@ export function isOver(job) {
 export class Follower {
   /** @type {Job | null} */
   job = null;
+  /** Whether this page has cancelled the job; a server that ends does so, too. */
+  gaveUp = false;
   /** @type {EventSource | null} */
   #events = null;
 
@@ -44,7 +46,9 @@ export class Follower {
   }
 
   async cancel() {
-    if (this.job && !isOver(this.job)) await call("DELETE", `/v1/jobs/${this.job.id}`);
+    if (!this.job || isOver(this.job)) return;
+    this.gaveUp = true;
+    await call("DELETE", `/v1/jobs/${this.job.id}`);
   }
 
   /** Look at no job. */
@@ -57,6 +61,7 @@ export class Follower {
   #follow(job, live) {
     this.drop();
     this.job = job;
+    this.gaveUp = false;
     this.change(job.id, job, live);
     if (isOver(job)) return;
     const events = new EventSource(`/v1/jobs/${job.id}/events`);

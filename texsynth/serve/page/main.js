@@ -8,6 +8,7 @@ import { Desk } from "./desk.js";
 import { commandDialog, confirmDialog, presetDialog } from "./dialogs.js";
 import { choose, segments } from "./dom.js";
 import { Intake, takeEverywhere } from "./intake.js";
+import { keepCopies } from "./keeper.js";
 import { helpLine, lookPanel } from "./look-panel.js";
 import { Looks } from "./looks.js";
 import { invitation, nextStep, statusLine } from "./messages.js";
@@ -18,6 +19,7 @@ import { stageInput } from "./stage-input.js";
 import { Stage } from "./stage.js";
 import { Store, mainPicture } from "./store.js";
 import { downloadTogether, tray } from "./tray.js";
+import { files } from "./uploads.js";
 import { viewBar } from "./viewbar.js";
 
 const by = id => /** @type {any} */ (document.getElementById(id));
@@ -169,8 +171,11 @@ function start(options) {
     if (mainPicture(state)?.id !== mainPicture(before)?.id || state.texture.task !== before.texture.task || state.workspace !== before.workspace)
       paintHole();
   });
-  watchServer(by("banner"), () => desk.recover());
-  desk.recover();
+  watchServer(by("banner"), () => {
+    painter.sendAgain();
+    desk.recover();
+  });
+  desk.recover().then(() => keepCopies(store, files));
 }
 
 get("/v1/options").then(start, error => {

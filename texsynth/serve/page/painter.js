@@ -31,6 +31,8 @@ export class Painter {
   /** @type {Map<string, Mask>} */
   #masks = new Map();
   #timer = 0;
+  /** Whether the last stroke has not reached the server. */
+  #unsent = false;
 
   /**
    * @param {import("./store.js").Store} store
@@ -197,9 +199,11 @@ export class Painter {
     const { mask, target } = this;
     if (!mask || !target) return;
     const key = this.#key(target);
+    this.#unsent = true;
     try {
       const name = target.kind === "hole" ? "hole.png" : `mask-${target.index + 1}.png`;
       const sent = mask.empty ? null : await upload(new File([await mask.blob()], name, { type: "image/png" }));
+      this.#unsent = false;
       if (key !== this.#key(target)) return;
       this.store.update(({ texture, style }) => {
         if (target.kind === "hole") texture.hole = sent;
@@ -208,6 +212,11 @@ export class Painter {
     } catch (error) {
       this.report(error);
     }
+  }
+
+  /** Send what was painted while the server was away. */
+  sendAgain() {
+    if (this.#unsent) this.#send();
   }
 
   /** Take a picture of the user's for the mask. @param {File} file */

@@ -8,6 +8,7 @@
  * @typedef {"expand" | "tile" | "hole" | "maps"} Task
  * @typedef {object} State
  * @property {string} tab random text that names this tab
+ * @property {string | null} former what the tab was called before another address was opened in it, or the one that it is a copy of
  * @property {Workspace} workspace
  * @property {{task: Task, picture: Picture | null, hole: Picture | null, siblings: Picture[], map: string}} texture
  * @property {{picture: Picture | null, styles: Style[]}} style
@@ -23,6 +24,7 @@ function initial() {
   const look = () => ({ preset: null, changes: {} });
   return {
     tab: crypto.getRandomValues(new Uint32Array(3)).join("-"),
+    former: null,
     workspace: "texture",
     texture: { task: "expand", picture: null, hole: null, siblings: [], map: "normal" },
     style: { picture: null, styles: [] },
@@ -43,7 +45,7 @@ function restored() {
       if (!Array.isArray(state.jobs[workspace])) state.jobs = fresh.jobs;
     // A duplicated tab starts with a copy of the storage, but is a tab of its own.
     const [entry] = performance.getEntriesByType("navigation");
-    if (/** @type {PerformanceNavigationTiming} */ (entry)?.type === "navigate") state.tab = fresh.tab;
+    if (/** @type {PerformanceNavigationTiming} */ (entry)?.type === "navigate") Object.assign(state, { tab: fresh.tab, former: state.tab });
     return state;
   } catch {
     return fresh;

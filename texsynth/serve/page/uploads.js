@@ -1,11 +1,12 @@
 // Pictures on their way to the server, and again when it has dropped them.
 
 import { Refusal, call, get } from "./api.js";
+import { copyOf, picturesOf } from "./keeper.js";
 
 /** @typedef {import("./store.js").Picture} Picture */
 
 /** Files of this page, by the id that the server gave them. @type {Map<string, File>} */
-const files = new Map();
+export const files = new Map();
 
 /** @param {File} file @returns {Promise<Picture>} */
 export async function upload(file) {
@@ -23,7 +24,7 @@ async function isThere(picture) {
   } catch (error) {
     if (!(error instanceof Refusal) || error.status !== 404) throw error;
   }
-  const file = files.get(picture.id);
+  const file = files.get(picture.id) ?? await copyOf(picture.id);
   return file ? (await upload(file)).id === picture.id : false;
 }
 
@@ -33,10 +34,8 @@ async function isThere(picture) {
  * @returns {Promise<string[]>} their names
  */
 export async function checkPictures(store) {
-  const { texture, style } = store.state;
-  const all = [texture.picture, texture.hole, ...texture.siblings, style.picture, ...style.styles.flatMap(({ picture, mask }) => [picture, mask])];
   const lost = new Map();
-  for (const picture of all) if (picture && !(await isThere(picture))) lost.set(picture.id, picture.name);
+  for (const picture of picturesOf(store.state)) if (!(await isThere(picture))) lost.set(picture.id, picture.name);
   if (!lost.size) return [];
   const kept = picture => (picture && lost.has(picture.id) ? null : picture);
   store.update(state => {

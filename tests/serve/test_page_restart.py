@@ -1,0 +1,87 @@
+"""A server that is started anew gets pictures and masks again, from the browser's own store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from helpers.served_page import Page, blocks, served
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+COPIES = """
+const done = arguments[0], request = indexedDB.open("texsynth", 1);
+request.onupgradeneeded = () => request.result.createObjectStore("pictures", {keyPath: "id"});
+request.onsuccess = () => {
+  const all = request.result.transaction("pictures").objectStore("pictures").getAll();
+  all.onsuccess = () => { request.result.close(); done(all.result.map(({name}) => name).sort()); };
+};
+"""
+
+
+def copies(page: Page) -> list[str]:
+    names: list[str] = page.browser.execute_async_script(COPIES)
+    return names
+
+
+def test_a_new_server_gets_pictures_and_masks_again(driver: Chrome, packages: None, tmp_path: Path) -> None:
+    with served(tmp_path) as first:
+        page = Page(driver, first)
+        page.wait(lambda: copies(page) == [])
+        page.put("choose-first", blocks(tmp_path / "wall.png", width=48, height=48))
+        page.use("task-expand", "\ue014", "\ue014")
+        page.wait(lambda: page.find("brush").is_displayed())
+        page.use("canvas", " ")
+        page.wait(lambda: page.find("make").is_enabled())
+        page.use("brush-done", "\n")
+        page.use("workspace-texture", "\ue014")
+        page.put("choose-first", blocks(tmp_path / "photo.png", width=64, height=48, cell=12))
+        page.wait(lambda: page.find("picture-name"))
+        for seed in (1, 2):
+            page.put("add-style", blocks(tmp_path / f"{seed}.png", width=40, height=40, seed=seed))
+        page.wait(lambda: page.find("style-1"))
+        page.use("paint-0", "\n")
+        page.wait(lambda: page.find("brush").is_displayed())
+        page.use("canvas", "]", "]", "]", " ")
+        page.use("brush-done", "\n")
+        page.wait(lambda: page.browser.find_elements("id", "unmask-0"))
+        page.previewed()
+        shown = page.picture()
+        every = sorted(["wall.png", "hole.png", "photo.png", "1.png", "2.png", "mask-1.png"])
+        page.wait(lambda: copies(page) == every)
+    with served(tmp_path, "--port", str(first.port)) as second:
+        # What a reload or a new address in the same tab does: nothing is left in the page itself.
+        page.browser.get(second.address)
+        page.wait(lambda: page.browser.find_elements("id", "make"))
+        page.previewed()
+        assert page.find("unmask-0").is_displayed()
+        assert page.picture() == shown
+        page.use("remove-picture", "\n")
+        page.wait(lambda: copies(page) == ["1.png", "2.png", "hole.png", "wall.png"])
+        page.use("workspace-style", "\ue012")
+        page.wait(lambda: page.find("picture-name").text == "wall.png")
+        page.use("remove-picture", "\n")
+        page.wait(lambda: copies(page) == ["1.png", "2.png"])
+        tab = page.browser.current_window_handle
+        page.browser.switch_to.new_window("tab")
+        page.browser.get(second.address)
+        page.wait(lambda: page.browser.find_elements("id", "make"))
+        assert copies(page) == ["1.png", "2.png"]
+        page.browser.close()
+        page.browser.switch_to.window(tab)
+
+
+def test_what_is_painted_while_the_server_is_away_reaches_the_next_one(
+    driver: Chrome, packages: None, tmp_path: Path
+) -> None:
+    with served(tmp_path) as first:
+        page = Page(driver, first)
+        page.put("choose-first", blocks(tmp_path / "wall.png", width=48, height=48))
+        page.use("task-expand", "\ue014", "\ue014")
+        page.wait(lambda: page.find("brush").is_displayed())
+    page.wait(lambda: page.find("banner").is_displayed())
+    page.use("canvas", " ")
+    with served(tmp_path, "--port", str(first.port), "--token", first.token):
+        page.wait(lambda: not page.find("banner").is_displayed())
+        page.wait(lambda: page.find("make").is_enabled())
