@@ -119,6 +119,21 @@ def test_pictures_of_one_name_lie_side_by_side(
     assert server.results(request) == {"a.a-2.png": Path("a.a-2.png").read_bytes()}
 
 
+def test_a_mask_that_is_called_as_what_others_leave(
+    server: Client, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masked = {"picture": server.give(place / "ink.png"), "mask": server.give(place / "mask.png", "rest")}
+    styles = [masked, {"picture": server.give(place / "swirl.jpg")}]
+    request = {"command": "blend", "picture": server.give(place / "photo.jpg"), "styles": styles}
+    told = server.post("/v1/command", json=request).json()
+    assert told["files"] == ["rest"]
+    monkeypatch.chdir(shutil.copytree(place, tmp_path / "work"))
+    shutil.move("mask.png", "rest")
+    run_line(told["command"], tmp_path)
+    ((name, data),) = server.results(request).items()
+    assert Path(name).read_bytes() == data
+
+
 def test_a_card_is_a_style(
     server: Client, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

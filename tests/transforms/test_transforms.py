@@ -201,6 +201,19 @@ def test_the_barycentre_has_zero_mean_displacement() -> None:
     assert_close(AffineMap.mix(maps, weights).matrix, torch.eye(8).double(), rtol=0, atol=1e-6)
 
 
+def test_the_barycentre_of_narrow_covariances_moves_no_more() -> None:
+    """Each style lies along directions of its own."""
+    narrow = torch.logspace(0, -4, 8, dtype=torch.float64).diag()
+    turns = [torch.linalg.qr(make_features(i, 8, 8, 1)[0, :, :, 0])[0] for i in range(4)]
+    weights = [0.1, 0.9, 0.3, 0.4]
+    styles = [Moments(100.0, torch.zeros(8).double(), 100.0 * turn @ narrow @ turn.T) for turn in turns]
+    between = barycentre(styles, weights).covariance
+    root, inverse = psd_powers(between, 0.5, -0.5)
+    moved = [w * psd_powers(root @ s.covariance @ root, 0.5)[0] for w, s in zip(weights, styles, strict=True)]
+    half = inverse @ torch.stack(moved).sum(0) / sum(weights)
+    assert float((half @ half.T - between).norm()) < 1e-9 * float(between.norm())
+
+
 @pytest.mark.parametrize("rank", [1, 4, 8])
 def test_powers_of_any_rank(rank: int) -> None:
     factor = make_features(3, 8, 1, rank)[0, :, 0] + 1e-3 * torch.eye(8, rank).double()

@@ -19,7 +19,9 @@ TYPES = {"boolean": "true or false", "integer": "a whole number", "number": "a n
          "array": "a list", "object": "a mapping"}  # fmt: skip
 
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most",
-          "exclusiveMaximum": "less than", "minItems": "not shorter than"}  # fmt: skip
+          "exclusiveMaximum": "less than", "minItems": "not shorter than", "maxItems": "not longer than",
+          "minLength": "not shorter than", "maxLength": "not longer than",
+          "maxProperties": "with no more entries than"}  # fmt: skip
 
 
 def validate(kind: type[M], data: object, source: str | Callable[[tuple[str | int, ...]], str]) -> M:

@@ -23,23 +23,28 @@ KEEP_LOCKS = {"concurrent", "importlib", "queue", "rich", "threading"}
 """Packages whose Python code holds locks that other threads wait for."""
 
 
-class Interrupts:
-    """While it is entered, signals wait until they are asked for with `check`, or `allowed`.
+class Signals:
+    """While it is entered, the first signal does one thing, and later ones another."""
 
-    An exception that a signal raises anywhere may leave a lock locked for ever, so that the threads that read
-    and write would wait for it, and the end of the program for them.
-    """
+    def __init__(
+        self, first: Callable[[FrameType | None], object], again: Callable[[], object] = lambda: None
+    ) -> None:
+        """Both are called at once, wherever the program is, so that they must not take locks.
 
-    def __init__(self, again: Callable[[], object] = lambda: None) -> None:
-        """again: what a further signal does, at once and wherever the program is; it must not take locks."""
-        self._again = again
+        first: is told where the program is.
+        """
+        self._do_first, self._again = first, again
         self._before: dict[signal.Signals, Any] = {}
         self._first: float | None = None
         """When the first signal came, in seconds of a clock that only goes forward."""
-        self._allowed = False
+
+    @property
+    def has_come(self) -> bool:
+        """Whether a signal has come."""
+        return self._first is not None
 
     def __enter__(self) -> Self:
-        """Put signals off from here."""
+        """Receive signals from here."""
         # Only the main thread gets signals, and may say what becomes of them.
         if threading.current_thread() is threading.main_thread():
             self._before = {n: signal.signal(n, self._receive) for n in SIGNALS if not is_ignored(n)}
@@ -50,25 +55,41 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        del number
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now
+            self._do_first(frame)
+        elif now - self._first > ONE_WISH:
+            self._again()
+
+
+class Interrupts(Signals):
+    """While it is entered, signals wait until they are asked for with `check`, or `allowed`.
+
+    An exception that a signal raises anywhere may leave a lock locked for ever, so that the threads that read
+    and write would wait for it, and the end of the program for them.
+    """
+
+    def __init__(self, again: Callable[[], object] = lambda: None) -> None:
+        """again: what a further signal does, at once and wherever the program is; it must not take locks."""
+        super().__init__(self._interrupt, again)
+        self._allowed = False
+
     def check(self) -> None:
         """Raise KeyboardInterrupt if a signal has come."""
-        if self._first is not None:
+        if self.has_come:
             raise KeyboardInterrupt
 
     def allowed(self) -> AbstractContextManager[None]:
         """Let a signal raise KeyboardInterrupt inside, wherever no lock is held; also one that has come."""
         return _Allowed(self)
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        del number
-        now = time.monotonic()
-        if self._first is None:
-            self._first = now
-            if self._allowed and not _may_hold_lock(frame):
-                self._allowed = False
-                raise KeyboardInterrupt
-        elif now - self._first > ONE_WISH:
-            self._again()
+    def _interrupt(self, frame: FrameType | None) -> None:
+        if self._allowed and not may_hold_lock(frame):
+            self._allowed = False
+            raise KeyboardInterrupt
 
 
 def is_ignored(number: signal.Signals) -> bool:
@@ -88,10 +109,13 @@ class _Allowed(AbstractContextManager[None]):
         self._interrupts._allowed = False
 
 
-def _may_hold_lock(frame: FrameType | None) -> bool:
-    """Tell whether `frame`, or one that called it, is code of a package in KEEP_LOCKS."""
+def may_hold_lock(frame: FrameType | None) -> bool:
+    """Tell whether `frame`, or one that called it in its thread, is code of a package in KEEP_LOCKS."""
+    packages = []
     while frame:
-        if frame.f_globals.get("__name__", "").partition(".")[0] in KEEP_LOCKS:
-            return True
+        packages.append(frame.f_globals.get("__name__", "").partition(".")[0])
         frame = frame.f_back
-    return False
+    # Every thread but the first begins in code of threading, which holds nothing there.
+    while packages and packages[-1] == "threading":
+        packages.pop()
+    return not KEEP_LOCKS.isdisjoint(packages)

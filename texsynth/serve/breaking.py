@@ -8,9 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread, get_ident
-from types import FrameType
 
-from texsynth.jobs.interrupts import KEEP_LOCKS
+from texsynth.jobs.interrupts import may_hold_lock
 
 AGAIN = 5.0  # Seconds after which what does not end is broken off once more
 
@@ -61,23 +60,11 @@ class Breaker:
         sent = -AGAIN
         while (thread := self._thread) is not None:
             frame = sys._current_frames().get(thread)
-            if time.monotonic() - sent > AGAIN and frame and not _may_hold_lock(frame):
+            if time.monotonic() - sent > AGAIN and frame and not may_hold_lock(frame):
                 sent = time.monotonic()
                 if self._thread == thread:
                     _send(thread, KeyboardInterrupt)
             time.sleep(LOOK)
-
-
-def _may_hold_lock(frame: FrameType | None) -> bool:
-    """Tell whether `frame`, or one that called it in its thread, is code of a package in KEEP_LOCKS."""
-    packages = []
-    while frame:
-        packages.append(frame.f_globals.get("__name__", "").partition(".")[0])
-        frame = frame.f_back
-    # Every thread begins in code of threading, which holds nothing there.
-    while packages and packages[-1] == "threading":
-        packages.pop()
-    return not KEEP_LOCKS.isdisjoint(packages)
 
 
 def _send(thread: int, error: type[BaseException] | None) -> None:

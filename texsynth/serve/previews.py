@@ -124,8 +124,7 @@ class Previews:
     def _work(self) -> None:
         while True:
             with self._changed:
-                while not self._waiting and not self._stopping:
-                    self._changed.wait()
+                self._changed.wait_for(lambda: self._waiting or self._stopping)
                 if self._stopping:
                     return
                 _, ticket = self._waiting.popitem(last=False)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import threading
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
-from typing import Any, Self
 
 import uvicorn
 
 from texsynth.config.settings import RunSettings
 from texsynth.errors import UsageError
-from texsynth.jobs.interrupts import ONE_WISH, SIGNALS, is_ignored
+from texsynth.jobs.interrupts import Signals
 from texsynth.paths import why
 from texsynth.serve.app import make_app
 from texsynth.serve.connections import Connection
@@ -92,7 +88,10 @@ def serve(
         # A network that cannot be loaded shall be told of before someone asks for it.
         models = Models(run)
         models.load()
-        with closing(State(run, limits, models, report)) as state, _Signals(state, second) as signals:
+        with (
+            closing(State(run, limits, models, report)) as state,
+            Signals(lambda _: state.stop(), second),
+        ):
             access = Access(token, port, frozenset(names), limits.upload)
             config = uvicorn.Config(
                 make_app(state, access), log_config=None, access_log=False, server_header=False, ws="none",
@@ -101,46 +100,14 @@ def serve(
             )  # fmt: skip
             host = f"[{place.host}]" if ":" in place.host else place.host
             server = _Server(config, state, lambda: opened(f"http://{host}:{port}/?token={token}"))
-            signals.server = server
             server.run(sockets=[listener])
             state.close()
     finally:
         listener.close()
 
 
-class _Signals:
-    """While it is entered, a signal ends the server with all its work, and a second one the program."""
-
-    def __init__(self, state: State, second: Callable[[], object]) -> None:
-        self._state, self._second = state, second
-        self._before: dict[int, Any] = {}
-        self._first: float | None = None
-        self.server: uvicorn.Server | None = None
-
-    def __enter__(self) -> Self:
-        # Only the main thread gets signals, and may say what becomes of them.
-        if threading.current_thread() is threading.main_thread():
-            self._before = {n: signal.signal(n, self._receive) for n in SIGNALS if not is_ignored(n)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _receive(self, number: int, frame: object) -> None:
-        del number, frame
-        now = time.monotonic()
-        if self._first is None:
-            self._first = now
-        elif now - self._first > ONE_WISH:
-            self._second()
-        self._state.stop()
-        if self.server:
-            self.server.should_exit = True
-
-
 class _Server(uvicorn.Server):
-    """A server that says when it answers, and ends its work when it ends."""
+    """A server that says when it answers, and ends with its state, whose work it ends."""
 
     def __init__(self, config: uvicorn.Config, state: State, opened: Callable[[], None]) -> None:
         super().__init__(config)
@@ -149,6 +116,9 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._opened()
+
+    async def on_tick(self, counter: int) -> bool:
+        return self._state.stopping or await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._state.cancel()

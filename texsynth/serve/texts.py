@@ -13,6 +13,7 @@ from typing import Any
 from texsynth.config.preset_places import SUFFIXES, user_folders
 from texsynth.config.presets import SECTIONS, Tree, merge, nested, present_names
 from texsynth.config.settings import RunSettings
+from texsynth.config.shared_settings import REST
 from texsynth.errors import OutputError, UsageError
 from texsynth.images.files import store
 from texsynth.paths import why
@@ -64,7 +65,7 @@ def command_line(asked: Asked, base: RunSettings, names: Mapping[str, str]) -> l
         weight = f":{format(Decimal(repr(style.weight)), 'f')}" if style.weight != 1 else ""
         words += ["--style", names[style.picture] + weight]
         if masked:
-            words += ["--mask", names[style.mask] if style.mask else "rest"]
+            words += ["--mask", _as_file(names[style.mask]) if style.mask else REST]
     for option, one in (("--hole", asked.hole), ("--mask", asked.mask)):
         words += [option, names[one]] if one else []
     for sibling in asked.siblings:
@@ -78,6 +79,11 @@ def command_line(asked: Asked, base: RunSettings, names: Mapping[str, str]) -> l
     words += ["--max-side", str(run.max_side)] if run.max_side is not None else []
     words += ["--format", run.format] if run.format is not None else []
     return [*words, *_of_server(asked, base)]
+
+
+def _as_file(name: str) -> str:
+    """Return what names a file to an option that takes `rest`, too."""
+    return f"./{name}" if name == REST else name
 
 
 def _change(asked: Asked, path: str, value: Any) -> list[str]:  # noqa: ANN401 (JSON)

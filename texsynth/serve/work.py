@@ -228,8 +228,7 @@ class Queue:
     def _work(self) -> None:
         while True:
             with self._changed:
-                while not self._waiting and not self._stopping:
-                    self._changed.wait()
+                self._changed.wait_for(lambda: self._waiting or self._stopping)
                 if self._stopping:
                     return
                 work = self._running = self._waiting.popleft()
