@@ -28,6 +28,8 @@ Pixels = np.ndarray[Any, Any]
 
 BAR = 1000  # Parts of the bar of a node
 
+ROOM = 4 * 1024**3  # Bytes on a GPU that ComfyUI is asked to free of its own models
+
 TOLERANCE = 1e-3  # Of 1/255: what floats may be off a value of 8 bits
 
 
@@ -109,10 +111,21 @@ def _unit(values: Pixels) -> Pixels:
 def working() -> Iterator[OnStep]:
     """Lend what shows progress and ends the work where the user has interrupted it.
 
-    ComfyUI runs nodes in inference mode, in which nothing can be optimized; it is left for the while.
+    ComfyUI runs nodes in inference mode, in which nothing can be optimized; it is left for the while. It
+    keeps its models on the GPU, and makes room when asked.
     """
+    management = sys.modules.get("comfy.model_management")
+    if management and (device := management.get_torch_device()).type != "cpu":
+        management.free_memory(ROOM, device)
+        management.soft_empty_cache()
     with torch.inference_mode(mode=False):
         yield _progress()
+
+
+def host_device() -> dict[str, Any]:
+    """Return the keyword that keeps to the CPU where ComfyUI does; else texsynth takes what there is."""
+    management = sys.modules.get("comfy.model_management")
+    return {"device": "cpu"} if management and management.get_torch_device().type == "cpu" else {}
 
 
 def _progress() -> OnStep:

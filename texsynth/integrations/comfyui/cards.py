@@ -8,7 +8,14 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 import texsynth
-from texsynth.integrations.comfyui.bridge import Card, card_to_read, card_to_write, pictures, working
+from texsynth.integrations.comfyui.bridge import (
+    Card,
+    card_to_read,
+    card_to_write,
+    host_device,
+    pictures,
+    working,
+)
 from texsynth.integrations.comfyui.fields import Inputs, look_inputs, picture_field, text_field
 from texsynth.integrations.comfyui.node import Node
 
@@ -44,7 +51,8 @@ class StyleCard(Node):
     def save(self, styles: Tensor, name: str, model: str) -> dict[str, Any]:
         """Return the card, and its path to show. Raises TexsynthError."""
         with working():
-            card = Card(texsynth.make_card(pictures(styles, "style"), card_to_write(name), model=model))
+            looks = pictures(styles, "style")
+            card = Card(texsynth.make_card(looks, card_to_write(name), model=model, **host_device()))
         return {"ui": {"text": [str(card)]}, "result": (card,)}
 
 

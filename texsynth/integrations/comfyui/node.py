@@ -8,6 +8,7 @@ from typing import Any
 
 from texsynth.config import presets
 from texsynth.errors import UsageError
+from texsynth.integrations.comfyui.bridge import host_device
 from texsynth.integrations.comfyui.fields import NONE, Inputs
 
 
@@ -26,13 +27,15 @@ class Node:
         return "" if preset == NONE else json.dumps(presets.load(preset).sections, default=str)
 
 
-def changed(values: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
-    """Return the values that are not as the node shows them first: what nobody touched, a preset decides.
+def keywords(values: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """Return the keywords of a function of `import texsynth`: the values of a node, and the device.
 
-    Raises UsageError for a name that the node does not offer, which may come through a connection.
+    What is as the node shows it first is left out, so that a preset decides it. Raises UsageError for a name
+    that the node does not offer, which may come through a connection.
     """
     for key, value in values.items():
         names = inputs[key][0]
         if isinstance(names, list) and value not in names:
             raise UsageError(f"{key} is {value!r}; use one of {', '.join(names)}")
-    return {key: value for key, value in values.items() if value != inputs[key][1]["default"]}
+    touched = {key: value for key, value in values.items() if value != inputs[key][1]["default"]}
+    return {**touched, **host_device()}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import texsynth
 from texsynth.config.settings import Method
-from texsynth.integrations.comfyui.bridge import Card, masks, pictures, to_image, working
+from texsynth.integrations.comfyui.bridge import Card, host_device, masks, pictures, to_image, working
 from texsynth.integrations.comfyui.cards import CARD, LoadStyleCard, StyleCard
 from texsynth.integrations.comfyui.fields import (
     NAME,
@@ -24,7 +24,7 @@ from texsynth.integrations.comfyui.fields import (
     texture_inputs,
     whole_field,
 )
-from texsynth.integrations.comfyui.node import Node, changed
+from texsynth.integrations.comfyui.node import Node, keywords
 from texsynth.integrations.comfyui.surfaces import Surface
 from texsynth.pipelines.progress import sub_progress
 
@@ -109,7 +109,7 @@ class Fill(Node):
 
     def fill(self, image: Tensor, hole: Tensor, name: str = NAME, **inputs: Any) -> tuple[Tensor]:  # noqa: ANN401
         """Return the filled pictures. Raises TexsynthError."""
-        options = changed(inputs, self.INPUT_TYPES()["required"])
+        options = keywords(inputs, self.INPUT_TYPES()["required"])
         frames = pictures(image, "image")
         pairs = zip(frames, masks(hole, frames, "hole"), strict=True)
         with working() as progress:
@@ -145,7 +145,7 @@ class Stylize(Node):
 
     def stylize(self, content: Tensor, style: Tensor | Card, **inputs: Any) -> tuple[Tensor]:  # noqa: ANN401
         """Return the pictures in the style, which is measured once. Raises TexsynthError."""
-        options = changed(inputs, self.INPUT_TYPES()["required"])
+        options = keywords(inputs, self.INPUT_TYPES()["required"])
         frames = pictures(content, "content")
         with working() as progress:
             paint = texsynth.Stylizer(_style(style, "style"), progress=progress, **options)
@@ -201,13 +201,13 @@ class Blend(Node):
                 raise texsynth.UsageError(f"mask_{n} is there without style_{n}; connect both, or none")
         used = [n for n in STYLES if styles[n] is not None]
         shares = [weights[n] for n in used]
-        options = changed(inputs, self.INPUT_TYPES()["required"])
+        options = keywords(inputs, self.INPUT_TYPES()["required"])
         frames = pictures(content, "content")
         looks = [_style(styles[n], f"style {n}") for n in used]
         areas = [masks(regions[n], frames, f"mask {n}") for n in used]
         with working() as progress:
-            network = {"name": options.pop("model", None), "preset": options.get("preset")}
-            options["model"] = texsynth.load_model(**network)
+            network = {key: options.get(key) for key in ("preset", "device")}
+            options["model"] = texsynth.load_model(options.get("model"), **network)
             results = []
             for number, frame in enumerate(frames):
                 own: dict[str, Any] = {
@@ -240,7 +240,7 @@ class Describe(Node):
     def describe(self, image: Tensor) -> dict[str, Any]:
         """Return the description as lines, also to show, and as JSON. Raises TexsynthError."""
         with working():
-            looks = texsynth.describe(pictures(image, "image")[0])
+            looks = texsynth.describe(pictures(image, "image")[0], **host_device())
         text = "\n".join(looks.lines)
         return {"ui": {"text": [text]}, "result": (text, json.dumps(looks.fields))}
 

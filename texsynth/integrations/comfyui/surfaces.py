@@ -18,11 +18,12 @@ from texsynth.integrations.comfyui.bridge import (
     working,
 )
 from texsynth.integrations.comfyui.fields import NAME, Inputs, picture_field, texture_inputs
-from texsynth.integrations.comfyui.node import Node, changed
+from texsynth.integrations.comfyui.node import Node, keywords
 from texsynth.pipelines.progress import sub_progress
 
 TEXTURE, NORMAL = "texture", "normal"
-MAPS = (NORMAL, "height", "roughness", "other")  # What goes in besides the colours
+MAPS = {NORMAL: "normals", "height_map": "heights", "roughness": "roughness", "other": "other values"}
+"""Inputs besides the colours, and what they hold. `height` alone is the size of an output."""
 
 
 class Surface(Node):
@@ -32,7 +33,7 @@ class Surface(Node):
     RETURN_NAMES = (TEXTURE, *MAPS)
     OUTPUT_TOOLTIPS: ClassVar = (
         "The texture.",
-        *(f"The {name} that went in, laid out alike; nothing without one." for name in MAPS),
+        *(f"The {values} that went in, laid out alike; nothing without." for values in MAPS.values()),
     )
 
     @classmethod
@@ -43,7 +44,9 @@ class Surface(Node):
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Inputs]:
         """Return the inputs, as ComfyUI asks for them."""
-        maps = {name: picture_field(f"The surface's {name}; it is laid out alike.") for name in MAPS}
+        maps = {
+            name: picture_field(f"The surface's {values}, laid out alike.") for name, values in MAPS.items()
+        }
         mask = picture_field("White where pixels may be taken from.", "MASK")
         return {"required": cls.own_inputs(), "optional": {"mask": mask, **maps, **texture_inputs()}}
 
@@ -62,7 +65,7 @@ class Surface(Node):
         """
         name, mask = inputs.pop("name", NAME), inputs.pop("mask", None)
         batches = {key: batch for key in MAPS if (batch := inputs.pop(key, None)) is not None}
-        options = changed(inputs, self.own_inputs()) | more
+        options = keywords(inputs, self.own_inputs()) | more
         frames = pictures(texture, TEXTURE)
         areas = masks(mask, frames, "mask")
         maps = {key: _alike(batch, frames, key) for key, batch in batches.items()}
