@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from helpers.cli import make_picture, run_cli
+from helpers.comfyui_host import Host
 from PIL import Image
 from torch import Tensor
 
 import texsynth
-from texsynth.integrations import comfyui
 from texsynth.integrations.comfyui import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 
 SPEED = ("--set", "patch.iterations=[1]", "--set", "patch.layouts=1", "--set", "patch.refine=0.1")
@@ -60,6 +58,7 @@ def run_node(name: str, /, **inputs: Any) -> tuple[Any, ...]:  # noqa: ANN401
     with torch.inference_mode():
         given = {key: value.clone() if isinstance(value, Tensor) else value for key, value in inputs.items()}
         result = getattr(node(), node.FUNCTION)(**{**values, **given})
+    result = result["result"] if isinstance(result, dict) else result
     assert len(result) == len(node.RETURN_TYPES)
     return tuple(result)
 
@@ -193,7 +192,7 @@ def test_batches_are_done_one_by_one(place: Path) -> None:
     both = run_node("TexsynthStylize", content=loaded("photo", "wall"), style=loaded("ink"))[0]
     alone = run_node("TexsynthStylize", content=loaded("wall"), style=loaded("ink"))[0]
     assert torch.equal(both[1:], alone)
-    with pytest.raises(texsynth.InputError, match="2 pictures have 3 masks"):
+    with pytest.raises(texsynth.InputError, match="the hole has 3 for 2 pictures"):
         run_node("TexsynthFill", image=loaded("photo", "wall"), hole=mask("hole").repeat(3, 1, 1))
 
 
@@ -206,8 +205,8 @@ def test_maps_are_laid_out_alike(place: Path) -> None:
     assert normal is height is other is None
     for image, path in ((texture, "out.png"), (roughness, "out_rough.png")):
         np.testing.assert_array_equal(saved(image)[0], np.asarray(Image.open(path).convert("RGB")))
-    with pytest.raises(texsynth.InputError, match="1 textures have 2 maps height"):
-        run_node("TexsynthTile", image=loaded("wall"), height=loaded("wall", "rough"))
+    with pytest.raises(texsynth.InputError, match="the height_map has 2 for 1 pictures"):
+        run_node("TexsynthTile", image=loaded("wall"), height_map=loaded("wall", "rough"))
 
 
 def test_fine_values_and_alpha_stay(place: Path) -> None:
@@ -222,54 +221,112 @@ def test_fine_values_and_alpha_stay(place: Path) -> None:
     )
 
 
-class Host:
-    """What nodes use of ComfyUI: a bar, an interruption and two folders."""
-
-    def __init__(self) -> None:
-        self.steps: list[tuple[int, int]] = []
-        self.is_interrupted = False
-
-    def bar(self, total: int) -> SimpleNamespace:
-        def update_absolute(value: int, total: int | None = None, preview: object = None) -> None:
-            self.steps.append((value, total or 0))
-
-        return SimpleNamespace(update_absolute=update_absolute)
-
-    def check(self) -> None:
-        if self.is_interrupted:
-            raise InterruptedError
-
-
 @pytest.fixture
 def comfy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Host:
     """Let ComfyUI's modules be there."""
-    host, folders = Host(), [tmp_path / "output", tmp_path / "input"]
-    for folder in folders:
-        folder.mkdir()
-    modules: dict[str, dict[str, object]] = {
-        "comfy.utils": {"ProgressBar": host.bar},
-        "comfy.model_management": {"throw_exception_if_processing_interrupted": host.check},
-        "folder_paths": {
-            f"get_{folder.name}_directory": lambda folder=folder: str(folder) for folder in folders
-        },
-    }
-    for name, contents in modules.items():
-        module = ModuleType(name)
-        vars(module).update(contents)
+    host = Host(tmp_path)
+    for name, module in host.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
     return host
 
 
-def test_progress_and_interruption_are_those_of_the_host(place: Path, comfy: Host) -> None:
-    inputs = {"content": loaded("photo"), "style": loaded("ink")}
-    run_node("TexsynthStylize", **inputs)
-    assert comfy.steps
-    assert all(0 <= done <= total for done, total in comfy.steps)
-    comfy.is_interrupted = True
-    with pytest.raises(InterruptedError):
-        run_node("TexsynthStylize", **inputs)
-    with pytest.raises(InterruptedError):
-        run_node("TexsynthExpand", exemplar=loaded("wall"))
+def hole(*shape: int) -> Tensor:
+    """A mask of a shape with H and W in it that is white in a part of the middle."""
+    plane = torch.zeros(shape)
+    tall, wide = ((1, 2) if shape[-1] == 1 else (-2, -1)) if len(shape) > 2 else (0, 1)
+    rows, columns = (slice(shape[side] // 4, shape[side] // 2) for side in (tall, wide))
+    plane.movedim((tall, wide), (0, 1))[rows, columns] = 1
+    return plane
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 20, 24), (1, 80, 96), (40, 48), (1, 1, 40, 48), (1, 40, 48, 1)], ids=str
+)
+def test_masks_of_every_shape_are_the_mask_of_the_picture(shape: tuple[int, ...], place: Path) -> None:
+    (right,) = run_node("TexsynthFill", image=loaded("wall"), hole=hole(1, 40, 48))
+    (image,) = run_node("TexsynthFill", image=loaded("wall"), hole=hole(*shape))
+    assert torch.equal(image, right)
+
+
+def test_a_mask_of_one_value_says_the_same_in_every_size(place: Path) -> None:
+    """`Load Image` gives 64 x 64 zeros for a picture without transparency, and others turn them round."""
+    right, *_ = run_node("TexsynthTile", image=loaded("wall"))
+    for mask in (torch.ones(1, 64, 64), torch.ones(1, 40, 48)):
+        assert torch.equal(run_node("TexsynthTile", image=loaded("wall"), mask=mask)[0], right)
+    for mask in (torch.zeros(1, 64, 64), torch.zeros(1, 40, 48)):
+        with pytest.raises(texsynth.InputError, match="the mask leaves nothing of the exemplar to sample"):
+            run_node("TexsynthTile", image=loaded("wall"), mask=mask)
+
+
+def nan(*shape: int) -> Tensor:
+    return torch.full(shape, float("nan"))
+
+
+UNFIT: dict[str, tuple[dict[str, object], str]] = {
+    "no channels": ({"content": torch.rand(1, 40, 48, 2)}, r"the content has the shape \(1, 40, 48, 2\)"),
+    "no pictures": ({"content": torch.rand(0, 40, 48, 3)}, r"the content has the shape \(0, 40, 48, 3\)"),
+    "no style": ({"style": torch.rand(0, 40, 48, 3)}, r"the style has the shape \(0, 40, 48, 3\)"),
+    "a video": ({"content": torch.rand(1, 2, 40, 48, 3)}, "the content has the shape"),
+    "no numbers": ({"content": nan(1, 40, 48, 3)}, "the content has values that are no numbers"),
+    "integers": ({"content": torch.zeros(1, 40, 48, 3, dtype=torch.uint8)}, "the content is of torch.uint8"),
+    "nothing": ({"content": None}, "the content is None; connect a node that gives one"),
+    "a path": ({"style": "photo.png"}, "the style is 'photo.png'; connect a node that gives one"),
+    "a strange preset": ({"preset": "/etc/passwd"}, "preset is '/etc/passwd'; use one of none, "),
+    "a strange model": ({"model": "photo.png"}, "model is 'photo.png'; use one of lite"),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_what_is_no_picture_is_refused_in_a_sentence(name: str, place: Path) -> None:
+    inputs, sentence = UNFIT[name]
+    usual = {"content": loaded("photo"), "style": loaded("ink")}
+    with pytest.raises(texsynth.TexsynthError, match=sentence) as refused:
+        run_node("TexsynthStylize", **(usual | inputs))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("mask", "sentence"),
+    [
+        (torch.zeros(0, 40, 48), "the hole has the shape"),
+        (nan(1, 40, 48), "the hole has values that are no numbers"),
+        (torch.ones(1, 40, 48), "the hole covers all of the exemplar"),
+        (torch.rand(2, 3, 40, 48), "the hole has the shape"),
+    ],
+)
+def test_what_is_no_mask_is_refused_in_a_sentence(mask: Tensor, sentence: str, place: Path) -> None:
+    with pytest.raises(texsynth.InputError, match=sentence):
+        run_node("TexsynthFill", image=loaded("wall"), hole=mask)
+
+
+def test_a_region_needs_its_style(place: Path) -> None:
+    with pytest.raises(texsynth.UsageError, match="mask_2 is there without style_2; connect both, or none"):
+        run_node("TexsynthBlend", content=loaded("photo"), style_1=loaded("ink"), mask_2=mask("hole"))
+
+
+def test_pictures_of_one_channel_and_all_kinds_of_floats_come_out_as_colours(place: Path) -> None:
+    grey, style = loaded("wall").mean(3, keepdim=True), loaded("ink")
+    colours = grey.expand(-1, -1, -1, 3)
+    for kind in (torch.float16, torch.bfloat16, torch.float64):
+        (image,) = run_node("TexsynthStylize", content=grey.to(kind), style=style.to(kind))
+        assert image.dtype == torch.float32
+        assert image.shape == colours.shape
+    for node, name in (("TexsynthExpand", "exemplar"), ("TexsynthTile", "image")):
+        image, right = (run_node(node, **{name: each}, preset="fast")[0] for each in (grey, colours))
+        assert torch.equal(image, right)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (16, 4096)])
+def test_sizes_at_the_edge_are_done_or_refused_in_a_sentence(size: tuple[int, int], place: Path) -> None:
+    image = torch.rand(1, *size, 3, generator=torch.Generator().manual_seed(0))
+    assert run_node("TexsynthStylize", content=image, style=loaded("ink"))[0].shape == image.shape
+    assert run_node("TexsynthStylize", content=loaded("photo"), style=image)[0].shape == (1, 40, 48, 3)
+    assert json.loads(run_node("TexsynthDescribe", image=image)[1])["width"] == size[1]
+    if min(size) < 16:
+        with pytest.raises(texsynth.InputError, match="an exemplar needs at least 16 on both sides"):
+            run_node("TexsynthTile", image=image)
+    else:
+        assert run_node("TexsynthTile", image=image)[0].shape == image.shape
 
 
 def test_a_card_stands_for_its_style(place: Path, comfy: Host) -> None:
@@ -297,17 +354,3 @@ def test_a_description_is_text_and_json(place: Path) -> None:
     text, data = run_node("TexsynthDescribe", image=loaded("wall"))
     assert text.startswith("regularity: ")
     assert json.loads(data)["width"] == 48
-
-
-def test_a_linked_folder_is_loaded_under_another_name(tmp_path: Path) -> None:
-    """ComfyUI loads a folder of `custom_nodes` by its path, not as a package of ours."""
-    link = tmp_path / "texsynth-nodes"
-    link.symlink_to(Path(comfyui.__file__).parent, target_is_directory=True)
-    spec = importlib.util.spec_from_file_location(
-        str(link), link / "__init__.py", submodule_search_locations=[str(link)]
-    )
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert set(module.NODE_CLASS_MAPPINGS) == set(module.NODE_DISPLAY_NAME_MAPPINGS)

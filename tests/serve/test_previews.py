@@ -81,7 +81,7 @@ def test_a_sibling_of_another_size_is_refused_as_by_the_result(server: Client, p
     exemplar, sibling = server.give(place / "wall.png"), server.give(place / "photo.jpg")
     request = {"command": "expand", "picture": exemplar, "siblings": [sibling]}
     text = server.error(server.post("/v1/preview", json={**request, "tab": "t", "side": 48}), 422)
-    assert text.startswith("photo.jpg has 56 x 44 pixels, but its exemplar wall.png has 36 x 40; ")
+    assert text.startswith("photo.jpg has 56 x 44 pixels, but wall.png has 36 x 40; ")
     assert server.error(server.post("/v1/expand", json=request), 422) == text
 
 

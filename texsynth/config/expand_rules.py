@@ -39,7 +39,7 @@ def check_same_size(name: object, size: tuple[int, int], exemplar: object, right
     """Refuse a map of (width, height) beside an exemplar of another size. Raises InputError."""
     if size != right:
         raise InputError(
-            f"{name} has {size[0]} x {size[1]} pixels, but its exemplar {exemplar} has "
+            f"{name} has {size[0]} x {size[1]} pixels, but {exemplar} has "
             f"{right[0]} x {right[1]}; give both the same size"
         )
 

@@ -161,7 +161,7 @@ def _allowed(
             )
         allowed = opaque if mask is None else mask & opaque
     if allowed is not None and not has_square(allowed, MIN_SIDE):
-        where = f"the mask {task.mask} leaves" if task.mask else "its transparency leaves"
+        where = f"{task.mask} leaves" if task.mask else "its transparency leaves"
         if task.mask and not allowed.any():
             raise InputError(
                 f"{where} nothing of {item} to sample; make it white where the texture may be taken from"
@@ -174,14 +174,14 @@ def _allowed(
 
 def _check_hole(task: Task, allowed: Mask | None, hole: Mask) -> None:
     if not hole.any():
-        raise InputError(f"the hole {task.hole} is all black; make it white where pixels are to be filled")
+        raise InputError(f"{task.hole} is all black; make it white where pixels are to be filled")
     if hole.all():
         raise InputError(
-            f"the hole {task.hole} covers all of {task.exemplars[0]}; make it black where pixels are to stay"
+            f"{task.hole} covers all of {task.exemplars[0]}; make it black where pixels are to stay"
         )
     rest = ~hole if allowed is None else ~hole & allowed
     if not has_square(rest, MIN_SIDE):
         raise InputError(
-            f"the hole {task.hole} leaves no whole {MIN_SIDE} x {MIN_SIDE} pixels of {task.exemplars[0]} "
+            f"{task.hole} leaves no whole {MIN_SIDE} x {MIN_SIDE} pixels of {task.exemplars[0]} "
             f"to fill it from; make it smaller"
         )

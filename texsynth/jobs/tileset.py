@@ -7,10 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from texsynth.config.expand_rules import check_exemplar_size, check_output_size
+from texsynth.config.expand_rules import check_exemplar_size, check_output_size, check_same_size
 from texsynth.config.map_kinds import MapKind
 from texsynth.config.records import Record, Sibling, Source, TilesetRecord
-from texsynth.errors import InputError
 from texsynth.images import Picture
 from texsynth.images.files import as_text
 from texsynth.images.tensors import to_image, to_picture, to_weight
@@ -56,11 +55,7 @@ class MakeTileset(PlainOperation[TilesetJob]):
             wide, high = (4 * side for side in job.settings.size)
             check_output_size(wide, high, self.run.max_pixels, job.picture)
         for item, picture in zip(job.siblings, pictures[1:], strict=True):
-            if (picture.width, picture.height) != right:
-                raise InputError(
-                    f"{item} has {picture.width} x {picture.height} pixels, but its exemplar {job.picture} "
-                    f"has {right[0]} x {right[1]}; give both the same size"
-                )
+            check_same_size(item, (picture.width, picture.height), job.picture, right)
         known = job.declared or (None,) * len(job.siblings)
         kinds = tuple(sibling_kind(*each) for each in zip(job.siblings, pictures[1:], known, strict=True))
         return TilesetInputs(pictures, sources, kinds)

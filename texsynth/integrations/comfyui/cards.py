@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 import texsynth
-from texsynth.integrations.comfyui.bridge import card_to_read, card_to_write, pictures, working
+from texsynth.integrations.comfyui.bridge import (
+    Card,
+    card_to_read,
+    card_to_write,
+    host_device,
+    pictures,
+    working,
+)
 from texsynth.integrations.comfyui.fields import Inputs, look_inputs, picture_field, text_field
+from texsynth.integrations.comfyui.node import Node
 
-CARD = "TEXSYNTH_CARD"  # The path of a style card
+CARD = "TEXSYNTH_CARD"  # A `Card`
 
 
-class StyleCard:
+class StyleCard(Node):
     """Measure styles once, and keep what was measured."""
 
-    CATEGORY = "texsynth"
     FUNCTION = "save"
     DESCRIPTION = "Measures the pictures of a style once and keeps that in a small file."
+    SEARCH_ALIASES: ClassVar = ("save style", "style transfer", "style preset")
     OUTPUT_NODE = True
     RETURN_TYPES = (CARD,)
     RETURN_NAMES = ("style",)
@@ -39,18 +48,20 @@ class StyleCard:
             }
         }
 
-    def save(self, styles: Tensor, name: str, model: str) -> tuple[str]:
-        """Return the path of the card. Raises TexsynthError."""
+    def save(self, styles: Tensor, name: str, model: str) -> dict[str, Any]:
+        """Return the card, and its path to show. Raises TexsynthError."""
         with working():
-            return (str(texsynth.make_card(pictures(styles), card_to_write(name), model=model)),)
+            looks = pictures(styles, "style")
+            card = Card(texsynth.make_card(looks, card_to_write(name), model=model, **host_device()))
+        return {"ui": {"text": [str(card)]}, "result": (card,)}
 
 
-class LoadStyleCard:
+class LoadStyleCard(Node):
     """Take a style from a card."""
 
-    CATEGORY = "texsynth"
     FUNCTION = "load"
     DESCRIPTION = "Takes a style from a card in the output or input folder."
+    SEARCH_ALIASES: ClassVar = ("open style", "style transfer", "style preset")
     RETURN_TYPES = (CARD,)
     RETURN_NAMES = ("style",)
     OUTPUT_TOOLTIPS: ClassVar = ("The style, for Stylize and Blend.",)
@@ -60,6 +71,20 @@ class LoadStyleCard:
         """Return the inputs, as ComfyUI asks for them."""
         return {"required": {"name": text_field("style", "Name of the card, without .card.")}}
 
-    def load(self, name: str) -> tuple[str]:
-        """Return the path of the card. Raises InputError."""
+    @classmethod
+    def VALIDATE_INPUTS(cls, name: str | None) -> str | bool:
+        """Return whether the card is there, or why not, before any work. name: None from another node."""
+        try:
+            return name is None or bool(card_to_read(name))
+        except texsynth.InputError as error:
+            return str(error)
+
+    @classmethod
+    def IS_CHANGED(cls, **inputs: str | None) -> str:
+        """Return which file the card is, and of when. Raises InputError."""
+        name = inputs["name"]
+        return "" if name is None else str(Path(card_to_read(name)).stat().st_mtime_ns)
+
+    def load(self, name: str) -> tuple[Card]:
+        """Return the card. Raises InputError."""
         return (card_to_read(name),)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from texsynth.config import presets
@@ -12,8 +11,6 @@ Inputs = dict[str, tuple[Any, ...]]
 
 NONE = "none"  # In lists of presets
 NAME = "image"  # Of a texture without a file
-TEXTURE, NORMAL = "texture", "normal"
-MAPS = (NORMAL, "height", "roughness", "other")  # What `expand` and `tile` take besides the colours
 LARGEST_SEED = 2**63 - 1
 
 
@@ -78,19 +75,4 @@ def look_inputs(*beside: str) -> Inputs:
         "preserve_color": switch_field(False, "Keep the content's colours."),
         "model": choice_field(models, "lite", "The network; lite comes with texsynth."),
         **seed_input(),
-    }
-
-
-def changed(values: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
-    """Return the values that are not as the node shows them first: what nobody touched, a preset decides."""
-    return {key: value for key, value in values.items() if value != inputs[key][1]["default"]}
-
-
-def surface_inputs() -> Inputs:
-    """Declare what may go in besides a texture."""
-    maps = {name: picture_field(f"The surface's {name}; it is laid out alike.") for name in MAPS}
-    return {
-        "mask": picture_field("White where pixels may be taken from.", "MASK"),
-        **maps,
-        **texture_inputs(),
     }

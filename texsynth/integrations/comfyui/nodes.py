@@ -3,135 +3,93 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, get_args
 
 from torch import Tensor
 
 import texsynth
 from texsynth.config.settings import Method
-from texsynth.integrations.comfyui.bridge import (
-    masks,
-    pictures,
-    to_image,
-    working,
-)
+from texsynth.integrations.comfyui.bridge import Card, host_device, masks, pictures, to_image, working
 from texsynth.integrations.comfyui.cards import CARD, LoadStyleCard, StyleCard
 from texsynth.integrations.comfyui.fields import (
-    MAPS,
     NAME,
-    NORMAL,
-    TEXTURE,
     Inputs,
-    changed,
     choice_field,
     look_inputs,
     number_field,
     picture_field,
     preset_input,
     seed_input,
-    surface_inputs,
     switch_field,
     texture_inputs,
     whole_field,
 )
+from texsynth.integrations.comfyui.node import Node, keywords
+from texsynth.integrations.comfyui.surfaces import Surface
+from texsynth.pipelines.progress import sub_progress
 
 STYLE = f"IMAGE,{CARD}"
 LARGEST_SIDE = 16384
 STYLES = range(1, 5)
 
 
-class Expand:
+class Expand(Surface):
     """Make more of a texture, and of the other maps of its surface alike."""
 
-    CATEGORY = "texsynth"
     FUNCTION = "expand"
     DESCRIPTION = "Makes more of a texture: larger, not repeating, seamless when asked."
-    RETURN_TYPES = ("IMAGE",) * 5
-    RETURN_NAMES = (TEXTURE, *MAPS)
-    OUTPUT_TOOLTIPS: ClassVar = (
-        "The texture.",
-        *(f"The {name} that went in, enlarged alike." for name in MAPS),
-    )
+    SEARCH_ALIASES: ClassVar = ("texture synthesis", "seamless texture", "tileable", "enlarge texture")
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Inputs]:
-        """Return the inputs, as ComfyUI asks for them."""
+    def own_inputs(cls) -> Inputs:
+        """Declare what the node takes besides the maps of a surface."""
         return {
-            "required": {
-                "exemplar": picture_field("The texture, at least 16 pixels on both sides."),
-                "scale": number_field(2.0, 0.25, 16, "Size of the result over the exemplar's."),
-                "width": whole_field(0, LARGEST_SIDE, "Pixels; 0: by the scale. Give both or none."),
-                "height": whole_field(0, LARGEST_SIDE, "Pixels; 0: by the scale. Give both or none."),
-                "tileable": switch_field(False, "Make the borders meet."),
-                **preset_input("expand"),
-                "method": choice_field(list(get_args(Method)), "auto", "auto takes what suits the texture."),
-                "variety": number_field(0.5, 0, 1, "How hard copies are kept apart."),
-                **seed_input(),
-            },
-            "optional": surface_inputs(),
+            "exemplar": picture_field("The texture, at least 16 pixels on both sides."),
+            "scale": number_field(2.0, 0.25, 16, "Size of the result over the exemplar's."),
+            "width": whole_field(0, LARGEST_SIDE, "Pixels; 0: by the scale. Give both or none."),
+            "height": whole_field(0, LARGEST_SIDE, "Pixels; 0: by the scale. Give both or none."),
+            "tileable": switch_field(False, "Make the borders meet."),
+            **preset_input("expand"),
+            "method": choice_field(list(get_args(Method)), "auto", "auto takes what suits the texture."),
+            "variety": number_field(0.5, 0, 1, "How hard copies are kept apart."),
+            **seed_input(),
         }
 
-    def expand(
-        self,
-        exemplar: Tensor,
-        width: int,
-        height: int,
-        mask: Tensor | None = None,
-        name: str = NAME,
-        **inputs: Any,  # noqa: ANN401
-    ) -> tuple[Tensor | None, ...]:
-        """Return the texture and its maps; None for a map that did not go in. Raises TexsynthError."""
+    def expand(self, exemplar: Tensor, width: int, height: int, **inputs: Any) -> tuple[Any, ...]:  # noqa: ANN401
+        """Return the texture and its maps. Raises TexsynthError."""
         if bool(width) != bool(height):
             raise texsynth.UsageError(f"the size is {width} x {height}; give both sides, or 0 for both")
-        maps = {key: inputs.pop(key, None) for key in MAPS}
-        options = changed(inputs, self.INPUT_TYPES()["required"])
-        if width:
-            options = {**options, "size": (width, height), "scale": None}
-        return _with_maps(texsynth.expand, exemplar, maps, mask, name, options)
+        size = {"size": (width, height), "scale": None} if width else {}
+        return self.lay(texsynth.expand, exemplar, inputs, **size)
 
 
-class Tile:
+class Tile(Surface):
     """Make a picture seamless, and the other maps of its surface alike."""
 
-    CATEGORY = "texsynth"
     FUNCTION = "tile"
     DESCRIPTION = "Makes a picture seamless: its borders meet, the middle stays."
-    RETURN_TYPES = Expand.RETURN_TYPES
-    RETURN_NAMES = Expand.RETURN_NAMES
-    OUTPUT_TOOLTIPS: ClassVar = ("The texture.", *(f"The {name} that went in, alike." for name in MAPS))
+    SEARCH_ALIASES: ClassVar = ("seamless texture", "tileable", "tile texture")
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Inputs]:
-        """Return the inputs, as ComfyUI asks for them."""
+    def own_inputs(cls) -> Inputs:
+        """Declare what the node takes besides the maps of a surface."""
         return {
-            "required": {
-                "image": picture_field("The picture to make seamless."),
-                **preset_input("expand"),
-                **seed_input(),
-            },
-            "optional": surface_inputs(),
+            "image": picture_field("The picture to make seamless."),
+            **preset_input("expand"),
+            **seed_input(),
         }
 
-    def tile(
-        self,
-        image: Tensor,
-        mask: Tensor | None = None,
-        name: str = NAME,
-        **inputs: Any,  # noqa: ANN401
-    ) -> tuple[Tensor | None, ...]:
-        """Return the texture and its maps; None for a map that did not go in. Raises TexsynthError."""
-        maps = {key: inputs.pop(key, None) for key in MAPS}
-        options = changed(inputs, self.INPUT_TYPES()["required"])
-        return _with_maps(texsynth.tile, image, maps, mask, name, options)
+    def tile(self, image: Tensor, **inputs: Any) -> tuple[Any, ...]:  # noqa: ANN401
+        """Return the texture and its maps. Raises TexsynthError."""
+        return self.lay(texsynth.tile, image, inputs)
 
 
-class Fill:
+class Fill(Node):
     """Fill a hole in a texture."""
 
-    CATEGORY = "texsynth"
     FUNCTION = "fill"
     DESCRIPTION = "Fills the hole in a texture from the rest of it; all else stays as it is."
+    SEARCH_ALIASES: ClassVar = ("inpaint", "remove object", "texture synthesis")
     RETURN_TYPES = ("IMAGE",)
     RETURN_NAMES = ("image",)
     OUTPUT_TOOLTIPS: ClassVar = ("The picture without its hole.",)
@@ -149,31 +107,27 @@ class Fill:
             "optional": texture_inputs(),
         }
 
-    def fill(
-        self,
-        image: Tensor,
-        hole: Tensor,
-        name: str = NAME,
-        **inputs: Any,  # noqa: ANN401
-    ) -> tuple[Tensor]:
-        """Return the filled picture. Raises TexsynthError."""
-        options = changed(inputs, self.INPUT_TYPES()["required"])
-        frames = pictures(image)
+    def fill(self, image: Tensor, hole: Tensor, name: str = NAME, **inputs: Any) -> tuple[Tensor]:  # noqa: ANN401
+        """Return the filled pictures. Raises TexsynthError."""
+        options = keywords(inputs, self.INPUT_TYPES()["required"])
+        frames = pictures(image, "image")
+        pairs = zip(frames, masks(hole, frames, "hole"), strict=True)
         with working() as progress:
-            holes = masks(hole, len(frames))
-            pairs = zip(frames, holes, strict=True)
             filled = [
-                texsynth.fill(frame, gap, name=name, progress=progress, **options) for frame, gap in pairs
+                texsynth.fill(
+                    frame, gap, name=name, progress=sub_progress(progress, number, len(frames)), **options
+                )
+                for number, (frame, gap) in enumerate(pairs)
             ]
         return (to_image(filled),)
 
 
-class Stylize:
+class Stylize(Node):
     """Give pictures the style of another one."""
 
-    CATEGORY = "texsynth"
     FUNCTION = "stylize"
     DESCRIPTION = "Gives pictures the style of another one, painted or as a photograph."
+    SEARCH_ALIASES: ClassVar = ("style transfer", "paint", "colour grading", "color transfer")
     RETURN_TYPES = ("IMAGE",)
     RETURN_NAMES = ("image",)
     OUTPUT_TOOLTIPS: ClassVar = ("The content in the style's look.",)
@@ -189,20 +143,25 @@ class Stylize:
             }
         }
 
-    def stylize(self, content: Tensor, style: Tensor | str, **inputs: Any) -> tuple[Tensor]:  # noqa: ANN401
+    def stylize(self, content: Tensor, style: Tensor | Card, **inputs: Any) -> tuple[Tensor]:  # noqa: ANN401
         """Return the pictures in the style, which is measured once. Raises TexsynthError."""
+        options = keywords(inputs, self.INPUT_TYPES()["required"])
+        frames = pictures(content, "content")
         with working() as progress:
-            options = changed(inputs, self.INPUT_TYPES()["required"])
-            paint = texsynth.Stylizer(_style(style), progress=progress, **options)
-            return (to_image([paint(frame) for frame in pictures(content)]),)
+            paint = texsynth.Stylizer(_style(style, "style"), progress=progress, **options)
+            results = [
+                paint(frame, progress=sub_progress(progress, number, len(frames)))
+                for number, frame in enumerate(frames)
+            ]
+        return (to_image(results),)
 
 
-class Blend:
+class Blend(Node):
     """Give pictures several styles at once."""
 
-    CATEGORY = "texsynth"
     FUNCTION = "blend"
     DESCRIPTION = "Mixes up to four styles, by weight or by region."
+    SEARCH_ALIASES: ClassVar = ("style transfer", "mix styles", "masked style")
     RETURN_TYPES = ("IMAGE",)
     RETURN_NAMES = ("image",)
     OUTPUT_TOOLTIPS: ClassVar = ("The content in the mixed look.",)
@@ -237,32 +196,38 @@ class Blend:
         weights, styles, regions = (
             {n: inputs.pop(f"{kind}_{n}", None) for n in STYLES} for kind in ("weight", "style", "mask")
         )
+        for n in STYLES:
+            if styles[n] is None and regions[n] is not None:
+                raise texsynth.UsageError(f"mask_{n} is there without style_{n}; connect both, or none")
         used = [n for n in STYLES if styles[n] is not None]
         shares = [weights[n] for n in used]
-        frames = pictures(content)
-        areas = {n: _areas(regions[n], len(frames)) for n in used}
-        options = changed(inputs, self.INPUT_TYPES()["required"])
+        options = keywords(inputs, self.INPUT_TYPES()["required"])
+        frames = pictures(content, "content")
+        looks = [_style(styles[n], f"style {n}") for n in used]
+        areas = [masks(regions[n], frames, f"mask {n}") for n in used]
         with working() as progress:
-            network = {"name": options.pop("model", None), "preset": options.get("preset")}
-            options |= {"model": texsynth.load_model(**network), "progress": progress}
+            network = {key: options.get(key) for key in ("preset", "device")}
+            options["model"] = texsynth.load_model(options.get("model"), **network)
             results = []
             for number, frame in enumerate(frames):
                 own: dict[str, Any] = {
-                    "styles": [_style(styles[n]) for n in used],
+                    "styles": looks,
                     "weights": shares if set(shares) != {1.0} else None,
-                    "masks": [areas[n][number] for n in used],
+                    "masks": [area[number] for area in areas],
                 }
+                part = sub_progress(progress, number, len(frames))
                 # Without any the preset has them, and what belongs to them.
-                results.append(texsynth.blend(frame, **(own if used else {}), **options))
+                results.append(texsynth.blend(frame, **(own if used else {}), progress=part, **options))
         return (to_image(results),)
 
 
-class Describe:
+class Describe(Node):
     """Say what a texture is like."""
 
-    CATEGORY = "texsynth"
     FUNCTION = "describe"
     DESCRIPTION = "Says what a texture is like: regularity, periods, orientations, contrast, colours."
+    SEARCH_ALIASES: ClassVar = ("analyse texture", "texture information", "palette")
+    OUTPUT_NODE = True
     RETURN_TYPES = ("STRING", "STRING")
     RETURN_NAMES = ("text", "json")
     OUTPUT_TOOLTIPS: ClassVar = ("To read.", "For other programs.")
@@ -272,49 +237,17 @@ class Describe:
         """Return the inputs, as ComfyUI asks for them."""
         return {"required": {"image": picture_field("The texture; of several the first counts.")}}
 
-    def describe(self, image: Tensor) -> tuple[str, str]:
-        """Return the description as lines and as JSON. Raises TexsynthError."""
+    def describe(self, image: Tensor) -> dict[str, Any]:
+        """Return the description as lines, also to show, and as JSON. Raises TexsynthError."""
         with working():
-            looks = texsynth.describe(pictures(image)[0])
-        return "\n".join(looks.lines), json.dumps(looks.fields)
+            looks = texsynth.describe(pictures(image, "image")[0], **host_device())
+        text = "\n".join(looks.lines)
+        return {"ui": {"text": [text]}, "result": (text, json.dumps(looks.fields))}
 
 
-def _style(style: Tensor | str) -> Any:  # noqa: ANN401
-    """Return the first picture of an IMAGE, or the path of a card."""
-    return style if isinstance(style, str) else pictures(style)[0]
-
-
-def _areas(mask: Tensor | None, count: int) -> Sequence[Any]:
-    """Return a mask, or None, for each of `count` pictures."""
-    return [None] * count if mask is None else masks(mask, count)
-
-
-def _with_maps(
-    function: Any,  # noqa: ANN401
-    texture: Tensor,
-    maps: Mapping[str, Tensor | None],
-    mask: Tensor | None,
-    name: str,
-    options: Mapping[str, object],
-) -> tuple[Tensor | None, ...]:
-    """Call `expand` or `tile` for every picture of the batch, with the maps that are there."""
-    frames = pictures(texture)
-    there = {key: pictures(batch) for key, batch in maps.items() if batch is not None}
-    for key, batch in there.items():
-        if len(batch) != len(frames):
-            raise texsynth.InputError(f"{len(frames)} textures have {len(batch)} maps {key}; give as many")
-    siblings, normals = [key for key in there if key != NORMAL], [key for key in there if key == NORMAL]
-    results: dict[str, list[Any]] = {key: [] for key in (TEXTURE, *siblings, *normals)}
-    with working() as progress:
-        for number, (frame, area) in enumerate(zip(frames, _areas(mask, len(frames)), strict=True)):
-            output = function(
-                frame, name=name, mask=area, progress=progress,
-                siblings=[there[key][number] for key in siblings],
-                normals=[there[key][number] for key in normals], **options,
-            )  # fmt: skip
-            for key, one in zip(results, output if there else [output], strict=True):
-                results[key].append(one)
-    return tuple(to_image(results[key]) if key in results else None for key in (TEXTURE, *maps))
+def _style(style: Tensor | Card, role: str) -> Any:  # noqa: ANN401
+    """Return the first picture of an IMAGE, or the path of a card. Raises InputError."""
+    return str(style) if isinstance(style, Card) else pictures(style, role)[0]
 
 
 NODE_CLASS_MAPPINGS: dict[str, Any] = {
