@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import io
+import os
+import signal
 import sys
+import time
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -36,6 +39,8 @@ from texsynth.integrations.blender.addon.arguments import (
     arguments,
 )
 from texsynth.integrations.blender.addon.command import (
+    KEPT,
+    LONGEST,
     CommandError,
     Progress,
     Run,
@@ -115,20 +120,34 @@ def test_progress_is_read_from_lines() -> None:
     shown = '{"done": 0, "total": 1, "picture": "a", "stage": "seams", "share": 0.25, "left": 7.0}'
     assert parse_progress(shown) == Progress(0.25, "seams", 7.0)
     assert str(parse_progress(shown)) == "25%, 7 s left: seams"
-    for other in ("texsynth: a remark", "", "{", "{}", '{"share": "x", "stage": "", "left": null}'):
+    assert str(Progress(0.01, "votes", 400.0)) == "1%, 7 min left: votes"
+    wrong = (
+        "texsynth: a remark",
+        "",
+        "{",
+        "{}",
+        '{"share": "x", "stage": "", "left": null}',
+        '{"a":' * 10**5,
+    )
+    for other in wrong:
         assert parse_progress(other) is None
 
 
 def test_the_sentence_of_a_failure_is_the_last_one() -> None:
-    lines = ["texsynth: a warning", "texsynth: no such option: --x", "try `texsynth --help`"]
-    assert sentence(lines, 2) == "no such option: --x"
+    lines = ["texsynth: a warning", "texsynth: wall.png: no such file", "try `texsynth --help`"]
+    assert sentence(lines, 2) == "wall.png: no such file"
     assert sentence(["Segmentation fault"], -11) == "Segmentation fault"
     assert sentence([], 3) == "texsynth ended with code 3"
+    old = sentence(["texsynth: no such option: --x (Possible options: --y)", "try `texsynth --help`"], 2)
+    assert old.startswith("the command is older than this add-on, update it: no such option: --x")
+
+
+PAUSE = 0.01  # Seconds between two looks
 
 
 def finished(run: Run) -> Run:
     while run.poll():
-        pass
+        time.sleep(PAUSE)
     return run
 
 
@@ -139,7 +158,7 @@ def test_a_command_runs_beside(tmp_path: Path) -> None:
     )
     run = finished(Run([sys.executable, "-c", script], tmp_path))
     run.check()
-    assert (run.output, run.notes, run.progress) == (["out"], ["caf\u00e9"], Progress(0.5, "x"))
+    assert (list(run.output), run.notes, run.progress) == (["out"], ["caf\u00e9"], Progress(0.5, "x"))
     failed = finished(Run([sys.executable, "-c", "import sys; sys.exit('texsynth: no')"]))
     with pytest.raises(CommandError, match=r"^no$"):
         failed.check()
@@ -156,11 +175,73 @@ def test_a_command_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pat
     run = Run([sys.executable, "-c", script])
     while not run.output:
         assert run.poll()
+        time.sleep(PAUSE)
     run.stop()
     run.stop()
     assert finished(run).is_stopped
     with pytest.raises(CommandError):
         run.check()
+
+
+def test_a_command_may_say_too_much(tmp_path: Path) -> None:
+    """10 MB that are no text, in one line and in many, and no end of the last one."""
+    script = tmp_path / "much.py"
+    script.write_text(
+        "import sys; say = sys.stderr.buffer.write\n"
+        "say(b'\\xff\\x00{' * 10**6 + b'\\n'); say(b'\\xfe\\n' * 3 * 10**6)\n"
+        'say(b\'{"share": 0.5, "stage": "\\xff", "left": null}\\ntexsynth: full\\xff\'); sys.exit(3)'
+    )
+    run = finished(Run([sys.executable, str(script)]))
+    assert (len(run.messages), run.progress) == (KEPT, Progress(0.5, "\ufffd"))
+    assert sum(map(len, run.messages)) <= KEPT * LONGEST
+    with pytest.raises(CommandError, match=r"^full\ufffd$"):
+        run.check()
+
+
+def test_a_command_may_say_nothing() -> None:
+    run = finished(Run([sys.executable, "-c", ""]))
+    run.check()
+    assert (list(run.output), list(run.messages), run.notes) == ([], [], [])
+    with pytest.raises(CommandError, match="ended with code 3"):
+        finished(Run([sys.executable, "-c", "import sys; sys.exit(3)"])).check()
+
+
+WAITS = "import time; print('up', flush=True); time.sleep(600)"
+
+
+@pytest.mark.parametrize("end", ["stop", "close"])
+def test_children_end_with_the_command(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """As where the command is a script that starts another program."""
+    monkeypatch.setattr("texsynth.integrations.blender.addon.command.GRACE", 60)
+    run = Run(
+        [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {WAITS!r}])"]
+    )
+    while not run.output:
+        assert run.poll()
+        time.sleep(PAUSE)
+    getattr(run, end)()
+    while run.is_heard:
+        run.poll()
+        time.sleep(PAUSE)
+    assert not finished(run).poll()
+
+
+def test_a_child_that_holds_the_pipes_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("texsynth.integrations.blender.addon.command.GRACE", 0)
+    script = (
+        "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', sys.argv[1]], "
+        "start_new_session=True); print(child.pid, flush=True)"
+    )
+    run = Run([sys.executable, "-c", script, WAITS])
+    while not run.output:
+        run.poll()
+        time.sleep(PAUSE)
+    try:
+        finished(run).check()
+        assert run.is_heard
+        run.close()
+    finally:
+        os.kill(int(run.output[0]), signal.SIGKILL)
 
 
 def test_the_command_is_searched_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,8 +427,9 @@ def operators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Modul
     """The operators, where what they ask of Blender at once is there."""
     classes = ("Operator", "Panel", "PropertyGroup", "AddonPreferences", "Image")
     kinds = ("String", "Bool", "Int", "Float", "Enum", "Pointer")
+    methods = {"poll_message_set": classmethod(lambda cls, text: setattr(cls, "refused", text))}
     bpy = SimpleNamespace(
-        types=SimpleNamespace(**{name: type(name, (), {}) for name in classes}),
+        types=SimpleNamespace(**{name: type(name, (), methods) for name in classes}),
         props=SimpleNamespace(**{f"{kind}Property": lambda **about: about for kind in kinds}),
         app=SimpleNamespace(background=False, tempdir=str(tmp_path)),
     )
@@ -380,30 +462,29 @@ class Layout:
         assert 0 <= factor <= 1
         self.shown.append(text)
 
-    def label(self, *, text: str) -> None:
+    def label(self, *, text: str, icon: str = "") -> None:
+        assert icon
         self.shown.append(text)
 
-    def row(self) -> Layout:
-        return self
 
-
-def drawn(panel: Any, **values: object) -> Layout:  # noqa: ANN401 (a class of Blender's)
-    """What a panel shows, given values."""
+def drawn(panel: Any, source: str = "FILE", **values: object) -> Layout:  # noqa: ANN401 (of Blender)
+    """What a panel shows, given values and the source of the image in the editor."""
     scene = SimpleNamespace(texsynth=SimpleNamespace(**{**SHOWN, "style": None, "hole": None, **values}))
     one, layout = panel(), Layout()
     one.layout = layout
-    one.draw(SimpleNamespace(scene=scene))
+    image = SimpleNamespace(name="wall.png", source=source)
+    one.draw(SimpleNamespace(scene=scene, space_data=SimpleNamespace(image=image if source else None)))
     return layout
 
 
-def test_panels_show_every_value_and_button(operators: ModuleType) -> None:
+def test_panels_show_every_value_and_button(operators: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     panels = import_module(f"{addon.__name__}.panels")
     layouts = [
         drawn(panel, **values)
         for panel in panels.PANELS
         for values in ({}, {"sized": PIXELS, "hole_from": "IMAGE"})
     ]
-    assert {name for layout in layouts for name in layout.shown} == {*SHOWN, "style", "hole"}
+    assert {name for layout in layouts for name in layout.shown} == {*SHOWN, "style", "hole", "wall.png"}
     buttons = {name for layout in layouts for name in layout.buttons}
     assert buttons == {one.bl_idname for one in operators.OPERATORS} - {"texsynth.check", "texsynth.stop"}
     assert drawn(panels.TEXSYNTH_PT_expand).shown == ["expand_preset", "sized", "scale", "tileable"]
@@ -411,6 +492,25 @@ def test_panels_show_every_value_and_button(operators: ModuleType) -> None:
     operators.Work.run = SimpleNamespace(progress=Progress(0.5, "seams"))
     assert drawn(panels.TEXSYNTH_PT_main).shown == ["50%: seams"]
     assert drawn(panels.TEXSYNTH_PT_main).buttons == ["texsynth.stop"]
+    monkeypatch.delattr(Layout, "progress")
+    assert drawn(panels.TEXSYNTH_PT_main).shown == ["50%: seams"], "before Blender 4.0"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [("FILE", ""), ("GENERATED", ""), ("MOVIE", "film"), ("SEQUENCE", "sequence"), ("TILED", "UDIM"),
+     ("VIEWER", "render"), ("", "no picture")],
+)  # fmt: skip
+def test_what_cannot_be_worked_on_is_said(operators: ModuleType, source: str, reason: str) -> None:
+    """By the panel and by the tooltips of its buttons."""
+    panels = import_module(f"{addon.__name__}.panels")
+    image = SimpleNamespace(source=source) if source else None
+    context = SimpleNamespace(space_data=SimpleNamespace(type="IMAGE_EDITOR", image=image))
+    button = operators.TEXSYNTH_OT_tile
+    assert button.poll(context) == (reason == "")
+    if reason:
+        assert reason in button.refused
+        assert reason in drawn(panels.TEXSYNTH_PT_main, source).shown[0]
 
 
 class Manager(SimpleNamespace):
@@ -432,7 +532,7 @@ def work_of(operators: ModuleType, script: str) -> tuple[Any, Any, list[str]]:
     """An operator that runs a script of Python, a context, and what the operator will have said."""
     said: list[str] = []
 
-    class Scripted(operators.Work):  # type: ignore[misc, name-defined]
+    class Scripted(operators.Work, operators.bpy.types.Operator):  # type: ignore[misc, name-defined]
         def steps(self, context: object, folder: Path) -> Iterator[None]:
             (folder / "input.tif").touch()
             yield from self.command(context, [script], folder)
@@ -464,6 +564,7 @@ def test_blender_does_not_wait(
     assert work.poll(context)
     assert work.invoke(context, event("LEFTMOUSE")) == {"RUNNING_MODAL"}
     assert not work.poll(context), "one at a time"
+    assert "press Stop" in work.refused
     run = operators.Work.run
     assert work.modal(context, event("MOUSEMOVE")) == {"PASS_THROUGH"}
     state = {"PASS_THROUGH"}

@@ -25,6 +25,9 @@ LOOKS = (
     (ARTISTIC, "Artistic", "Paint"),
 )
 
+SHARED = ("--json-progress", "--no-record")
+"""Options of all commands here."""
+
 ALPHA, IMAGE = "ALPHA", "IMAGE"
 HOLES = (
     (ALPHA, "Alpha", "Fill what is transparent"),
@@ -100,7 +103,7 @@ def arguments(task: str, inputs: Sequence[str], output: str, values: Mapping[str
     inputs: the picture, and the style of `stylize` or the hole of `fill`. values: of the fields, by name.
     """
     command = "expand" if task == "fill" else task
-    words = [command, "--json-progress", "--no-record", "-o", output]
+    words = [command, *SHARED, "-o", output]
     fields = TASKS[task] if task == "maps" else (*TASKS[task], SEED)
     for field in fields:
         # A property of Blender is a float of 32 bits.

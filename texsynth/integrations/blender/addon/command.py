@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import queue
 import shutil
+import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 NAME = "texsynth"
 
 PREFIX = "texsynth: "  # Before remarks and errors
 
-GRACE = 5.0  # Seconds that the command has for an orderly end
+GRACE = 5.0  # Seconds that the command has for an orderly end, and for its last words
+
+KEPT = 1000  # Lines of a command, the last ones
+
+LONGEST = 65536  # Letters of a line
 
 USUAL = ("~/.local/bin", "/opt/homebrew/bin", "/usr/local/bin")
 """Folders that a program started from a desktop may not have on its PATH."""
@@ -41,7 +47,10 @@ class Progress:
 
     def __str__(self) -> str:
         """Say it in a line."""
-        rest = "" if self.left is None else f", {self.left:.0f} s left"
+        if self.left is None:
+            rest = ""
+        else:
+            rest = f", {self.left:.0f} s left" if self.left < 100 else f", {self.left / 60:.0f} min left"
         return f"{100 * self.share:.0f}%{rest}: {self.stage}"
 
 
@@ -75,19 +84,25 @@ def parse_progress(line: str) -> Progress | None:
         left = fields["left"]
         share = min(max(float(fields["share"]), 0.0), 1.0)
         return Progress(share, str(fields["stage"]), None if left is None else float(left))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def sentence(lines: Sequence[str], code: int) -> str:
+def sentence(lines: Iterable[str], code: int) -> str:
     """Return the error that the command ended with. lines: its standard error. code: its exit code."""
-    errors = [line.removeprefix(PREFIX) for line in lines if line.startswith(PREFIX)]
-    rest = [line for line in lines if line.strip()]
-    return errors[-1] if errors else rest[-1] if rest else f"{NAME} ended with code {code}"
+    said = [line for line in lines if line.strip()]
+    errors = [line.removeprefix(PREFIX) for line in said if line.startswith(PREFIX)]
+    text = (errors or said or [f"{NAME} ended with code {code}"])[-1]
+    if text.startswith(("no such option", "no such command")):
+        return f"the command is older than this add-on, update it: {text}"
+    return text
 
 
 class Run:
-    """A command at work. Nothing here waits for it."""
+    """A command at work. Nothing here waits for it.
+
+    It and its children are a group of processes, as the command may be a script that starts another program.
+    """
 
     def __init__(self, arguments: Sequence[str], folder: Path | None = None) -> None:
         """Start it in `folder`. Raises CommandError."""
@@ -98,48 +113,47 @@ class Run:
             self._process = subprocess.Popen(
                 arguments, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE, encoding="utf-8", errors="replace", creationflags=NO_WINDOW,
+                start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             raise CommandError(f"{arguments[0]} cannot be started: {error.strerror or error}") from error
-        self.progress, self.output, self.messages = Progress(), list[str](), list[str]()
-        self._stopped: float | None = None  # When it was asked to end, in seconds of a clock
-        self._lines: queue.SimpleQueue[tuple[list[str], str | None]] = queue.SimpleQueue()
-        self._open = 2  # Pipes that are not at their end
-        for pipe, lines in ((self._process.stdout, self.output), (self._process.stderr, self.messages)):
-            threading.Thread(target=self._read, args=(pipe, lines), daemon=True).start()
+        self.progress = Progress()
+        self.output, self.messages = deque[str](maxlen=KEPT), deque[str](maxlen=KEPT)
+        # When it is killed, and when it is listened to no longer, in seconds of a clock
+        self._killed_at, self._deaf_at = math.inf, math.inf
+        pipes = ((self._process.stdout, self.output), (self._process.stderr, self.messages))
+        self._readers = [threading.Thread(target=self._read, args=pipe, daemon=True) for pipe in pipes]
+        for reader in self._readers:
+            reader.start()
 
     def poll(self) -> bool:
-        """Take what the command has said meanwhile, and return whether it is still at work."""
-        with suppress(queue.Empty):
-            while True:
-                lines, line = self._lines.get_nowait()
-                if line is None:
-                    self._open -= 1
-                elif progress := parse_progress(line):
-                    self.progress = progress
-                else:
-                    lines.append(line)
-        if self._stopped is not None and time.monotonic() - self._stopped > GRACE:
-            self._process.kill()
-        return self._process.poll() is None or self._open > 0
+        """Return whether the command is still at work."""
+        now = time.monotonic()
+        if now > self._killed_at:
+            self._send("SIGKILL")
+        if self._process.poll() is None:
+            return True
+        # Its last words may be on their way; but children that it has left may hold its pipes open for ever.
+        self._deaf_at = min(self._deaf_at, now + GRACE)
+        return self.is_heard and now < self._deaf_at
 
     def stop(self) -> None:
         """Ask the command to end, which removes its temporary files then; it is killed when it does not."""
-        if self._stopped is None:
-            self._stopped = time.monotonic()
-            self._process.terminate()
+        if not self.is_stopped:
+            self._killed_at = time.monotonic() + GRACE
+            self._send("SIGTERM")
 
     def close(self) -> None:
-        """Kill the command where it is still at work, and listen to it no longer."""
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        self._open = 0  # Its pipes may be at their end a moment later
+        """Kill the command where it is still at work, and what it has left; listen no longer."""
+        if self._process.poll() is None or self.is_heard:
+            self._send("SIGKILL")
+        self._process.wait()
+        self._deaf_at = -math.inf
 
     @property
     def is_stopped(self) -> bool:
         """True when it was asked to end."""
-        return self._stopped is not None
+        return self._killed_at < math.inf
 
     def check(self) -> None:
         """Raise CommandError with the sentence of a command that has failed."""
@@ -151,8 +165,23 @@ class Run:
         """Remarks and warnings of a command that is done."""
         return [line.removeprefix(PREFIX) for line in self.messages if line.startswith(PREFIX)]
 
-    def _read(self, pipe: IO[Any], lines: list[str]) -> None:
+    @property
+    def is_heard(self) -> bool:
+        """True while something may still speak through its pipes."""
+        return any(reader.is_alive() for reader in self._readers)
+
+    def _send(self, name: str) -> None:
+        """Send a signal to the command and its children; Windows has but one, and ends children itself."""
+        if not hasattr(os, "killpg"):
+            self._process.kill()
+            return
+        with suppress(ProcessLookupError, PermissionError):  # They have ended meanwhile
+            os.killpg(self._process.pid, getattr(signal, name))
+
+    def _read(self, pipe: IO[str], lines: deque[str]) -> None:
         with pipe:
-            for line in pipe:
-                self._lines.put((lines, line.rstrip("\n")))
-        self._lines.put((lines, None))
+            while line := pipe.readline(LONGEST):
+                if progress := parse_progress(line):
+                    self.progress = progress
+                else:
+                    lines.append(line.rstrip("\n"))

@@ -33,9 +33,20 @@ class Source:
     space: str
 
 
-def is_usable(image: Any) -> bool:
-    """Tell whether an image has pixels of its own; those of a render or a film are another matter."""
-    return image is not None and image.source in ("FILE", "GENERATED") and image.type != "RENDER_RESULT"
+REFUSED = {
+    "MOVIE": "is a film; save a frame as a picture",
+    "SEQUENCE": "is a sequence; its Source must be Single Image",
+    "TILED": "has UDIM tiles; its Source must be Single Image",
+    "VIEWER": "is a render; save it as a picture",
+}
+"""What images are that have no pixels of their own, by their source, and what to do then."""
+
+
+def refusal(image: Any) -> str:
+    """Return why an image cannot be worked on, empty where it can."""
+    if image is None:
+        return "no picture is open in this editor"
+    return REFUSED.get(image.source, "")
 
 
 def source_file(image: Any, folder: Path) -> Source:
@@ -43,10 +54,8 @@ def source_file(image: Any, folder: Path) -> Source:
 
     Raises CommandError.
     """
-    if not is_usable(image):
-        raise CommandError(
-            f"{image.name} has no pixels of its own, as renders and films; save it as a picture and open that"
-        )
+    if reason := refusal(image):
+        raise CommandError(f"{image.name} {reason}")
     space, path = (
         image.colorspace_settings.name,
         Path(bpy.path.abspath(image.filepath, library=image.library)),
@@ -125,6 +134,7 @@ def load_result(path: Path, name: str, space: str, folder: str = "") -> Any:
         raise CommandError(f"the result cannot be kept: {error}") from error
     image.name = name
     image.colorspace_settings.name = space
+    image.use_fake_user = True  # Blender saves no image that nothing shows or uses
     if not folder:
         image.pack()
         # The temporary file will be gone; this one is offered when the image is unpacked.

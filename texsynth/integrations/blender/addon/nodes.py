@@ -9,6 +9,9 @@ import bpy
 
 from .material import Graph
 
+OLD = {"Specular IOR Level": "Specular", "Emission Color": "Emission"}
+"""What Blender before 4.0 calls inputs of the shader."""
+
 
 def build(name: str, graph: Graph, images: Mapping[str, Any]) -> Any:
     """Return a new material. images: by the map that they hold."""
@@ -30,17 +33,19 @@ def build(name: str, graph: Graph, images: Mapping[str, Any]) -> Any:
     for link in graph.links:
         output = socket(nodes[link.source].outputs, link.output)
         tree.links.new(output, socket(nodes[link.target].inputs, link.input))
+    if "opacity" in graph.nodes and bpy.app.version < (4, 2):
+        material.blend_method = "HASHED"  # As later Blenders show it by themselves
     if graph.displaces:
-        material.displacement_method = "DISPLACEMENT"
+        # Before Blender 4.1 it is a setting of Cycles.
+        owner = material if hasattr(material, "displacement_method") else material.cycles
+        owner.displacement_method = "DISPLACEMENT"
     return material
 
 
 def socket(sockets: Any, identifier: str) -> Any:
     """Return the socket of that identifier. Raises KeyError."""
-    for one in sockets:
-        if one.identifier == identifier:
-            return one
-    raise KeyError(identifier)
+    by_identifier = {one.identifier: one for one in sockets}
+    return by_identifier[identifier if identifier in by_identifier else OLD.get(identifier, identifier)]
 
 
 def give(material: Any, thing: Any) -> bool:

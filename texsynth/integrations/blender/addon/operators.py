@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import bpy
 
 from . import names
-from .arguments import ALPHA, FIELDS, arguments
+from .arguments import ALPHA, FIELDS, SHARED, arguments
 from .command import CommandError, Run, find_command
-from .images import DATA, hole_file, is_usable, load_result, source_file
+from .images import DATA, hole_file, load_result, refusal, source_file
 from .material import is_data, material_graph
 from .nodes import build, give
 
 TICK = 0.1  # Seconds from one look at the command to the next
+
+SHOWING = ("IMAGE_EDITOR", "PREFERENCES")  # Editors that tell how far the work is
 
 Steps = Iterator[None]
 
@@ -61,10 +63,17 @@ class Work:
     _steps: Steps | None = None
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        """Tell whether it can be started."""
+    def refusal(cls, context: Any) -> str:
+        """Return why it cannot be started, empty where it can."""
         del context
-        return Work.run is None
+        return "the command is at work; wait, or press Stop" if Work.run else ""
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        """Tell whether it can be started; the tooltip says why not."""
+        if reason := cls.refusal(context):
+            cls.poll_message_set(reason)  # type: ignore[attr-defined]
+        return not reason
 
     def steps(self, context: Any, folder: Path) -> Steps:
         """Do the work; what is yielded gives Blender a turn. Raises CommandError."""
@@ -98,7 +107,7 @@ class Work:
         state = self._next()
         for window in context.window_manager.windows:
             for area in window.screen.areas:
-                if area.type == "IMAGE_EDITOR":
+                if area.type in SHOWING:
                     area.tag_redraw()
         if state == {"RUNNING_MODAL"}:
             return {"PASS_THROUGH"}
@@ -164,10 +173,10 @@ class OnImage(Work):
     task: ClassVar[str]
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        """Tell whether there is an image, or could be one that a script names."""
+    def refusal(cls, context: Any) -> str:
+        """Return why it cannot be started; outside of an editor a script may name an image."""
         space = context.space_data
-        return Work.run is None and (not _is_editor(space) or is_usable(space.image))
+        return super().refusal(context) or (refusal(space.image) if _is_editor(space) else "")
 
     def picture(self, context: Any) -> Any:
         """Return the image. Raises CommandError."""
@@ -254,15 +263,17 @@ class TEXSYNTH_OT_maps(OnImage, bpy.types.Operator):
     def steps(self, context: Any, folder: Path) -> Steps:
         """Have the maps made, and build the nodes."""
         image, values, kept = self.picture(context), settings(context), results_folder(context)
-        source, name = source_file(image, folder), names.stem(image.name)
+        source, shown, name = source_file(image, folder), image.name, names.stem(image.name)
         (out := folder / "out").mkdir()
         words = arguments("maps", [str(source.path)], str(out / "surface.png"), values)
         yield from self.command(context, words, folder)
         files = {names.map_name(path.name)[1]: path for path in sorted(out.iterdir())}
         images = {
-            role: load_result(path, names.result_name(image.name, role), DATA, kept)
+            role: load_result(path, names.result_name(shown, role), DATA, kept)
             for role, path in files.items()
         }
+        if not (image := bpy.data.images.get(shown)):  # It may have been removed meanwhile, also by undo
+            raise CommandError(f"{shown} is gone, so it has no material; the maps are in the list of images")
         graph = material_graph(
             {names.COLOUR, *images}, relief=values["relief"], depth=values["depth"], shaded=True
         )
@@ -316,14 +327,18 @@ class TEXSYNTH_OT_check(Work, bpy.types.Operator):
     bl_idname, bl_label = "texsynth.check", "Test"
 
     def steps(self, context: Any, folder: Path) -> Steps:
-        """Ask for the version, and run the command's own check."""
+        """Ask for the version and the options that are needed, and run the command's own check."""
         yield from self.command(context, ["--version"], folder)
         version = " ".join(self.last.output)
+        yield from self.command(context, ["tile", *SHARED, "--help"], folder)
         yield from self.command(context, ["doctor"], folder)
-        text = f"{version} works"
-        if chosen := preferences(context):
+        self.tell("INFO", f"{version} works")
+
+    def tell(self, level: str, text: str) -> None:
+        """Show a line in the preferences, too."""
+        super().tell(level, text)
+        if chosen := preferences(bpy.context):
             chosen.status = text
-        self.tell("INFO", text)
 
 
 class TEXSYNTH_OT_stop(bpy.types.Operator):

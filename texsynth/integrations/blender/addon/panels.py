@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import bpy
 
 from .arguments import FIELDS, IMAGE, PIXELS, PRESETS, SCALE, TASKS, Field
+from .images import refusal
 from .operators import Work
 
 
@@ -64,9 +65,8 @@ class TexsynthPreferences(bpy.types.AddonPreferences):
         layout: Any = self.layout
         layout.prop(self, "command")
         layout.prop(self, "folder")
-        row = layout.row()
-        row.operator("texsynth.check")
-        row.label(text=(Work.run and str(Work.run.progress)) or self.status)
+        layout.operator("texsynth.check")
+        layout.label(text="testing ..." if Work.run else self.status)
 
 
 class Panel(bpy.types.Panel):
@@ -92,7 +92,7 @@ class Panel(bpy.types.Panel):
         """Show what stands above the values."""
 
     def after(self, layout: Any, chosen: Any) -> None:
-        """Show what stands below them."""
+        """Show what stands between them and the button."""
 
     def is_shown(self, name: str, chosen: Any) -> bool:
         """Tell whether a value matters, given the others."""
@@ -110,9 +110,15 @@ class TEXSYNTH_PT_main(bpy.types.Panel):
         """Show how far the work is, or the seed."""
         layout: Any = self.layout
         if run := Work.run:
-            layout.progress(factor=run.progress.share, text=str(run.progress))
+            if hasattr(layout, "progress"):
+                layout.progress(factor=run.progress.share, text=str(run.progress))
+            else:  # Before Blender 4.0
+                layout.label(text=str(run.progress), icon="SORTTIME")
             layout.operator("texsynth.stop", icon="CANCEL")
         else:
+            image = context.space_data.image
+            reason = refusal(image)
+            layout.label(text=reason or image.name, icon="ERROR" if reason else "IMAGE_DATA")
             layout.prop(context.scene.texsynth, "seed")
 
 
@@ -142,7 +148,7 @@ class TEXSYNTH_PT_fill(Panel):
     def after(self, layout: Any, chosen: Any) -> None:
         """Show the image of the hole."""
         if chosen.hole_from == IMAGE:
-            layout.template_ID(chosen, "hole", open="image.open", new="image.new")
+            layout.template_ID(chosen, "hole", open="image.open", new="image.new", text="White Is Hole")
 
 
 class TEXSYNTH_PT_stylize(Panel):
@@ -152,7 +158,7 @@ class TEXSYNTH_PT_stylize(Panel):
 
     def before(self, layout: Any, chosen: Any) -> None:
         """Show the image of the style."""
-        layout.template_ID(chosen, "style", open="image.open")
+        layout.template_ID(chosen, "style", open="image.open", text="Style")
 
 
 class TEXSYNTH_PT_maps(Panel):
@@ -160,10 +166,10 @@ class TEXSYNTH_PT_maps(Panel):
 
     bl_label, task = "Material", "maps"
 
-    def after(self, layout: Any, chosen: Any) -> None:
-        """Show the button for folders."""
-        del chosen
-        layout.operator("texsynth.material", icon="FILE_FOLDER")
+    def draw(self, context: Any) -> None:
+        """Show the button for folders below that for the image."""
+        super().draw(context)
+        self.layout.operator("texsynth.material", icon="FILE_FOLDER")
 
 
 PANELS = (

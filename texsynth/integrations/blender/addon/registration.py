@@ -12,6 +12,8 @@ CLASSES = (TexsynthSettings, TexsynthPreferences, *OPERATORS, *PANELS)
 
 def register() -> None:
     """Add the buttons and panels, as Blender asks for it."""
+    for one in OPERATORS:
+        one.bl_description = (one.__doc__ or "").rstrip(".")  # Blender adds its own
     for one in CLASSES:
         bpy.utils.register_class(one)
     bpy.types.Scene.texsynth = bpy.props.PointerProperty(type=TexsynthSettings)
