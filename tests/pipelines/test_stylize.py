@@ -144,10 +144,29 @@ def test_colours_are_preserved_on_request() -> None:
     torch.testing.assert_close(out[:, 0], out[:, 1], atol=1e-5, rtol=0)
 
 
-def test_progress_has_three_parts_of_every_level() -> None:
+@pytest.mark.parametrize("settings", [ARTISTIC, PHOTO], ids=["artistic", "photo"])
+def test_progress_has_several_parts_of_every_level(settings: StylizeSettings) -> None:
     model, steps = tiny_model(), list[Step]()
-    stylize(waves(32, 32), fit_style(waves(32, 32), model, ARTISTIC), model, ARTISTIC, on_step=steps.append)
-    assert [(s.done, s.total) for s in steps] == [(part, 12) for part in range(1, 13)]
+    stylize(waves(32, 32), fit_style(waves(32, 32), model, settings), model, settings, on_step=steps.append)
+    shares = [step.share for step in steps]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    passes = len(settings.levels) if settings.mode == "artistic" else 1
+    assert len(set(shares)) >= 4 * passes
+
+
+def test_progress_goes_on_in_what_follows_on_a_level() -> None:
+    """A large picture keeps detail and light by strips, each of which is a step."""
+    model, steps = tiny_model(), list[Step]()
+    settings = ARTISTIC.model_copy(update={"levels": (4,)})
+    content = waves(96, 40)
+    style = fit_style(waves(32, 32), model, settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("texsynth.pipelines.rasters.STRIP_PIXELS", 40 * 16)
+        stylize(content, style, model, settings, on_step=steps.append)
+    shares = [step.share for step in steps]
+    assert shares == sorted(shares)
+    assert len(set(shares)) >= 5 + 2 * 5
 
 
 def test_a_level_without_decoder_is_refused_before_the_work() -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from texsynth.ops.color import LUMA, luma
 from texsynth.ops.detail import with_detail_of, with_light_of
+from texsynth.pipelines.progress import OnStep
 from texsynth.pipelines.rasters import EVERYTHING, MakeCanvas, Raster, map_strips, strips
 from texsynth.transforms.moments import Moments
 
@@ -50,15 +51,17 @@ def light_of_colours(colours: Moments) -> Moments:
     return Moments(colours.n, weights @ colours.sum, weights @ colours.outer @ weights.T)
 
 
-def keep_detail(make_canvas: MakeCanvas, content: Raster, image: Raster, share: float, radius: int) -> Raster:
+def keep_detail(
+    make_canvas: MakeCanvas, content: Raster, image: Raster, share: float, radius: int, on_step: OnStep
+) -> Raster:
     """Bring the fine detail of `image` towards that of `content`, see `with_detail_of`."""
     keep = partial(with_detail_of, share=share, radius=radius)
-    return map_strips(make_canvas, keep, content, image, margin=2 * radius)
+    return map_strips(make_canvas, keep, content, image, margin=2 * radius, on_step=on_step)
 
 
 def keep_light(
-    make_canvas: MakeCanvas, content: Raster, image: Raster, share: float, light: LightMap
+    make_canvas: MakeCanvas, content: Raster, image: Raster, share: float, light: LightMap, on_step: OnStep
 ) -> Raster:
     """Bring light and dark of `image` towards where `content` has them, see `with_light_of`."""
     keep = partial(with_light_of, share=share, radius=LIGHT_RADIUS, gain=light.gain, offset=light.offset)
-    return map_strips(make_canvas, keep, content, image, margin=LIGHT_RADIUS)
+    return map_strips(make_canvas, keep, content, image, margin=LIGHT_RADIUS, on_step=on_step)

@@ -10,6 +10,7 @@ from torch import Tensor
 from texsynth.ops.color import luma
 from texsynth.ops.noise import soft_noise
 from texsynth.ops.resample import resize, soft_mean
+from texsynth.pipelines.progress import OnStep, Step, silent
 
 STRIP_PIXELS = 1 << 20
 """Pixels of a strip, about: what works pixel by pixel takes as many at a time."""
@@ -132,17 +133,23 @@ def strip_rows(size: tuple[int, int]) -> int:
 
 
 def map_strips(
-    make_canvas: MakeCanvas, function: Callable[..., Tensor], *rasters: Raster, margin: int = 0
+    make_canvas: MakeCanvas,
+    function: Callable[..., Tensor],
+    *rasters: Raster,
+    margin: int = 0,
+    on_step: OnStep = silent,
 ) -> Raster:
     """Apply `function` to the same rows of several pictures of one size, for all rows.
 
     margin: rows above and below that each row of the result depends on; 0 for what works pixel by pixel.
+    on_step: told of each strip, under the name of what is done to a level.
     """
     result = make_canvas(rasters[0].size)
     for rows in strips(result.size):
         wide, inner = _widened(rows, result.size[0], margin)
         values = function(*(raster.read(wide, EVERYTHING) for raster in rasters))
         result.write(rows, EVERYTHING, values[:, :, inner])
+        on_step(Step("level", rows.stop, result.size[0]))
     return result
 
 

@@ -18,7 +18,7 @@ from texsynth.pipelines.gatys import descend_image
 from texsynth.pipelines.masks import complete_masks
 from texsynth.pipelines.photo import chroma_power, photo, without_guesses
 from texsynth.pipelines.preserve import LIGHT, LightMap, keep_detail, keep_light, light_of, light_of_colours
-from texsynth.pipelines.progress import OnNote, OnStep, Step, silent, sub_progress, unnoted
+from texsynth.pipelines.progress import OnNote, OnStep, Step, parts, silent, sub_progress, unnoted
 from texsynth.pipelines.rasters import (
     GrainyRaster,
     MakeCanvas,
@@ -38,6 +38,10 @@ from texsynth.transforms.optimal_transport import barycentre
 Statistics = Mapping[int, Moments]  # By level; at LIGHT those of the content's lightness
 
 COARSE = 4  # Level from which on cells, of 8 px and more, are as large as small features of faces
+
+LEVEL_TIMES = {5: 6.0, 4: 5.0, 3: 2.0, 2: 1.5, 1: 0.5}  # Of painting at each level, in any unit
+
+DETAILING, LIGHTING = 0.3, 0.15  # Times of what follows on the transfer at a level, in its time
 
 BLOTCHED = 3  # Level from which on light and dark may change places over whole objects
 
@@ -292,8 +296,8 @@ class RegionStylizer:
             return self._descend(start, region, self.settings.transform)
         if not (steps := self.settings.finish.steps):
             return self._artistic(content, start, region)
-        painter = replace(self, on_step=sub_progress(self.on_step, 0, 1 + steps))
-        return self._finish(painter._artistic(content, start, region), content, region)
+        painter, finisher = (replace(self, on_step=step) for step in parts(self.on_step, 1.0, steps))
+        return finisher._finish(painter._artistic(content, start, region), content, region)
 
     def _finish(self, painted: Raster, content: Raster, region: StyledRegion) -> Raster:
         """Give the painted picture itself the moments that a full map would have given its features."""
@@ -304,14 +308,10 @@ class RegionStylizer:
         encoder = tiled_encoder(self.model, max(levels))
         own = encoder.moments(content, levels, weight, self.tile)
         goals = {level: region.goal(own[level], settings, level) for level in levels}
-
-        def report(step: Step) -> None:
-            self.on_step(Step(step.stage, 1 + step.done, 1 + step.total))
-
         return TensorRaster(
             finish(
                 painted, content, goals, self.model, settings.finish,
-                weight=weight, tile=self.tile, on_step=report,
+                weight=weight, tile=self.tile, on_step=self.on_step,
             )
         )  # fmt: skip
 
@@ -323,12 +323,11 @@ class RegionStylizer:
     def _artistic(self, content: Raster, start: Raster, region: StyledRegion) -> Raster:
         """Encode, map and decode at one level after the other, coarse to fine (Li et al. 2017; 002)."""
         image, levels = start, self.settings.levels
-        for done, level in enumerate(levels, 1):
-            if not region.has(level):
-                self.on_step(Step("level", done, len(levels)))
-                continue
-            step = sub_progress(self.on_step, done - 1, len(levels))
-            image = self.paint(content, image, region, level, step)
+        steps = parts(self.on_step, *(LEVEL_TIMES[level] for level in levels))
+        for level, step in zip(levels, steps, strict=True):
+            if region.has(level):
+                image = self.paint(content, image, region, level, step)
+            step(Step("level", 1, 1))
         return image
 
     def paint(
@@ -340,13 +339,16 @@ class RegionStylizer:
         where features are matched without regard to light: there it keeps what is light and what is dark.
         """
         settings, make = self.settings, self.make_canvas
-        image = self._transfer(image, region, level_autoencoder(self.model, level), [level], on_step)
-        if settings.preserve_detail and level >= COARSE:
-            image = keep_detail(make, content, image, settings.preserve_detail, 2 ** (level - 1))
-        if settings.preserve_light and level >= BLOTCHED:
+        detail = settings.preserve_detail if level >= COARSE else 0.0
+        light = settings.preserve_light if level >= BLOTCHED else 0.0
+        steps = parts(on_step, 1.0, DETAILING * (detail > 0), LIGHTING * (light > 0))
+        image = self._transfer(image, region, level_autoencoder(self.model, level), [level], steps[0])
+        if detail:
+            image = keep_detail(make, content, image, detail, 2 ** (level - 1), steps[1])
+        if light:
             own = (self.moments or {}).get(LIGHT) or light_of(content, region.weight(self.weight))
-            if light := region.light(own, settings, level):
-                image = keep_light(make, content, image, settings.preserve_light, light)
+            if fitted := region.light(own, settings, level):
+                image = keep_light(make, content, image, light, fitted, steps[2])
         return image
 
     def _photo(self, content: Raster, region: StyledRegion) -> Raster:

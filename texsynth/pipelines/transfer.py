@@ -41,8 +41,12 @@ class TiledEncoder:
 
     def encode_tile(self, tile: Tile, image: Raster) -> Features:
         """Encode a tile of `image`, halo included."""
+        return self.encode(self.read_tile(tile, image))
+
+    def read_tile(self, tile: Tile, image: Raster) -> Tensor:
+        """Read a tile of `image`, halo included, as the encoder takes it."""
         pixels = tile.read(image).to(self.model.device, self.model.dtype)
-        return self.encode(pixels.contiguous(memory_format=torch.channels_last))
+        return pixels.contiguous(memory_format=torch.channels_last)
 
     def features(self, image: Raster) -> Features:
         """Encode all of `image`, without its padding."""
@@ -89,13 +93,20 @@ class TiledAutoencoder(TiledEncoder):
         tiles = cut_tiles(size, self.deepest, tile, self.halo)
         result = make_canvas(size)
         if len(tiles) == 1:
-            features = self.encode_tile(tiles[0], image)
-            on_step(Step("level", 1, 3))
+            pixels = self.read_tile(tiles[0], image)
+            on_step(Step("level", 1, 5))
+            features = self.encode(pixels)
+            # What is decoded needs the memory.
+            del pixels
+            on_step(Step("level", 2, 5))
             own = own or _moments([(tiles[0], features)], size, levels, weight)
             maps = {level: fit(level, own[level]) for level in levels}
-            on_step(Step("level", 2, 3))
-            self._write_tile(result, tiles[0], clean, features, maps, self._unchanged(own, maps))
-            on_step(Step("level", 3, 3))
+            on_step(Step("level", 3, 5))
+            share = self._unchanged(own, maps)
+            self._write_tile(
+                result, tiles[0], clean, features, maps, share, lambda: on_step(Step("level", 4, 5))
+            )
+            on_step(Step("level", 5, 5))
             return result
         # The first pass does not decode, so it looks less far.
         near = cut_tiles(size, self.deepest, tile, self.encoder_halo)
@@ -126,12 +137,14 @@ class TiledAutoencoder(TiledEncoder):
         features: Features,
         maps: Mapping[int, AffineMap],
         share: float,
+        on_decoded: Callable[[], None] = lambda: None,
     ) -> None:
         """Decode mapped features into the core of a tile. Raises UsageError where the numbers overflow.
 
         share: of what decoding loses that is added again.
         """
         picture = self.decode(features, maps)
+        on_decoded()
         if share:
             lost = tile.read(image).to(picture.device) - self.decode(features, {}).float()
             picture = picture.float() + share * lost
