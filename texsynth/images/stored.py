@@ -103,6 +103,8 @@ def stored(source: Path | bytes, page: int | None) -> Iterator[tuple[Stored, Bin
         if kind := kinds.unread(file):
             raise NotReadError(kinds.sentence(kind))
         start = file.read(8)
+        if not start:
+            raise NotReadError("is empty")
         if start == png.SIGNATURE:
             chunks = png.parse(file)
             whole = isinstance(source, bytes)
