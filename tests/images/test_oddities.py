@@ -19,7 +19,7 @@ def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"")
     for source in (path, b""):
-        with pytest.raises(InputError, match="is empty$"):
+        with pytest.raises(InputError, match=r"is empty$"):
             read(source)
 
 
