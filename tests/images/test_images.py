@@ -270,7 +270,7 @@ def test_max_pixels_is_checked_before_decoding() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "not a picture"),
+        (b"", "is empty"),
         (b"hello, I am text\n" * 20, "not a picture"),
         (saved(noise(64, 64))[:1500], "damaged or incomplete"),
         (saved(noise(64, 64), mode="P")[:40], "damaged or incomplete|not a picture"),

@@ -50,7 +50,7 @@ def from_pil(image: Image.Image, name: str, source_format: str, gamma: float | N
         _use_palette(image)
     image.load()
     icc = image.info.get("icc_profile")
-    if image.mode.startswith("I;16") and source_format == "JPEG2000":
+    if image.mode.startswith("I;16") and source_format in ("JPEG2000", "JXL"):
         return from_deep(np.asarray(image).astype(np.uint16)[..., None], None, icc, source_format)
     if image.mode.startswith("I;16"):
         raise InputError(f"{name} has an unusual bit depth; convert it to 8 or 16 bits per channel")

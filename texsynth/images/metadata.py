@@ -27,6 +27,8 @@ TAGS = (
 TAKEN = (ExifTags.Base.DateTimeOriginal, ExifTags.Base.LensModel)
 """The same of the part for photographs."""
 
+X_RESOLUTION = 282  # Tag of a TIFF
+
 LONGEST_TEXT = 4096
 LARGEST_DPI = 1e5
 ASCII = 2  # Type of a TIFF's tag
@@ -85,7 +87,9 @@ def metadata_of(image: Image.Image) -> Metadata | None:
         exif = Image.Image.getexif(image)
         tags = _texts(exif, TAGS)
         taken = _texts(exif.get_ifd(ExifTags.IFD.Exif), TAKEN)
-    dpi = _dpi(image.info.get("dpi"))
+    # Pillow says 1 where a TIFF says nothing.
+    is_told = X_RESOLUTION in getattr(image, "tag_v2", (X_RESOLUTION,))
+    dpi = _dpi(image.info.get("dpi")) if is_told else None
     return Metadata(tags, taken, dpi) if tags or taken or dpi else None
 
 

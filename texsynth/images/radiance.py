@@ -15,7 +15,7 @@ LONGEST_HEADER = 1 << 16
 SIZE = re.compile(rb"([-+])Y (\d{1,9}) ([-+])X (\d{1,9})\n")
 
 PNM = re.compile(
-    rb"(P[56])(?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,5})\s"
+    rb"(P[2356])(?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,5})\s"
 )
 
 PFM = re.compile(rb"(P[Ff])\s+(\d{1,9})\s+(\d{1,9})\s+([-+]?[0-9.eE+-]{1,20})\s")
@@ -136,12 +136,14 @@ def _pfm(match: re.Match[bytes]) -> Unpacked:
 
 def _pnm(match: re.Match[bytes]) -> Unpacked:
     width, height = _sized(int(match[2]), int(match[3]))
-    top, channels, start = int(match[4]), 3 if match[1] == b"P6" else 1, match.end()
+    top, channels, start = int(match[4]), 3 if match[1] in b"P3 P6" else 1, match.end()
     if top > 65535:
         raise ValueError("its largest value is above 65535")
 
     def decode(data: bytes) -> Samples:
-        values = _values(data, ">u2", width * height * channels, start).astype(np.uint32)
+        count, is_text = width * height * channels, match[1] in b"P2 P3"
+        read = _words(data, count, start) if is_text else _values(data, ">u2", count, start)
+        values = read.astype(np.uint32)
         if values.max() > top:
             raise ValueError("a value is above the largest that it names")
         deep = ((values * 65535 + top // 2) // top).astype(np.uint16)
@@ -154,3 +156,11 @@ def _values(data: bytes, kind: str, count: int, start: int) -> Pixels:
     if len(data) < start + count * np.dtype(kind).itemsize:
         raise ValueError("the file ends early")
     return np.frombuffer(data, kind, count, start)
+
+
+def _words(data: bytes, count: int, start: int) -> Pixels:
+    """Read whole numbers that are written as text, with remarks in between."""
+    words = re.sub(rb"#[^\n]*", b"", data[start:]).split(None, count)[:count]
+    if len(words) < count or not all(map(bytes.isdigit, words)):
+        raise ValueError("the file ends early, or has something else than numbers")
+    return np.array(words, "S9").astype(np.uint32)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from texsynth.images import exr, float_tiff, jpeg, jxl, kinds, png, psd, radiance, tiff, vips
+from texsynth.images import exr, float_tiff, jpeg, jpeg2000, jxl, kinds, png, psd, radiance, tiff, vips
 from texsynth.images.jpeg import Jpeg
 from texsynth.images.light import Unpacked
 from texsynth.images.picture import NotReadError
@@ -17,7 +17,7 @@ from texsynth.images.tiff import Tiff
 
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
-OTHERS = (radiance, exr, psd, jxl)
+OTHERS = (radiance, exr, psd, jpeg2000, jxl)
 
 STREAMED_PAGES = 1000  # libvips looks at all pages of a file that it streams
 
@@ -103,6 +103,8 @@ def stored(source: Path | bytes, page: int | None) -> Iterator[tuple[Stored, Bin
         if kind := kinds.unread(file):
             raise NotReadError(kinds.sentence(kind))
         start = file.read(8)
+        if not start:
+            raise NotReadError("is empty")
         if start == png.SIGNATURE:
             chunks = png.parse(file)
             whole = isinstance(source, bytes)

@@ -273,6 +273,9 @@ def _refuse(tiff: Tiff) -> None:
     if len(set(bits)) > 1 or bits[0] not in (1, 2, 4, 8, 16):
         depth = " and ".join(map(str, sorted(set(bits))))
         _not_read(f"{depth} bits per channel" + (" (32-bit pixels)" if bits[0] == 32 else ""))
+    is_tiled = TILES in tiff.tags or TILE_WIDTH in tiff.tags
+    if samples > 1 and tiff.number(PLANAR, 1) == 2 and is_tiled and (tiff.is_float or bits[0] == 16):
+        _not_read("tiles of separate colours with more than 8 bits")
     if not 0 < samples <= 64 or len(bits) not in (1, samples) or tiff.number(PLANAR, 1) not in (1, 2):
         raise ValueError("its samples are described in two ways")
     if samples < {"RGB": 3, "YCbCr": 3, "CMYK": 4}.get(COLOURS[photometric], 1):
@@ -285,7 +288,7 @@ def _refuse(tiff: Tiff) -> None:
 
 
 def _not_read(what: str) -> NoReturn:
-    raise NotReadError(f"has {what}; convert it to 8 or 16 bits per channel")
+    raise NotReadError(f"has {what}; save it as RGB or grey with 8 or 16 bits per channel, colours together")
 
 
 def palette(values: Sequence[int]) -> bytes:
