@@ -106,7 +106,7 @@ function start(options) {
       show();
     },
     remove: jobs => desk.remove(jobs),
-    clear: () => confirmDialog("Remove all results?", "They go from the server, too. What you have downloaded stays.", "Remove all", () => desk.remove(desk.place.done)),
+    clear: () => confirmDialog("Remove all results?", "They are deleted. What you have downloaded stays.", "Remove all", () => desk.remove(desk.place.done)),
   });
 
   async function useResult(job, n) {
