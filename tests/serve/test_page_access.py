@@ -33,6 +33,13 @@ return [...document.querySelectorAll("button, input, select, textarea, a[href]")
   .map(each => each.outerHTML)
 """
 
+MISNAMED = """
+return [...document.querySelectorAll("button, a[href], .file")]
+  .filter(each => each.checkVisibility() && /\\w/.test(each.textContent))
+  .map(each => [each.textContent.trim(), (each.querySelector("input") ?? each).getAttribute("aria-label")])
+  .filter(([text, name]) => name !== null && !name.startsWith(text))
+"""
+
 UNFOLD = "document.querySelectorAll('details').forEach(each => { each.open = true })"
 
 WIDTHS = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
@@ -132,6 +139,11 @@ def test_nothing_goes_wrong_and_nothing_goes_elsewhere(page: Page, files: list[P
         fill(page, files, workspace)
         page.use("make", "\n")
         page.wait(lambda: page.find("results").is_displayed())
+        # Those who speak to a page say what they see.
+        assert page.browser.execute_script(MISNAMED) == []
+    page.use("paint-0", "\n")
+    page.wait(lambda: page.find("brush").is_displayed())
+    assert page.browser.execute_script(MISNAMED) == []
     assert page.browser.get_log("browser") == []
     assert page.hosts() == {urlsplit(page.server.address).netloc}
 

@@ -37,7 +37,7 @@ def long_work(page: Page, folder: Path) -> Page:
 
 
 def busy(page: Page) -> bool:
-    return page.find("cancel").is_displayed() and "%" in page.text("progress-words")
+    return page.find("cancel").is_displayed() and "aiting" not in page.text("progress-words")
 
 
 def test_progress_and_cancel(page: Page) -> None:
@@ -125,4 +125,4 @@ def test_a_server_that_stops_in_mid_work_is_told_of_and_found_again(
         assert page.find("picture-name").text == "wall.png"
     page.wait(lambda: page.find("banner").is_displayed())
     with served(tmp_path, "--port", str(first.port)):
-        page.wait(lambda: "new token" in page.text("banner"))
+        page.wait(lambda: "new address" in page.text("banner"))

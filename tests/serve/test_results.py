@@ -158,3 +158,46 @@ def test_a_card_is_a_style(
     texture = {"command": "expand", "picture": style}
     assert "ink.card" in server.error(server.post("/v1/expand", json=texture), 422)
     assert "ink.card" in server.error(server.post("/v1/preview", json={**texture, "tab": "one"}), 422)
+
+
+def test_a_damaged_picture_is_taken_where_asked(
+    server: Client, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shutil.copytree(place, tmp_path / "work"))
+    data = (place / "wall.png").read_bytes()
+    Path("wall.png").write_bytes(data[: len(data) * 3 // 4])
+    path = "/v1/pictures?name=wall.png"
+    assert "--lenient" in server.error(server.post(path, content=Path("wall.png").read_bytes()), 422)
+    answer = server.post(f"{path}&lenient=1", content=Path("wall.png").read_bytes())
+    facts = answer.json()
+    assert (answer.status_code, facts["lenient"], len(facts["warnings"])) == (201, True, 1)
+    assert server.get(f"/v1/pictures/{facts['id']}/view?side=2000").status_code == 200
+    request = {"command": "tile", "picture": facts["id"], "changes": {"patch.iterations": [1]}}
+    small = server.post("/v1/preview", json={**request, "tab": "one", "side": 40})
+    assert small.status_code == 200, small.text
+    results = server.results(request)
+    line = server.post("/v1/command", json=request).json()["command"]
+    assert "--lenient" in line
+    run_line(line, tmp_path)
+    (name,) = results
+    assert results[name] == Path(name).read_bytes()
+    assert "lenient" in server.error(server.post(f"{path}&lenient=yes", content=data), 400)
+    # Whole ones are what they are.
+    assert server.get(f"/v1/pictures/{server.give(place / 'wall.png')}").json()["lenient"] is False
+
+
+def test_presets_that_differ_in_what_the_page_shows_alone_are_told(
+    server: Client, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEXSYNTH_PRESETS", str(tmp_path))
+    for name, text in (
+        ("shown", "stylize: {strength: 0.3, level_strength: {4: 0.5}}\nrun: {seed: 5, max_side: 99}"),
+        ("hidden", "stylize: {transform: {name: wct}}"),
+        ("beside", "stylize: {strength: 0.3}\nblend: {feather: 9}"),
+    ):
+        (tmp_path / f"{name}.yaml").write_text(f"extends: artistic\n{text}\n")
+    presets = server.get("/v1/options").json()["commands"]["blend"]["presets"]
+    rests = {one["name"]: one["rest"] for one in presets}
+    assert rests["shown"] == rests["artistic"]
+    assert len({rests[name] for name in ("artistic", "hidden", "beside", "photo")}) == 4
+    assert {one["name"]: one["max_side"] for one in presets}["shown"] == 99

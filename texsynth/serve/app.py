@@ -172,6 +172,7 @@ async def show_options(state: State, request: Request) -> Response:
 async def add_picture(state: State, request: Request) -> Response:
     """Take a picture."""
     name = request.query_params.get("name") or "picture"
+    add = partial(state.pictures.add, lenient=number_of(request, "lenient", 1) is not None)
     with tempfile.NamedTemporaryFile(dir=state.folder / "uploads", delete=False) as file:
         path = Path(file.name)
         try:
@@ -181,7 +182,7 @@ async def add_picture(state: State, request: Request) -> Response:
                 file.close()
             except OSError as error:
                 raise no_room(error) from error
-            kept = await in_turn(state, state.pictures.add, path, name)
+            kept = await in_turn(state, add, path, name)
         finally:
             path.unlink(missing_ok=True)
     return JSONResponse(kept.facts, 201)
@@ -290,7 +291,7 @@ async def show_command(state: State, request: Request) -> Response:
 
     def write() -> dict[str, Any]:
         names = file_names(asked, state.pictures)
-        line = shell_line(command_line(asked, state.run, names))
+        line = shell_line(command_line(asked, state.pictures.run_for(asked.pictures), names))
         painted = [style.mask for style in asked.styles] + [asked.hole, asked.mask]
         return {"command": line, "files": [names[one] for one in dict.fromkeys(painted) if one]}
 

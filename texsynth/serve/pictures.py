@@ -55,13 +55,15 @@ class Kept:
     width: int
     height: int
     warnings: tuple[str, ...] = ()
+    lenient: bool = False
+    """Whether it is read though it is damaged."""
 
     @property
     def facts(self) -> dict[str, object]:
         """What the page is told."""
         return {
             "id": self.id, "name": self.name, "width": self.width, "height": self.height,
-            "bytes": self.bytes, "kind": self.kind, "warnings": list(self.warnings),
+            "bytes": self.bytes, "kind": self.kind, "lenient": self.lenient, "warnings": list(self.warnings),
         }  # fmt: skip
 
 
@@ -79,19 +81,22 @@ class Pictures:
         self._lock, self._reading = Lock(), Lock()
         self.small: Memo[tuple[str, bool], Picture] = Memo(SMALL_BYTES)
 
-    def add(self, data: Path, name: str) -> Kept:
-        """Take over a file that was given under a name. Raises InputError for one that cannot be read."""
+    def add(self, data: Path, name: str, *, lenient: bool = False) -> Kept:
+        """Take over a file that was given under a name. Raises InputError for one that cannot be read.
+
+        lenient: take a damaged one, too, for what is left of it.
+        """
         name = plain_name(name)
         with data.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
-        digest.update(b"\0" + name.encode())
+        digest.update(b"\0" + name.encode() + b"\0lenient" * lenient)
         number = digest.hexdigest()[:24]
         with self._lock:
             if number in self._kept:
                 data.unlink()
                 self._kept.move_to_end(number)
                 return self._kept[number]
-        kept = self._read(data, name, number)
+        kept = self._read(data, name, number, lenient=lenient)
         with self._lock:
             if number not in self._kept:
                 os.replace(data, kept.path)
@@ -99,7 +104,7 @@ class Pictures:
             self._drop()
             return self._kept.get(number, kept)
 
-    def _read(self, data: Path, name: str, number: str) -> Kept:
+    def _read(self, data: Path, name: str, number: str, *, lenient: bool) -> Kept:
         is_card, size = name.lower().endswith(CARD_SUFFIX), data.stat().st_size
         path = self._folder / (f"{number}{CARD_SUFFIX}" if is_card else number)
         if is_card:
@@ -108,13 +113,13 @@ class Pictures:
         # One large picture at a time is decoded.
         with self._reading:
             check_room(data, name, self._run)
-            picture = read_picture(data, name, self._run)
+            picture = read_picture(data, name, self._run_of(lenient))
             self.small.put((number, False), small_copy(picture))
             width, height, warnings = picture.width, picture.height, picture.warnings
             del picture
             # Of each thread that has read a large one the C library would keep as much.
             return_freed_memory()
-        return Kept(number, name, path, size, "picture", width, height, warnings)
+        return Kept(number, name, path, size, "picture", width, height, warnings, lenient)
 
     def get(self, number: str) -> Kept:
         """Return a picture. Raises UnknownPictureError."""
@@ -169,9 +174,20 @@ class Pictures:
             return copy
         kept = self.get(number)
         with self.holding([number]), self._reading:
-            copy = small_copy(read_picture(kept.path, kept.name, self._run, as_data=as_data))
+            copy = small_copy(self._decoded(kept, as_data=as_data))
         self.small.put((number, as_data), copy)
         return copy
+
+    def _decoded(self, kept: Kept, *, as_data: bool = False) -> Picture:
+        return read_picture(kept.path, kept.name, self._run_of(kept.lenient), as_data=as_data)
+
+    def _run_of(self, lenient: bool) -> RunSettings:
+        return self._run.model_copy(update={"lenient": True}) if lenient else self._run
+
+    def run_for(self, numbers: Collection[str]) -> RunSettings:
+        """Return the settings of a run that reads pictures as they were taken."""
+        with self._lock:
+            return self._run_of(any(self._kept[number].lenient for number in numbers if number in self._kept))
 
     def view(self, number: str, side: int | None) -> bytes:
         """Return a PNG for browsers, reduced to `side` pixels. Raises InputError, UnknownPictureError."""
@@ -181,7 +197,7 @@ class Pictures:
         if side is not None and side <= MAX_SIDE:
             return view_png(self.reduced(number), side)
         with self.holding([number]), self._reading:
-            return view_png(read_picture(kept.path, kept.name, self._run), side or VIEW_SIDE)
+            return view_png(self._decoded(kept), side or VIEW_SIDE)
 
     def view_file(self, path: Path, side: int | None) -> bytes:
         """Return a PNG of a result that browsers show, reduced to `side` pixels. Raises InputError."""

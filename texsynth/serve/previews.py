@@ -11,7 +11,7 @@ from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
 from texsynth.config.expand_rules import MIN_SIDE, check_same_size
-from texsynth.config.settings import ExpandSettings, RunSettings, StylizeSettings
+from texsynth.config.settings import ExpandSettings, StylizeSettings
 from texsynth.errors import TexsynthError
 from texsynth.images.formats import ResultFormat
 from texsynth.images.picture import Picture
@@ -70,9 +70,9 @@ class Ticket:
 class Previews:
     """Makes previews one at a time; any thread may ask for one."""
 
-    def __init__(self, pictures: Pictures, models: Models, run: RunSettings) -> None:
-        """run: that of full results."""
-        self._pictures, self._models, self._run = pictures, models, run
+    def __init__(self, pictures: Pictures, models: Models) -> None:
+        """Start with nothing to do."""
+        self._pictures, self._models = pictures, models
         self._waiting: OrderedDict[str, Ticket] = OrderedDict()
         self._running: Ticket | None = None
         self._changed = Condition()
@@ -145,7 +145,7 @@ class Previews:
                 raise SupersededError
 
         asked = ticket.asked
-        settled = settle(asked, self._run)
+        settled = settle(asked, self._pictures.run_for(asked.pictures))
         with self._pictures.holding(asked.pictures) as kept:
             try:
                 _check_siblings(asked, kept)

@@ -75,12 +75,11 @@ class State:
             self.folder / "jobs",
             self.pictures,
             self.models,
-            run,
             most=limits.queue,
             most_bytes=limits.results,
             report=report,
         )
-        self.previews = Previews(self.pictures, self.models, run)
+        self.previews = Previews(self.pictures, self.models)
 
     def stop(self) -> None:
         """Take no more work; may be called by a handler of signals, which takes no locks."""

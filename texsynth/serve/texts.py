@@ -112,7 +112,7 @@ def _of_server(asked: Asked, base: RunSettings) -> list[str]:
     for name in (*names, "threads"):
         if (value := getattr(base, name)) != getattr(usual, name):
             words += [f"--{name}", str(value)]
-    return words
+    return [*words, *(["--lenient"] if base.lenient else [])]
 
 
 def shell_line(words: list[str]) -> str:

@@ -13,7 +13,6 @@ from pathlib import Path
 from threading import Condition, Lock, Thread
 from typing import Any
 
-from texsynth.config.settings import RunSettings
 from texsynth.errors import TexsynthError
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.memory import return_freed_memory
@@ -107,7 +106,6 @@ class Queue:
         folder: Path,
         pictures: Pictures,
         models: Models,
-        run: RunSettings,
         *,
         most: int,
         most_bytes: int,
@@ -118,7 +116,7 @@ class Queue:
         report: is told of errors that nobody expects.
         """
         self._report = report
-        self._folder, self._pictures, self._models, self._run = folder, pictures, models, run
+        self._folder, self._pictures, self._models = folder, pictures, models
         self._most, self._most_bytes = most, most_bytes
         self._all: OrderedDict[str, Work] = OrderedDict()
         self._waiting: deque[Work] = deque()
@@ -132,7 +130,7 @@ class Queue:
         """Queue a job. Raises QueueFullError, StoppingError, and TexsynthError as the command."""
         with self._changed:
             self._check_room()
-        settled = settle(asked, self._run)
+        settled = settle(asked, self._pictures.run_for(asked.pictures))
         number = secrets.token_hex(12)
         folder = self._folder / number
         folder.mkdir()

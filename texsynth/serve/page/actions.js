@@ -3,6 +3,7 @@
 import { button, element } from "./dom.js";
 import { isOver } from "./job.js";
 import { durationText } from "./texts.js";
+import { inPageWords, stageText } from "./words.js";
 
 /**
  * @typedef {import("./job.js").Job} Job
@@ -29,8 +30,8 @@ export function actionsPanel({ root, tools }, acts) {
   const problem = element("p", { class: "problem", id: "job-problem", role: "alert", hidden: true });
   const caution = element("p", { class: "caution", id: "job-warnings", hidden: true });
   const make = button("Make full size", acts.make, { class: "primary", id: "make" });
-  const command = button("Copy as command", acts.command, { id: "command" });
-  const preset = button("Save as preset", acts.preset, { id: "save-preset" });
+  const command = button("Copy as command", acts.command, { id: "command", title: "What makes the same in a terminal" });
+  const preset = button("Save as preset", acts.preset, { id: "save-preset", title: "Keep these settings under a name" });
   root.replaceChildren(progress, problem, caution, element("div", { class: "row fill" }, make));
   tools.replaceChildren(command, preset);
   return {
@@ -51,9 +52,9 @@ export function actionsPanel({ root, tools }, acts) {
         else bar.value = job.share;
         words.textContent = progressText(job);
       }
-      problem.textContent = error ?? (job?.state === "failed" ? job.error : null) ?? "";
+      problem.textContent = error ?? inPageWords((job?.state === "failed" ? job.error : null) ?? "");
       problem.hidden = !problem.textContent;
-      caution.textContent = warnings.join(" · ");
+      caution.textContent = warnings.map(inPageWords).join(" · ");
       caution.hidden = !caution.textContent;
       make.disabled = running || !ready;
       make.textContent = size ? `Make full size, ${size}` : "Make full size";
@@ -65,5 +66,6 @@ export function actionsPanel({ root, tools }, acts) {
 /** @param {Job} job */
 export function progressText({ state, place, stage, share, left }) {
   if (state === "waiting") return place > 0 ? `Waiting, ${place} before it` : "Waiting for its turn";
-  return [`${Math.round(share * 100)} %`, stage, left === null ? "" : `about ${durationText(Math.max(1, left))} left`].filter(Boolean).join(" · ");
+  const percent = Math.round(share * 100);
+  return [stageText(stage), percent ? `${percent} %` : "", left === null ? "" : `about ${durationText(Math.max(1, left))} left`].filter(Boolean).join(", ");
 }

@@ -1,11 +1,14 @@
-// Calls of the server. Every error is the server's own sentence.
+// Calls of the server. Every error is the server's own sentence, in the words of the page.
+
+import { inPageWords, isDamaged } from "./words.js";
 
 /** The server refused, and says why. */
 export class Refusal extends Error {
   /** @param {number} status @param {string} message */
   constructor(status, message) {
-    super(message);
+    super(inPageWords(message));
     this.status = status;
+    this.isDamaged = isDamaged(message);
   }
 }
 

@@ -20,7 +20,7 @@ export function brushBar(root, painter) {
   root.replaceChildren(what, element("label", { class: "inline" }, "Brush", size), soft, erase, undo,
     button("Invert", () => painter.edit("invert"), { id: "brush-invert" }),
     button("Clear", () => painter.edit("clear"), { id: "brush-clear" }),
-    fileButton("File…", ([file]) => painter.load(file), { label: "Mask from a file", id: "brush-file" }),
+    fileButton("File…", ([file]) => painter.load(file), { label: "File… with a mask", id: "brush-file" }),
     button("Done", () => painter.paint(null), { id: "brush-done", class: "primary push", title: "Escape" }));
 
   painter.onShow = () => {

@@ -23,7 +23,7 @@ export function watchServer(banner, back) {
   function lose() {
     if (lost) return;
     lost = true;
-    say("The server does not answer. Your settings are kept. Start it again, then open the address that it prints:", "texsynth serve");
+    say("texsynth does not answer. Your pictures and settings are kept. Start it again in a terminal, then open the address that it prints:", "texsynth serve");
     setTimeout(retry, RETRY_MS);
   }
 
@@ -33,7 +33,7 @@ export function watchServer(banner, back) {
       await get("/v1/options");
     } catch (error) {
       if (error instanceof Refusal && [401, 403].includes(error.status))
-        say("The server was started again. Open the address that it printed, with the new token.", null);
+        say("texsynth was started again. Open the new address that it has printed.", null);
       setTimeout(retry, RETRY_MS);
       return;
     }

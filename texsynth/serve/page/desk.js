@@ -21,6 +21,8 @@ const FULL_SIDE = 4096;
 export class Desk {
   /** @type {string | null} */
   error = null;
+  /** What helps against the error. @type {{text: string, act: () => void} | null} */
+  cure = null;
   /** @type {string | null} */
   reading = null;
   previewing = false;
@@ -212,6 +214,7 @@ export class Desk {
   async checkPictures() {
     const lost = await checkPictures(this.store);
     if (!lost.length) return;
+    this.cure = null;
     this.error = `${lost.join(", ")}: no longer on the server; choose ${lost.length > 1 ? "them" : "it"} again.`;
     this.changed();
   }
@@ -228,10 +231,11 @@ export class Desk {
     }
   }
 
-  /** Say what went wrong, in the server's words. @param {Error} error */
-  async report(error) {
+  /** Say what went wrong. @param {Error} error @param {{text: string, act: () => void}} [cure] */
+  async report(error, cure) {
     if (error instanceof ServerGone || (error instanceof Refusal && error.status === 503)) return;
     this.error = error.message;
+    this.cure = cure ?? null;
     this.changed();
     if (!(error instanceof Refusal) || error.status !== 404) return;
     const before = this.store.state;

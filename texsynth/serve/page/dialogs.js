@@ -41,7 +41,7 @@ export async function commandDialog(request) {
   const painted = files.map((name, n) => ({ name, id: ids[n] }));
   const links = painted.map(({ name, id }, n) => element("a", { id: `painted-${n}`, href: `/v1/pictures/${id}/file`, download: name, text: name }));
   open("The same as a command", area,
-    element("p", { class: "note", text: "Run it in the folder of your pictures: it makes the same result, pixel for pixel." }),
+    element("p", { class: "note", text: "For the terminal, scripts and many pictures. In the folder of your pictures it makes the same result, pixel for pixel." }),
     links.length ? element("p", {}, "Save what you painted beside them: ", ...links.flatMap((link, n) => (n ? [", ", link] : [link])), ".") : null,
     state, element("div", { class: "row" }, again, button("Close", () => dialog().close(), { class: "primary", id: "dialog-close" })));
   state.textContent = await copy(command, area);
@@ -73,7 +73,7 @@ export function presetDialog(request, saved) {
     try {
       const { yaml, path } = await post("/v1/preset", { name: called, request, save: keep });
       if (keep) {
-        state.textContent = `Saved as ${path}. It is in the list of presets now, and works with every command as -p ${called}.`;
+        state.textContent = `Saved as ${path}. It is in the list of presets now; commands take it as -p ${called}.`;
         await saved(called);
       } else {
         save(`${called}.yaml`, new Blob([yaml], { type: "application/yaml" }));
@@ -86,7 +86,7 @@ export function presetDialog(request, saved) {
   name.addEventListener("keydown", event => {
     if (event.key === "Enter") ask(true);
   });
-  open("Save as preset", element("p", { class: "note", text: "All settings that the page shows, under a name of yours. Pictures are not part of it." }),
+  open("Save as preset", element("p", { class: "note", text: "All settings that the page shows, under a name of yours, for other pictures. Pictures are not part of it." }),
     element("label", { class: "field", for: name.id }, "Name", name), error, state,
     element("div", { class: "row" }, button("Close", () => dialog().close(), { id: "dialog-close" }),
       button("Download the file", () => ask(false), { id: "preset-download" }),

@@ -1,5 +1,6 @@
 // Pictures that come in: chosen, dropped or pasted, and what they replace.
 
+import { Refusal } from "./api.js";
 import { droppable } from "./dom.js";
 import { upload } from "./uploads.js";
 import { newWeight } from "./weights.js";
@@ -10,7 +11,7 @@ export class Intake {
    * @param {import("./store.js").Store} store
    * @param {import("./painter.js").Painter} painter
    * @param {{styles: number, siblings: number}} limits
-   * @param {(error: Error) => void} report
+   * @param {(error: Error, cure?: {text: string, act: () => void}) => void} report
    * @param {(text: string | null) => void} busy
    */
   constructor(store, painter, limits, report, busy) {
@@ -21,15 +22,17 @@ export class Intake {
     this.busy = busy;
   }
 
-  /** Upload files one after the other and hand each on. */
-  async #each(files, take) {
+  /** Upload files one after the other and hand each on. @param {File[]} files @param {(picture: any) => void} take @param {boolean} [lenient] for the first */
+  async #each(files, take, lenient = false) {
+    let n = 0;
     try {
-      for (const file of files) {
-        this.busy(`Reading ${file.name} …`);
-        take(await upload(file));
+      for (; n < files.length; n++) {
+        this.busy(`Reading ${files[n].name} …`);
+        take(await upload(files[n], lenient && !n));
       }
     } catch (error) {
-      this.report(error);
+      const damaged = error instanceof Refusal && error.isDamaged;
+      this.report(error, damaged ? { text: "Read it all the same", act: () => this.#each(files.slice(n), take, true) } : undefined);
     } finally {
       this.busy(null);
     }

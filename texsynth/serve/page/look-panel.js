@@ -3,7 +3,7 @@
 import { button, element, keepingFocus } from "./dom.js";
 import { settingControl } from "./controls.js";
 import { lookName } from "./store.js";
-import { applies, groupOf } from "./texts.js";
+import { applies, groupOf, presetTexts } from "./texts.js";
 
 /**
  * Show the preset and all settings of the command in front, and follow the state.
@@ -14,7 +14,8 @@ export function lookPanel(root, looks) {
   /** @type {Map<string, import("./controls.js").Control>} */
   let controls = new Map();
   let built = "";
-  const note = element("p", { class: "note", id: "preset-about" });
+  const note = element("p", { class: "note", id: "preset-about" }), rest = element("p", { class: "note" });
+  const more = element("details", { class: "more", id: "preset-more" }, element("summary", { text: "More about it" }), rest);
   const back = button("Reset all", () => looks.choose(looks.look.preset), { class: "plain", title: "All settings back to the preset's values" });
   /** @type {HTMLSelectElement} */
   const select = element("select", { id: "preset", "aria-label": "Preset", "aria-describedby": note.id });
@@ -31,7 +32,7 @@ export function lookPanel(root, looks) {
       const control = settingControl(setting, value => looks.set(path, value), () => {
         looks.set(path, looks.base(path));
         document.getElementById(`set-${path}`)?.focus();
-      });
+      }, task);
       controls.set(path, control);
       const group = groupOf(path);
       if (!group) plain.append(control.root);
@@ -44,7 +45,7 @@ export function lookPanel(root, looks) {
       element("details", { "data-group": title, open: open.has(title) }, element("summary", { text: title }), inside));
     select.replaceChildren(...command.presets.map(preset =>
       element("option", { value: preset.name, text: preset.own ? `${preset.name} (yours)` : preset.name })));
-    const chooser = command.presets.length ? [element("div", { class: "preset" }, select, back), note] : [element("div", { class: "row" }, back)];
+    const chooser = command.presets.length ? [element("div", { class: "preset" }, select, back), note, more] : [element("div", { class: "row" }, back)];
     root.replaceChildren(element("section", { class: "group" }, element("h2", { text: task === "maps" ? "Settings" : "Look" }),
       ...chooser, plain, ...groups));
   }
@@ -58,13 +59,16 @@ export function lookPanel(root, looks) {
     }
     const value = path => looks.value(path);
     select.value = looks.preset?.name ?? "";
-    note.textContent = looks.preset?.description ?? "";
+    const [about, also] = looks.preset ? presetTexts(looks.preset) : ["", ""];
+    note.textContent = about;
+    rest.textContent = also;
+    more.hidden = !also;
     back.hidden = !looks.changed;
     for (const [path, control] of controls) {
       control.root.hidden = !applies(path, task, value);
       control.show(looks.value(path), looks.base(path));
     }
-    for (const details of root.querySelectorAll("details"))
+    for (const details of root.querySelectorAll("details[data-group]"))
       details.hidden = [.../** @type {NodeListOf<HTMLElement>} */ (details.querySelectorAll(".setting"))].every(each => each.hidden);
   }
 

@@ -31,18 +31,19 @@ const TASKS = [
   ["expand", "Expand", "Makes more of a texture, in any size: the same stones or bricks, laid anew."],
   ["tile", "Seamless", "Keeps the picture and makes its borders meet, so that copies can be laid side by side."],
   ["hole", "Fill a hole", "Fills what you paint over with more of the texture around it."],
-  ["maps", "Maps", "Guesses height, normals, roughness and occlusion of the surface in the picture."],
+  ["maps", "Maps", "Guesses height, normals, roughness and shadows (occlusion) of the surface in the picture."],
 ];
 
 /** @param {import("./looks.js").Options} options */
 function start(options) {
   const store = new Store(), stage = new Stage(by("canvas")), looks = new Looks(store, options);
-  by("about").textContent = `${options.version} · ${options.model} · ${options.device}`;
+  by("about").textContent = `Version ${options.version}, network ${options.model}, on ${options.device === "cpu" ? "the processor" : options.device}`;
   const desk = new Desk(store, looks, () => show());
-  const report = error => desk.report(error);
+  const report = (error, cure) => desk.report(error, cure);
   const painter = new Painter(store, stage, report, () => show());
   brushBar(by("brush"), painter);
   const intake = new Intake(store, painter, options.limits, report, text => {
+    if (text) desk.error = null;
     desk.reading = text;
     show();
   });
@@ -105,7 +106,7 @@ function start(options) {
       show();
     },
     remove: jobs => desk.remove(jobs),
-    clear: () => confirmDialog("Remove all results?", "They go from the server, too. What you have downloaded stays.", "Remove all", () => desk.remove(desk.place.done)),
+    clear: () => confirmDialog("Remove all results?", "They are deleted. What you have downloaded stays.", "Remove all", () => desk.remove(desk.place.done)),
   });
 
   async function useResult(job, n) {
@@ -144,7 +145,7 @@ function start(options) {
     const borders = place.mode === "tiled" && state.workspace === "texture" && state.texture.task === "expand" && !looks.value("tileable")
       ? ["its borders do not meet: tick Tileable for that"] : [];
     statusLine(by("state"), {
-      busy, error: desk.error, kind, name: full?.name ?? picture?.name ?? "", size: kind === "input" ? inputSize() : size,
+      busy, error: desk.error, cure: desk.error ? desk.cure : null, kind, name: full?.name ?? picture?.name ?? "", size: kind === "input" ? inputSize() : size,
       preview: options.preview, seconds: place.preview?.seconds ?? 0, warnings: [...borders, ...(place.preview?.warnings ?? [])],
     });
     by("canvas").setAttribute("aria-label", by("state").textContent || "No picture yet");
@@ -182,6 +183,6 @@ get("/v1/options").then(start, error => {
   const banner = by("banner");
   banner.hidden = false;
   banner.textContent = error instanceof Refusal && [401, 403].includes(error.status)
-    ? "This address lacks the token. Open the one that `texsynth serve` printed."
+    ? "This address is not complete. Open the one that `texsynth serve` has printed, with all that follows the question mark."
     : `The page could not start: ${error.message}.`;
 });

@@ -1,15 +1,16 @@
 // What the page says of itself: the line below the picture, and the invitation on an empty one.
 
-import { element, fileButton } from "./dom.js";
+import { button, element, fileButton } from "./dom.js";
 import { durationText } from "./texts.js";
+import { inPageWords } from "./words.js";
 
 /**
- * @typedef {{busy: string | null, error: string | null, kind: "none" | "input" | "preview" | "full", name: string,
+ * @typedef {{busy: string | null, error: string | null, cure: {text: string, act: () => void} | null, kind: "none" | "input" | "preview" | "full", name: string,
  *   size: [number, number], preview: number, seconds: number, warnings: string[]}} Status
  */
 
 /** @param {HTMLElement} line @param {Status} status */
-export function statusLine(line, { busy, error, kind, name, size, preview, seconds, warnings }) {
+export function statusLine(line, { busy, error, cure, kind, name, size, preview, seconds, warnings }) {
   line.classList.toggle("error", !!error);
   const large = `${size[0]} × ${size[1]}`;
   const text = error ?? busy ?? {
@@ -17,8 +18,9 @@ export function statusLine(line, { busy, error, kind, name, size, preview, secon
     preview: `Preview, ${Math.max(...size) > preview ? `at ${preview} of ${Math.max(...size)} pixels` : large}, in ${durationText(seconds)}`,
     full: `Full size: ${name}, ${large}`,
   }[kind];
-  const more = error || busy || kind !== "preview" ? [] : warnings.map(warning => element("span", { class: "warning", text: ` · ${warning}` }));
-  if (line.textContent !== text + more.map(each => each.textContent).join("")) line.replaceChildren(text, ...more);
+  const help = cure ? [" ", button(cure.text, cure.act, { class: "plain", id: "cure" })] : [];
+  const more = error || busy || kind !== "preview" ? [] : warnings.map(warning => element("span", { class: "warning", text: ` · ${inPageWords(warning)}` }));
+  if (line.textContent !== text + [...help, ...more].map(each => each.textContent ?? each).join("")) line.replaceChildren(text, ...help, ...more);
 }
 
 /** @type {Record<string, [string, string, string]>} */

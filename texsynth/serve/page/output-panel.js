@@ -12,10 +12,10 @@ export function outputPanel(root, store, formats) {
   const side = element("input", { type: "number", id: "max-side", min: 16, step: 1, placeholder: "as it is", on: { change: () => change({ max_side: whole(side, 1) }) } });
   const format = element("select", { id: "format", on: { change: () => change({ format: format.value || null }) } },
     element("option", { value: "", text: "Automatic" }), ...formats.map(name => element("option", { value: name, text: name.toUpperCase() })));
-  const another = button("Another", () => change({ seed: Math.floor(Math.random() * LARGEST_SEED) + 1 }), { id: "another", title: "Another seed, another result" });
+  const another = button("Another", () => change({ seed: Math.floor(Math.random() * LARGEST_SEED) + 1 }), { id: "another", title: "Another number, another result" });
   const sideRow = row("max-side", "Longest side, pixels", "Larger pictures are reduced to this many pixels on the longer side.", side);
   root.replaceChildren(element("section", { class: "group" }, element("h2", { text: "Result" }),
-    row("seed", "Seed", "Decides what is random: another number gives another result, the same number the same one.", element("span", { class: "pair" }, seed, another)),
+    row("seed", "Variation", "Chance plays its part: another number gives another result, the same number the same one again. Commands call it the seed.", element("span", { class: "pair" }, seed, another)),
     sideRow, row("format", "Format", "Of the file that you download. Automatic is that of the picture where it can hold the result.", format)));
 
   function show() {

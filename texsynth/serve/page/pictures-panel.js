@@ -4,6 +4,7 @@ import { button, droppable, element, fileButton, keepingFocus } from "./dom.js";
 import { styleExtras } from "./pad.js";
 import { TINTS } from "./painter.js";
 import { bytesText } from "./texts.js";
+import { inPageWords } from "./words.js";
 
 /**
  * @typedef {import("./store.js").Picture} Picture
@@ -26,6 +27,7 @@ export function picturesPanel(root, store, intake, painter, limits) {
       element("div", { class: "words" },
         element("div", { class: "name", text: picture.name, title: picture.name, id }),
         element("div", { class: "facts", text: facts(picture) }),
+        ...picture.warnings.map(warning => element("div", { class: "facts warning", text: inPageWords(warning) })),
         element("div", { class: "tools" }, ...tools)));
     if (tint) box.style.setProperty("--tint", tint);
     droppable(box, drop);
@@ -43,7 +45,7 @@ export function picturesPanel(root, store, intake, painter, limits) {
 
   function texture() {
     const { picture, siblings, task, hole } = store.state.texture;
-    const parts = [element("p", { class: "role", text: "Texture, the exemplar" })];
+    const parts = [element("p", { class: "role", text: "The texture to start from" })];
     if (!picture) return [...parts, adder("Choose a texture", "choose-picture", files => intake.main(files))];
     const painting = painter.target?.kind === "hole";
     const tools = [change(files => intake.main(files), "change-picture", "the texture"), remove(picture, () => intake.remove("picture"), "remove-picture")];
@@ -51,7 +53,7 @@ export function picturesPanel(root, store, intake, painter, limits) {
       tools.push(button(painting ? "Stop painting" : hole ? "Repaint hole" : "Paint the hole", () => painter.paint(painting ? null : { kind: "hole" }), { id: "paint-hole" }));
     parts.push(slot(picture, "picture-name", tools, files => intake.main(files)));
     if (task === "maps") return parts;
-    parts.push(element("p", { class: "role", text: "Other maps of the same surface, made along" }));
+    parts.push(element("p", { class: "role", text: "Other maps of this texture, changed in the same way" }));
     siblings.forEach((sibling, n) => parts.push(
       slot(sibling, `sibling-${n}`, [remove(sibling, () => intake.removeSibling(n), `remove-sibling-${n}`)], files => intake.siblings(files))));
     if (siblings.length < limits.siblings)
@@ -61,9 +63,9 @@ export function picturesPanel(root, store, intake, painter, limits) {
 
   function style() {
     const { picture, styles } = store.state.style;
-    const parts = [element("p", { class: "role", text: "Content, the picture that is changed" })];
+    const parts = [element("p", { class: "role", text: "The picture that is changed" })];
     parts.push(picture
-      ? slot(picture, "picture-name", [change(files => intake.main(files), "change-picture", "the content"), remove(picture, () => intake.remove("picture"), "remove-picture")], files => intake.main(files))
+      ? slot(picture, "picture-name", [change(files => intake.main(files), "change-picture", "the picture"), remove(picture, () => intake.remove("picture"), "remove-picture")], files => intake.main(files))
       : adder("Choose a picture", "choose-picture", files => intake.main(files)));
     parts.push(element("p", { class: "role", text: styles.length > 1 ? "Styles" : "Style" }));
     styles.forEach((each, n) => parts.push(slot(each.picture, `style-${n}`, styleTools(each, n), files => intake.styles(files, n), styles.length > 1 || each.mask ? TINTS[n] : undefined)));

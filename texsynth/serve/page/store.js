@@ -1,7 +1,7 @@
 // What the page knows: one object, kept in sessionStorage, so that each tab has its own and a reload loses nothing.
 
 /**
- * @typedef {{id: string, name: string, width: number, height: number, bytes: number, kind: string, warnings: string[]}} Picture
+ * @typedef {{id: string, name: string, width: number, height: number, bytes: number, kind: string, lenient: boolean, warnings: string[]}} Picture
  * @typedef {{preset: string | null, changes: Record<string, any>}} Look
  * @typedef {{picture: Picture, mask: Picture | null, weight: number}} Style weight: beside those of the other styles
  * @typedef {"texture" | "style"} Workspace

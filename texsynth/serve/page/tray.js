@@ -37,12 +37,12 @@ export function tray(root, acts) {
       element("img", { src: `${path}/view?side=96`, alt: "" }),
       element("div", { class: "words" },
         element("div", { class: "name", text: name, title: name }),
-        element("div", { class: "facts", text: `${result.width} × ${result.height}, ${bytesText(result.bytes)}` }),
-        element("div", { class: "tools" },
-          act("Show", "show", `Show ${name}`, () => acts.show(job, n)),
-          act("Use as input", "use", `Use ${name} as input`, () => acts.use(job, n)),
-          n ? null : act(several > 1 ? `Remove these ${several}` : "Remove", "remove", several > 1 ? `Remove ${name} and the maps of it` : `Remove ${name}`, () => acts.remove([job])))),
-      element("a", { class: "button", href: path, download: name, id: `download-${place}`, "aria-label": `Download ${name}`, text: "Download" }));
+        element("div", { class: "facts", text: `${result.width} × ${result.height}, ${bytesText(result.bytes)}` })),
+      element("a", { class: "button", href: path, download: name, id: `download-${place}`, "aria-label": `Download ${name}`, text: "Download" }),
+      element("div", { class: "tools" },
+        act("Show", "show", `Show ${name}`, () => acts.show(job, n)),
+        act("Use as input", "use", `Use as input: ${name}`, () => acts.use(job, n)),
+        n ? null : act(several > 1 ? `Remove these ${several}` : "Remove", "remove", several > 1 ? `Remove these ${several}: ${name} and its maps` : `Remove ${name}`, () => acts.remove([job]))));
     row.addEventListener("keydown", event => {
       if (event.key !== "Delete") return;
       event.preventDefault();

@@ -8,9 +8,9 @@ import { copyOf, picturesOf } from "./keeper.js";
 /** Files of this page, by the id that the server gave them. @type {Map<string, File>} */
 export const files = new Map();
 
-/** @param {File} file @returns {Promise<Picture>} */
-export async function upload(file) {
-  const response = await call("POST", `/v1/pictures?name=${encodeURIComponent(file.name || "picture.png")}`, { body: file });
+/** @param {File} file @param {boolean} [lenient] whether a damaged one is taken, too @returns {Promise<Picture>} */
+export async function upload(file, lenient = false) {
+  const response = await call("POST", `/v1/pictures?name=${encodeURIComponent(file.name || "picture.png")}${lenient ? "&lenient=1" : ""}`, { body: file });
   const picture = await response.json();
   files.set(picture.id, file);
   return picture;
@@ -25,7 +25,7 @@ async function isThere(picture) {
     if (!(error instanceof Refusal) || error.status !== 404) throw error;
   }
   const file = files.get(picture.id) ?? await copyOf(picture.id);
-  return file ? (await upload(file)).id === picture.id : false;
+  return file ? (await upload(file, picture.lenient)).id === picture.id : false;
 }
 
 /**
