@@ -13,7 +13,7 @@ from helpers.cli import run_program
 from helpers.served_page import Page, Served, blocks
 
 if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 FETCH = """
 const [path, done] = arguments;
@@ -33,7 +33,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.fixture
-def page(driver: Chrome, running: Served, files: dict[str, Path]) -> Page:
+def page(driver: WebDriver, running: Served, files: dict[str, Path]) -> Page:
     """The page with a content and one style."""
     page = Page(driver, running)
     page.use("workspace-texture", "\ue014")

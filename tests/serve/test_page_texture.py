@@ -16,7 +16,7 @@ from helpers.served_page import Page, Served, blocks
 from texsynth.images import read
 
 if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 BRING = """
 const [text, event] = arguments, bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
@@ -35,7 +35,7 @@ def wall(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def page(driver: Chrome, running: Served, wall: Path) -> Page:
+def page(driver: WebDriver, running: Served, wall: Path) -> Page:
     """The page with a texture."""
     page = Page(driver, running)
     page.put("choose-first", wall)
@@ -52,7 +52,7 @@ def test_a_setting_changes_the_preview_and_goes_back(page: Page) -> None:
     assert page.attribute("set-variety", "value") == "0.4"
     reset = page.browser.find_element("css selector", "[data-path=variety] .reset")
     assert reset.is_displayed()
-    reset.send_keys("\n")
+    reset.send_keys("\ue007")
     assert page.attribute("set-variety", "value") == "0.5"
     assert not reset.is_displayed()
 
@@ -64,7 +64,7 @@ def test_the_full_size_is_the_file_of_the_command(page: Page, wall: Path, tmp_pa
     page.previewed()
     page.use("make", "\n")
     page.wait(lambda: page.state.startswith("Full size: wall.expand.png, 72 × 72"))
-    page.downloads_to(tmp_path / "down")
+    page.tools.downloads_to(tmp_path / "down")
     page.use("download-0", "\n")
     file = tmp_path / "down" / "wall.expand.png"
     page.wait(file.exists)
@@ -197,7 +197,7 @@ def test_sizes_stay_within_bounds(page: Page) -> None:
     page.enter("set-size", "72")
     page.previewed()
     page.use("set-size-height", "\t")
-    page.browser.find_element("css selector", "[data-path=size] .reset").send_keys("\n")
+    page.browser.find_element("css selector", "[data-path=size] .reset").send_keys("\ue007")
     assert page.text("make") == "Make full size, 96 × 96"
 
 
