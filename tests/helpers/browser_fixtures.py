@@ -67,6 +67,7 @@ def firefox() -> WebDriver:
         options.add_argument(flag)
     preferences: dict[str, str | int | bool] = {
         "browser.download.folderList": 2,
+        "browser.download.alwaysOpenPanel": False,
         "network.proxy.type": 1,
         "network.proxy.http": "127.0.0.1",
         "network.proxy.http_port": 9,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from selenium.webdriver.remote.webelement import WebElement
 
 PATIENCE = 60.0
+TEXT = "return document.getElementById(arguments[0])?.textContent ?? ''"
 KEYS = {"\n": "\ue007", "\t": "\ue004"}
 """Keys of a keyboard for letters that some browsers take for text."""
 
@@ -120,9 +121,8 @@ class Page:
         return self.text("state")
 
     def text(self, name: str) -> str:
-        return str(
-            self.browser.execute_script("return document.getElementById(arguments[0]).textContent", name)
-        )
+        """Empty without such an element."""
+        return str(self.browser.execute_script(TEXT, name))
 
     def attribute(self, name: str, key: str) -> str:
         """An attribute or property of an element, empty if it has none."""

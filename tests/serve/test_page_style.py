@@ -140,10 +140,10 @@ def test_a_card_is_no_picture_to_be_changed(page: Page, files: dict[str, Path], 
     card = tmp_path / "ink.card"
     ran = run_program("card", "make", str(files["b"]), "-o", str(card), cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    name = page.find("picture-name").text
+    name = page.text("picture-name")
     page.put("change-picture", card)
     page.wait(lambda: "ink.card is a style card" in page.state)
-    assert page.find("picture-name").text == name
+    assert page.text("picture-name") == name
 
 
 def test_the_explanation_of_the_other_workspace_goes(page: Page) -> None:

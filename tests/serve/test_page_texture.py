@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 BRING = """
 const [text, event] = arguments, bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
-const data = new DataTransfer();
-data.items.add(new File([bytes], "image.png", {type: "image/png"}));
+const data = new DataTransfer(), file = new File([bytes], "image.png", {type: "image/png"});
+data.items.add(file);
 const options = {bubbles: true, cancelable: true, dataTransfer: data, clipboardData: data};
-const target = document.getElementById("stage");
-const kind = event === "paste" ? ClipboardEvent : DragEvent;
-target.dispatchEvent(new kind(event, options));
+const brought = new (event === "paste" ? ClipboardEvent : DragEvent)(event, options);
+// Firefox makes a clipboard of its own.
+if (event === "paste" && !brought.clipboardData.files.length) brought.clipboardData.items.add(file);
+document.getElementById("stage").dispatchEvent(brought);
 """
 
 
@@ -169,7 +170,7 @@ def test_views_and_zoom_by_pointer(page: Page) -> None:
 def test_a_picture_comes_in_by(page: Page, tmp_path: Path, event: str) -> None:
     data = base64.b64encode(blocks(tmp_path / "x.png", width=40, height=40, seed=3).read_bytes()).decode()
     page.browser.execute_script(BRING, data, event)
-    page.wait(lambda: page.find("picture-name").text == ("pasted.png" if event == "paste" else "image.png"))
+    page.wait(lambda: page.text("picture-name") == ("pasted.png" if event == "paste" else "image.png"))
     page.previewed()
 
 
@@ -203,7 +204,7 @@ def test_sizes_stay_within_bounds(page: Page) -> None:
 
 def test_siblings_are_made_along(page: Page, tmp_path: Path) -> None:
     page.put("add-sibling", blocks(tmp_path / "wall_rough.png", width=48, height=48, seed=5))
-    page.wait(lambda: page.find("sibling-0").text == "wall_rough.png")
+    page.wait(lambda: page.text("sibling-0") == "wall_rough.png")
     page.use("make", "\n")
     page.wait(lambda: page.find("download-1").is_displayed())
     page.use("show-1", "\n")
@@ -218,7 +219,7 @@ def test_a_result_becomes_the_input(page: Page) -> None:
     page.use("make", "\n")
     page.wait(lambda: page.find("use-0").is_displayed())
     page.use("use-0", "\n")
-    page.wait(lambda: page.find("picture-name").text == "wall.tile.png")
+    page.wait(lambda: page.text("picture-name") == "wall.tile.png")
 
 
 def test_maps(page: Page) -> None:

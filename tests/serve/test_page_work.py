@@ -55,7 +55,7 @@ def test_a_reload_in_mid_work_picks_the_job_up(page: Page) -> None:
     page.wait(lambda: busy(page))
     page.browser.refresh()
     page.wait(lambda: busy(page))
-    assert page.find("picture-name").text == "wall.png"
+    assert page.text("picture-name") == "wall.png"
     assert page.attribute("set-strength", "value") == "0.7"
     page.use("cancel", "\n")
     page.wait(lambda: page.find("make").is_enabled())
@@ -69,11 +69,11 @@ def test_tabs_have_their_own_state(page: Page, tmp_path: Path) -> None:
         page.wait(lambda: page.browser.find_elements("id", "choose-first"))
         page.put("choose-first", blocks(tmp_path / "other.png", width=48, height=48, seed=9))
         page.previewed()
-        assert page.find("picture-name").text == "other.png"
+        assert page.text("picture-name") == "other.png"
     finally:
         page.browser.close()
         page.browser.switch_to.window(first)
-    assert page.find("picture-name").text == "wall.png"
+    assert page.text("picture-name") == "wall.png"
 
 
 @pytest.mark.slow
@@ -120,7 +120,7 @@ def test_a_server_that_stops_in_mid_work_is_told_of_and_found_again(
         page.wait(lambda: "the work is lost" in page.text("job-problem"))
         page.wait(lambda: page.find("make").is_enabled())
         page.previewed()
-        assert page.find("picture-name").text == "wall.png"
+        assert page.text("picture-name") == "wall.png"
     page.wait(lambda: page.find("banner").is_displayed())
     with served(tmp_path, "--port", str(first.port)):
         page.wait(lambda: "new token" in page.text("banner"))

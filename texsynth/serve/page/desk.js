@@ -13,7 +13,7 @@ const FULL_SIDE = 4096;
 /**
  * @typedef {{before: {id: string, image: ImageBitmap} | null, preview: import("./preview.js").Preview | null,
  *   full: {image: ImageBitmap, name: string, size: [number, number]} | null, shown: "preview" | "full", asked: string,
- *   kind: string, mode: "result" | "compare" | "tiled", follower: Follower, problem: string | null}} Place
+ *   making: string | null, fullOf: string, kind: string, mode: "result" | "compare" | "tiled", follower: Follower, problem: string | null}} Place
  */
 
 /** Pictures and work of both workspaces; tells when something is new. */
@@ -44,7 +44,7 @@ export class Desk {
   /** @returns {Place} */
   #place(workspace) {
     return {
-      before: null, preview: null, full: null, shown: "preview", asked: "", kind: "", mode: "result", problem: null,
+      before: null, preview: null, full: null, shown: "preview", asked: "", making: null, fullOf: "", kind: "", mode: "result", problem: null,
       follower: new Follower((job, live) => this.#news(workspace, job, live)),
     };
   }
@@ -117,7 +117,8 @@ export class Desk {
     const { place } = this;
     if (this.missing || preview.request.command !== this.request.command) return;
     const old = place.preview?.image;
-    Object.assign(place, { preview, shown: "preview" });
+    // A preview that comes late does not take the place of the full result of the same settings.
+    Object.assign(place, { preview, shown: place.shown === "full" && place.fullOf === place.asked ? "full" : "preview" });
     this.error = null;
     this.changed();
     old?.close();
@@ -127,6 +128,8 @@ export class Desk {
   async showResult(n) {
     const { place } = this, job = place.follower.job, result = job?.results[n];
     if (!job || !result) return;
+    place.fullOf = place.making ?? place.asked;
+    place.making = null;
     const side = Math.max(result.width, result.height) > FULL_SIDE ? `?side=${FULL_SIDE}` : "";
     try {
       const image = await bitmap(`/v1/jobs/${job.id}/results/${n}/view${side}`);
@@ -141,6 +144,7 @@ export class Desk {
   async make() {
     const { place } = this;
     place.problem = null;
+    place.making = place.asked;
     try {
       await place.follower.start(this.request);
     } catch (error) {
