@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from helpers.browser import check_contrast
+from helpers.browsers import tools
 from helpers.nets import waves
 
 from texsynth.config.settings import ExpandSettings, RunSettings
@@ -22,7 +22,7 @@ from texsynth.images.tensors import to_picture
 from texsynth.jobs.inputs import find_inputs
 
 if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'.png"
 """A file name that would do something if it were not escaped."""
@@ -58,15 +58,14 @@ class Silent:
 
 
 @pytest.fixture
-def browser(driver: Chrome, page: Path) -> Chrome:
+def browser(driver: WebDriver, page: Path) -> WebDriver:
     """The page, freshly loaded."""
-    for log in ("browser", "performance"):
-        driver.get_log(log)
+    tools(driver).forget()
     driver.get(page.as_uri())
     return driver
 
 
-def column(browser: Chrome, table: int, heading: str) -> list[str]:
+def column(browser: WebDriver, table: int, heading: str) -> list[str]:
     """Texts of a column of the table with this number, from top to bottom."""
     return list(
         browser.execute_script(
@@ -80,13 +79,13 @@ def column(browser: Chrome, table: int, heading: str) -> list[str]:
     )
 
 
-def click_heading(browser: Chrome, table: int, heading: str) -> None:
+def click_heading(browser: WebDriver, table: int, heading: str) -> None:
     buttons = browser.find_elements("css selector", "table")[table].find_elements("css selector", "th button")
     # By key, as without a mouse.
-    next(b for b in buttons if b.text == heading).send_keys("\n")
+    next(b for b in buttons if b.text == heading).send_keys("\ue007")
 
 
-def test_pictures_are_there_in_their_own_size(browser: Chrome, page: Path) -> None:
+def test_pictures_are_there_in_their_own_size(browser: WebDriver, page: Path) -> None:
     sizes = browser.execute_script(
         "return Promise.all([...document.images].map(async i => {"
         " await i.decode();"
@@ -99,7 +98,7 @@ def test_pictures_are_there_in_their_own_size(browser: Chrome, page: Path) -> No
     assert {alt.split(", ")[0] for alt, *_ in sizes} == {"waves.png", HOSTILE}
 
 
-def test_pictures_come_before_figures_and_these_before_how_they_were_measured(browser: Chrome) -> None:
+def test_pictures_come_before_figures_and_these_before_how_they_were_measured(browser: WebDriver) -> None:
     kinds = browser.execute_script(
         "return [...document.querySelectorAll('main > section, main > .scroll, main > .facts')]"
         ".map(e => e.className)"
@@ -110,16 +109,15 @@ def test_pictures_come_before_figures_and_these_before_how_they_were_measured(br
         assert browser.find_elements("id", target), target
 
 
-def test_nothing_is_loaded_from_elsewhere_and_nothing_complains(browser: Chrome, page: Path) -> None:
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
+def test_nothing_is_loaded_from_elsewhere_and_nothing_complains(browser: WebDriver, page: Path) -> None:
+    urls = tools(browser).requested()
     assert page.as_uri() in urls, "requests are seen"
     assert all(url.startswith("data:") or url == page.as_uri() for url in urls)
-    assert browser.get_log("browser") == []
+    assert tools(browser).complaints() == []
     assert "http" not in page.read_text().replace("http-equiv", "")
 
 
-def test_tables_sort_in_both_directions(browser: Chrome) -> None:
+def test_tables_sort_in_both_directions(browser: WebDriver) -> None:
     for heading in ("coherence", "seconds"):
         click_heading(browser, 1, heading)
         rising = [float(text) for text in column(browser, 1, heading) if text != "–"]
@@ -133,7 +131,7 @@ def test_tables_sort_in_both_directions(browser: Chrome) -> None:
     assert column(browser, 3, "method") == sorted(column(browser, 3, "method"))
 
 
-def test_filters_and_zoom(browser: Chrome) -> None:
+def test_filters_and_zoom(browser: WebDriver) -> None:
     field = browser.find_element("id", "filter")
     field.send_keys("WAVE")
     assert browser.find_element("id", "shown").text == "1 of 3 exemplars"
@@ -154,14 +152,14 @@ def test_filters_and_zoom(browser: Chrome) -> None:
     assert (width, rendering) == (192, "pixelated")
 
 
-def test_names_are_text_and_failures_are_shown(browser: Chrome, page: Path) -> None:
+def test_names_are_text_and_failures_are_shown(browser: WebDriver, page: Path) -> None:
     headings = browser.execute_script("return [...document.querySelectorAll('h3')].map(h => h.textContent)")
     assert sorted(headings) == sorted([HOSTILE, "broken.png", "waves.png"])
     assert "broken.png is not a picture" in browser.execute_script("return document.body.textContent")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_ink_stands_out_from_paper(browser: Chrome, scheme: str) -> None:
+def test_ink_stands_out_from_paper(browser: WebDriver, scheme: str) -> None:
     check_contrast(browser, scheme, "link", "good", "bad")
 
 
@@ -183,9 +181,8 @@ def styled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out" / PAGE
 
 
-def test_the_page_of_stylizations(driver: Chrome, styled: Path) -> None:
-    for log in ("browser", "performance"):
-        driver.get_log(log)
+def test_the_page_of_stylizations(driver: WebDriver, styled: Path) -> None:
+    tools(driver).forget()
     driver.get(styled.as_uri())
     pictures = driver.execute_script(
         "return Promise.all([...document.images].map(async i => {"
@@ -197,10 +194,9 @@ def test_the_page_of_stylizations(driver: Chrome, styled: Path) -> None:
         for what in ("content picture", "style picture", "content", "colour")
     ]
     assert all(size == [80, 80] for _, *size in pictures)
-    messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-    urls = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
+    urls = tools(driver).requested()
     assert all(url.startswith("data:") or url == styled.as_uri() for url in urls)
-    assert driver.get_log("browser") == []
+    assert tools(driver).complaints() == []
     assert driver.find_element("id", "shown").text == "3 of 3 pairs"
     assert column(driver, 0, "method") == ["content", "colour"]
     click_heading(driver, 0, "ssim")

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from helpers.browsers import tools
 
 if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 
-def check_contrast(browser: Chrome, scheme: str, *marks: str) -> None:
+def check_contrast(browser: WebDriver, scheme: str, *marks: str) -> None:
     """At least 7 to 1 for text and 4.5 to 1 for marks, names of colours (WCAG 2.1, 1.4.3 and 1.4.6)."""
-    browser.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    )
+    tools(browser).prefer(scheme)
     colours = browser.execute_script(
         "const c = document.createElement('canvas').getContext('2d', {willReadFrequently: true});"
         "const style = getComputedStyle(document.documentElement);"

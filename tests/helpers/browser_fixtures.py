@@ -1,15 +1,19 @@
-"""A browser for the pages that are written, without any network."""
+"""A browser for the pages that are written, without any network: Chromium, or the one that is asked for."""
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
+    from selenium.webdriver.remote.webdriver import WebDriver
+
+CHOICE = "TEXSYNTH_TEST_BROWSER"
+"""A variable of the environment: chromium, firefox or webkit."""
 
 
 def tool(*names: str) -> str:
@@ -21,12 +25,21 @@ def tool(*names: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def driver() -> Iterator[Chrome]:
-    """A headless browser that cannot reach any other machine."""
-    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+def driver() -> Iterator[WebDriver]:
+    """A browser in the background that cannot reach any other machine."""
+    pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    driver = BROWSERS[os.environ.get(CHOICE, "chromium")]()
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def chromium() -> WebDriver:
+    from selenium.webdriver import Chrome, ChromeOptions
     from selenium.webdriver.chrome.service import Service
 
-    options = selenium.ChromeOptions()
+    options = ChromeOptions()
     options.binary_location = tool("chromium", "google-chrome", "chromium-browser")
     for flag in (
         "headless=new",
@@ -40,8 +53,50 @@ def driver() -> Iterator[Chrome]:
     ):
         options.add_argument(f"--{flag}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = selenium.Chrome(options=options, service=Service(tool("chromedriver")))
-    try:
-        yield driver
-    finally:
-        driver.quit()
+    return Chrome(options=options, service=Service(tool("chromedriver")))
+
+
+def firefox() -> WebDriver:
+    from selenium.webdriver import Firefox, FirefoxOptions
+    from selenium.webdriver.firefox.service import Service
+
+    options = FirefoxOptions()
+    options.binary_location = tool("firefox", "firefox-esr")
+    # Preferences, like that for the dark, can be changed while it runs.
+    for flag in ("-headless", "-remote-allow-system-access"):
+        options.add_argument(flag)
+    preferences: dict[str, str | int | bool] = {
+        "browser.download.folderList": 2,
+        "browser.download.alwaysOpenPanel": False,
+        "network.proxy.type": 1,
+        "network.proxy.http": "127.0.0.1",
+        "network.proxy.http_port": 9,
+        "network.proxy.ssl": "127.0.0.1",
+        "network.proxy.ssl_port": 9,
+    }
+    for name, value in preferences.items():
+        options.set_preference(name, value)
+    options.set_capability("webSocketUrl", True)
+    driver = Firefox(options=options, service=Service(tool("geckodriver")))
+    driver.set_window_size(1000, 985)
+    return driver
+
+
+def webkit() -> WebDriver:
+    """WebKitGTK's small browser, with the engine of Safari; it needs a display, as `xvfb-run` gives one."""
+    from selenium.webdriver.webkitgtk.options import Options
+    from selenium.webdriver.webkitgtk.service import Service
+    from selenium.webdriver.webkitgtk.webdriver import WebDriver as WebKitGTK
+
+    if not os.environ.get("DISPLAY"):
+        pytest.skip("WebKit needs a display; run the tests under xvfb-run")
+    driver = WebKitGTK(options=Options(), service=Service(tool("WebKitWebDriver")))
+    driver.set_window_size(1000, 938)
+    return driver
+
+
+BROWSERS: dict[str, Callable[[], WebDriver]] = {
+    "chromium": chromium,
+    "firefox": firefox,
+    "webkit": webkit,
+}

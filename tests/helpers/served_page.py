@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -17,14 +16,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
+from helpers.browsers import tools
 
 from texsynth.images import Picture, write
 
 if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
+    from selenium.webdriver.remote.webdriver import WebDriver
     from selenium.webdriver.remote.webelement import WebElement
 
 PATIENCE = 60.0
+TEXT = "return document.getElementById(arguments[0])?.textContent ?? ''"
+KEYS = {"\n": "\ue007", "\t": "\ue004"}
+"""Keys of a keyboard for letters that some browsers take for text."""
 
 
 @dataclass
@@ -83,10 +86,10 @@ def served(folder: Path, *options: str) -> Iterator[Served]:
 class Page:
     """The page, as one who looks at it and types."""
 
-    def __init__(self, browser: Chrome, server: Served) -> None:
+    def __init__(self, browser: WebDriver, server: Served) -> None:
         self.browser, self.server = browser, server
-        for log in ("browser", "performance"):
-            browser.get_log(log)
+        self.tools = tools(browser)
+        self.tools.forget()
         self.open()
 
     def open(self) -> None:
@@ -118,9 +121,8 @@ class Page:
         return self.text("state")
 
     def text(self, name: str) -> str:
-        return str(
-            self.browser.execute_script("return document.getElementById(arguments[0]).textContent", name)
-        )
+        """Empty without such an element."""
+        return str(self.browser.execute_script(TEXT, name))
 
     def attribute(self, name: str, key: str) -> str:
         """An attribute or property of an element, empty if it has none."""
@@ -138,7 +140,7 @@ class Page:
         from selenium.webdriver import ActionChains
 
         for key in keys:
-            ActionChains(self.browser).send_keys(key).perform()
+            ActionChains(self.browser).send_keys(KEYS.get(key, key)).perform()
 
     def use(self, name: str, *keys: str) -> None:
         """Focus a control and press keys."""
@@ -161,21 +163,9 @@ class Page:
         self.browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
         return str(self.browser.execute_script("return document.getElementById('canvas').toDataURL()"))
 
-    def width(self, pixels: int, height: int = 900) -> None:
-        """Give the window this size in CSS pixels."""
-        metrics = {"width": pixels, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
     def hosts(self) -> set[str]:
         """Hosts of all requests since the page was made; data and blob addresses have none."""
-        messages = [json.loads(entry["message"])["message"] for entry in self.browser.get_log("performance")]
-        urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-        return {urlsplit(url).netloc for url in urls if url.startswith(("http", "ws"))}
-
-    def downloads_to(self, folder: Path) -> None:
-        self.browser.execute_cdp_cmd(
-            "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)}
-        )
+        return {urlsplit(url).netloc for url in self.tools.requested() if url.startswith(("http", "ws"))}
 
 
 def blocks(path: Path, *, width: int, height: int, seed: int = 0, cell: int = 6, grain: float = 0.2) -> Path:

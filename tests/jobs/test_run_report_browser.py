@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from helpers.browser import check_contrast
+from helpers.browsers import tools
 from helpers.cli import make_picture
 
 from texsynth.config.settings import RunSettings
@@ -19,7 +19,7 @@ from texsynth.jobs.outcomes import Done, Failed, Outcome, Report, Skipped, Writt
 from texsynth.jobs.report import write_report
 
 if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'.png"
 """A file name that would do something if it were not escaped."""
@@ -66,28 +66,27 @@ def write(report: Report, path: Path) -> None:
 
 
 @pytest.fixture
-def browser(driver: Chrome, folder: Path) -> Iterator[Chrome]:
+def browser(driver: WebDriver, folder: Path) -> Iterator[WebDriver]:
     """The page, freshly loaded."""
-    for log in ("browser", "performance"):
-        driver.get_log(log)
+    tools(driver).forget()
     driver.get((folder / "run.html").as_uri())
     yield driver
-    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    tools(driver).resize()
 
 
-def press(browser: Chrome, *keys: str) -> None:
+def press(browser: WebDriver, *keys: str) -> None:
     """Keys for what has the focus, as without a mouse."""
     for key in keys:
         browser.switch_to.active_element.send_keys(key)
 
 
-def focused(browser: Chrome) -> str:
+def focused(browser: WebDriver) -> str:
     return str(
         browser.execute_script("return document.activeElement.id || document.activeElement.value || ''")
     )
 
 
-def tab_to(browser: Chrome, name: str) -> None:
+def tab_to(browser: WebDriver, name: str) -> None:
     from selenium.webdriver.common.keys import Keys
 
     for _ in range(30):
@@ -97,7 +96,7 @@ def tab_to(browser: Chrome, name: str) -> None:
     pytest.fail(f"{name} cannot be reached by Tab")
 
 
-def uncovered(browser: Chrome, number: int) -> str:
+def uncovered(browser: WebDriver, number: int) -> str:
     """What of the content is cut off at its right."""
     return str(
         browser.execute_script(
@@ -108,7 +107,7 @@ def uncovered(browser: Chrome, number: int) -> str:
     )
 
 
-def visible(browser: Chrome) -> list[str]:
+def visible(browser: WebDriver) -> list[str]:
     """The numbers of the jobs that are shown."""
     return list(
         browser.execute_script(
@@ -117,7 +116,7 @@ def visible(browser: Chrome) -> list[str]:
     )
 
 
-def test_a_slider_is_moved_by_keys(browser: Chrome) -> None:
+def test_a_slider_is_moved_by_keys(browser: WebDriver) -> None:
     from selenium.webdriver.common.keys import Keys
 
     at_rest = uncovered(browser, 3)
@@ -134,7 +133,7 @@ def test_a_slider_is_moved_by_keys(browser: Chrome) -> None:
     assert browser.execute_script(outline) == "solid"
 
 
-def test_a_slider_is_moved_by_the_mouse(browser: Chrome) -> None:
+def test_a_slider_is_moved_by_the_mouse(browser: WebDriver) -> None:
     from selenium.webdriver import ActionChains
 
     slider = browser.find_element("id", "r3")
@@ -149,7 +148,7 @@ def test_a_slider_is_moved_by_the_mouse(browser: Chrome) -> None:
     assert f"{100 - value:g}%" in uncovered(browser, 3)
 
 
-def test_the_filter_works_by_keys(browser: Chrome) -> None:
+def test_the_filter_works_by_keys(browser: WebDriver) -> None:
     from selenium.webdriver.common.keys import Keys
 
     assert visible(browser) == ["i1", "i2", "i3", "i4", "i5"]
@@ -166,21 +165,20 @@ def test_the_filter_works_by_keys(browser: Chrome) -> None:
     assert visible(browser) == ["i4"]
 
 
-def test_nothing_is_loaded_and_nothing_complains(browser: Chrome, folder: Path) -> None:
+def test_nothing_is_loaded_and_nothing_complains(browser: WebDriver, folder: Path) -> None:
     sizes = browser.execute_script(
         "return Promise.all([...document.images].map(async i => { await i.decode(); return i.naturalWidth }))"
     )
     assert len(sizes) == 7
     assert all(sizes)
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
+    urls = tools(browser).requested()
     page = (folder / "run.html").as_uri()
     assert page in urls, "requests are seen"
     assert all(url.startswith("data:") or url == page for url in urls)
-    assert browser.get_log("browser") == []
+    assert tools(browser).complaints() == []
 
 
-def test_every_picture_and_slider_has_a_name(browser: Chrome) -> None:
+def test_every_picture_and_slider_has_a_name(browser: WebDriver) -> None:
     names = browser.execute_script("return [...document.images].map(i => i.alt)")
     assert all(name.startswith(("content ", "output ")) for name in names)
     assert any(HOSTILE in name for name in names)
@@ -192,9 +190,8 @@ def test_every_picture_and_slider_has_a_name(browser: Chrome) -> None:
 
 @pytest.mark.parametrize("page", ["run.html", "many.html"])
 @pytest.mark.parametrize("width", [320, 360, 1200])
-def test_narrow_windows_scroll_down_only(browser: Chrome, folder: Path, width: int, page: str) -> None:
-    size: dict[str, Any] = {"width": width, "height": 700, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+def test_narrow_windows_scroll_down_only(browser: WebDriver, folder: Path, width: int, page: str) -> None:
+    tools(browser).resize(width, 700)
     browser.get((folder / page).as_uri())
     # Off the screen, contents have no size before they are seen.
     browser.execute_script(
@@ -211,7 +208,7 @@ def test_narrow_windows_scroll_down_only(browser: Chrome, folder: Path, width: i
     assert beyond == []
 
 
-def test_many_items_stay_responsive(browser: Chrome, folder: Path) -> None:
+def test_many_items_stay_responsive(browser: WebDriver, folder: Path) -> None:
     """From a slider's input to the next frame: far under a second, on a slow machine too."""
     browser.get((folder / "many.html").as_uri())
     taken = browser.execute_async_script(
@@ -231,5 +228,5 @@ def test_many_items_stay_responsive(browser: Chrome, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_ink_stands_out_from_paper(browser: Chrome, scheme: str) -> None:
+def test_ink_stands_out_from_paper(browser: WebDriver, scheme: str) -> None:
     check_contrast(browser, scheme, "quiet", "link", "odd", "bad")

@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from helpers.browser import check_contrast
+from helpers.browsers import tools
 from helpers.served_page import Page, Served, blocks
 
 if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 CONTROLS = """
 return [...document.querySelectorAll("button, input, select, textarea, a[href], summary, [tabindex]")]
@@ -74,10 +75,10 @@ Promise.all([import("/static/controls.js"), options]).then(([controls, {commands
 
 
 @pytest.fixture
-def page(driver: Chrome, running: Served) -> Iterator[Page]:
+def page(driver: WebDriver, running: Served) -> Iterator[Page]:
     yield Page(driver, running)
-    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    tools(driver).resize()
+    tools(driver).prefer()
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_every_control_is_reached_by_the_tab_key_and_has_a_name(
 @pytest.mark.parametrize("workspace", ["texture", "style"])
 @pytest.mark.parametrize("pixels", [320, 400, 760, 1280])
 def test_no_window_scrolls_sideways(page: Page, files: list[Path], workspace: str, pixels: int) -> None:
-    page.width(pixels)
+    page.tools.resize(pixels)
     fill(page, files, workspace)
     page.browser.execute_script(UNFOLD)
     scroll, client = page.browser.execute_script(WIDTHS)
@@ -134,6 +135,7 @@ def test_contrast(page: Page, scheme: str) -> None:
 
 
 def test_nothing_goes_wrong_and_nothing_goes_elsewhere(page: Page, files: list[Path]) -> None:
+    hosts: set[str] = set()
     for workspace in ("texture", "style"):
         page.open()
         fill(page, files, workspace)
@@ -141,11 +143,12 @@ def test_nothing_goes_wrong_and_nothing_goes_elsewhere(page: Page, files: list[P
         page.wait(lambda: page.find("results").is_displayed())
         # Those who speak to a page say what they see.
         assert page.browser.execute_script(MISNAMED) == []
+        hosts |= page.hosts()
     page.use("paint-0", "\n")
     page.wait(lambda: page.find("brush").is_displayed())
     assert page.browser.execute_script(MISNAMED) == []
-    assert page.browser.get_log("browser") == []
-    assert page.hosts() == {urlsplit(page.server.address).netloc}
+    assert page.tools.complaints() == []
+    assert hosts | page.hosts() == {urlsplit(page.server.address).netloc}
 
 
 def test_weights_of_the_pad(page: Page) -> None:
@@ -165,9 +168,7 @@ def test_sliders_rise_from_end_to_end_and_presets_have_every_setting(page: Page)
 
 
 def test_motion_is_reduced_where_asked(page: Page) -> None:
-    page.browser.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}
-    )
+    page.tools.prefer(still=True)
     page.browser.execute_script("document.getElementById('working').hidden = false")
     duration = (
         "return getComputedStyle(document.getElementById('working'), '::after').animationIterationCount"

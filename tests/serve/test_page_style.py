@@ -13,7 +13,7 @@ from helpers.cli import run_program
 from helpers.served_page import Page, Served, blocks
 
 if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 FETCH = """
 const [path, done] = arguments;
@@ -33,7 +33,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.fixture
-def page(driver: Chrome, running: Served, files: dict[str, Path]) -> Page:
+def page(driver: WebDriver, running: Served, files: dict[str, Path]) -> Page:
     """The page with a content and one style."""
     page = Page(driver, running)
     page.use("workspace-texture", "\ue014")
@@ -193,10 +193,10 @@ def test_a_card_is_no_picture_to_be_changed(page: Page, files: dict[str, Path], 
     card = tmp_path / "ink.card"
     ran = run_program("card", "make", str(files["b"]), "-o", str(card), cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    name = page.find("picture-name").text
+    name = page.text("picture-name")
     page.put("change-picture", card)
     page.wait(lambda: "ink.card is a style card" in page.state)
-    assert page.find("picture-name").text == name
+    assert page.text("picture-name") == name
 
 
 def test_the_explanation_of_the_other_workspace_goes(page: Page) -> None:

@@ -16,16 +16,17 @@ from helpers.served_page import Page, Served, blocks
 from texsynth.images import read
 
 if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 BRING = """
 const [text, event] = arguments, bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
-const data = new DataTransfer();
-data.items.add(new File([bytes], "image.png", {type: "image/png"}));
+const data = new DataTransfer(), file = new File([bytes], "image.png", {type: "image/png"});
+data.items.add(file);
 const options = {bubbles: true, cancelable: true, dataTransfer: data, clipboardData: data};
-const target = document.getElementById("stage");
-const kind = event === "paste" ? ClipboardEvent : DragEvent;
-target.dispatchEvent(new kind(event, options));
+const brought = new (event === "paste" ? ClipboardEvent : DragEvent)(event, options);
+// Firefox makes a clipboard of its own.
+if (event === "paste" && !brought.clipboardData.files.length) brought.clipboardData.items.add(file);
+document.getElementById("stage").dispatchEvent(brought);
 """
 
 
@@ -35,7 +36,7 @@ def wall(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def page(driver: Chrome, running: Served, wall: Path) -> Page:
+def page(driver: WebDriver, running: Served, wall: Path) -> Page:
     """The page with a texture."""
     page = Page(driver, running)
     page.put("choose-first", wall)
@@ -52,7 +53,7 @@ def test_a_setting_changes_the_preview_and_goes_back(page: Page) -> None:
     assert page.attribute("set-variety", "value") == "0.4"
     reset = page.browser.find_element("css selector", "[data-path=variety] .reset")
     assert reset.is_displayed()
-    reset.send_keys("\n")
+    reset.send_keys("\ue007")
     assert page.attribute("set-variety", "value") == "0.5"
     assert not reset.is_displayed()
 
@@ -64,7 +65,7 @@ def test_the_full_size_is_the_file_of_the_command(page: Page, wall: Path, tmp_pa
     page.previewed()
     page.use("make", "\n")
     page.wait(lambda: page.state.startswith("Full size: wall.expand.png, 72 × 72"))
-    page.downloads_to(tmp_path / "down")
+    page.tools.downloads_to(tmp_path / "down")
     page.use("download-0", "\n")
     file = tmp_path / "down" / "wall.expand.png"
     page.wait(file.exists)
@@ -169,7 +170,7 @@ def test_views_and_zoom_by_pointer(page: Page) -> None:
 def test_a_picture_comes_in_by(page: Page, tmp_path: Path, event: str) -> None:
     data = base64.b64encode(blocks(tmp_path / "x.png", width=40, height=40, seed=3).read_bytes()).decode()
     page.browser.execute_script(BRING, data, event)
-    page.wait(lambda: page.find("picture-name").text == ("pasted.png" if event == "paste" else "image.png"))
+    page.wait(lambda: page.text("picture-name") == ("pasted.png" if event == "paste" else "image.png"))
     page.previewed()
 
 
@@ -197,13 +198,13 @@ def test_sizes_stay_within_bounds(page: Page) -> None:
     page.enter("set-size", "72")
     page.previewed()
     page.use("set-size-height", "\t")
-    page.browser.find_element("css selector", "[data-path=size] .reset").send_keys("\n")
+    page.browser.find_element("css selector", "[data-path=size] .reset").send_keys("\ue007")
     assert page.text("make") == "Make full size, 96 × 96"
 
 
 def test_siblings_are_made_along(page: Page, tmp_path: Path) -> None:
     page.put("add-sibling", blocks(tmp_path / "wall_rough.png", width=48, height=48, seed=5))
-    page.wait(lambda: page.find("sibling-0").text == "wall_rough.png")
+    page.wait(lambda: page.text("sibling-0") == "wall_rough.png")
     page.use("make", "\n")
     page.wait(lambda: page.find("download-1").is_displayed())
     page.use("show-1", "\n")
@@ -218,7 +219,7 @@ def test_a_result_becomes_the_input(page: Page) -> None:
     page.use("make", "\n")
     page.wait(lambda: page.find("use-0").is_displayed())
     page.use("use-0", "\n")
-    page.wait(lambda: page.find("picture-name").text == "wall.tile.png")
+    page.wait(lambda: page.text("picture-name") == "wall.tile.png")
 
 
 def test_maps(page: Page) -> None:

@@ -13,7 +13,8 @@ const FULL_SIDE = 4096;
 /**
  * @typedef {{before: {id: string, image: ImageBitmap} | null, preview: import("./preview.js").Preview | null,
  *   full: {image: ImageBitmap, name: string, size: [number, number], job: import("./job.js").Job} | null,
- *   shown: "preview" | "full", asked: string, kind: string, mode: "result" | "compare" | "tiled", follower: Follower,
+ *   shown: "preview" | "full", asked: string,
+ *   making: string | null, fullOf: string, kind: string, mode: "result" | "compare" | "tiled", follower: Follower,
  *   done: import("./job.js").Job[], problem: string | null}} Place done: jobs whose results wait, oldest first
  */
 
@@ -47,7 +48,8 @@ export class Desk {
   /** @returns {Place} */
   #place(workspace) {
     return {
-      before: null, preview: null, full: null, shown: "preview", asked: "", kind: "", mode: "result", problem: null, done: [],
+      before: null, preview: null, full: null, shown: "preview", asked: "", making: null, fullOf: "",
+      kind: "", mode: "result", problem: null, done: [],
       follower: new Follower((id, job, live) => this.#news(workspace, id, job, live)),
     };
   }
@@ -120,7 +122,8 @@ export class Desk {
     const { place } = this;
     if (this.missing || preview.request.command !== this.request.command) return;
     const old = place.preview?.image;
-    Object.assign(place, { preview, shown: "preview" });
+    // A preview that comes late does not take the place of the full result of the same settings.
+    Object.assign(place, { preview, shown: place.shown === "full" && place.fullOf === place.asked ? "full" : "preview" });
     this.error = null;
     this.changed();
     old?.close();
@@ -129,6 +132,8 @@ export class Desk {
   /** Look at a full result. @param {import("./job.js").Job} job @param {number} n */
   async showResult(job, n) {
     const { place } = this, result = job.results[n];
+    place.fullOf = place.making ?? place.asked;
+    place.making = null;
     const side = Math.max(result.width, result.height) > FULL_SIDE ? `?side=${FULL_SIDE}` : "";
     try {
       const image = await bitmap(`/v1/jobs/${job.id}/results/${n}/view${side}`);
@@ -144,6 +149,7 @@ export class Desk {
   async make() {
     const { place } = this;
     place.problem = null;
+    place.making = place.asked;
     try {
       await place.follower.start(this.request);
     } catch (error) {

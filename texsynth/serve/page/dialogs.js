@@ -23,7 +23,8 @@ async function copy(text, area) {
     return "Copied.";
   } catch {
     area.select();
-    return "Selected: press Ctrl-C to copy it.";
+    // The older way works at the address of another machine, too, which browsers do not trust with the clipboard.
+    return document.execCommand("copy") ? "Copied." : "Selected: copy it with Ctrl-C, or ⌘-C on a Mac.";
   }
 }
 

@@ -70,7 +70,8 @@ export function choose(group, value) {
 
 /** A box that files can be dropped on. @param {HTMLElement} box @param {(files: File[]) => void} drop */
 export function droppable(box, drop) {
-  const files = event => [...(event.dataTransfer?.files ?? [])];
+  const files = event => [...(event.dataTransfer?.items ?? [])]
+    .filter(item => item.kind === "file" && !item.webkitGetAsEntry?.()?.isDirectory).map(item => item.getAsFile()).filter(file => file);
   const has = event => event.dataTransfer?.types.includes("Files");
   box.addEventListener("dragover", event => {
     if (!has(event)) return;
@@ -83,10 +84,11 @@ export function droppable(box, drop) {
   });
   box.addEventListener("drop", event => {
     box.classList.remove("dropping");
-    if (!files(event).length) return;
+    const dropped = files(event);
+    if (!dropped.length) return;
     event.preventDefault();
     event.stopPropagation();
-    drop(files(event));
+    drop(dropped);
   });
 }
 

@@ -113,6 +113,18 @@ export class Intake {
 export function takeEverywhere(intake, stage) {
   droppable(stage, files => intake.anywhere(files));
   droppable(document.documentElement, files => intake.anywhere(files));
+  // What has no file, like a link or a picture of another page, would be opened in place of this page.
+  for (const kind of ["dragover", "drop"])
+    document.addEventListener(kind, event => {
+      const target = /** @type {Element} */ (event.target);
+      if (event.defaultPrevented || target.closest?.("input:not([type=file]), textarea")) return;
+      event.preventDefault();
+      if (kind === "drop") intake.report(new Error("There was no file in it. Save the picture on your machine first, then drop its file here."));
+    });
+  // The small pictures of the page are no input: they would come in as small as they are.
+  document.addEventListener("dragstart", event => {
+    if (event.target instanceof HTMLImageElement) event.preventDefault();
+  });
   document.addEventListener("paste", event => {
     const files = [...(event.clipboardData?.files ?? [])].filter(file => file.type.startsWith("image/"));
     if (!files.length) return;

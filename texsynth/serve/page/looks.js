@@ -63,6 +63,9 @@ export class Looks {
 
   /** @param {string} path @param {any} value */
   set(path, value) {
+    // As with the command's flags, a mode by itself is the preset of its name.
+    const modes = this.command.settings.find(setting => setting.path === "mode")?.choices ?? [];
+    if (path === "mode" && !this.changed && modes.includes(this.preset?.name)) return this.choose(value);
     this.store.update(state => {
       const { changes } = state.looks[lookName(state)];
       if (JSON.stringify(value) === JSON.stringify(this.base(path))) delete changes[path];

@@ -16,6 +16,12 @@ const SEND_AFTER_MS = 250;
 export const TINTS = ["#2f8fe0", "#e0662f", "#3aa655", "#b04fc4"];
 const HOLE_TINT = "#ff3d8b";
 
+/** Scroll to what a low window does not show. @param {HTMLElement} element */
+function bringIntoSight(element) {
+  const { top, bottom } = element.getBoundingClientRect();
+  if (top < 0 || bottom > innerHeight) element.scrollIntoView({ block: "nearest" });
+}
+
 /** Owns the masks of this tab and the brush. */
 export class Painter {
   /** @type {Target | null} */
@@ -70,6 +76,7 @@ export class Painter {
     this.erase = false;
     this.#at = null;
     this.stage.canvas.parentElement?.classList.toggle("painting", !!target);
+    if (target) bringIntoSight(this.stage.canvas);
     if (target && !this.mask) await this.#open(target);
     this.show();
     this.changed();

@@ -2,6 +2,17 @@
 
 const MOVE_PX = 40;
 const GRAB_PX = 16;
+/** How far a wheel turns for one step of zoom, in pixels; two fingers that pinch a pad come as a wheel with Ctrl. */
+const WHEEL_PX = 80;
+const PINCH_PX = 20;
+const LINE_PX = 40;
+const MOST_STEPS = 2;
+
+/** Steps of zoom. @param {WheelEvent} event */
+function wheelSteps({ deltaMode, deltaY, ctrlKey }) {
+  const pixels = deltaMode === WheelEvent.DOM_DELTA_PIXEL ? deltaY : deltaY * LINE_PX;
+  return Math.min(MOST_STEPS, Math.max(-MOST_STEPS, -pixels / (ctrlKey ? PINCH_PX : WHEEL_PX)));
+}
 
 /**
  * @typedef {object} Hooks
@@ -38,8 +49,21 @@ export function stageInput(stage, hooks) {
 
   canvas.addEventListener("wheel", event => {
     event.preventDefault();
-    stage.zoomBy(-Math.sign(event.deltaY) * Math.min(2, Math.abs(event.deltaY) / 100 + 0.2), place(event));
+    const steps = wheelSteps(event);
+    if (steps) stage.zoomBy(steps, place(event));
   }, { passive: false });
+
+  // Safari tells of a pinch on a pad by events of its own, on a screen beside those of the fingers.
+  let zoomBefore = 1;
+  canvas.addEventListener("gesturestart", event => {
+    event.preventDefault();
+    zoomBefore = stage.view.zoom;
+  });
+  canvas.addEventListener("gesturechange", event => {
+    event.preventDefault();
+    const { scale } = /** @type {any} */ (event);
+    if (!pointers.size) stage.zoomTo(zoomBefore * scale, place(/** @type {any} */ (event)));
+  });
 
   canvas.addEventListener("pointerdown", event => {
     canvas.setPointerCapture(event.pointerId);

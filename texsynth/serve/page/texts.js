@@ -27,7 +27,7 @@ const HELPS = {
   regions: "Automatic looks for regions that picture and style share, like sky and ground, and gives each the look of its counterpart.",
   "finish.steps": "Refines what is painted, round after round, until strokes are as crisp as those of the style. 0 is off, beyond 40 little changes.",
   scale: "How large the result is beside the texture: 2 is twice as wide and twice as high. A Size below comes before it.",
-  size: "Width and height of the result in pixels. Empty fields leave it to the scale, or to the picture.",
+  size: "Width and height of the result in pixels; one alone makes it square. Empty fields leave it to the scale, or to the picture.",
   tileable: "The right border goes on at the left and the bottom at the top, so that copies can be laid side by side.",
   upright: "Turn the texture by up to 45 degrees first, so that its strongest lines are level or upright.",
   variety: "How hard copies of one place are kept apart, above all of what stands out, like a knot or a dark brick. 0 lets them be neighbours; 1 keeps them apart, and seams may show.",
@@ -83,7 +83,7 @@ export function label(path) {
 
 /** What a setting does. @param {string} path @param {string} task @param {string} usual the server's words */
 export function helpText(path, task, usual) {
-  return HELPS[`${task} ${path}`] ?? HELPS[path] ?? usual;
+  return HELPS[`${task} ${path}`] ?? HELPS[path] ?? usual.replace(/\s*Flag --\S+\.$/, "");
 }
 
 /** What a preset is for, in one sentence, and what more there is to say. @param {import("./looks.js").Preset} preset @returns {[string, string]} */
