@@ -131,7 +131,7 @@ function start(options) {
     if (painting) painter.show();
     bar.show({ painting, workspace: state.workspace, task: state.texture.task, map: state.texture.map, mode: place.mode, ready: !!after && !painting, zoomable: !!(after ?? before), preview: !full });
     const kind = painting || !after ? (before ? "input" : "none") : full ? "full" : "preview";
-    const busy = desk.reading ?? nextStep(lacking, painter.target?.kind ?? null) ?? (desk.previewing && !lacking ? "Making a preview …" : null);
+    const busy = desk.reading ?? nextStep(lacking, painter.target?.kind ?? null) ?? (desk.previewing && !lacking ? (place.preview?.rough ? "A rough preview; the true one follows …" : "Making a preview …") : null);
     const borders = place.mode === "tiled" && state.workspace === "texture" && state.texture.task === "expand" && !looks.value("tileable")
       ? ["its borders do not meet: tick Tileable for that"] : [];
     statusLine(by("state"), {
