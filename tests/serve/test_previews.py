@@ -15,14 +15,16 @@ from helpers.served_requests import ASKED, with_ids
 from helpers.serving import Client, client
 from PIL import Image
 
-from texsynth.config.settings import RunSettings, StylizeSettings
+from texsynth.config.settings import ExpandSettings, RunSettings, StylizeSettings
 from texsynth.images import read
-from texsynth.images.picture import as_depth
+from texsynth.images.formats import ResultFormat
+from texsynth.images.picture import Picture, as_depth
 from texsynth.serve import previews
 from texsynth.serve.asking import Asked, PreviewAsked
 from texsynth.serve.memos import Memo, size_of
-from texsynth.serve.previews import SupersededError
-from texsynth.serve.settled import settle
+from texsynth.serve.previews import SupersededError, reduce_all
+from texsynth.serve.rough import can_be_rough, roughly
+from texsynth.serve.settled import Settled, settle
 
 EXACT = (
     "stylize", "photo", "deep", "mode without a preset", "blend", "blend with a mask and the rest", "expand",
@@ -77,6 +79,94 @@ def test_previews_are_small(name: str, server: Client, place: Path) -> None:
     assert abs(image.shape[0] - height) <= 1
 
 
+TEXTURES = ("expand", "expand by a preset", "a mask of a texture", "tile", "hole")
+
+
+@pytest.mark.parametrize("name", TEXTURES)
+def test_textures_have_rough_previews_until_there_is_a_true_one(
+    name: str, server: Client, place: Path
+) -> None:
+    request = with_ids(server, place, {**ASKED[name], "run": {"seed": 77}})
+    body = {**request, "tab": "one", "side": 40}
+    rough = server.post("/v1/preview", json={**body, "rough": True})
+    true = server.post("/v1/preview", json=body)
+    again = server.post("/v1/preview", json={**body, "rough": True, "tab": "two"})
+    assert [a.headers["x-rough"] for a in (rough, true, again)] == ["true", "false", "false"]
+    assert again.content == true.content
+    assert pixels(rough.content).shape == pixels(true.content).shape
+
+
+@pytest.mark.parametrize("name", ["stylize", "photo", "blend", "maps"])
+def test_others_have_none(name: str, server: Client, place: Path) -> None:
+    request = with_ids(server, place, {**ASKED[name], "run": {"seed": 78}})
+    answer = server.post("/v1/preview", json={**request, "tab": "one", "side": 40, "rough": True})
+    assert answer.headers["x-rough"] == "false"
+
+
+def test_where_less_is_too_little_the_true_preview_comes_at_once(
+    server: Client, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(previews, "ROUGH_SIDE", 9)
+    request = with_ids(server, place, ASKED["a mask of a texture"])
+    body = {**request, "run": {"seed": 79}, "tab": "one", "side": 40, "rough": True}
+    answer = server.post("/v1/preview", json=body)
+    assert answer.status_code == 200
+    wrong = {**body, "mask": server.give(place / "mask.png")}
+    sentence = server.error(server.post("/v1/preview", json=wrong), 422)
+    assert sentence == server.error(server.post("/v1/preview", json={**wrong, "rough": False}), 422)
+
+
+def test_rough_settings_are_faster_ones() -> None:
+    exemplar = Picture(np.zeros((40, 40, 3), np.uint8))
+    for method in ("auto", "transposer", "transposer+patch+optimize", "patch+optimize", "noise"):
+        settings = ExpandSettings.model_validate({"method": method, "candidates": 6})
+        settled = Settled(settings, RunSettings(), ResultFormat())
+        assert can_be_rough(settled)
+        fast = roughly(settled, exemplar).settings
+        assert isinstance(fast, ExpandSettings)
+        assert (fast.candidates, fast.patch.layouts, fast.patch.refine, fast.patch.iterations) == (
+            1,
+            1,
+            0,
+            (),
+        )
+        assert "optimize" not in fast.method
+        assert fast.variety == settings.variety
+    for other in (StylizeSettings(), ExpandSettings(method="optimize")):
+        assert not can_be_rough(Settled(other, RunSettings(), ResultFormat()))
+
+
+def test_a_preview_that_was_made_is_shown_again(
+    server: Client, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever names its settings go by."""
+    request = with_ids(server, place, ASKED["stylize"])
+    calls = []
+
+    def counted(*arguments: Any) -> Any:  # noqa: ANN401 (those of the function)
+        calls.append(arguments)
+        return reduce_all(*arguments)
+
+    monkeypatch.setattr(previews, "reduce_all", counted)
+
+    def ask(more: dict[str, Any]) -> bytes:
+        body = {**request, "run": {"seed": 80}, "tab": "a", "side": 33, **more}
+        answer = server.post("/v1/preview", json=body)
+        assert answer.status_code == 200, answer.text
+        data: bytes = answer.content
+        return data
+
+    first = ask({})
+    for same in ({"tab": "b"}, {"preset": "artistic"}, {"changes": {"strength": 1.0}}):
+        assert ask(same) == first
+    assert len(calls) == 1
+    styles = [{**request["styles"][0], "mask": server.give(place / "mask.png")}]
+    more = {"side": 34}, {"run": {"seed": 81}}, {"changes": {"strength": 0.5}}, {"preset": "photo"}
+    for other in (*more, {"command": "blend", "styles": styles}):
+        ask(other)
+    assert len(calls) == 6
+
+
 def test_a_sibling_of_another_size_is_refused_as_by_the_result(server: Client, place: Path) -> None:
     exemplar, sibling = server.give(place / "wall.png"), server.give(place / "photo.jpg")
     request = {"command": "expand", "picture": exemplar, "siblings": [sibling]}
@@ -86,6 +176,7 @@ def test_a_sibling_of_another_size_is_refused_as_by_the_result(server: Client, p
 
 
 def test_kept_features_change_nothing(server: Client, place: Path, model: Path) -> None:
+    server.state.previews._made = Memo(0)
     request = with_ids(server, place, ASKED["photo"])
     requests = [
         {**request, "changes": {"strength": s}, "preset": p} for s in (0.3, 1, 0.3) for p in (None, "photo")
@@ -119,6 +210,7 @@ def held(server: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
         return reduce_all(*arguments)
 
     monkeypatch.setattr(previews, "reduce_all", waiting)
+    server.state.previews._made = Memo(0)
     yield event
     event.set()
 
@@ -173,6 +265,7 @@ def test_a_superseded_preview_is_told(server: Client, place: Path, held: Event) 
 def test_memory_does_not_grow(server: Client, tmp_path: Path, place: Path) -> None:
     """Of a hundred previews with other pictures and settings, what is kept stays within its bounds."""
     features = server.state.previews._features = Memo(200_000)
+    made = server.state.previews._made = Memo(30_000)
     server.state.previews._remembering = None
     small = server.state.pictures.small = Memo(30_000)
     ids = [server.give(make_picture(tmp_path / f"{n}.png", seed=n)) for n in range(10)]
@@ -183,6 +276,8 @@ def test_memory_does_not_grow(server: Client, tmp_path: Path, place: Path) -> No
         preview(server, request, side=32, tab=str(number))
         assert features.bytes <= 200_000
         assert small.bytes <= 30_000
+        assert made.bytes <= 30_000
+    assert len(made)
     assert len(features)
     assert len(small)
     assert not server.state.previews._waiting

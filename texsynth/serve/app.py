@@ -230,7 +230,11 @@ async def preview(state: State, request: Request) -> Response:
     await ended(state, request, lambda: ticket.done, lambda: state.previews.drop(ticket))
     if ticket.error is not None:
         raise ticket.error
-    headers = {"X-Seconds": f"{ticket.seconds:.3f}", "X-Warnings": json.dumps(ticket.warnings[:20])}
+    headers = {
+        "X-Seconds": f"{ticket.seconds:.3f}",
+        "X-Rough": json.dumps(ticket.rough),
+        "X-Warnings": json.dumps(ticket.warnings[:20]),
+    }
     return Response(ticket.png, media_type="image/png", headers=headers)
 
 

@@ -129,6 +129,8 @@ class PreviewAsked(Asked):
     """Its longer side in pixels."""
     show: Literal["height", "normal", "roughness", "ao"] = "normal"
     """Which of several maps."""
+    rough: bool = False
+    """Whether a texture may be shown in a rough way, which is fast."""
 
 
 class PresetAsked(Settings):

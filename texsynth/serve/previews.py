@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Condition, Thread
@@ -25,6 +26,7 @@ from texsynth.serve.memos import Memo
 from texsynth.serve.models import Models
 from texsynth.serve.pictures import Kept, Pictures, by_name, small_copy, view_png
 from texsynth.serve.planning import plan
+from texsynth.serve.rough import ROUGH_SIDE, can_be_rough, roughly
 from texsynth.serve.settled import Settled, settle
 from texsynth.serve.work import StoppingError, file_names
 
@@ -39,6 +41,8 @@ MOST_WAITING = 64  # Previews of as many tabs
 FEATURE_BYTES = 192 << 20  # Of features of contents and styles that are kept
 
 STYLE_BYTES = 64 << 20  # Of moments of styles that are kept
+
+MADE_BYTES = 32 << 20  # Of previews that are kept
 
 PAINTED_SIDE = 512  # Pixels at which strokes are painted at most
 
@@ -63,6 +67,8 @@ class Ticket:
     done: bool = False
     png: bytes = b""
     error: Exception | None = None
+    rough: bool = False
+    """Whether `png` is a rough preview, which a true one should follow."""
     seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
 
@@ -79,6 +85,7 @@ class Previews:
         self._stopping = False
         self._features: Memo[FeatureKey, Tensor] = Memo(FEATURE_BYTES)
         self._fit = RememberingFit(Memo(STYLE_BYTES))
+        self._made: Memo[str, tuple[bytes, list[str]]] = Memo(MADE_BYTES)
         self._remembering: Model | None = None
         self._thread = Thread(target=self._work, name="texsynth-previews", daemon=True)
         self._thread.start()
@@ -149,13 +156,34 @@ class Previews:
         with self._pictures.holding(asked.pictures) as kept:
             try:
                 _check_siblings(asked, kept)
-                return self._compute(ticket, settled, check)
+                return self._recalled(ticket, settled, check)
             except TexsynthError as error:
                 raise type(error)(by_name(str(error), kept)) from error
 
-    def _compute(self, ticket: Ticket, settled: Settled, check: OnStep) -> bytes:
-        asked, none = ticket.asked, Step("", 0, 1)
+    def _recalled(self, ticket: Ticket, settled: Settled, check: OnStep) -> bytes:
+        """Return the preview as it was made before, or make it; a rough one where that is enough."""
+        true = ticket.asked.model_copy(update={"rough": False})
+        key = f"{true.model_dump_json(exclude={'tab', 'preset', 'changes', 'run'})} {settled}"
+        made = self._made.get(key)
+        if made is None and ticket.asked.rough and can_be_rough(settled):
+            # Less may be too little; then the true one is made, which tells what is wrong, if anything is.
+            with suppress(TexsynthError):
+                made = self._compute(ticket.asked, settled, check)
+                ticket.rough = True
+        if made is None:
+            made = self._compute(true, settled, check)
+            self._made.put(key, made)
+        png, ticket.warnings = made
+        return png
+
+    def _compute(self, asked: PreviewAsked, settled: Settled, check: OnStep) -> tuple[bytes, list[str]]:
+        """Return a PNG and warnings."""
+        none = Step("", 0, 1)
+        if asked.rough:
+            asked = asked.model_copy(update={"side": min(asked.side, ROUGH_SIDE)})
         small = reduce_all(asked, settled, self._pictures)
+        if asked.rough:
+            small = replace(small, settled=roughly(small.settled, small.inputs[asked.picture].picture))
         check(none)
         planned = plan(asked.model_copy(update={"siblings": ()}), small.settled, small.inputs, small.output)
         _, failed = planned.check([planned.job])
@@ -163,11 +191,11 @@ class Previews:
             assert isinstance(failure, Failed)
             raise failure.error
         operation = planned.operation(self._network(), self._fit)
-        operation.prepare(ticket.warnings.append)
+        warnings: list[str] = []
+        operation.prepare(warnings.append)
         check(none)
         result = operation.compute(planned.job, operation.load(planned.job), check)
-        ticket.warnings += result.warnings
-        return view_png(shown(planned.job, result, asked), asked.side)
+        return view_png(shown(planned.job, result, asked), asked.side), [*warnings, *result.warnings]
 
     def _network(self) -> Model:
         """Return the network, which remembers the features of what it has seen."""

@@ -1,19 +1,21 @@
-// The preview follows the controls: the newest request wins.
+// The preview follows the controls: the newest request wins. Of textures a rough one comes first.
 
 import { call, isSuperseded } from "./api.js";
 
 const WAIT_MS = 120;
 /** A preview that has run for longer than this is broken off for a newer one; a shorter one is let end. */
 const PATIENCE_MS = 500;
+/** Commands whose previews take seconds. */
+const SLOW = ["expand", "tile"];
 
 /**
  * @typedef {{image: ImageBitmap, seconds: number, warnings: string[], request: import("./request.js").Request,
- *   size: [number, number]}} Preview size: that of the full result
+ *   size: [number, number], rough: boolean}} Preview size: that of the full result; rough: a true one follows
  */
 
 /** Asks for previews, one at a time. */
 export class Previewer {
-  /** @type {{request: any, size: [number, number], body: object} | null} */
+  /** @type {{request: any, size: [number, number], body: object, rough: boolean} | null} */
   #next = null;
   /** @type {AbortController | null} */
   #running = null;
@@ -33,7 +35,7 @@ export class Previewer {
 
   /** Ask for a preview, in place of all before. @param {import("./request.js").Request} request @param {[number, number]} size @param {object} more */
   ask(request, size, more) {
-    this.#next = { request, size, body: { ...request, ...more } };
+    this.#next = { request, size, body: { ...request, ...more }, rough: SLOW.includes(request.command) };
     this.busy(true);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#begin(), WAIT_MS);
@@ -55,16 +57,20 @@ export class Previewer {
       else this.#running.abort();
       return;
     }
-    const { request, size, body } = this.#next;
+    const asked = this.#next, { request, size, body } = asked;
     this.#next = null;
     const controller = new AbortController();
     this.#running = controller;
-    this.#started = performance.now();
+    // What follows a rough preview gives way at once.
+    this.#started = SLOW.includes(request.command) && !asked.rough ? -Infinity : performance.now();
+    const start = performance.now();
     try {
-      const response = await call("POST", "/v1/preview", { json: body, signal: controller.signal });
+      const response = await call("POST", "/v1/preview", { json: { ...body, rough: asked.rough }, signal: controller.signal });
       const image = await createImageBitmap(await response.blob());
-      const seconds = Number(response.headers.get("X-Seconds")) || (performance.now() - this.#started) / 1000;
-      if (!controller.signal.aborted) this.show({ image, seconds, request, size, warnings: JSON.parse(response.headers.get("X-Warnings") ?? "[]") });
+      const seconds = Number(response.headers.get("X-Seconds")) || (performance.now() - start) / 1000;
+      const rough = response.headers.get("X-Rough") === "true";
+      if (rough && !controller.signal.aborted) this.#next ??= { ...asked, rough: false };
+      if (!controller.signal.aborted) this.show({ image, seconds, request, size, rough, warnings: JSON.parse(response.headers.get("X-Warnings") ?? "[]") });
     } catch (error) {
       if (!isSuperseded(error) && !this.#next) this.fail(error);
     } finally {
