@@ -53,7 +53,7 @@ def preset_input(section: str, *beside: str) -> Inputs:
 def seed_input() -> Inputs:
     """Declare the seed."""
     text = "Decides all that is random; the same seed gives the same pixels."
-    return {"seed": whole_field(0, LARGEST_SEED, text, control_after_generate=True)}
+    return {"seed": whole_field(0, LARGEST_SEED, text, control_after_generate="fixed")}
 
 
 def texture_inputs() -> Inputs:
