@@ -11,7 +11,7 @@ Inputs = dict[str, tuple[Any, ...]]
 
 NONE = "none"  # In lists of presets
 NAME = "image"  # Of a texture without a file
-LARGEST_SEED = 2**63 - 1
+LARGEST_SEED = 2**53 - 1  # The largest that browsers keep exactly
 
 
 def picture_field(tooltip: str, kind: str = "IMAGE") -> tuple[str, dict[str, Any]]:
