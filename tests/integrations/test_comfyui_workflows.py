@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.cli import make_picture, run_cli
-from helpers.comfyui_host import Host, Report, Workflow
+from helpers.comfyui_host import CONVERSIONS, Host, Report, Workflow
 from PIL import Image
 
 from texsynth.integrations import comfyui
@@ -271,7 +271,7 @@ def test_a_bar_grows_over_the_whole_batch(host: Host) -> None:
 def test_work_can_be_interrupted_and_begun_again(name: str, host: Host) -> None:
     graph = Graph(host)
     inputs: dict[str, object] = {  # type: ignore[assignment]
-        "TexsynthExpand": {"exemplar": graph.load("wall")},
+        "TexsynthExpand": {"exemplar": graph.load("wall"), "preset": "fast"},
         "TexsynthStylize": {"content": graph.load("photo"), "style": graph.load("ink")},
         "TexsynthBlend": {"content": graph.load("photo"), "style_1": graph.load("ink")},
         "TexsynthFill": {"image": graph.load("torn"), "hole": ("torn", 1)},
@@ -304,6 +304,7 @@ def test_a_description_is_shown_without_further_nodes(host: Host) -> None:
     report = graph.run()
     (text,) = report.ui["looks"]["text"]
     assert text.startswith("regularity: ")
+    assert "--" not in text
     assert json.loads(report.value("looks", 1))["width"] == 48
 
 
@@ -357,3 +358,57 @@ def test_errors_are_one_sentence(name: str, host: Host) -> None:
     report = graph.run()
     assert report.failed == "out"
     assert report.error == sentence
+
+
+EXAMPLES = sorted((FOLDER / "example_workflows").glob("*.json"))
+
+
+def opened(host: Host, path: Path) -> Workflow:
+    """Return the workflow of a file, as a browser reads it: links by name, then values in order."""
+    drawn = json.loads(path.read_text())
+    links = {number: [str(source), output] for number, source, output, *_ in drawn["links"]}
+    workflow: Workflow = {}
+    for node in drawn["nodes"]:
+        shown = host.classes[node["type"]].INPUT_TYPES()
+        inputs = {each["name"]: links[each["link"]] for each in node["inputs"] if each["link"]}
+        values = iter(node["widgets_values"])
+        for key, (kind, options) in {**shown["required"], **shown.get("optional", {})}.items():
+            if isinstance(kind, list) or kind in CONVERSIONS:
+                inputs[key] = next(values)
+                if "control_after_generate" in options:
+                    assert next(values) == options["control_after_generate"]
+        assert list(values) == (["image"] if node["type"] == "LoadImage" else [])  # Of its button
+        workflow[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
+    return workflow
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_workflows_fit_the_nodes(path: Path, host: Host) -> None:
+    """They have the sockets of the nodes, open with their first values, and run as they are."""
+    shutil.copy(host.input / "torn.png", host.input / "example.png")
+    drawn = json.loads(path.read_text())
+    told = host.object_info()
+    for node in drawn["nodes"]:
+        kind = told[node["type"]]
+        sockets = {**kind["input"]["required"], **kind["input"].get("optional", {})}
+        assert [each["type"] for each in node["outputs"]] == kind["output"]
+        for each in node["inputs"]:
+            assert each["type"] == sockets[each["name"]][0]
+        if node["type"].startswith("Texsynth"):
+            assert [each["name"] for each in node["outputs"]] == kind["output_name"]
+            own = shown(host, node["type"]) | {"name": None}
+            values = opened(host, path)[str(node["id"])]["inputs"]
+            assert {key: value for key, value in values.items() if key in own} | {"name": None} == own
+    for number, source, output, target, place, kind in drawn["links"]:
+        nodes = {node["id"]: node for node in drawn["nodes"]}
+        assert number in nodes[source]["outputs"][output]["links"]
+        assert nodes[target]["inputs"][place]["link"] == number
+        assert nodes[source]["outputs"][output]["type"] == kind
+    report = host.run(opened(host, path))
+    assert report.error == ""
+    assert any(path.suffix == ".png" for path in host.output.iterdir())
+
+
+def test_every_node_has_an_example_but_the_one_that_needs_a_card(host: Host) -> None:
+    kinds = {node["class_type"] for path in EXAMPLES for node in opened(host, path).values()}
+    assert set(comfyui.NODE_CLASS_MAPPINGS) - kinds == {"TexsynthLoadStyleCard"}

@@ -11,7 +11,7 @@ Inputs = dict[str, tuple[Any, ...]]
 
 NONE = "none"  # In lists of presets
 NAME = "image"  # Of a texture without a file
-LARGEST_SEED = 2**63 - 1
+LARGEST_SEED = 2**53 - 1  # The largest that browsers keep exactly
 
 
 def picture_field(tooltip: str, kind: str = "IMAGE") -> tuple[str, dict[str, Any]]:
@@ -53,7 +53,7 @@ def preset_input(section: str, *beside: str) -> Inputs:
 def seed_input() -> Inputs:
     """Declare the seed."""
     text = "Decides all that is random; the same seed gives the same pixels."
-    return {"seed": whole_field(0, LARGEST_SEED, text, control_after_generate=True)}
+    return {"seed": whole_field(0, LARGEST_SEED, text, control_after_generate="fixed")}
 
 
 def texture_inputs() -> Inputs:

@@ -241,7 +241,7 @@ class Describe(Node):
         """Return the description as lines, also to show, and as JSON. Raises TexsynthError."""
         with working():
             looks = texsynth.describe(pictures(image, "image")[0], **host_device())
-        text = "\n".join(looks.lines)
+        text = "\n".join(line for line in looks.lines if "--json" not in line)  # It has its own output
         return {"ui": {"text": [text]}, "result": (text, json.dumps(looks.fields))}
 
 
