@@ -393,10 +393,8 @@ def test_the_zip_is_as_blender_asks() -> None:
 def test_older_blenders_are_told_the_same() -> None:
     """They read what is assigned in the text of the module."""
     body = ast.parse((SOURCE / "__init__.py").read_text()).body
-    values = [
-        one.value for one in body if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "bl_info"
-    ]
-    info = ast.literal_eval(values[0])
+    values = {ast.unparse(one.targets[0]): one.value for one in body if isinstance(one, ast.Assign)}
+    info = ast.literal_eval(values["bl_info"])
     manifest = tomllib.loads((SOURCE / "blender_manifest.toml").read_text())
     assert ".".join(map(str, info["version"])) == manifest["version"]
     assert (info["name"], info["description"], info["author"]) == (
@@ -567,6 +565,21 @@ def work_of(operators: ModuleType, script: str) -> tuple[Any, Any, list[str]]:
 
 def event(kind: str) -> SimpleNamespace:
     return SimpleNamespace(type=kind, value="PRESS")
+
+
+def test_an_undo_leaves_no_empty_editor(operators: ModuleType) -> None:
+    """It shows what the result was made of; editors that show something stay."""
+    wall, other = SimpleNamespace(name="wall.png"), SimpleNamespace(name="other")
+    spaces = [SimpleNamespace(image=image) for image in (None, other)]
+    areas = [SimpleNamespace(type="IMAGE_EDITOR", spaces=SimpleNamespace(active=one)) for one in spaces]
+    window = SimpleNamespace(screen=SimpleNamespace(areas=areas))
+    operators.bpy.context = SimpleNamespace(window_manager=SimpleNamespace(windows=[window]))
+    operators.bpy.data = SimpleNamespace(images={"wall.png": wall})
+    operators.show_again("scene", None)
+    assert [one.image for one in spaces] == [None, other], "there was no result"
+    operators.OnImage.replaced = "wall.png"
+    operators.show_again("scene", None)
+    assert [one.image for one in spaces] == [wall, other]
 
 
 @pytest.mark.parametrize("end", ["done", "failed", "escape", "closed"])
