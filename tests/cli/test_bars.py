@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.cli import make_picture, run_cli
+from helpers.cli import make_picture, names, run_cli
 from helpers.texture_files import square, texture
 from rich.cells import cell_len
 from rich.progress import Progress
@@ -227,3 +230,19 @@ def test_progress_is_on_standard_error_also_when_quiet(
     again = run_cli(*command, "-o", "out.png")
     assert (again.exit_code, again.stderr.count("\n")) == (5, 1)
     assert not again.stderr.startswith("{")
+
+
+def test_a_run_ends_with_the_program_that_has_started_it(tmp_path: Path) -> None:
+    """Nobody wants its work any more, as after a crash of Blender; so also nothing stays behind."""
+    make_picture(tmp_path / "wall.png")
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = (sys.executable, "-m", "texsynth", "tile", "wall.png", "-p", "fast", "--json-progress")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    try:
+        result = subprocess.run(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=writer, check=False
+        )
+    finally:
+        os.close(writer)
+    assert (result.returncode, result.stdout, names(tmp_path)) == (130, b"", ["wall.png"])

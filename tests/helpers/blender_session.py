@@ -1,7 +1,7 @@
 """A session in Blender: installs the zip, presses the buttons, notes what became of it. Needs `bpy` alone.
 
-Called as a program: the zip, the command, and a folder with pictures, in which `session.json` and pixels are
-written.
+Called as a program, or by `blender --background --python`: the zip, the command, and a folder with pictures,
+in which `session.json` and pixels are written.
 """
 
 from __future__ import annotations
@@ -14,19 +14,27 @@ from typing import Any
 
 import numpy as np
 
-NAME = "bl_ext.user_default.texsynth"
+EXTENSION, ADDON = "bl_ext.user_default.texsynth", "texsynth_addon"
 
 
-def install(archive: str, command: str) -> Any:  # noqa: ANN401 (of Blender)
-    """Install from disk, as users do; return the preferences."""
+def install(archive: str, command: str) -> tuple[str, Any]:
+    """Install from disk, as users do; return the name of the module, and the preferences."""
     import addon_utils
     import bpy
 
-    addon_utils.enable("bl_pkg")
-    bpy.ops.extensions.package_install_files(filepath=archive, repo="user_default", enable_on_install=True)
-    preferences = bpy.context.preferences.addons[NAME].preferences
+    if bpy.app.version < (4, 2):
+        name = ADDON
+        bpy.ops.preferences.addon_install(filepath=archive)
+        bpy.ops.preferences.addon_enable(module=name)
+    else:
+        name = EXTENSION
+        addon_utils.enable("bl_pkg")
+        bpy.ops.extensions.package_install_files(
+            filepath=archive, repo="user_default", enable_on_install=True
+        )
+    preferences = bpy.context.preferences.addons[name].preferences
     preferences.command = command
-    return preferences
+    return name, preferences
 
 
 def save(image: Any) -> dict[str, Any]:  # noqa: ANN401 (of Blender)
@@ -67,21 +75,21 @@ def nodes_of(material: Any) -> dict[str, Any]:  # noqa: ANN401 (of Blender)
     images = {node.name: node.image.name for node in tree.nodes if node.type == "TEX_IMAGE"}
     links = [[link.from_node.name, link.to_node.name, link.to_socket.name] for link in tree.links]
     valid = all(link.is_valid for link in tree.links)
-    return {"images": images, "links": links, "valid": valid, "displaces": material.displacement_method}
+    owner = material if hasattr(material, "displacement_method") else material.cycles
+    return {"images": images, "links": links, "valid": valid, "displaces": owner.displacement_method}
 
 
 def session(archive: str, command: str, folder: str) -> dict[str, Any]:
     """Do all of it, and return what is to be looked at."""
     os.chdir(folder)
-    os.environ["BLENDER_USER_RESOURCES"] = str(Path("blender").absolute())
     import bpy
 
-    preferences = install(archive, command)
+    name, preferences = install(archive, command)
     told: dict[str, Any] = {"version": bpy.app.version_string, "errors": {}}
     errors: dict[str, str] = told["errors"]
     chosen, images = bpy.context.scene.texsynth, bpy.data.images
-    for name in ("wall.png", "photo.png", "painting.png"):
-        images.load(str(Path(name).absolute()))
+    for picture in ("wall.png", "photo.png", "painting.png"):
+        images.load(str(Path(picture).absolute()))
     errors["check"] = press("check")
     told["status"] = preferences.status
     chosen.tile_preset = chosen.expand_preset = chosen.fill_preset = "fast"
@@ -127,6 +135,8 @@ def session(archive: str, command: str, folder: str) -> dict[str, Any]:
         image.name: image.colorspace_settings.name for image in images if image.name.startswith("stone")
     }
 
+    results = [image for image in images if image.packed_file and "_" in image.name]
+    told["lost"] = [image.name for image in results if not image.use_fake_user]
     counts = len(images), len(bpy.data.materials)
     errors["no material"] = press("material", directory=str(Path("blender").absolute()))
     errors["none"] = press("tile", image="none")
@@ -134,12 +144,15 @@ def session(archive: str, command: str, folder: str) -> dict[str, Any]:
     errors["preset"] = press("tile", image="wall.png")
     preferences.command = str(Path("nowhere").absolute())
     errors["command"] = press("tile", image="wall.png")
+    for source in ("SEQUENCE", "TILED"):
+        images["photo.png"].source = source
+        errors[source] = press("tile", image="photo.png")
     told["nothing new"] = (len(images), len(bpy.data.materials)) == counts
     told["temporary"] = os.listdir(bpy.app.tempdir)
-    bpy.ops.preferences.addon_disable(module=NAME)
+    bpy.ops.preferences.addon_disable(module=name)
     told["gone"] = not hasattr(bpy.types.Scene, "texsynth")
     return told
 
 
 if __name__ == "__main__":
-    Path("session.json").write_text(json.dumps(session(*sys.argv[1:])))
+    Path("session.json").write_text(json.dumps(session(*sys.argv[-3:])))

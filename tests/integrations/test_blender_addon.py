@@ -376,9 +376,10 @@ def test_the_zip_is_as_blender_asks() -> None:
     assert addon_zip() == addon_zip()
     archive = zipfile.ZipFile(io.BytesIO(addon_zip()))
     files = archive.namelist()
-    assert {name.split("/")[0] for name in files} == {"texsynth"}, "one folder"
-    assert {"texsynth/__init__.py", "texsynth/blender_manifest.toml"} <= set(files)
-    manifest = tomllib.loads(archive.read("texsynth/blender_manifest.toml").decode())
+    (folder,) = {name.split("/")[0] for name in files}
+    assert folder != "texsynth", "the package of that name may be on the path of Blender's Python"
+    assert {f"{folder}/__init__.py", f"{folder}/blender_manifest.toml"} <= set(files)
+    manifest = tomllib.loads(archive.read(f"{folder}/blender_manifest.toml").decode())
     assert manifest["version"] == texsynth.__version__
     assert (manifest["id"], manifest["type"], manifest["schema_version"]) == ("texsynth", "add-on", "1.0.0")
     assert manifest["blender_version_min"].count(".") == 2
@@ -387,6 +388,19 @@ def test_the_zip_is_as_blender_asks() -> None:
         assert len(text) <= 64
         assert text[-1].isalnum()
     assert "wheels" not in manifest
+
+
+def test_older_blenders_are_told_the_same() -> None:
+    """They read what is assigned in the text of the module."""
+    body = ast.parse((SOURCE / "__init__.py").read_text()).body
+    values = {ast.unparse(one.targets[0]): one.value for one in body if isinstance(one, ast.Assign)}
+    info = ast.literal_eval(values["bl_info"])
+    manifest = tomllib.loads((SOURCE / "blender_manifest.toml").read_text())
+    assert ".".join(map(str, info["version"])) == manifest["version"]
+    assert (info["name"], info["description"], info["author"]) == (
+        manifest["name"], manifest["tagline"], manifest["maintainer"],
+    )  # fmt: skip
+    assert info["category"] in manifest["tags"]
 
 
 def test_it_needs_nothing_but_blender() -> None:
@@ -463,7 +477,8 @@ class Layout:
         self.shown.append(text)
 
     def label(self, *, text: str, icon: str = "") -> None:
-        assert icon
+        assert text
+        del icon
         self.shown.append(text)
 
 
@@ -484,7 +499,9 @@ def test_panels_show_every_value_and_button(operators: ModuleType, monkeypatch: 
         for panel in panels.PANELS
         for values in ({}, {"sized": PIXELS, "hole_from": "IMAGE"})
     ]
-    assert {name for layout in layouts for name in layout.shown} == {*SHOWN, "style", "hole", "wall.png"}
+    assert {name for layout in layouts for name in layout.shown} == {
+        *SHOWN, "style", "Style", "hole", "White Is Filled", "wall.png",
+    }  # fmt: skip
     buttons = {name for layout in layouts for name in layout.buttons}
     assert buttons == {one.bl_idname for one in operators.OPERATORS} - {"texsynth.check", "texsynth.stop"}
     assert drawn(panels.TEXSYNTH_PT_expand).shown == ["expand_preset", "sized", "scale", "tileable"]
@@ -499,7 +516,7 @@ def test_panels_show_every_value_and_button(operators: ModuleType, monkeypatch: 
 @pytest.mark.parametrize(
     ("source", "reason"),
     [("FILE", ""), ("GENERATED", ""), ("MOVIE", "film"), ("SEQUENCE", "sequence"), ("TILED", "UDIM"),
-     ("VIEWER", "render"), ("", "no picture")],
+     ("VIEWER", "render"), ("", "o picture")],
 )  # fmt: skip
 def test_what_cannot_be_worked_on_is_said(operators: ModuleType, source: str, reason: str) -> None:
     """By the panel and by the tooltips of its buttons."""
@@ -548,6 +565,21 @@ def work_of(operators: ModuleType, script: str) -> tuple[Any, Any, list[str]]:
 
 def event(kind: str) -> SimpleNamespace:
     return SimpleNamespace(type=kind, value="PRESS")
+
+
+def test_an_undo_leaves_no_empty_editor(operators: ModuleType) -> None:
+    """It shows what the result was made of; editors that show something stay."""
+    wall, other = SimpleNamespace(name="wall.png"), SimpleNamespace(name="other")
+    spaces = [SimpleNamespace(image=image) for image in (None, other)]
+    areas = [SimpleNamespace(type="IMAGE_EDITOR", spaces=SimpleNamespace(active=one)) for one in spaces]
+    window = SimpleNamespace(screen=SimpleNamespace(areas=areas))
+    operators.bpy.context = SimpleNamespace(window_manager=SimpleNamespace(windows=[window]))
+    operators.bpy.data = SimpleNamespace(images={"wall.png": wall})
+    operators.show_again("scene", None)
+    assert [one.image for one in spaces] == [None, other], "there was no result"
+    operators.OnImage.replaced = "wall.png"
+    operators.show_again("scene", None)
+    assert [one.image for one in spaces] == [wall, other]
 
 
 @pytest.mark.parametrize("end", ["done", "failed", "escape", "closed"])

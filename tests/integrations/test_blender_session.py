@@ -1,10 +1,11 @@
-"""The add-on in Blender itself, where its module `bpy` is installed: the pixels are those of the command."""
+"""The add-on in Blender itself, its module `bpy` or the program: the pixels are those of the command."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,19 +20,26 @@ from PIL import Image
 from texsynth.images import read
 from texsynth.integrations.blender.addon.tiff import write_tiff
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not importlib.util.find_spec("bpy"), reason="Blender's module bpy is not installed"),
-]
+pytestmark = pytest.mark.slow
+
+BLENDERS = {
+    "bpy": [sys.executable, blender_session.__file__] if importlib.util.find_spec("bpy") else [],
+    "blender": [
+        "blender", "--background", "--factory-startup", "--python-exit-code", "1",
+        "--python", blender_session.__file__, "--",
+    ] if shutil.which("blender") else [],
+}  # fmt: skip
 
 ROOT = Path(__file__).parents[2]
 
 SIDE = 48
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=BLENDERS)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with pictures after a session of Blender in it, and the add-on's zip."""
+    if not (blender := BLENDERS[request.param]):
+        pytest.skip(f"{request.param} is not installed")
     folder = tmp_path_factory.mktemp("session")
     for seed, name in enumerate(("wall", "photo", "painting")):
         make_picture(folder / f"{name}.png", seed=seed, height=40, width=SIDE)
@@ -53,9 +61,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"#!/bin/sh\nPYTHONPATH='{ROOT}' OMP_NUM_THREADS=1 exec '{sys.executable}' -m texsynth \"$@\"\n"
     )
     command.chmod(0o755)
+    # Each version keeps its settings and add-ons where one of these says.
+    places = dict.fromkeys(("BLENDER_USER_RESOURCES", "BLENDER_USER_CONFIG"), str(folder / "blender"))
+    places["BLENDER_USER_SCRIPTS"] = str(folder / "blender" / "scripts")
     subprocess.run(
-        [sys.executable, blender_session.__file__, folder / "addon.zip", command, folder],
-        cwd=folder, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        [*blender, folder / "addon.zip", command, folder],
+        cwd=folder, check=True, capture_output=True, env={**os.environ, **places, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     return folder
 
@@ -108,7 +119,10 @@ def test_errors_are_the_commands_own(told: dict[str, Any]) -> None:
     assert errors["preset"].startswith("unknown preset 'nonsense'")
     assert "set it in the preferences" in errors["command"]
     assert "no maps" in errors["no material"]
+    assert errors["SEQUENCE"] == "photo.png: this is a sequence; set Source to Single Image"
+    assert errors["TILED"] == "photo.png: these are UDIM tiles; set Source to Single Image"
     assert told["nothing new"]
+    assert told["lost"] == [], "what Blender would not save"
 
 
 def test_a_file_gives_the_pixels_of_the_command(
@@ -201,14 +215,19 @@ def test_a_folder_becomes_a_material(told: dict[str, Any]) -> None:
     }
 
 
-def test_the_zip_passes_the_rules_of_extensions(folder: Path) -> None:
+@pytest.mark.skipif(not BLENDERS["bpy"], reason="Blender's module bpy is not installed")
+def test_the_zip_passes_the_rules_of_extensions(tmp_path: Path) -> None:
     """As `blender --command extension validate` checks them."""
+    run_cli("blender", "-o", tmp_path / "addon.zip")
     spec = importlib.util.find_spec("bpy")
     assert spec
     assert spec.origin
     (rules,) = Path(spec.origin).parent.glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py")
     checked = subprocess.run(
-        [sys.executable, rules, "validate", folder / "addon.zip"], capture_output=True, text=True, check=False
+        [sys.executable, rules, "validate", tmp_path / "addon.zip"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "No problems" in checked.stdout or "Success" in checked.stdout, checked.stdout

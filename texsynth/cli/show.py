@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -42,6 +43,16 @@ def print_error(message: str, *, prefix: str = "texsynth: ") -> None:
         sys.stderr.flush()
     except OSError:  # nobody listens any more, which is no reason to end the work
         discard_stream(sys.stderr)
+
+
+def print_progress(line: str) -> None:
+    """Print a line for the program that has started this one; if that has gone, end as by a polite kill."""
+    try:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+    except OSError:
+        discard_stream(sys.stderr)
+        signal.raise_signal(signal.SIGTERM)
 
 
 def print_traceback(error: BaseException) -> None:
@@ -205,7 +216,7 @@ class Screen:
         if self.json_progress:
             from texsynth.cli.json_bar import JsonBar
 
-            yield JsonBar(total, steps=steps, write=lambda line: print_error(line, prefix=""))
+            yield JsonBar(total, steps=steps, write=print_progress)
             return
         # As rich has it, which is not to be loaded for nothing.
         forced, dumb = os.environ.get("FORCE_COLOR"), os.environ.get("TERM") in ("dumb", "unknown")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from texsynth.paths import listing
 
-FOLDER = "texsynth"  # In the file, as Blender names the add-on
+FOLDER = "texsynth_addon"
+"""The folder in the file, and a module in Blender before 4.2, where `texsynth` may be installed, too."""
 
 SUFFIXES = (".py", ".toml")
 

@@ -84,7 +84,7 @@ TASKS: dict[str, tuple[Field, ...]] = {
     "stylize": (
         _preset("style_preset", "stylize"),
         Field("look", "Look", PRESET, "Keep contours as in a photograph, or paint", choices=LOOKS),
-        Field("strength", "Strength", 1.0, "0 keeps the picture; at 1 the preset says", "--strength", 0, 1),
+        Field("strength", "Strength", 1.0, "0 keeps the picture; 1 is as in the preset", "--strength", 0, 1),
     ),
     "maps": (
         Field("depth", "Depth", 0.03, "Of the relief, over the shorter side", "--depth", 0.001, 1.0),

@@ -105,7 +105,7 @@ class Run:
     """
 
     def __init__(self, arguments: Sequence[str], folder: Path | None = None) -> None:
-        """Start it in `folder`. Raises CommandError."""
+        """Start it in `folder`, whose files it calls by their names alone. Raises CommandError."""
         # The variable belongs to Blender's own Python.
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONHOME"}
         environment |= {"PYTHONUTF8": "1", "NO_COLOR": "1"}
@@ -121,6 +121,7 @@ class Run:
         self.output, self.messages = deque[str](maxlen=KEPT), deque[str](maxlen=KEPT)
         # When it is killed, and when it is listened to no longer, in seconds of a clock
         self._killed_at, self._deaf_at = math.inf, math.inf
+        self._inside = f"{folder or os.curdir}{os.sep}"
         pipes = ((self._process.stdout, self.output), (self._process.stderr, self.messages))
         self._readers = [threading.Thread(target=self._read, args=pipe, daemon=True) for pipe in pipes]
         for reader in self._readers:
@@ -184,4 +185,4 @@ class Run:
                 if progress := parse_progress(line):
                     self.progress = progress
                 else:
-                    lines.append(line.rstrip("\n"))
+                    lines.append(line.rstrip("\n").replace(self._inside, ""))

@@ -34,10 +34,10 @@ class Source:
 
 
 REFUSED = {
-    "MOVIE": "is a film; save a frame as a picture",
-    "SEQUENCE": "is a sequence; its Source must be Single Image",
-    "TILED": "has UDIM tiles; its Source must be Single Image",
-    "VIEWER": "is a render; save it as a picture",
+    "MOVIE": "this is a film; save a frame as a picture",
+    "SEQUENCE": "this is a sequence; set Source to Single Image",
+    "TILED": "these are UDIM tiles; set Source to Single Image",
+    "VIEWER": "this is a render; save it as a picture",
 }
 """What images are that have no pixels of their own, by their source, and what to do then."""
 
@@ -45,7 +45,7 @@ REFUSED = {
 def refusal(image: Any) -> str:
     """Return why an image cannot be worked on, empty where it can."""
     if image is None:
-        return "no picture is open in this editor"
+        return "no picture is open"
     return REFUSED.get(image.source, "")
 
 
@@ -55,7 +55,7 @@ def source_file(image: Any, folder: Path) -> Source:
     Raises CommandError.
     """
     if reason := refusal(image):
-        raise CommandError(f"{image.name} {reason}")
+        raise CommandError(f"{image.name}: {reason}")
     space, path = (
         image.colorspace_settings.name,
         Path(bpy.path.abspath(image.filepath, library=image.library)),

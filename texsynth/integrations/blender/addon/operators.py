@@ -172,6 +172,9 @@ class OnImage(Work):
 
     task: ClassVar[str]
 
+    replaced: ClassVar[str] = ""
+    """The image whose place in an editor the last result has taken."""
+
     @classmethod
     def refusal(cls, context: Any) -> str:
         """Return why it cannot be started; outside of an editor a script may name an image."""
@@ -194,15 +197,25 @@ class OnImage(Work):
     def steps(self, context: Any, folder: Path) -> Steps:
         """Hand the picture over, and show the result."""
         image, kept = self.picture(context), results_folder(context)
-        source, name = source_file(image, folder), names.result_name(image.name, self.task)
+        shown, name = image.name, names.result_name(image.name, self.task)
+        source = source_file(image, folder)
         files = [str(source.path), *self.inputs(context, image, folder)]
         (out := folder / "out").mkdir()
         path = out / f"result{source.suffix}"
         yield from self.command(context, arguments(self.task, files, str(path), settings(context)), folder)
         result = load_result(path, name, source.space, kept)
         if _is_editor(context.space_data):
-            context.space_data.image = result
+            OnImage.replaced, context.space_data.image = shown, result
         self.tell("INFO", f"{result.name}: {result.size[0]} x {result.size[1]} pixels")
+
+
+def show_again(*_: Any) -> None:
+    """After an undo has taken a result away, show what it was made of, not an empty editor."""
+    image = bpy.data.images.get(OnImage.replaced)
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "IMAGE_EDITOR" and image and not area.spaces.active.image:
+                area.spaces.active.image = image
 
 
 def _is_editor(space: Any) -> bool:
@@ -317,7 +330,12 @@ class TEXSYNTH_OT_material(bpy.types.Operator):
 def _finish(operator: Any, context: Any, material: Any) -> None:
     """Give the material to the active object where it has none, and say where it is."""
     thing = context.view_layer.objects.active
-    place = f"is on {thing.name}" if give(material, thing) else "is in the list of materials"
+    if give(material, thing):
+        place = f"is on {thing.name}"
+    else:
+        place = "is in the list of materials"
+        if thing is not None and thing.type == "MESH":
+            place += f"; {thing.name} keeps its own until you choose it"
     operator.report({"INFO"}, f"material {material.name} {place}")
 
 

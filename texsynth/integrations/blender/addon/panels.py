@@ -29,16 +29,25 @@ def prop(field: Field) -> Any:
     return kind(min=field.low, max=field.high, **about)
 
 
+def _is_offered(owner: Any, image: Any) -> bool:
+    """Tell whether an image can be chosen as a style or a hole."""
+    del owner
+    return not refusal(image)
+
+
 class TexsynthSettings(bpy.types.PropertyGroup):
     """The values of all panels, kept in the scene."""
 
     __annotations__ = {
         **{field.name: prop(field) for field in FIELDS},
         "style": bpy.props.PointerProperty(
-            type=bpy.types.Image, name="Style", description="A painting, a photo"
+            type=bpy.types.Image, name="Style", description="A painting, a photo", poll=_is_offered
         ),
         "hole": bpy.props.PointerProperty(
-            type=bpy.types.Image, name="Hole Image", description="White where the picture is filled"
+            type=bpy.types.Image,
+            name="Hole Image",
+            description="White where the picture is filled",
+            poll=_is_offered,
         ),
     }
 
@@ -117,8 +126,11 @@ class TEXSYNTH_PT_main(bpy.types.Panel):
             layout.operator("texsynth.stop", icon="CANCEL")
         else:
             image = context.space_data.image
-            reason = refusal(image)
-            layout.label(text=reason or image.name, icon="ERROR" if reason else "IMAGE_DATA")
+            if reason := refusal(image):
+                for part in reason.split("; "):
+                    layout.label(text=part[0].upper() + part[1:], icon="ERROR")
+            else:
+                layout.label(text=image.name, icon="IMAGE_DATA")
             layout.prop(context.scene.texsynth, "seed")
 
 
@@ -148,7 +160,8 @@ class TEXSYNTH_PT_fill(Panel):
     def after(self, layout: Any, chosen: Any) -> None:
         """Show the image of the hole."""
         if chosen.hole_from == IMAGE:
-            layout.template_ID(chosen, "hole", open="image.open", new="image.new", text="White Is Hole")
+            layout.label(text="White Is Filled")
+            layout.template_ID(chosen, "hole", open="image.open", new="image.new")
 
 
 class TEXSYNTH_PT_stylize(Panel):
@@ -158,7 +171,8 @@ class TEXSYNTH_PT_stylize(Panel):
 
     def before(self, layout: Any, chosen: Any) -> None:
         """Show the image of the style."""
-        layout.template_ID(chosen, "style", open="image.open", text="Style")
+        layout.label(text="Style")
+        layout.template_ID(chosen, "style", open="image.open")
 
 
 class TEXSYNTH_PT_maps(Panel):
