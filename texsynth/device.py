@@ -10,7 +10,9 @@ import torch
 
 import texsynth
 from texsynth.cores import cores
-from texsynth.errors import UsageError
+from texsynth.errors import UsageError, check_room_for_threads
+
+PARALLEL_BYTES = 1 << 17  # So many numbers torch gives to several threads; from half of it on
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -65,7 +67,12 @@ def set_threads(count: int | None) -> int:
         torch.set_num_threads(count)
     elif "OMP_NUM_THREADS" not in os.environ and cores() < torch.get_num_threads():
         torch.set_num_threads(cores())  # Torch knows nothing of the quotas of containers
-    return torch.get_num_threads()
+    threads = torch.get_num_threads()
+    if threads > 1:
+        # They start now: where OpenMP finds no room for them in the midst of work, it ends the process.
+        check_room_for_threads(threads - 1)
+        torch.empty(PARALLEL_BYTES, dtype=torch.uint8).fill_(0)
+    return threads
 
 
 def devices() -> dict[str, str]:

@@ -77,10 +77,28 @@ def is_exhaustion(error: BaseException) -> bool:
     return known and any(words in str(error).lower() for words in NO_MEMORY)
 
 
-def check_room(needed: int) -> None:
-    """Raise MemoryError where the limit on this process leaves less than `needed` bytes for libraries.
+STACK_BYTES, THREAD_BYTES = 8 << 20, 4 << 20
+"""Bytes of a thread's stack where nobody sets another, and what a thread needs before it can do anything."""
 
-    Some end the process when they find no room.
+
+def check_room_for_threads(count: int) -> None:
+    """Raise MemoryError where the limit on this process leaves no room for `count` more threads to start.
+
+    Where only a stack fits, Python waits for ever for the thread to begin, and OpenMP ends the process.
+    """
+    try:
+        import resource
+
+        stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    except (ImportError, OSError):  # a system that does not say
+        return
+    check_room(count * (THREAD_BYTES + (STACK_BYTES if stack == resource.RLIM_INFINITY else stack)))
+
+
+def check_room(needed: int) -> None:
+    """Raise MemoryError where the limit on this process leaves less than `needed` bytes.
+
+    Some libraries end the process when they find no room.
     """
     try:
         import resource

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from texsynth.cli.pace import Bar, Pace
 from texsynth.cli.printing import printable
+from texsynth.errors import check_room_for_threads
 from texsynth.pipelines.progress import Step
 
 NARROW = 64  # Columns below which the time that is over is left out
@@ -28,6 +29,7 @@ HOUR, DAY = 3600, 86400  # Seconds
 def shown(total: int, unit: str, *, steps: bool) -> Iterator[Bars]:
     """Show bars over `total` pictures, or what `unit` says, until the block ends. steps: as in Bars."""
     console = Console(stderr=True)
+    check_room_for_threads(1)  # It is drawn by another thread
     # Results in a pipe must not be caught by the bar, which draws on standard error.
     with rich_progress.Progress(
         _Line(console), console=console, transient=True, redirect_stdout=sys.stdout.isatty()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from texsynth.errors import check_room
+from texsynth.errors import check_room, check_room_for_threads
 from texsynth.images.picture import Pixels
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class RowEncoder:
         start = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header)
         self._dtype = dtype
         self._packer = zlib.compressobj(0)
-        self._failure: OSError | None = None
+        self._failure: OSError | MemoryError | None = None
         operation, options = _saver(name, height * width * channels * dtype.itemsize)
 
         def save(image: pyvips.Image) -> None:
@@ -211,6 +211,7 @@ class RowEncoder:
         reading, writing = os.pipe()
         self._pipe = open(writing, "wb")  # noqa: SIM115 (until `close`)
         self._thread = Thread(target=self._follow, args=(reading, save), daemon=True)
+        check_room_for_threads(1)
         self._thread.start()
         self._pipe.write(start)
 
@@ -243,13 +244,13 @@ class RowEncoder:
 
     def _follow(self, reading: int, save: Callable[[pyvips.Image], None]) -> None:
         """Save what arrives. After a failure the rest is thrown away, so that nobody waits for a reader."""
-        pyvips = library()
         with open(reading, "rb", buffering=0) as pipe:
             try:
+                pyvips = library()
                 with _failures():
                     source = pyvips.Source.new_from_descriptor(reading)
                     save(pyvips.Image.pngload_source(source, access="sequential", fail_on="error"))
-            except OSError as error:
+            except (OSError, MemoryError) as error:
                 self._failure = error
             while pipe.read(PIPED_BYTES):
                 pass

@@ -15,7 +15,7 @@ import texsynth
 from texsynth import strict_json
 from texsynth.config.records import Source, Sources
 from texsynth.config.settings import RunSettings
-from texsynth.errors import InputError, overflow
+from texsynth.errors import InputError, is_exhaustion, overflow
 from texsynth.images import store
 from texsynth.images.files import as_text
 from texsynth.images.picture import Pixels, as_depth
@@ -122,6 +122,8 @@ def read_card(data: bytes, name: str) -> Card:
         tensors = load(data)
         header = metadata_of(data)
     except (SafetensorError, *MISFITS) as error:
+        if is_exhaustion(error):
+            raise
         raise InputError(f"{name} is no style card or is damaged ({error}); {MAKE}") from error
     if header.get("format") != FORMAT:
         raise InputError(f"{name} is no style card, or one of another version of texsynth; {MAKE}")

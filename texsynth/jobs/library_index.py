@@ -15,7 +15,7 @@ from torch import Tensor
 
 import texsynth
 from texsynth import strict_json
-from texsynth.errors import InputError
+from texsynth.errors import InputError, is_exhaustion
 from texsynth.images import read_bytes, store
 from texsynth.jobs.files import make_folder
 from texsynth.jobs.library import KINDS, Kind, Library
@@ -98,6 +98,8 @@ def read_index(path: Path, origin: Origin) -> Index:
     try:
         tensors, header = load(data), metadata_of(data)
     except (SafetensorError, *MISFITS) as error:
+        if is_exhaustion(error):
+            raise
         raise InputError(f"{path} is no index of texsynth or is damaged; {CURE}") from error
     _check_kind(header, path)
     if header["format"] not in FORMATS:

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Event, Semaphore, Thread
+from threading import Event, Semaphore
 from typing import Any, Generic
 
+from texsynth.errors import check_room_for_threads
 from texsynth.jobs.files import JobResult, OutputPolicy, unfinished, with_metadata, write_result
 from texsynth.jobs.inputs import J
 from texsynth.jobs.interrupts import PATIENCE
@@ -57,19 +58,30 @@ class SerialExecutor(Generic[J]):
             queue.put(None)
 
         def write(computed: InWork[J]) -> None:
-            queue.put(self._write(computed))
-            behind.release()
+            try:
+                queue.put(self._write(computed))
+            finally:
+                behind.release()
 
-        Thread(target=read).start()
-        reading, unwritten, number = True, 0, 0
-        # Leaving this block waits for what is being written, on Ctrl-C too.
-        with ThreadPoolExecutor(1, "texsynth-write") as writer:
+        # While there is room: when a result is to be written, there may be none.
+        check_room_for_threads(2)
+        # Leaving this block waits for what is being read and written, on Ctrl-C too.
+        with (
+            ThreadPoolExecutor(1, "texsynth-read") as reader,
+            ThreadPoolExecutor(1, "texsynth-write") as writer,
+        ):
+            at_work = {reader: reader.submit(read), writer: writer.submit(lambda: None)}
+            reading, unwritten, number = True, 0, 0
             try:
                 while reading or unwritten:
                     events.check()
                     try:
                         event = queue.get(timeout=PATIENCE)
                     except Empty:
+                        # What fails there, for want of memory say, puts nothing into the queue.
+                        for work in at_work.values():
+                            if work.done():
+                                work.result()
                         continue
                     if event is None:
                         reading = False
@@ -77,7 +89,8 @@ class SerialExecutor(Generic[J]):
                         ahead.release()
                         computed = self.compute(event, events)
                         behind.acquire()
-                        writer.submit(write, computed)
+                        at_work[writer].result()
+                        at_work[writer] = writer.submit(write, computed)
                         unwritten += 1
                         # Nothing of a large picture shall wait here for the next one.
                         del event, computed

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from texsynth.errors import ModelError
+from texsynth.errors import ModelError, is_exhaustion
 from texsynth.models.encoding import Encoding
 from texsynth.models.hub.catalog import ASSETS, SUFFIX
 from texsynth.models.vgg import LEVELS, Network, child, inference
@@ -93,6 +93,8 @@ def load_descriptor(path: Path | None = None, device: torch.device | str = "cpu"
         head = DescriptorHead.from_state(part(tensors, "descriptor"))
         model, model_sha256 = header["model"], header["model_sha256"]
     except MISFITS as error:
+        if is_exhaustion(error):
+            raise
         raise ModelError(
             f"{path} is no descriptor of texsynth; give a file made by `texsynth train descriptor`"
         ) from error

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from texsynth.errors import ModelError, UsageError
+from texsynth.errors import ModelError, UsageError, is_exhaustion
 from texsynth.models.autoencoder import Decoder, PhotoDecoder
 from texsynth.models.hub.catalog import SOURCES, locate
 from texsynth.models.vgg import LEVELS, Encoder, LevelEncoders, inference
@@ -97,6 +97,8 @@ def build_model(
         kind = WaveDecoder if any(key.startswith("inv") for key in skips) else PhotoDecoder
         photo = inference(kind.from_state(skips), device, dtype) if skips else None
     except MISFITS as error:
+        if is_exhaustion(error):
+            raise
         # Of torch's long lists of what does not fit, the first line says nothing.
         missing = isinstance(error, KeyError)
         reason = f"{error.args[0]} is missing" if missing else "shapes do not fit each other"

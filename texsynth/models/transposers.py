@@ -2,7 +2,7 @@
 
 import torch
 
-from texsynth.errors import ModelError
+from texsynth.errors import ModelError, is_exhaustion
 from texsynth.models.border_network import BorderNetwork
 from texsynth.models.hub.catalog import locate
 from texsynth.models.transposer_paper import TAPS, PaperTransposer
@@ -41,6 +41,8 @@ def load_network(
         else:
             net = BorderNetwork.from_state(part(tensors, "borders"))
     except MISFITS as error:
+        if is_exhaustion(error):
+            raise
         command = "train transposer" if facts.transposer == "paper" else "train borders"
         raise ModelError(
             f"{name} is no whole Transposer of layout {facts.transposer}; give a file of `texsynth {command}`"

@@ -11,6 +11,7 @@ from torch import Tensor
 from texsynth.config.settings import OptimizeSettings
 from texsynth.metrics.losses import gram, random_directions, sliced_wasserstein
 from texsynth.models.registry import Model
+from texsynth.ops.adam import Adam
 from texsynth.ops.resample import resize
 from texsynth.pipelines.progress import OnStep, Step, parts, silent, sub_progress
 from texsynth.synthesis.exemplar import Exemplar
@@ -142,33 +143,29 @@ class _Descent:
         # A clone made here is no inference tensor, whatever mode the caller is in.
         image = start.detach().clone().to(self.model.device).requires_grad_(True)
         keep = None if fixed is None else fixed.to(image.device)
-        good, optimizer = image.detach().clone(), torch.optim.Adam([image], rate)
+        good, optimizer = image.detach().clone(), Adam(image)
         report(Step("statistics", 0, iterations))
         for done in range(iterations):
             cosine = 0.5 * (1 + math.cos(math.pi * done / iterations))
-            optimizer.param_groups[0]["lr"] = rate * (0.1 + 0.9 * cosine)
-            optimizer.zero_grad()
             rolled = image
             if self.wrap:
                 # So that the border of a torus is somewhere else at every step.
                 shift = [int(torch.randint(n, (), generator=self.rng)) for n in image.shape[2:]]
                 rolled = image.roll((shift[0], shift[1]), (2, 3))
             loss = self._loss(rolled, deep)
-            loss.backward()
-            finite = bool(loss.isfinite()) and image.grad is not None and bool(image.grad.isfinite().all())
-            if not finite:
+            (gradient,) = torch.autograd.grad(loss, image)
+            if not (bool(loss.isfinite()) and bool(gradient.isfinite().all())):
                 with torch.no_grad():
                     image.copy_(good)
                 rate *= 0.25
-                optimizer = torch.optim.Adam([image], rate)
+                optimizer = Adam(image)
                 self.notes.append("the statistics stage met a loss that is no number and went back a step")
                 continue
             with torch.no_grad():
                 good.copy_(image)
-                if keep is not None and image.grad is not None:
-                    image.grad.masked_fill_(keep, 0)
-            optimizer.step()
-            with torch.no_grad():
+                if keep is not None:
+                    gradient.masked_fill_(keep, 0)
+                optimizer.step(gradient, rate * (0.1 + 0.9 * cosine))
                 image.clamp_(0, 1)
             report(Step("statistics", done + 1, iterations))
         with torch.no_grad():

@@ -21,6 +21,7 @@ from torch import Tensor
 from texsynth.config.settings import FinishSettings, OTSettings
 from texsynth.errors import UsageError
 from texsynth.models.registry import Model
+from texsynth.ops.adam import Adam
 from texsynth.ops.color import luma
 from texsynth.pipelines.progress import OnStep, Step
 from texsynth.pipelines.rasters import Raster, TensorRaster, read_all
@@ -72,12 +73,11 @@ def finish(
         if weight is not None and not bool(weight.any()):
             return image
         descent = _Descent(_GreyRaster(content), goals, model, settings.content, weight, tile)
-        optimizer = torch.optim.Adam([image], settings.rate, BETAS, STILL, foreach=False)
+        optimizer = Adam(image, BETAS, STILL)
         for done in range(settings.steps):
             cosine = (1 + math.cos(math.pi * done / settings.steps)) / 2
-            optimizer.param_groups[0]["lr"] = settings.rate * (LAST_RATE + (1 - LAST_RATE) * cosine)
-            image.grad = descent.gradient(image)
-            optimizer.step()
+            rate = settings.rate * (LAST_RATE + (1 - LAST_RATE) * cosine)
+            optimizer.step(descent.gradient(image), rate)
             if not bool(image.isfinite().all()):
                 raise UsageError(
                     f"the finish has overflowed in float32; use a lower finish.content than "
@@ -180,11 +180,16 @@ class _Descent:
             # A picture in one piece is encoded once.
             slopes = slopes or self._slopes([(t, features)])
             old = self._of_content(t)
-            by_features = [self._by_features(t, n, features[n], old[n], slopes[n]) for n in self._levels]
-            torch.autograd.backward([features[n] for n in self._levels], by_features)
+            with torch.enable_grad():
+                # A number with these derivatives: for several tensors at once torch would load its compiler.
+                products = [
+                    (features[n] * self._by_features(t, n, features[n], old[n], slopes[n])).sum()
+                    for n in self._levels
+                ]
+                torch.stack(products).sum().backward()
             leaf.add_to(total)
             # The next tile is encoded before the names are given to it.
-            del features, old, by_features
+            del features, old, products
         return total
 
     def _of_content(self, tile: Tile) -> Features:
