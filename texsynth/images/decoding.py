@@ -9,6 +9,7 @@ from PIL import Image, ImagePalette
 
 from texsynth.errors import InputError
 from texsynth.images import tiff, vips
+from texsynth.images.gamut import wide_space
 from texsynth.images.picture import Picture, Pixels, split_alpha
 from texsynth.images.profiles import deep_to_srgb, gamma_to_srgb, to_srgb
 from texsynth.images.stored import Stored
@@ -42,6 +43,13 @@ def with_profile(samples: Pixels, image: Image.Image) -> Image.Image:
     part = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
     part.info["icc_profile"] = image.info.get("icc_profile")
     return part
+
+
+def taken_out(image: Image.Image) -> bytes | None:
+    """Take the profile of a space wider than sRGB from an opened picture: colours stay what they are."""
+    icc = image.info.get("icc_profile")
+    is_wide = icc and image.mode in ("RGB", "RGBA", "RGBX", "P", "PA") and wide_space(icc) is not None
+    return image.info.pop("icc_profile") if is_wide else None
 
 
 def from_pil(image: Image.Image, name: str, source_format: str, gamma: float | None = None) -> Picture:

@@ -11,7 +11,7 @@ from PIL import Image
 from texsynth.config.settings import MAX_PIXELS, QUALITY
 from texsynth.errors import InputError
 from texsynth.images import vips
-from texsynth.images.decoding import from_deep, from_pil, is_deep, orientation, split_tiff
+from texsynth.images.decoding import from_deep, from_pil, is_deep, orientation, split_tiff, taken_out
 from texsynth.images.files import taken, temporary, writing
 from texsynth.images.metadata import Metadata
 from texsynth.images.picture import ALPHA_FORMATS, Picture, Pixels, check_sides, output_format, split_alpha
@@ -64,6 +64,7 @@ def open_strips(
     max_pixels: int = MAX_PIXELS,
     frame: int | None = None,
     lenient: bool = False,
+    own_space: bool = False,
 ) -> Strips:
     """Open a picture to be read by strips, which together equal what `read` returns for the same arguments.
 
@@ -73,6 +74,7 @@ def open_strips(
     name = name or source_name(source)
     with opened(source, name, frame) as (image, file):
         header = checked(image, file, name, max_pixels, frame)
+        profile = taken_out(image) if own_space else None
         to_picture = _converter(image, file, name)
         if to_picture is not None:
             file = complete(file)
@@ -83,7 +85,9 @@ def open_strips(
             to_picture = None if fault else to_picture
 
     def whole() -> Strips:
-        picture = read(source, name=name, max_pixels=max_pixels, frame=frame, lenient=lenient)
+        picture = read(
+            source, name=name, max_pixels=max_pixels, frame=frame, lenient=lenient, own_space=own_space
+        )
         return Strips(picture.width, picture.height, picture, True, picture.strips)
 
     if to_picture is None:
@@ -93,7 +97,7 @@ def open_strips(
         with decoding(name):
             for stored in vips.read_rows(data, header.format, count, file.page):
                 part = to_picture(stored)
-                yield replace(part, warnings=file.warnings + part.warnings) if file.warnings else part
+                yield replace(part, warnings=file.warnings + part.warnings, profile=profile)
 
     try:
         return Strips(header.width, header.height, next(rows(1)), False, rows)
@@ -110,7 +114,7 @@ def pixel_hash(path: Path, *, max_pixels: int = MAX_PIXELS) -> str:
         return _float_hash(path, max_pixels)
     if source_format not in PIXEL_FORMATS:
         return coded_hash(read_bytes(path, limit=file_limit(max_pixels)))
-    strips = open_strips(path, max_pixels=max_pixels, frame=0)
+    strips = open_strips(path, max_pixels=max_pixels, frame=0, own_space=True)
     digest = PixelHash(strips.width, strips.height)
     for strip in strips.rows(ROWS):
         digest.add(samples(strip, strip.bit_depth, grey=False))
@@ -176,14 +180,15 @@ def write_strips(
     force: bool = False,
     kept: Metadata | None = None,
     beside: bool = False,
+    wide: bytes | None = None,
 ) -> tuple[str, ...]:
     """Write the file that `images.write` makes with the same arguments, or nothing.
 
     PNG and TIFF keep a few strips in memory; other formats, and floats, collect the picture and encode it
     at the end. strips: from the top down, of any number of rows. width, height: of the picture, in
-    pixels. alpha: every strip has it. bit_depth: 8, 16 or 32. Returns what the format cannot keep. Raises
-    OutputError, for a file that exists before the first strip, and ValueError for strips that do not make up
-    the picture; errors of `strips` stay what they are.
+    pixels. alpha: every strip has it. bit_depth: 8, 16 or 32. wide: profile of the strips, if they are not
+    sRGB. Returns what the format cannot keep. Raises OutputError, for a file that exists before the first
+    strip, and ValueError for strips that do not make up the picture; errors of `strips` stay what they are.
     """
     name = output_format(path)
     for output in filter(None, (path, sidecar(path, asked=beside) if settings else None)):
@@ -217,7 +222,7 @@ def write_strips(
             pixels[top : top + len(rows)] = rows
         picture = replace(
             Picture(*split_alpha(pixels)), is_float=depth == 32,
-            highlights=np.concatenate(highlights) if highlights else None,
+            highlights=np.concatenate(highlights) if highlights else None, profile=wide,
         )  # fmt: skip
         return warnings + write(
             picture, path, settings=settings, quality=quality, force=force, kept=kept, beside=beside
@@ -228,7 +233,7 @@ def write_strips(
         with writing(path):
             target = Path(file.name)
             kept = kept or Metadata()
-            text, profile = "" if beside else as_ascii(settings), srgb_profile()
+            text, profile = "" if beside else as_ascii(settings), wide or srgb_profile()
             encoder = vips.RowEncoder(target, shape, dtype, name, text, profile, kept.dpi)
         pixel_hash = PixelHash(width, height)
         with closing(encoder):
