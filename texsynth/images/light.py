@@ -4,8 +4,9 @@ The work happens in [0, 1]. Where light is stronger than 1, the pixel is divided
 that its hue stays, and the divisor is kept beside the picture as `highlights`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,8 @@ class Unpacked:
     decode: Callable[[bytes], Samples | Image.Image] = field(repr=False)
     """Decodes the file, at 8 bits to an image of Pillow. Raises OSError, ValueError for damage."""
     is_float: bool = True
+    rows: Callable[[Path | bytes, int], Iterator[Samples]] | None = field(default=None, repr=False)
+    """Decodes a file by so many rows at a time, which together are what `decode` gives; None: it cannot."""
     frames: int = 1
     orientation: int = 1
 

@@ -22,13 +22,13 @@ from texsynth.images.decoding import (
     deep_pixels,
     from_deep,
     from_pil,
+    from_samples,
     is_deep,
     orientation,
     taken_out,
     with_profile,
 )
-from texsynth.images.gamut import wide_space
-from texsynth.images.light import Unpacked, from_light
+from texsynth.images.light import Unpacked
 from texsynth.images.picture import NotReadError, Picture, Pixels
 from texsynth.images.plugins import fault_of, pillow_formats
 from texsynth.images.stored import Stored, complete, stored
@@ -245,14 +245,10 @@ def _from_unpacked(file: Stored, unpacked: Unpacked, name: str, *, as_data: bool
         elif own_space:
             profile = taken_out(samples)
         picture = from_pil(samples, name, unpacked.format)
-    elif samples.colours.dtype == np.uint16:
-        icc = None if as_data else samples.icc
-        if own_space and icc and samples.colours.shape[2] == 3 and wide_space(icc):
-            icc, profile = None, icc
-        picture = from_deep(samples.colours, samples.alpha, icc, unpacked.format)
     else:
-        picture = from_light(samples, unpacked.format, as_data=as_data)
-    return _upright(replace(picture, is_data=as_data, profile=profile), unpacked.orientation)
+        picture = from_samples(samples, unpacked.format, as_data=as_data, own_space=own_space)
+    picture = replace(picture, is_data=as_data, profile=picture.profile or profile)
+    return _upright(picture, unpacked.orientation)
 
 
 def _has_parts(image: Image.Image, header: Header) -> bool:
