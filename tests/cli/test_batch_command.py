@@ -22,9 +22,9 @@ from texsynth.config.settings import RunSettings
 from texsynth.images import Picture, embedded_settings, read, write
 from texsynth.jobs import stylize as stylize_jobs
 from texsynth.jobs.blend_inputs import StyledJob
+from texsynth.jobs.contents import PreparedContent, prepare_content
 from texsynth.jobs.files import read_visible
 from texsynth.jobs.inputs import Input
-from texsynth.jobs.stylize import PreparedContent, prepare_content
 
 JOBS = """
 output: out

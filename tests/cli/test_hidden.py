@@ -78,7 +78,7 @@ def test_and_in_tiles_and_strips(
 ) -> None:
     for module, name, value in (
         ("images.hidden", "CELLS", cells),
-        ("jobs.stylize", "LARGE_PIXELS", 1),
+        ("jobs.contents", "LARGE_PIXELS", 1),
         ("pipelines.rasters", "STRIP_PIXELS", 3000),
     ):
         monkeypatch.setattr(f"texsynth.{module}.{name}", value)

@@ -17,7 +17,7 @@ from PIL import Image
 from texsynth.images import Picture, read, write
 from texsynth.jobs import stylize as stylize_jobs
 from texsynth.jobs.blend_inputs import StyledJob
-from texsynth.jobs.stylize import PreparedContent, prepare_content
+from texsynth.jobs.contents import PreparedContent, prepare_content
 
 COUNT = 10
 

@@ -159,3 +159,23 @@ def check(source: Path | bytes, *, whole: bool = False, frame: int | None = None
 
 def fail(error: Exception, *_: object) -> None:
     raise error
+
+
+PRIMARIES = {
+    "Display P3": ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407)),
+    "Adobe RGB": ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)),
+    "ProPhoto": ((0.79767, 0.28804, 0.0), (0.13519, 0.71188, 0.0), (0.03134, 0.00009, 0.82491)),
+}
+"""XYZ of red, green and blue under D50, as profiles have them."""
+
+
+def wide_profile(name: str = "Display P3") -> bytes:
+    """The curve of sRGB, and primaries of a wider space."""
+    profile = bytearray(srgb_profile())
+    (count,) = struct.unpack_from(">I", profile, 128)
+    for number in range(count):
+        tag, start, _ = struct.unpack_from(">4sII", profile, 132 + 12 * number)
+        if tag in (b"rXYZ", b"gXYZ", b"bXYZ"):
+            colour = PRIMARIES[name]["rgb".index(chr(tag[0]))]
+            struct.pack_into(">3i", profile, start + 8, *(round(value * 65536) for value in colour))
+    return bytes(profile)

@@ -31,7 +31,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TMPDIR", raising=False)
     for module, name, value in (
-        ("stylize", "LARGE_PIXELS", 1),
+        ("contents", "LARGE_PIXELS", 1),
         ("memory", "BASE_BYTES", 0),
         ("memory", "SPILLED_BYTES", 0),
     ):

@@ -20,9 +20,9 @@ from texsynth.config.settings import RunSettings
 from texsynth.jobs import report as run_report
 from texsynth.jobs import stylize as stylize_jobs
 from texsynth.jobs.blend_inputs import StyledJob
+from texsynth.jobs.contents import PreparedContent, prepare_content
 from texsynth.jobs.inputs import Input, Job
 from texsynth.jobs.outcomes import Done, Report, WrittenInfo
-from texsynth.jobs.stylize import PreparedContent, prepare_content
 
 ODD = '<b>&".png'
 

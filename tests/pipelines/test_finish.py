@@ -240,7 +240,7 @@ def test_what_has_no_brushwork_is_refused(place: Path, flags: tuple[str, ...], s
 def test_a_picture_too_large_for_memory_is_refused_before_the_work(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("texsynth.jobs.stylize.LARGE_PIXELS", 1)
+    monkeypatch.setattr("texsynth.jobs.contents.LARGE_PIXELS", 1)
     result = run_cli("stylize", "cat.png", "oil.png", *FINE, "--memory-limit", "100MiB", "-o", "no.png")
     assert result.exit_code == 7
     assert "or set finish.steps to 0" in result.stderr

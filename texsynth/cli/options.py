@@ -267,6 +267,9 @@ class WriteOptions:
     )
     quality: int | None = file_option(None, help="Of JPEG and WebP, 1 to 100. Default: 95.")
     report: Report = None
+    srgb: bool = file_option(
+        False, help="Write sRGB, where the input has a wider space like Display P3, too."
+    )
     strip: bool = file_option(
         False, help="Drop what an input says beside its pixels: EXIF and resolution. The record stays."
     )

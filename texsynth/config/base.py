@@ -53,5 +53,5 @@ class ReadSettings(Settings):
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
         """Leave out what records of earlier versions do not have, in the usual case."""
-        usual: dict[str, object] = {"lenient": False, "backend": "torch", "strip": False}
+        usual: dict[str, object] = {"lenient": False, "backend": "torch", "strip": False, "srgb": False}
         return {key: value for key, value in handler(self).items() if key not in usual or value != usual[key]}

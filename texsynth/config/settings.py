@@ -333,6 +333,8 @@ class RunSettings(ReadSettings):
     """Of JPEG and WebP."""
     memory_limit: str | None = None
     """Memory that a stylization may take, like 4GiB or 80%; None is half of what is free."""
+    srgb: bool = False
+    """Results are sRGB, also those of inputs with a wider space."""
     strip: bool = False
     """Results say nothing of what their inputs say beside their pixels."""
     tile: Annotated[int, Field(ge=0)] | None = None

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -9,6 +10,8 @@ from PIL import Image, ImagePalette
 
 from texsynth.errors import InputError
 from texsynth.images import tiff, vips
+from texsynth.images.gamut import wide_space
+from texsynth.images.light import Samples, from_light
 from texsynth.images.picture import Picture, Pixels, split_alpha
 from texsynth.images.profiles import deep_to_srgb, gamma_to_srgb, to_srgb
 from texsynth.images.stored import Stored
@@ -44,6 +47,13 @@ def with_profile(samples: Pixels, image: Image.Image) -> Image.Image:
     return part
 
 
+def taken_out(image: Image.Image) -> bytes | None:
+    """Take the profile of a space wider than sRGB from an opened picture: colours stay what they are."""
+    icc = image.info.get("icc_profile")
+    is_wide = icc and image.mode in ("RGB", "RGBA", "RGBX", "P", "PA") and wide_space(icc) is not None
+    return image.info.pop("icc_profile") if is_wide else None
+
+
 def from_pil(image: Image.Image, name: str, source_format: str, gamma: float | None = None) -> Picture:
     """The first 8 bits of the pixels of an opened picture in sRGB."""
     if source_format == "TIFF" and image.mode in ("P", "PA"):
@@ -74,6 +84,18 @@ def from_deep(
     rgb, warnings = deep_to_srgb(pixels, icc)
     alpha = None if alpha is None else np.ascontiguousarray(alpha)
     return Picture(gamma_to_srgb(rgb, gamma), alpha, source_format, pixels.shape[2] == 1, warnings)
+
+
+def from_samples(
+    samples: Samples, source_format: str, *, as_data: bool = False, own_space: bool = False
+) -> Picture:
+    """Make a picture of 16-bit colours, or of linear light. The flags are those of `read`."""
+    if samples.colours.dtype != np.uint16:
+        return from_light(samples, source_format, as_data=as_data)
+    icc = None if as_data else samples.icc
+    is_wide = own_space and icc and samples.colours.shape[2] == 3 and wide_space(icc)
+    picture = from_deep(samples.colours, samples.alpha, None if is_wide else icc, source_format)
+    return replace(picture, profile=icc) if is_wide else picture
 
 
 def is_deep(image: Image.Image, file: Stored) -> bool:

@@ -6,6 +6,10 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,7 +46,15 @@ def parse(file: BinaryIO) -> Unpacked | None:
     width, height = window[2] - window[0] + 1, window[3] - window[1] + 1
     if not (0 < width < 1 << 31 and 0 < height < 1 << 31):
         raise ValueError("its size is missing or damaged")
-    return Unpacked("EXR", (width, height), lambda data: _decode(data, (width, height)))
+    size = width, height
+    # A picture is decoded once, however often its rows are read.
+    planes = lru_cache(maxsize=1)(lambda source: _planes(source, size))
+
+    def rows(source: Path | bytes, count: int) -> Iterator[Samples]:
+        for top in range(0, height, count):
+            yield _samples(planes(source), slice(top, top + count))
+
+    return Unpacked("EXR", size, lambda data: _samples(_planes(data, size), slice(None)), rows=rows)
 
 
 def library() -> Any:  # noqa: ANN401 (a module)
@@ -56,24 +68,60 @@ def library() -> Any:  # noqa: ANN401 (a module)
 
 def encode(light: Floats, *, half: bool) -> bytes:
     """Return a file of (H, W, 1 to 4) linear light, the last of 2 and 4 being alpha. Raises OSError."""
-    library_ = library()
-    count = light.shape[2]
-    names = {1: "Y", 2: "YA", 3: "RGB", 4: "RGBA"}[count]
-    values = light.copy()
-    if count in (2, 4):
-        # By convention colours are multiplied by alpha.
-        values[..., :-1] *= values[..., -1:]
-    kind = np.float16 if half else np.float32
-    with np.errstate(over="ignore"):
-        planes = {name: np.ascontiguousarray(values[..., number], kind) for number, name in enumerate(names)}
-    header = {"compression": library_.ZIP_COMPRESSION, "type": library_.scanlineimage}
     with tempfile.TemporaryDirectory(prefix="texsynth-") as folder:
         path = Path(folder, "picture.exr")
-        try:
-            library_.File(header, planes).write(str(path))
-        except Exception as error:  # the library raises errors of every kind
-            raise OSError(str(error).split("\n")[0]) from error
+        encoder = RowEncoder(path, light.shape, half=half)
+        encoder.add(light)
+        encoder.finish()
         return path.read_bytes()
+
+
+class RowEncoder:
+    """Writes a file while its rows come in."""
+
+    def __init__(self, target: Path, shape: tuple[int, ...], *, half: bool) -> None:
+        """shape: (H, W, C). The rest is as for `encode`. Raises OSError."""
+        library_ = library()
+        import Imath
+
+        height, width, channels = shape
+        self._names = {1: "Y", 2: "YA", 3: "RGB", 4: "RGBA"}[channels]
+        self._kind = np.float16 if half else np.float32
+        kind = Imath.PixelType(Imath.PixelType.HALF if half else Imath.PixelType.FLOAT)
+        header = library_.Header(width, height)
+        header["channels"] = {name: Imath.Channel(kind) for name in self._names}
+        header["compression"] = Imath.Compression(Imath.Compression.ZIP_COMPRESSION)
+        with _failures():
+            self._file = library_.OutputFile(str(target), header)
+
+    def add(self, light: Floats) -> None:
+        """Append (n, W, C) rows of linear light. Raises OSError."""
+        if len(self._names) in (2, 4):
+            # By convention colours are multiplied by alpha.
+            light = np.concatenate([light[..., :-1] * light[..., -1:], light[..., -1:]], -1)
+        with np.errstate(over="ignore"):
+            values = np.moveaxis(light, -1, 0).astype(self._kind)
+        planes = {name: plane.tobytes() for name, plane in zip(self._names, values, strict=True)}
+        with _failures():
+            self._file.writePixels(planes, len(light))
+
+    def finish(self) -> None:
+        """Write what is left. Raises OSError."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop, in the middle or at the end."""
+        with _failures():
+            self._file.close()
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn errors of the library, which are of every kind, into OSErrors of one line."""
+    try:
+        yield
+    except Exception as error:
+        raise OSError(str(error).split("\n")[0]) from error
 
 
 def _window(head: bytes) -> tuple[int, int, int, int]:
@@ -93,11 +141,29 @@ def _window(head: bytes) -> tuple[int, int, int, int]:
     raise ValueError("its size is missing or damaged")
 
 
-def _planes(data: bytes) -> dict[str, Floats]:
-    """Return the channels by name. Raises OSError."""
-    with tempfile.TemporaryDirectory(prefix="texsynth-") as folder:
-        source, target, listed = (Path(folder, name) for name in ("picture.exr", "planes.npz", "names.json"))
-        source.write_bytes(data)
+@dataclass(frozen=True)
+class _Planes:
+    """The channels of a picture, one after the other in a file of float32 that has no name any more."""
+
+    names: tuple[str, ...]
+    size: tuple[int, int]  # Width and height
+    file: BinaryIO
+
+    def read(self, name: str, rows: slice) -> Floats:
+        """Read some rows of a channel, (h, W)."""
+        width, height = self.size
+        top, bottom, _ = rows.indices(height)
+        self.file.seek((self.names.index(name) * height + top) * width * 4)
+        return np.fromfile(self.file, np.float32, (bottom - top) * width).reshape(-1, width)
+
+
+def _planes(source: Path | bytes, size: tuple[int, int]) -> _Planes:
+    """Decode the channels. Raises OSError, ValueError."""
+    with tempfile.TemporaryDirectory(prefix="texsynth-", ignore_cleanup_errors=True) as folder:
+        copy, target, listed = (Path(folder, name) for name in ("picture.exr", "planes", "names.json"))
+        if isinstance(source, bytes):
+            copy.write_bytes(source)
+            source = copy
         command = [sys.executable, "-P", str(CHILD), str(source), str(target), str(listed)]
         quiet = subprocess.DEVNULL
         done = subprocess.run(command, check=False, stdin=quiet, stdout=quiet, stderr=quiet)
@@ -106,27 +172,27 @@ def _planes(data: bytes) -> dict[str, Floats]:
         answer = json.loads(listed.read_text(encoding="utf-8"))
         if isinstance(answer, str):
             raise OSError(answer)
-        with np.load(target) as arrays:
-            return {name: arrays[f"arr_{number}"] for number, name in enumerate(answer)}
+        if target.stat().st_size != len(answer) * size[0] * size[1] * 4:
+            raise ValueError("its size is told in two ways")
+        return _Planes(tuple(answer), size, target.open("rb"))
 
 
-def _decode(data: bytes, size: tuple[int, int]) -> Samples:
-    planes = _planes(data)
-    planes = {name: plane for name, plane in planes.items() if plane.shape == size[::-1]}
-    prefix = _layer(list(planes))
-    grey = next((planes[prefix + name] for name in GREY if prefix + name in planes), None)
-    if all(prefix + name in planes for name in "RGB"):
-        colours = np.stack([planes[prefix + name] for name in "RGB"], -1)
-    elif grey is not None:
-        colours = grey[..., None]
-    elif len(planes) == 1:
-        colours = next(iter(planes.values()))[..., None]
+def _samples(planes: _Planes, rows: slice) -> Samples:
+    """Make samples of some rows of the channels, those of the first layer with colours."""
+    names = planes.names
+    prefix = _layer(list(names))
+    grey = next((prefix + name for name in GREY if prefix + name in names), None)
+    if all(prefix + name in names for name in "RGB"):
+        colours = np.stack([planes.read(prefix + name, rows) for name in "RGB"], -1)
+    elif grey or len(names) == 1:
+        colours = planes.read(grey or names[0], rows)[..., None]
     else:
-        raise NotReadError(f"is OpenEXR without colours: {', '.join(sorted(planes))[:200] or 'no channels'}")
-    alpha = planes.get(prefix + "A")
-    if alpha is not None:
-        # Where nothing covers the light of a flame, it stays as it is.
-        colours = np.where(alpha[..., None] > 0, colours / np.maximum(alpha, 1e-6)[..., None], colours)
+        raise NotReadError(f"is OpenEXR without colours: {', '.join(sorted(names))[:200] or 'no channels'}")
+    if prefix + "A" not in names:
+        return Samples(colours)
+    alpha = planes.read(prefix + "A", rows)
+    # Where nothing covers the light of a flame, it stays as it is.
+    colours = np.where(alpha[..., None] > 0, colours / np.maximum(alpha, 1e-6)[..., None], colours)
     return Samples(colours, alpha)
 
 

@@ -1,34 +1,42 @@
 """TIFF of floats, or of whole numbers of 32 bits, which Pillow does not read in colours."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 
 from texsynth.images import vips
 from texsynth.images.light import Samples, Unpacked
-from texsynth.images.picture import split_alpha
-from texsynth.images.tiff import EXTRA, HEIGHT, KINDS, ORIENTATION, PROFILE, WIDTH, Tiff
+from texsynth.images.picture import Pixels, split_alpha
+from texsynth.images.tiff import BITS, EXTRA, HEIGHT, KINDS, ORIENTATION, PROFILE, WIDTH, Tiff
 
 
 def unpacked(tiff: Tiff) -> Unpacked:
     """Return what reads the page of a directory."""
     profile, extra = bytes(tiff.tags.get(PROFILE, ())), tiff.tags.get(EXTRA, ())
     is_float = tiff.number(KINDS, 1) != 1
+    tags = {tag: values if tag == BITS else values[0] for tag, values in tiff.tags.items() if values}
 
-    def decode(data: bytes) -> Samples:
-        samples = vips.read_samples(data, "TIFF")
-        if samples.dtype == np.uint32:
-            samples = (samples >> 16).astype(np.uint16)
+    def samples_of(stored: Pixels) -> Samples:
+        if stored.dtype == np.uint32:
+            stored = (stored >> 16).astype(np.uint16)
         elif is_float:
-            samples = samples.astype(np.float32)
-        colours, alpha = split_alpha(samples)
+            stored = stored.astype(np.float32, copy=False)
+        colours, alpha = split_alpha(stored)
         if alpha is None or tuple(extra[:1]) not in ((1,), (2,)):
             return Samples(colours, None, profile or None)
         return Samples(colours, alpha, profile or None)
 
+    def rows(source: Path | bytes, count: int) -> Iterator[Samples]:
+        # Of several pages, those of a file that libvips looks at.
+        yield from map(samples_of, vips.read_rows(source, "TIFF", count))
+
     return Unpacked(
         "TIFF",
         (tiff.number(WIDTH), tiff.number(HEIGHT)),
-        decode,
+        lambda data: samples_of(vips.read_samples(data, "TIFF")),
         is_float,
+        rows if len(tiff.pages) == 1 and vips.has_small_segments(tags) else None,
         len(tiff.pages),
         tiff.number(ORIENTATION, 1),
     )

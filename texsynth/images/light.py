@@ -4,13 +4,15 @@ The work happens in [0, 1]. Where light is stronger than 1, the pixel is divided
 that its hue stays, and the divisor is kept beside the picture as `highlights`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from texsynth.images.gamut import wide_space
 from texsynth.images.picture import Picture, Pixels
 from texsynth.images.profiles import decoded, encoded, linear_shaper
 
@@ -45,6 +47,8 @@ class Unpacked:
     decode: Callable[[bytes], Samples | Image.Image] = field(repr=False)
     """Decodes the file, at 8 bits to an image of Pillow. Raises OSError, ValueError for damage."""
     is_float: bool = True
+    rows: Callable[[Path | bytes, int], Iterator[Samples]] | None = field(default=None, repr=False)
+    """Decodes a file by so many rows at a time, which together are what `decode` gives; None: it cannot."""
     frames: int = 1
     orientation: int = 1
 
@@ -88,14 +92,19 @@ def from_light(samples: Samples, source_format: str, *, as_data: bool = False) -
 def to_light(picture: Picture, *, grey: bool = False) -> Floats:
     """Return the linear light of a picture, with alpha last if it has any: (H, W, 1 to 4) float32.
 
-    Values of a picture that is data are not changed.
+    Values of a picture that is data are not changed. Colours outside of sRGB have channels below 0.
     """
     colours = picture.rgb[..., :1] if grey else picture.rgb
     channels = colours.shape[2]
     out = np.empty((*colours.shape[:2], channels + (picture.alpha is not None)), np.float32)
     levels = np.linspace(0, 1, np.iinfo(colours.dtype).max + 1)
     table = (levels if picture.is_data else decoded(levels)).astype(np.float32)
-    out[..., :channels] = table[colours]
+    space = picture.profile and wide_space(picture.profile)
+    if space:
+        for top in range(0, picture.height, step := max(1, BLOCK_PIXELS // picture.width)):
+            out[top : top + step, :, :channels] = space.linear(colours[top : top + step])
+    else:
+        out[..., :channels] = table[colours]
     if picture.highlights is not None:
         out[..., :channels] *= picture.highlights[..., None]
     if picture.alpha is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class Picture:
     equal, and one is written. is_data: the values are no colours, so no colour profile is written. one_bit:
     data of a bit for each pixel, which are written so. is_float: the file holds floats of linear light.
     highlights: (H, W) float32 of at least 1 by which that light is stronger, or None for 1 everywhere.
+    profile: of a space wider than sRGB in which `rgb` then is, or None for sRGB.
     """
 
     rgb: Pixels
@@ -60,6 +61,7 @@ class Picture:
     one_bit: bool = False
     is_float: bool = False
     highlights: Pixels | None = None
+    profile: bytes | None = field(default=None, repr=False)
 
     def strips(self, count: int) -> Iterator[Picture]:
         """Strips of `count` rows from the top down, the last one shorter."""

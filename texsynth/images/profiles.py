@@ -106,6 +106,14 @@ def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
     return out is not None and int(np.abs(np.asarray(out).astype(int) - probe).max()) <= 1
 
 
+def shaper_of(icc: bytes) -> Shaper | None:
+    """Return curves and matrix of a profile; None also for a damaged one."""
+    try:
+        return _shaper(icc)
+    except (ValueError, struct.error, np.linalg.LinAlgError):
+        return None
+
+
 def _shaper(icc: bytes) -> Shaper | None:
     """Curves and matrix of a profile; None for one that is made of tables, or relates to Lab.
 
@@ -153,10 +161,7 @@ def linear_shaper(icc: bytes, *, grey: bool) -> Callable[[Floats], Floats] | Non
 
     None for a profile that says that they are, or cannot be used so.
     """
-    try:
-        shaper = _shaper(icc)
-    except (ValueError, struct.error, np.linalg.LinAlgError):
-        return None
+    shaper = shaper_of(icc)
     if shaper is None or len(shaper.curves) != (1 if grey else 3):
         return None
     levels = np.linspace(0, 1, LEVELS)

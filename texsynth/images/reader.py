@@ -22,11 +22,13 @@ from texsynth.images.decoding import (
     deep_pixels,
     from_deep,
     from_pil,
+    from_samples,
     is_deep,
     orientation,
+    taken_out,
     with_profile,
 )
-from texsynth.images.light import Unpacked, from_light
+from texsynth.images.light import Unpacked
 from texsynth.images.picture import NotReadError, Picture, Pixels
 from texsynth.images.plugins import fault_of, pillow_formats
 from texsynth.images.stored import Stored, complete, stored
@@ -143,23 +145,29 @@ def read(
     frame: int | None = None,
     as_data: bool = False,
     lenient: bool = False,
+    own_space: bool = False,
 ) -> Picture:
     """Decode a picture.
 
     source: a file or the bytes of one. name: what messages call it. max_pixels: refuse larger pictures.
     frame: which frame of an animated picture or page of a TIFF, from 0. as_data: the values are normals,
     roughness or the like and no colours, so a colour profile is ignored. lenient: of a damaged file read
-    what can be read, with a warning; of WebP nothing can. Raises InputError.
+    what can be read, with a warning; of WebP nothing can. own_space: colours of a profile wider than sRGB
+    stay what they are, with the profile in the picture. Raises InputError.
     """
     name = name or source_name(source)
     data = read_bytes(source, limit=file_limit(max_pixels)) if isinstance(source, Path) else source
     with opened(data, name, frame) as (image, file):
         header = checked(image, file, name, max_pixels, frame)
         header = to_frame(image, file, name, header, frame, max_pixels)
+        profile = taken_out(image) if own_space and not as_data else None
         fault = file.fault or fault_of(image, data)
         if not fault:
             try:
-                return _decoded(image, file, header, name, as_data=as_data, lenient=lenient)
+                picture = _decoded(
+                    image, file, header, name, as_data=as_data, lenient=lenient, own_space=own_space
+                )
+                return replace(picture, profile=picture.profile or profile)
             except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
                 # Of these formats only decoding tells.
                 if not lenient or file.unpacked or not _has_parts(image, header):
@@ -171,12 +179,13 @@ def read(
             picture = _decoded(image, file, header, name, as_data=as_data, lenient=True)
             return replace(picture, warnings=(*picture.warnings, READ_IN_PART.format(fault)))
         if not file.fault:
-            return _decoded_in_part(image, file, header, frame or 0, name, fault)
+            return replace(_decoded_in_part(image, file, header, frame or 0, name, fault), profile=profile)
         repaired = file.repaired()
     with opened(repaired, name) as (image, file):
         header = checked(image, file, name, max_pixels, 0)
+        profile = taken_out(image) if own_space and not as_data else None
         picture = _decoded(image, file, header, name, as_data=as_data, lenient=True)
-    return replace(picture, warnings=(*picture.warnings, READ_IN_PART.format(fault)))
+    return replace(picture, warnings=(*picture.warnings, READ_IN_PART.format(fault)), profile=profile)
 
 
 def damaged(name: str, fault: str) -> str:
@@ -186,14 +195,14 @@ def damaged(name: str, fault: str) -> str:
 
 def _decoded(
     image: Image.Image, file: Stored, header: Header, name: str, *, as_data: bool,
-    lenient: bool,
+    lenient: bool, own_space: bool = False,
 ) -> Picture:  # fmt: skip
     if as_data:
         image.info.pop("icc_profile", None)
     gamma = None if as_data or not file.png else file.png.gamma
     warnings = file.warnings
     if file.unpacked:
-        return _from_unpacked(file, file.unpacked, name, as_data=as_data)
+        return _from_unpacked(file, file.unpacked, name, as_data=as_data, own_space=own_space)
     # Pillow knows nothing of a file but its first 8 bits.
     deep, is_upright = None, False
     if is_deep(image, file):
@@ -225,20 +234,21 @@ def _upright(picture: Picture, turned: int) -> Picture:
     return replace(picture, rgb=rgb, alpha=alpha, highlights=highlights)
 
 
-def _from_unpacked(file: Stored, unpacked: Unpacked, name: str, *, as_data: bool) -> Picture:
+def _from_unpacked(file: Stored, unpacked: Unpacked, name: str, *, as_data: bool, own_space: bool) -> Picture:
     """Decode a picture whose samples Pillow does not give."""
     data = file.data
     samples = unpacked.decode(data if isinstance(data, bytes) else data.read_bytes())
+    profile = None
     if isinstance(samples, Image.Image):
         if as_data:
             samples.info.pop("icc_profile", None)
+        elif own_space:
+            profile = taken_out(samples)
         picture = from_pil(samples, name, unpacked.format)
-    elif samples.colours.dtype == np.uint16:
-        icc = None if as_data else samples.icc
-        picture = from_deep(samples.colours, samples.alpha, icc, unpacked.format)
     else:
-        picture = from_light(samples, unpacked.format, as_data=as_data)
-    return _upright(replace(picture, is_data=as_data), unpacked.orientation)
+        picture = from_samples(samples, unpacked.format, as_data=as_data, own_space=own_space)
+    picture = replace(picture, is_data=as_data, profile=picture.profile or profile)
+    return _upright(picture, unpacked.orientation)
 
 
 def _has_parts(image: Image.Image, header: Header) -> bool:

@@ -11,7 +11,15 @@ from PIL import Image
 from texsynth.config.settings import MAX_PIXELS, QUALITY
 from texsynth.errors import InputError
 from texsynth.images import vips
-from texsynth.images.decoding import from_deep, from_pil, is_deep, orientation, split_tiff
+from texsynth.images.decoding import (
+    from_deep,
+    from_pil,
+    from_samples,
+    is_deep,
+    orientation,
+    split_tiff,
+    taken_out,
+)
 from texsynth.images.files import taken, temporary, writing
 from texsynth.images.metadata import Metadata
 from texsynth.images.picture import ALPHA_FORMATS, Picture, Pixels, check_sides, output_format, split_alpha
@@ -64,36 +72,47 @@ def open_strips(
     max_pixels: int = MAX_PIXELS,
     frame: int | None = None,
     lenient: bool = False,
+    own_space: bool = False,
 ) -> Strips:
     """Open a picture to be read by strips, which together equal what `read` returns for the same arguments.
 
-    PNG without interlacing, baseline JPEG and the usual kinds of TIFF are streamed: only a few strips are in
+    PNG without interlacing, baseline JPEG, OpenEXR and the usual kinds of TIFF are streamed: only a few strips are in
     memory at a time. Everything else is read as a whole. Raises InputError.
     """
     name = name or source_name(source)
     with opened(source, name, frame) as (image, file):
         header = checked(image, file, name, max_pixels, frame)
+        profile = taken_out(image) if own_space else None
         to_picture = _converter(image, file, name)
-        if to_picture is not None:
+        unpacked = file.unpacked if file.unpacked and file.unpacked.orientation == 1 else None
+        if streamed := to_picture is not None or (unpacked is not None and unpacked.rows is not None):
             file = complete(file)
             data = file.data
             fault = file.fault
             if fault and not lenient:
                 raise InputError(damaged(name, fault))
-            to_picture = None if fault else to_picture
+            streamed = not fault
 
     def whole() -> Strips:
-        picture = read(source, name=name, max_pixels=max_pixels, frame=frame, lenient=lenient)
+        picture = read(
+            source, name=name, max_pixels=max_pixels, frame=frame, lenient=lenient, own_space=own_space
+        )
         return Strips(picture.width, picture.height, picture, True, picture.strips)
 
-    if to_picture is None:
+    if not streamed:
         return whole()
+
+    def parts(count: int) -> Iterator[Picture]:
+        if to_picture is not None:
+            yield from map(to_picture, vips.read_rows(data, header.format, count, file.page))
+        elif unpacked is not None and unpacked.rows is not None:
+            for stored in unpacked.rows(data, count):
+                yield from_samples(stored, unpacked.format, own_space=own_space)
 
     def rows(count: int) -> Iterator[Picture]:
         with decoding(name):
-            for stored in vips.read_rows(data, header.format, count, file.page):
-                part = to_picture(stored)
-                yield replace(part, warnings=file.warnings + part.warnings) if file.warnings else part
+            for part in parts(count):
+                yield replace(part, warnings=file.warnings + part.warnings, profile=profile or part.profile)
 
     try:
         return Strips(header.width, header.height, next(rows(1)), False, rows)
@@ -107,23 +126,22 @@ def pixel_hash(path: Path, *, max_pixels: int = MAX_PIXELS) -> str:
     with opened(path, str(path)) as (image, file):
         source_format, is_float = str(image.format), file.unpacked is not None and file.unpacked.is_float
     if source_format == "TIFF" and is_float:
-        return _float_hash(path, max_pixels)
+        return _float_hash(path, image.size)
     if source_format not in PIXEL_FORMATS:
         return coded_hash(read_bytes(path, limit=file_limit(max_pixels)))
-    strips = open_strips(path, max_pixels=max_pixels, frame=0)
+    strips = open_strips(path, max_pixels=max_pixels, frame=0, own_space=True)
     digest = PixelHash(strips.width, strips.height)
     for strip in strips.rows(ROWS):
         digest.add(samples(strip, strip.bit_depth, grey=False))
     return digest.digest
 
 
-def _float_hash(path: Path, max_pixels: int) -> str:
+def _float_hash(path: Path, size: tuple[int, int]) -> str:
     """Return the same for a TIFF of floats, from its numbers. Raises InputError."""
-    data = read_bytes(path, limit=file_limit(max_pixels))
+    digest = PixelHash(*size)
     with decoding(str(path)):
-        rows = vips.read_samples(data, "TIFF")
-    digest = PixelHash(rows.shape[1], rows.shape[0])
-    digest.add(rows)
+        for rows in vips.read_rows(path, "TIFF", ROWS):
+            digest.add(rows)
     return digest.digest
 
 
@@ -176,14 +194,15 @@ def write_strips(
     force: bool = False,
     kept: Metadata | None = None,
     beside: bool = False,
+    wide: bytes | None = None,
 ) -> tuple[str, ...]:
     """Write the file that `images.write` makes with the same arguments, or nothing.
 
     PNG and TIFF keep a few strips in memory; other formats, and floats, collect the picture and encode it
     at the end. strips: from the top down, of any number of rows. width, height: of the picture, in
-    pixels. alpha: every strip has it. bit_depth: 8, 16 or 32. Returns what the format cannot keep. Raises
-    OutputError, for a file that exists before the first strip, and ValueError for strips that do not make up
-    the picture; errors of `strips` stay what they are.
+    pixels. alpha: every strip has it. bit_depth: 8, 16 or 32. wide: profile of the strips, if they are not
+    sRGB. Returns what the format cannot keep. Raises OutputError, for a file that exists before the first
+    strip, and ValueError for strips that do not make up the picture; errors of `strips` stay what they are.
     """
     name = output_format(path)
     for output in filter(None, (path, sidecar(path, asked=beside) if settings else None)):
@@ -217,7 +236,7 @@ def write_strips(
             pixels[top : top + len(rows)] = rows
         picture = replace(
             Picture(*split_alpha(pixels)), is_float=depth == 32,
-            highlights=np.concatenate(highlights) if highlights else None,
+            highlights=np.concatenate(highlights) if highlights else None, profile=wide,
         )  # fmt: skip
         return warnings + write(
             picture, path, settings=settings, quality=quality, force=force, kept=kept, beside=beside
@@ -228,7 +247,7 @@ def write_strips(
         with writing(path):
             target = Path(file.name)
             kept = kept or Metadata()
-            text, profile = "" if beside else as_ascii(settings), srgb_profile()
+            text, profile = "" if beside else as_ascii(settings), wide or srgb_profile()
             encoder = vips.RowEncoder(target, shape, dtype, name, text, profile, kept.dpi)
         pixel_hash = PixelHash(width, height)
         with closing(encoder):

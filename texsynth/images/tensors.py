@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from texsynth.errors import InputError, overflow
+from texsynth.images.gamut import in_srgb
 from texsynth.images.picture import Picture, Pixels, as_depth
 from texsynth.images.writer import samples
 
@@ -113,7 +114,7 @@ def from_array(values: Pixels, role: str) -> Picture:
 
 def to_array(picture: Picture, like: Pixels) -> Pixels:
     """Return the pixels in the type of `like`, and in its shape where both are grey, with alpha if any."""
-    is_grey = picture.grey and (like.ndim == 2 or like.shape[2] == 1)
+    is_grey, picture = picture.grey and (like.ndim == 2 or like.shape[2] == 1), in_srgb(picture)
     values = samples(picture, picture.bit_depth, grey=is_grey)
     if like.ndim == 2 and values.shape[2] == 1:
         values = values[..., 0]
@@ -126,7 +127,7 @@ def to_pil(picture: Picture) -> Image.Image:
     """Return a PIL image of 8 bits per channel; of 16 where the picture is grey and has so many."""
     if picture.grey and picture.alpha is None:
         return Image.fromarray(np.ascontiguousarray(picture.rgb[..., 0]))
-    return Image.fromarray(samples(picture, 8, grey=False))
+    return Image.fromarray(samples(in_srgb(picture), 8, grey=False))
 
 
 def _pil_values(image: Image.Image) -> Pixels:

@@ -14,6 +14,7 @@ from texsynth.config.settings import QUALITY
 from texsynth.errors import InputError, OutputError
 from texsynth.images import exr, vips
 from texsynth.images.files import store
+from texsynth.images.gamut import in_srgb
 from texsynth.images.light import to_light
 from texsynth.images.metadata import Metadata, with_tags
 from texsynth.images.picture import (
@@ -36,6 +37,9 @@ from texsynth.paths import exists, is_taken
 from texsynth.strict_yaml import as_ascii
 
 CUT = "{} cannot hold light stronger than 1, which was cut; use .exr or .tif"
+
+PROFILED = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF", "EXR")
+"""Formats that say which colours they have, or hold light outside of sRGB."""
 
 FLATTENED = "{} cannot hold alpha; transparent parts were laid over white"
 
@@ -121,6 +125,8 @@ def _encode(
     if picture.alpha is not None and name not in ALPHA_FORMATS:
         picture = flattened(picture)
         warnings = (FLATTENED.format(name),)
+    if name not in PROFILED:
+        picture = in_srgb(picture)
     depth = written_depth(picture.bit_depth, name)
     is_light = name == "EXR" or depth == 32
     if picture.highlights is not None and not is_light:
@@ -128,7 +134,7 @@ def _encode(
     # Hardly any program reads grey TIFF with alpha, nor do we at 16 bits.
     grey = picture.grey and name in GREY_FORMATS and (picture.alpha is None or name != "TIFF")
     # The profile of sRGB describes three channels; grey without one is taken for sRGB everywhere.
-    profile = None if grey or picture.is_data else srgb_profile()
+    profile = None if grey or picture.is_data else picture.profile or srgb_profile()
     one_bit = picture.one_bit and grey and picture.alpha is None and name in ("PNG", "TIFF") and not is_light
     if is_light:
         profile = None

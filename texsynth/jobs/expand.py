@@ -266,4 +266,4 @@ def _texture(image: Tensor, inputs: ExpandInputs, run: RunSettings) -> Picture:
     kept = None
     if hole is not None and alpha is not None and alpha.min() < (opaque := np.iinfo(alpha.dtype).max):
         kept = np.where(hole, opaque, alpha).astype(alpha.dtype)
-    return replace(to_picture(image, kept, depth), grey=grey)
+    return replace(to_picture(image, kept, depth), grey=grey, profile=pictures[0].profile)

@@ -1,7 +1,7 @@
 """The pictures of an expansion, read, and what is refused of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from texsynth.config.map_kinds import MapKind
 from texsynth.config.records import Source
 from texsynth.config.settings import ExpandSettings, RunSettings
 from texsynth.errors import InputError, TexsynthError, UsageError
+from texsynth.images.gamut import in_srgb
 from texsynth.jobs.checks import check_sides, divide
 from texsynth.jobs.expand_inputs import ExpandJob, Task
 from texsynth.jobs.files import probe_input, read_input
@@ -63,7 +64,9 @@ def load_inputs(task: Task, settings: ExpandSettings, run: RunSettings) -> Expan
     exemplar, a mask that leaves too little, a hole that covers all or nothing; UsageError for what the method
     cannot do or an output above --max-pixels; MemoryExhaustedError for an output that cannot fit.
     """
-    exemplars = tuple(LoadedImage(*read_input(item, run)) for item in task.exemplars)
+    exemplars = tuple(LoadedImage(*read_input(item, run, own_space=True)) for item in task.exemplars)
+    if len({exemplar.picture.profile for exemplar in exemplars}) > 1:
+        exemplars = tuple(replace(each, picture=in_srgb(each.picture)) for each in exemplars)
     siblings = tuple(LoadedImage(*read_input(item, run, as_data=True)) for item in task.siblings)
     maps = {name: LoadedImage(*read_input(item, run, as_data=True)) for name, item in task.maps.items()}
     for item, exemplar in zip(task.exemplars, exemplars, strict=True):

@@ -38,6 +38,7 @@ class LargePicture:
     bit_depth: int
     has_alpha: bool
     strips: Callable[[], Iterator[images.Picture]]
+    profile: bytes | None = None  # Of a space wider than sRGB
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,12 @@ def memory_guard(what: object, cure: str = "reduce it with --max-side") -> Itera
         raise MemoryExhaustedError(f"{what} does not fit in memory; {cure}") from error
 
 
-def read_input(item: Input, run: RunSettings, *, as_data: bool = False) -> tuple[images.Picture, Source]:
+def read_input(
+    item: Input, run: RunSettings, *, as_data: bool = False, own_space: bool = False
+) -> tuple[images.Picture, Source]:
     """Decode a picture, with its path and hash for a record. as_data: values that are no colours.
+
+    own_space: a picture with a profile wider than sRGB keeps it, unless the run writes sRGB.
 
     Raises InputError, also for colours of which nothing can be seen.
     """
@@ -116,18 +121,19 @@ def read_input(item: Input, run: RunSettings, *, as_data: bool = False) -> tuple
                 frame=run.frame,
                 as_data=as_data,
                 lenient=run.lenient,
+                own_space=own_space and not run.srgb,
             )
     if not as_data:
         refuse_transparent(item, picture)
     return picture, Source(path=recorded_path(item), sha256=hashlib.sha256(data).hexdigest())
 
 
-def read_visible(item: Input, run: RunSettings) -> tuple[images.Picture, Source]:
+def read_visible(item: Input, run: RunSettings, *, own_space: bool = False) -> tuple[images.Picture, Source]:
     """Decode a picture for networks to see: colours below alpha 0 are made of the visible ones around them.
 
     Returns and raises what `read_input` does.
     """
-    picture, source = read_input(item, run)
+    picture, source = read_input(item, run, own_space=own_space)
     with memory_guard(item):
         return fill_hidden(picture), source
 
@@ -196,7 +202,7 @@ def _write(file: OutputFile, policy: OutputPolicy) -> tuple[str, ...]:
         return images.write_strips(
             picture.strips(), path, picture.width, picture.height, alpha=picture.has_alpha,
             bit_depth=picture.bit_depth, settings=settings, quality=quality, force=force, kept=kept,
-            beside=beside,
+            beside=beside, wide=picture.profile,
         )  # fmt: skip
     assert isinstance(picture, images.Picture), "strips are for files"
     name = images.output_format(Path(f"-{policy.suffix}"))

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 import texsynth
-from texsynth import images
 from texsynth.analysis.clusters import MOST as MOST_REGIONS
 from texsynth.config.records import (
     BlendRecord,
@@ -29,25 +26,27 @@ from texsynth.config.records import (
 from texsynth.config.settings import RunSettings
 from texsynth.errors import InputError
 from texsynth.images.files import as_text
-from texsynth.images.hidden import fit_fill
-from texsynth.images.picture import Pixels
-from texsynth.images.tensors import fit_within, to_image, to_picture, to_weight
 from texsynth.jobs.blend import FitStyle, MeasuredStyles
 from texsynth.jobs.blend_inputs import BlendSpec, StyledJob, StylizeJob
 from texsynth.jobs.checks import check_sides
 from texsynth.jobs.color_tables import table_file
+from texsynth.jobs.contents import (
+    HIGHLIGHTS_LEFT,
+    LoadedContent,
+    can_spill,
+    keeps_highlights,
+    prepare_content,
+    to_output,
+)
 from texsynth.jobs.files import (
     JobResult,
-    LargePicture,
     OutputFile,
-    make_folder,
     memory_guard,
     probe_input,
     read_visible,
-    refuse_transparent,
     source_of,
 )
-from texsynth.jobs.inputs import Input, Job
+from texsynth.jobs.inputs import Input
 from texsynth.jobs.labels import read_labels
 from texsynth.jobs.memory import (
     MemoryEstimate,
@@ -58,19 +57,13 @@ from texsynth.jobs.memory import (
 )
 from texsynth.jobs.operation import Operation, refuse_other_weights, resolve_run_and_model
 from texsynth.jobs.recorded import record_text
-from texsynth.jobs.scratch import FileRaster
 from texsynth.jobs.take import LayerStatistics, TakeMeasurer
 from texsynth.models.openvino import left_to_torch
 from texsynth.models.registry import Model
 from texsynth.pipelines.progress import OnStep, parts, sub_progress
 from texsynth.pipelines.rasters import (
-    EVERYTHING,
     MakeCanvas,
     Raster,
-    TensorRaster,
-    memory_canvas,
-    strip_rows,
-    strips,
 )
 from texsynth.pipelines.stylize import fit_style, stylize_raster
 
@@ -138,7 +131,7 @@ class Stylize(Operation[StyledJob]):
             )
             if tiles.spilled:
                 return LoadedContent(source_of(item), None, tiles)
-        picture, source = read_visible(item, run)
+        picture, source = read_visible(item, run, own_space=True)
         return LoadedContent(source, picture)
 
     def compute(self, job: StyledJob, loaded: LoadedContent, on_step: OnStep) -> JobResult:
@@ -147,7 +140,7 @@ class Stylize(Operation[StyledJob]):
         # Of several regions, layers and attempts the first is told of at each level.
         notes: dict[int, str] = {}
         with memory_guard(job.picture):
-            prepared = prepare_content(job, loaded, run)
+            prepared = prepare_content(job, loaded, run, keep=keeps_highlights(job))
             size, masks = prepared.raster.size, self._masks(job)
             check_sides(job, *size[::-1])
             tiles = loaded.tiles or plan_tiles(
@@ -284,114 +277,3 @@ class Stylize(Operation[StyledJob]):
             return None
         before, after = tuple(sources(tween.before)), tuple(sources(tween.after))
         return TweenRecord(before=before, after=after, share=tween.share)
-
-
-HIGHLIGHTS_LEFT = "light stronger than 1 is painted as 1; --photo keeps it"
-
-
-def keeps_highlights(job: StyledJob) -> bool:
-    """Return True where pixels stay where they are, so that strong light can be put back."""
-    return job.settings.mode == "photo"
-
-
-LARGE_PIXELS = 1 << 24
-"""Results of so many pixels are written by strips, even from memory: files shall not tell which it was."""
-
-
-@dataclass(frozen=True)
-class LoadedContent:
-    """A picture to work on, and its path and hash for a record."""
-
-    source: Source
-    picture: images.Picture | None  # None for one that is read by strips, into scratch files
-    tiles: TilePlan | None = None  # The way to work on that one
-
-
-@dataclass(frozen=True)
-class PreparedContent:
-    """A content as the pipelines take it."""
-
-    raster: Raster
-    weight: Tensor | None  # (1, 1, H, W), its opacity in [0, 1]
-    alpha: Pixels | None
-    bit_depth: int
-    warnings: tuple[str, ...]
-    make_canvas: MakeCanvas = memory_canvas
-    highlights: Pixels | None = None  # (H, W), how many times stronger than 1 the light is
-
-
-def can_spill(job: StyledJob, size: tuple[int, int], run: RunSettings) -> bool:
-    """Return True when the picture of `job` may be worked on in scratch files: large ones, file to file."""
-    large = size[0] * size[1] >= LARGE_PIXELS
-    if job.settings.finish.steps:
-        return False  # Its optimizer keeps whole pictures in memory
-    return large and max(size) <= (run.max_side or max(size)) and job.picture.is_file and not job.to_pipe
-
-
-def prepare_content(job: Job, content: LoadedContent, run: RunSettings) -> PreparedContent:
-    """Make tensors or scratch files of `content`. Raises InputError, OutputError for a full disk."""
-    if content.picture is not None:
-        picture = fit_within(content.picture, run.max_side)
-        return PreparedContent(
-            TensorRaster(to_image(picture)),
-            to_weight(picture),
-            picture.alpha,
-            run.bit_depth or picture.bit_depth,
-            picture.warnings,
-            highlights=picture.highlights,
-        )
-    item, folder = job.picture, Path(os.environ.get("TMPDIR") or job.output.parent)
-    # Without TMPDIR scratch files lie beside the output, where there is room.
-    if folder == job.output.parent:
-        make_folder(folder)
-    reader = images.open_strips(
-        item.path, name=str(item), max_pixels=run.max_pixels, frame=run.frame, lenient=run.lenient
-    )
-    size = reader.height, reader.width
-    dtype = str(reader.kind.rgb.dtype)
-    pixels = FileRaster(size, folder, dtype=dtype)
-    alpha, weight, fill = None, None, None
-    if reader.kind.alpha is not None:
-        alpha = np.empty(size, dtype)
-        # Nothing can be filled before all of it has been looked at.
-        fill = fit_fill(reader.rows(strip_rows(size)), size)
-    for rows, strip in zip(strips(size), reader.rows(strip_rows(size)), strict=True):
-        if fill is not None:
-            strip = fill.apply(strip, rows.start)
-        pixels.write_raw(rows, EVERYTHING, strip.rgb.transpose(2, 0, 1))
-        if alpha is not None and strip.alpha is not None:
-            alpha[rows] = strip.alpha
-    if alpha is not None:
-        shown = images.Picture(alpha[..., None], alpha)
-        refuse_transparent(item, shown)
-        weight = to_weight(shown)
-    depth = run.bit_depth or reader.kind.bit_depth
-    return PreparedContent(
-        pixels, weight, alpha, depth, reader.kind.warnings, lambda size: FileRaster(size, folder),
-        highlights=reader.kind.highlights,  # Floats are never read by strips, so this is of all of it
-    )  # fmt: skip
-
-
-def to_output(job: StyledJob, result: Raster, prepared: PreparedContent) -> images.Picture | LargePicture:
-    """Turn the result into the picture to write; that of a photograph has its highlights again."""
-    kept = prepared.highlights if keeps_highlights(job) else None
-    height, width = result.size
-    large = partial(LargePicture, width, height, prepared.bit_depth, prepared.alpha is not None)
-
-    def part(rows: slice) -> images.Picture:
-        alpha = None if prepared.alpha is None else prepared.alpha[rows]
-        picture = to_picture(result.read(rows, EVERYTHING), alpha, prepared.bit_depth)
-        return picture if kept is None else replace(picture, highlights=kept[rows])
-
-    if isinstance(result, FileRaster):
-        return large(lambda: map(part, strips(result.size)))
-    # Bytes wait for their turn to be written, instead of numbers four times as large.
-    parts = [part(rows) for rows in strips(result.size)]
-    alphas = [strip.alpha for strip in parts if strip.alpha is not None]
-    whole = images.Picture(
-        np.concatenate([strip.rgb for strip in parts]), np.concatenate(alphas) if alphas else None,
-        is_float=prepared.bit_depth == 32, highlights=kept,
-    )  # fmt: skip
-    if height * width < LARGE_PIXELS or job.to_pipe:
-        return whole
-    return large(lambda: whole.strips(strip_rows(result.size)))

@@ -46,7 +46,7 @@ class MakeTileset(PlainOperation[TilesetJob]):
 
     def load(self, job: TilesetJob) -> TilesetInputs:
         """Read an exemplar and its maps. Raises InputError."""
-        read = [read_input(job.picture, self.run)]
+        read = [read_input(job.picture, self.run, own_space=True)]
         read += [read_input(item, self.run, as_data=True) for item in job.siblings]
         pictures, sources = (tuple(each) for each in zip(*read, strict=True))
         right = pictures[0].width, pictures[0].height
@@ -87,7 +87,7 @@ class MakeTileset(PlainOperation[TilesetJob]):
         if exemplar.grey:
             image = image.mean(1, keepdim=True).expand(-1, 3, -1, -1)
         picture = to_picture(image, None, self.run.bit_depth or exemplar.bit_depth)
-        return replace(picture, grey=exemplar.grey)
+        return replace(picture, grey=exemplar.grey, profile=exemplar.profile)
 
     def _record(self, job: TilesetJob, loaded: TilesetInputs, part: int) -> TilesetRecord:
         siblings = zip(loaded.sources[1:], job.names, loaded.kinds, strict=True)
