@@ -57,7 +57,7 @@ def test_results_wait_together_and_are_put_away(page: Page, tmp_path: Path) -> N
     page.browser.refresh()
     page.wait(lambda: listed(page) == both * 2)
     assert page.text("results-count") == "4 results"
-    page.downloads_to(tmp_path / "down")
+    page.tools.downloads_to(tmp_path / "down")
     page.use("download-all", "\n")
     file = tmp_path / "down" / "texsynth-results.zip"
     page.wait(file.exists)
@@ -89,7 +89,7 @@ def test_results_wait_together_and_are_put_away(page: Page, tmp_path: Path) -> N
     page.wait(lambda: not page.find("results").is_displayed())
     gone = "const [path, done] = arguments; fetch(path).then(answer => done(answer.status))"
     assert page.browser.execute_async_script(gone, address) == 404
-    page.browser.get_log("browser")
+    page.tools.complaints()
     page.browser.refresh()
     page.wait(lambda: page.find("picture-name"))
     page.previewed()

@@ -119,7 +119,7 @@ def test_a_damaged_picture_is_read_all_the_same(page: Page, tmp_path: Path) -> N
     page.previewed()
     page.use("make", "\n")
     page.wait(lambda: page.state.startswith("Full size: wall.tile.png"))
-    page.downloads_to(tmp_path / "down")
+    page.tools.downloads_to(tmp_path / "down")
     page.use("download-0", "\n")
     page.wait((tmp_path / "down" / "wall.tile.png").exists)
     page.use("command", "\n")
