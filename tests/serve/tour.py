@@ -91,6 +91,7 @@ def styles(page: Tour) -> None:
     page.previewed()
     page.drag("pad", (0.18, 0.29))
     page.previewed()
+    page.show("picture-name")
     page.keep("styles")
 
 
