@@ -129,8 +129,13 @@ class Page:
         return self.find(name).get_attribute(key) or ""
 
     def put(self, name: str, *paths: Path) -> None:
-        """Choose files in an input."""
-        self.find(name).send_keys("\n".join(map(str, paths)))
+        """Choose files in an input, which may be built anew meanwhile."""
+
+        def chosen() -> bool:
+            self.find(name).send_keys("\n".join(map(str, paths)))
+            return True
+
+        self.wait(chosen)
 
     def focus(self, name: str) -> None:
         self.browser.execute_script("document.getElementById(arguments[0]).focus()", name)

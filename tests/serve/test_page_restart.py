@@ -38,8 +38,8 @@ def test_a_new_server_gets_pictures_and_masks_again(driver: Chrome, packages: No
         page.use("workspace-texture", "\ue014")
         page.put("choose-first", blocks(tmp_path / "photo.png", width=64, height=48, cell=12))
         page.wait(lambda: page.find("picture-name"))
-        for seed in (1, 2):
-            page.put("add-style", blocks(tmp_path / f"{seed}.png", width=40, height=40, seed=seed))
+        styles = [blocks(tmp_path / f"{seed}.png", width=40, height=40, seed=seed) for seed in (1, 2)]
+        page.put("add-style", *styles)
         page.wait(lambda: page.find("style-1"))
         page.use("paint-0", "\n")
         page.wait(lambda: page.find("brush").is_displayed())

@@ -107,9 +107,10 @@ def test_the_same_settings_by_another_name_need_no_new_preview(page: Page) -> No
     page.wait(lambda: page.attribute("preset", "value") == "rough")
     page.use("dialog-close", "\n")
     assert page.state.startswith("Full size")
+    assert page.browser.execute_script(ASKED) == asked
     page.browser.execute_script(
         "const select = document.getElementById('preset');"
         "select.value = 'balanced'; select.dispatchEvent(new Event('change'))"
     )
     page.previewed()
-    assert page.browser.execute_script(ASKED) == asked + 1
+    assert page.browser.execute_script(ASKED) > asked

@@ -51,18 +51,18 @@ CASES = [
     ),
     (
         "method transposer cannot be used with a mask; use --method patch+optimize",
-        "the method “Copies” cannot be used with a mask; use the method “Pieces + refining”",
+        "The method “Copies” cannot be used with a mask; use the method “Pieces + refining”",
     ),
-    (f"{PERIODS}--size 50x40, or --set patch.lattice=off", f"{PERIODS}“Size” 50 × 40"),
+    (f"{PERIODS}--size 50x40, or --set patch.lattice=off", f"W{PERIODS[1:]}“Size” 50 × 40"),
     (
         "a.gif has 3 frames; name one with --frame 0 to --frame 2",
         "a.gif has 3 frames; save the one that you want as a picture of its own",
     ),
     ("81 pixels, more than --max-pixels 80", "81 pixels, more than the 80 that are allowed"),
-    ("painted as 1; --photo keeps it", "painted as 1; “Photo” keeps it"),
+    ("painted as 1; --photo keeps it", "Painted as 1; “Photo” keeps it"),
     (
         "use `texsynth expand --upright --tileable`",
-        "use Expand with “Upright” and “Tileable”",
+        "Use Expand with “Upright” and “Tileable”",
     ),
     ("holiday_2024_final.png is fine - really", "holiday_2024_final.png is fine - really"),
 ]

@@ -265,6 +265,7 @@ def test_the_same_picture_is_kept_once(server: Client, place: Path) -> None:
         "height": 44,
         "bytes": size,
         "kind": "picture",
+        "lenient": False,
         "warnings": [],
     }
 

@@ -86,8 +86,12 @@ def new_token() -> str:
 
 
 STRANGER = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>texsynth</title>
-<p>{}.</p><p>If you have just done that, <a href="/">go on to the page</a>.</p></html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>texsynth</title>
+<main><h1>texsynth</h1>
+<p>This address is not complete. Open the one that texsynth serve has printed, with all that follows the
+question mark.</p>
+<p>If you have just done that, <a href="/">go on to the page</a>.</p></main></html>
 """
 
 
@@ -145,10 +149,9 @@ class Guard:
         if is_script:
             return refused(413, TOO_LARGE.format(most)) if too_large else None
         if not access.is_token(_cookies(headers).get(access.cookie, "")):
-            sentence = "the token is missing or wrong; open the address that the server printed"
             if path == "/" and method in SAFE:
-                return HTMLResponse(STRANGER.format(sentence), 401)
-            return refused(401, sentence)
+                return HTMLResponse(STRANGER, 401)
+            return refused(401, "the token is missing or wrong; open the address that the server printed")
         # A browser sends the cookie; whether its own page asks, it says in these.
         if method not in SAFE and not origins and headers.get("sec-fetch-site") != "same-origin":
             return refused(403, "requests of other sites are refused; scripts send the token as Bearer")

@@ -84,6 +84,7 @@ export class Desk {
     const { place, store: { state } } = this, picture = mainPicture(state);
     const kind = `${picture?.id} ${state.workspace === "texture" ? state.texture.task + state.texture.map : ""}`;
     if (kind !== place.kind) {
+      if (place.kind) place.problem = null;
       Object.assign(place, { kind, preview: null, full: null, shown: "preview", asked: "" });
       if (state.workspace === "texture" && state.texture.task === "hole" && place.mode === "tiled") place.mode = "result";
     }

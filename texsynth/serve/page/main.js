@@ -126,9 +126,11 @@ function start(options) {
   }
 
   function show() {
-    const { state } = store, { place } = desk, lacking = desk.missing, painting = !!painter.target;
+    const { state } = store, { place } = desk, { missing } = desk, painting = !!painter.target;
     const { job } = place.follower, full = place.shown === "full" ? place.full : null;
     // A result of an earlier picture is not laid beside the one of now.
+    // A result may be looked at though something is missing for the next one.
+    const lacking = full && !painting ? null : missing;
     const foreign = full && !painting && full.job.picture !== mainPicture(state)?.id;
     const before = foreign ? null : place.before?.image ?? null, after = full?.image ?? place.preview?.image ?? null;
     const size = desk.size, picture = mainPicture(state);
@@ -142,7 +144,7 @@ function start(options) {
     bar.show({ painting, workspace: state.workspace, task: state.texture.task, map: state.texture.map, mode: place.mode, ready: !!after && !painting, zoomable: !!(after ?? before), preview: !full });
     const kind = painting || !after ? (before ? "input" : "none") : full ? "full" : "preview";
     const waiting = place.preview?.rough ? "A rough preview; the true one follows …" : "Making a preview …";
-    const busy = desk.reading ?? nextStep(full && !painting ? null : lacking, painter.target?.kind ?? null) ?? (desk.previewing && !lacking ? waiting : null);
+    const busy = desk.reading ?? nextStep(lacking, painter.target?.kind ?? null) ?? (desk.previewing && !lacking ? waiting : null);
     const borders = place.mode === "tiled" && state.workspace === "texture" && state.texture.task === "expand" && !looks.value("tileable")
       ? ["its borders do not meet: tick Tileable for that"] : [];
     statusLine(by("state"), {
@@ -151,8 +153,8 @@ function start(options) {
     });
     by("canvas").setAttribute("aria-label", by("state").textContent || "No picture yet");
     by("working").hidden = !desk.previewing && !desk.reading;
-    invitation(by("empty"), state.workspace, full ? null : lacking, intake);
-    actions.show(job, place.problem, !lacking, lacking || state.texture.task === "maps" && state.workspace === "texture" ? "" : sizeText(), full?.job.warnings ?? []);
+    invitation(by("empty"), state.workspace, lacking, intake);
+    actions.show(job, place.problem, !missing, missing || state.texture.task === "maps" && state.workspace === "texture" ? "" : sizeText(), full?.job.warnings ?? []);
     showResults(place.done);
     choose(workspaces, state.workspace);
     choose(tasks, state.texture.task);

@@ -23,6 +23,7 @@ const RULES = [
   [LENIENT, ""],
   [/more than --max-pixels (\d+)/g, "more than the $1 that are allowed"],
   [/; name one with --frame \S+ to --frame \d+/g, "; save the one that you want as a picture of its own"],
+  [/the hole \S+ covers all of (.+?); make it black where pixels are to stay/g, "what is painted covers all of $1; leave some of it"],
   [/reduce it with --max-side/g, "choose a smaller Longest side"],
   [/raise --memory-limit\b/g, "start the server with a larger --memory-limit"],
   [/(?:, )?or --set patch\.lattice=off/g, ""],
@@ -46,8 +47,10 @@ export function isDamaged(sentence) {
 /** @param {string} sentence of the server @returns {string} */
 export function inPageWords(sentence) {
   const text = RULES.reduce((each, [pattern, words]) => each.replaceAll(new RegExp(pattern, "g"), /** @type {any} */ (words)), sentence);
+  // Names of files have a dot, and stay as they are.
+  const whole = text.replace(/^[a-z]+(?=[ ,:])/, word => word[0].toUpperCase() + word.slice(1));
   const left = text.replaceAll(OF_SERVER, "").match(/--[a-z][a-z-]*/);
-  return left ? `${text} (${left[0]} is an option of the command line)` : text;
+  return left ? `${whole} (${left[0]} is an option of the command line)` : whole;
 }
 
 /** What is done at the moment, by the names that the server gives it. @type {Record<string, string>} */
