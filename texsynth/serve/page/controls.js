@@ -1,7 +1,7 @@
 // One control for one setting: a slider with its number, a switch, a choice or a size.
 
 import { element, segments, choose } from "./dom.js";
-import { choiceText, helpText, label } from "./texts.js";
+import { choiceText, label } from "./texts.js";
 
 /**
  * @typedef {import("./looks.js").Setting} Setting
@@ -25,7 +25,7 @@ export function settingControl(setting, change, reset) {
   });
   const name = element("label", { for: id, text: label(setting.path) });
   const line = element("div", { class: "line" }, name, again);
-  const help = helpText(setting);
+  const help = setting.help.replace(/\s*Flag --\S+\.$/, "");
   const about = element("p", { class: "about", id: `${id}-about`, text: help });
   const root = element("div", { class: "setting", "data-path": setting.path, "data-help": help }, line);
   const kind = { number: slider, integer: slider, boolean: toggle, choice: options, size: sides }[setting.type];

@@ -13,7 +13,7 @@ const FULL_SIDE = 4096;
 /**
  * @typedef {{before: {id: string, image: ImageBitmap} | null, preview: import("./preview.js").Preview | null,
  *   full: {image: ImageBitmap, name: string, size: [number, number]} | null, shown: "preview" | "full", asked: string,
- *   making: string | null, fullOf: string, kind: string, mode: "result" | "compare" | "tiled", follower: Follower, problem: string | null}} Place
+ *   kind: string, mode: "result" | "compare" | "tiled", follower: Follower, problem: string | null}} Place
  */
 
 /** Pictures and work of both workspaces; tells when something is new. */
@@ -23,6 +23,8 @@ export class Desk {
   /** @type {string | null} */
   reading = null;
   previewing = false;
+  /** What was asked for when a full size was begun, by place. @type {WeakMap<Place, string>} */
+  #begun = new WeakMap();
 
   /**
    * @param {import("./store.js").Store} store
@@ -44,7 +46,7 @@ export class Desk {
   /** @returns {Place} */
   #place(workspace) {
     return {
-      before: null, preview: null, full: null, shown: "preview", asked: "", making: null, fullOf: "", kind: "", mode: "result", problem: null,
+      before: null, preview: null, full: null, shown: "preview", asked: "", kind: "", mode: "result", problem: null,
       follower: new Follower((job, live) => this.#news(workspace, job, live)),
     };
   }
@@ -118,7 +120,7 @@ export class Desk {
     if (this.missing || preview.request.command !== this.request.command) return;
     const old = place.preview?.image;
     // A preview that comes late does not take the place of the full result of the same settings.
-    Object.assign(place, { preview, shown: place.shown === "full" && place.fullOf === place.asked ? "full" : "preview" });
+    Object.assign(place, { preview, shown: place.shown === "full" && this.#begun.get(place) === place.asked ? "full" : "preview" });
     this.error = null;
     this.changed();
     old?.close();
@@ -128,8 +130,6 @@ export class Desk {
   async showResult(n) {
     const { place } = this, job = place.follower.job, result = job?.results[n];
     if (!job || !result) return;
-    place.fullOf = place.making ?? place.asked;
-    place.making = null;
     const side = Math.max(result.width, result.height) > FULL_SIDE ? `?side=${FULL_SIDE}` : "";
     try {
       const image = await bitmap(`/v1/jobs/${job.id}/results/${n}/view${side}`);
@@ -144,7 +144,7 @@ export class Desk {
   async make() {
     const { place } = this;
     place.problem = null;
-    place.making = place.asked;
+    this.#begun.set(place, place.asked);
     try {
       await place.follower.start(this.request);
     } catch (error) {
@@ -188,6 +188,8 @@ export class Desk {
       await this.pickUp();
       for (const place of Object.values(this.places)) place.asked = "";
       this.follow();
+      // Work that was under way is taken to be that of the settings as they are.
+      this.#begun.set(this.place, this.place.asked);
     } catch (error) {
       this.report(error);
     }

@@ -27,24 +27,12 @@ const GROUPS = [
   ["Fine points", /^(finish\.steps|edge_aware|method|candidates|upright|orientations|even_light|reach)$/],
 ];
 
-/** What a setting does, where the server's words are those of the command line. @type {Record<string, string>} */
-const HELP = {
-  mode: "Artistic paints the picture anew. Photo keeps it a photograph and gives it the light and colours of the style.",
-  level_strength: "How much of the style there is at this level, as a multiple of Strength. Level 1 holds the finest detail, level 5 the largest shapes.",
-  size: "Width and height of the result in pixels. With one of them alone it is square.",
-};
-
 /** In artistic mode only. */
 const ARTISTIC = /^(grain|preserve_detail|preserve_light|style_scale)$/;
 
 /** @param {string} path */
 export function label(path) {
   return LABELS[path] ?? path.replaceAll(/[._]/g, " ");
-}
-
-/** @param {{path: string, help: string}} setting */
-export function helpText({ path, help }) {
-  return HELP[path.replace(/\.\d$/, "")] ?? help.replace(/\s*Flag --\S+\.$/, "");
 }
 
 /** @param {string} path @param {any} choice */
