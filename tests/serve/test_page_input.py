@@ -120,7 +120,7 @@ def test_painting_begins_in_sight(page: Page) -> None:
     page.wait(lambda: page.find("brush").is_displayed())
     page.use("brush-done", "\n")
     try:
-        page.tools.resize(640, 400)
+        page.width(640, 400)
         page.browser.execute_script("window.scrollTo(0, document.documentElement.scrollHeight)")
         assert not page.browser.execute_script(SEEN)
         page.use("paint-hole", "\n")
