@@ -168,9 +168,16 @@ class Page:
         self.browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
         return str(self.browser.execute_script("return document.getElementById('canvas').toDataURL()"))
 
+    def width(self, pixels: int, height: int = 900) -> None:
+        """Give the window this size in CSS pixels."""
+        self.tools.resize(pixels, height)
+
     def hosts(self) -> set[str]:
         """Hosts of all requests since the page was made; data and blob addresses have none."""
         return {urlsplit(url).netloc for url in self.tools.requested() if url.startswith(("http", "ws"))}
+
+    def downloads_to(self, folder: Path) -> None:
+        self.tools.downloads_to(folder)
 
 
 def blocks(path: Path, *, width: int, height: int, seed: int = 0, cell: int = 6, grain: float = 0.2) -> Path:

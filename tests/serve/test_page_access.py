@@ -118,7 +118,7 @@ def test_every_control_is_reached_by_the_tab_key_and_has_a_name(
 @pytest.mark.parametrize("workspace", ["texture", "style"])
 @pytest.mark.parametrize("pixels", [320, 400, 760, 1280])
 def test_no_window_scrolls_sideways(page: Page, files: list[Path], workspace: str, pixels: int) -> None:
-    page.tools.resize(pixels)
+    page.width(pixels)
     fill(page, files, workspace)
     page.browser.execute_script(UNFOLD)
     scroll, client = page.browser.execute_script(WIDTHS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,15 @@ import("/static/mask.js").then(({Mask}) => {
   mask.fade = fade;
   const {data} = mask.soft.getContext("2d").getImageData(0, 4, side, 1);
   done(Array.from({length: side}, (_, x) => data[4 * x + 3]));
+});
+"""
+DAB = """
+const done = arguments[0];
+import("/static/mask.js").then(({Mask}) => {
+  const mask = new Mask(64, 64);
+  mask.begin([32, 32], 20, false);
+  const {data} = mask.context.getImageData(0, 0, 64, 64);
+  done(data.reduce((sum, value, n) => sum + (n % 4 === 3 ? value / 255 : 0), 0));
 });
 """
 SEEN = """
@@ -110,13 +120,17 @@ def test_painting_begins_in_sight(page: Page) -> None:
     page.wait(lambda: page.find("brush").is_displayed())
     page.use("brush-done", "\n")
     try:
-        page.tools.resize(640, 400)
+        page.width(640, 400)
         page.browser.execute_script("window.scrollTo(0, document.documentElement.scrollHeight)")
         assert not page.browser.execute_script(SEEN)
         page.use("paint-hole", "\n")
         page.wait(lambda: page.browser.execute_script(SEEN))
     finally:
         page.tools.resize()
+
+
+def test_a_single_dab_is_a_disc(page: Page) -> None:
+    assert page.browser.execute_async_script(DAB) == pytest.approx(math.pi * 10**2, rel=0.05)
 
 
 @pytest.mark.parametrize("fade", [12, 40])

@@ -65,7 +65,7 @@ def test_the_full_size_is_the_file_of_the_command(page: Page, wall: Path, tmp_pa
     page.previewed()
     page.use("make", "\n")
     page.wait(lambda: page.state.startswith("Full size: wall.expand.png, 72 × 72"))
-    page.tools.downloads_to(tmp_path / "down")
+    page.downloads_to(tmp_path / "down")
     page.use("download-0", "\n")
     file = tmp_path / "down" / "wall.expand.png"
     page.wait(file.exists)

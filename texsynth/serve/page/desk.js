@@ -14,8 +14,8 @@ const FULL_SIDE = 4096;
  * @typedef {{before: {id: string, image: ImageBitmap} | null, preview: import("./preview.js").Preview | null,
  *   full: {image: ImageBitmap, name: string, size: [number, number], job: import("./job.js").Job} | null,
  *   shown: "preview" | "full", asked: string,
- *   making: string | null, fullOf: string, kind: string, mode: "result" | "compare" | "tiled", follower: Follower,
- *   done: import("./job.js").Job[], problem: string | null}} Place done: jobs whose results wait, oldest first
+ *   begun: string, kind: string, mode: "result" | "compare" | "tiled", follower: Follower,
+ *   done: import("./job.js").Job[], problem: string | null}} Place done: jobs whose results wait, oldest first; begun: what was asked for when a full size was begun
  */
 
 /** Pictures and work of both workspaces; tells when something is new. */
@@ -48,7 +48,7 @@ export class Desk {
   /** @returns {Place} */
   #place(workspace) {
     return {
-      before: null, preview: null, full: null, shown: "preview", asked: "", making: null, fullOf: "",
+      before: null, preview: null, full: null, shown: "preview", asked: "", begun: "",
       kind: "", mode: "result", problem: null, done: [],
       follower: new Follower((id, job, live) => this.#news(workspace, id, job, live)),
     };
@@ -124,7 +124,7 @@ export class Desk {
     if (this.missing || preview.request.command !== this.request.command) return;
     const old = place.preview?.image;
     // A preview that comes late does not take the place of the full result of the same settings.
-    Object.assign(place, { preview, shown: place.shown === "full" && place.fullOf === place.asked ? "full" : "preview" });
+    Object.assign(place, { preview, shown: place.shown === "full" && place.begun === place.asked ? "full" : "preview" });
     this.error = null;
     this.changed();
     old?.close();
@@ -133,8 +133,6 @@ export class Desk {
   /** Look at a full result. @param {import("./job.js").Job} job @param {number} n */
   async showResult(job, n) {
     const { place } = this, result = job.results[n];
-    place.fullOf = place.making ?? place.asked;
-    place.making = null;
     const side = Math.max(result.width, result.height) > FULL_SIDE ? `?side=${FULL_SIDE}` : "";
     try {
       const image = await bitmap(`/v1/jobs/${job.id}/results/${n}/view${side}`);
@@ -150,7 +148,7 @@ export class Desk {
   async make() {
     const { place } = this;
     place.problem = null;
-    place.making = place.asked;
+    place.begun = place.asked;
     try {
       await place.follower.start(this.request);
     } catch (error) {
@@ -233,6 +231,8 @@ export class Desk {
       await this.pickUp();
       for (const place of Object.values(this.places)) place.asked = "";
       this.follow();
+      // Work that was under way is taken to be that of the settings as they are.
+      this.place.begun = this.place.asked;
     } catch (error) {
       this.report(error);
     }

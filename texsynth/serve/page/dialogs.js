@@ -24,7 +24,7 @@ async function copy(text, area) {
   } catch {
     area.select();
     // The older way works at the address of another machine, too, which browsers do not trust with the clipboard.
-    return document.execCommand("copy") ? "Copied." : "Selected: copy it with Ctrl-C, or ⌘-C on a Mac.";
+    return document.execCommand("copy") ? "Copied." : "Press Copy, or Ctrl-C (⌘-C on a Mac): it is selected.";
   }
 }
 

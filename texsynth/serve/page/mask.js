@@ -104,12 +104,16 @@ export class Mask {
   #stroke({ erase, size, points }) {
     const { context } = this, [first, ...rest] = points;
     context.globalCompositeOperation = erase ? "destination-out" : "source-over";
-    context.strokeStyle = "#fff";
+    context.strokeStyle = context.fillStyle = "#fff";
     context.lineCap = context.lineJoin = "round";
     context.lineWidth = size;
     context.beginPath();
+    // Not every browser draws a line without length, of a single dab.
+    context.arc(...first, size / 2, 0, 2 * Math.PI);
+    context.fill();
+    context.beginPath();
     context.moveTo(...first);
-    for (const point of rest.length ? rest : [first]) context.lineTo(...point);
+    for (const point of rest) context.lineTo(...point);
     context.stroke();
     context.globalCompositeOperation = "source-over";
   }
