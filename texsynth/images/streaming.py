@@ -63,6 +63,7 @@ def open_strips(
     name: str | None = None,
     max_pixels: int = MAX_PIXELS,
     frame: int | None = None,
+    as_data: bool = False,
     lenient: bool = False,
 ) -> Strips:
     """Open a picture to be read by strips, which together equal what `read` returns for the same arguments.
@@ -73,7 +74,8 @@ def open_strips(
     name = name or source_name(source)
     with opened(source, name, frame) as (image, file):
         header = checked(image, file, name, max_pixels, frame)
-        to_picture = _converter(image, file, name)
+        to_picture = _converter(image, file, name, as_data=as_data)
+        one_bit = as_data and image.mode == "1"
         if to_picture is not None:
             file = complete(file)
             data = file.data
@@ -83,7 +85,9 @@ def open_strips(
             to_picture = None if fault else to_picture
 
     def whole() -> Strips:
-        picture = read(source, name=name, max_pixels=max_pixels, frame=frame, lenient=lenient)
+        picture = read(
+            source, name=name, max_pixels=max_pixels, frame=frame, as_data=as_data, lenient=lenient
+        )
         return Strips(picture.width, picture.height, picture, True, picture.strips)
 
     if to_picture is None:
@@ -93,7 +97,8 @@ def open_strips(
         with decoding(name):
             for stored in vips.read_rows(data, header.format, count, file.page):
                 part = to_picture(stored)
-                yield replace(part, warnings=file.warnings + part.warnings) if file.warnings else part
+                warnings = file.warnings + part.warnings
+                yield replace(part, is_data=as_data, one_bit=one_bit, warnings=warnings)
 
     try:
         return Strips(header.width, header.height, next(rows(1)), False, rows)
@@ -127,13 +132,15 @@ def _float_hash(path: Path, max_pixels: int) -> str:
     return digest.digest
 
 
-def _converter(image: Image.Image, file: Stored, name: str) -> Callable[[Pixels], Picture] | None:
+def _converter(
+    image: Image.Image, file: Stored, name: str, *, as_data: bool
+) -> Callable[[Pixels], Picture] | None:
     """Make the function from rows of an opened picture, as libvips reads them, to a picture of them.
 
     None where libvips cannot read it by rows.
     """
-    source_format, icc = str(image.format), image.info.get("icc_profile")
-    gamma = file.png.gamma if file.png else None
+    source_format, icc = str(image.format), None if as_data else image.info.get("icc_profile")
+    gamma = file.png.gamma if file.png and not as_data else None
 
     def from_8_bits(stored: Pixels) -> Picture:
         part = Image.fromarray(stored[..., 0] if stored.shape[2] == 1 else stored)
