@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from texsynth.config.settings import RunSettings
 
 if TYPE_CHECKING:
-    from httpx import Response
+    from httpx2 import Response
 
     from texsynth.serve.state import Limits, State
 
@@ -34,11 +34,11 @@ class Client:
     def __init__(self, http: Any, state: State) -> None:  # noqa: ANN401 (a test client)
         self.http, self.state = http, state
 
-    def get(self, path: str, **more: Any) -> Response:  # noqa: ANN401 (of httpx)
+    def get(self, path: str, **more: Any) -> Response:  # noqa: ANN401 (of httpx2)
         answer: Response = self.http.get(path, **more)
         return answer
 
-    def post(self, path: str, **more: Any) -> Response:  # noqa: ANN401 (of httpx)
+    def post(self, path: str, **more: Any) -> Response:  # noqa: ANN401 (of httpx2)
         answer: Response = self.http.post(path, **more)
         return answer
 
@@ -106,7 +106,7 @@ class Started:
     """A server of its own with a client. address: with its token."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        import httpx
+        import httpx2
 
         self.temporary = folder / "temporary"
         self.temporary.mkdir(exist_ok=True)
@@ -127,7 +127,7 @@ class Started:
         parts = re.fullmatch(r"(http://127\.0\.0\.1:(\d+))/\?token=(\S+)", self.address)
         assert parts, self.address
         self.base, self.port, self.token = parts[1], int(parts[2]), parts[3]
-        self.http = httpx.Client(
+        self.http = httpx2.Client(
             base_url=self.base, headers={"Authorization": f"Bearer {self.token}"}, timeout=120
         )
 

@@ -217,6 +217,17 @@ def test_refused_before_decoding(tmp_path: Path) -> None:
             open_strips(source, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("mode", ["1", "RGB"])
+def test_values_that_are_no_colours(mode: str) -> None:
+    """A profile says nothing of them."""
+    data = saved(smooth(30, 21, 3), mode=mode, icc_profile=linear_profile())
+    strips, whole = open_strips(data, as_data=True), read(data, as_data=True)
+    assert not strips.whole
+    assert np.array_equal(np.concatenate([part.rgb for part in strips.rows(7)]), whole.rgb)
+    for part in strips.rows(7):
+        assert (part.is_data, part.one_bit) == (whole.is_data, whole.one_bit) == (True, mode == "1")
+
+
 def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
     for side in (9, 9, 12):
         (tmp_path / "a.png").write_bytes(saved(smooth(side, side, 3)[::-1] + np.uint8(side)))

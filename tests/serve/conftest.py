@@ -13,7 +13,7 @@ from helpers.texture_files import save, square, texture
 
 from texsynth.config.settings import RunSettings
 
-PACKAGES = ("starlette", "uvicorn", "python_multipart", "httpx")
+PACKAGES = ("starlette", "uvicorn", "python_multipart", "httpx2")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from helpers.faults import linux
@@ -146,6 +147,75 @@ def test_a_full_disk(lonely: Client, place: Path, monkeypatch: pytest.MonkeyPatc
     answer = lonely.give_bytes((place / "photo.jpg").read_bytes())
     assert "no space left on device" in lonely.error(answer, 507)
     assert not list((lonely.state.folder / "uploads").iterdir())
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+def test_a_disk_that_is_full_when_a_result_is_written(
+    server: Client, place: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("texsynth.images.files.os.fsync", full)
+    request = {"command": "tile", "picture": server.give(place / "wall.png"), "run": {"format": suffix}}
+    sentence = server.error(server.post("/v1/tile", json=request), 507)
+    assert sentence == f"wall.tile.{suffix} cannot be written: no space left on device"
+    folders = list((server.state.folder / "jobs").iterdir())
+    assert not [path for folder in folders for path in folder.iterdir() if path.suffix == ".tmp"]
+    monkeypatch.undo()
+    assert server.made(request).content
+
+
+@pytest.mark.parametrize("part", ["a-b", "9-3", "-", "", "0-0,2-3", "0-0" + ",1-1" * 500, "0" * 5000 + "-"])
+def test_odd_ranges_get_all(server: Client, place: Path, part: str) -> None:
+    path = f"/v1/pictures/{server.give(place / 'wall.png')}/file"
+    whole = (place / "wall.png").read_bytes()
+    for unit in ("bytes", "items"):
+        answer = server.get(path, headers={"Range": f"{unit}={part}"})
+        assert (answer.status_code, answer.content) == (200, whole)
+
+
+@pytest.mark.parametrize(
+    ("part", "piece"), [("3-7", slice(3, 8)), ("5-", slice(5, None)), ("-4", slice(-4, None))]
+)
+def test_ranges_go_on_where_a_download_broke_off(
+    server: Client, place: Path, part: str, piece: slice
+) -> None:
+    answer = server.get(
+        f"/v1/pictures/{server.give(place / 'wall.png')}/file", headers={"Range": f"bytes={part}"}
+    )
+    assert (answer.status_code, answer.content) == (206, (place / "wall.png").read_bytes()[piece])
+
+
+NAMES = (
+    'a"b.png',
+    "a\nb.png",
+    "a\r\nSet-Cookie: x.png",
+    "a;b=c.png",
+    "\u65e5\u672c.png",
+    "a\u202eb.png",
+    "%0d%0a.png",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_in_downloads(server: Client, place: Path, name: str) -> None:
+    picture = server.give(place / "wall.png", name)
+    answer = server.get(f"/v1/pictures/{picture}/file")
+    assert not answer.headers.get("set-cookie")
+    told = answer.headers["content-disposition"]
+    assert told.isascii()
+    assert told.isprintable()
+    _, _, quoted = told.partition("filename")
+    assert not set('"\r\n;') & set(unquote(quoted.lstrip("*=").removeprefix("utf-8''").strip('"')))
+
+
+@pytest.mark.parametrize("depth", [33, 900, 100_000])
+def test_deep_json(server: Client, depth: int) -> None:
+    deep = "[" * depth + "]" * depth
+    for text in (deep, f'{{"command": {deep}}}', f'{{"command": "maps", "changes": {{"depth": {deep}}}}}'):
+        for path in ("/v1/jobs", "/v1/preview", "/v1/command", "/v1/preset", "/v1/maps"):
+            assert "levels are nested" in server.error(server.post(path, content=text), 400)
 
 
 def stale(parent: Path, name: str, *more: str) -> Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -178,6 +180,43 @@ def test_raw_connections(running: Server) -> None:
     absolute = running.raw(head(running, token, "Origin: http://\xe9"))
     assert absolute.startswith(b"HTTP/1.1 403")
     assert running.http.get("/health").json()["status"] == "ok"
+
+
+def test_old_clients_and_hasty_ones(running: Server) -> None:
+    """One that knows no connection for several requests, and one that sends twenty before it reads."""
+    one = head(running, f"Authorization: Bearer {running.token}")
+    answer = running.raw(one.replace(b"HTTP/1.1", b"HTTP/1.0"))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" in answer.lower()
+    last = one.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    assert running.raw(one * 19 + last).count(b"HTTP/1.1 200 OK") == 20
+
+
+@linux
+def test_fifty_tabs_that_leave(running: Server, place: Path) -> None:
+    """Half of them slam the door; files that nobody reads on hold up nobody, either."""
+    job = running.long_job(place)
+    number = running.give(place / "wall.png")
+    files = Path(f"/proc/{running.process.pid}/fd")
+    before = len(list(files.iterdir()))
+    asked, tabs = head(running, f"Authorization: Bearer {running.token}"), []
+    for path in (f"/v1/jobs/{job['id']}/events", f"/v1/pictures/{number}/file") * 25:
+        tab = socket.create_connection(("127.0.0.1", running.port))
+        tab.sendall(asked.replace(b"/v1/options", path.encode()))
+        assert tab.recv(8) == b"HTTP/1.1"
+        tabs.append(tab)
+    assert running.http.get("/v1/options").status_code == 200
+    assert len(list(files.iterdir())) >= before + 50
+    for turn, tab in enumerate(tabs):
+        if turn % 4 < 2:
+            tab.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        tab.close()
+    for _ in range(600):
+        if len(list(files.iterdir())) <= before + 2:
+            break
+        time.sleep(0.05)
+    assert len(list(files.iterdir())) <= before + 2
+    running.http.delete(f"/v1/jobs/{job['id']}")
 
 
 def post(server: Server, path: str) -> str:

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers.cli import cut_files, run_cli
 from helpers.serving import Client, client
 from PIL import Image
 
+from texsynth import images
+from texsynth.config.settings import RunSettings
 from texsynth.serve import app, pictures
 from texsynth.serve.names import apart, plain_name
 from texsynth.serve.state import Limits
@@ -289,6 +292,35 @@ def test_views_are_for_browsers(server: Client, place: Path) -> None:
             assert max(image.size) == longest or not longest
     for side in ("0", "-1", "x", "1e3", "5000", "²", "9" * 50):
         server.error(server.get(f"/v1/pictures/{number}/view?side={side}"), 400)
+
+
+@pytest.mark.parametrize("name", ["deep.tif", "mask.png", "photo.jpg", "ink.png"])
+def test_large_pictures_are_reduced_by_strips(
+    name: str, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "STRIP_ROWS", 5)
+    data = images.read(place / name, as_data=True)
+    monkeypatch.setattr(pictures, "MOST_FLOATS", 40)
+    small, width, height = pictures.reduced_file(place / name, name, RunSettings(), 11, as_data=True)
+    assert (width, height) == (data.width, data.height)
+    assert max(small.width, small.height) <= 11
+    assert small.rgb.dtype == data.rgb.dtype
+    monkeypatch.setattr(pictures, "MOST_FLOATS", 1 << 20)
+    small, _, _ = pictures.reduced_file(place / name, name, RunSettings(), 11, as_data=True)
+    whole = pictures.small_copy(data, 11)
+    assert np.array_equal(small.rgb, whole.rgb)
+    assert max(small.width, small.height) == 11
+
+
+def test_a_line_of_pixels_is_a_picture(server: Client) -> None:
+    for size in ((20_000, 1), (1, 20_000), (9000, 3)):
+        data = io.BytesIO()
+        Image.new("1", size, 1).save(data, "PNG")
+        number = server.give_bytes(data.getvalue()).json()["id"]
+        for side in ("", "?side=20"):
+            view = Image.open(io.BytesIO(server.get(f"/v1/pictures/{number}/view{side}").content))
+            assert max(view.size) == (20 if side else 4096)
+            assert view.convert("L").getextrema() == (255, 255)
 
 
 def test_results_that_browsers_do_not_show_have_views(server: Client, asked: dict[str, Any]) -> None:

@@ -71,19 +71,21 @@ def open_strips(
     name: str | None = None,
     max_pixels: int = MAX_PIXELS,
     frame: int | None = None,
+    as_data: bool = False,
     lenient: bool = False,
     own_space: bool = False,
 ) -> Strips:
     """Open a picture to be read by strips, which together equal what `read` returns for the same arguments.
 
-    PNG without interlacing, baseline JPEG, OpenEXR and the usual kinds of TIFF are streamed: only a few strips are in
-    memory at a time. Everything else is read as a whole. Raises InputError.
+    PNG without interlacing, baseline JPEG, OpenEXR and the usual kinds of TIFF are streamed: only a few
+    strips are in memory at a time. Everything else is read as a whole. Raises InputError.
     """
     name = name or source_name(source)
     with opened(source, name, frame) as (image, file):
         header = checked(image, file, name, max_pixels, frame)
-        profile = taken_out(image) if own_space else None
-        to_picture = _converter(image, file, name)
+        profile = taken_out(image) if own_space and not as_data else None
+        to_picture = _converter(image, file, name, as_data=as_data)
+        one_bit = as_data and to_picture is not None and image.mode == "1"
         unpacked = file.unpacked if file.unpacked and file.unpacked.orientation == 1 else None
         if streamed := to_picture is not None or (unpacked is not None and unpacked.rows is not None):
             file = complete(file)
@@ -95,8 +97,9 @@ def open_strips(
 
     def whole() -> Strips:
         picture = read(
-            source, name=name, max_pixels=max_pixels, frame=frame, lenient=lenient, own_space=own_space
-        )
+            source, name=name, max_pixels=max_pixels, frame=frame, as_data=as_data, lenient=lenient,
+            own_space=own_space,
+        )  # fmt: skip
         return Strips(picture.width, picture.height, picture, True, picture.strips)
 
     if not streamed:
@@ -107,12 +110,14 @@ def open_strips(
             yield from map(to_picture, vips.read_rows(data, header.format, count, file.page))
         elif unpacked is not None and unpacked.rows is not None:
             for stored in unpacked.rows(data, count):
-                yield from_samples(stored, unpacked.format, own_space=own_space)
+                yield from_samples(stored, unpacked.format, as_data=as_data, own_space=own_space)
 
     def rows(count: int) -> Iterator[Picture]:
         with decoding(name):
             for part in parts(count):
-                yield replace(part, warnings=file.warnings + part.warnings, profile=profile or part.profile)
+                warnings = file.warnings + part.warnings
+                own = profile or part.profile
+                yield replace(part, is_data=as_data, one_bit=one_bit, warnings=warnings, profile=own)
 
     try:
         return Strips(header.width, header.height, next(rows(1)), False, rows)
@@ -145,13 +150,15 @@ def _float_hash(path: Path, size: tuple[int, int]) -> str:
     return digest.digest
 
 
-def _converter(image: Image.Image, file: Stored, name: str) -> Callable[[Pixels], Picture] | None:
+def _converter(
+    image: Image.Image, file: Stored, name: str, *, as_data: bool
+) -> Callable[[Pixels], Picture] | None:
     """Make the function from rows of an opened picture, as libvips reads them, to a picture of them.
 
     None where libvips cannot read it by rows.
     """
-    source_format, icc = str(image.format), image.info.get("icc_profile")
-    gamma = file.png.gamma if file.png else None
+    source_format, icc = str(image.format), None if as_data else image.info.get("icc_profile")
+    gamma = file.png.gamma if file.png and not as_data else None
 
     def from_8_bits(stored: Pixels) -> Picture:
         part = Image.fromarray(stored[..., 0] if stored.shape[2] == 1 else stored)

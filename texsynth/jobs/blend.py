@@ -1,11 +1,10 @@
 """The styles that pictures get, measured: several of them come together by weight, level or region."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import islice
-from typing import Protocol
 
 from torch import Tensor
 
@@ -28,26 +27,10 @@ from texsynth.jobs.region_styles import RegionalStyles
 from texsynth.models.registry import Model
 from texsynth.ops.color import luma
 from texsynth.pipelines.masks import label_masks, resize_mask, share_masks
-from texsynth.pipelines.stylize import (
-    FittedStyle,
-    StyledRegion,
-    fit_style,
-)
+from texsynth.pipelines.stylize import FittedStyle, StyledRegion, fit_style
 
-
-class FitStyle(Protocol):
-    """Measures a style, as `fit_style`."""
-
-    def __call__(
-        self,
-        style: Tensor,
-        model: Model,
-        settings: StylizeSettings,
-        *,
-        weight: Tensor | None = None,
-        tile: int | None = None,
-    ) -> FittedStyle:
-        """Return the moments of a picture (1, 3, H, W)."""
+FitStyle = Callable[..., FittedStyle]
+"""Measures a style; takes what `fit_style` takes."""
 
 
 @dataclass(frozen=True)

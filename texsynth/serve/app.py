@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 import texsynth
-from texsynth.errors import OutputExistsError, TexsynthError
+from texsynth.errors import OutputError, OutputExistsError, TexsynthError
 from texsynth.paths import listing
 from texsynth.serve.asking import COMMANDS, Asked, MalformedError, PresetAsked, PreviewAsked
 from texsynth.serve.forms import asked_by_form
@@ -42,6 +42,8 @@ from texsynth.serve.work import (
 )
 
 BUG = 500  # Status of an error that nobody expects
+
+FULL = 507  # Status where the disk takes nothing more
 
 TICK = 0.05  # Seconds after which those who wait for news look again
 
@@ -108,9 +110,9 @@ KNOWN: dict[type[Exception], tuple[int, str]] = {
     SupersededError: (409, "superseded"),
     OutputExistsError: (409, ""),
     TexsynthError: (422, ""),
-    OSError: (507, ""),
+    OSError: (FULL, ""),
     QueueFullError: (429, "too many jobs are waiting; try again when one has ended"),
-    NoRoomError: (507, ""),
+    NoRoomError: (FULL, ""),
     StoppingError: (503, "the server is being stopped"),
 }
 """Status of the errors of a request, and what is said of those that say nothing themselves."""
@@ -121,6 +123,8 @@ def answer_to(error: Exception) -> JSONResponse:
     for kind in type(error).__mro__:
         if kind in KNOWN:
             status, text = KNOWN[kind]
+            if isinstance(error, OutputError) and isinstance(error.__cause__, OSError):
+                status = FULL
             return JSONResponse(
                 {"error": text or (sentence(error) if kind is OSError else str(error))}, status
             )

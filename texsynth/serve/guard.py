@@ -47,6 +47,8 @@ HEADERS = {
 }
 
 
+RANGE = re.compile(rb"bytes=(?=[0-9-]*[0-9])([0-9]{0,18})-([0-9]{0,18})")
+
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::([0-9]{1,5}))?")
 
 
@@ -121,6 +123,7 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, guarded)
             return
+        scope = {**scope, "headers": [field for field in scope["headers"] if not _is_odd_range(*field)]}
         # The bodies of the others are not looked at.
         if scope["method"] not in SAFE:
             receive = limited(receive, self._most(scope))
@@ -192,6 +195,14 @@ def limited(receive: Receive, most: int) -> Receive:
 def refused(status: int, sentence: str) -> JSONResponse:
     """Return the answer to a request that is refused."""
     return JSONResponse({"error": sentence}, status)
+
+
+def _is_odd_range(name: bytes, value: bytes) -> bool:
+    """Tell whether a field of a request asks for a part that is none; then all is sent."""
+    if name != b"range":
+        return False
+    part = RANGE.fullmatch(value)
+    return part is None or bool(part[1] and part[2] and int(part[1]) > int(part[2]))
 
 
 def _cookies(headers: Headers) -> Mapping[str, str]:

@@ -34,6 +34,10 @@ BYTES_PER_PIXEL = 10  # While a picture is decoded, one of 16 bits with opacity
 
 VIEW_SIDE = 4096  # Largest side of a view in pixels
 
+STRIP_ROWS = 256  # Rows of a large picture that are decoded at once
+
+MOST_FLOATS = 1 << 25  # Pixels that are resampled as floats
+
 
 class NoRoomError(Exception):
     """The disk takes no more."""
@@ -113,13 +117,11 @@ class Pictures:
         # One large picture at a time is decoded.
         with self._reading:
             check_room(data, name, self._run)
-            picture = read_picture(data, name, self._run_of(lenient))
-            self.small.put((number, False), small_copy(picture))
-            width, height, warnings = picture.width, picture.height, picture.warnings
-            del picture
+            small, width, height = reduced_file(data, name, self._run_of(lenient), MAX_SIDE)
+            self.small.put((number, False), small)
             # Of each thread that has read a large one the C library would keep as much.
             return_freed_memory()
-        return Kept(number, name, path, size, "picture", width, height, warnings, lenient)
+        return Kept(number, name, path, size, "picture", width, height, small.warnings, lenient)
 
     def get(self, number: str) -> Kept:
         """Return a picture. Raises UnknownPictureError."""
@@ -174,12 +176,10 @@ class Pictures:
             return copy
         kept = self.get(number)
         with self.holding([number]), self._reading:
-            copy = small_copy(self._decoded(kept, as_data=as_data))
+            run = self._run_of(kept.lenient)
+            copy, _, _ = reduced_file(kept.path, kept.name, run, MAX_SIDE, as_data=as_data)
         self.small.put((number, as_data), copy)
         return copy
-
-    def _decoded(self, kept: Kept, *, as_data: bool = False) -> Picture:
-        return read_picture(kept.path, kept.name, self._run_of(kept.lenient), as_data=as_data)
 
     def _run_of(self, lenient: bool) -> RunSettings:
         return self._run.model_copy(update={"lenient": True}) if lenient else self._run
@@ -196,13 +196,17 @@ class Pictures:
             return view_png(thumbnail(kept.path, kept.name), side)
         if side is not None and side <= MAX_SIDE:
             return view_png(self.reduced(number), side)
-        with self.holding([number]), self._reading:
-            return view_png(self._decoded(kept), side or VIEW_SIDE)
+        with self.holding([number]):
+            return self._view(kept.path, kept.name, side, lenient=kept.lenient)
 
     def view_file(self, path: Path, side: int | None) -> bytes:
         """Return a PNG of a result that browsers show, reduced to `side` pixels. Raises InputError."""
+        return self._view(path, path.name, side, lenient=False)
+
+    def _view(self, path: Path, name: str, side: int | None, *, lenient: bool) -> bytes:
         with self._reading:
-            return view_png(read_picture(path, path.name, self._run), side or VIEW_SIDE)
+            small, _, _ = reduced_file(path, name, self._run_of(lenient), side or VIEW_SIDE)
+        return view_png(small, None)
 
     def link(self, number: str, path: Path) -> None:
         """Put a picture's file at `path`. Raises UnknownPictureError."""
@@ -222,14 +226,20 @@ def no_room(error: OSError) -> NoRoomError:
     return NoRoomError(f"the server cannot keep the picture: {why(error)}")
 
 
-def read_picture(path: Path, name: str, run: RunSettings, *, as_data: bool = False) -> Picture:
-    """Decode a file as the commands do. name: for messages. Raises InputError, MemoryExhaustedError."""
-    item = Input(path, name)
+def reduced_file(
+    path: Path, name: str, run: RunSettings, side: int, *, as_data: bool = False
+) -> tuple[Picture, int, int]:
+    """Decode a file as the commands do, by strips where that can be, and reduce it to `side` pixels.
+
+    name: for messages. as_data: of values that are no colours. Returns the picture, and the width and height
+    that it had. Raises InputError, MemoryExhaustedError.
+    """
     with memory_guard(name, "give a smaller picture"), named(path, name):
-        return images.read(
-            item.read(images.file_limit(run.max_pixels)), name=name, max_pixels=run.max_pixels,
+        strips = images.open_strips(
+            Input(path, name).read(images.file_limit(run.max_pixels)), name=name, max_pixels=run.max_pixels,
             frame=run.frame, as_data=as_data, lenient=run.lenient,
         )  # fmt: skip
+        return fit_strips(strips, side), strips.width, strips.height
 
 
 @contextmanager
@@ -262,34 +272,44 @@ def check_room(path: Path, name: str, run: RunSettings) -> None:
 
 
 def small_copy(picture: Picture, side: int = MAX_SIDE) -> Picture:
-    """Return a picture reduced to `side` pixels on its longer side."""
+    """Return a picture reduced to `side` pixels on its longer side, to fewer where it has very many."""
+    return fit_strips(images.Strips(picture.width, picture.height, picture, True, picture.strips), side)
+
+
+def fit_strips(strips: images.Strips, side: int) -> Picture:
+    """Return the same of a picture that is read by strips. Raises InputError."""
     from texsynth.images.tensors import fit_within
 
-    step = max(picture.width, picture.height) // (2 * side)
-    return fit_within(_thinned(picture, step) if step > 1 else picture, side)
+    width, height = strips.width, strips.height
+    step = max(1, max(width, height) // (2 * side))
+    # Floats of many pixels would take the most memory.
+    if (width // step) * (height // step) > MOST_FLOATS:
+        step = -(-max(width, height) // side)
+    down, right = min(step, height), min(step, width)
+    parts = [_means(part, down, right) for part in strips.rows(down * -(-STRIP_ROWS // down))]
+    planes = ([getattr(part, name) for part in parts] for name in ("rgb", "alpha", "highlights"))
+    rgb, alpha, highlights = (None if plane[0] is None else np.concatenate(plane) for plane in planes)
+    assert rgb is not None
+    return fit_within(replace(parts[0], rgb=rgb, alpha=alpha, highlights=highlights), side)
 
 
-def _thinned(picture: Picture, step: int) -> Picture:
-    """Return the means of `step` x `step` pixels; floats of all pixels would take the most memory."""
-    height, width = max(1, picture.height // step), max(1, picture.width // step)
-    down, right = min(step, picture.height), min(step, picture.width)
+def _means(part: Picture, down: int, right: int) -> Picture:
+    """Return the means of squares of `down` x `right` pixels; what is left over at the end is left out."""
+    height, width = part.height // down, part.width // right
 
     def means(plane: Pixels) -> Pixels:
-        parts = [
-            plane[row * down : (row + 1) * down, : width * right]
-            .reshape(down, width, right, *plane.shape[2:])
-            .mean((0, 2), dtype=np.float32)
-            for row in range(height)
-        ]
-        values: Pixels = np.stack(parts)
-        return (
-            values.astype(plane.dtype) if plane.dtype == np.float32 else np.rint(values).astype(plane.dtype)
-        )
+        if down == right == 1:
+            return plane
+        bands = plane.shape[2:]
+        cells = plane[: height * down, : width * right].reshape(height, down, width * right, *bands)
+        sums = cells.sum(1, dtype=np.float32).reshape(height, width, right, *bands).sum(2)
+        values: Pixels = sums / (down * right)
+        return (values if plane.dtype == np.float32 else np.rint(values)).astype(plane.dtype)
 
-    planes = (picture.rgb, picture.alpha, picture.highlights)
+    planes = (part.rgb, part.alpha, part.highlights)
     rgb, alpha, highlights = (None if plane is None else means(plane) for plane in planes)
     assert rgb is not None
-    return replace(picture, rgb=rgb, alpha=alpha, highlights=highlights)
+    return replace(part, rgb=rgb, alpha=alpha, highlights=highlights)
 
 
 def by_name(text: str, kept: Sequence[Kept]) -> str:
