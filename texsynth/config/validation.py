@@ -19,7 +19,8 @@ TYPES = {"boolean": "true or false", "integer": "a whole number", "number": "a n
          "array": "a list", "object": "a mapping"}  # fmt: skip
 
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most",
-          "exclusiveMaximum": "less than", "minItems": "not shorter than"}  # fmt: skip
+          "exclusiveMaximum": "less than",
+          "minItems": "not shorter than", "maxItems": "not longer than"}  # fmt: skip
 
 
 def validate(kind: type[M], data: object, source: str | Callable[[tuple[str | int, ...]], str]) -> M:
@@ -97,7 +98,8 @@ def _walk(root: Schema, where: Sequence[str | int]) -> tuple[list[str | int], Sc
             schema = _resolved(root, branch)
             continue
         path.append(part)
-        inner = schema.get("properties", {}).get(part) or schema.get("items")
+        places: dict[str | int, Schema] = dict(enumerate(schema.get("prefixItems", ())))
+        inner = schema.get("properties", {}).get(part) or places.get(part) or schema.get("items")
         if inner is None:
             patterns = [*schema.get("patternProperties", {}).values(), schema.get("additionalProperties")]
             inner = next((p for p in patterns if isinstance(p, dict)), {})
