@@ -20,8 +20,8 @@ HOLE[8:14, 8:14] = True
 untyped: Any = texsynth
 
 CALLS: dict[str, Callable[[], Any]] = {
-    "expand": lambda: texsynth.expand(WALL, changes={"patch.iterations": [1], "patch.layouts": 1}),
-    "tile": lambda: texsynth.tile(WALL),
+    "expand": lambda: texsynth.expand(WALL[:32, :32], scale=1.25, preset="fast"),
+    "tile": lambda: texsynth.tile(WALL[:32, :32], preset="fast"),
     "stylize": lambda: texsynth.stylize(WALL, INK),
     "a photo": lambda: texsynth.stylize(WALL, INK, photo=True),
     "blend": lambda: texsynth.blend(WALL, [INK, WALL]),
