@@ -20,11 +20,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Unpack, cast, overload
 
+import torch
+
 from texsynth.api_options import (
     STYLIZE_RUN_KEYS,
     ImageLike,
     Options,
     PathLike,
+    Size,
     StylizeOptions,
     TextureOptions,
     expand_settings,
@@ -32,9 +35,10 @@ from texsynth.api_options import (
     loaded_model,
     run_settings,
     same_kind,
+    sides,
     stylize_settings,
 )
-from texsynth.api_pictures import UserPicture, do_job, log
+from texsynth.api_pictures import UserPicture, do_job, log, prepare, usual_torch
 from texsynth.config import presets
 from texsynth.config.expand_rules import check_weights
 from texsynth.config.settings import ExpandSettings, StylizeSettings
@@ -57,7 +61,7 @@ def expand(
     exemplar: ImageLike,
     *,
     scale: float | None = None,
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
     method: str | None = None,
     transposer: str | None = None,
     tileable: bool | None = None,
@@ -73,12 +77,12 @@ def expand(
     """Make more of a texture.
 
     exemplar: at least 16 pixels on both sides. scale: output over exemplar, 2 by default; size: (width,
-    height) in pixels instead. method: auto, noise, patch, transposer, optimize, or stages with +.
-    transposer: name or file of its network, in place of the embedded one. tileable: the borders meet.
-    upright: turn the exemplar first. mix: further exemplars, mixed with the first into one output.
-    weights: shares of the exemplar and of each of `mix`; equal by default. siblings: further maps of the
-    same surface, of its size, which get the same layout. mask: white where the exemplar may be sampled.
-    guide, guide_of: layout of the output, and what its values mean on the exemplar. options: see
+    height) in pixels instead, or one number for both. method: auto, noise, patch, transposer, optimize, or
+    stages with +. transposer: name or file of its network, in place of the embedded one. tileable: the
+    borders meet. upright: turn the exemplar first. mix: further exemplars, mixed with the first into one
+    output. weights: shares of the exemplar and of each of `mix`; equal by default. siblings: further maps
+    of the same surface, of its size, which get the same layout. mask: white where the exemplar may be
+    sampled. guide, guide_of: layout of the output, and what its values mean on the exemplar. options: see
     `TextureOptions`.
 
     Returns the texture; with siblings a list of it and of every sibling. Raises InputError, UsageError,
@@ -89,10 +93,10 @@ def expand(
     >>> texsynth.expand(brick, scale=1.5, method="patch").shape
     (48, 72, 3)
     """
-    flags = given(size=size and list(size), method=method, transposer=transposer)
+    flags = given(size=sides(size), method=method, transposer=transposer)
     flags |= given(tileable=tileable, upright=upright)
     if scale is not None:
-        flags |= {"scale": scale} if size else {"scale": scale, "size": None}
+        flags |= {"scale": scale} if size is not None else {"scale": scale, "size": None}
     if weights is not None:
         check_weights(weights, f"weights {list(weights)}")
         if len(weights) != 1 + len(mix):
@@ -105,7 +109,7 @@ def expand(
 def tile(
     image: ImageLike,
     *,
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
     method: str | None = None,
     siblings: Sequence[ImageLike] = (),
     mask: ImageLike | None = None,
@@ -119,7 +123,7 @@ def tile(
     >>> texsynth.tile(np.random.default_rng(0).random((32, 48, 3))).shape
     (32, 48, 3)
     """
-    flags = {"method": method, "size": size and list(size)}
+    flags = {"method": method, "size": sides(size)}
     return _texture("tile", image, siblings, {"mask": mask}, given(**flags), options)
 
 
@@ -185,7 +189,7 @@ class Stylizer:
         self._style = UserPicture.of(style, "style")
         job = StylizeJob(self._style.input, PIPE, self._style.input, self._settings)
         self._operation = Stylize(self._run, job, model=loaded_model(options))
-        self._operation.prepare(log.warning)
+        prepare(self._operation)
 
     def __call__(
         self,
@@ -241,8 +245,8 @@ def make_card(
 def load_model(
     name: PathLike | None = None,
     *,
-    device: str | None = None,
-    dtype: str | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
     backend: str | None = None,
     preset: str | None = None,
 ) -> Model:
@@ -257,7 +261,8 @@ def load_model(
     'lite'
     """
     options = given(model=name, device=device, dtype=dtype, backend=backend, preset=preset)
-    return resolve_run_and_model(run_settings(cast(Any, options), STYLIZE_RUN_KEYS))[1]
+    with usual_torch():
+        return resolve_run_and_model(run_settings(cast(Any, options), STYLIZE_RUN_KEYS))[1]
 
 
 @overload
@@ -314,7 +319,7 @@ def _texture(
     job = expand_job(task, settings, PIPE)
     run = run_settings(options)
     operation = Expand(run, model=loaded_model(options))
-    operation.prepare(log.warning)
+    prepare(operation)
     made = do_job(operation, job, options.get("progress")).files
     pictures = [one.back(file.in_memory, run) for one, file in zip([image, *others], made, strict=True)]
     return pictures if others else pictures[0]

@@ -14,7 +14,7 @@ from texsynth.api_options import (
     same_kind,
     stylize_settings,
 )
-from texsynth.api_pictures import UserPicture, do_job, log
+from texsynth.api_pictures import UserPicture, do_job, prepare
 from texsynth.config.shared_settings import BlendPreset
 from texsynth.config.validation import validate
 from texsynth.errors import UsageError
@@ -83,7 +83,7 @@ def blend(
     job = BlendJob(image.input, PIPE, spec, settings, shares, vary=vary)
     run = run_settings(options, STYLIZE_RUN_KEYS)
     operation = Stylize(run, job, model=loaded_model(options))
-    operation.prepare(log.warning)
+    prepare(operation)
     return image.back(do_job(operation, job, options.get("progress")).files[0].in_memory, run)
 
 

@@ -13,7 +13,7 @@ from texsynth.api_options import (
     run_settings,
     stylize_settings,
 )
-from texsynth.api_pictures import UserPicture, do_job, log
+from texsynth.api_pictures import UserPicture, do_job, prepare
 from texsynth.errors import UsageError
 from texsynth.jobs.blend_inputs import StylizeJob
 from texsynth.jobs.frames import WINDOW, check_take, tweens
@@ -48,6 +48,6 @@ def stylize_sequence(
     ]
     run = run_settings(options, STYLIZE_RUN_KEYS)
     operation = Stylize(run, jobs[0] if jobs else None, model=loaded_model(options))
-    operation.prepare(log.warning)
+    prepare(operation)
     for picture, job in zip(pictures, jobs, strict=True):
         yield picture.back(do_job(operation, job, options.get("progress")).files[0].in_memory, run)

@@ -14,12 +14,14 @@ from texsynth.api_options import (
     ImageLike,
     Options,
     PathLike,
+    Size,
     TextureOptions,
     given,
     resolve_settings,
     run_settings,
+    sides,
 )
-from texsynth.api_pictures import UserPicture, do_job, log
+from texsynth.api_pictures import UserPicture, do_job, prepare
 from texsynth.config.map_kinds import Declared
 from texsynth.config.map_settings import MapsSettings, TilesetSettings
 from texsynth.errors import InputError
@@ -83,7 +85,7 @@ def maps(
     job = MapsJob(shown.input, PIPE, settings, tuple((role, PIPE) for role in ROLES))
     run = run_settings(options)
     operation = EstimateMaps(run)
-    operation.prepare(log.warning)
+    prepare(operation)
     result = do_job(operation, job, options.get("progress"))
     pictures = [(file.in_memory, shown.back(file.in_memory, run)) for file in result.files]
     return {
@@ -95,7 +97,7 @@ def maps(
 def tileset(
     exemplar: ImageLike,
     *,
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
     siblings: Sequence[ImageLike] = (),
     **options: Unpack[TextureOptions],
 ) -> dict[str, Any]:
@@ -113,7 +115,7 @@ def tileset(
     >>> texsynth.tileset(wall, changes={"patch.layouts": 1, "corners": 1})["tiles"].shape
     (64, 64, 3)
     """
-    flags = given(size=size and list(size))
+    flags = given(size=sides(size))
     settings = resolve_settings(TilesetSettings, flags, options, TextureOptions.__optional_keys__)
     shown = UserPicture.of(exemplar, "exemplar", options.get("name"))
     maps_of = [*siblings, *options.get("normals", ())]
@@ -134,7 +136,7 @@ def tileset(
     )
     run = run_settings(options)
     operation = MakeTileset(run)
-    operation.prepare(log.warning)
+    prepare(operation)
     tiles, *rest = do_job(operation, job, options.get("progress")).files
     *beside, layout, index = rest
     assert isinstance(index.picture, bytes)

@@ -21,6 +21,8 @@ PathLike = str | os.PathLike[str]
 
 ImageLike = PathLike | InMemory  # A picture as it goes in
 
+Size = int | Sequence[int]  # Width and height in pixels; one number is a square
+
 Kind = TypeVar("Kind", Image.Image, np.ndarray[Any, Any], torch.Tensor)
 P = ParamSpec("P")
 S = TypeVar("S", bound=Settings)
@@ -55,8 +57,8 @@ class Options(TypedDict, total=False):
     Stylizations have none, and one that is given is mixed into the seed."""
     model: str | Model
     """Name or file of a network, or what `load_model` gave, which is not loaded again. Default: "lite"."""
-    device: str  # auto, cpu, cuda, cuda:N or mps. Default: auto.
-    dtype: str  # auto, float32, bfloat16 or float16. Default: auto.
+    device: str | torch.device  # auto, cpu, cuda, cuda:N or mps. Default: auto.
+    dtype: str | torch.dtype  # auto, float32, bfloat16 or float16. Default: auto.
     lenient: bool  # Read what is left of damaged files, with a warning
     strip: bool  # Let PIL images that come out say nothing of what their inputs say beside their pixels
     threads: int  # CPU threads of torch for the whole process. Default: they are left as they are.
@@ -150,7 +152,7 @@ def run_settings(options: Options, keys: frozenset[str] = RUN_KEYS) -> RunSettin
     """
     preset, model = preset_of(options), options.get("model")
     values = dict(preset.sections.get("run", {})) if preset else {}
-    values |= {key: value for key, value in options.items() if key != "model"}
+    values |= {key: _plain(value) for key, value in options.items() if key != "model"}
     if isinstance(model, Model):
         if (asked := options.get("backend", model.backend)) != model.backend:
             raise UsageError(
@@ -187,5 +189,19 @@ def stylize_settings(options: StylizeOptions, beside: Sequence[str] = ("run",)) 
 
 
 def given(**values: object) -> dict[str, object]:
-    """Return the `values` that are not None."""
-    return {key: value for key, value in values.items() if value is not None}
+    """Return the `values` that are not None, as settings hold them."""
+    return {key: _plain(value) for key, value in values.items() if value is not None}
+
+
+def sides(size: Size | None) -> list[object] | None:
+    """Return the width and height that are asked for."""
+    if size is None:
+        return None
+    return [_plain(side) for side in ([size, size] if np.ndim(size) == 0 else size)]  # type: ignore[union-attr]
+
+
+def _plain(value: object) -> object:
+    """Return numbers of numpy, and devices and dtypes of torch, as settings hold them."""
+    if isinstance(value, torch.device | torch.dtype):
+        return str(value).removeprefix("torch.")
+    return value.item() if isinstance(value, np.generic) else value

@@ -2,16 +2,19 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+import torch
 from PIL.Image import Image
 
 from texsynth.api_options import ImageLike
 from texsynth.config.settings import RunSettings
+from texsynth.errors import UsageError
 from texsynth.images import Metadata, Picture, metadata
 from texsynth.images.metadata import metadata_of
 from texsynth.images.tensors import from_memory, to_pil
@@ -50,9 +53,29 @@ class UserPicture:
         return values
 
 
+@contextmanager
+def usual_torch() -> Iterator[None]:
+    """Let tensors begin on the CPU, also where the caller has set another default device.
+
+    Raises UsageError for another default dtype, which cannot be changed for one thread alone.
+    """
+    if (dtype := torch.get_default_dtype()) != torch.float32:
+        raise UsageError(f"torch's default dtype is {dtype}; use torch.set_default_dtype(torch.float32)")
+    is_usual = torch.get_default_device().type == "cpu"  # What changes it makes each call of torch slower
+    with nullcontext() if is_usual else torch.device("cpu"):
+        yield
+
+
+def prepare(operation: Operation[Any]) -> None:
+    """Load what the jobs of an operation share. Raises UsageError, ModelError."""
+    with usual_torch():
+        operation.prepare(log.warning)
+
+
 def do_job(operation: Operation[Any], job: Job, progress: OnStep | None) -> JobResult:
     """Do one job of a prepared operation, and log what is remarkable about it."""
-    result = operation.compute(job, operation.load(job), progress or silent)
+    with usual_torch():
+        result = operation.compute(job, operation.load(job), progress or silent)
     for warning in result.warnings:
         log.warning("%s: %s", job.picture, warning)
     return result

@@ -3,8 +3,10 @@
 import os
 from contextlib import closing
 
-from texsynth.api_options import ImageLike, PathLike
-from texsynth.api_pictures import UserPicture, do_job, log
+import torch
+
+from texsynth.api_options import ImageLike, Options, PathLike, run_settings
+from texsynth.api_pictures import UserPicture, do_job, log, prepare
 from texsynth.config.settings import RunSettings
 from texsynth.jobs.describe import Describe, TextureDescription
 from texsynth.jobs.files import OutputPolicy
@@ -17,7 +19,9 @@ from texsynth.jobs.outcomes import Events, collect
 from texsynth.jobs.runner import SerialExecutor
 
 
-def describe(image: ImageLike, *, device: str = "auto", threads: int | None = None) -> TextureDescription:
+def describe(
+    image: ImageLike, *, device: str | torch.device = "auto", threads: int | None = None
+) -> TextureDescription:
     """Say what a texture is like: regularity, lattice, orientations, contrast, colours, and its descriptor.
 
     Returns a TextureDescription; its `fields` are those of `texsynth describe --json`. Raises InputError.
@@ -27,8 +31,8 @@ def describe(image: ImageLike, *, device: str = "auto", threads: int | None = No
     >>> texsynth.describe(stripes).width
     96
     """
-    operation = Describe(RunSettings(device=device, threads=threads))
-    operation.prepare(log.warning)
+    operation = Describe(_run(device, threads))
+    prepare(operation)
     result = do_job(operation, InputJob(UserPicture.of(image, "image").input), None)
     assert isinstance(result.value, TextureDescription)
     return result.value
@@ -43,7 +47,7 @@ def match(
     include_self: bool = False,
     index: PathLike | None = None,
     rebuild: bool = False,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     threads: int | None = None,
 ) -> list[Match]:
     """Find the pictures below the folder `library` that look most like `query`.
@@ -55,7 +59,7 @@ def match(
     Returns `count` or fewer matches, best first, each with path, key, rank and similarity (cosine, -1 to 1).
     Raises InputError, UsageError, OutputError, ModelError.
     """
-    run = RunSettings(device=device, threads=threads)
+    run = _run(device, threads)
     folder = open_library(os.fspath(library), None if index is None else os.fspath(index))
 
     indexed = IndexedLibrary(folder, run, compare, rebuild=rebuild)
@@ -71,3 +75,8 @@ def match(
     operation = FindMatches(SearchQuery(count, compare, include_self), indexed)
     matches: list[Match] = do_job(operation, InputJob(UserPicture.of(query, "query").input), None).value
     return matches
+
+
+def _run(device: str | torch.device, threads: int | None) -> RunSettings:
+    options: Options = {"device": device}
+    return run_settings(options if threads is None else {**options, "threads": threads})

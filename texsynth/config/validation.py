@@ -99,7 +99,8 @@ def _walk(root: Schema, where: Sequence[str | int]) -> tuple[list[str | int], Sc
             schema = _resolved(root, branch)
             continue
         path.append(part)
-        inner = schema.get("properties", {}).get(part) or schema.get("items")
+        places: dict[str | int, Schema] = dict(enumerate(schema.get("prefixItems", ())))
+        inner = schema.get("properties", {}).get(part) or places.get(part) or schema.get("items")
         if inner is None:
             patterns = [*schema.get("patternProperties", {}).values(), schema.get("additionalProperties")]
             inner = next((p for p in patterns if isinstance(p, dict)), {})

@@ -75,8 +75,10 @@ def _unit(values: Pixels) -> Tensor:
 
 
 InMemory = Image.Image | np.ndarray[Any, Any] | torch.Tensor
-"""PIL image; array (H, W), (H, W, 3) or (H, W, 4) of uint8, uint16 or floats in [0, 1]; tensor (3, H, W) or
-(1, 3, H, W) of floats in [0, 1]."""
+"""PIL image; array (H, W), (H, W, 3) or (H, W, 4); tensor (H, W), (C, H, W) or (1, C, H, W) of 1, 3 or 4
+channels. Their values are bool, uint8, uint16 or floats in [0, 1]."""
+
+ROUNDING = 0.5 / 65535  # What rounds to values in [0, 1] is in it, as after a resize
 
 
 def from_memory(image: InMemory, role: str) -> tuple[Picture, Callable[[Picture], Any]]:
@@ -85,10 +87,14 @@ def from_memory(image: InMemory, role: str) -> tuple[Picture, Callable[[Picture]
     Floats are held at 16 bits. role: what messages call the picture. Raises InputError.
     """
     if isinstance(image, Image.Image):
-        return from_array(_pil_values(image), role), to_pil
+        return from_array(_pil_values(image, role), role), to_pil
     if isinstance(image, torch.Tensor):
         values = _tensor_values(image, role)
         return from_array(values, role), lambda result: _to_tensor(to_array(result, values), image)
+    if not isinstance(image, np.ndarray):
+        raise InputError(
+            f"the {role} is of {type(image).__name__}; give a path, a PIL image, an array or a tensor"
+        )
     return from_array(image, role), lambda result: to_array(result, image)
 
 
@@ -101,11 +107,15 @@ def from_array(values: Pixels, role: str) -> Picture:
     if values.dtype == bool:
         values = values.astype(np.uint8) * np.uint8(255)
     if np.issubdtype(values.dtype, np.floating):
-        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+        if not (values.min() >= -ROUNDING and values.max() <= 1 + ROUNDING):  # Neither is true of NaN
             raise InputError(f"the {role} has values outside of [0, 1]; scale or clip them")
-        values = (values * 65535).round().astype(np.uint16)
+        # Half floats end at 65504.
+        wide = values.astype(np.promote_types(values.dtype, np.float32), copy=False)
+        values = (wide.clip(0, 1) * 65535).round().astype(np.uint16)
     if values.dtype not in (np.uint8, np.uint16):
-        raise InputError(f"the {role} is an array of {values.dtype}; give uint8, uint16 or floats in [0, 1]")
+        raise InputError(
+            f"the {role} is an array of {values.dtype}; give bool, uint8, uint16 or floats in [0, 1]"
+        )
     grey = values.shape[2] == 1
     rgb = np.repeat(values, 3, 2) if grey else values[..., :3]
     alpha = np.ascontiguousarray(values[..., 3]) if values.shape[2] == 4 else None
@@ -130,25 +140,35 @@ def to_pil(picture: Picture) -> Image.Image:
     return Image.fromarray(samples(in_srgb(picture), 8, grey=False))
 
 
-def _pil_values(image: Image.Image) -> Pixels:
+def _pil_values(image: Image.Image, role: str) -> Pixels:
     if image.mode.startswith("I;16"):
         return np.asarray(image).astype(np.uint16)
+    if image.mode in ("I", "F"):  # Of any range; PIL would cut them off at 255
+        raise InputError(
+            f"the {role} is a PIL image of mode {image.mode}, whose range is unknown; "
+            f"give an array of uint16 or of floats in [0, 1]"
+        )
+    if image.mode in ("La", "RGBa"):  # Multiplied by their opacity
+        image = image.convert(image.mode.upper())
     if image.mode not in ("L", "RGB", "RGBA"):
-        has_alpha = "A" in image.mode or "transparency" in image.info
-        image = image.convert("RGBA" if has_alpha else "RGB")
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     return np.asarray(image)
 
 
 def _tensor_values(image: torch.Tensor, role: str) -> Pixels:
     shape = tuple(image.shape)
-    if len(shape) not in (3, 4) or shape[-3] not in (1, 3, 4) or shape[:-3] not in ((), (1,)):
-        raise InputError(f"the {role} has the shape {shape}; give a tensor (3, H, W) or (1, 3, H, W)")
-    if not image.is_floating_point():
-        raise InputError(f"the {role} is a tensor of {image.dtype}; give floats in [0, 1]")
-    values: Pixels = image.detach().reshape(shape[-3:]).permute(1, 2, 0).float().cpu().numpy()
+    *batch, channels = shape[:-2] or (1,)
+    if len(shape) < 2 or channels not in (1, 3, 4) or batch not in ([], [1]):
+        raise InputError(
+            f"the {role} has the shape {shape}; give one picture as (3, H, W), (1, 3, H, W) or (H, W)"
+        )
+    planes = image.detach().reshape(channels, *shape[-2:]).cpu()
+    values: Pixels = (planes.float() if image.is_floating_point() else planes).permute(1, 2, 0).numpy()
     return values
 
 
 def _to_tensor(values: Pixels, like: torch.Tensor) -> torch.Tensor:
     tensor = torch.from_numpy(values).permute(2, 0, 1)
+    if like.ndim == 2 and len(tensor) == 1:
+        tensor = tensor[0]
     return (tensor[None] if like.ndim == 4 else tensor).to(like.device, like.dtype)

@@ -62,7 +62,7 @@ class Decoder(BlockNetwork):
     def from_state(cls, state: Mapping[str, Tensor], level: int) -> Decoder:
         """Build from keys `invB_I.weight|bias`; shapes decide the widths, a key `nearest` the upsampling."""
         widths = tuple(state[f"inv{b}_1.weight"].shape[1] for b in range(1, level + 1))
-        return cls(widths, level, upsampling_of(state), bottleneck_of(state, level)).filled(state)
+        return cls.filled(state, widths, level, upsampling_of(state), bottleneck_of(state, level))
 
     def own_state(self) -> dict[str, Tensor]:
         """Return the state dict without what a decoder with a bottleneck takes from the next finer level."""
@@ -133,7 +133,7 @@ class PhotoDecoder(Network):
         """Build from a state dict; its shapes decide the widths."""
         skips = sum(key.startswith("skip") for key in state)
         finer = [state[f"skip{level}.weight"].shape[1] for level in range(1, skips + 1)]
-        return cls((*finer, state[f"up{skips + 1}.weight"].shape[1])).filled(state)
+        return cls.filled(state, (*finer, state[f"up{skips + 1}.weight"].shape[1]))
 
     def conv(self, name: str) -> nn.Conv2d:
         """Return the convolution `upL` or `skipL`."""

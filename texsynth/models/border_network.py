@@ -106,7 +106,7 @@ class BorderNetwork(Network):
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Self:
         """Build from a state dict; its shapes decide the widths. Raises KeyError, RuntimeError."""
-        return cls(tuple(len(state[f"{name}.weight"]) for name in ("stem", "down1", "down2"))).filled(state)
+        return cls.filled(state, tuple(len(state[f"{name}.weight"]) for name in ("stem", "down1", "down2")))
 
     def answer(self, x: Tensor) -> Tensor:
         """Run the convolutions on (N, 9, H, W). Returns (N, 17, H / 2, W / 2) in float32."""

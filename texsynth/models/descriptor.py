@@ -40,7 +40,7 @@ class DescriptorHead(Network):
         """Build from the shapes in a state dict. Raises KeyError, IndexError or RuntimeError for others."""
         widths = {n: state[f"reduce{n}.weight"].shape[1] for n in LEVELS if f"reduce{n}.weight" in state}
         codewords, channels = state[f"encode{min(widths, default=0)}.codewords"].shape
-        return cls(widths, codewords, channels, len(state["project.bias"])).filled(state)
+        return cls.filled(state, widths, codewords, channels, len(state["project.bias"]))
 
     def reduce(self, level: int) -> nn.Linear:
         """Return the layer that makes D channels of the features of `level`."""

@@ -193,10 +193,10 @@ class PaperTransposer(Network):
         decoder = [state[f"decode{k}.conv.weight"].shape[:2] for k in range(1, len(WIDTHS))]
         widths = (decoder[0][0], *(inputs for _, inputs in decoder))
         pretrained = part(state, "encoder.pretrained")
-        encoder = (
-            FrozenEncoder(Encoder.from_state(pretrained), widths[2:]) if pretrained else PaperEncoder(widths)
-        )
-        return cls(encoder, widths).filled(state)
+        own = Encoder.from_state(pretrained) if pretrained else None
+        with torch.device("meta"):  # As in `filled`
+            encoder = FrozenEncoder(own, widths[2:]) if own else PaperEncoder(widths)
+        return cls.filled(state, encoder, widths)
 
     def trained(self) -> list[nn.Parameter]:
         """Return the parameters that training changes; a pretrained encoder's are not among them."""

@@ -8,7 +8,7 @@ the unit mean activation are those of the style-transfer literature (`vgg_normal
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -102,10 +102,17 @@ def child(network: nn.Module, name: str, kind: type[_N]) -> _N:
 class Network(nn.Module):
     """A network that is built from the shapes in a state dict."""
 
-    def filled(self, state: Mapping[str, Tensor]) -> Self:
-        """Return the network itself with the values of `state` in float32. Raises RuntimeError."""
-        self.load_state_dict({key: value.float() for key, value in state.items()})
-        return self
+    @classmethod
+    def filled(cls, state: Mapping[str, Tensor], *args: Any, **options: Any) -> Self:  # noqa: ANN401
+        """Build with these arguments and the values of `state` in float32. Raises RuntimeError.
+
+        It takes no random numbers, which would change those of a program that uses texsynth.
+        """
+        with torch.device("meta"):
+            network = cls(*args, **options)
+        own = {key: value.to(torch.float32, copy=True) for key, value in state.items()}
+        network.load_state_dict(own, assign=True)
+        return network
 
 
 class BlockNetwork(Network):
@@ -140,7 +147,7 @@ class Encoder(BlockNetwork):
         if not blocks:
             raise KeyError("conv1_1.weight")
         widths = tuple(state[f"conv{b}_1.weight"].shape[0] for b in blocks)
-        return cls(widths, "haar" if "haar" in state else "max").filled(state)
+        return cls.filled(state, widths, "haar" if "haar" in state else "max")
 
     def names(self, level: int) -> list[tuple[int, int]]:
         """Return the convolutions that lead to the features of `level`.

@@ -62,7 +62,7 @@ class WaveDecoder(BlockNetwork):
         deepest = max(int(key[3]) for key in state if key.startswith("inv"))
         widths = tuple(state[f"inv{b}_1.weight"].shape[1] for b in range(1, deepest + 1))
         concatenated = state[f"inv1_{BLOCKS[0]}.weight"].shape[1] != widths[0]
-        return cls(widths, concatenated=concatenated).filled(state)
+        return cls.filled(state, widths, concatenated=concatenated)
 
     def forward(self, features: Sequence[Tensor], maps: Mapping[int, AffineMap] | None = None) -> Tensor:
         """Decode features, mapped by `maps`, as a `PhotoDecoder` does. Returns (N, 3, h_1, w_1)."""

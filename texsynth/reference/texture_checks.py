@@ -130,7 +130,7 @@ def _autoencoder_loss(problem: Problem) -> Iterator[Comparison]:
     forth, back = ((problem.normal(3, 3, n, m), problem.normal(m)) for n, m in ((3, 5), (5, 3)))
     encoder, decoder = vgg.Encoder((5,)), Decoder((5,), 1)
     for part, prefix, (filters, bias) in ((encoder, "conv", forth), (decoder, "inv", back)):
-        part.filled({f"{prefix}1_1.weight": filters.permute(3, 2, 0, 1), f"{prefix}1_1.bias": bias})
+        part.load_state_dict({f"{prefix}1_1.weight": filters.permute(3, 2, 0, 1), f"{prefix}1_1.bias": bias})
         part.to(problem.device)
     batch = torch.cat([first(image) for image in images])
     terms = tuple(losses(encoder, decoder, 1, batch, DecoderSettings(errors="sum")).values())
