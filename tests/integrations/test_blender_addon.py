@@ -577,7 +577,7 @@ def test_an_undo_leaves_no_empty_editor(operators: ModuleType) -> None:
     operators.bpy.data = SimpleNamespace(images={"wall.png": wall, "wall_tile": object()})
     operators.show_again("scene", None)
     assert [one.image for one in spaces] == [None, other], "there was no result"
-    operators.OnImage.last = ("wall_tile", "wall.png")
+    operators.OnImage.swapped = ("wall_tile", "wall.png")
     operators.show_again("scene", None)
     assert [one.image for one in spaces] == [None, other], "it is still there"
     del operators.bpy.data.images["wall_tile"]

@@ -172,7 +172,7 @@ class OnImage(Work):
 
     task: ClassVar[str]
 
-    last: ClassVar[tuple[str, str]] = ("", "")
+    swapped: ClassVar[tuple[str, str]] = ("", "")
     """The last result in an editor, and the image whose place it has taken there."""
 
     @classmethod
@@ -205,13 +205,13 @@ class OnImage(Work):
         yield from self.command(context, arguments(self.task, files, str(path), settings(context)), folder)
         result = load_result(path, name, source.space, kept)
         if _is_editor(context.space_data):
-            OnImage.last, context.space_data.image = (result.name, shown), result
+            OnImage.swapped, context.space_data.image = (result.name, shown), result
         self.tell("INFO", f"{result.name}: {result.size[0]} x {result.size[1]} pixels")
 
 
 def show_again(*_: Any) -> None:
     """After an undo has taken a result away, show what it was made of, not an empty editor."""
-    result, shown = OnImage.last
+    result, shown = OnImage.swapped
     if result in bpy.data.images or shown not in bpy.data.images:
         return
     for window in bpy.context.window_manager.windows:
