@@ -156,7 +156,7 @@ def _lead_relief(graph: Graph, outputs: Mapping[str, tuple[str, str]], relief: s
         row = graph.nodes[normals[0]].place[1]
         graph.nodes["normals"] = Node("ShaderNodeNormalMap", (X["join"], row), settings={"space": "TANGENT"})
         graph.join(normals, "normals", "Color")
-        if relief != BUMP or not height:
+        if relief == NORMAL or not height:
             graph.join(("normals", "Normal"), "shader", "Normal")
     if not height:
         return

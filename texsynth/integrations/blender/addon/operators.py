@@ -172,8 +172,8 @@ class OnImage(Work):
 
     task: ClassVar[str]
 
-    replaced: ClassVar[str] = ""
-    """The image whose place in an editor the last result has taken."""
+    swapped: ClassVar[tuple[str, str]] = ("", "")
+    """The last result in an editor, and the image whose place it has taken there."""
 
     @classmethod
     def refusal(cls, context: Any) -> str:
@@ -205,17 +205,19 @@ class OnImage(Work):
         yield from self.command(context, arguments(self.task, files, str(path), settings(context)), folder)
         result = load_result(path, name, source.space, kept)
         if _is_editor(context.space_data):
-            OnImage.replaced, context.space_data.image = shown, result
+            OnImage.swapped, context.space_data.image = (result.name, shown), result
         self.tell("INFO", f"{result.name}: {result.size[0]} x {result.size[1]} pixels")
 
 
 def show_again(*_: Any) -> None:
     """After an undo has taken a result away, show what it was made of, not an empty editor."""
-    image = bpy.data.images.get(OnImage.replaced)
+    result, shown = OnImage.swapped
+    if result in bpy.data.images or shown not in bpy.data.images:
+        return
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type == "IMAGE_EDITOR" and image and not area.spaces.active.image:
-                area.spaces.active.image = image
+            if area.type == "IMAGE_EDITOR" and not area.spaces.active.image:
+                area.spaces.active.image = bpy.data.images[shown]
 
 
 def _is_editor(space: Any) -> bool:
@@ -335,7 +337,7 @@ def _finish(operator: Any, context: Any, material: Any) -> None:
     else:
         place = "is in the list of materials"
         if thing is not None and thing.type == "MESH":
-            place += f"; {thing.name} keeps its own until you choose it"
+            place += f"; {thing.name} keeps its own until you choose this one"
     operator.report({"INFO"}, f"material {material.name} {place}")
 
 
