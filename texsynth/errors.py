@@ -77,8 +77,18 @@ def is_exhaustion(error: BaseException) -> bool:
     return known and any(words in str(error).lower() for words in NO_MEMORY)
 
 
+def as_expected(error: Exception) -> Exception:
+    """Return the error of ours for memory that has run out, and every other one as it is."""
+    if isinstance(error, TexsynthError) or not is_exhaustion(error):
+        return error
+    return MemoryExhaustedError("there is not enough memory; end other programs, or raise ulimit -v")
+
+
 STACK_BYTES, THREAD_BYTES = 8 << 20, 4 << 20
 """Bytes of a thread's stack where nobody sets another, and what a thread needs before it can do anything."""
+
+GRADIENT_BYTES = 64 << 20
+"""Bytes without which torch may end the process when it derives something for the first time."""
 
 
 def check_room_for_threads(count: int) -> None:

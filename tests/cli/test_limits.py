@@ -98,6 +98,68 @@ def test_too_little_memory_for_libraries(wall: Path, kib: int, command: str, thr
     assert b"not enough memory" in run.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such limit")
+@pytest.mark.parametrize(("kib", "threads"), [(740_000, 8), (745_000, 2), (830_000, 2)])
+def test_memory_that_runs_out_in_the_work_never_hangs(wall: Path, kib: int, threads: int) -> None:
+    """While threads start, in patches, in derivatives, in a network's file, or when a result is written."""
+    program = (
+        f"ulimit -v {kib}; exec '{sys.executable}' -m texsynth expand '{wall}' -o '{wall.parent}/a.png' "
+        f"-p fast --method patch+optimize --size 40 --set optimize.iterations=1 --threads {threads}"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(
+        ["bash", "-c", program], env=environment, capture_output=True, check=False, timeout=300, text=True
+    )
+    assert run.returncode in (0, 7), run.stderr
+    if run.returncode:
+        assert "memory" in run.stderr
+        assert run.stderr.count("\n") == 1, run.stderr
+        assert [path.name for path in wall.parent.iterdir()] == ["wall.png"]
+
+
+FULL = """
+import resource, sys, threading
+from texsynth.errors import check_room_for_threads
+
+def used():
+    return int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+
+thread, hard, blocks = threading.Thread(target=int), resource.getrlimit(resource.RLIMIT_AS)[1], [None] * 10**6
+resource.setrlimit(resource.RLIMIT_AS, (used() + (1 << 20), hard))
+number = 0
+for make in (lambda: bytearray(300), list, dict):
+    try:
+        while True:
+            blocks[number] = make()
+            number += 1
+    except MemoryError:
+        pass
+for last in range(number - 100, number):
+    blocks[last] = None
+# Its stack fits, and nothing else that it needs.
+stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
+resource.setrlimit(resource.RLIMIT_AS, (used() + stack + 8192, hard))
+try:
+    check_room_for_threads(1)
+    thread.start()
+except MemoryError:
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    print("refused")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such limit")
+def test_a_thread_that_cannot_begin_is_not_waited_for() -> None:
+    """Python waits for ever for one whose stack fits into memory while its first objects do not."""
+    program = f"ulimit -s 8192; exec '{sys.executable}' -c '{FULL}'"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    run = subprocess.run(
+        ["bash", "-c", program], env=environment, capture_output=True, check=False, timeout=300, text=True
+    )
+    assert (run.returncode, run.stdout) == (0, "refused\n"), run.stderr
+
+
 def test_a_picture_is_not_lost_where_standard_output_is_closed(wall: Path) -> None:
     program = f"exec '{sys.executable}' -m texsynth expand '{wall}' --size 32x32 -o - -n >&-"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

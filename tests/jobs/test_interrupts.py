@@ -142,3 +142,25 @@ def test_the_forced_end_waits_for_no_thread() -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=60).returncode == 130
+
+
+@pytest.mark.usefixtures("patience")
+@pytest.mark.parametrize("where", ["read", "write"])
+def test_a_failure_in_another_thread_ends_the_run(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like memory that runs out where there is nobody to catch it."""
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    def jobs() -> Iterator[Job]:
+        yield JOBS[0]
+        if where == "read":
+            fail()
+        yield JOBS[1]
+
+    if where == "write":
+        monkeypatch.setattr(SerialExecutor, "_write", fail)
+    signal.setitimer(signal.ITIMER_REAL, 20)
+    executor = SerialExecutor(Stepping({}, ""), OutputPolicy())
+    with pytest.raises(MemoryError), closing(executor.outcomes(jobs(), Events())) as outcomes:
+        list(outcomes)

@@ -18,7 +18,14 @@ from torch import Tensor
 from texsynth.config.settings import IFTSettings, StylizeSettings
 from texsynth.images import embedded_settings, read, write
 from texsynth.images.tensors import to_picture
-from texsynth.jobs.memory import MemoryForecast, TilePlan, allowed_bytes, retry_with_smaller_tiles, style_tile
+from texsynth.jobs.memory import (
+    MemoryForecast,
+    TilePlan,
+    allowed_bytes,
+    retry_with_smaller_tiles,
+    style_bytes,
+    style_tile,
+)
 from texsynth.models.registry import Model, build_model, load_model
 from texsynth.pipelines.progress import Step
 from texsynth.pipelines.rasters import TensorRaster
@@ -349,6 +356,21 @@ def test_limits_that_are_none_or_too_small_are_refused(place: Path, command: tup
     assert "cat.png: 300 x 400 pixels need" in result.stderr
     assert "100 MiB are allowed; raise --memory-limit" in result.stderr
     assert sorted(place.iterdir()) == before
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c[0])
+def test_a_limit_that_a_style_does_not_fit_in_is_refused(place: Path, command: tuple[str, ...]) -> None:
+    write(to_picture(waves(1200, 1000), None, 8), place / "oil.png", force=True)
+    least = style_bytes(1200, 1000, load_model("tiny.safetensors"))
+    assert least < style_bytes(1200, 1001, load_model("tiny.safetensors"))
+    for flags in ([], ["-n"]):
+        refused = run_cli(*command, *FLAGS, *flags, "--memory-limit", f"{(least >> 20) - 1}MiB")
+        assert refused.exit_code == 7
+        assert refused.stderr.count("\n") == 1
+        assert f"oil.png: 1000 x 1200 pixels need {least >> 20} MiB of memory to be" in refused.stderr
+        assert "raise --memory-limit" in refused.stderr
+    assert run_cli(*command, *FLAGS, "-n", "--memory-limit", f"{(least >> 20) + 1}MiB").exit_code == 0
+    assert run_cli(*command, *FLAGS, "-n").exit_code == 0
 
 
 def test_little_free_memory_makes_small_tiles_before_it_is_an_error(

@@ -26,7 +26,14 @@ from texsynth.cli.show import (
     print_traceback,
     reason,
 )
-from texsynth.errors import InputError, MemoryExhaustedError, TexsynthError, check_room, is_exhaustion
+from texsynth.errors import (
+    InputError,
+    MemoryExhaustedError,
+    TexsynthError,
+    as_expected,
+    check_room,
+    is_exhaustion,
+)
 from texsynth.jobs.interrupts import HANGUPS, is_ignored
 
 BUG, USAGE = 1, 2
@@ -184,9 +191,7 @@ def _expected(error: Exception) -> Exception:
     """Return the error of ours for memory that runs out, or a current folder that is gone."""
     if isinstance(error, FileNotFoundError) and error.filename is None and _is_nowhere():
         return InputError("the folder that texsynth was started in is gone; change to another one")
-    if isinstance(error, TexsynthError) or not is_exhaustion(error):
-        return error
-    return MemoryExhaustedError("there is not enough memory; end other programs, or raise ulimit -v")
+    return as_expected(error)
 
 
 def _is_nowhere() -> bool:

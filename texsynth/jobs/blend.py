@@ -20,7 +20,7 @@ from texsynth.jobs.checks import check_proportions
 from texsynth.jobs.files import memory_guard, read_input, read_visible
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.labels import as_tensor, label_regions, merging, read_labels
-from texsynth.jobs.memory import style_tile
+from texsynth.jobs.memory import check_style, style_tile
 from texsynth.jobs.outcomes import Report
 from texsynth.jobs.recorded import recorded_path
 from texsynth.jobs.region_styles import RegionalStyles
@@ -126,6 +126,7 @@ class MeasuredStyles:
         picture, self.sources[item] = read_visible(item, self._run)
         if mask is None:
             self.warnings += [f"{item}: {warning}" for warning in picture.warnings]
+        check_style(item, (picture.height, picture.width), self._model, self._run)
         with memory_guard(item):
             weight = to_weight(picture)
             if mask is not None:

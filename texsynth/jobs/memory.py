@@ -61,6 +61,9 @@ SPILLED_TILE_PX = 2048  # Larger tiles would hardly be faster there
 STYLE_PIXELS, STYLE_TILE_PX = 1 << 22, 1024
 """Styles of more pixels are measured in tiles, whatever the memory: their moments never depend on it."""
 
+STYLE_BYTES, STYLE_COPIES = 30, 3.0
+"""Bytes per pixel of a style, and features of level 1 that would take as much as the encoder of styles."""
+
 T = TypeVar("T")
 
 
@@ -228,6 +231,32 @@ def retry_with_smaller_tiles(
 def style_tile(height: int, width: int) -> int | None:
     """Return the side in pixels of the tiles that a style is measured in; None for all at once."""
     return STYLE_TILE_PX if height * width > STYLE_PIXELS else None
+
+
+def check_style(name: object, size: tuple[int, int], model: Model, run: RunSettings) -> None:
+    """Raise MemoryExhaustedError for a style of `size` (height, width) that a given limit has no room for.
+
+    It is not measured in smaller tiles, since what it gives must not depend on the limit. A limit that the
+    program itself does not hold is left to the content's own plan.
+    """
+    allowed = run.memory_limit and allowed_bytes(run.memory_limit, free_bytes(model.device))
+    needed = style_bytes(*size, model)
+    if allowed and BASE_BYTES <= allowed < needed:
+        raise MemoryExhaustedError(
+            f"{name}: {size[1]} x {size[0]} pixels need {size_text(needed)} of memory to be measured as a "
+            f"style, and {size_text(allowed)} are allowed; raise --memory-limit, or give a smaller picture "
+            f"or a card of it"
+        )
+
+
+def style_bytes(height: int, width: int, model: Model) -> int:
+    """Estimate the bytes of memory that it takes to measure a style."""
+    from texsynth.pipelines.tiling import encoder_reach
+
+    side, reach = style_tile(height, width), encoder_reach(model.encoder, len(model.encoder.widths))
+    rows, columns = (n if side is None else min(n, side + 2 * reach) for n in (height, width))
+    features = rows * columns * STYLE_COPIES * model.dtype.itemsize * model.encoder.widths[0]
+    return BASE_BYTES + height * width * STYLE_BYTES + round(features)
 
 
 def allowed_bytes(limit: str | None, free: int | None) -> int | None:

@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Semaphore
 from typing import Any, Generic
 
-from texsynth.errors import check_room_for_threads
+from texsynth.errors import as_expected, check_room_for_threads
 from texsynth.jobs.files import JobResult, OutputPolicy, unfinished, with_metadata, write_result
 from texsynth.jobs.inputs import J
 from texsynth.jobs.interrupts import PATIENCE
@@ -122,7 +122,7 @@ class SerialExecutor(Generic[J]):
             if missing is None or missing:
                 content = self.operation.load(job)
         except Exception as error:  # the rest of a long batch must not be lost to one picture
-            content = error
+            content = as_expected(error)
         return InWork(job, content, time.perf_counter() - start, missing)
 
     def compute(self, loaded: InWork[J], events: Events) -> InWork[J]:
@@ -146,7 +146,7 @@ class SerialExecutor(Generic[J]):
                 )
                 result = replace(result, files=files)
         except Exception as error:  # as above
-            result = error
+            result = as_expected(error)
         return replace(loaded, content=result, seconds=loaded.seconds + time.perf_counter() - start)
 
     def _write(self, computed: InWork[J]) -> Outcome:
@@ -159,7 +159,7 @@ class SerialExecutor(Generic[J]):
         try:
             written = write_result(with_metadata(result, job.picture, self.policy), self.policy)
         except Exception as error:  # as above
-            return Failed(job, error)
+            return Failed(job, as_expected(error))
         if written is None:
             return Skipped(job)
         return Done(job, written, computed.seconds + time.perf_counter() - start)

@@ -52,6 +52,7 @@ from texsynth.jobs.memory import (
     MemoryEstimate,
     MemoryForecast,
     TilePlan,
+    check_style,
     plan_tiles,
     retry_with_smaller_tiles,
 )
@@ -201,6 +202,8 @@ class Stylize(Operation[StyledJob]):
         if job.settings.regions == "auto":
             masks = MOST_REGIONS
         size = probe_input(job.picture, run)[::-1]
+        for style in (s for part in job.spec.styles for s in part.sources if not s.is_card):
+            check_style(style, probe_input(style, run)[::-1], model, run)
         spills, longest = can_spill(job, size, run), max(size)
         reduced = min(longest, run.max_side or longest)
         height, width = (max(1, round(side * reduced / longest)) for side in size)

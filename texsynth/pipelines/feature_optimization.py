@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texsynth.config.settings import OptimizeSettings
+from texsynth.errors import GRADIENT_BYTES, check_room
 from texsynth.metrics.losses import gram, random_directions, sliced_wasserstein
 from texsynth.models.registry import Model
 from texsynth.ops.adam import Adam
@@ -140,6 +141,7 @@ class _Descent:
         self, start: Tensor, iterations: int, rate: float, deep: int, fixed: Tensor | None, report: OnStep
     ) -> Tensor:
         """Descend from `start` (1, 3, H, W). deep: deepest level of the loss. Returns the same shape."""
+        check_room(GRADIENT_BYTES)
         # A clone made here is no inference tensor, whatever mode the caller is in.
         image = start.detach().clone().to(self.model.device).requires_grad_(True)
         keep = None if fixed is None else fixed.to(image.device)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from texsynth.config.settings import FinishSettings, OTSettings
-from texsynth.errors import UsageError
+from texsynth.errors import GRADIENT_BYTES, UsageError, check_room
 from texsynth.models.registry import Model
 from texsynth.ops.adam import Adam
 from texsynth.ops.color import luma
@@ -65,6 +65,7 @@ def finish(
     make up to a level of 255 of that on average, and more at single pixels. Returns (1, 3, H, W) in [0, 1].
     Raises UsageError when features overflow.
     """
+    check_room(GRADIENT_BYTES)
     with torch.inference_mode(False), torch.no_grad():
         if model.dtype != torch.float32:
             # Pixels move in small steps, for which half precision is too coarse.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from texsynth.config.settings import DescentSettings
+from texsynth.errors import GRADIENT_BYTES, check_room
 from texsynth.models.registry import Model
 from texsynth.ops.resample import pad_to_multiple
 from texsynth.pipelines.progress import OnStep, Step
@@ -39,6 +40,7 @@ def descend_image(
     """
     if not styles:
         return content
+    check_room(GRADIENT_BYTES)
     height, width = content.shape[2:]
     deepest = max(level for moments, _ in styles for level in moments)
     # The picture moves in small steps, for which half precision is too coarse.
