@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from PIL import Image
 
 from texsynth.images import encode, read
 from texsynth.images.light import Samples, from_light, to_light
+from texsynth.jobs.memory import TilePlan
 
 LIGHT = (smooth(40, 44, 3) / 255).astype(np.float32) ** 3 * 9
+exr = pytest.mark.skipif(find_spec("OpenEXR") is None, reason="needs OpenEXR")
 RUN = ["--threads", 1, "--dtype", "float32"]
 
 
@@ -46,6 +49,22 @@ def test_photographs_keep_strong_light(place: Path) -> None:
     assert (place / again).read_bytes() == (place / file).read_bytes()
     result = run_cli("stylize", "hot.tif", "ink.png", "--photo", "--model", "m.safetensors", *RUN, "--resume")
     assert (result.exit_code, read(place / file).is_float) == (0, True)
+
+
+@pytest.mark.parametrize("name", ["hot.tif", pytest.param("hot.exr", marks=exr)])
+def test_large_light_is_worked_on_in_files(place: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name.endswith("exr"):
+        Path(name).write_bytes(encode(from_light(Samples(LIGHT), "EXR"), "EXR")[0])
+    monkeypatch.setattr("texsynth.jobs.contents.LARGE_PIXELS", 1)
+    monkeypatch.setattr("texsynth.pipelines.rasters.STRIP_PIXELS", 500)
+    files = []
+    for spilled in (True, False):
+        monkeypatch.setattr("texsynth.jobs.stylize.plan_tiles", lambda *_, k=spilled, **__: TilePlan(64, k))
+        output = f"{spilled}{Path(name).suffix}"
+        ok("stylize", name, "ink.png", "--photo", "--model", "m.safetensors", *RUN, "-o", output)
+        files.append(read(place / output))
+    assert to_light(files[0]).max() > 1.5
+    assert np.abs(to_light(files[0]) - to_light(files[1])).max() < 1e-3
 
 
 def test_painting_says_that_it_cuts_strong_light(place: Path) -> None:

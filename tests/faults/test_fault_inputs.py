@@ -42,7 +42,7 @@ BAD = {
     "cut.png": "is damaged or incomplete: ",
     "cut-short.jpg": "is damaged or incomplete: ",
     "garbage.png": "is not a picture that can be read; use one of png, jpg, ",
-    "empty.jpg": "is not a picture that can be read; use one of png, jpg, ",
+    "empty.jpg": "is empty",
     "moving.gif": "has 2 frames; name one with --frame 0 to --frame 1",
     "dangling.png": "does not exist",
     "loop.png": "cannot be read: too many levels of symbolic links",

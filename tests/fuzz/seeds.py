@@ -10,7 +10,7 @@ import zlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyvips
@@ -299,6 +299,10 @@ def artists_files(rgb: Pixels, deep: Pixels) -> dict[str, bytes]:
         import pillow_jxl  # noqa: F401
 
         files["photo.jxl"] = saved(rgb, "JXL")
+    with suppress(ImportError):
+        codec: Any = __import__("imagecodecs")
+        files["deep.jp2"] = bytes(codec.jpeg2k_encode(deep, codecformat="jp2"))
+        files["deep.jxl"] = bytes(codec.jpegxl_encode(deep, lossless=True))
     return files
 
 

@@ -34,9 +34,8 @@ RED_LIGHT = (1.2249, -0.0421, -0.0196)  # Red of Display P3 in linear sRGB
 def cube(dtype: type = np.uint8) -> Pixels:
     """Colours from all over the space, (1, n, 3)."""
     steps = np.arange(0, 256, 15)
-    return np.asarray(np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3), dtype) * dtype(
-        257 if dtype == np.uint16 else 1
-    )
+    values = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)
+    return np.asarray(values * (257 if dtype == np.uint16 else 1), dtype)
 
 
 @pytest.mark.parametrize("name", ["Display P3", "Adobe RGB"])

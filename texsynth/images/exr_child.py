@@ -35,7 +35,7 @@ def decode(source: str, target: str) -> list[str]:
             block = file.channels(names, number, window.min.y + top, window.min.y + last)
             for place, samples in enumerate(block):
                 planes.seek((place * height + top) * width * 4)
-                planes.write(np.frombuffer(samples, np.float32))
+                planes.write(np.frombuffer(samples, np.float32).tobytes())
     return names
 
 

@@ -52,7 +52,7 @@ def temporary(path: Path, *, force: bool = False) -> Iterator[tuple[BinaryIO, Ca
                 _place(name, path)
 
     with writing(path):
-        name, file = _locked_file(path.parent)
+        name, file = locked_file(path.parent)
     try:
         with file:
             yield file, place
@@ -71,7 +71,7 @@ def remove_leftovers(folder: Path) -> None:
                     path.unlink()
 
 
-def _locked_file(folder: Path) -> tuple[Path, BinaryIO]:
+def locked_file(folder: Path) -> tuple[Path, BinaryIO]:
     """Open a new temporary file, which is locked while it is open. Returns its name, too."""
     while True:
         name = folder / f".texsynth-{secrets.token_hex(6)}.tmp"

@@ -10,7 +10,7 @@ from PIL import Image
 
 from texsynth.config.settings import MAX_PIXELS, QUALITY
 from texsynth.errors import InputError
-from texsynth.images import vips
+from texsynth.images import exr, vips
 from texsynth.images.decoding import (
     from_deep,
     from_pil,
@@ -21,6 +21,7 @@ from texsynth.images.decoding import (
     taken_out,
 )
 from texsynth.images.files import taken, temporary, writing
+from texsynth.images.light import to_light
 from texsynth.images.metadata import Metadata
 from texsynth.images.picture import ALPHA_FORMATS, Picture, Pixels, check_sides, output_format, split_alpha
 from texsynth.images.profiles import srgb_profile
@@ -29,6 +30,7 @@ from texsynth.images.reader import (
     damaged,
     decoding,
     file_limit,
+    file_sha256,
     opened,
     read,
     read_bytes,
@@ -38,6 +40,7 @@ from texsynth.images.records import INSIDE, put_into, sidecar
 from texsynth.images.seal import PIXEL_FORMATS, PixelHash, coded_hash, sealed
 from texsynth.images.stored import Stored, complete
 from texsynth.images.writer import (
+    CUT,
     FLATTENED,
     flattened,
     samples,
@@ -205,8 +208,8 @@ def write_strips(
 ) -> tuple[str, ...]:
     """Write the file that `images.write` makes with the same arguments, or nothing.
 
-    PNG and TIFF keep a few strips in memory; other formats, and floats, collect the picture and encode it
-    at the end. strips: from the top down, of any number of rows. width, height: of the picture, in
+    PNG, TIFF and OpenEXR keep a few strips in memory; other formats collect the picture and encode it at
+    the end. strips: from the top down, of any number of rows. width, height: of the picture, in
     pixels. alpha: every strip has it. bit_depth: 8, 16 or 32. wide: profile of the strips, if they are not
     sRGB. Returns what the format cannot keep. Raises OutputError, for a file that exists before the first
     strip, and ValueError for strips that do not make up the picture; errors of `strips` stay what they are.
@@ -219,55 +222,63 @@ def write_strips(
     keeps_alpha = alpha and name in ALPHA_FORMATS
     warnings = (FLATTENED.format(name),) if alpha and not keeps_alpha else ()
     depth = written_depth(bit_depth, name)
-    shape = (height, width, 3 + keeps_alpha)
+    shape, is_light = (height, width, 3 + keeps_alpha), name == "EXR" or depth == 32
+    cut: tuple[str, ...] = ()
 
-    def stored(highlights: list[Pixels] | None = None) -> Iterator[tuple[int, Pixels]]:
-        """Yield the row at which each strip begins, and its samples; collect the highlights."""
+    def stored() -> Iterator[Pixels]:
+        """Yield the samples of each strip."""
+        nonlocal cut
         top = 0
         for strip in strips:
             if strip.width != width or (strip.alpha is not None) != alpha:
                 raise ValueError(f"a strip {strip.width} wide or its alpha does not fit {path}")
             if top + strip.height > height:
                 raise ValueError(f"{top + strip.height} rows were given for the {height} of {path}")
-            yield top, samples(strip if keeps_alpha else flattened(strip), depth, grey=False)
             top += strip.height
-            if highlights is not None and strip.highlights is not None:
-                highlights.append(strip.highlights)
+            if strip.highlights is not None and not is_light:
+                cut = (CUT.format(name),)
+            shown = strip if keeps_alpha else flattened(strip)
+            yield to_light(shown) if is_light else samples(shown, depth, grey=False)
         if top < height:
             raise ValueError(f"{top} rows were given for the {height} of {path}")
 
-    if name not in vips.SAVERS or depth == 32:
-        pixels = np.empty(shape, np.uint8 if depth == 8 else np.uint16)
-        highlights: list[Pixels] = []
-        for top, rows in stored(highlights):
+    dtype = np.dtype(np.float32 if is_light else np.uint16 if depth == 16 else np.uint8)
+    if name not in vips.SAVERS and name != "EXR":
+        pixels, top = np.empty(shape, dtype), 0
+        for rows in stored():
             pixels[top : top + len(rows)] = rows
-        picture = replace(
-            Picture(*split_alpha(pixels)), is_float=depth == 32,
-            highlights=np.concatenate(highlights) if highlights else None, profile=wide,
-        )  # fmt: skip
-        return warnings + write(
+            top += len(rows)
+        picture = Picture(*split_alpha(pixels), profile=wide)
+        written = write(
             picture, path, settings=settings, quality=quality, force=force, kept=kept, beside=beside
         )
+        return warnings + cut + written
     beside = beside or name not in INSIDE
-    dtype = np.dtype(np.uint16 if depth == 16 else np.uint8)
     with temporary(path, force=force) as (file, place):
         with writing(path):
             target = Path(file.name)
             kept = kept or Metadata()
             text, profile = "" if beside else as_ascii(settings), wide or srgb_profile()
-            encoder = vips.RowEncoder(target, shape, dtype, name, text, profile, kept.dpi)
+            encoder: exr.RowEncoder | vips.RowEncoder | vips.FloatEncoder
+            if name == "EXR":
+                encoder = exr.RowEncoder(target, shape, half=depth == 8)
+            elif is_light:
+                encoder = vips.FloatEncoder(target, shape, name, kept.dpi)
+            else:
+                encoder = vips.RowEncoder(target, shape, dtype, name, text, profile, kept.dpi)
         pixel_hash = PixelHash(width, height)
         with closing(encoder):
-            for _, rows in stored():
+            for rows in stored():
                 pixel_hash.add(rows)
                 with writing(path):
                     encoder.add(rows)
             with writing(path):
                 encoder.finish()
+                digest = pixel_hash.digest if name in PIXEL_FORMATS else file_sha256(target)
                 kept.add_to(file, name)
                 if settings and not beside:
-                    put_into(file, name, settings, pixel_hash.digest)
-        text = sealed(settings, pixel_hash.digest) if beside else ""
+                    put_into(file, name, settings, digest)
+        text = sealed(settings, digest) if beside and settings else ""
         with settings_beside(path, text, force=force):
             place()
-    return warnings
+    return warnings + cut

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from texsynth.errors import check_room, check_room_for_threads
+from texsynth.images.files import locked_file
 from texsynth.images.picture import Pixels
 
 if TYPE_CHECKING:
@@ -254,6 +255,39 @@ class RowEncoder:
                 self._failure = error
             while pipe.read(PIPED_BYTES):
                 pass
+
+
+class FloatEncoder:
+    """Writes the bytes of `encode` for floats while their rows come in, by way of a scratch file beside."""
+
+    def __init__(self, target: Path, shape: tuple[int, int, int], name: str, dpi: Dpi = None) -> None:
+        """target: existing file. shape: (H, W, C). The rest is as for `encode`. Raises OSError."""
+        self._target, self._shape, self._name, self._dpi = target, shape, name, dpi
+        self._scratch, self._rows = locked_file(target.parent)
+
+    def add(self, pixels: Pixels) -> None:
+        """Append (n, W, C) float32 rows. Raises OSError."""
+        self._rows.write(np.ascontiguousarray(pixels, np.float32).data)
+
+    def finish(self) -> None:
+        """Write the file. Raises OSError."""
+        self._rows.flush()
+        height, width, channels = self._shape
+        operation, options = _saver(self._name, height * width * channels * 4)
+        with _failures():
+            load = library().Image.rawload
+            image = load(
+                os.fsencode(self._scratch), width, height, channels, format="float", access="sequential"
+            )
+            image = _described(image, np.dtype(np.float32), "", None, self._dpi)
+            getattr(image, operation)(os.fsencode(self._target), **options)
+        self.close()
+
+    def close(self) -> None:
+        """Stop, in the middle or at the end, and remove the scratch file."""
+        if not self._rows.closed:
+            self._rows.close()
+            self._scratch.unlink()
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

@@ -121,6 +121,7 @@ def _spilled(job: Job, run: RunSettings, *, keep: bool) -> PreparedContent:
     dtype = str(reader.kind.rgb.dtype)
     pixels = FileRaster(size, folder, dtype="uint16" if space else dtype)
     alpha, weight, fill, beyond = None, None, None, Beyond(size)
+    warnings = dict.fromkeys(reader.kind.warnings)
     if reader.kind.alpha is not None:
         alpha = np.empty(size, dtype)
         # Nothing can be filled before all of it has been looked at.
@@ -134,6 +135,7 @@ def _spilled(job: Job, run: RunSettings, *, keep: bool) -> PreparedContent:
             rgb = (values * 65535 + 0.5).astype(np.uint16)
         pixels.write_raw(rows, EVERYTHING, rgb.transpose(2, 0, 1))
         beyond.add(rows, strip.highlights, saturation)
+        warnings |= dict.fromkeys(strip.warnings)
         if alpha is not None and strip.alpha is not None:
             alpha[rows] = strip.alpha
     if alpha is not None:
@@ -142,7 +144,7 @@ def _spilled(job: Job, run: RunSettings, *, keep: bool) -> PreparedContent:
         weight = to_weight(shown)
     depth = run.bit_depth or reader.kind.bit_depth
     return PreparedContent(
-        pixels, weight, alpha, depth, reader.kind.warnings, lambda size: FileRaster(size, folder),
+        pixels, weight, alpha, depth, tuple(warnings), lambda size: FileRaster(size, folder),
         highlights=beyond.highlights, space=space, saturation=beyond.saturation,
     )  # fmt: skip
 
