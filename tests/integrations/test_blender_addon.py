@@ -587,10 +587,16 @@ def test_an_undo_leaves_no_empty_editor(operators: ModuleType) -> None:
 
 @pytest.mark.parametrize("end", ["done", "failed", "escape", "closed"])
 def test_blender_does_not_wait(
-    operators: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: str
+    operators: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    end: str,
 ) -> None:
-    script = {"done": "print(1)", "failed": "import sys; sys.exit('texsynth: it is broken')"}.get(
-        end, "import time; print(1, flush=True); time.sleep(60)"
+    gate = tmp_path_factory.mktemp("gate") / "open"
+    script = "import pathlib, sys, time; print(1, flush=True)\n" + (
+        f"while not pathlib.Path({str(gate)!r}).exists(): time.sleep({PAUSE})\n"
+        f"sys.exit({'texsynth: it is broken' if end == 'failed' else 0!r})"
     )
     monkeypatch.setattr(
         operators, "start", lambda _, words, folder: Run([sys.executable, "-c", *words], folder)
@@ -603,6 +609,8 @@ def test_blender_does_not_wait(
     run = operators.Work.run
     assert work.modal(context, event("MOUSEMOVE")) == {"PASS_THROUGH"}
     state = {"PASS_THROUGH"}
+    if end in ("done", "failed"):
+        gate.touch()
     if end == "closed":
         work.cancel(context)
     else:
@@ -610,6 +618,7 @@ def test_blender_does_not_wait(
             if end == "escape" and run.output:
                 assert work.modal(context, event("ESC")) == {"PASS_THROUGH"}
             state = work.modal(context, event("TIMER"))
+            time.sleep(PAUSE)
     assert state == {"done": {"FINISHED"}, "closed": {"PASS_THROUGH"}}.get(end, {"CANCELLED"})
     assert said == {
         "done": ["result"], "failed": ["ERROR it is broken"], "escape": ["INFO stopped; nothing was changed"],
