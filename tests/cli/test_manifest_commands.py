@@ -105,7 +105,9 @@ def test_collisions_between_commands_are_found_first(place: Path, model: Path) -
 
 @pytest.mark.slow
 def test_mixed_jobs_in_workers(place: Path, model: Path) -> None:
-    (place / "jobs.yaml").write_text(MIXED.replace("presets: [fast, balanced], ", ""))
+    quick = MIXED.replace("presets: [fast, balanced], ", "")
+    quick = quick.replace("method: patch", "method: patch, patch.layouts: 1, patch.refine: 0.1")
+    (place / "jobs.yaml").write_text(quick)
     assert batch(model, "-o", "serial").exit_code == 0
     spread = batch(model, "--executor", "processes", "--workers", 2)
     assert spread.exit_code == 0, spread.stderr

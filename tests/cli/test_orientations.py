@@ -114,7 +114,7 @@ def test_siblings_follow_bricks_that_change_places(place: Path) -> None:
     laid = {}
     for value in (0, 0.5):
         ok("expand", "wall.png", "-o", f"{value}.png", "--with", "place.png", "--even-light", "off",
-           "--orientations", "none", "--variety", value, *QUICK)  # fmt: skip
+           "--orientations", "none", "--variety", value, "--size", 200, *QUICK)  # fmt: skip
         sibling = next(p for p in place.iterdir() if "place" in p.name and p.name != "place.png")
         laid[value] = read(sibling).rgb.astype(int)
         sibling.unlink()
