@@ -65,11 +65,9 @@ class SerialExecutor(Generic[J]):
 
         # While there is room: when a result is to be written, there may be none.
         check_room_for_threads(2)
-        # Leaving this block waits for what is being read and written, on Ctrl-C too.
-        with (
-            ThreadPoolExecutor(1, "texsynth-read") as reader,
-            ThreadPoolExecutor(1, "texsynth-write") as writer,
-        ):
+        reader = ThreadPoolExecutor(1, "texsynth-read")
+        # Leaving this block waits for what is being written, on Ctrl-C too.
+        with ThreadPoolExecutor(1, "texsynth-write") as writer:
             at_work = {reader: reader.submit(read), writer: writer.submit(lambda: None)}
             reading, unwritten, number = True, 0, 0
             try:
@@ -111,6 +109,8 @@ class SerialExecutor(Generic[J]):
             finally:
                 stop.set()
                 ahead.release()
+                # In a worker it may wait for jobs that nobody sends any more.
+                reader.shutdown(wait=False)
 
     def _load(self, job: J) -> InWork[J]:
         start = time.perf_counter()
