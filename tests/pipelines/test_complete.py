@@ -9,13 +9,15 @@ from torch import Tensor
 
 from texsynth.analysis.seamless import border_step, is_seamless
 from texsynth.analysis.tile_advice import tile_advice
-from texsynth.config.settings import ExpandSettings
+from texsynth.config.settings import ExpandSettings, PatchSettings
 from texsynth.ops.resample import box_mean
 from texsynth.pipelines import complete
 from texsynth.pipelines.complete import ALREADY_SEAMLESS, fill, tile
 from texsynth.pipelines.expand import Expanded, Networks
+from texsynth.pipelines.patch_stage import PatchSpec, lay_out
+from texsynth.pipelines.progress import OnStep
 from texsynth.pipelines.relight import in_even_light
-from texsynth.synthesis.exemplar import Exemplar
+from texsynth.synthesis.exemplar import Atlas, Exemplar
 
 QUICK = {
     "method": "patch",
@@ -122,6 +124,32 @@ def test_the_inside_joins_the_band_equally_well_on_all_sides() -> None:
             for at in (0, band // 2, band, 96 - band, 96 - band // 2):
                 lines.setdefault((dim, at), []).append(float(steps[at] / usual))
     assert max(sum(ratios) / len(ratios) for ratios in lines.values()) < 1.35
+
+
+@pytest.mark.parametrize("size", [(96, 96), (90, 112), (128, 70)])
+def test_the_inside_is_cut_where_it_fits_and_not_where_it_ends(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    shares: list[float] = []
+
+    def lay(
+        atlas: Atlas, spec: PatchSpec, patch: PatchSettings, rng: torch.Generator, on_step: OnStep
+    ) -> Tensor:
+        at = lay_out(atlas, spec, patch, rng, on_step).at
+        assert spec.kept is not None
+        edges = joined = 0
+        for dim in (1, 2):
+            ends = spec.kept.fixed ^ spec.kept.fixed.roll(-1, dim - 1)
+            step = torch.tensor([2 - dim, dim - 1]).view(2, 1, 1)
+            edges += int(ends.sum())
+            joined += int((ends & (at.roll(-1, dim) != at + step).any(0)).sum())
+        shares.append(joined / edges)
+        return atlas.image[:, *at]
+
+    monkeypatch.setattr(complete, "patch_stage", lay)
+    for seed in range(3):
+        tile(Exemplar(smooth(*size, seed)), settings(), networks(), rng=rng(seed))
+    assert sum(shares) / len(shares) < 0.25
 
 
 @pytest.mark.parametrize("size", [(90, 112), (96, 132), (104, 106)])

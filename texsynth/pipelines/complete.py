@@ -35,7 +35,7 @@ from texsynth.pipelines.patch_stage import (
 )
 from texsynth.pipelines.progress import OnStep, Step, parts, silent
 from texsynth.synthesis.exemplar import Atlas, Exemplar, build_atlas, largest_square
-from texsynth.synthesis.gaps import spread_starts, torus_starts
+from texsynth.synthesis.gaps import spread_starts, torus_corners
 from texsynth.synthesis.hidden import paint_hidden
 from texsynth.synthesis.warp import warp_to_lattice
 
@@ -202,11 +202,7 @@ def tile(
     )
 
     def corners(block: int, overlap: int) -> list[tuple[int, int]]:
-        tops, lefts = (
-            torus_starts(length, band, block, overlap)
-            for length, band in zip((rows, columns), bands, strict=True)
-        )
-        return [(top, left) for top in tops for left in lefts]
+        return torus_corners((rows, columns), bands, block, overlap)
 
     kept = Kept(at, known, fixed, corners, min(bands), overlap)
     spec = PatchSpec(

@@ -1,6 +1,7 @@
 """Blocks that close a gap: places that reach what is known on both sides of it, and their order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 
 import torch
 
@@ -14,14 +15,23 @@ def spread_starts(first: int, last: int, block: int, overlap: int) -> list[int]:
     return [first + round(i * room / count) for i in range(count + 1)]
 
 
-def torus_starts(length: int, band: int, block: int, overlap: int) -> list[int]:
-    """Spread blocks around a torus so that some cover the `band` pixels around its origin symmetrically."""
-    first = -(band // 2)
-    across = spread_starts(first, first + band, block, overlap)
-    rest = length - (across[-1] - across[0])
-    count = max(-(-rest // max(block - overlap, 1)), 1)
-    along = [across[-1] + round(i * rest / count) for i in range(1, count)]
-    return [start % length for start in (*across, *along)]
+def torus_corners(
+    size: tuple[int, int], bands: Sequence[int], block: int, overlap: int
+) -> list[tuple[int, int]]:
+    """List the top left corners of blocks that cover the bands along the borders of a torus.
+
+    size: rows and columns. bands: their widths, half on either side of a border. Blocks lie across a border,
+    symmetrically: one beside it would lie on what stays, and be cut along the straight side of that.
+    """
+    across, around = [], []
+    for length, band in zip(size, bands, strict=True):
+        starts = spread_starts(-(band // 2), band - band // 2, block, overlap)
+        rest = length - (starts[-1] - starts[0])
+        count = max(-(-rest // max(block - overlap, 1)), 1)
+        along = [starts[-1] + round(i * rest / count) for i in range(1, count)]
+        across.append({start % length for start in starts})
+        around.append([start % length for start in (*starts, *along)])
+    return [(top, left) for top, left in product(*around) if top in across[0] or left in across[1]]
 
 
 def fullest_first(

@@ -1,7 +1,7 @@
 // One control for one setting: a slider with its number, a switch, a choice or a size.
 
 import { element, segments, choose } from "./dom.js";
-import { choiceText, label } from "./texts.js";
+import { choiceText, helpText, label } from "./texts.js";
 
 /**
  * @typedef {import("./looks.js").Setting} Setting
