@@ -263,7 +263,7 @@ BAD = [
     (["cat.png", "empty"], 4, "no pictures in the folder empty"),
     (["cat.png", "."], 2, "give one picture"),
     (["text.jpg", "wave.png"], 4, "text.jpg is not a picture"),
-    (["empty.png", "wave.png"], 4, "empty.png is not a picture"),
+    (["empty.png", "wave.png"], 4, "empty.png is empty"),
     (["cut.png", "wave.png"], 4, "cut.png is damaged or incomplete"),
     (["cut.tif", "wave.png"], 4, "cut.tif is damaged or incomplete"),
     (["cat.png", "cut.png"], 4, "cut.png is damaged or incomplete"),
