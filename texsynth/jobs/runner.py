@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Event, Semaphore
+from threading import Event, Semaphore, Thread
 from typing import Any, Generic
 
 from texsynth.errors import as_expected, check_room_for_threads
@@ -48,14 +48,18 @@ class SerialExecutor(Generic[J]):
         """
         queue: SimpleQueue[InWork[J] | Outcome | None] = SimpleQueue()
         ahead, behind, stop = Semaphore(AHEAD), Semaphore(BEHIND), Event()
+        broken: list[BaseException] = []
 
         def read() -> None:
-            for job in jobs:
-                ahead.acquire()
-                if stop.is_set():
-                    return
-                queue.put(self._load(job))
-            queue.put(None)
+            try:
+                for job in jobs:
+                    ahead.acquire()
+                    if stop.is_set():
+                        return
+                    queue.put(self._load(job))
+                queue.put(None)
+            except BaseException as error:  # it is raised where it is waited for
+                broken.append(error)
 
         def write(computed: InWork[J]) -> None:
             try:
@@ -65,23 +69,23 @@ class SerialExecutor(Generic[J]):
 
         # While there is room: when a result is to be written, there may be none.
         check_room_for_threads(2)
-        # Leaving this block waits for what is being read and written, on Ctrl-C too.
-        with (
-            ThreadPoolExecutor(1, "texsynth-read") as reader,
-            ThreadPoolExecutor(1, "texsynth-write") as writer,
-        ):
-            at_work = {reader: reader.submit(read), writer: writer.submit(lambda: None)}
-            reading, unwritten, number = True, 0, 0
+        reader = Thread(target=read)
+        reading, unwritten, number = True, 0, 0
+        # Leaving this block waits for what is being written, on Ctrl-C too.
+        with ThreadPoolExecutor(1, "texsynth-write") as writer:
+            written = writer.submit(lambda: None)
             try:
+                reader.start()
                 while reading or unwritten:
                     events.check()
                     try:
                         event = queue.get(timeout=PATIENCE)
                     except Empty:
                         # What fails there, for want of memory say, puts nothing into the queue.
-                        for work in at_work.values():
-                            if work.done():
-                                work.result()
+                        if reading and not reader.is_alive() and queue.empty():
+                            raise next(iter(broken), MemoryError()) from None
+                        if written.done():
+                            written.result()
                         continue
                     if event is None:
                         reading = False
@@ -89,8 +93,8 @@ class SerialExecutor(Generic[J]):
                         ahead.release()
                         computed = self.compute(event, events)
                         behind.acquire()
-                        at_work[writer].result()
-                        at_work[writer] = writer.submit(write, computed)
+                        written.result()
+                        written = writer.submit(write, computed)
                         unwritten += 1
                         # Nothing of a large picture shall wait here for the next one.
                         del event, computed
