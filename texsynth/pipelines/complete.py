@@ -1,6 +1,7 @@
 """Completion of a picture of a texture: fill a hole in it, make its borders meet."""
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -57,7 +58,6 @@ MAX_BEND = 0.2
 
 MISFIT = 0.75
 """Pixels by which a lattice may miss itself around a torus; more is bent, as it would show as a step."""
-
 
 LAID_STEP = 1.5
 """Step across the borders of pictures that were laid anew, over those beside them; at most 1.4 in 40 of them,
@@ -201,9 +201,7 @@ def tile(
         for less in (0, overlap)
     )
 
-    def corners(block: int, overlap: int) -> list[tuple[int, int]]:
-        return torus_corners((rows, columns), bands, block, overlap)
-
+    corners = partial(torus_corners, (rows, columns), bands)
     kept = Kept(at, known, fixed, corners, min(bands), overlap)
     spec = PatchSpec(
         (rows, columns), wrap=True, lattice=lattice, kept=kept,
