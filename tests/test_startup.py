@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import pickle
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +13,8 @@ import pytest
 from helpers.cli import make_picture
 from helpers.operations import tell_environment
 
-from texsynth.jobs.worker_process import begin
 from texsynth.startup import WAITING, prepare_process
+from texsynth.worker_process import start
 
 HEAVY = {
     "sympy", "torchvision", "torch._dynamo", "torch._inductor", "torch.onnx", "onnx",
@@ -95,13 +94,22 @@ def test_what_users_say_about_threads_wins(name: str, monkeypatch: pytest.Monkey
 
 @pytest.mark.usefixtures("environment")
 def test_workers_wait_as_the_program_does() -> None:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=begin, args=(theirs, pickle.dumps((tell_environment,))))
-    process.start()
-    told = ours.recv()
+    process, connection = start(tell_environment)
+    told = connection.recv()
     process.join()
     assert told["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no signals that a process is sent")
+@pytest.mark.usefixtures("environment")
+def test_ctrl_c_does_not_break_into_the_start_of_a_worker() -> None:
+    process, connection = start(tell_environment)
+    assert process.pid
+    while not connection.poll(0.02):
+        os.kill(process.pid, signal.SIGINT)
+    assert connection.recv()
+    process.join()
+    assert process.exitcode == 0
 
 
 def test_garbage_is_looked_for_once_torch_is_loaded() -> None:

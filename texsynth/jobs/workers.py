@@ -1,8 +1,6 @@
 """Jobs handed out to workers, some of which may be lost; workers that are processes of this machine."""
 
-import multiprocessing
 import os
-import pickle
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -20,7 +18,7 @@ from texsynth.jobs.job_queue import JobQueue
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Events, Failed, Outcome
 from texsynth.jobs.runner import SerialExecutor
-from texsynth.jobs.worker_process import begin
+from texsynth.worker_process import start
 
 IN_HAND = 3  # Jobs that a worker has at a time: one is read, one computed, one written
 
@@ -185,14 +183,7 @@ class ProcessPool(WorkerPool[J]):
 
     def start(self) -> int:
         """Do as `WorkerPool` says."""
-        # A fork would share the locks of threads that it does not have, those of torch among them.
-        context = multiprocessing.get_context("spawn")
-        here, there = context.Pipe()
-        work = pickle.dumps((serve, self._operation, self._policy))
-        process = context.Process(target=begin, args=(there, work), daemon=True)
-        process.start()
-        # With this end open here, the worker's death would not be heard.
-        there.close()
+        process, here = start(serve, self._operation, self._policy)
         number = len(self._submitted)
         self._workers[number], self._submitted[number] = (process, here), deque()
         return number

@@ -1,11 +1,12 @@
 """Training pictures: listed from a folder, read, cut into crops, batched."""
 
 import hashlib
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import suppress
 from functools import lru_cache
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from texsynth.errors import InputError, UsageError, WorkerLostError
 from texsynth.images import SUFFIXES, read_rgb8
 from texsynth.ops.resample import resize
 from texsynth.paths import listing
+from texsynth.worker_process import start
 
 Picture = np.ndarray  # (H, W, 3) uint8 sRGB
 
@@ -28,6 +29,8 @@ Sample = tuple[np.ndarray, int]
 CACHE_BYTES = 2 << 30  # Memory for decoded pictures when no workers decode them
 
 FARTHEST = 3.0  # Largest distance that a picture is seen from, over its own
+
+AHEAD = 2  # Batches that every worker is asked for before they are needed
 
 _ORDER, _CROP = 0, 1
 
@@ -187,7 +190,7 @@ class Pictures:
         return centre_crops(usable, size)
 
 
-class Crops(Dataset[Sample]):
+class Crops:
     """Random crops; number k follows from the files, the seeds and k alone.
 
     Every epoch sees every picture once; one that cannot be read, or is too small, gives way to another.
@@ -237,43 +240,49 @@ class BatchLoader:
         """report: is told once of a picture that cannot be read. Raises InputError without usable ones."""
         self.crops, self.batch, self.workers, self.report = crops, batch, workers, report
         self._next, self._reported = 0, False
-        self._loaded: Iterator[Any] | None = None
+        self._started: list[tuple[SpawnProcess, Connection]] = []
         _stack([crops[0]])  # fails here rather than in a worker
 
     def close(self) -> None:
         """Stop the workers. The next batch starts others."""
-        self._loaded = None  # torch's iterator ends its workers when it is let go
+        for process, connection in self._started:
+            connection.close()
+            process.kill()
+        for process, _ in self._started:
+            process.join()
+        self._started.clear()
 
     def next(self) -> Tensor:
         """Return the next batch, (batch, 3, S, S) uint8. Raises WorkerLostError when a worker was killed."""
-        if self._loaded is None:
-            loader = DataLoader(
-                self.crops,
-                self.batch,
-                sampler=range(self._next * self.batch, 1 << 60),
-                num_workers=self.workers,
-                collate_fn=_stack,
-                # A fork would share the locks of threads that it does not have, those of torch among them.
-                multiprocessing_context="spawn" if self.workers else None,
-                # It draws a number, which must not come from the generator that everything shares.
-                generator=torch.Generator(),
-            )
-            with _ctrl_c_ignored():
-                self._loaded = iter(loader)
-        try:
-            crops, unreadable = next(self._loaded)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise WorkerLostError(
-                "a worker that reads pictures was killed; memory that runs out does that, so use fewer "
-                "--workers and --resume"
-            ) from error
+        crops, unreadable = self._from_worker() if self.workers else _cut(self.crops, self.batch, self._next)
         if unreadable >= 0 and not self._reported:
             self.report(f"{self.crops.pictures.paths[unreadable]} cannot be read; such pictures are left out")
             self._reported = True
         self._next += 1
         return torch.from_numpy(crops)
+
+    def _from_worker(self) -> Sample:
+        """Receive the next batch of the worker whose turn it is, and ask it for another."""
+        try:
+            if not self._started:
+                self._started = [start(_serve, self.crops, self.batch) for _ in range(self.workers)]
+                for number in range(self._next, self._next + AHEAD * self.workers):
+                    self._worker(number).send(number)
+            connection = self._worker(self._next)
+            answer: Sample | InputError = connection.recv()
+            connection.send(self._next + AHEAD * self.workers)
+        except (EOFError, OSError) as error:
+            raise WorkerLostError(
+                "a worker that reads pictures was killed; memory that runs out does that, so use fewer "
+                "--workers and --resume"
+            ) from error
+        if isinstance(answer, InputError):
+            raise answer
+        return answer
+
+    def _worker(self, number: int) -> Connection:
+        """Return the connection to the worker of batch `number`."""
+        return self._started[number % self.workers][1]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of the next batch."""
@@ -285,20 +294,23 @@ class BatchLoader:
         self._next = int(state["next"])
 
 
+def _serve(connection: Connection, crops: Crops, batch: int) -> None:
+    """Cut the batches whose numbers come from `connection`, until it is closed."""
+    torch.set_num_threads(1)
+    with suppress(EOFError, OSError):
+        while True:
+            number = connection.recv()
+            try:
+                connection.send(_cut(crops, batch, number))
+            except InputError as error:
+                connection.send(error)
+
+
+def _cut(crops: Crops, batch: int, number: int) -> Sample:
+    """Cut batch `number` = 0, 1, 2, ... Raises InputError."""
+    return _stack([crops[k] for k in range(number * batch, (number + 1) * batch)])
+
+
 def _stack(samples: Sequence[Sample]) -> Sample:
     """Join samples to a batch of arrays, which need no shared memory on their way from a worker."""
     return np.stack([crop for crop, _ in samples]), max(unreadable for _, unreadable in samples)
-
-
-@contextmanager
-def _ctrl_c_ignored() -> Iterator[None]:
-    """Ignore Ctrl-C inside, and for ever in processes that are started inside; the loader ends them."""
-    try:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:  # outside the main thread signals are the caller's business
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
