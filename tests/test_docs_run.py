@@ -195,7 +195,7 @@ def test_the_page_of_python_has_ten_recipes() -> None:
 
 LINES = """
 import sys
-from texsynth.cli import main
+from texsynth.__main__ import main
 for line in sys.argv[1:]:
     sys.argv[1:] = line.split()
     try:

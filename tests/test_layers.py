@@ -13,7 +13,7 @@ ROWS = ("cli", "evaluation benchmark integrations serve "
         "api api_blend api_options api_pictures api_frames api_maps api_search", "jobs",
         "training reference pipelines", "models metrics", "transforms synthesis",
         "images analysis config device html",
-        "cores ops errors paths startup strict_yaml strict_json worker_process")  # fmt: skip
+        "cores interrupts ops errors paths startup strict_yaml strict_json worker_process")  # fmt: skip
 RANK = {name: -row for row, names in enumerate(ROWS) for name in names.split()}
 HOMES = {"PIL": "images api_options api_pictures api_maps", "pyvips": "images", "typer": "cli", "rich": "cli",
          "requests": "models", "filelock": "models", "jinja2": "html", "markupsafe": "html",

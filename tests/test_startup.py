@@ -39,7 +39,7 @@ COMMANDS = {
 
 RUN = """
 import json, sys
-from texsynth.cli import main
+from texsynth.__main__ import main
 loaded = {}
 for name, words in json.loads(sys.argv[1]).items():
     sys.argv[1:], before = words, set(sys.modules)

@@ -8,10 +8,10 @@ import torch
 from texsynth.api_options import ImageLike, Options, PathLike, run_settings
 from texsynth.api_pictures import UserPicture, do_job, log, prepare
 from texsynth.config.settings import RunSettings
+from texsynth.interrupts import Interrupts
 from texsynth.jobs.describe import Describe, TextureDescription
 from texsynth.jobs.files import OutputPolicy
 from texsynth.jobs.inputs import InputJob
-from texsynth.jobs.interrupts import Interrupts
 from texsynth.jobs.library import Kind as Comparison
 from texsynth.jobs.library import SearchQuery, open_library
 from texsynth.jobs.match import FindMatches, IndexedLibrary, Match

@@ -114,7 +114,7 @@ def test_memory_does_not_grow(
 
 PEAK = """
 import resource, sys
-from texsynth.cli import main
+from texsynth.__main__ import main
 try:
     main()
 finally:

@@ -329,7 +329,7 @@ def test_file_names_need_not_be_text(place: Path, model: Path) -> None:
 
 
 def test_completion_needs_no_torch(place: Path) -> None:
-    code = "import sys; sys.argv = ['texsynth']\ntry:\n from texsynth.cli import main; main()\n"
+    code = "import sys; sys.argv = ['texsynth']\ntry:\n from texsynth.__main__ import main; main()\n"
     code += "finally: assert 'torch' not in sys.modules"
     words = {"COMP_WORDS": "texsynth stylize --preset pho", "COMP_CWORD": "3"}
     root = {"PYTHONPATH": str(Path(__file__).parents[2]), "_TEXSYNTH_COMPLETE": "complete_bash"}
@@ -471,7 +471,7 @@ def test_device_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     [("models show li", "lite"), ("expand -p bala", "balanced"), ("bench --stage fit-wct", "fit-wct-1")],
 )
 def test_names_are_completed(typed: str, name: str) -> None:
-    code = "import sys; sys.argv = ['texsynth']\nfrom texsynth.cli import main; main()"
+    code = "import sys; sys.argv = ['texsynth']\nfrom texsynth.__main__ import main; main()"
     words = f"texsynth {typed}"
     environment = {
         **os.environ,

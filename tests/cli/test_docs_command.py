@@ -41,10 +41,8 @@ def test_an_unknown_page(arguments: list[str]) -> None:
 
 
 def test_torch_is_not_imported(tmp_path: Path) -> None:
-    code = (
-        "import sys; sys.argv = ['texsynth', 'docs', 'faq']\ntry:\n from texsynth.cli import main; main()\n"
-    )
-    code += "finally: assert 'torch' not in sys.modules"
+    code = "import sys; from texsynth.__main__ import main; sys.argv = ['texsynth', 'docs', 'faq']\n"
+    code += "try: main()\nfinally: assert 'torch' not in sys.modules"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -621,7 +621,7 @@ def test_an_evaluation_is_not_replaced_by_accident(place: Path, model: Path) -> 
 
 def test_usage_errors_need_no_torch(place: Path) -> None:
     code = (
-        "import sys\nfrom texsynth.cli import main\n"
+        "import sys\nfrom texsynth.__main__ import main\n"
         "sys.argv = ['texsynth', 'evaluate', 'stylize', '-o', 'out', '--content', 'street.png',"
         " '--style', 'ink.png', '--method', 'preset:phto']\n"
         "try: main()\n"

@@ -26,7 +26,8 @@ from helpers.faults import (
 )
 from helpers.faults import temporary as left_over
 
-from texsynth.jobs import files, interrupts, runner
+from texsynth import interrupts
+from texsynth.jobs import files, runner
 from texsynth.jobs.files import JobResult, write_outputs
 from texsynth.jobs.outcomes import WrittenInfo
 

@@ -8,13 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from helpers.decoder_runs import FLAGS, SMALL, command, make_pictures, run_of, same_weights, train
 from helpers.nets import tiny_model, tiny_tensors, waves
+from helpers.waiting import until
 from safetensors.torch import load_file
 
 from texsynth.config.presets import load, resolve
@@ -250,15 +250,6 @@ def start(*arguments: object, start_new_session: bool = False) -> subprocess.Pop
         stderr=subprocess.PIPE,
         start_new_session=start_new_session,
     )
-
-
-def until(condition: object) -> None:
-    assert callable(condition)
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.1)
-    pytest.fail("waited for five minutes")
 
 
 def group_lives(group: int) -> bool:

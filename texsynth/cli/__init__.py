@@ -6,7 +6,6 @@ import typer
 
 import texsynth
 from texsynth.cli.app import App
-from texsynth.startup import prepare_process, quick_end
 
 app = typer.Typer(
     name="texsynth",
@@ -36,10 +35,3 @@ def _root(
     ] = False,
 ) -> None:
     pass
-
-
-def main() -> None:
-    """Run the `texsynth` command."""
-    prepare_process()
-    with quick_end():
-        app()

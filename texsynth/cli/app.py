@@ -2,10 +2,8 @@
 
 import logging
 import os
-import signal
 import sys
 import warnings
-from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.abc import MetaPathFinder
@@ -18,7 +16,6 @@ from texsynth.cli.help import PlainCommand, PlainGroup, epilog
 from texsynth.cli.printing import prepare_streams
 from texsynth.cli.show import (
     ARGUMENTS,
-    INTERRUPTED,
     NOT_READ,
     VERBOSE,
     discard_stream,
@@ -34,7 +31,7 @@ from texsynth.errors import (
     check_room,
     is_exhaustion,
 )
-from texsynth.jobs.interrupts import HANGUPS, is_ignored
+from texsynth.interrupts import INTERRUPTED
 
 BUG, USAGE = 1, 2
 
@@ -105,11 +102,6 @@ class App(PlainGroup):
         """Parse, run, and leave with the exit code."""
         standalone = extra.get("standalone_mode", True)
         extra["standalone_mode"] = False
-        # A polite kill cleans up like Ctrl-C: no temporary file stays behind.
-        with suppress(ValueError):  # outside the main thread signals are the caller's business
-            for number in (signal.SIGTERM, *HANGUPS):
-                if not is_ignored(number):
-                    signal.signal(number, signal.default_int_handler)
         _replace_closed_streams()
         prepare_streams()
         # What libraries log about damaged files is reported in one sentence instead.

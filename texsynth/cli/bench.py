@@ -11,10 +11,10 @@ from texsynth.cli import options
 from texsynth.cli.completion import completion
 from texsynth.cli.options import file_option, machine_option, option
 from texsynth.cli.run import check_model
-from texsynth.cli.show import INTERRUPTED
 from texsynth.config.validation import nearest
 from texsynth.errors import UsageError
 from texsynth.images import store
+from texsynth.interrupts import INTERRUPTED
 from texsynth.jobs.checks import check_outputs
 
 BACKENDS = ("torch", "openvino")

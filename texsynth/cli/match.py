@@ -13,11 +13,12 @@ from texsynth import images
 from texsynth.cli import options
 from texsynth.cli.options import FILES, file_option, option
 from texsynth.cli.run import do_jobs, piped, run_settings, shard_of, write_sheet
-from texsynth.cli.show import INTERRUPTED, Screen, print_error, reason
+from texsynth.cli.show import Screen, print_error, reason
 from texsynth.config.settings import RunSettings
 from texsynth.errors import UsageError
 from texsynth.images.files import as_text
 from texsynth.images.picture import Pixels
+from texsynth.interrupts import INTERRUPTED
 from texsynth.jobs.checks import check_headers, check_outputs
 from texsynth.jobs.files import read_input
 from texsynth.jobs.inputs import Input, InputJob, Job, QueryJob, find_inputs

@@ -18,18 +18,18 @@ from texsynth.cli.options import (
     RunOptions,
     StylizeLookOptions,
 )
-from texsynth.cli.show import ARGUMENTS, Screen, leave
+from texsynth.cli.show import ARGUMENTS, Screen
 from texsynth.config.preset_places import hidden_by, is_built_in
 from texsynth.config.presets import Preset, Tree, check_usable, load, resolve, section_of
 from texsynth.config.settings import EXECUTORS, RunSettings, Settings
 from texsynth.config.validation import nearest, validate
 from texsynth.errors import InputError, UsageError
 from texsynth.images import OUTPUT_SUFFIXES, Picture, ResultFormat, remove_leftovers
+from texsynth.interrupts import Interrupts, leave
 from texsynth.jobs.checks import check_depth, check_outputs
 from texsynth.jobs.executors import worker_executor
 from texsynth.jobs.files import OutputFile, OutputPolicy, write_files
 from texsynth.jobs.inputs import PIPE, Input, Job
-from texsynth.jobs.interrupts import Interrupts
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Events, Failed, Outcome, Report, collect, planned
 from texsynth.jobs.own_results import split_own_results

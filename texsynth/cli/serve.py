@@ -12,8 +12,9 @@ import typer
 from texsynth.cli import options
 from texsynth.cli.options import option
 from texsynth.cli.run import run_settings
-from texsynth.cli.show import Screen, leave, print_error, print_traceback, reason
+from texsynth.cli.show import Screen, print_error, print_traceback, reason
 from texsynth.errors import ModelError, UsageError
+from texsynth.interrupts import leave
 
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]+")
 

@@ -7,10 +7,10 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from texsynth.cli.pace import Bar
 from texsynth.cli.printing import as_json, for_output, printable
@@ -29,9 +29,7 @@ ARGUMENTS: ContextVar[tuple[str, ...]] = ContextVar("arguments")
 
 NOTHING: Mapping[str, int] = {}
 
-SHOW_CURSOR = b"\x1b[?25h\n"  # A bar hides it
 
-INTERRUPTED = 130
 NOT_READ = 141  # As the system ends a program that writes to a pipe whose reader has gone
 
 
@@ -71,14 +69,6 @@ def reason(error: Exception) -> str:
 def discard_stream(stream: TextIO) -> None:
     """Send what is left in `stream`, and all that comes, to nowhere: Python would complain of it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def leave() -> NoReturn:
-    """End the program at once, as a second Ctrl-C asks; what is being written stays as a temporary file."""
-    with suppress(OSError):
-        if os.isatty(2):
-            os.write(2, SHOW_CURSOR)
-    os._exit(INTERRUPTED)
 
 
 @dataclass(frozen=True)

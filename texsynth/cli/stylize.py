@@ -25,8 +25,9 @@ from texsynth.cli.run import (
     without_results,
 )
 from texsynth.cli.searching import search
-from texsynth.cli.show import INTERRUPTED, print_error
+from texsynth.cli.show import print_error
 from texsynth.errors import UsageError
+from texsynth.interrupts import INTERRUPTED
 from texsynth.paths import is_folder
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from texsynth.errors import TexsynthError
+from texsynth.interrupts import INTERRUPTED
 from texsynth.jobs.inputs import J, Job
 from texsynth.pipelines.progress import OnStep, Step
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from texsynth.images import Picture
     from texsynth.jobs.memory import MemoryEstimate
 
-BUG, PARTLY_FAILED, ALL_FAILED, INTERRUPTED = 1, 3, 4, 130
+BUG, PARTLY_FAILED, ALL_FAILED = 1, 3, 4
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from types import ModuleType
 from typing import Any
 
 from texsynth.errors import TexsynthError, UsageError
+from texsynth.interrupts import PATIENCE
 from texsynth.jobs.files import OutputPolicy
 from texsynth.jobs.inputs import J, Job
-from texsynth.jobs.interrupts import PATIENCE
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Events, Failed, Outcome
 from texsynth.jobs.runner import InWork, SerialExecutor

@@ -10,9 +10,9 @@ from threading import Event, Semaphore
 from typing import Any, Generic
 
 from texsynth.errors import as_expected, check_room_for_threads
+from texsynth.interrupts import PATIENCE
 from texsynth.jobs.files import JobResult, OutputPolicy, unfinished, with_metadata, write_result
 from texsynth.jobs.inputs import J
-from texsynth.jobs.interrupts import PATIENCE
 from texsynth.jobs.memory import return_freed_memory
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Done, Events, Failed, Outcome, Skipped

@@ -11,9 +11,9 @@ from multiprocessing.context import SpawnProcess
 from typing import Any, Generic
 
 from texsynth.errors import TexsynthError, WorkerLostError
+from texsynth.interrupts import PATIENCE, Interrupts
 from texsynth.jobs.files import OutputPolicy
 from texsynth.jobs.inputs import J
-from texsynth.jobs.interrupts import PATIENCE, Interrupts
 from texsynth.jobs.job_queue import JobQueue
 from texsynth.jobs.operation import Operation
 from texsynth.jobs.outcomes import Events, Failed, Outcome

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread, get_ident
 
-from texsynth.jobs.interrupts import may_hold_lock
+from texsynth.interrupts import may_hold_lock
 
 AGAIN = 5.0  # Seconds after which what does not end is broken off once more
 

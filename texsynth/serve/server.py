@@ -12,7 +12,7 @@ import uvicorn
 
 from texsynth.config.settings import RunSettings
 from texsynth.errors import UsageError
-from texsynth.jobs.interrupts import Signals
+from texsynth.interrupts import Signals
 from texsynth.paths import why
 from texsynth.serve.app import make_app
 from texsynth.serve.connections import Connection

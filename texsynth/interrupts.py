@@ -1,17 +1,23 @@
-"""Ctrl-C and polite kills, which may not break into what holds a lock."""
+"""Ctrl-C and polite kills, which may not break into what holds a lock, or into the start of libraries."""
 
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import FrameType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 HANGUPS = {signal.SIGHUP} if hasattr(signal, "SIGHUP") else set()
 """Signals that come when a terminal is closed; who ignores them, as nohup does, wants the work to go on."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *HANGUPS)
+
+INTERRUPTED = 130
+"""Exit code of a program that was told to end."""
+
+SHOW_CURSOR = b"\x1b[?25h\n"  # A bar hides it
 
 PATIENCE = 0.1
 """Seconds after which those who wait for news look whether a signal has come meanwhile."""
@@ -21,6 +27,42 @@ ONE_WISH = 0.5
 
 KEEP_LOCKS = {"concurrent", "importlib", "queue", "rich", "threading"}
 """Packages whose Python code holds locks that other threads wait for."""
+
+
+def take_signals() -> None:
+    """Let signals raise KeyboardInterrupt, and end the program at once where it imports.
+
+    Libraries of C++ abort when an exception comes to them from a signal.
+    """
+    for number in SIGNALS:
+        # Whoever ignores them, as a shell does for jobs in the background, wants the work to go on.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def leave_signals() -> None:
+    """Let signals end the program as they end others, without a word, once its work is done."""
+    for number in SIGNALS:
+        if signal.getsignal(number) == _interrupt:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number
+    # The first is its name until somebody has imported the second.
+    if not {"_frozen_importlib", "importlib"}.isdisjoint(_packages(frame)):
+        with suppress(OSError):
+            os.write(2, b"texsynth: interrupted\n")
+        leave()
+    raise KeyboardInterrupt
+
+
+def leave() -> NoReturn:
+    """End the program at once, as a second Ctrl-C asks; what is being written stays as a temporary file."""
+    with suppress(OSError):
+        if os.isatty(2):
+            os.write(2, SHOW_CURSOR)
+    os._exit(INTERRUPTED)
 
 
 class Signals:
@@ -111,11 +153,17 @@ class _Allowed(AbstractContextManager[None]):
 
 def may_hold_lock(frame: FrameType | None) -> bool:
     """Tell whether `frame`, or one that called it in its thread, is code of a package in KEEP_LOCKS."""
-    packages = []
-    while frame:
-        packages.append(frame.f_globals.get("__name__", "").partition(".")[0])
-        frame = frame.f_back
+    packages = _packages(frame)
     # Every thread but the first begins in code of threading, which holds nothing there.
     while packages and packages[-1] == "threading":
         packages.pop()
     return not KEEP_LOCKS.isdisjoint(packages)
+
+
+def _packages(frame: FrameType | None) -> list[str]:
+    """Return the packages of the code that runs in `frame` and of all that called it, the last call first."""
+    packages = []
+    while frame:
+        packages.append(frame.f_globals.get("__name__", "").partition(".")[0])
+        frame = frame.f_back
+    return packages
