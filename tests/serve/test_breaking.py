@@ -7,12 +7,18 @@ from collections.abc import Callable
 from threading import Event, Thread
 
 import pytest
+from helpers.waiting import PATIENCE, until
 
+from texsynth.serve import breaking
 from texsynth.serve.breaking import Breaker
 
 
-def outcome(work: Callable[[Breaker], None], after: Callable[[Breaker], None] = lambda _: None) -> str:
-    """What becomes of work that is broken off once it has begun."""
+def outcome(
+    work: Callable[[Breaker], None],
+    after: Callable[[Breaker], None] = lambda _: None,
+    ready: Callable[[], object] = lambda: True,
+) -> str:
+    """What becomes of work that is broken off once it has begun, and is `ready` for it."""
     breaker, begun, told = Breaker(), Event(), []
 
     def run() -> None:
@@ -28,10 +34,10 @@ def outcome(work: Callable[[Breaker], None], after: Callable[[Breaker], None] = 
 
     thread = Thread(target=run)
     thread.start()
-    begun.wait()
+    until(lambda: begun.is_set() and ready())
     breaker.break_off()
     breaker.break_off()
-    thread.join(60)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
     return ", ".join(told)
 
@@ -62,15 +68,15 @@ def test_work_that_cleans_up_does_so() -> None:
 
 def test_what_waits_for_a_lock_goes_on() -> None:
     """Code of threading is never broken off, what comes after it is."""
-    event = Event()
+    held: list[bool] = []
 
     def work(_: Breaker) -> None:
-        event.wait(1)
-        event.set()
+        code = "held.append(True); busy(0.3); held.append(True)"
+        exec(code, {"__name__": "threading", "busy": busy, "held": held})
         busy(50)
 
-    assert outcome(work) == "broken off"
-    assert event.is_set()
+    assert outcome(work, ready=lambda: held) == "broken off"
+    assert len(held) == 2
 
 
 def test_nothing_is_broken_off_later() -> None:
@@ -80,6 +86,40 @@ def test_nothing_is_broken_off_later() -> None:
 
     for _ in range(20):
         assert outcome(work, lambda _: busy(0.1)) in ("done, after", "broken off")
+
+
+def test_one_that_is_sent_when_the_work_ends_does_not_come_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    late, send = [], breaking._send
+
+    def slowly(thread: int, error: type[BaseException] | None) -> None:
+        if error:
+            late.append(True)
+            time.sleep(0.1)
+        send(thread, error)
+
+    def work(_: Breaker) -> None:
+        while not late:
+            pass
+
+    monkeypatch.setattr(breaking, "_send", slowly)
+    assert outcome(work, lambda _: busy(0.3)) in ("done, after", "broken off")
+
+
+def test_one_that_comes_when_the_work_ends_ends_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    send, come = breaking._send, []
+
+    def interrupted(thread: int, error: type[BaseException] | None) -> None:
+        if error is None and not come:
+            come.append(True)
+            raise KeyboardInterrupt
+        send(thread, error)
+
+    monkeypatch.setattr(breaking, "_send", interrupted)
+    breaker = Breaker()
+    with breaker.allowed():
+        pass
+    assert come
+    assert breaker._thread is None
 
 
 def test_work_that_is_not_wanted_does_not_begin() -> None:

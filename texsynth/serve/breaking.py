@@ -23,6 +23,7 @@ class Breaker:
         """Nothing is broken off yet."""
         self._thread: int | None = None
         self._asked = Event()
+        self._sending = False
 
     @property
     def asked(self) -> bool:
@@ -46,9 +47,16 @@ class Breaker:
 
     def leave(self) -> None:
         """Let nothing more be broken off, in the thread that does the work."""
-        self._thread = None
-        # One that has been sent and has not come yet would come at any time.
-        _send(get_ident(), None)
+        while True:
+            try:
+                self._thread = None
+                while self._sending:
+                    time.sleep(0.001)
+                # One that has been sent and has not come yet would come at any time.
+                _send(get_ident(), None)
+                return
+            except KeyboardInterrupt:  # it has come; the work is over all the same
+                continue
 
     def break_off(self) -> None:
         """End the work soon; returns at once."""
@@ -58,13 +66,23 @@ class Breaker:
 
     def _insist(self) -> None:
         sent = -AGAIN
-        while (thread := self._thread) is not None:
-            frame = sys._current_frames().get(thread)
-            if time.monotonic() - sent > AGAIN and frame and not may_hold_lock(frame):
+        while self._thread is not None:
+            if time.monotonic() - sent > AGAIN and self._send_where_allowed():
                 sent = time.monotonic()
-                if self._thread == thread:
-                    _send(thread, KeyboardInterrupt)
             time.sleep(LOOK)
+
+    def _send_where_allowed(self) -> bool:
+        """Break in, unless a lock may be held, or the work has ended. Returns whether it was tried."""
+        self._sending = True
+        try:
+            # Only now: who leaves says so first, and then waits for the end of this.
+            thread = self._thread
+            if thread is None or may_hold_lock(sys._current_frames().get(thread)):
+                return False
+            _send(thread, KeyboardInterrupt)
+            return True
+        finally:
+            self._sending = False
 
 
 def _send(thread: int, error: type[BaseException] | None) -> None:
