@@ -9,11 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from helpers.waiting import PATIENCE, until
 
 from texsynth.config.settings import RunSettings
 
@@ -128,8 +129,13 @@ class Started:
         assert parts, self.address
         self.base, self.port, self.token = parts[1], int(parts[2]), parts[3]
         self.http = httpx2.Client(
-            base_url=self.base, headers={"Authorization": f"Bearer {self.token}"}, timeout=120
+            base_url=self.base, headers={"Authorization": f"Bearer {self.token}"}, timeout=PATIENCE
         )
+
+    def folder(self) -> Path:
+        """Where it keeps its files, as the only server of its folder for temporary files."""
+        (folder,) = [path for path in self.temporary.iterdir() if path.is_dir()]
+        return folder
 
     def give(self, path: Path) -> str:
         answer = self.http.post("/v1/pictures", params={"name": path.name}, content=path.read_bytes())
@@ -140,14 +146,13 @@ class Started:
         job: dict[str, Any] = self.http.post(
             "/v1/jobs", json={**LONG, "picture": self.give(place / "wall.png")}
         ).json()
-        while self.http.get(f"/v1/jobs/{job['id']}").json()["share"] == 0:
-            time.sleep(0.05)
+        until(lambda: self.http.get(f"/v1/jobs/{job['id']}").json()["share"] > 0)
         return job
 
-    def raw(self, data: bytes, *, end: bool = False) -> bytes:
-        """Send bytes, and return what comes until the server closes or says nothing for a second."""
+    def raw(self, data: bytes, *, end: bool = False, silence: float = PATIENCE) -> bytes:
+        """Send bytes, and return what comes until the server closes, or says nothing for so many seconds."""
         with socket.create_connection(("127.0.0.1", self.port)) as connection:
-            connection.settimeout(1.5)
+            connection.settimeout(silence)
             received = b""
             try:
                 connection.sendall(data)
@@ -162,4 +167,4 @@ class Started:
     def end(self, number: int = signal.SIGTERM) -> int:
         self.http.close()
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(PATIENCE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from helpers.cli import make_picture, run_cli
 from helpers.served_requests import ASKED, with_ids
 from helpers.serving import Client, client
+from helpers.waiting import until
 
 from texsynth.config.settings import RunSettings
 from texsynth.serve import app
@@ -29,14 +29,11 @@ def state_of(server: Client, job: dict[str, Any]) -> str:
     return str(server.get(f"/v1/jobs/{job['id']}").json()["state"])
 
 
-def until(server: Client, job: dict[str, Any], *states: str) -> dict[str, Any]:
-    """Wait for a state of a job."""
-    for _ in range(3000):
-        facts: dict[str, Any] = server.get(f"/v1/jobs/{job['id']}").json()
-        if facts["state"] in states:
-            return facts
-        time.sleep(0.02)
-    raise AssertionError(facts)
+def reached(server: Client, job: dict[str, Any], *states: str) -> dict[str, Any]:
+    """Wait for a state of a job, and return its facts."""
+    until(lambda: state_of(server, job) in states)
+    facts: dict[str, Any] = server.get(f"/v1/jobs/{job['id']}").json()
+    return facts
 
 
 def add(server: Client, request: dict[str, Any]) -> dict[str, Any]:
@@ -103,11 +100,18 @@ def test_a_job_tells_of_itself(server: Client, place: Path) -> None:
 def test_streams_of_events_show_that_they_are_there(
     server: Client, place: Path, held: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "HEARTBEAT", 0.0)
+    told, facts_of = [], app.facts_of
+
+    def telling(*arguments: Any) -> dict[str, Any]:  # noqa: ANN401 (those of the function)
+        told.append(facts := facts_of(*arguments))
+        return facts
+
     job = add(server, with_ids(server, place, ASKED["stylize"]))
+    monkeypatch.setattr(app, "HEARTBEAT", 0.0)
+    monkeypatch.setattr(app, "facts_of", telling)
     with ThreadPoolExecutor(1) as pool:
         stream = pool.submit(events_of, server, job)
-        time.sleep(0.5)
+        until(lambda: len(told) > 2)
         held.set()
         events, comments = stream.result()
     assert events[-1]["state"] == "done"
@@ -118,7 +122,7 @@ def test_streams_of_events_show_that_they_are_there(
 def test_the_queue_is_bounded(small: Client, place: Path, held: Event) -> None:
     request = with_ids(small, place, ASKED["stylize"])
     first = add(small, request)
-    until(small, first, "running")
+    reached(small, first, "running")
     others = [add(small, request), add(small, request)]
     assert [small.get(f"/v1/jobs/{job['id']}").json()["place"] for job in [first, *others]] == [0, 1, 2]
     for path in ("/v1/jobs", "/v1/stylize"):
@@ -130,14 +134,14 @@ def test_the_queue_is_bounded(small: Client, place: Path, held: Event) -> None:
     assert small.get(f"/v1/jobs/{others[1]['id']}").json()["place"] == 1
     more = add(small, request)
     held.set()
-    assert until(small, more, "done", "failed")["state"] == "done"
+    assert reached(small, more, "done", "failed")["state"] == "done"
     assert state_of(small, others[0]) == "cancelled"
 
 
 def test_a_cancelled_job_makes_room(server: Client, place: Path) -> None:
     job = add(server, with_ids(server, place, LONG))
-    until(server, job, "running")
-    time.sleep(1)
+    reached(server, job, "running")
+    until(lambda: server.get(f"/v1/jobs/{job['id']}").json()["share"] > 0)
     folder = server.state.folder / "jobs" / job["id"]
     assert folder.is_dir()
     answer = server.http.delete(f"/v1/jobs/{job['id']}")
@@ -173,7 +177,7 @@ def test_what_fails_has_the_sentence_of_the_command(
             f"{tmp_path}/",
         )
         assert result.stderr == f"texsynth: {sentence}\n"
-        job = until(server, add(server, request), "failed")
+        job = reached(server, add(server, request), "failed")
         assert (job["error"], job["results"]) == (sentence, [])
         assert not list((server.state.folder / "jobs").iterdir())
 
@@ -237,7 +241,7 @@ def test_results_and_pictures_are_kept_up_to_a_number_of_bytes(small: Client, pl
     jobs = []
     for seed in range(8):
         jobs.append(add(small, {**request, "run": {"seed": seed}}))
-        until(small, jobs[-1], "done")
+        reached(small, jobs[-1], "done")
     kept = [job for job in jobs if small.get(f"/v1/jobs/{job['id']}").status_code == 200]
     assert jobs[-1] in kept
     assert 0 < len(kept) < 8
@@ -260,7 +264,7 @@ def test_pictures_of_waiting_jobs_stay(small: Client, place: Path, held: Event) 
         small.give(place / "ink.png", f"{number}.png")
     assert small.get(f"/v1/pictures/{request['picture']}").status_code == 200
     held.set()
-    assert until(small, job, "done", "failed")["state"] == "done"
+    assert reached(small, job, "done", "failed")["state"] == "done"
     for number in range(30, 60):
         small.give(place / "ink.png", f"{number}.png")
     assert small.get(f"/v1/pictures/{request['picture']}").status_code == 404
@@ -270,11 +274,11 @@ def test_a_server_that_stops_takes_no_work(model: Path, packages: None, place: P
     with client(RunSettings(model=str(model))) as server:
         request = with_ids(server, place, ASKED["stylize"])
         first = add(server, request)
-        until(server, first, "running")
+        reached(server, first, "running")
         with ThreadPoolExecutor(2) as pool:
             waits = pool.submit(server.post, "/v1/stylize", json=request)
             stream = pool.submit(events_of, server, first)
-            time.sleep(0.3)
+            until(lambda: len(server.state.queue._waiting) == 1)
             server.state.cancel()
             assert "stopped" in server.error(waits.result(), 503)
             assert stream.result()[0]
