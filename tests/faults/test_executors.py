@@ -12,11 +12,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from helpers.cli import make_picture, names, run_cli
+from helpers.faults import in_the_middle
 from helpers.operations import Deadly, job
+from helpers.waiting import PATIENCE, until
 
 from texsynth.errors import ModelError, WorkerLostError
 from texsynth.jobs.files import OutputPolicy
@@ -151,9 +154,11 @@ def test_a_worker_killed_at_a_random_time(place: Path, model: Path) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         time.sleep(0.3 * random.random())
-        for number in workers(process.pid)[:1]:
-            os.kill(number, signal.SIGKILL)
-        _, errors = process.communicate(timeout=120)
+        # The run may be over already.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for number in workers(process.pid)[:1]:
+                os.kill(number, signal.SIGKILL)
+        _, errors = process.communicate(timeout=PATIENCE)
     # A job whose worker died between writing and saying so is found done.
     counts = [int(n) for n in re.findall(r"(\d+) (?:done|skipped|failed)", errors)]
     assert (counts[0] + counts[1], counts[2]) == (11, 1), errors
@@ -165,21 +170,28 @@ def test_a_worker_killed_at_a_random_time(place: Path, model: Path) -> None:
 def test_ctrl_c_keeps_what_is_finished(place: Path, model: Path) -> None:
     for number in range(12, 60):
         make_picture(place / "photos" / f"{number}.png", seed=number, height=150, width=160)
-    with started(
-        place, "batch", "jobs.yaml", "--model", str(model), "--executor", "processes", "--workers", "2"
-    ) as process:
-        assert process.stdout is not None
-        first = process.stdout.readline()
-        hired = workers(process.pid)
-        process.send_signal(signal.SIGINT)
-        # Not communicate, which would miss what readline has read ahead.
-        assert process.stderr is not None
-        rest, errors = process.stdout.read(), process.stderr.read()
-    assert process.returncode == 130, errors
-    shown = {Path(line).name for line in (first + rest).splitlines()}
+    call = ("batch", "jobs.yaml", "--model", str(model), "--executor", "processes", "--workers", "2")
+
+    def interrupted() -> tuple[int, str, str]:
+        with started(place, *call) as process:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            with suppress(FileNotFoundError):
+                hired[:] = workers(process.pid)
+            process.send_signal(signal.SIGINT)
+            # Not communicate, which would miss what readline has read ahead.
+            assert process.stderr is not None
+            rest, errors = process.stdout.read(), process.stderr.read()
+        return process.returncode, first + rest, errors
+
+    hired: list[int] = []
+    code, lines, errors = in_the_middle(place / "out", 59, interrupted)
+    assert code == 130, errors
+    shown = {Path(line).name for line in lines.splitlines()}
     assert "interrupted; " in errors
     assert shown == set(names(place / "out")), "what is there is listed, and nothing half-written"
-    assert 1 <= len(shown) < 59
+    assert shown
+    assert len(hired) == 2
     assert not any(Path(f"/proc/{number}").exists() for number in hired)
 
 
@@ -209,17 +221,12 @@ def test_workers_do_not_outlive_a_killed_run(wait: float, place: Path, model: Pa
         str(model),
     )
     with started(place, *command, "--executor", "processes", "--workers", "2") as process:
-        while len(hired := workers(process.pid)) < 2:
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.02)
+        until(lambda: process.poll() is not None or len(workers(process.pid)) == 2)
+        assert process.poll() is None, process.communicate()
+        hired = workers(process.pid)
         time.sleep(wait)
         process.send_signal(signal.SIGKILL)
-        for _ in range(50):
-            if not any(map(is_alive, hired)):
-                break
-            time.sleep(0.1)
-        else:
-            pytest.fail("workers are left")
+        until(lambda: not any(map(is_alive, hired)))
     assert not list(place.glob("out/*.png"))
 
 

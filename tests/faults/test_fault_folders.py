@@ -26,6 +26,7 @@ from helpers.faults import (
     temporary,
     with_mounts,
 )
+from helpers.waiting import PATIENCE
 
 from texsynth.images import Picture, write
 from texsynth.jobs import files
@@ -230,7 +231,7 @@ def test_two_runs_at_once(
     place: Path, model: Path, whole: dict[str, str], flags: list[str], others: list[str]
 ) -> None:
     with start(place, model, *flags) as one, start(place, model, *others) as other:
-        listed, errors = zip(*(p.communicate(timeout=120) for p in (one, other)), strict=True)
+        listed, errors = zip(*(p.communicate(timeout=PATIENCE) for p in (one, other)), strict=True)
     assert hashes(place / "out") == whole
     assert temporary(place / "out") == []
     names = "".join(listed).split()

@@ -19,12 +19,14 @@ from helpers.faults import (
     command,
     environment,
     hashes,
+    in_the_middle,
     linux,
     make_reference,
     pictures,
     start,
 )
 from helpers.faults import temporary as left_over
+from helpers.waiting import PATIENCE
 
 from texsynth import interrupts
 from texsynth.jobs import files, runner
@@ -52,12 +54,16 @@ def disturb(process: subprocess.Popen[str], rng: random.Random, kind: signal.Sig
 @linux
 def test_killed_again_and_again(place: Path, model: Path, whole: dict[str, str]) -> None:
     rng = random.Random(7)
-    for _ in range(2):
-        with start(place, model, "--resume") as process:
-            disturb(process, rng, signal.SIGKILL)
-        check_sound(place / "out", whole)
+
+    def killed_twice() -> None:
+        for _ in range(2):
+            with start(place, model, "--resume") as process:
+                disturb(process, rng, signal.SIGKILL)
+            check_sound(place / "out", whole)
+
+    in_the_middle(place / "out", COUNT, killed_twice)
     finished = len(pictures(place / "out"))
-    assert 2 <= finished < COUNT
+    assert finished >= 2
     result = batch(model, "--resume")
     assert result.exit_code == 0, result.stderr
     assert f"{COUNT - finished} done, {finished} skipped, 0 failed" in result.stderr
@@ -70,17 +76,23 @@ def test_killed_again_and_again(place: Path, model: Path, whole: dict[str, str])
 def test_stopped_at_a_random_time(
     place: Path, model: Path, whole: dict[str, str], kind: signal.Signals
 ) -> None:
-    with start(place, model) as process:
-        first = disturb(process, random.Random(int(kind)), kind)
-        # Not communicate, which would miss what readline has read ahead.
-        assert process.stdout is not None
-        assert process.stderr is not None
-        rest, errors = process.stdout.read(), process.stderr.read()
-    assert process.returncode == 130, errors
-    listed = (first + rest).split()
+    rng = random.Random(int(kind))
+
+    def stopped() -> tuple[int, str, str]:
+        with start(place, model) as process:
+            first = disturb(process, rng, kind)
+            # Not communicate, which would miss what readline has read ahead.
+            assert process.stdout is not None
+            assert process.stderr is not None
+            rest, errors = process.stdout.read(), process.stderr.read()
+        return process.returncode, first + rest, errors
+
+    code, lines, errors = in_the_middle(place / "out", COUNT, stopped)
+    assert code == 130, errors
+    listed = lines.split()
     assert f"interrupted; {len(listed)} done, 0 skipped, 0 failed" in errors
     assert {Path(line).name for line in listed} == pictures(place / "out")
-    assert 1 <= len(listed) < COUNT
+    assert listed
     check_sound(place / "out", whole)
     assert left_over(place / "out") == []
     assert batch(model, "--resume").exit_code == 0
@@ -101,9 +113,9 @@ def test_a_second_ctrl_c(
     def slow(result: JobResult, *policy: Any, **flags: Any) -> WrittenInfo:  # noqa: ANN401
         if not waits.is_set():
             os.kill(os.getpid(), signal.SIGINT)
-            assert waits.wait(20)
+            assert waits.wait(PATIENCE)
             # The system may give one to a thread that cannot wake the main one; who waits presses again.
-            presses = 100
+            presses = 1000
             while presses and not forced.is_set():
                 os.kill(os.getpid(), signal.SIGINT)
                 forced.wait(0.2)
@@ -148,10 +160,14 @@ def test_nobody_listens(
     with (place / "jobs.csv").open("a") as manifest:
         manifest.write("\nphotos/missing.png,wave.png,missing.png")
     program = " ".join(command(model, *flags.split()))
-    done = subprocess.run(
-        ["bash", "-c", LISTENERS[listener].format(program)], cwd=place, env=environment(), text=True,
-        capture_output=True, check=False, timeout=60,
-    )  # fmt: skip
+
+    def unheard() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-c", LISTENERS[listener].format(program)], cwd=place, env=environment(), text=True,
+            capture_output=True, check=False, timeout=PATIENCE,
+        )  # fmt: skip
+
+    done = unheard() if complete else in_the_middle(place / "out", COUNT, unheard)
     assert done.stdout == f"{code}\n", done.stderr
     assert done.stderr == ""
     if (place / "errors").exists():

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from helpers.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
@@ -29,6 +30,7 @@ def driver() -> Iterator[WebDriver]:
     """A browser in the background that cannot reach any other machine."""
     pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     driver = BROWSERS[os.environ.get(CHOICE, "chromium")]()
+    driver.set_script_timeout(PATIENCE)
     try:
         yield driver
     finally:

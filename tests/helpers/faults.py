@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from helpers.cli import make_picture, names, run_cli
+from helpers.waiting import PATIENCE
 from typer.testing import Result
 
 from texsynth.images import sidecar, verify
+
+T = TypeVar("T")
 
 SUFFIXES = ("png", "tga")
 
@@ -94,6 +100,19 @@ def temporary(folder: Path) -> list[str]:
     return [name for name in names(folder) if name.endswith(".tmp")]
 
 
+def in_the_middle(folder: Path, count: int, disturbed: Callable[[], T]) -> T:
+    """Disturb a run that makes `count` pictures in `folder`, and return what that gives.
+
+    It is done anew, from nothing, where the run was over before it was disturbed.
+    """
+    for _ in range(20):
+        result = disturbed()
+        if len(pictures(folder)) < count:
+            return result
+        shutil.rmtree(folder)
+    pytest.fail("the run is always faster")
+
+
 def may_mount() -> bool:
     """Whether a process may have mounts of its own."""
     try:
@@ -109,5 +128,5 @@ def with_mounts(script: str, place: Path, *arguments: str) -> subprocess.Complet
     """Run shell `script` where it may mount; its `run` is the program that `arguments` name."""
     return subprocess.run(
         ["unshare", "-rm", "bash", "-c", f'run() {{ "$@"; echo $?; }}\n{script}', "bash", *arguments],
-        cwd=place, env=environment(), text=True, capture_output=True, check=False, timeout=120,
+        cwd=place, env=environment(), text=True, capture_output=True, check=False, timeout=PATIENCE,
     )  # fmt: skip

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from helpers.browsers import tools
+from helpers.waiting import PATIENCE
 
 from texsynth.images import Picture, write
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
     from selenium.webdriver.remote.webelement import WebElement
 
-PATIENCE = 60.0
 TEXT = "return document.getElementById(arguments[0])?.textContent ?? ''"
 KEYS = {"\n": "\ue007", "\t": "\ue004"}
 """Keys of a keyboard for letters that some browsers take for text."""
@@ -50,7 +50,7 @@ class Served:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
-                self.process.wait(30)
+                self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

@@ -11,6 +11,7 @@ from zipfile import ZIP_STORED, ZipFile
 import pytest
 from helpers.served_requests import ASKED, with_ids
 from helpers.serving import LONG, Client
+from helpers.waiting import until
 
 from texsynth.errors import TexsynthError
 from texsynth.serve.results import PART, zip_parts
@@ -105,8 +106,7 @@ def test_a_failed_job_is_put_away_too(server: Client, place: Path, monkeypatch: 
     monkeypatch.setattr(server.state.models, "load", fail)
     answer = server.post("/v1/jobs", json=with_ids(server, place, ASKED["stylize"]))
     job = answer.json()["id"]
-    while server.get(f"/v1/jobs/{job}").json()["state"] != "failed":
-        pass
+    until(lambda: server.get(f"/v1/jobs/{job}").json()["state"] == "failed")
     server.error(server.get("/v1/results.zip", params={"job": job}), 409)
     assert server.http.delete(f"/v1/jobs/{job}/results").status_code == 204
     server.error(server.get(f"/v1/jobs/{job}"), 404)

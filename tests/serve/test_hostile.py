@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import pytest
 from helpers.faults import linux
 from helpers.serving import PORT, Client, Started, client
+from helpers.waiting import PATIENCE
 
 from texsynth.errors import OutputError
 from texsynth.serve.asking import COMMANDS
@@ -111,7 +112,7 @@ def test_the_page_answers_while_many_pictures_are_read(
     lonely: Client, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go = Event()
-    monkeypatch.setattr(lonely.state.pictures, "view", lambda number, side: go.wait(60) and b"seen")
+    monkeypatch.setattr(lonely.state.pictures, "view", lambda number, side: go.wait(PATIENCE) and b"seen")
     with ThreadPoolExecutor(60) as pool:
         views = [pool.submit(lonely.get, "/v1/pictures/x/view") for _ in range(60)]
         time.sleep(0.5)
@@ -304,7 +305,7 @@ def test_connections_that_ask_nothing(tmp_path: Path, packages: None) -> None:
             held.append(socket.create_connection(("127.0.0.1", server.port)))
             held[-1].send(b"GET / HT" * (number % 2))
         assert server.http.get("/v1/options").status_code == 200
-        held[0].settimeout(20)
+        held[0].settimeout(PATIENCE)
         with suppress(ConnectionResetError):
             assert not held[0].recv(1)
         held[-1].settimeout(0.2)

@@ -13,6 +13,7 @@ import pytest
 from helpers.cli import make_picture
 from helpers.served_requests import ASKED, with_ids
 from helpers.serving import Client, client
+from helpers.waiting import PATIENCE, until
 from PIL import Image
 
 from texsynth.config.settings import ExpandSettings, RunSettings, StylizeSettings
@@ -206,7 +207,7 @@ def held(server: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
     event, reduce_all = Event(), previews.reduce_all
 
     def waiting(*arguments: Any) -> Any:  # noqa: ANN401 (those of the function)
-        event.wait(30)
+        event.wait(PATIENCE)
         return reduce_all(*arguments)
 
     monkeypatch.setattr(previews, "reduce_all", waiting)
@@ -221,13 +222,7 @@ def asked(server: Client, place: Path, tab: str, strength: float = 1.0) -> Previ
 
 
 def finished(*tickets: previews.Ticket) -> None:
-    import time
-
-    for _ in range(1000):
-        if all(ticket.done for ticket in tickets):
-            return
-        time.sleep(0.02)
-    raise AssertionError
+    until(lambda: all(ticket.done for ticket in tickets))
 
 
 def test_the_newest_of_a_tab_wins(server: Client, place: Path, held: Event) -> None:
@@ -252,11 +247,9 @@ def test_a_superseded_preview_is_told(server: Client, place: Path, held: Event) 
     request = {**with_ids(server, place, ASKED["stylize"]), "tab": "one", "side": 32}
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(server.post, "/v1/preview", json=request)
-        while not server.state.previews._running:
-            pass
+        until(lambda: server.state.previews._running)
         second = pool.submit(server.post, "/v1/preview", json=request)
-        while not server.state.previews._waiting:
-            pass
+        until(lambda: server.state.previews._waiting)
         held.set()
         assert server.error(first.result(), 409) == "superseded"
         assert second.result().status_code == 200
