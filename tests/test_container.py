@@ -24,6 +24,7 @@ from urllib.request import urlopen
 import pytest
 from helpers.cli import make_picture, names
 from helpers.faults import linux
+from helpers.waiting import PATIENCE, until
 
 from texsynth.cli.app import COMMANDS
 
@@ -199,11 +200,11 @@ def test_a_server_is_healthy_until_it_is_stopped(image: Image, tmp_path: Path) -
         address = re.search(r":(\d+)/\?token=a-token-of-the-tests", server.stdout.readline())
         assert address
         port = int(address[1])
-        assert health(command, port, tmp_path) == 0
-        with urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
+        until(lambda: health(command, port, tmp_path) == 0)  # Docker asks again as well
+        with urlopen(f"http://127.0.0.1:{port}/health", timeout=PATIENCE) as answer:
             assert json.load(answer)["status"] == "ok"
         server.terminate()  # As `docker stop` does
-        assert server.wait(30) == 0
+        assert server.wait(PATIENCE) == 0
         assert health(command, port, tmp_path) == 1
     finally:
         with suppress(ProcessLookupError):

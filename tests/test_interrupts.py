@@ -14,7 +14,7 @@ from types import FrameType
 
 import pytest
 from helpers.operations import Raising, job
-from helpers.waiting import until
+from helpers.waiting import PATIENCE, until
 
 from texsynth import interrupts
 from texsynth.interrupts import Interrupts
@@ -66,7 +66,7 @@ def run(at: int | None, kind: signal.Signals = signal.SIGINT) -> tuple[int, Repo
         if number == at:
             signal.raise_signal(kind)
 
-    signal.setitimer(signal.ITIMER_REAL, 20)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
     with Interrupts() as received:
         events = Events(interruptible=received.allowed, check=received.check)
         with closing(SerialExecutor(Stepping({}, ""), OutputPolicy()).outcomes(JOBS, events)) as outcomes:
@@ -83,7 +83,7 @@ def run(at: int | None, kind: signal.Signals = signal.SIGINT) -> tuple[int, Repo
 @pytest.mark.usefixtures("patience")
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="an alarm tells that a run hangs")
 def test_a_signal_at_any_moment_ends_the_run() -> None:
-    threads = threading.active_count()
+    before = threading.enumerate()
     count, report = run(None)
     assert (len(report.done), report.exit_code) == (3, 0)
     for at in range(1, count + 1):
@@ -94,7 +94,7 @@ def test_a_signal_at_any_moment_ends_the_run() -> None:
         assert report.interrupted, f"the signal of call {at} was lost"
         assert all(isinstance(outcome, Done) for outcome in report.outcomes)
     # The last reader may still be on its way out; one that waits for a lock that nobody will free stays.
-    until(lambda: threading.active_count() == threads)
+    until(lambda: set(threading.enumerate()) <= set(before))
 
 
 def test_code_that_holds_locks_is_not_broken_off() -> None:
@@ -171,7 +171,7 @@ def test_the_forced_end_waits_for_no_thread() -> None:
         "threading.Thread(target=threading.Event().wait).start(); leave()"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=60).returncode == 130
+    assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=PATIENCE).returncode == 130
 
 
 @pytest.mark.usefixtures("patience")
@@ -190,7 +190,7 @@ def test_a_failure_in_another_thread_ends_the_run(where: str, monkeypatch: pytes
 
     if where == "write":
         monkeypatch.setattr(SerialExecutor, "_write", fail)
-    signal.setitimer(signal.ITIMER_REAL, 20)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
     executor = SerialExecutor(Stepping({}, ""), OutputPolicy())
     with pytest.raises(MemoryError), closing(executor.outcomes(jobs(), Events())) as outcomes:
         list(outcomes)

@@ -19,6 +19,7 @@ from helpers.faults import environment, linux
 from helpers.http_server import PROXIES, Site, serving
 from helpers.nets import WIDTHS, tiny_tensors
 from helpers.published import sequential_encoder
+from helpers.waiting import PATIENCE, until
 from safetensors.torch import save, save_file
 
 from texsynth.errors import ModelError
@@ -231,6 +232,7 @@ def test_a_password_in_the_address_is_not_shown_or_kept(site: Site, cache: Path)
 def test_two_at_once_download_once(site: Site, cache: Path) -> None:
     site.gate = threading.Event()
     command = [sys.executable, "-m", "texsynth", "models", "fetch", "tiny", "--url", site.url]
+    command += ["--timeout", str(PATIENCE)]  # The first one waits until the second has started
 
     def begin() -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -238,13 +240,13 @@ def test_two_at_once_download_once(site: Site, cache: Path) -> None:
         )
 
     first = begin()
-    assert site.asked.wait(60)
+    assert site.asked.wait(PATIENCE)
     second = begin()
     assert second.stderr is not None
     assert "another texsynth is at model tiny; waiting for it" in second.stderr.readline()
     site.gate.set()
     for process in (first, second):
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
     assert len(site.requests) == 1
     assert models(cache) == ["SHA256SUMS", "fetched.json", "tiny.safetensors"]
@@ -256,9 +258,9 @@ def test_a_killed_download_goes_on(site: Site, cache: Path) -> None:
     command = [sys.executable, "-m", "texsynth", "models", "fetch", "tiny", "--url", site.url]
     process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE)
     part = cache / "tiny.part" / "tiny.safetensors"
-    assert site.asked.wait(60)
-    while not (part.is_file() and part.stat().st_size):
-        assert process.poll() is None
+    assert site.asked.wait(PATIENCE)
+    until(lambda: process.poll() is not None or (part.is_file() and part.stat().st_size))
+    assert process.poll() is None
     process.kill()
     process.communicate()
     assert "tiny" not in run_cli("models", "list").stdout

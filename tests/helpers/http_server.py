@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from helpers.waiting import PATIENCE
+
 PROXIES = [
     name for kind in ("http", "https", "all", "no") for name in (f"{kind}_proxy", f"{kind}_PROXY".upper())
 ]
@@ -68,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
         if site.gate:
             self.wfile.write(rest[: len(rest) // 2])
             site.asked.set()
-            site.gate.wait(60)
+            site.gate.wait(PATIENCE)
             rest = rest[len(rest) // 2 :]
         self.wfile.write(rest[: site.cuts.pop(0)] if site.cuts else rest)
 

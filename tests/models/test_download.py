@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from helpers.faults import linux
 from helpers.http_server import PROXIES, Site, serving
+from helpers.waiting import until
 
 from texsynth.errors import ModelError
 from texsynth.models.hub import download as module
@@ -162,9 +163,14 @@ def test_a_busy_server_is_asked_again(site: Site, tmp_path: Path) -> None:
 
 def test_a_stall_ends_and_keeps_what_came(site: Site, tmp_path: Path) -> None:
     site.gate = threading.Event()
-    with pytest.raises(ModelError, match=r"has sent nothing for 0\.3 s"):
-        download(site.url, tmp_path / "part", timeout=0.3)
-    assert (tmp_path / "part" / "weights.bin").stat().st_size > 0
+    part = tmp_path / "part" / "weights.bin"
+
+    def came() -> bool:
+        with pytest.raises(ModelError, match=r"has sent nothing for 0\.3 s"):
+            download(site.url, tmp_path / "part", timeout=0.3)
+        return part.is_file() and part.stat().st_size > 0
+
+    until(came)  # A busy machine may send nothing at all in that time
     site.gate.set()
     assert download(site.url, tmp_path / "part").read_bytes() == BODY
     assert site.ranges_asked[-1] is not None
@@ -174,8 +180,9 @@ def test_nobody_there(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(ModelError, match=r"cannot be reached \(Connection refused\)"):
-        download(f"http://127.0.0.1:{port}/x", tmp_path / "part")
+        # It is kept from others, and nobody listens.
+        with pytest.raises(ModelError, match=r"cannot be reached \(Connection refused\)"):
+            download(f"http://127.0.0.1:{port}/x", tmp_path / "part")
 
 
 def test_a_proxy_is_asked_for_other_hosts_and_not_for_those_without(

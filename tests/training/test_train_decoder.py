@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -208,11 +209,14 @@ def test_a_killed_run_goes_on_bit_for_bit(model: Path, pictures: Path, tmp_path:
     folder = tmp_path / "killed"
     log = folder / "decoder1.csv"
     call = ["train", "decoder", folder, "--model", model, "--data", pictures, "--level", 1, *FLAGS]
-    process = start(*call, "--steps", 120, "--workers", 2)
-    until(lambda: log.exists() and len(log.read_text().splitlines()) > 4)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not (folder / "decoder1.safetensors").exists()
+    for _ in range(20):
+        process = start(*call, "--steps", 120, "--workers", 2)
+        until(lambda: log.exists() and len(log.read_text().splitlines()) > 4)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if not (folder / "decoder1.safetensors").exists():
+            break
+        shutil.rmtree(folder)  # It was faster
     process = start(*call, "--steps", 120, "--resume")
     process.communicate()
     assert process.returncode == 0
