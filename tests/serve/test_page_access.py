@@ -46,8 +46,8 @@ UNFOLD = "document.querySelectorAll('details').forEach(each => { each.open = tru
 WIDTHS = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
 
 SMALL = """
-const kinds = "button, .button, .file, .segments label, select, summary, input:not(.file input, .segments input)";
-const all = document.querySelectorAll(kinds);
+const inputs = "input:not(.file input, .segments input)";
+const all = document.querySelectorAll(`button, .button, .file, .segments label, select, summary, ${inputs}`);
 const size = each => (each.type === "checkbox" ? each.closest(".line") : each).getBoundingClientRect();
 return [...all].filter(each => each.checkVisibility())
   .filter(each => size(each).width < 44 || size(each).height < 44).map(each => each.outerHTML)
