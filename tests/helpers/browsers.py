@@ -38,6 +38,10 @@ class Tools:
         if self.driver.execute_script(INNER)[0] != width:
             pytest.skip(f"a window of this browser cannot be {width} pixels wide")
 
+    def touch(self, width: int, height: int) -> None:
+        """Be a phone of this size, which fingers use; `resize` without arguments ends that."""
+        pytest.skip("this browser cannot be a phone")
+
     def forget(self) -> None:
         """Leave out of what follows all that was logged before."""
 
@@ -76,6 +80,12 @@ class ChromiumTools(Tools):
             self.chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         else:
             self.chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+            self.chrome.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+
+    def touch(self, width: int, height: int) -> None:
+        self.chrome.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": True}
+        self.chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def forget(self) -> None:
         for log in ("browser", "performance"):

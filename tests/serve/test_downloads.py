@@ -14,7 +14,7 @@ from helpers.serving import LONG, Client
 from helpers.waiting import until
 
 from texsynth.errors import TexsynthError
-from texsynth.serve.results import PART, zip_parts
+from texsynth.serve.results import PART, PLAIN_BYTES, zip_length, zip_parts
 
 HOSTILE = ("..", "../jobs", "/etc/passwd", "x" * 5000, "", "%00", "a&job=b", "{id}", "*", "é\n")
 
@@ -36,6 +36,7 @@ def test_results_of_several_jobs_come_in_one_zip(server: Client, place: Path) ->
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/zip"
     assert answer.headers["content-disposition"] == 'attachment; filename="texsynth-results.zip"'
+    assert int(answer.headers["content-length"]) == len(answer.content)
     with ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
         assert {entry.compress_type for entry in archive.infolist()} == {ZIP_STORED}
@@ -48,17 +49,27 @@ def test_results_of_several_jobs_come_in_one_zip(server: Client, place: Path) ->
     assert folders(server) == before
     head = server.http.request("HEAD", "/v1/results.zip", params={"job": jobs[0]["id"]})
     assert (head.status_code, head.content) == (200, b"")
+    assert int(head.headers["content-length"]) > jobs[0]["results"][0]["bytes"]
     assert folders(server) == before
 
 
 def test_large_files_go_out_in_parts(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(bytes(range(256)) * (PART // 64))
     (tmp_path / "empty").touch()
-    parts = list(zip_parts([tmp_path / "large", tmp_path / "empty"]))
+    (tmp_path / "é 🎨").write_bytes(b"abc")
+    files = [tmp_path / name for name in ("large", "empty", "é 🎨")]
+    parts = list(zip_parts(files))
     assert max(map(len, parts)) < 1.1 * PART
+    assert sum(map(len, parts)) == zip_length(files)
     with ZipFile(io.BytesIO(b"".join(parts))) as archive:
         assert archive.read("large") == (tmp_path / "large").read_bytes()
         assert archive.read("empty") == b""
+
+
+def test_the_length_of_a_zip_of_other_form_is_not_told(tmp_path: Path) -> None:
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(PLAIN_BYTES + 1)  # takes no room
+    assert zip_length([tmp_path / "huge"]) is None
 
 
 @pytest.mark.parametrize("number", HOSTILE)

@@ -45,6 +45,14 @@ UNFOLD = "document.querySelectorAll('details').forEach(each => { each.open = tru
 
 WIDTHS = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
 
+SMALL = """
+const inputs = "input:not(.file input, .segments input)";
+const all = document.querySelectorAll(`button, .button, .file, .segments label, select, summary, ${inputs}`);
+const size = each => (each.type === "checkbox" ? each.closest(".line") : each).getBoundingClientRect();
+return [...all].filter(each => each.checkVisibility())
+  .filter(each => size(each).width < 44 || size(each).height < 44).map(each => each.outerHTML)
+"""
+
 WEIGHTS = """
 const done = arguments[arguments.length - 1];
 const sum = weights => weights.reduce((a, b) => a + b, 0);
@@ -127,11 +135,26 @@ def test_no_window_scrolls_sideways(page: Page, files: list[Path], workspace: st
     scroll, client = page.browser.execute_script(WIDTHS)
     assert scroll <= client
     assert page.find("canvas").size["height"] >= 150
+    assert page.find("brush").size["height"] <= 90  # two rows
     if pixels > 760:
         # Beside the picture the controls scroll, and the window does not.
         page.width(pixels, 500)
         scroll, client = page.browser.execute_script(WIDTHS.replace("Width", "Height"))
         assert scroll <= client
+
+
+def test_fingers_have_room(page: Page, files: list[Path]) -> None:
+    """Whatever is touched has 44 pixels, and what ends painting is in sight."""
+    fill(page, files, "style")
+    page.tools.touch(330, 700)
+    page.use("paint-0", "\n")
+    page.wait(lambda: page.find("brush").is_displayed())
+    assert page.browser.execute_script(SMALL) == []
+    done = page.find("brush-done").rect
+    assert done["x"] + done["width"] <= 330
+    page.use("brush-done", "\n")
+    page.browser.execute_script(UNFOLD)
+    assert page.browser.execute_script(SMALL) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.served_page import Page, blocks, served
+from helpers.served_page import Page, Served, blocks, served
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -17,6 +18,22 @@ request.onsuccess = () => {
   const all = request.result.transaction("pictures").objectStore("pictures").getAll();
   all.onsuccess = () => { request.result.close(); done(all.result.map(({name}) => name).sort()); };
 };
+"""
+
+KEEP = """
+const [sizes, limits, done] = arguments, files = new Map();
+for (const [id, size] of sizes) files.set(id, new File([new Uint8Array(size)], id));
+const styles = [...files.keys()].map(id => ({picture: {id}, mask: null})), texture = {siblings: []};
+const state = {tab: "a tab", former: null, texture, style: {styles}};
+let show;
+window.takeAway = id => {
+  state.style.styles = state.style.styles.filter(({picture}) => picture.id !== id);
+  show();
+};
+import("/static/keeper.js").then(({keepCopies, LIMITS}) => {
+  keepCopies({state, subscribe: f => { show = f; }}, files, limits);
+  done([LIMITS.file / 2 ** 20, LIMITS.all / 2 ** 20]);
+});
 """
 
 
@@ -85,3 +102,17 @@ def test_what_is_painted_while_the_server_is_away_reaches_the_next_one(
     with served(tmp_path, "--port", str(first.port), "--token", first.token):
         page.wait(lambda: not page.find("banner").is_displayed())
         page.wait(lambda: page.find("make").is_enabled())
+
+
+def test_the_own_store_of_the_browser_stays_small(driver: Chrome, running: Served) -> None:
+    page = Page(driver, running)
+    page.wait(lambda: copies(page) == [])
+    sizes = {"first": 60, "whole": 100, "too large": 101, "too much": 91, "last": 40, "rest": 50, "small": 10}
+    limits = page.browser.execute_async_script(KEEP, list(sizes.items()), {"file": 100, "all": 250})
+    page.wait(lambda: copies(page) == ["first", "last", "rest", "whole"])
+    page.browser.execute_script("takeAway('whole')")
+    page.wait(lambda: copies(page) == ["first", "last", "rest", "too much"])
+    page.browser.execute_script("takeAway('first')")
+    page.wait(lambda: copies(page) == ["last", "rest", "small", "too much"])
+    text = (files("texsynth") / "docs" / "serve.md").read_text("utf-8")
+    assert "(up to {} MiB each and {} MiB in all)".format(*limits) in text

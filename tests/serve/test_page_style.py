@@ -79,7 +79,8 @@ def test_the_pad_by_keys(page: Page, files: dict[str, Path]) -> None:
     page.previewed()
     page.wait(lambda: page.picture() != even)
     page.press("\ue011")
-    assert "d.png 25 percent" in page.attribute("pad", "aria-valuetext")
+    assert page.attribute("pad", "aria-valuetext").endswith("d.png 25 percent")
+    assert not page.find("off-pad").is_displayed()
 
 
 def shares(page: Page) -> dict[str, int]:
@@ -109,10 +110,14 @@ def test_styles_that_come_and_go_leave_the_proportions_of_the_others(
     page.put("add-style", files["c"])
     page.wait(lambda: len(shares(page)) == 3)
     assert shares(page) == {"a.png": 14, "b.png": 53, "c.png": 33}
+    assert not page.find("off-pad").is_displayed()
     page.put("add-style", files["d"])
     page.wait(lambda: len(shares(page)) == 4)
     assert shares(page) == {"a.png": 10, "b.png": 40, "c.png": 25, "d.png": 25}
+    # No place on the pad mixes like this, and the page says so.
     assert knob(page) == [65, 50]
+    assert page.find("off-pad").is_displayed()
+    assert page.attribute("pad", "aria-valuetext").endswith("d.png 25 percent, near this place")
     page.use("paint-1", "\n")
     page.wait(lambda: page.find("brush").is_displayed())
     page.use("canvas", " ")

@@ -18,6 +18,7 @@ from texsynth.images.formats import ResultFormat
 from texsynth.images.picture import Picture
 from texsynth.jobs.inputs import Input
 from texsynth.jobs.map_inputs import MapsJob
+from texsynth.jobs.memory import return_freed_memory
 from texsynth.jobs.outcomes import Failed
 from texsynth.pipelines.progress import OnStep, Step
 from texsynth.serve.asking import PreviewAsked
@@ -144,6 +145,8 @@ class Previews:
             with self._changed:
                 self._running = None
                 ticket.seconds, ticket.done = time.perf_counter() - start, True
+            # After pictures of many sizes the C library would keep as much again as the memos do.
+            return_freed_memory()
 
     def _make(self, ticket: Ticket) -> bytes:
         def check(step: Step) -> None:

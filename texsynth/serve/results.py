@@ -22,6 +22,8 @@ ZIP_NAME = "texsynth-results.zip"
 
 PART = 1 << 20  # Bytes of a file that are sent at a time
 
+PLAIN_BYTES = 2_000_000_000  # Of files, up to which the entries of a ZIP are all of one form
+
 
 def result_of(state: State, request: Request) -> tuple[Work, Path]:
     """Return a job and the file of its result. Raises HTTPException, UnknownJobError."""
@@ -70,6 +72,9 @@ class ZipResponse(StreamingResponse):
         """folder: with the files. is_wanted: whether more than the headers is sent."""
         self._folder = folder
         headers = {"Content-Disposition": f'attachment; filename="{ZIP_NAME}"'}
+        # Browsers tell by it how far they are.
+        if (length := zip_length(files)) is not None:
+            headers["Content-Length"] = str(length)
         super().__init__(
             zip_parts(files) if is_wanted else iter(()), media_type="application/zip", headers=headers
         )
@@ -103,13 +108,24 @@ class _Sink:
         return b"".join(parts)
 
 
-def zip_parts(files: Sequence[Path]) -> Iterator[bytes]:
-    """Yield a ZIP of `files`, whose names differ, part by part; pictures are as small as they get already."""
+def zip_length(files: Sequence[Path]) -> int | None:
+    """Return the bytes of the ZIP of `files`, None where they are too large to tell without making it."""
+    contents = sum(path.stat().st_size for path in files)
+    if contents > PLAIN_BYTES:
+        return None
+    return contents + sum(map(len, zip_parts(files, with_contents=False)))
+
+
+def zip_parts(files: Sequence[Path], *, with_contents: bool = True) -> Iterator[bytes]:
+    """Yield a ZIP of `files`, whose names differ, part by part; pictures are as small as they get already.
+
+    with_contents: whether entries hold anything.
+    """
     sink = _Sink()
     with ZipFile(sink, "w", ZIP_STORED) as archive:
         for path in files:
             with path.open("rb") as file, archive.open(ZipInfo.from_file(path, path.name), "w") as entry:
-                while part := file.read(PART):
+                while with_contents and (part := file.read(PART)):
                     entry.write(part)
                     yield sink.taken()
     yield sink.taken()

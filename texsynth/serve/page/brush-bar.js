@@ -17,11 +17,14 @@ export function brushBar(root, painter) {
   const soft = element("label", { class: "inline", title: "How far the edge of the mask fades" }, "Soft edge", fade);
   const erase = button("Erase", () => painter.toggleErase(), { id: "brush-erase", title: "E" });
   const undo = button("Undo", () => painter.edit("undo"), { id: "brush-undo", title: "Z" });
-  root.replaceChildren(what, element("label", { class: "inline" }, "Brush", size), soft, erase, undo,
-    button("Invert", () => painter.edit("invert"), { id: "brush-invert" }),
-    button("Clear", () => painter.edit("clear"), { id: "brush-clear" }),
-    fileButton("File…", ([file]) => painter.load(file), { label: "File… with a mask", id: "brush-file" }),
-    button("Done", () => painter.paint(null), { id: "brush-done", class: "primary push", title: "Escape" }));
+  // Two rows where the window is narrow.
+  root.replaceChildren(what,
+    element("div", { class: "strokes" }, element("label", { class: "inline" }, "Brush", size), soft),
+    element("div", { class: "edits" }, erase, undo,
+      button("Invert", () => painter.edit("invert"), { id: "brush-invert" }),
+      button("Clear", () => painter.edit("clear"), { id: "brush-clear" }),
+      fileButton("File…", ([file]) => painter.load(file), { label: "File… with a mask", id: "brush-file" }),
+      button("Done", () => painter.paint(null), { id: "brush-done", class: "primary push", title: "Escape" })));
 
   painter.onShow = () => {
     const { target, mask } = painter;
@@ -31,7 +34,7 @@ export function brushBar(root, painter) {
     size.value = toSlider(painter.share);
     soft.hidden = target?.kind !== "style";
     fade.value = mask ? Math.round(100 * mask.fade / Math.max(mask.canvas.width, mask.canvas.height)) : 0;
-    what.textContent = target?.kind === "style" ? `Mask of ${painter.store.state.style.styles[target.index]?.picture.name}` : "The hole to fill";
+    what.textContent = target?.kind === "style" ? `Mask of ${painter.styleName}` : "The hole to fill";
     what.title = what.textContent;
   };
 }

@@ -5,7 +5,9 @@
  */
 
 const NAME = "texsynth", STORE = "pictures";
-const LARGEST_FILE = 64 << 20, LARGEST_ALL = 256 << 20;
+/** Bytes that are kept of a picture and of all. */
+export const LIMITS = { file: 64 << 20, all: 256 << 20 };
+
 const AFTER_MS = 300, MINUTE_MS = 60e3, DAY_MS = 24 * 60 * MINUTE_MS;
 
 /** @template T @param {IDBRequest<T>} request @returns {Promise<T>} */
@@ -40,8 +42,9 @@ export async function copyOf(id) {
  * Keep copies of what the tab works with, and let go of everything else.
  * @param {import("./store.js").Store} store
  * @param {Map<string, File>} files of this page, by id
+ * @param {typeof LIMITS} limits
  */
-export function keepCopies(store, files) {
+export function keepCopies(store, files, limits = LIMITS) {
   const { tab, former } = store.state;
   let wanted = "", timer = 0, last = Promise.resolve();
   // Held for as long as the tab is open; machines with a name of their own, without encryption, have no locks.
@@ -52,12 +55,12 @@ export function keepCopies(store, files) {
     if (key === wanted) return;
     wanted = key;
     clearTimeout(timer);
-    timer = setTimeout(() => { last = last.then(() => settle(tab, former, ids, files)).catch(() => {}); }, AFTER_MS);
+    timer = setTimeout(() => { last = last.then(() => settle(tab, former, ids, files, limits)).catch(() => {}); }, AFTER_MS);
   }
 
   store.subscribe(follow);
   follow();
-  if (!wanted) settle(tab, former, [], files).catch(() => {});
+  if (!wanted) settle(tab, former, [], files, limits).catch(() => {});
 }
 
 /** All pictures and masks of a state, masks first. @param {import("./store.js").State} state @returns {import("./store.js").Picture[]} */
@@ -67,12 +70,12 @@ export function picturesOf({ texture, style }) {
   return /** @type {any} */ (all.filter(picture => picture));
 }
 
-/** @param {string} tab @param {string | null} former @param {string[]} ids @param {Map<string, File>} files */
-async function settle(tab, former, ids, files) {
+/** @param {string} tab @param {string | null} former @param {string[]} ids @param {Map<string, File>} files @param {typeof LIMITS} limits */
+async function settle(tab, former, ids, files, limits) {
   const open = await openTabs(), now = Date.now(), store = await objects("readwrite");
   /** @type {Copy[]} */
   const copies = await done(store.getAll());
-  let left = LARGEST_ALL;
+  let left = limits.all;
   for (const { id, blob, name, used, tabs } of copies) {
     // Of one that is being loaded anew it cannot be told for a moment that it is open.
     const lives = each => (open ? open.has(each) || (each !== former && now - used < MINUTE_MS) : each !== former && now - used < DAY_MS);
@@ -87,7 +90,7 @@ async function settle(tab, former, ids, files) {
   const there = new Set(copies.map(({ id }) => id));
   for (const id of ids) {
     const file = files.get(id);
-    if (!file || there.has(id) || file.size > Math.min(left, LARGEST_FILE)) continue;
+    if (!file || there.has(id) || file.size > Math.min(left, limits.file)) continue;
     there.add(id);
     left -= file.size;
     store.put({ id, blob: file, name: file.name, used: now, tabs: [tab] });

@@ -144,7 +144,7 @@ function start(options) {
     bar.show({ painting, workspace: state.workspace, task: state.texture.task, map: state.texture.map, mode: place.mode, ready: !!after && !painting, zoomable: !!(after ?? before), preview: !full });
     const kind = painting || !after ? (before ? "input" : "none") : full ? "full" : "preview";
     const waiting = place.preview?.rough ? "A rough preview; the true one follows …" : "Making a preview …";
-    const busy = desk.reading ?? nextStep(lacking, painter.target?.kind ?? null) ?? (desk.previewing && !lacking ? waiting : null);
+    const busy = desk.reading ?? nextStep(lacking, painter.target?.kind ?? null, painter.styleName) ?? (desk.previewing && !lacking ? waiting : null);
     const borders = place.mode === "tiled" && state.workspace === "texture" && state.texture.task === "expand" && !looks.value("tileable")
       ? ["its borders do not meet: tick Tileable for that"] : [];
     statusLine(by("state"), {

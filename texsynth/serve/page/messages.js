@@ -48,9 +48,9 @@ export function invitation(root, workspace, lacking, intake) {
     : fileButton(choose, files => intake.main(files), { class: "button primary", id: "choose-first" }));
 }
 
-/** What to do next, or null. @param {string | null} lacking @param {"hole" | "style" | null} painting */
-export function nextStep(lacking, painting) {
+/** What to do next, or null. @param {string | null} lacking @param {"hole" | "style" | null} painting @param {string} style whose mask is painted */
+export function nextStep(lacking, painting, style) {
   if (painting === "hole" || lacking === "hole") return "Paint over what shall go: drag, or use arrow keys and space. Done shows what fills it.";
-  if (painting) return "Paint where this style goes: drag, or use arrow keys and space. Done shows the result.";
+  if (painting) return `Paint where ${style} goes: drag, or use arrow keys and space. Done shows the result.`;
   return lacking === "style" ? "Now add a style: drop a painting, a drawing or another photograph." : null;
 }

@@ -2,9 +2,11 @@
 
 import { element } from "./dom.js";
 import { TINTS } from "./painter.js";
-import { freeShares, freeStyles, padCorners, padPlace, padWeights, rounded } from "./weights.js";
+import { freeShares, freeStyles, isOnPad, padCorners, padPlace, padWeights, rounded } from "./weights.js";
 
 const STEP = 0.05;
+
+const OFF_PAD = "No place on the pad mixes just like this; the hollow knob is where it comes near. Moving it makes a mix of the pad.";
 
 /** The pad of the styles without a mask, and the list of their weights; shows itself from two of them on. @param {import("./store.js").Store} store */
 export function styleExtras(store) {
@@ -13,7 +15,8 @@ export function styleExtras(store) {
   const pad = element("div", { class: "pad", id: "pad", tabindex: 0, role: "slider", "aria-label": "Weights of the styles",
     "aria-roledescription": "pad", "aria-valuemin": 0, "aria-valuemax": 100, "data-help": "Where the knob is says how much of each style goes in: its corners are the styles. Arrow keys move it, Home puts it in the middle." }, pictures, knob);
   const list = element("ul", { class: "weights" });
-  const root = element("div", { class: "padrow" }, pad, list);
+  const aside = element("p", { class: "note", id: "off-pad", text: OFF_PAD });
+  const root = element("div", {}, element("div", { class: "padrow" }, pad, list), aside);
   let built = "";
 
   const put = (x, y) => store.update(({ style }) => {
@@ -63,11 +66,14 @@ export function styleExtras(store) {
       }));
     }
     pad.classList.toggle("flat", count === 2);
+    const off = !isOnPad(shares);
+    knob.classList.toggle("hollow", off);
+    aside.hidden = !off;
     knob.style.left = `${at[0] * 100}%`;
     knob.style.top = count === 2 ? "50%" : `${at[1] * 100}%`;
     [...list.querySelectorAll(".share")].forEach((share, n) => { share.textContent = `${Math.round(weights[n] * 100)} %`; });
     pad.setAttribute("aria-valuenow", Math.round(at[0] * 100));
-    pad.setAttribute("aria-valuetext", styles.map(({ picture }, n) => `${picture.name} ${Math.round(weights[n] * 100)} percent`).join(", "));
+    pad.setAttribute("aria-valuetext", styles.map(({ picture }, n) => `${picture.name} ${Math.round(weights[n] * 100)} percent`).join(", ") + (off ? ", near this place" : ""));
   }
 
   store.subscribe(show);

@@ -69,6 +69,12 @@ export class Painter {
     return this.target ? this.#masks.get(this.#key(this.target)) : undefined;
   }
 
+  /** Name of the style whose mask is under the brush. */
+  get styleName() {
+    const { styles } = this.store.state.style;
+    return this.target?.kind === "style" ? styles[this.target.index]?.picture.name ?? "" : "";
+  }
+
   /** Take up the brush, or lay it down with null. @param {Target | null} target */
   async paint(target) {
     if (this.#timer) await this.#send();

@@ -25,6 +25,12 @@ export function padPlace(shares) {
   return [across, shares.length === 2 ? 0.5 : c + d].map(value => Number(value.toFixed(3)));
 }
 
+/** Whether the knob mixes as the shares say, to the percent: of four styles there are mixes that no place of the pad has. @param {number[]} shares */
+export function isOnPad(shares) {
+  const reached = padWeights(padPlace(shares), shares.length);
+  return shares.every((share, n) => Math.abs(share - reached[n]) < 0.01);
+}
+
 /** The styles that the pad weighs: a mask says where the others go. @param {import("./store.js").Style[]} styles */
 export function freeStyles(styles) {
   return styles.filter(({ mask }) => !mask);
