@@ -35,6 +35,20 @@ POOLS = [
 ]
 
 
+RAY = {
+    "RAY_gcs_server_port_wait_time_s": str(PATIENCE),
+    "RAY_worker_register_timeout_seconds": str(PATIENCE),
+    "RAY_memory_monitor_refresh_ms": "0",
+}
+"""What lets Ray start on a busy machine, and not end workers because of the memory of others."""
+
+
+@pytest.fixture(autouse=True)
+def _patient_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in RAY.items():
+        monkeypatch.setenv(variable, value)
+
+
 def pool_of(name: str, operation: Deadly) -> Callable[[], WorkerPool[Job]]:
     policy = OutputPolicy()
     if name == "processes":

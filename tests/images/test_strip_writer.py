@@ -168,7 +168,7 @@ def test_a_disk_that_gets_full(tmp_path: Path, suffix: str) -> None:
 
 
 INTERRUPTED = """
-import os, signal, sys, threading, time
+import os, signal, sys, threading
 from pathlib import Path
 import numpy as np
 from texsynth.images import Picture, write_strips
@@ -176,12 +176,23 @@ from texsynth.images import Picture, write_strips
 # One that runs in the background of a script would ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 path, rows = Path(sys.argv[1]), np.random.default_rng(0).integers(0, 256, (400, 4000, 3), np.uint8)
-start = time.monotonic()
+drawn, before = [], []
+
+def press():
+    before.extend(drawn)
+    os.kill(os.getpid(), signal.SIGINT)
+
+def strips():
+    for number in range(300):
+        drawn.append(number)
+        if number == 2:
+            threading.Timer(0.1, press).start()
+        yield Picture(rows)
+
 try:
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    write_strips((Picture(rows) for _ in range(300)), path, 4000, 120000)
+    write_strips(strips(), path, 4000, 120000)
 except KeyboardInterrupt:
-    print(time.monotonic() - start)
+    print(len(drawn) - len(before))
 """
 
 
@@ -190,7 +201,7 @@ def test_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", INTERRUPTED, str(tmp_path / "a.png")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stderr == ""
-    assert float(done.stdout) < 2
+    assert int(done.stdout) <= 2, "of the strips that were to come"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -223,17 +234,21 @@ import numpy as np
 from texsynth.images import Picture, open_strips, write_strips
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    if sys.platform != "linux":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    # The other one counts the memory of the process that started this one, too.
+    (line,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024
 
 def through(source, target):
     strips = open_strips(source)
     assert not strips.whole
     write_strips(strips.rows(64), target, strips.width, strips.height)
 
-folder, side, suffix = Path(sys.argv[1]), 6000, sys.argv[2]
+folder, side, heights, suffix = Path(sys.argv[1]), 6000, (1000, 4000), sys.argv[2]
 rng = np.random.default_rng(0)
 tile = rng.integers(100, 140, (40, side, 3), np.uint8)
-for name, height in (("small", 80), ("large", side)):
+for name, height in zip(("small", "large"), heights):
     rows = (Picture(np.roll(tile, top, 1)) for top in range(0, height, 40))
     write_strips(rows, folder / f"{name}{suffix}", side, height)
     through(folder / f"{name}{suffix}", folder / f"{name}_again{suffix}")
@@ -252,4 +267,4 @@ def test_memory_does_not_grow_with_the_picture(tmp_path: Path, suffix: str) -> N
     )
     assert done.returncode == 0, done.stderr
     small, large = map(int, done.stdout.split())
-    assert large - small < 6000 * 6000 * 3 / 5
+    assert large - small < 6000 * (4000 - 1000) * 3 / 2, "half of what the rows take that are more"

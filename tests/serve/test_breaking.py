@@ -106,7 +106,8 @@ def test_one_that_is_sent_when_the_work_ends_does_not_come_after_it(monkeypatch:
 
 
 def test_one_that_comes_when_the_work_ends_ends_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    send, come = breaking._send, []
+    send = breaking._send
+    come: list[bool] = []
 
     def interrupted(thread: int, error: type[BaseException] | None) -> None:
         if error is None and not come:

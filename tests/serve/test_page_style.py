@@ -21,6 +21,17 @@ fetch(path).then(answer => answer.arrayBuffer()).then(data =>
   done(btoa(Array.from(new Uint8Array(data), byte => String.fromCharCode(byte)).join(""))));
 """
 
+SLOWLY = """
+const before = fetch;
+window.fetch = async (...words) => {
+  const sends = String(words[0]).startsWith("/v1/pictures?");
+  if (sends) window.onItsWay = true;
+  if (sends) await new Promise(resolve => setTimeout(resolve, 500));
+  return before(...words);
+};
+"""
+"""Pictures take half a second to the server."""
+
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
@@ -169,6 +180,17 @@ def test_a_blend_with_a_painted_mask_is_that_of_the_command(
     ran = run_program(*shlex.split(command)[1:], cwd=folder)
     assert ran.returncode == 0, ran.stderr
     assert result.read_bytes() == (folder / "photo.blend.png").read_bytes()
+
+
+def test_done_waits_for_a_mask_on_its_way(page: Page) -> None:
+    page.browser.execute_script(SLOWLY)
+    page.use("paint-0", "\n")
+    page.wait(lambda: page.find("brush").is_displayed())
+    page.use("canvas", " ")
+    page.wait(lambda: page.browser.execute_script("return !!window.onItsWay"))
+    page.use("brush-done", "\n")
+    page.wait(lambda: not page.find("brush").is_displayed())
+    assert page.find("unmask-0").is_displayed()
 
 
 def test_a_preset_is_saved_listed_and_used(page: Page, running: Served) -> None:

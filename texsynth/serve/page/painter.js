@@ -39,6 +39,7 @@ export class Painter {
   #timer = 0;
   /** Whether the last stroke has not reached the server. */
   #unsent = false;
+  #sending = Promise.resolve();
 
   /**
    * @param {import("./store.js").Store} store
@@ -77,7 +78,8 @@ export class Painter {
 
   /** Take up the brush, or lay it down with null. @param {Target | null} target */
   async paint(target) {
-    if (this.#timer) await this.#send();
+    if (this.#timer) this.#send();
+    if (this.#unsent) await this.#sending;
     this.target = target;
     this.erase = false;
     this.#at = null;
@@ -205,13 +207,19 @@ export class Painter {
     this.#timer = setTimeout(() => this.#send(), SEND_AFTER_MS);
   }
 
-  /** Send the mask to the server, where requests name it. */
-  async #send() {
+  /** Send the mask to the server, where requests name it; the last one comes last. */
+  #send() {
     clearTimeout(this.#timer);
     this.#timer = 0;
     const { mask, target } = this;
     if (!mask || !target) return;
     const key = this.#key(target);
+    this.#unsent = true;
+    this.#sending = this.#sending.then(() => this.#deliver(mask, target, key));
+  }
+
+  /** @param {Mask} mask @param {Target} target @param {string} key of the target when it was painted */
+  async #deliver(mask, target, key) {
     this.#unsent = true;
     try {
       const name = target.kind === "hole" ? "hole.png" : `mask-${target.index + 1}.png`;
