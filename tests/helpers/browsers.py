@@ -23,9 +23,12 @@ class Tools:
     def __init__(self, driver: WebDriver) -> None:
         self.driver = driver
 
-    def prefer(self, scheme: str = "", *, still: bool = False) -> None:
-        """Light or dark, and whether to reduce motion; without arguments, what is usual."""
-        if scheme or still:
+    def prefer(self, scheme: str = "", *, still: bool = False, forced: bool = False) -> None:
+        """Light or dark, whether to reduce motion, and whether the system forces its colours.
+
+        Without arguments, what is usual.
+        """
+        if scheme or still or forced:
             pytest.skip("this browser cannot change preferences while it runs")
 
     def resize(self, width: int = 0, height: int = 900) -> None:
@@ -67,8 +70,12 @@ class ChromiumTools(Tools):
     def chrome(self) -> Chrome:
         return cast("Chrome", self.driver)
 
-    def prefer(self, scheme: str = "", *, still: bool = False) -> None:
-        features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce" if still else ""}
+    def prefer(self, scheme: str = "", *, still: bool = False, forced: bool = False) -> None:
+        features = {
+            "prefers-color-scheme": scheme,
+            "prefers-reduced-motion": "reduce" if still else "",
+            "forced-colors": "active" if forced else "",
+        }
         self.chrome.execute_cdp_cmd(
             "Emulation.setEmulatedMedia",
             {"features": [{"name": name, "value": value} for name, value in features.items()]},
@@ -126,7 +133,9 @@ class FirefoxTools(Tools):
             else:
                 firefox.execute_script(f"Services.prefs.set{kind}Pref(...arguments)", name, value)
 
-    def prefer(self, scheme: str = "", *, still: bool = False) -> None:
+    def prefer(self, scheme: str = "", *, still: bool = False, forced: bool = False) -> None:
+        if forced:
+            pytest.skip("this browser cannot be told to force colours")
         number = {"dark": 0, "light": 1}.get(scheme)
         self._set("Int", "layout.css.prefers-color-scheme.content-override", number)
         self._set("Int", "ui.prefersReducedMotion", 1 if still else None)

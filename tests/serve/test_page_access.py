@@ -53,6 +53,15 @@ return [...all].filter(each => each.checkVisibility())
   .filter(each => size(each).width < 44 || size(each).height < 44).map(each => each.outerHTML)
 """
 
+CHOSEN = """
+const looks = each => ["background-color", "color"].map(key => getComputedStyle(each)[key]).join();
+const groups = [...document.querySelectorAll(".segments")].filter(each => each.checkVisibility());
+return groups.map(group => {
+  const chosen = looks(group.querySelector("label:has(:checked)"));
+  return [...group.querySelectorAll("label:not(:has(:checked))")].every(each => looks(each) !== chosen);
+})
+"""
+
 WEIGHTS = """
 const done = arguments[arguments.length - 1];
 const sum = weights => weights.reduce((a, b) => a + b, 0);
@@ -160,6 +169,15 @@ def test_fingers_have_room(page: Page, files: list[Path]) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast(page: Page, scheme: str) -> None:
     check_contrast(page.browser, scheme, "quiet", "link", "bad", "odd")
+
+
+def test_what_is_chosen_shows_where_the_system_forces_its_colours(page: Page) -> None:
+    page.tools.prefer(forced=True)
+    assert page.browser.execute_script(CHOSEN) == [True] * 3
+    look = "const chip = document.createElement('i'); chip.style.setProperty('--tint', 'rgb(1, 2, 3)');"
+    look += "chip.className = 'chip'; const list = document.createElement('div'); list.className = 'weights';"
+    look += "list.append(chip); document.body.append(list); return getComputedStyle(chip).backgroundColor"
+    assert page.browser.execute_script(look) == "rgb(1, 2, 3)"
 
 
 def test_nothing_goes_wrong_and_nothing_goes_elsewhere(page: Page, files: list[Path]) -> None:

@@ -94,6 +94,21 @@ def test_the_pad_by_keys(page: Page, files: dict[str, Path]) -> None:
     assert not page.find("off-pad").is_displayed()
 
 
+UNREADABLE = """
+const done = arguments[0], slice = () => ({arrayBuffer: () => Promise.reject(new Error("not found"))});
+import("/static/uploads.js").then(({upload}) => upload({name: "a folder", slice}))
+  .catch(error => done(error.message));
+"""
+
+
+def test_what_cannot_be_taken_is_told(page: Page, files: dict[str, Path]) -> None:
+    page.put("add-style", *(files[name] for name in "bcda"))
+    page.wait(lambda: page.state == "a.png left out: there can be 4 styles at most.")
+    assert len(shares(page)) == 4
+    assert page.browser.execute_async_script(UNREADABLE).startswith("a folder cannot be read by the browser")
+    assert not page.find("banner").is_displayed()
+
+
 def shares(page: Page) -> dict[str, int]:
     """Percent of every style, as the list beside the pad says."""
     rows = page.browser.execute_script(

@@ -114,7 +114,7 @@ def test_a_server_that_stops_in_mid_work_is_told_of_and_found_again(
         page.use("make", "\n")
         page.wait(lambda: busy(page))
     page.wait(lambda: page.find("banner").is_displayed())
-    assert "texsynth serve" in page.text("banner")
+    assert f"texsynth serve --port {first.port}" in page.text("banner")
     with served(tmp_path, "--port", str(first.port), "--token", first.token):
         page.wait(lambda: not page.find("banner").is_displayed())
         page.wait(lambda: "the work is lost" in page.text("job-problem"))

@@ -277,6 +277,19 @@ def test_memory_does_not_grow(server: Client, tmp_path: Path, place: Path) -> No
     assert not server.state.pictures._used
 
 
+@pytest.mark.parametrize("works", [True, False])
+def test_freed_memory_is_returned_after_each_preview(
+    server: Client, place: Path, monkeypatch: pytest.MonkeyPatch, works: bool
+) -> None:
+    returned = Event()
+    monkeypatch.setattr(previews, "return_freed_memory", returned.set)
+    changes = {"strength": 0.4 if works else 9}
+    request = with_ids(server, place, {**ASKED["stylize"], "changes": changes})
+    answer = server.post("/v1/preview", json={**request, "tab": "a", "side": 32})
+    assert answer.status_code == (200 if works else 422)
+    assert returned.wait(60)
+
+
 def test_memos_forget_what_was_used_longest_ago() -> None:
     memo: Memo[str, bytes] = Memo(10)
     for name in "abc":

@@ -1,6 +1,7 @@
 """Names of files from requests, made harmless."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
@@ -10,8 +11,11 @@ LONGEST_SUFFIX = 9
 
 EDGES = " .-'"  # Not at the ends of a stem: hidden files, options, and what is easily overlooked
 
-ODD = re.compile(r"[^\w.,+()' -]+")
-"""What would be a folder, a pattern, a weight, or hidden, to a shell or to the command."""
+SIGNS = frozenset("_.,+()' -\u200c\u200d🏻🏼🏽🏾🏿")
+"""Signs that stay: neither a folder, a pattern nor a weight to a shell or to the command, nor hidden."""
+
+KINDS = ("Mn", "Mc", "Me", "So")
+"""Kinds of signs that stay, too: marks of letters, without which many languages cannot be read, and 🎨."""
 
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 
@@ -19,12 +23,16 @@ RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?",
 def plain_name(name: str) -> str:
     """Return the last part of `name` as the name of a plain file: letters, digits and a few signs."""
     last = re.split(r"[/\\]", name)[-1]
-    text = ODD.sub("_", last).strip()
+    text = re.sub("\0+", "_", "".join(sign if _is_plain(sign) else "\0" for sign in last)).strip()
     stem, dot, ending = text.rpartition(".")
     if not (dot and ending.isalnum() and len(ending) <= LONGEST_SUFFIX):
         stem, dot, ending = text, "", ""
     stem = stem.strip(EDGES).encode()[:LONGEST].decode(errors="ignore").strip(EDGES) or "picture"
     return f"{'_' * bool(RESERVED.fullmatch(stem))}{stem}{dot}{ending}"
+
+
+def _is_plain(sign: str) -> bool:
+    return sign.isalnum() or sign in SIGNS or unicodedata.category(sign) in KINDS
 
 
 def apart(names: Iterable[str]) -> list[str]:

@@ -5,6 +5,7 @@ import { element } from "./dom.js";
 
 const HEARTBEAT_MS = 5000;
 const RETRY_MS = 1500;
+const USUAL_PORT = "8765";
 
 /**
  * Watch the server.
@@ -23,7 +24,9 @@ export function watchServer(banner, back) {
   function lose() {
     if (lost) return;
     lost = true;
-    say("texsynth does not answer. Your pictures and settings are kept. Start it again in a terminal, then open the address that it prints:", "texsynth serve");
+    // At another port the browser would keep nothing for it.
+    const port = location.port === USUAL_PORT ? "" : ` --port ${location.port || 80}`;
+    say("texsynth does not answer. Your pictures and settings are kept. Start it again in a terminal, then open the address that it prints:", `texsynth serve${port}`);
     setTimeout(retry, RETRY_MS);
   }
 

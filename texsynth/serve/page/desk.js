@@ -125,7 +125,6 @@ export class Desk {
     const old = place.preview?.image;
     // A preview that comes late does not take the place of the full result of the same settings.
     Object.assign(place, { preview, shown: place.shown === "full" && place.begun === place.asked ? "full" : "preview" });
-    this.error = null;
     this.changed();
     old?.close();
   }

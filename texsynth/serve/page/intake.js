@@ -60,18 +60,25 @@ export class Intake {
 
   /** @param {File[]} files */
   siblings(files) {
-    return this.#each(files, picture => this.store.update(({ texture }) => {
-      if (texture.siblings.length < this.limits.siblings) texture.siblings.push(picture);
-    }));
+    const { siblings } = this.store.state.texture;
+    return this.#most(files, this.limits.siblings - siblings.length, `${this.limits.siblings} other maps`,
+      picture => this.store.update(({ texture }) => { texture.siblings.push(picture); }));
   }
 
   /** Add styles, or put the first in the place of another. @param {File[]} files @param {number} [at] */
   styles(files, at) {
-    return this.#each(at === undefined ? files : files.slice(0, 1), picture => this.store.update(({ style }) => {
+    const { styles } = this.store.state.style, free = this.limits.styles - styles.length;
+    return this.#most(files, at === undefined ? free : 1, at === undefined ? `${this.limits.styles} styles` : "1 style", picture => this.store.update(({ style }) => {
       if (at !== undefined && style.styles[at]) style.styles[at].picture = picture;
-      else if (style.styles.length < this.limits.styles)
-        style.styles.push({ picture, mask: null, weight: newWeight(style.styles) });
+      else style.styles.push({ picture, mask: null, weight: newWeight(style.styles) });
     }));
+  }
+
+  /** Take as many files as there is room for, and say which are left out. @param {File[]} files @param {number} room @param {string} most @param {(picture: any) => void} take */
+  async #most(files, room, most, take) {
+    await this.#each(files.slice(0, room), take);
+    const names = files.slice(room).map(({ name }) => name);
+    if (names.length) this.report(new Error(`${names.join(", ")} left out: there can be ${most} at most.`));
   }
 
   /** What is dropped or pasted anywhere: it goes where something is missing first. @param {File[]} files */
@@ -119,7 +126,7 @@ export function takeEverywhere(intake, stage) {
       const target = /** @type {Element} */ (event.target);
       if (event.defaultPrevented || target.closest?.("input:not([type=file]), textarea")) return;
       event.preventDefault();
-      if (kind === "drop") intake.report(new Error("There was no file in it. Save the picture on your machine first, then drop its file here."));
+      if (kind === "drop") intake.report(new Error("There was no file in it. Drop files of pictures: those that are in a folder, or one that you have saved from another page."));
     });
   // The small pictures of the page are no input: they would come in as small as they are.
   document.addEventListener("dragstart", event => {

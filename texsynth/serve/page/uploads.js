@@ -10,6 +10,10 @@ export const files = new Map();
 
 /** @param {File} file @param {boolean} [lenient] whether a damaged one is taken, too @returns {Promise<Picture>} */
 export async function upload(file, lenient = false) {
+  // Of a folder, and of a file that is gone, it would seem that the server does not answer.
+  await file.slice(0, 1).arrayBuffer().catch(() => {
+    throw new Error(`${file.name} cannot be read by the browser: it is a folder, or has been moved or changed. Give its pictures again.`);
+  });
   const response = await call("POST", `/v1/pictures?name=${encodeURIComponent(file.name || "picture.png")}${lenient ? "&lenient=1" : ""}`, { body: file });
   const picture = await response.json();
   files.set(picture.id, file);
