@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from helpers.browser_fixtures import driver
 
+from texsynth.cores import cores
+
 __all__ = ["driver", "model"]
 
 # As the `texsynth` command does.
@@ -33,6 +35,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from helpers.cli import make_model
 
     return make_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait for a process, a browser or a signal."""
+    return cores() + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

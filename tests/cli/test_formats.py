@@ -18,6 +18,7 @@ from texsynth.jobs.memory import TilePlan
 LIGHT = (smooth(40, 44, 3) / 255).astype(np.float32) ** 3 * 9
 exr = pytest.mark.skipif(find_spec("OpenEXR") is None, reason="needs OpenEXR")
 RUN = ["--threads", 1, "--dtype", "float32"]
+QUICK = [*RUN, "--set", "patch.layouts=1", "--set", "patch.refine=0.1"]
 
 
 @pytest.fixture
@@ -75,12 +76,12 @@ def test_painting_says_that_it_cuts_strong_light(place: Path) -> None:
 
 
 def test_copies_keep_strong_light(place: Path) -> None:
-    file = ok("expand", "hot.tif", "--size", "60x60", "--set", "method=patch", *RUN)
+    file = ok("expand", "hot.tif", "--size", "60x60", "--set", "method=patch", *QUICK)
     light = to_light(read(place / file))
     assert 3 < light.max() <= LIGHT.max() * 1.01
     refused = run_cli("expand", "ink.png", "--bit-depth", 32, "--format", "png")
     assert "--bit-depth 32 needs .tif or .exr" in refused.stderr
-    file = ok("expand", "ink.png", "--size", "60x60", "--bit-depth", 32, *RUN)
+    file = ok("expand", "ink.png", "--size", "60x60", "--bit-depth", 32, *QUICK)
     assert file.endswith(".tif")
     assert read(place / file).is_float
 
@@ -91,7 +92,7 @@ def test_metadata_is_kept_or_stripped(place: Path, suffix: str) -> None:
     exif.update({0x8298: "Ann", 0x112: 6})
     Image.fromarray(smooth(40, 44, 3)).save("p.jpg", exif=exif, dpi=(300, 300))
     for flags, owner in ((["-o", f"a.{suffix}"], "Ann"), (["--strip", "-o", f"b.{suffix}"], None)):
-        with Image.open(place / ok("expand", "p.jpg", "--size", "60x60", *flags, *RUN)) as image:
+        with Image.open(place / ok("expand", "p.jpg", "--size", "60x60", *flags, *QUICK)) as image:
             image.load()
             assert image.getexif().get(0x8298) == owner
             assert image.getexif().get(0x112, 1) == 1
@@ -109,7 +110,7 @@ def test_records_presets_and_replay_know_what_is_stripped(place: Path) -> None:
     exif = Image.Exif()
     exif[0x8298] = "Ann"
     Image.fromarray(smooth(40, 44, 3)).save("p.jpg", exif=exif)
-    run = ("expand", "p.jpg", "--size", "60x60", *RUN)
+    run = ("expand", "p.jpg", "--size", "60x60", *QUICK)
     stripped, kept = place / ok(*run, "--strip", "-o", "s.png"), place / ok(*run, "-o", "k.png")
     assert owner(place / ok("replay", "s.png")) is None
     assert owner(place / ok("replay", "k.png")) == "Ann"
@@ -144,14 +145,16 @@ def test_results_of_lossy_pictures_follow_them_but_where_pixels_count(place: Pat
     Image.fromarray(smooth(40, 44, 3)).save(f"p.{suffix}")
     Image.fromarray(np.pad(np.full((8, 8), 255, np.uint8), 16)[:40, :40]).resize((44, 40)).save("hole.png")
     assert ok("stylize", f"p.{suffix}", "ink.png", "--model", "m.safetensors", *RUN) == f"p.ink.{suffix}"
-    assert ok("expand", f"p.{suffix}", "--size", "60x60", *RUN) == f"p.expand.{suffix}"
+    assert ok("expand", f"p.{suffix}", "--size", "60x60", *QUICK) == f"p.expand.{suffix}"
     again = ok("replay", f"p.expand.{suffix}", "-o", f"again.{suffix}", "--threads", 1)
     assert (place / again).read_bytes() == (place / f"p.expand.{suffix}").read_bytes()
-    assert ok("expand", f"p.{suffix}", "--size", "60x60", "--tileable", "-o", "t/", *RUN) == "t/p.expand.png"
-    assert ok("tile", f"p.{suffix}", *RUN) == "p.tile.png"
-    assert ok("expand", f"p.{suffix}", "--hole", "hole.png", "-o", "h/", *RUN) == "h/p.expand.png"
-    assert ok("expand", f"p.{suffix}", "--size", "60x60", "--bit-depth", 16, "-o", "d/", *RUN).endswith("png")
-    (place / "jobs.yaml").write_text(f"output: out\njobs: [{{command: expand, exemplars: p.{suffix}}}]\n")
+    assert ok("expand", f"p.{suffix}", "--size", "60x60", "--tileable", "-o", "t/", *QUICK) == "t/p.expand.png"
+    assert ok("tile", f"p.{suffix}", *QUICK) == "p.tile.png"
+    assert ok("expand", f"p.{suffix}", "--hole", "hole.png", "-o", "h/", *QUICK) == "h/p.expand.png"
+    deep = ("--size", "60x60", "--bit-depth", 16)
+    assert ok("expand", f"p.{suffix}", *deep, "-o", "d/", *QUICK) == "d/p.expand.png"
+    job = f"command: expand, exemplars: p.{suffix}, set: {{patch.layouts: 1, patch.refine: 0.1}}"
+    (place / "jobs.yaml").write_text(f"output: out\njobs: [{{{job}}}]\n")
     result = run_cli("batch", "jobs.yaml", *RUN)
     assert result.exit_code == 0, result.output
     assert [path.name for path in (place / "out").iterdir() if path.suffix != ".yaml"] == [

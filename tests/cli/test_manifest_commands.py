@@ -18,11 +18,11 @@ MIXED = """
 output: out
 jobs:
 - {contents: photos, styles: wave.png}
-- {command: expand, exemplars: textures, set: {method: patch, scale: 1.5, patch.iterations: [1]}, count: 2}
-- {command: tile, exemplars: textures/0.png, with: rough.png, presets: [fast, balanced], set: {method: patch}}
+- {command: expand, exemplars: textures, set: {QUICK, scale: 1.5, patch.iterations: [1]}, count: 2}
+- {command: tile, exemplars: textures/0.png, with: rough.png, presets: [fast, balanced], set: {QUICK}}
 - {command: blend, contents: photos/0.png, styles: ["wave.png:0.7", "dots.png:0.3@3,4"], output: two.png}
 - {command: blend, contents: photos, styles: [wave.png, dots.png], masks: [mask.png, rest], presets: photo}
-"""
+""".replace("QUICK", "method: patch, patch.layouts: 1, patch.refine: 0.1")
 
 
 @pytest.fixture
@@ -66,15 +66,13 @@ def test_all_commands_in_one_manifest(place: Path, model: Path) -> None:
     assert names(place / "out") == sorted(results)
     assert sorted(Path(line).name for line in done.stdout.splitlines()) == sorted(results)
     assert all(name in (place / "run.html").read_text() for name in results)
+    quick = ("--method", "patch", "--set", "patch.layouts=1", "--set", "patch.refine=0.1")
     alone = {
         "0.wave.png": ("stylize", "photos/0.png", "wave.png"),
         "0.expand.2.png": (
-            "expand", "textures/0.png", "--method", "patch", "--scale", 1.5, "--set", "patch.iterations=[1]",
-            "--count", 2,
+            "expand", "textures/0.png", *quick, "--scale", 1.5, "--set", "patch.iterations=[1]", "--count", 2,
         ),
-        "0.tile.fast.png": (
-            "tile", "textures/0.png", "--with", "rough.png", "-p", "fast", "--method", "patch",
-        ),
+        "0.tile.fast.png": ("tile", "textures/0.png", "--with", "rough.png", "-p", "fast", *quick),
         "two.png": ("blend", "photos/0.png", "--style", "wave.png:0.7", "--style", "dots.png:0.3@3,4"),
         "1.blend.photo.png": (
             "blend", "photos", "--style", "wave.png", "--style", "dots.png", "--mask", "mask.png", "--mask",
@@ -105,9 +103,7 @@ def test_collisions_between_commands_are_found_first(place: Path, model: Path) -
 
 @pytest.mark.slow
 def test_mixed_jobs_in_workers(place: Path, model: Path) -> None:
-    quick = MIXED.replace("presets: [fast, balanced], ", "")
-    quick = quick.replace("method: patch", "method: patch, patch.layouts: 1, patch.refine: 0.1")
-    (place / "jobs.yaml").write_text(quick)
+    (place / "jobs.yaml").write_text(MIXED.replace("presets: [fast, balanced], ", ""))
     assert batch(model, "-o", "serial").exit_code == 0
     spread = batch(model, "--executor", "processes", "--workers", 2)
     assert spread.exit_code == 0, spread.stderr
