@@ -232,6 +232,28 @@ def test_progress_is_on_standard_error_also_when_quiet(
     assert not again.stderr.startswith("{")
 
 
+def test_commands_without_contents_of_their_own_tell_progress_too(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manifest, a result and a library; each round of a run counts from 0 to all of its pictures."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for number, name in enumerate(("wall.png", "ink.png")):
+        make_picture(tmp_path / "in" / name, seed=number)
+    Path("jobs.yaml").write_text("{output: out, jobs: [{contents: in/wall.png, styles: in/ink.png}]}")
+    for command, totals in (
+        (("batch", "jobs.yaml", "--model", model), [1]),
+        (("replay", "out/wall.ink.png", "-o", "again.png"), [1]),
+        (("match", "in/wall.png", "in"), [2, 1]),
+    ):
+        result = run_cli(*command, "--threads", 1, "-q", "--json-progress")
+        assert result.exit_code == 0, result.output
+        lines = [json.loads(line) for line in result.stderr.splitlines()]
+        ends = [line for line in lines if line["done"] == line["total"]]
+        assert [line["total"] for line in ends] == totals, command
+        assert all(line["share"] == 1 for line in ends)
+
+
 def test_a_run_ends_with_the_program_that_has_started_it(tmp_path: Path) -> None:
     """Nobody wants its work any more, as after a crash of Blender; so also nothing stays behind."""
     make_picture(tmp_path / "wall.png")

@@ -14,7 +14,7 @@ from texsynth.jobs.manifest import check_mixed, read_manifest
 
 @dataclass(frozen=True)
 class BatchOptions(
-    options.ScreenOptions,
+    options.RunScreenOptions,
     options.WriteOptions,
     options.ReduceOptions,
     options.ExecutorOptions,

@@ -185,7 +185,7 @@ class ScreenOptions(BriefOptions):
 
 @dataclass(frozen=True)
 class RunScreenOptions(ScreenOptions):
-    """The same for commands that make pictures, which may take a while."""
+    """The same for commands that work on any number of pictures, which may take a while."""
 
     json_progress: bool = screen_option(
         False, "--json-progress", help="Progress as JSON on standard error, one object per line."
@@ -317,7 +317,7 @@ class ExecutorOptions:
 
 
 @dataclass(frozen=True)
-class AnalysisOptions(ScreenOptions, InputOptions, DeviceOptions):
+class AnalysisOptions(RunScreenOptions, InputOptions, DeviceOptions):
     """All that commands share which read pictures and write none."""
 
 

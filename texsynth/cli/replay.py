@@ -67,7 +67,7 @@ def replay(
     sidecar: bool = option(False, help="Keep settings in NAME.yaml beside the result, and not in it."),
     report: options.Report = None,
     force: options.Force = False,
-    screen: options.ScreenOptions,
+    screen: options.RunScreenOptions,
 ) -> None:
     """Make a result again from the settings inside it; its pictures must be unchanged.
 
