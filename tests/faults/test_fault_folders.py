@@ -18,6 +18,7 @@ from helpers.faults import (
     command,
     environment,
     hashes,
+    in_the_middle,
     linux,
     make_reference,
     may_mount,
@@ -158,8 +159,9 @@ def test_a_folder_that_cannot_be_written_any_more(place: Path, model: Path) -> N
     with (place / "jobs.csv").open("a") as manifest:
         manifest.write("".join(extra))
     assert batch(model, "-f", output="whole").exit_code == 0
-    (place / "out").mkdir()
     script = """
+    mkdir out
+    rm -f listed
     mount --bind out out
     "$@" > listed 2> errors &
     until [ -s listed ]; do sleep 0.01; done
@@ -171,7 +173,7 @@ def test_a_folder_that_cannot_be_written_any_more(place: Path, model: Path) -> N
     kill -CONT $!
     wait $!
     """
-    done = with_mounts(script, place, *command(model))
+    done = in_the_middle(place / "out", COUNT + 20, lambda: with_mounts(script, place, *command(model)))
     listed = (place / "listed").read_text().splitlines()
     errors = (place / "errors").read_text()
     assert done.returncode == 3, errors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,12 +30,22 @@ def tool(*names: str) -> str:
 def driver() -> Iterator[WebDriver]:
     """A browser in the background that cannot reach any other machine."""
     pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    driver = BROWSERS[os.environ.get(CHOICE, "chromium")]()
+    driver = started(BROWSERS[os.environ.get(CHOICE, "chromium")])
     driver.set_script_timeout(PATIENCE)
     try:
         yield driver
     finally:
         driver.quit()
+
+
+def started(begin: Callable[[], WebDriver]) -> WebDriver:
+    """Start a browser, at most three times: another program may take its driver's port meanwhile."""
+    from selenium.common.exceptions import WebDriverException
+
+    for _ in range(2):
+        with suppress(WebDriverException):
+            return begin()
+    return begin()
 
 
 def chromium() -> WebDriver:

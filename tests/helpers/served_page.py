@@ -59,7 +59,7 @@ class Served:
 
 
 def lasting_port() -> int:
-    """A free port that a server can have again later: one that the system gives to nobody by itself."""
+    """A free port that the system gives to nobody by itself, so that it is free later, too."""
     while True:
         port = random.randrange(20_000, 30_000)
         with suppress(OSError), socket.socket() as one:
@@ -85,9 +85,9 @@ def start(folder: Path, *options: str) -> Served:
 
 
 @contextmanager
-def served(folder: Path, *options: str) -> Iterator[Served]:
-    """A server for the length of the block."""
-    server = start(folder, *options)
+def served(folder: Path, *options: str, lasting: bool = False) -> Iterator[Served]:
+    """A server for the length of the block. lasting: at a port that another can have after it."""
+    server = start(folder, *(("--port", str(lasting_port())) if lasting else options))
     try:
         yield server
     finally:

@@ -161,7 +161,10 @@ def test_a_busy_server_is_asked_again(site: Site, tmp_path: Path) -> None:
     assert len(site.requests) == 3
 
 
-def test_a_stall_ends_and_keeps_what_came(site: Site, tmp_path: Path) -> None:
+def test_a_stall_ends_and_keeps_what_came(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("texsynth.models.hub.download.SLOWNESS", 1000)
     site.gate = threading.Event()
     part = tmp_path / "part" / "weights.bin"
 

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.served_page import Page, Served, blocks, lasting_port, served
+from helpers.served_page import Page, Served, blocks, served
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -43,7 +43,7 @@ def copies(page: Page) -> list[str]:
 
 
 def test_a_new_server_gets_pictures_and_masks_again(driver: Chrome, packages: None, tmp_path: Path) -> None:
-    with served(tmp_path, "--port", str(lasting_port())) as first:
+    with served(tmp_path, lasting=True) as first:
         page = Page(driver, first)
         page.wait(lambda: copies(page) == [])
         page.put("choose-first", blocks(tmp_path / "wall.png", width=48, height=48))
@@ -92,7 +92,7 @@ def test_a_new_server_gets_pictures_and_masks_again(driver: Chrome, packages: No
 def test_what_is_painted_while_the_server_is_away_reaches_the_next_one(
     driver: Chrome, packages: None, tmp_path: Path
 ) -> None:
-    with served(tmp_path, "--port", str(lasting_port())) as first:
+    with served(tmp_path, lasting=True) as first:
         page = Page(driver, first)
         page.put("choose-first", blocks(tmp_path / "wall.png", width=48, height=48))
         page.use("task-expand", "\ue014", "\ue014")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from helpers.served_page import Page, Served, blocks, lasting_port, served
+from helpers.served_page import Page, Served, blocks, served
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
@@ -109,7 +109,7 @@ def resident(process: int) -> int:
 def test_a_server_that_stops_in_mid_work_is_told_of_and_found_again(
     driver: WebDriver, packages: None, tmp_path: Path
 ) -> None:
-    with served(tmp_path, "--port", str(lasting_port())) as first:
+    with served(tmp_path, lasting=True) as first:
         page = long_work(Page(driver, first), tmp_path)
         page.use("make", "\n")
         page.wait(lambda: busy(page))
