@@ -239,7 +239,7 @@ def test_tileable_reaches_the_pipeline(place: Path, quick: list[object]) -> None
 
 @pytest.mark.slow
 def test_preview_shows_exemplar_and_results(place: Path, quick: list[object]) -> None:
-    save(place / "moss.png", texture(40, 400, seed=3))
+    save(place / "moss.png", texture(300, 400, seed=3))
     result = ok("expand", "wall.png", "--count", 7, "--preview", "sheet.png", "--size", "24x24", *quick)
     assert result.stdout.splitlines()[-1] == "sheet.png"
     sheet = read(place / "sheet.png")
