@@ -24,7 +24,7 @@ os.environ["TEXSYNTH_PRESETS"] = os.path.join(tempfile.gettempdir(), f"texsynth-
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Tests run side by side, one for each core.
+    # Tests run side by side, more than there are cores.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from texsynth.models.autoencoder import Decoder, PhotoDecoder
 from texsynth.models.calibration import to_unit_mean
 from texsynth.models.registry import load_model
 from texsynth.models.vgg import Encoder
+from texsynth.training import closed_form, pack
 from texsynth.training.closed_form import (
     begin_decoder,
     cut_encoder,
@@ -215,7 +217,16 @@ def same_weights(one: Path, two: Path) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rounds of the closed-form start, and few crops where a finished network is measured."""
+    monkeypatch.setattr(closed_form, "refine_units", partial(refine_units, rounds=3))
+    crops = pack._training_crops
+    monkeypatch.setattr(pack, "_training_crops", lambda data, count, seed: crops(data, count // 16, seed))
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick")
 def test_train_resume_and_pack_from_the_command_line(pictures: Path, teacher: Path, tmp_path: Path) -> None:
     common = ("--data", pictures, "--threads", 1, "-q", "--device", "cpu")
     shape = ("--teacher", teacher, "--widths", "4,4,6,6,6", "--crops", 32, "--batch", 2)
