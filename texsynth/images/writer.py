@@ -146,7 +146,7 @@ def _encode(
     try:
         check_package(name)
         if name == "EXR":
-            data = exr.encode(pixels, half=depth == 8)
+            data = exr.encode(pixels, half=depth == 8 or picture.is_half)
         else:
             inner = "" if beside else settings
             data = _encoded(pixels, name, inner, quality, profile, kept or Metadata(), one_bit=one_bit)

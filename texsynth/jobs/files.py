@@ -39,6 +39,7 @@ class LargePicture:
     has_alpha: bool
     strips: Callable[[], Iterator[images.Picture]]
     profile: bytes | None = None  # Of a space wider than sRGB
+    is_half: bool = False  # Floats have 16 bits
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ def _write(file: OutputFile, policy: OutputPolicy) -> tuple[str, ...]:
         return images.write_strips(
             picture.strips(), path, picture.width, picture.height, alpha=picture.has_alpha,
             bit_depth=picture.bit_depth, settings=settings, quality=quality, force=force, kept=kept,
-            beside=beside, wide=picture.profile,
+            beside=beside, wide=picture.profile, half=picture.is_half,
         )  # fmt: skip
     assert isinstance(picture, images.Picture), "strips are for files"
     name = images.output_format(Path(f"-{policy.suffix}"))
