@@ -21,6 +21,7 @@ from texsynth.errors import (
     TexsynthError,
     is_exhaustion,
 )
+from texsynth.images.gamut import in_srgb
 from texsynth.images.hidden import fill_hidden
 from texsynth.jobs.inputs import PIPE, Input
 from texsynth.jobs.outcomes import WrittenInfo
@@ -124,6 +125,8 @@ def read_input(
                 lenient=run.lenient,
                 own_space=own_space and not run.srgb,
             )
+    elif not (as_data or (own_space and not run.srgb)):
+        picture = in_srgb(picture)
     if not as_data:
         refuse_transparent(item, picture)
     return picture, Source(path=recorded_path(item), sha256=hashlib.sha256(data).hexdigest())
