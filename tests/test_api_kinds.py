@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from helpers.image_files import wide_profile
 from PIL import Image
 
 import texsynth
@@ -109,6 +111,32 @@ def test_images_of_every_mode_of_pil(mode: str, becomes: str) -> None:
     for each in (*steps, mode):
         image = image.convert(each)
     assert texsynth.stylize(image, INK).mode == becomes
+
+
+def in_display_p3(pixels: np.ndarray[Any, Any]) -> Image.Image:
+    image = Image.fromarray(pixels)
+    image.info["icc_profile"] = wide_profile()
+    return image
+
+
+def test_images_of_a_wide_space_come_back_in_it(tmp_path: Path) -> None:
+    """From memory as from a file, of the same numbers; a style in it is the colours that it shows."""
+    wall = in_display_p3(WALL)
+    wall.save(tmp_path / "wall.png")
+    calls: dict[str, Callable[[Any], Image.Image]] = {
+        "stylize": lambda content: texsynth.stylize(content, INK, photo=True, strength=0, name="wall"),
+        "blend": lambda content: texsynth.blend(content, [INK, INK], photo=True, strength=0, name="wall"),
+        "tile": lambda exemplar: texsynth.tile(exemplar, preset="fast", name="wall"),
+    }
+    for name, call in calls.items():
+        result, same = call(wall), call(tmp_path / "wall.png")
+        assert result.info["icc_profile"] == same.info["icc_profile"] == wide_profile(), name
+        assert np.array_equal(np.asarray(result), np.asarray(same)), name
+        assert name == "tile" or np.abs(np.asarray(result).astype(int) - WALL).max() <= 1, name
+    assert "icc_profile" not in texsynth.stylize(Image.fromarray(WALL), wall).info
+    assert isinstance(texsynth.stylize(WALL, wall), np.ndarray)
+    plain, wide = (texsynth.stylize(WALL, style) for style in (INK, in_display_p3(INK)))
+    assert not np.array_equal(plain, wide)
 
 
 REFUSED: dict[str, tuple[Callable[[], object], str]] = {

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.artists_files import psd
 from helpers.cli import make_model, make_picture, names, run_cli
 from helpers.image_files import smooth
 from PIL import Image
 
 from texsynth.images import encode, read
+from texsynth.images.exr import encode as exr_encode
 from texsynth.images.light import Samples, from_light, to_light
 from texsynth.jobs.memory import TilePlan
 
@@ -84,6 +86,41 @@ def test_copies_keep_strong_light(place: Path) -> None:
     file = ok("expand", "ink.png", "--size", "60x60", "--bit-depth", 32, *QUICK)
     assert file.endswith(".tif")
     assert read(place / file).is_float
+
+
+def test_results_of_floats_are_floats_whatever_the_name_tells(place: Path) -> None:
+    """PSD holds bytes or floats, and only its header tells."""
+    (place / "hot.psd").write_bytes(psd(LIGHT))
+    (place / "mild.psd").write_bytes(psd(smooth(40, 44, 3)))
+    Path("broken.psd").write_bytes(psd(LIGHT)[:20])
+    sizes = ("--size", "48x48", "--set", "method=patch", *RUN)
+    assert ok("expand", "mild.psd", "-n") == "mild.expand.png"
+    file = ok("expand", "hot.psd", *sizes)
+    assert (file, to_light(read(place / file)).max() > 3) == ("hot.expand.tif", True)
+    (place / "jobs.yaml").write_text("output: out\njobs: [{command: tile, exemplars: hot.psd}]\n")
+    for command in ("tile hot.psd", "tileset hot.psd", "batch jobs.yaml"):
+        assert ".tif" in ok(*command.split(), "-n"), command
+    assert run_cli("expand", "broken.psd", "-n").exit_code == 4
+
+
+def is_half(path: Path) -> bool:
+    import Imath
+    import OpenEXR
+
+    half = Imath.PixelType(Imath.PixelType.HALF)
+    return all(one.type == half for one in OpenEXR.InputFile(str(path)).header()["channels"].values())
+
+
+@exr
+def test_half_floats_give_half_floats_unless_32_bits_are_asked(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "hot.exr").write_bytes(exr_encode(LIGHT, half=True))
+    sizes = ("--size", "48x48", "--set", "method=patch", *RUN)
+    assert is_half(place / ok("expand", "hot.exr", *sizes))
+    assert not is_half(place / ok("expand", "hot.exr", *sizes, "--bit-depth", 32, "-o", "asked.exr"))
+    monkeypatch.setattr("texsynth.jobs.contents.LARGE_PIXELS", 1)
+    assert is_half(place / ok("stylize", "hot.exr", "ink.png", "--photo", "--model", "m.safetensors", *RUN))
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,8 +16,19 @@ from helpers.image_files import linear_profile, saved, smooth
 from PIL import Image
 
 from texsynth.errors import InputError, OutputError
-from texsynth.images import Picture, encode, metadata, open_strips, output_format, probe, read, vips
-from texsynth.images.formats import BY_SUFFIX, FOLLOWING, TABLE, ResultFormat
+from texsynth.images import (
+    Picture,
+    encode,
+    metadata,
+    open_strips,
+    output_format,
+    probe,
+    read,
+    vips,
+    write_strips,
+)
+from texsynth.images.exr import encode as exr_encode
+from texsynth.images.formats import BY_SUFFIX, FOLLOWING, TABLE, Format, ResultFormat
 from texsynth.images.light import Samples, from_light, to_light
 from texsynth.images.picture import Pixels
 from texsynth.images.profiles import decoded
@@ -297,7 +309,8 @@ def test_what_the_table_says_is_written(one: object) -> None:
     ("name", "suffix"),
     [("a.PNG", ".png"), ("a.jpg", ".jpg"), ("a.JPEG", ".jpeg"), ("a.webp", ".webp"), ("a.avif", ".avif"),
      ("a.tiff", ".tiff"), ("a.b.tga", ".tga"), ("a.exr", ".exr"), ("a.hdr", ".tif"), ("a.pfm", ".tif"),
-     ("a.psd", ".png"), ("a.heic", ".png"), ("a.gif", ".png"), ("-", ".png"), ("a", ".png"), ("jpg", ".png")],
+     ("a.psd", ".png"), ("a.jxl", ".png"), ("a.heic", ".png"), ("a.gif", ".png"), ("-", ".png"),
+     ("a", ".png"), ("jpg", ".png")],
 )  # fmt: skip
 def test_results_follow_their_input_where_its_format_is_written(name: str, suffix: str) -> None:
     assert FOLLOWING.suffix(name) == suffix
@@ -309,6 +322,35 @@ def test_results_follow_their_input_where_its_format_is_written(name: str, suffi
         deep = BY_SUFFIX[ResultFormat(bit_depth=depth).suffix(name)]
         assert depth in deep.depths
         assert deep is kind or depth not in kind.depths
+
+
+@pytest.mark.parametrize("source", TABLE, ids=lambda one: one.name)
+def test_results_of_floats_hold_floats(source: Format) -> None:
+    """Of every format that may hold some, and nothing changes for others."""
+    usual = FOLLOWING.suffix(f"a{source.suffixes[0]}")
+    suffix = FOLLOWING.suffix(f"a{source.suffixes[0]}", is_float=True)
+    holds_floats = source.name in {"TIFF", "PSD", "EXR", "HDR", "PFM", "JXL"}
+    assert 32 in BY_SUFFIX[suffix].depths if holds_floats else suffix == usual
+
+
+@needs["EXR"]
+@pytest.mark.parametrize("channels", [2, 3])
+def test_half_floats_stay_half_floats(tmp_path: Path, channels: int) -> None:
+    path, light = tmp_path / "a.exr", np.full((5, 4, channels), 0.7, np.float32)
+    has_alpha = channels == 2
+    if has_alpha:
+        light[..., -1] = 1
+    for half in (True, False):
+        path.write_bytes(exr_encode(light, half=half))
+        picture = read(path)
+        assert picture.is_half is half
+        encoded, _ = encode(replace(picture, highlights=np.full((5, 4), 9e5, np.float32)), "EXR")
+        again = read(encoded)
+        assert again.is_half is half
+        assert to_light(again).max() == pytest.approx(65504 if half else 9e5 * 0.7, rel=1e-3)
+        by_strips = tmp_path / f"{half}.exr"
+        write_strips([picture], by_strips, 4, 5, alpha=has_alpha, bit_depth=32, half=half)
+        assert open_strips(by_strips).kind.is_half is half
 
 
 def photo() -> bytes:

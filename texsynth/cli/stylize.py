@@ -225,7 +225,7 @@ def _suggested_jobs(
     ]
     pairs = [(content, hit) for content, matches in answers for hit in matches]
     names = [
-        f"{content.stem}.{name}{result_format.suffix(content.path.name)}"
+        f"{content.stem}.{name}{content.result_suffix(result_format)}"
         for content, matches in answers
         for name in _style_names([hit.key for hit in matches])
     ]

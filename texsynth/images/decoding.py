@@ -47,11 +47,16 @@ def with_profile(samples: Pixels, image: Image.Image) -> Image.Image:
     return part
 
 
+def wide_profile(image: Image.Image) -> bytes | None:
+    """Return the profile of a picture in a space wider than sRGB; None for others."""
+    icc = image.info.get("icc_profile")
+    has_profile = isinstance(icc, bytes) and image.mode in ("RGB", "RGBA", "RGBX", "RGBa", "P", "PA")
+    return icc if has_profile and wide_space(icc) is not None else None
+
+
 def taken_out(image: Image.Image) -> bytes | None:
     """Take the profile of a space wider than sRGB from an opened picture: colours stay what they are."""
-    icc = image.info.get("icc_profile")
-    is_wide = icc and image.mode in ("RGB", "RGBA", "RGBX", "P", "PA") and wide_space(icc) is not None
-    return image.info.pop("icc_profile") if is_wide else None
+    return image.info.pop("icc_profile") if wide_profile(image) else None
 
 
 def from_pil(image: Image.Image, name: str, source_format: str, gamma: float | None = None) -> Picture:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from texsynth.images.formats import EXTRA
-from texsynth.images.light import Floats, Samples, Unpacked
+from texsynth.images.light import LARGEST, Floats, Samples, Unpacked
 from texsynth.images.picture import NotReadError
 from texsynth.paths import is_file
 
@@ -99,8 +99,9 @@ class RowEncoder:
         if len(self._names) in (2, 4):
             # By convention colours are multiplied by alpha.
             light = np.concatenate([light[..., :-1] * light[..., -1:], light[..., -1:]], -1)
-        with np.errstate(over="ignore"):
-            values = np.moveaxis(light, -1, 0).astype(self._kind)
+        if self._kind is np.float16:
+            light = light.clip(-LARGEST, LARGEST)
+        values = np.moveaxis(light, -1, 0).astype(self._kind)
         planes = {name: plane.tobytes() for name, plane in zip(self._names, values, strict=True)}
         with _failures():
             self._file.writePixels(planes, len(light))
@@ -146,6 +147,7 @@ class _Planes:
     """The channels of a picture, one after the other in a file of float32 that has no name any more."""
 
     names: tuple[str, ...]
+    halves: frozenset[str]  # Names of those that the picture holds with 16 bits
     size: tuple[int, int]  # Width and height
     file: BinaryIO
 
@@ -174,26 +176,28 @@ def _planes(source: Path | bytes, size: tuple[int, int]) -> _Planes:
             raise OSError(answer)
         if target.stat().st_size != len(answer) * size[0] * size[1] * 4:
             raise ValueError("its size is told in two ways")
-        return _Planes(tuple(answer), size, target.open("rb"))
+        halves = frozenset(name for name, is_half in answer.items() if is_half)
+        return _Planes(tuple(answer), halves, size, target.open("rb"))
 
 
 def _samples(planes: _Planes, rows: slice) -> Samples:
     """Make samples of some rows of the channels, those of the first layer with colours."""
     names = planes.names
     prefix = _layer(list(names))
-    grey = next((prefix + name for name in GREY if prefix + name in names), None)
-    if all(prefix + name in names for name in "RGB"):
-        colours = np.stack([planes.read(prefix + name, rows) for name in "RGB"], -1)
-    elif grey or len(names) == 1:
-        colours = planes.read(grey or names[0], rows)[..., None]
-    else:
-        raise NotReadError(f"is OpenEXR without colours: {', '.join(sorted(names))[:200] or 'no channels'}")
+    shown = [prefix + name for name in "RGB"]
+    if not set(shown) <= set(names):
+        grey = next((prefix + name for name in GREY if prefix + name in names), None)
+        if not grey and len(names) != 1:
+            listed = ", ".join(sorted(names))[:200] or "no channels"
+            raise NotReadError(f"is OpenEXR without colours: {listed}")
+        shown = [grey or names[0]]
+    colours, is_half = np.stack([planes.read(name, rows) for name in shown], -1), planes.halves >= set(shown)
     if prefix + "A" not in names:
-        return Samples(colours)
+        return Samples(colours, is_half=is_half)
     alpha = planes.read(prefix + "A", rows)
     # Where nothing covers the light of a flame, it stays as it is.
     colours = np.where(alpha[..., None] > 0, colours / np.maximum(alpha, 1e-6)[..., None], colours)
-    return Samples(colours, alpha)
+    return Samples(colours, alpha, is_half=is_half)
 
 
 def _layer(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""TIFF of floats, or of whole numbers of 32 bits, which Pillow does not read in colours."""
+"""TIFF of floats, of whole numbers of 32 bits, and of grey with alpha at 16, which Pillow does not read."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +22,7 @@ def unpacked(tiff: Tiff) -> Unpacked:
             stored = (stored >> 16).astype(np.uint16)
         elif is_float:
             stored = stored.astype(np.float32, copy=False)
+        # Colours that are multiplied by alpha have been divided by libvips.
         colours, alpha = split_alpha(stored)
         if alpha is None or tuple(extra[:1]) not in ((1,), (2,)):
             return Samples(colours, None, profile or None)

@@ -19,6 +19,8 @@ class Format:
     lossy: bool = False  # Decoded pixels are near those that were written, not the same
     follows: str = ".png"
     """Suffix of results of contents in this format, where it is not written."""
+    float_follows: str = ""
+    """The same for those that hold floats, where not all of the format do."""
     named_by_suffix: bool = False  # Its files do not begin with anything of their own
 
 
@@ -31,13 +33,13 @@ TABLE = (
     Format("GIF", (".gif",)),
     Format("AVIF", (".avif",), True, alpha=True, longest=65535, lossy=True),
     Format("HEIF", (".heic", ".heif"), package="pillow_heif"),
-    Format("PSD", (".psd",)),
+    Format("PSD", (".psd",), float_follows=".tif"),
     Format("EXR", (".exr",), True, (8, 16, 32), alpha=True, grey=True, package="OpenEXR"),
     Format("HDR", (".hdr",), follows=".tif"),
     Format("PFM", (".pfm",), follows=".tif"),
     Format("PPM", (".ppm", ".pgm", ".pbm", ".pnm")),
     Format("JPEG2000", (".jp2", ".j2k", ".jpx", ".jpf")),
-    Format("JXL", (".jxl",), package="pillow_jxl"),
+    Format("JXL", (".jxl",), package="pillow_jxl", float_follows=".tif"),
     Format("DDS", (".dds",)),
     Format("TGA", (".tga",), True, alpha=True, grey=True, longest=65535, named_by_suffix=True),
 )
@@ -61,10 +63,11 @@ class ResultFormat:
     asked: str | None = None  # How their names shall end, like `.png`
     bit_depth: int | None = None  # Bits per channel that are asked for
 
-    def suffix(self, name: str, *, exact: bool = False) -> str:
+    def suffix(self, name: str, *, exact: bool = False, is_float: bool = False) -> str:
         """Return how the name of a result ends, like `.png`.
 
         name: of its content. exact: every pixel counts, as where borders meet, so no lossy format follows.
+        is_float: the content holds floats; to be said where its format does not tell.
         """
         if self.asked is not None:
             return self.asked
@@ -72,6 +75,8 @@ class ResultFormat:
         source = BY_SUFFIX.get(end)
         # What the file is called stays: .tiff gives .tiff.
         follows = ".png" if source is None else end if source.writes else source.follows
+        if source is not None and is_float and source.float_follows:
+            follows = source.float_follows
         result, depth = BY_SUFFIX[follows], self.bit_depth or 8
         if depth not in result.depths or (exact and result.lossy):
             return ".tif" if depth == 32 else ".png"

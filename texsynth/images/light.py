@@ -30,12 +30,14 @@ NOT_FINITE = "numbers that are infinite or none were replaced"
 class Samples:
     """The pixels of a file as they are stored. colours: (H, W, 1 or 3) uint16, or float32 of linear light.
 
-    alpha: (H, W) of the same type, not multiplied into the colours. icc: profile of the colours.
+    alpha: (H, W) of the same type, not multiplied into the colours. icc: profile of the colours. is_half: the
+    file has floats of 16 bits.
     """
 
     colours: Pixels
     alpha: Pixels | None = None
     icc: bytes | None = None
+    is_half: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def from_light(samples: Samples, source_format: str, *, as_data: bool = False) -
         opacity = np.nan_to_num(samples.alpha, nan=1.0).clip(0, 1)
         alpha = (opacity * 65535 + 0.5).astype(np.uint16)
     return Picture(
-        rgb, alpha, source_format, grey, warnings, is_float=True,
+        rgb, alpha, source_format, grey, warnings, is_float=True, is_half=samples.is_half,
         highlights=strongest if bool((strongest > 1).any()) else None,
     )  # fmt: skip
 

@@ -46,10 +46,11 @@ class Picture:
     """sRGB pixels, upright, with what is needed to write a picture of the same kind.
 
     rgb: (H, W, 3) uint8 or uint16. alpha: (H, W) of the same type, or None. grey: the three channels are
-    equal, and one is written. is_data: the values are no colours, so no colour profile is written. one_bit:
-    data of a bit for each pixel, which are written so. is_float: the file holds floats of linear light.
-    highlights: (H, W) float32 of at least 1 by which that light is stronger, or None for 1 everywhere.
-    profile: of a space wider than sRGB in which `rgb` then is, or None for sRGB.
+    equal, and one is written. is_data: the values are no colours, so no colour profile is written.
+    one_bit: data of a bit for each pixel, which are written so. is_float: the file holds floats of linear
+    light. is_half: of 16 bits, where they are written as floats. highlights: (H, W) float32 of at least 1
+    by which that light is stronger, or None for 1 everywhere. profile: of a space wider than sRGB in
+    which `rgb` then is, or None for sRGB.
     """
 
     rgb: Pixels
@@ -60,6 +61,7 @@ class Picture:
     is_data: bool = False
     one_bit: bool = False
     is_float: bool = False
+    is_half: bool = False
     highlights: Pixels | None = None
     profile: bytes | None = field(default=None, repr=False)
 

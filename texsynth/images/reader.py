@@ -65,6 +65,7 @@ class Header:
     height: int
     format: str
     frames: int
+    is_float: bool = False
 
 
 LYING = (5, 6, 7, 8)  # EXIF orientations of pictures whose rows become columns
@@ -370,7 +371,8 @@ def checked(image: Image.Image, file: Stored, name: str, max_pixels: int, frame:
         raise InputError(f"{name} has no frame {frame}; its frames are 0 to {frames - 1}")
     if image.mode in REFUSED_MODES:
         raise InputError(f"{name} has {REFUSED_MODES[image.mode]}; {CONVERT}")
-    return Header(width, height, kind, frames)
+    is_float = file.unpacked is not None and file.unpacked.is_float
+    return Header(width, height, kind, frames, is_float)
 
 
 def to_frame(

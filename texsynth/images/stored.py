@@ -115,7 +115,8 @@ def stored(source: Path | bytes, page: int | None) -> Iterator[tuple[Stored, Bin
         elif start[:4] in TIFF_STARTS:
             directory = tiff.parse(file, page)
             changes = tiff.patches(directory) if len(directory.pages) > 1 else {}
-            unpacked = float_tiff.unpacked(directory) if directory.is_float else None
+            is_unpacked = directory.is_float or directory.is_veiled_grey
+            unpacked = float_tiff.unpacked(directory) if is_unpacked else None
             if isinstance(source, bytes):
                 yield (
                     Stored(source, tiff=directory, unpacked=unpacked),

@@ -205,14 +205,16 @@ def write_strips(
     kept: Metadata | None = None,
     beside: bool = False,
     wide: bytes | None = None,
+    half: bool = False,
 ) -> tuple[str, ...]:
     """Write the file that `images.write` makes with the same arguments, or nothing.
 
     PNG, TIFF and OpenEXR keep a few strips in memory; other formats collect the picture and encode it at
-    the end. strips: from the top down, of any number of rows. width, height: of the picture, in
-    pixels. alpha: every strip has it. bit_depth: 8, 16 or 32. wide: profile of the strips, if they are not
-    sRGB. Returns what the format cannot keep. Raises OutputError, for a file that exists before the first
-    strip, and ValueError for strips that do not make up the picture; errors of `strips` stay what they are.
+    the end. strips: from the top down, of any number of rows. width, height: of the picture, in pixels.
+    alpha: every strip has it. bit_depth: 8, 16 or 32. wide: profile of the strips, if they are not sRGB.
+    half: floats are written with 16 bits where the format has such. Returns what the format cannot keep.
+    Raises OutputError, for a file that exists before the first strip, and ValueError for strips that do
+    not make up the picture; errors of `strips` stay what they are.
     """
     name = output_format(path)
     for output in filter(None, (path, sidecar(path, asked=beside) if settings else None)):
@@ -261,7 +263,7 @@ def write_strips(
             text, profile = "" if beside else as_ascii(settings), wide or srgb_profile()
             encoder: exr.RowEncoder | vips.RowEncoder | vips.FloatEncoder
             if name == "EXR":
-                encoder = exr.RowEncoder(target, shape, half=depth == 8)
+                encoder = exr.RowEncoder(target, shape, half=depth == 8 or half)
             elif is_light:
                 encoder = vips.FloatEncoder(target, shape, name, kept.dpi)
             else:

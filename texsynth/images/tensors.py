@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from texsynth.errors import InputError, overflow
+from texsynth.images.decoding import wide_profile
 from texsynth.images.gamut import in_srgb
 from texsynth.images.picture import Picture, Pixels, as_depth
 from texsynth.images.writer import samples
@@ -87,7 +88,7 @@ def from_memory(image: InMemory, role: str) -> tuple[Picture, Callable[[Picture]
     Floats are held at 16 bits. role: what messages call the picture. Raises InputError.
     """
     if isinstance(image, Image.Image):
-        return from_array(_pil_values(image, role), role), to_pil
+        return replace(from_array(_pil_values(image, role), role), profile=wide_profile(image)), to_pil
     if isinstance(image, torch.Tensor):
         values = _tensor_values(image, role)
         return from_array(values, role), lambda result: _to_tensor(to_array(result, values), image)
@@ -134,10 +135,16 @@ def to_array(picture: Picture, like: Pixels) -> Pixels:
 
 
 def to_pil(picture: Picture) -> Image.Image:
-    """Return a PIL image of 8 bits per channel; of 16 where the picture is grey and has so many."""
+    """Return a PIL image of 8 bits per channel; of 16 where the picture is grey and has so many.
+
+    That of a space wider than sRGB has its profile.
+    """
     if picture.grey and picture.alpha is None:
         return Image.fromarray(np.ascontiguousarray(picture.rgb[..., 0]))
-    return Image.fromarray(samples(in_srgb(picture), 8, grey=False))
+    image = Image.fromarray(samples(picture, 8, grey=False))
+    if picture.profile:
+        image.info["icc_profile"] = picture.profile
+    return image
 
 
 def _pil_values(image: Image.Image, role: str) -> Pixels:

@@ -75,6 +75,12 @@ class Tiff:
         kinds, bits = set(self.tags.get(KINDS, (1,))), set(self.tags.get(BITS, (1,)))
         return (kinds == {FLOAT} and bits <= {16, 32, 64}) or (kinds == {1} and bits == {32})
 
+    @property
+    def is_veiled_grey(self) -> bool:
+        """Grey with alpha at 16 bits, which Pillow does not know."""
+        depths = self.tags.get(KINDS, (1,))[:1] + self.tags.get(BITS, (1,))[:1]
+        return (self.number(PHOTOMETRIC), self.number(SAMPLES, 1), *depths) == (1, 2, 1, 16)
+
     def number(self, tag: int, default: int = 0) -> int:
         """The first value of a tag."""
         return int((*self.tags.get(tag, ()), default)[0])

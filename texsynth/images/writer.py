@@ -131,7 +131,7 @@ def _encode(
     is_light = name == "EXR" or depth == 32
     if picture.highlights is not None and not is_light:
         warnings += (CUT.format(name),)
-    # Hardly any program reads grey TIFF with alpha, nor do we at 16 bits.
+    # Hardly any program reads grey TIFF with alpha.
     grey = picture.grey and name in GREY_FORMATS and (picture.alpha is None or name != "TIFF")
     # The profile of sRGB describes three channels; grey without one is taken for sRGB everywhere.
     profile = None if grey or picture.is_data else picture.profile or srgb_profile()
@@ -146,7 +146,7 @@ def _encode(
     try:
         check_package(name)
         if name == "EXR":
-            data = exr.encode(pixels, half=depth == 8)
+            data = exr.encode(pixels, half=depth == 8 or picture.is_half)
         else:
             inner = "" if beside else settings
             data = _encoded(pixels, name, inner, quality, profile, kept or Metadata(), one_bit=one_bit)

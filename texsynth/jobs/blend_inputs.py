@@ -215,7 +215,7 @@ def stylize_jobs(
     result_format: ResultFormat = FOLLOWING,
 ) -> list[StylizeJob]:
     """Return a job for every content, by default with the output `CONTENT.STYLE.jpg`. Raises UsageError."""
-    names = [f"{item.stem}.{style.stem}{result_format.suffix(item.path.name)}" for item in contents]
+    names = [f"{item.stem}.{style.stem}{item.result_suffix(result_format)}" for item in contents]
     paths = destinations(contents, names, output)
     return [StylizeJob(item, path, style, settings) for item, path in zip(contents, paths, strict=True)]
 
@@ -239,7 +239,7 @@ def blend_jobs(
         if output == "-":
             raise UsageError("the pictures of a sweep cannot share standard output; use -o FOLDER")
         steps = list(sweep_weights(len(spec.styles), sweep))
-    names = [f"{item.stem}.blend{result_format.suffix(item.path.name)}" for item in contents]
+    names = [f"{item.stem}.blend{item.result_suffix(result_format)}" for item in contents]
     jobs = []
     for item, path in zip(contents, destinations(contents, names, output), strict=True):
         for index, weights in enumerate(steps, 1):

@@ -65,6 +65,7 @@ class PreparedContent:
     weight: Tensor | None  # (1, 1, H, W), its opacity in [0, 1]
     alpha: Pixels | None
     bit_depth: int
+    is_half: bool  # Floats have 16 bits
     warnings: tuple[str, ...]
     make_canvas: MakeCanvas = memory_canvas
     highlights: Plane | None = None  # (H, W), how many times stronger than 1 the light is
@@ -102,7 +103,8 @@ def prepare_content(
             beyond.add(rows, None, saturation)
     return PreparedContent(
         TensorRaster(image), to_weight(picture), picture.alpha, run.bit_depth or picture.bit_depth,
-        picture.warnings, highlights=picture.highlights, space=space, saturation=beyond.saturation,
+        picture.is_half and run.bit_depth is None, picture.warnings,
+        highlights=picture.highlights, space=space, saturation=beyond.saturation,
     )  # fmt: skip
 
 
@@ -142,9 +144,9 @@ def _spilled(job: Job, run: RunSettings, *, keep: bool) -> PreparedContent:
         shown = Picture(alpha[..., None], alpha)
         refuse_transparent(item, shown)
         weight = to_weight(shown)
-    depth = run.bit_depth or reader.kind.bit_depth
+    depth, is_half = run.bit_depth or reader.kind.bit_depth, reader.kind.is_half and run.bit_depth is None
     return PreparedContent(
-        pixels, weight, alpha, depth, tuple(warnings), lambda size: FileRaster(size, folder),
+        pixels, weight, alpha, depth, is_half, tuple(warnings), lambda size: FileRaster(size, folder),
         highlights=beyond.highlights, space=space, saturation=beyond.saturation,
     )  # fmt: skip
 
@@ -177,7 +179,8 @@ def to_output(job: StyledJob, result: Raster, prepared: PreparedContent) -> Pict
     space, depth = prepared.space, prepared.bit_depth
     icc = space.icc if space else None
     height, width = result.size
-    large = partial(LargePicture, width, height, depth, prepared.alpha is not None, profile=icc)
+    is_half, has_alpha = prepared.is_half, prepared.alpha is not None
+    large = partial(LargePicture, width, height, depth, has_alpha, profile=icc, is_half=is_half)
 
     def part(rows: slice) -> Picture:
         alpha = None if prepared.alpha is None else prepared.alpha[rows]
@@ -186,7 +189,7 @@ def to_output(job: StyledJob, result: Raster, prepared: PreparedContent) -> Pict
             srgb = values[0].float().permute(1, 2, 0).cpu().numpy()
             own = space.from_srgb(srgb, None if saturation is None else saturation[rows])
             values = torch.from_numpy(own).permute(2, 0, 1)[None]
-        picture = replace(to_picture(values, alpha, depth), profile=icc)
+        picture = replace(to_picture(values, alpha, depth), profile=icc, is_half=is_half)
         return picture if light is None else replace(picture, highlights=light[rows])
 
     if isinstance(result, FileRaster):

@@ -266,4 +266,5 @@ def _texture(image: Tensor, inputs: ExpandInputs, run: RunSettings) -> Picture:
     kept = None
     if hole is not None and alpha is not None and alpha.min() < (opaque := np.iinfo(alpha.dtype).max):
         kept = np.where(hole, opaque, alpha).astype(alpha.dtype)
-    return replace(to_picture(image, kept, depth), grey=grey, profile=pictures[0].profile)
+    is_half = run.bit_depth is None and all(picture.is_half for picture in pictures)
+    return replace(to_picture(image, kept, depth), grey=grey, profile=pictures[0].profile, is_half=is_half)

@@ -186,7 +186,7 @@ def result_suffix(task: Task, settings: ExpandSettings, result_format: images.Re
     """Return how the name of a result ends, like `.png`."""
     # Borders meet to the last bit only as they are, and pixels beside a hole stay as they are.
     exact = settings.tileable or task.command == "tile" or task.hole is not None
-    return result_format.suffix(task.exemplars[0].path.name, exact=exact)
+    return task.exemplars[0].result_suffix(result_format, exact=exact)
 
 
 def settled_settings(task: Task, settings: ExpandSettings) -> ExpandSettings:

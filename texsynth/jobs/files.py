@@ -21,6 +21,7 @@ from texsynth.errors import (
     TexsynthError,
     is_exhaustion,
 )
+from texsynth.images.gamut import in_srgb
 from texsynth.images.hidden import fill_hidden
 from texsynth.jobs.inputs import PIPE, Input
 from texsynth.jobs.outcomes import WrittenInfo
@@ -39,6 +40,7 @@ class LargePicture:
     has_alpha: bool
     strips: Callable[[], Iterator[images.Picture]]
     profile: bytes | None = None  # Of a space wider than sRGB
+    is_half: bool = False  # Floats have 16 bits
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,8 @@ def read_input(
                 lenient=run.lenient,
                 own_space=own_space and not run.srgb,
             )
+    elif not (as_data or (own_space and not run.srgb)):
+        picture = in_srgb(picture)
     if not as_data:
         refuse_transparent(item, picture)
     return picture, Source(path=recorded_path(item), sha256=hashlib.sha256(data).hexdigest())
@@ -202,7 +206,7 @@ def _write(file: OutputFile, policy: OutputPolicy) -> tuple[str, ...]:
         return images.write_strips(
             picture.strips(), path, picture.width, picture.height, alpha=picture.has_alpha,
             bit_depth=picture.bit_depth, settings=settings, quality=quality, force=force, kept=kept,
-            beside=beside, wide=picture.profile,
+            beside=beside, wide=picture.profile, half=picture.is_half,
         )  # fmt: skip
     assert isinstance(picture, images.Picture), "strips are for files"
     name = images.output_format(Path(f"-{policy.suffix}"))

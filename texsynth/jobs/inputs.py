@@ -3,13 +3,25 @@
 import glob
 import hashlib
 import os
+import sys
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from texsynth.errors import InputError, UsageError
-from texsynth.images import LARGEST_FILE, OUTPUT_SUFFIXES, SUFFIXES, Picture, output_format, read_bytes
+from texsynth.images import (
+    LARGEST_FILE,
+    OUTPUT_SUFFIXES,
+    SUFFIXES,
+    Picture,
+    ResultFormat,
+    output_format,
+    probe,
+    read_bytes,
+)
+from texsynth.images.formats import BY_SUFFIX
 from texsynth.paths import exists, is_folder, listing, real, why
 
 PIPE = Path("-")  # Standard input or output
@@ -53,6 +65,15 @@ class Input:
     def stem(self) -> str:
         """The name for outputs."""
         return self.path.stem if self.piped is None else "stdin"
+
+    def result_suffix(self, result_format: ResultFormat, *, exact: bool = False) -> str:
+        """Return how the name of a result ends, like `.png`. exact: every pixel counts."""
+        source, is_float = BY_SUFFIX.get(self.path.suffix.lower()), False
+        if source is not None and source.float_follows and self.is_file:
+            # Of a file that cannot be read there is no result.
+            with suppress(InputError):
+                is_float = probe(self.path, max_pixels=sys.maxsize, frame=0).is_float
+        return result_format.suffix(self.path.name, exact=exact, is_float=is_float)
 
     def __str__(self) -> str:
         """Return the name that messages use."""

@@ -99,7 +99,7 @@ def _jobs(
         key = f"{entry.kind.__name__} {entry.preset} {entry.changes}"
         if key not in known:
             known[key] = resolve(entry.kind, entry.preset, entry.changes)
-        settings, name = known[key], entry.picture.path.name
+        settings = known[key]
         exact = entry.exact or (isinstance(settings, ExpandSettings) and settings.tileable)
         preset = NO_PRESET if entry.preset is None else entry.preset
         values = {
@@ -108,7 +108,7 @@ def _jobs(
             "index": str(number),
             "folder": Path(entry.picture.key).parent.as_posix(),
             "command": entry.command,
-            "format": result_format.suffix(name, exact=exact).lstrip("."),
+            "format": entry.picture.result_suffix(result_format, exact=exact).lstrip("."),
         }
         if entry.style:
             values["style"] = entry.style.stem

@@ -26,7 +26,9 @@ def map_picture(values: Tensor, like: Picture) -> Picture:
     alpha = None
     if like.alpha is not None:
         alpha = to_picture(values[:, colours:].expand(-1, 3, -1, -1), None, like.bit_depth).rgb[..., 0]
-    return replace(picture, alpha=alpha, grey=like.grey, is_data=True, one_bit=like.one_bit)
+    return replace(
+        picture, alpha=alpha, grey=like.grey, is_data=True, one_bit=like.one_bit, is_half=like.is_half
+    )
 
 
 def light_plane(picture: Picture) -> Tensor | None:

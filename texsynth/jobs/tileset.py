@@ -87,7 +87,8 @@ class MakeTileset(PlainOperation[TilesetJob]):
         if exemplar.grey:
             image = image.mean(1, keepdim=True).expand(-1, 3, -1, -1)
         picture = to_picture(image, None, self.run.bit_depth or exemplar.bit_depth)
-        return replace(picture, grey=exemplar.grey, profile=exemplar.profile)
+        is_half = exemplar.is_half and self.run.bit_depth is None
+        return replace(picture, grey=exemplar.grey, profile=exemplar.profile, is_half=is_half)
 
     def _record(self, job: TilesetJob, loaded: TilesetInputs, part: int) -> TilesetRecord:
         siblings = zip(loaded.sources[1:], job.names, loaded.kinds, strict=True)

@@ -80,7 +80,7 @@ def tileset_jobs(
 
 def tileset_suffix(exemplar: Input, result_format: ResultFormat) -> str:
     """Return how the name of tiles ends: they must meet, and values of maps survive the file."""
-    return result_format.suffix(exemplar.path.name, exact=True)
+    return exemplar.result_suffix(result_format, exact=True)
 
 
 def tileset_job(
