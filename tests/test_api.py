@@ -244,6 +244,8 @@ def test_describe_and_match(place: Path) -> None:
         (lambda: texsynth.tile(np.zeros((20, 20, 2))), texsynth.InputError, "has the shape"),
         (lambda: texsynth.tile(np.zeros((20, 20, 3), int)), texsynth.InputError, "array of int64"),
         (lambda: texsynth.tile(torch.zeros(20, 20, 3)), texsynth.InputError, "has the shape (20, 20, 3)"),
+        (lambda: texsynth.tile(torch.zeros(3, 20, 20).to_sparse()), texsynth.InputError, "is sparse"),
+        (lambda: texsynth.tile(torch.zeros(3, 20, 20, device="meta")), texsynth.InputError, "device meta"),
         (lambda: texsynth.stylize("wall.png", "wave.png", model="x.safetensors"), texsynth.ModelError, "x."),
         (lambda: texsynth.blend("wall.png", ["wave.png"], weights=[1, 2]), texsynth.UsageError, "2 weights"),
         (lambda: texsynth.blend("wall.png", ["wave.png"], feather=-1), texsynth.UsageError, "feather is -1"),

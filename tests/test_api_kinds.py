@@ -33,7 +33,7 @@ CALLS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_torch_is_as_it_was_and_its_default_device_is_of_no_account(name: str) -> None:
+def test_torch_is_as_it_was_and_its_default_device_and_autocast_are_of_no_account(name: str) -> None:
     call = CALLS[name]
     torch.manual_seed(1)
     before = torch.get_rng_state()
@@ -45,6 +45,9 @@ def test_torch_is_as_it_was_and_its_default_device_is_of_no_account(name: str) -
         assert torch.get_default_device().type == "meta"
     finally:
         torch.set_default_device(None)
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_array_equal(call(), right)
+        assert torch.is_autocast_enabled("cpu")
 
 
 def test_another_default_dtype_is_refused_in_a_sentence() -> None:
@@ -62,6 +65,12 @@ def test_another_default_dtype_is_refused_in_a_sentence() -> None:
 def test_masks_may_be_of_any_kind(mask: Any) -> None:  # noqa: ANN401
     right = texsynth.fill(WALL, HOLE.astype(float))
     np.testing.assert_array_equal(texsynth.fill(WALL, mask), right)
+
+
+def test_arrays_may_have_the_other_order_of_bytes() -> None:
+    wall = WALL.astype(np.uint16) * np.uint16(257)
+    result = texsynth.stylize(wall.astype(wall.dtype.newbyteorder()), INK)
+    np.testing.assert_array_equal(result, texsynth.stylize(wall, INK))
 
 
 def test_tensors_of_bytes_come_out_as_they_went_in() -> None:

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,14 +55,19 @@ class UserPicture:
 
 @contextmanager
 def usual_torch() -> Iterator[None]:
-    """Let tensors begin on the CPU, also where the caller has set another default device.
+    """Let tensors begin on the CPU in their own type, whatever default device or autocast the caller has set.
 
     Raises UsageError for another default dtype, which cannot be changed for one thread alone.
     """
     if (dtype := torch.get_default_dtype()) != torch.float32:
         raise UsageError(f"torch's default dtype is {dtype}; use torch.set_default_dtype(torch.float32)")
     is_usual = torch.get_default_device().type == "cpu"  # What changes it makes each call of torch slower
-    with nullcontext() if is_usual else torch.device("cpu"):
+    with ExitStack() as usual:
+        if not is_usual:
+            usual.enter_context(torch.device("cpu"))
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                usual.enter_context(torch.autocast(kind, enabled=False))
         yield
 
 

@@ -113,6 +113,7 @@ def from_array(values: Pixels, role: str) -> Picture:
         # Half floats end at 65504.
         wide = values.astype(np.promote_types(values.dtype, np.float32), copy=False)
         values = (wide.clip(0, 1) * 65535).round().astype(np.uint16)
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)  # Files may hold the other order
     if values.dtype not in (np.uint8, np.uint16):
         raise InputError(
             f"the {role} is an array of {values.dtype}; give bool, uint8, uint16 or floats in [0, 1]"
@@ -169,6 +170,9 @@ def _tensor_values(image: torch.Tensor, role: str) -> Pixels:
         raise InputError(
             f"the {role} has the shape {shape}; give one picture as (3, H, W), (1, 3, H, W) or (H, W)"
         )
+    if image.layout != torch.strided or image.is_meta:
+        kind = "on the device meta" if image.is_meta else "sparse"
+        raise InputError(f"the {role} is a tensor that is {kind}; give a dense one with values")
     planes = image.detach().reshape(channels, *shape[-2:]).cpu()
     values: Pixels = (planes.float() if image.is_floating_point() else planes).permute(1, 2, 0).numpy()
     return values
