@@ -115,7 +115,7 @@ def stored(source: Path | bytes, page: int | None) -> Iterator[tuple[Stored, Bin
         elif start[:4] in TIFF_STARTS:
             directory = tiff.parse(file, page)
             changes = tiff.patches(directory) if len(directory.pages) > 1 else {}
-            is_unpacked = directory.is_float or directory.is_veiled_grey
+            is_unpacked = directory.is_float or directory.is_grey_with_alpha
             unpacked = float_tiff.unpacked(directory) if is_unpacked else None
             if isinstance(source, bytes):
                 yield (

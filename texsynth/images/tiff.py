@@ -76,7 +76,7 @@ class Tiff:
         return (kinds == {FLOAT} and bits <= {16, 32, 64}) or (kinds == {1} and bits == {32})
 
     @property
-    def is_veiled_grey(self) -> bool:
+    def is_grey_with_alpha(self) -> bool:
         """Grey with alpha at 16 bits, which Pillow does not know."""
         depths = self.tags.get(KINDS, (1,))[:1] + self.tags.get(BITS, (1,))[:1]
         return (self.number(PHOTOMETRIC), self.number(SAMPLES, 1), *depths) == (1, 2, 1, 16)
