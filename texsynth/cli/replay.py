@@ -69,7 +69,7 @@ def replay(
     force: options.Force = False,
     screen: options.RunScreenOptions,
 ) -> None:
-    """Make a result again from the settings inside it; its pictures must be unchanged.
+    """Make a result again from the settings inside it; the pictures it was made from must be unchanged.
 
     On the same version, device and thread count the pixels are the same, byte for byte. Sibling maps are made
     again with their texture, or alone when OUTPUT is one of them.
