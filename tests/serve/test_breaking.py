@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from threading import Event, Thread
 
 import pytest
@@ -91,8 +96,8 @@ def test_nothing_is_broken_off_later() -> None:
 def test_one_that_is_sent_when_the_work_ends_does_not_come_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     late, send = [], breaking._send
 
-    def slowly(thread: int, error: type[BaseException] | None) -> None:
-        if error:
+    def slowly(thread: int, error: type[BaseException]) -> None:
+        if error is KeyboardInterrupt:
             late.append(True)
             time.sleep(0.1)
         send(thread, error)
@@ -109,18 +114,44 @@ def test_one_that_comes_when_the_work_ends_ends_nothing_else(monkeypatch: pytest
     send = breaking._send
     come: list[bool] = []
 
-    def interrupted(thread: int, error: type[BaseException] | None) -> None:
-        if error is None and not come:
+    def interrupted(thread: int, error: type[BaseException]) -> None:
+        if error is not KeyboardInterrupt and not come:
             come.append(True)
             raise KeyboardInterrupt
         send(thread, error)
 
     monkeypatch.setattr(breaking, "_send", interrupted)
     breaker = Breaker()
-    with breaker.allowed():
-        pass
+    with suppress(KeyboardInterrupt), breaker.allowed():
+        breaker.break_off()
     assert come
     assert breaker._thread is None
+
+
+PROFILED = """
+import sys, time
+from contextlib import suppress
+from texsynth.serve.breaking import Breaker
+
+breaker = Breaker()
+with suppress(KeyboardInterrupt), breaker.allowed():
+    if sys.argv[1] == "late":
+        breaker._thread = None
+    breaker.break_off()
+    end = time.monotonic() + 0.2
+    while time.monotonic() < end:
+        pass
+sys.setprofile(lambda *_: None)
+(lambda: None)()
+"""
+
+
+@pytest.mark.parametrize("when", ["early", "late"])
+def test_a_program_can_be_profiled_after_it(when: str) -> None:
+    """What is sent to a thread and taken back stays in the mind of the interpreter, which hangs then."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", PROFILED, when]
+    subprocess.run(command, env=environment, check=True, timeout=PATIENCE)
 
 
 def test_work_that_is_not_wanted_does_not_begin() -> None:
