@@ -54,8 +54,8 @@ class Breaker:
                     time.sleep(0.001)
                 if self.asked:
                     # One that has been sent and has not come yet would come at any time. This one takes its
-                    # place, and comes at once. Were it only taken back, CPython 3.11 would look for it for ever,
-                    # and hang where it calls a profiler.
+                    # place, and comes at once. Were it only taken back, CPython 3.11 would look for it for
+                    # ever, and hang where it calls a profiler.
                     _send(get_ident(), _ReplacedError)
                     while True:
                         pass
